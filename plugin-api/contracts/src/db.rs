@@ -1,0 +1,356 @@
+//! [`Db`]: what a plugin writes its SQL with. It speaks to whatever provides the
+//! `database` capability, in one namespace; it holds no connection and no cache, and
+//! never retries a write on its own.
+//!
+//! ```no_run
+//! use streamgate_contracts::db::{Db, Migrations, params};
+//!
+//! # async fn example(host: streamgate_plugin_api::Host) -> Result<(), streamgate_contracts::db::DbError> {
+//! let migrations = Migrations::new(&[("0001_init", "CREATE TABLE note (id TEXT PRIMARY KEY, stars BIGINT NOT NULL)")]);
+//! let db = Db::open(host.service("database"), "notes", migrations).await?;
+//! db.batch()
+//!     .push("INSERT INTO note (id, stars) VALUES ($1, $2)", params!["a", 3])
+//!     .push_expect("UPDATE note SET stars = stars + 1 WHERE id = $1", params!["a"], 1)
+//!     .run()
+//!     .await?;
+//! for row in db.query("SELECT id, stars FROM note WHERE stars > $1", params![2]).await? {
+//!     let (id, stars): (String, u32) = (row.get("id")?, row.get("stars")?);
+//!     println!("{id}: {stars}");
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod error;
+mod value;
+
+use std::sync::Arc;
+
+use streamgate_plugin_api::Client;
+
+use crate::MAX_MESSAGE_BYTES;
+use crate::database::v1::database_client::DatabaseClient;
+use crate::database::v1::{
+    ExecuteRequest, MigrateRequest, Migration, QueryRequest, Row as WireRow, Statement, StatementResult,
+    Value,
+};
+
+pub use crate::params;
+pub use error::{DbError, STATEMENT_INDEX};
+pub use value::{FromValue, Param};
+
+/// Parameters of a statement, for `$1`, `$2`, …: integers, floats, `bool` (as 0 or 1),
+/// text, bytes, and `Option` of these (`None` is NULL).
+#[macro_export]
+macro_rules! params {
+    () => { ::std::vec::Vec::<$crate::db::Param>::new() };
+    ($($value:expr),+ $(,)?) => { ::std::vec![$($crate::db::Param::from($value)),+] };
+}
+
+/// The migrations of a namespace, in order; the first is version 1. A migration that has
+/// once run anywhere must never change: the database compares checksums.
+#[derive(Debug, Clone, Default)]
+pub struct Migrations(Vec<Migration>);
+
+impl Migrations {
+    /// From pairs of name and SQL (one or more statements).
+    pub fn new(migrations: &[(&str, &str)]) -> Self {
+        let numbered = (1..).zip(migrations);
+        Self(
+            numbered
+                .map(|(version, (name, sql))| Migration { version, name: (*name).into(), sql: (*sql).into() })
+                .collect(),
+        )
+    }
+}
+
+/// One namespace of the database. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Db {
+    client: DatabaseClient<Client>,
+    namespace: Arc<str>,
+}
+
+impl Db {
+    /// Brings the namespace up to the last migration. `namespace` is
+    /// `[a-z][a-z0-9_]{0,62}`, by convention the plugin's name.
+    ///
+    /// # Errors
+    /// [`DbError::Migration`] if an applied migration differs or is unknown here.
+    pub async fn open(client: Client, namespace: &str, migrations: Migrations) -> Result<Self, DbError> {
+        let mut client = DatabaseClient::new(client)
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        let request = MigrateRequest { namespace: namespace.into(), migrations: migrations.0 };
+        client.migrate(request).await.map_err(DbError::from_migrate)?;
+        Ok(Self { client, namespace: namespace.into() })
+    }
+
+    /// The namespace this speaks to.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Reads rows. Sees every batch that was acknowledged before the call.
+    ///
+    /// # Errors
+    /// [`DbError::TooManyRows`] beyond the server's limit (10,000): use `LIMIT`.
+    pub async fn query(&self, sql: &str, params: Vec<Param>) -> Result<Rows, DbError> {
+        let request = QueryRequest {
+            namespace: self.namespace.to_string(),
+            sql: sql.into(),
+            params: value::into_wire(params, 0)?,
+            max_rows: 0,
+        };
+        let answer = self.client.clone().query(request).await.map_err(DbError::from_status)?.into_inner();
+        Ok(Rows::new(answer.columns, answer.rows))
+    }
+
+    /// Reads the first row, if there is one.
+    ///
+    /// # Errors
+    /// As [`Db::query`].
+    pub async fn query_opt(&self, sql: &str, params: Vec<Param>) -> Result<Option<Row>, DbError> {
+        Ok(self.query(sql, params).await?.into_iter().next())
+    }
+
+    /// Reads the first row.
+    ///
+    /// # Errors
+    /// [`DbError::NotFound`] if there is none.
+    pub async fn query_one(&self, sql: &str, params: Vec<Param>) -> Result<Row, DbError> {
+        self.query_opt(sql, params).await?.ok_or(DbError::NotFound)
+    }
+
+    /// Runs one statement, durable when it answers; says how many rows it affected.
+    ///
+    /// # Errors
+    /// As [`Batch::run`].
+    pub async fn execute(&self, sql: &str, params: Vec<Param>) -> Result<u64, DbError> {
+        Ok(self.batch().push(sql, params).run_one().await?.rows_affected)
+    }
+
+    /// Runs one statement with a `RETURNING` clause, durable when it answers.
+    ///
+    /// # Errors
+    /// As [`Batch::run`].
+    pub async fn execute_returning(&self, sql: &str, params: Vec<Param>) -> Result<Rows, DbError> {
+        Ok(self.batch().push(sql, params).run_one().await?.rows)
+    }
+
+    /// Begins a batch: statements that take effect together or not at all.
+    pub fn batch(&self) -> Batch {
+        Batch { db: self.clone(), statements: Vec::new(), invalid: None }
+    }
+}
+
+/// Statements that run in one transaction. Does nothing until [`Batch::run`].
+#[derive(Debug, Clone)]
+#[must_use = "a batch does nothing until `run`"]
+pub struct Batch {
+    db: Db,
+    statements: Vec<Statement>,
+    invalid: Option<String>,
+}
+
+impl Batch {
+    /// Adds a statement.
+    pub fn push(self, sql: &str, params: Vec<Param>) -> Self {
+        self.add(sql, params, None)
+    }
+
+    /// Adds a statement that must affect exactly `rows` rows, else the whole batch rolls
+    /// back with [`DbError::Conflict`].
+    pub fn push_expect(self, sql: &str, params: Vec<Param>, rows: u64) -> Self {
+        self.add(sql, params, Some(rows))
+    }
+
+    fn add(mut self, sql: &str, params: Vec<Param>, expect_rows: Option<u64>) -> Self {
+        match value::into_wire(params, self.statements.len()) {
+            Ok(params) => self.statements.push(Statement { sql: sql.into(), params, expect_rows }),
+            Err(error) => {
+                self.invalid.get_or_insert(error.to_string());
+                self.statements.push(Statement::default());
+            }
+        }
+        self
+    }
+
+    /// How many statements there are.
+    pub fn len(&self) -> usize {
+        self.statements.len()
+    }
+
+    /// Whether there is no statement.
+    pub fn is_empty(&self) -> bool {
+        self.statements.is_empty()
+    }
+
+    /// Runs the batch; one outcome for each statement, in order. An empty batch is done at once.
+    ///
+    /// # Errors
+    /// [`DbError::Conflict`], [`DbError::UniqueViolation`] or any other: nothing took
+    /// effect, except after [`DbError::Other`], where it is unknown.
+    pub async fn run(self) -> Result<Vec<Outcome>, DbError> {
+        if let Some(message) = self.invalid {
+            return Err(DbError::Invalid { message });
+        }
+        if self.statements.is_empty() {
+            return Ok(Vec::new());
+        }
+        let expected = self.statements.len();
+        let request =
+            ExecuteRequest { namespace: self.db.namespace.to_string(), statements: self.statements };
+        let answer = self.db.client.clone().execute(request).await.map_err(DbError::from_status)?;
+        let results = answer.into_inner().results;
+        if results.len() != expected {
+            return Err(DbError::Other {
+                message: format!("the database answered {} results to {expected} statements", results.len()),
+            });
+        }
+        Ok(results.into_iter().map(Outcome::from).collect())
+    }
+
+    async fn run_one(self) -> Result<Outcome, DbError> {
+        let outcome = self.run().await?.pop();
+        outcome.ok_or_else(|| DbError::Other { message: "the database answered without a result".into() })
+    }
+}
+
+/// What one statement of a batch did.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// Rows inserted, updated or deleted.
+    pub rows_affected: u64,
+    /// The rows of a `RETURNING` clause.
+    pub rows: Rows,
+}
+
+impl From<StatementResult> for Outcome {
+    fn from(result: StatementResult) -> Self {
+        Self { rows_affected: result.rows_affected, rows: Rows::new(result.columns, result.rows) }
+    }
+}
+
+/// Rows in the order of the query. Iterate over it to get [`Row`]s.
+#[derive(Debug, Clone)]
+pub struct Rows {
+    columns: Arc<[String]>,
+    rows: Vec<WireRow>,
+}
+
+impl Rows {
+    fn new(columns: Vec<String>, rows: Vec<WireRow>) -> Self {
+        Self { columns: columns.into(), rows }
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The first row, if there is one.
+    pub fn first(self) -> Option<Row> {
+        self.into_iter().next()
+    }
+}
+
+impl IntoIterator for Rows {
+    type Item = Row;
+    type IntoIter = RowsIter;
+
+    fn into_iter(self) -> RowsIter {
+        RowsIter { columns: self.columns, rows: self.rows.into_iter() }
+    }
+}
+
+/// The iterator over [`Rows`].
+#[derive(Debug)]
+pub struct RowsIter {
+    columns: Arc<[String]>,
+    rows: std::vec::IntoIter<WireRow>,
+}
+
+impl Iterator for RowsIter {
+    type Item = Row;
+
+    fn next(&mut self) -> Option<Row> {
+        let row = self.rows.next()?;
+        Some(Row { columns: self.columns.clone(), values: row.values })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.rows.size_hint()
+    }
+}
+
+impl ExactSizeIterator for RowsIter {}
+
+/// One row.
+#[derive(Debug, Clone)]
+pub struct Row {
+    columns: Arc<[String]>,
+    values: Vec<Value>,
+}
+
+impl Row {
+    /// The value of a column by its name. `Option<T>` takes NULL.
+    ///
+    /// # Errors
+    /// [`DbError::Column`] if there is no such column, or its value is no `T`.
+    pub fn get<T: FromValue>(&self, column: &str) -> Result<T, DbError> {
+        let failed = |reason: String| DbError::Column { column: column.to_owned(), reason };
+        let index = self.columns.iter().position(|name| name == column);
+        let value = index.and_then(|index| self.values.get(index)).ok_or_else(|| {
+            failed(format!("there is no such column; the row has {}", self.columns.join(", ")))
+        })?;
+        T::from_value(value).map_err(failed)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::database::v1::value::Kind;
+
+    fn row() -> Row {
+        let kinds = [Some(Kind::Integer(-1)), Some(Kind::Text("x".into())), None];
+        Row {
+            columns: Arc::from(["n".to_owned(), "t".to_owned(), "nothing".to_owned()]),
+            values: kinds.into_iter().map(|kind| Value { kind }).collect(),
+        }
+    }
+
+    #[test]
+    fn a_column_is_read_as_the_type_that_is_asked_for() {
+        assert_eq!(row().get::<i64>("n").unwrap(), -1);
+        assert_eq!(row().get::<String>("t").unwrap(), "x");
+        assert_eq!(row().get::<Option<String>>("nothing").unwrap(), None);
+        assert_eq!(row().get::<Option<i32>>("n").unwrap(), Some(-1));
+    }
+
+    #[test]
+    fn a_wrong_type_a_null_and_an_unknown_column_name_the_column() {
+        for (column, error) in [
+            ("n", row().get::<u64>("n").unwrap_err()),
+            ("t", row().get::<i64>("t").unwrap_err()),
+            ("nothing", row().get::<String>("nothing").unwrap_err()),
+            ("m", row().get::<i64>("m").unwrap_err()),
+        ] {
+            assert!(error.to_string().contains(&format!("`{column}`")), "{error}");
+        }
+    }
+
+    #[test]
+    fn migrations_are_numbered_from_one() {
+        let migrations = Migrations::new(&[("a", "SELECT 1"), ("b", "SELECT 2")]);
+        let versions: Vec<u32> = migrations.0.iter().map(|migration| migration.version).collect();
+        assert_eq!(versions, [1, 2]);
+    }
+}

@@ -1,0 +1,96 @@
+//! The subjects and payloads of events. An event tells that something happened; it is
+//! never the only record of it.
+//!
+//! A subject is `<noun>.<id>.<what>`, so that `content.*.changed` is every change and
+//! `content.<id>.>` is all about one content. Ids hold no dot.
+
+use serde::{Deserialize, Serialize};
+
+/// All uploads that completed.
+pub const CONTENT_UPLOADED_ANY: &str = "content.*.uploaded";
+/// All changes of any content, its renditions or its segments.
+pub const CONTENT_CHANGED_ANY: &str = "content.*.changed";
+/// All deletions of contents.
+pub const CONTENT_DELETED_ANY: &str = "content.*.deleted";
+/// Everything about contents.
+pub const CONTENT_ANY: &str = "content.>";
+/// A job of any queue became due, or will.
+pub const JOB_ENQUEUED_ANY: &str = "job.*.enqueued";
+/// A job of any queue changed its state.
+pub const JOB_CHANGED_ANY: &str = "job.*.changed";
+
+/// CloudEvents `type` of [`ContentUploaded`].
+pub const TYPE_CONTENT_UPLOADED: &str = "streamgate.content.uploaded.v1";
+/// CloudEvents `type` of [`ContentChanged`].
+pub const TYPE_CONTENT_CHANGED: &str = "streamgate.content.changed.v1";
+/// CloudEvents `type` of [`ContentDeleted`].
+pub const TYPE_CONTENT_DELETED: &str = "streamgate.content.deleted.v1";
+/// CloudEvents `type` of [`JobChanged`] on a `job.<queue>.enqueued` subject.
+pub const TYPE_JOB_ENQUEUED: &str = "streamgate.job.enqueued.v1";
+/// CloudEvents `type` of [`JobChanged`] on a `job.<queue>.changed` subject.
+pub const TYPE_JOB_CHANGED: &str = "streamgate.job.changed.v1";
+
+/// Subject of [`ContentUploaded`].
+pub fn content_uploaded(id: &str) -> String {
+    format!("content.{id}.uploaded")
+}
+
+/// Subject of [`ContentChanged`].
+pub fn content_changed(id: &str) -> String {
+    format!("content.{id}.changed")
+}
+
+/// Subject of [`ContentDeleted`].
+pub fn content_deleted(id: &str) -> String {
+    format!("content.{id}.deleted")
+}
+
+/// Subject of [`JobChanged`] when a job can be leased, or will be at its time.
+pub fn job_enqueued(queue: &str) -> String {
+    format!("job.{queue}.enqueued")
+}
+
+/// Subject of [`JobChanged`] for every other change of state.
+pub fn job_changed(queue: &str) -> String {
+    format!("job.{queue}.changed")
+}
+
+/// The last byte of an upload is on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContentUploaded {
+    /// Content id.
+    pub id: String,
+    /// Size of the source, bytes.
+    pub bytes: u64,
+}
+
+/// A content, its renditions or its segments changed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ContentChanged {
+    /// Content id.
+    pub id: String,
+    /// Grows with every change.
+    pub revision: u64,
+    /// Lower-case name, see [`crate::catalogue::v1::ContentState::name`].
+    pub state: String,
+    /// Of the state, 0 to 1.
+    pub progress: f64,
+}
+
+/// A content was removed from the catalogue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContentDeleted {
+    /// Content id.
+    pub id: String,
+}
+
+/// A job was enqueued or changed its state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobChanged {
+    /// Job id.
+    pub id: String,
+    /// Its queue.
+    pub queue: String,
+    /// Lower-case name, see [`crate::jobs::v1::JobState::name`].
+    pub state: String,
+}

@@ -1,0 +1,53 @@
+//! The typed calls between StreamGate plugins: clients and servers generated from the
+//! protobuf files in `proto/`, the SQL client [`db::Db`], and the event subjects.
+//!
+//! This crate holds contracts only. It never decides anything: what a capability does
+//! stands in the plugin that provides it.
+//!
+//! ```no_run
+//! use streamgate_contracts::catalogue::v1::{GetRequest, catalogue_client::CatalogueClient};
+//!
+//! # async fn example(host: streamgate_plugin_api::Host) -> Result<(), Box<dyn std::error::Error>> {
+//! let mut catalogue = CatalogueClient::new(host.service("catalogue"));
+//! let content = catalogue.get(GetRequest { id: "0190…".into() }).await?.into_inner();
+//! # drop(content);
+//! # Ok(())
+//! # }
+//! ```
+
+/// The `catalogue` capability: contents, renditions and segments.
+pub mod catalogue {
+    /// `streamgate.catalogue.v1`, generated from `catalogue.proto`.
+    #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, clippy::unwrap_used)]
+    pub mod v1 {
+        tonic::include_proto!("streamgate.catalogue.v1");
+    }
+}
+
+/// The `database` capability: batches, queries and migrations. Plugins use it through [`crate::db`].
+pub mod database {
+    /// `streamgate.database.v1`, generated from `database.proto`.
+    #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, clippy::unwrap_used)]
+    pub mod v1 {
+        tonic::include_proto!("streamgate.database.v1");
+    }
+}
+
+/// The `jobs` capability: durable work.
+pub mod jobs {
+    /// `streamgate.jobs.v1`, generated from `jobs.proto`.
+    #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, clippy::unwrap_used)]
+    pub mod v1 {
+        tonic::include_proto!("streamgate.jobs.v1");
+    }
+}
+
+pub mod db;
+pub mod events;
+mod states;
+
+pub use states::UnknownState;
+
+/// Largest gRPC message that internal calls send or accept, in bytes (32 MiB). Bulk data
+/// goes over plain HTTP through the `storage` capability instead.
+pub const MAX_MESSAGE_BYTES: usize = 32 * 1024 * 1024;
