@@ -1,0 +1,56 @@
+# Everything that a newcomer or CI does here. `make help` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run build test e2e bench lint fmt clean packages packages-test packages-bench
+
+# Cargo's own variable; an absolute or relative path.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+CONFIG ?= plugins.toml
+# Further arguments of `streamgate run`, such as --set plugins.gateway.listen=0.0.0.0:8080
+ARGS ?=
+# One part of `make bench`: start, memory, serve, upload or encode.
+ONLY ?=
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build ## Build (release) and start the default edition under ./data
+	@echo
+	@exec $(TARGET)/release/streamgate run --config $(CONFIG) $(ARGS)
+
+build: packages ## Build the server and all plugins (release)
+	cargo build --release --locked --workspace --exclude streamgate-tests
+
+test: packages-test ## All tests, against the real server where it matters
+	cargo build --locked --workspace --all-targets
+	cargo test --locked --workspace --no-fail-fast
+
+e2e: packages-test ## End-to-end tests only; one of them: make e2e ONLY=crash
+	cargo build --locked --workspace --all-targets
+	cargo test --locked --package streamgate-tests $(if $(ONLY),--test $(ONLY),--no-fail-fast)
+
+bench: build packages-bench ## Measure against nginx, ffmpeg and @tus/server; ONLY=serve for one part
+	cargo build --release --locked --package streamgate-tests --bin bench
+	$(TARGET)/release/bench $(ONLY)
+
+lint: packages ## Formatting, clippy and the console's own lint, warnings are errors
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cd plugins/console/web && npm ci --no-audit --no-fund && npm run lint
+
+fmt: ## Format everything
+	cargo fmt --all
+
+clean: ## Remove what was built (./data stays)
+	cargo clean
+	rm -rf plugins/console/web/node_modules plugins/console/web/dist
+
+packages:
+	@scripts/system-packages build
+
+packages-test:
+	@scripts/system-packages build test
+
+packages-bench:
+	@scripts/system-packages build test bench

@@ -1,0 +1,26 @@
+"""Uploads a file with tuspy: upload.py ADDRESS FILE STORE CHUNK.
+
+Prints `offset N` for every acknowledged offset, the first of them where it starts or resumes,
+and `done URL` at the end. The store is what a second run resumes from.
+"""
+import sys
+
+from tusclient.client import TusClient
+from tusclient.fingerprint import fingerprint
+from tusclient.storage import filestorage
+
+address, path, store, chunk = sys.argv[1:]
+uploader = TusClient(address).uploader(
+    path,
+    chunk_size=int(chunk),
+    metadata={"filename": path.rsplit("/", 1)[-1], "filetype": "video/mp4"},
+    store_url=True,
+    url_storage=filestorage.FileStorage(store),
+    fingerprinter=fingerprint.Fingerprint(),
+    upload_checksum=True,
+)
+print("offset", uploader.offset, flush=True)
+while uploader.offset < uploader.get_file_size():
+    uploader.upload_chunk()
+    print("offset", uploader.offset, flush=True)
+print("done", uploader.url, flush=True)

@@ -1,0 +1,101 @@
+//! The whole ladder of a 60 s 1080p clip: the server from the last uploaded byte to `ready`,
+//! against one ffmpeg process with the same renditions, rates, key frames and x264 preset.
+//!
+//! The server also makes a poster and thumbnails, and serves; ffmpeg does nothing else.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+use super::{Aim, Row, median};
+use crate::api::Rendition;
+use crate::server::Setup;
+use crate::{clips, tools, tus};
+
+const SECONDS: f64 = 60.0;
+/// x264's, for both.
+const PRESET: &str = "veryfast";
+const ROUNDS: usize = 2;
+
+/// # Errors
+/// When the server or ffmpeg refuses.
+pub async fn measure() -> Result<Vec<Row>> {
+    let clip = clips::detailed(SECONDS);
+    let (mut ours, mut theirs, mut first) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let mut server = Setup::default().set("plugins.transcoder.preset", PRESET).start().await;
+        let id = tus::upload_file(&server, &clip).await?;
+        let begun = Instant::now();
+        server.watchable(&id).await;
+        first.push(begun.elapsed().as_secs_f64());
+        let content = server.finished(&id).await;
+        ours.push(begun.elapsed().as_secs_f64());
+        server.stop().await;
+
+        let home = TempDir::new()?;
+        let begun = Instant::now();
+        ffmpeg(&clip, &content.renditions, home.path())?;
+        theirs.push(begun.elapsed().as_secs_f64());
+    }
+    Ok(vec![
+        Row {
+            what: format!("ladder of {SECONDS} s of 1080p, preset {PRESET}, s"),
+            ours: median(ours),
+            peer: Some(("ffmpeg", median(theirs))),
+            aim: Some(Aim::AtMost(1.0)),
+        },
+        Row {
+            what: "its first picture can be watched after, s".to_owned(),
+            ours: median(first),
+            peer: None,
+            aim: Some(Aim::AtMost(2.0)),
+        },
+    ])
+}
+
+fn ffmpeg(clip: &Path, renditions: &[Rendition], home: &Path) -> Result<()> {
+    let videos: Vec<_> = renditions.iter().filter(|it| it.kind == "video").collect();
+    let mut graph = format!("[0:v]split={}", videos.len());
+    graph.extend((0..videos.len()).map(|at| format!("[s{at}]")));
+    for (at, video) in videos.iter().enumerate() {
+        let (width, height) = (video.width.context("a width")?, video.height.context("a height")?);
+        let rate = video.fps.context("a frame rate")?;
+        graph.push_str(&format!(";[s{at}]scale={width}:{height},fps={rate}[v{at}]"));
+    }
+    let mut command = Command::new("ffmpeg");
+    command.args(["-hide_banner", "-loglevel", "error", "-nostdin", "-y", "-i"]).arg(clip);
+    command.args(["-filter_complex", &graph]);
+    for (at, video) in videos.iter().enumerate() {
+        let rate = video.target_bitrate.context("a target bit rate")?;
+        let fps = video.fps.context("a frame rate")?;
+        let group = format!("{:.0}", fps * 2.0);
+        command
+            .args(["-map", &format!("[v{at}]"), "-c:v", "libx264", "-preset", PRESET])
+            .args(["-profile:v", "high", "-pix_fmt", "yuv420p"])
+            .args(["-b:v", &rate.to_string(), "-maxrate", &(rate * 3 / 2).to_string()])
+            .args(["-bufsize", &(rate * 2).to_string(), "-g", &group, "-keyint_min", &group])
+            .args(["-sc_threshold", "0"]);
+        segments(&mut command, home, &video.name);
+    }
+    for audio in renditions.iter().filter(|it| it.kind == "audio") {
+        let rate = audio.target_bitrate.context("a target bit rate")?;
+        command.args(["-map", "0:a", "-c:a", "aac", "-ac", "2", "-ar", "48000"]);
+        command.args(["-b:a", &rate.to_string()]);
+        segments(&mut command, home, &audio.name);
+    }
+    tools::run(&mut command)?;
+    Ok(())
+}
+
+/// CMAF segments of 2 s, as the server writes them.
+fn segments(command: &mut Command, home: &Path, name: &str) {
+    command
+        .args(["-f", "hls", "-hls_time", "2", "-hls_list_size", "0", "-hls_segment_type", "fmp4"])
+        .args(["-hls_fmp4_init_filename", &format!("{name}-init.mp4")])
+        .arg("-hls_segment_filename")
+        .arg(home.join(format!("{name}-%d.m4s")))
+        .arg(home.join(format!("{name}.m3u8")));
+}

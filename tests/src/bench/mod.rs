@@ -1,0 +1,102 @@
+//! `make bench`: StreamGate against its peers, side by side in one run on one machine.
+//!
+//! Every figure stands beside its peer's and beside the aim; a missed aim makes the run fail.
+//! Peers are Debian's nginx and ffmpeg, and `@tus/server` from npm.
+
+pub mod encode;
+pub mod memory;
+pub mod peer;
+pub mod process;
+pub mod serve;
+pub mod start;
+pub mod upload;
+
+use std::fmt;
+
+/// What a ratio or a figure has to be.
+#[derive(Debug, Clone, Copy)]
+pub enum Aim {
+    /// At least this.
+    AtLeast(f64),
+    /// At most this.
+    AtMost(f64),
+}
+
+impl Aim {
+    fn met(self, value: f64) -> bool {
+        match self {
+            Self::AtLeast(bound) => value >= bound,
+            Self::AtMost(bound) => value <= bound,
+        }
+    }
+}
+
+impl fmt::Display for Aim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtLeast(bound) => write!(f, ">= {bound}"),
+            Self::AtMost(bound) => write!(f, "<= {bound}"),
+        }
+    }
+}
+
+/// One measured thing.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// What was measured, with its unit.
+    pub what: String,
+    /// StreamGate's figure.
+    pub ours: f64,
+    /// The peer and its figure.
+    pub peer: Option<(&'static str, f64)>,
+    /// What has to hold of the ratio (with a peer) or of the figure itself.
+    pub aim: Option<Aim>,
+}
+
+impl Row {
+    /// Ours through theirs, or ours alone.
+    #[must_use]
+    pub fn judged(&self) -> f64 {
+        self.peer.map_or(self.ours, |(_, theirs)| self.ours / theirs)
+    }
+
+    /// Whether the aim, if there is one, is met.
+    #[must_use]
+    pub fn met(&self) -> bool {
+        self.aim.is_none_or(|aim| aim.met(self.judged()))
+    }
+}
+
+/// Prints rows as a table in Markdown and answers whether every aim is met.
+#[must_use]
+pub fn print(rows: &[Row]) -> bool {
+    println!("| what | StreamGate | peer | ratio | aim | |");
+    println!("| --- | ---: | ---: | ---: | --- | --- |");
+    for row in rows {
+        let peer = row.peer.map_or_else(String::new, |(name, figure)| format!("{name} {}", rounded(figure)));
+        let ratio = row.peer.map_or_else(String::new, |_| format!("{:.2}", row.judged()));
+        let aim = row.aim.map_or_else(String::new, |aim| aim.to_string());
+        let verdict = match (row.aim, row.met()) {
+            (None, _) => "",
+            (Some(_), true) => "met",
+            (Some(_), false) => "MISSED",
+        };
+        let (what, ours) = (&row.what, rounded(row.ours));
+        println!("| {what} | {ours} | {peer} | {ratio} | {aim} | {verdict} |");
+    }
+    rows.iter().all(Row::met)
+}
+
+fn rounded(figure: f64) -> String {
+    if figure >= 100.0 { format!("{figure:.0}") } else { format!("{figure:.2}") }
+}
+
+/// The middle one of some figures.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}

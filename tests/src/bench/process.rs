@@ -1,0 +1,53 @@
+//! What Linux knows of a process: processor time and memory (proc(5)).
+
+use std::fs;
+
+use anyhow::{Context, Result};
+
+/// Seconds of processor time, user and system, of all threads so far.
+///
+/// # Errors
+/// When the process is gone.
+pub fn cpu_seconds(pid: u32) -> Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name may hold spaces and brackets; the fields after it do not.
+    let (_, fields) = stat.rsplit_once(')').context("a name in brackets")?;
+    let mut fields = fields.split_whitespace().skip(11);
+    let mut ticks = || -> Result<f64> { Ok(fields.next().context("a field")?.parse()?) };
+    // USER_HZ is 100 on every Linux that Debian runs on.
+    Ok((ticks()? + ticks()?) / 100.0)
+}
+
+/// Resident memory now, in MB (10^6 bytes).
+///
+/// # Errors
+/// When the process is gone.
+pub fn resident(pid: u32) -> Result<f64> {
+    status(pid, "VmRSS:")
+}
+
+/// The most resident memory since [`forget_peak`] or the start, in MB (10^6 bytes).
+///
+/// # Errors
+/// When the process is gone.
+pub fn peak(pid: u32) -> Result<f64> {
+    status(pid, "VmHWM:")
+}
+
+/// Makes [`peak`] begin anew.
+///
+/// # Errors
+/// When the process is gone or belongs to someone else.
+pub fn forget_peak(pid: u32) -> Result<()> {
+    Ok(fs::write(format!("/proc/{pid}/clear_refs"), "5")?)
+}
+
+fn status(pid: u32, key: &str) -> Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix(key))
+        .with_context(|| format!("{key} in the status"))?;
+    let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(kib * 1024.0 / 1e6)
+}

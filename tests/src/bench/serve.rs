@@ -1,0 +1,131 @@
+//! `wrk` on a segment of about 1 MiB and on a playlist of about 1 KiB, from StreamGate's gateway
+//! and from nginx with the same bytes in files.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use reqwest::Url;
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use super::peer::Peer;
+use super::{Aim, Row, median};
+use crate::server::{Server, Setup, free_port};
+use crate::{clips, media, tus};
+
+const NGINX: &str = r"
+worker_processes 2;
+daemon off;
+pid {home}/pid;
+error_log {home}/error.log;
+{user}
+events { worker_connections 1024; }
+http {
+  access_log off;
+  sendfile on;
+  tcp_nopush on;
+  keepalive_requests 1000000;
+  open_file_cache max=1000;
+  types { video/iso.segment m4s; application/vnd.apple.mpegurl m3u8; }
+  client_body_temp_path {home}/body;
+  proxy_temp_path {home}/proxy;
+  fastcgi_temp_path {home}/fastcgi;
+  uwsgi_temp_path {home}/uwsgi;
+  scgi_temp_path {home}/scgi;
+  server { listen 127.0.0.1:{port}; root {home}/files; }
+}
+";
+
+async fn nginx(home: &Path) -> Result<Peer> {
+    let port = free_port();
+    let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
+    let config = NGINX
+        .replace("{home}", &home.display().to_string())
+        .replace("{port}", &port.to_string())
+        .replace("{user}", user);
+    let file = home.join("nginx.conf");
+    tokio::fs::write(&file, config).await?;
+    let mut command = Command::new("nginx");
+    command.arg("-p").arg(home).arg("-c").arg(file);
+    Peer::start(command, port, &home.join("log")).await
+}
+
+/// Requests a second, as `wrk` counts them.
+async fn wrk(url: &str) -> Result<f64> {
+    let output = Command::new("wrk")
+        .args(["--threads", "2", "--connections", "64", "--duration", "8s", url])
+        .output()
+        .await
+        .context("starting wrk")?;
+    let report = String::from_utf8_lossy(&output.stdout).into_owned();
+    anyhow::ensure!(!report.contains("Non-2xx") && !report.contains("Socket errors"), "GET {url}:\n{report}");
+    let line = report
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("Requests/sec:"))
+        .with_context(|| format!("no rate in {report}"))?;
+    Ok(line.trim().parse()?)
+}
+
+/// Measures both in turn, and answers the medians: ours, theirs.
+async fn both(ours: &str, theirs: &str) -> Result<(f64, f64)> {
+    let (mut left, mut right) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        left.push(wrk(ours).await?);
+        right.push(wrk(theirs).await?);
+    }
+    Ok((median(left), median(right)))
+}
+
+/// # Errors
+/// When a server or wrk is missing or refuses.
+pub async fn measure() -> Result<Vec<Row>> {
+    let server = Setup::default().set("plugins.gateway.access_log", false).start().await;
+    let clip = clips::detailed(60.0);
+    let id = tus::upload_file(&server, &clip).await?;
+    let content = server.finished(&id).await;
+    let playlists = media::hls(&server, content.hls.as_deref().context("an address")?).await?;
+
+    let home = TempDir::with_prefix("streamgate-nginx-")?;
+    let files = home.path().join("files");
+    tokio::fs::create_dir(&files).await?;
+    let segments = playlists.iter().flat_map(|it| it.segments.iter().map(|(url, _)| url));
+    let (segment, segment_bytes) = nearest(&server, segments, 1 << 20).await?;
+    let (playlist, playlist_bytes) = nearest(&server, playlists.iter().map(|it| &it.url), 1 << 10).await?;
+    tokio::fs::write(files.join("segment.m4s"), &segment_bytes).await?;
+    tokio::fs::write(files.join("index.m3u8"), &playlist_bytes).await?;
+    let peer = nginx(home.path()).await?;
+    let theirs = |name: &str| format!("http://127.0.0.1:{}/{name}", peer.port);
+
+    let mut rows = Vec::new();
+    for (what, url, name, bytes, aim) in [
+        ("segment", &segment, "segment.m4s", &segment_bytes, 1.0),
+        ("playlist", &playlist, "index.m3u8", &playlist_bytes, 0.8),
+    ] {
+        let (ours, nginx) = both(url.as_str(), &theirs(name)).await?;
+        rows.push(Row {
+            what: format!("{what} of {} bytes, requests/s", bytes.len()),
+            ours,
+            peer: Some(("nginx", nginx)),
+            aim: Some(Aim::AtLeast(aim)),
+        });
+    }
+    peer.stop().await;
+    Ok(rows)
+}
+
+/// The one whose size is nearest to `size`, with its bytes.
+async fn nearest<'a>(
+    server: &Server,
+    urls: impl Iterator<Item = &'a Url>,
+    size: u64,
+) -> Result<(Url, bytes::Bytes)> {
+    let mut best: Option<(Url, bytes::Bytes)> = None;
+    for url in urls {
+        let body = server.http().get(url.clone()).send().await?.error_for_status()?.bytes().await?;
+        let distance = |body: &bytes::Bytes| (body.len() as u64).abs_diff(size);
+        if best.as_ref().is_none_or(|(_, kept)| distance(&body) < distance(kept)) {
+            best = Some((url.clone(), body));
+        }
+    }
+    best.context("something to measure")
+}

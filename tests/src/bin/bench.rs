@@ -1,0 +1,48 @@
+//! `make bench`: see `streamgate_tests::bench` and `docs/benchmarks.md`.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, ValueEnum};
+use streamgate_tests::bench::{encode, memory, print, serve, start, upload};
+
+/// Measures StreamGate against nginx, ffmpeg and @tus/server on this machine.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Only these parts; all of them by default.
+    parts: Vec<Part>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Time until ready.
+    Start,
+    /// Resident memory, idle and during an upload.
+    Memory,
+    /// A segment and a playlist against nginx.
+    Serve,
+    /// A 1 GiB upload against @tus/server.
+    Upload,
+    /// The ladder against ffmpeg.
+    Encode,
+}
+
+#[tokio::main]
+async fn main() -> Result<ExitCode> {
+    let arguments = Arguments::parse();
+    let mut rows = Vec::new();
+    for part in Part::value_variants() {
+        if !arguments.parts.is_empty() && !arguments.parts.contains(part) {
+            continue;
+        }
+        rows.extend(match part {
+            Part::Start => start::measure().await?,
+            Part::Memory => memory::measure().await?,
+            Part::Serve => serve::measure().await?,
+            Part::Upload => upload::measure().await?,
+            Part::Encode => encode::measure().await?,
+        });
+    }
+    let met = print(&rows);
+    Ok(if met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

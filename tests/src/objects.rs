@@ -1,0 +1,87 @@
+//! The objects on disk, compared with what the catalogue says there must be.
+//!
+//! Looks at the files of `storage-fs` directly: an object that no row names is invisible over
+//! HTTP, which is what makes it an orphan.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::api::Content;
+use crate::server::Server;
+use crate::wait::eventually;
+
+/// Keys (`bucket/key`) of all objects and of everything unfinished.
+#[must_use]
+pub fn on_disk(server: &Server) -> BTreeSet<String> {
+    let root = server.data_dir().join("storage-fs");
+    let mut found = BTreeSet::new();
+    walk(&root, &root, &mut found);
+    found
+}
+
+fn walk(root: &Path, dir: &Path, found: &mut BTreeSet<String>) {
+    let Ok(entries) = fs::read_dir(dir) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            walk(root, &path, found);
+        } else if let Ok(key) = path.strip_prefix(root) {
+            found.insert(key.display().to_string());
+        }
+    }
+}
+
+/// Whether a file on disk belongs to one of the contents.
+fn belongs(key: &str, contents: &[Content]) -> bool {
+    let Some((id, name)) = key.split_once("media/").and_then(|(_, rest)| rest.split_once('/')) else {
+        return false;
+    };
+    let Some(content) = contents.iter().find(|content| content.id == id) else {
+        return false;
+    };
+    match name.split_once('/') {
+        None => {
+            matches!(name, "source" | "poster.jpg" | "thumbnails.vtt")
+                || (name.starts_with("thumbnails-") && name.ends_with(".jpg"))
+        }
+        Some((rendition, "init.mp4")) => content.renditions.iter().any(|it| it.name == rendition),
+        Some((rendition, segment)) => {
+            let number = segment.strip_suffix(".m4s").and_then(|number| number.parse::<u32>().ok());
+            content
+                .renditions
+                .iter()
+                .any(|it| it.name == rendition && number.is_some_and(|n| n < it.segments))
+        }
+    }
+}
+
+/// Waits until every file on disk belongs to a content of the catalogue.
+///
+/// # Panics
+/// When some never go; the message names them.
+pub async fn no_orphans(server: &Server) {
+    eventually("files on disk that no content names to go", Duration::from_secs(30), async || {
+        let contents = server.contents().await.ok()?;
+        let orphans: Vec<_> = on_disk(server).into_iter().filter(|key| !belongs(key, &contents)).collect();
+        if !orphans.is_empty() {
+            eprintln!("orphans: {orphans:#?}");
+        }
+        orphans.is_empty().then_some(())
+    })
+    .await;
+}
+
+/// Waits until no object is on disk.
+///
+/// # Panics
+/// When some never go.
+pub async fn none_left(server: &Server) {
+    eventually("all objects to go", Duration::from_secs(30), async || {
+        on_disk(server).is_empty().then_some(())
+    })
+    .await;
+}

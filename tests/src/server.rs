@@ -1,0 +1,358 @@
+//! A `streamgate` process with a data directory and a port of its own.
+//!
+//! The binary and the plugins are those beside the test executable (`target/debug` for
+//! `make test`, `target/release` for `make bench`); the configuration is the repository's
+//! `plugins.toml`, changed with `--set` only.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use crate::wait::{eventually, every};
+
+/// How long a server may take to be ready or to stop before a test gives up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Folder of the repository.
+#[must_use]
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the tests crate lies in the repository")
+        .to_path_buf()
+}
+
+/// Folder of the binaries of this build: `<target>/debug` or `<target>/release`.
+#[must_use]
+pub fn binaries() -> PathBuf {
+    let exe = std::env::current_exe().expect("a running program has a path");
+    let mut dir = exe.parent().expect("an executable lies in a folder");
+    if dir.ends_with("deps") || dir.ends_with("examples") {
+        dir = dir.parent().expect("deps lies in the profile's folder");
+    }
+    dir.to_path_buf()
+}
+
+/// Folder for what tests keep between runs: generated clips, installed peers.
+#[must_use]
+pub fn cache() -> PathBuf {
+    let dir = binaries()
+        .parent()
+        .expect("the profile's folder lies in the target folder")
+        .join("tmp")
+        .join("streamgate-tests");
+    fs::create_dir_all(&dir).expect("the target folder can be written");
+    dir
+}
+
+/// The `streamgate` binary of this build.
+///
+/// # Panics
+/// When it was not built; the message says how to.
+#[must_use]
+pub fn binary() -> PathBuf {
+    let path = binaries().join("streamgate");
+    assert!(
+        path.exists(),
+        "{} is missing: `make test` builds it; by hand: cargo build --workspace",
+        path.display()
+    );
+    path
+}
+
+/// What a server is started with.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    settings: Vec<(String, String)>,
+    config: PathBuf,
+    ready_within: Duration,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { settings: Vec::new(), config: repository().join("plugins.toml"), ready_within: PATIENCE }
+    }
+}
+
+impl Setup {
+    /// Adds `--set key=value`.
+    #[must_use]
+    pub fn set(mut self, key: &str, value: impl ToString) -> Self {
+        self.settings.push((key.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Uses another configuration file.
+    #[must_use]
+    pub fn config(mut self, path: impl Into<PathBuf>) -> Self {
+        self.config = path.into();
+        self
+    }
+
+    /// Starts a server in a new data directory and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it ends or is not ready in time; its log goes to standard error.
+    pub async fn start(self) -> Server {
+        let home = TempDir::with_prefix("streamgate-").expect("a temporary folder");
+        let mut server = Server { port: free_port(), setup: self, home, child: None, http: client() };
+        server.spawn().expect("streamgate starts");
+        server.ready().await;
+        server
+    }
+}
+
+/// A client without keep-alive pools shared with anyone, that never follows redirects.
+#[must_use]
+pub fn client() -> reqwest::Client {
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .connect_timeout(Duration::from_secs(5))
+        .build()
+        .expect("a client without TLS always builds")
+}
+
+/// A running (or killed, or stopped) server. Dropping it kills the process and removes its data.
+#[derive(Debug)]
+pub struct Server {
+    setup: Setup,
+    port: u16,
+    home: TempDir,
+    child: Option<Child>,
+    http: reqwest::Client,
+}
+
+impl Server {
+    /// Starts the default edition.
+    pub async fn start() -> Self {
+        Setup::default().start().await
+    }
+
+    /// `http://127.0.0.1:PORT` with `path` behind it.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// The port it listens on, the same over restarts.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// `kernel.data_dir` of this server.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.home.path().join("data")
+    }
+
+    /// The client that the harness itself uses.
+    #[must_use]
+    pub fn http(&self) -> &reqwest::Client {
+        &self.http
+    }
+
+    /// Process id.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().and_then(Child::id).expect("the server runs")
+    }
+
+    /// Everything that all runs of this server wrote.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read(self.log_path())
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
+    }
+
+    /// Starts the process without waiting for anything.
+    ///
+    /// # Errors
+    /// When the binary cannot be started.
+    pub fn spawn(&mut self) -> Result<()> {
+        let log = File::options().create(true).append(true).open(self.log_path())?;
+        let mut command = Command::new(binary());
+        command
+            .arg("run")
+            .arg("--config")
+            .arg(&self.setup.config)
+            .args(self.overrides())
+            .current_dir(self.home.path())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .kill_on_drop(true);
+        without_own_settings(&mut command);
+        self.child = Some(command.spawn().context("starting streamgate")?);
+        Ok(())
+    }
+
+    /// Waits until `/health/ready` answers 200, and tells how long that took.
+    ///
+    /// # Panics
+    /// When the process ends first or the time is up.
+    pub async fn ready(&mut self) -> Duration {
+        let begun = Instant::now();
+        let url = self.url("/health/ready");
+        let mut ticks = every(Duration::from_millis(2));
+        loop {
+            ticks.tick().await;
+            if let Some(status) = self.exited() {
+                panic!("the server ended before it was ready: {status}");
+            }
+            if let Ok(answer) = self.http.get(&url).send().await
+                && answer.status().is_success()
+            {
+                return begun.elapsed();
+            }
+            assert!(begun.elapsed() < self.setup.ready_within, "not ready in time");
+        }
+    }
+
+    /// `kill -9`, and waits until the process is gone.
+    pub async fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().await.expect("a child can be killed");
+        }
+    }
+
+    /// Starts it again on the same port with the same data, and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it is not ready in time.
+    pub async fn restart(&mut self) {
+        self.kill().await;
+        self.spawn().expect("streamgate starts");
+        self.ready().await;
+    }
+
+    /// Sends SIGTERM without waiting.
+    pub fn terminate(&self) {
+        let pid = i32::try_from(self.pid()).expect("process ids fit");
+        let pid = Pid::from_raw(pid).expect("a process id is not 0");
+        kill_process(pid, Signal::TERM).expect("a child can be signalled");
+    }
+
+    /// Waits until the process has ended by itself.
+    ///
+    /// # Panics
+    /// When it does not end in time.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("the server runs");
+        match tokio::time::timeout(PATIENCE, child.wait()).await {
+            Ok(status) => status.expect("a child can be waited for"),
+            Err(_) => panic!("the server did not stop within {PATIENCE:?}"),
+        }
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub async fn stop(&mut self) -> ExitStatus {
+        self.terminate();
+        self.ended().await
+    }
+
+    /// Whether the process still runs.
+    pub fn runs(&mut self) -> bool {
+        self.child.is_some() && self.exited().is_none()
+    }
+
+    /// GET of a JSON document.
+    ///
+    /// # Errors
+    /// When the server cannot be reached or answers with an error or no JSON.
+    pub async fn json(&self, path: &str) -> Result<serde_json::Value> {
+        let answer = self.http.get(self.url(path)).send().await?;
+        let status = answer.status();
+        let body = answer.text().await?;
+        if !status.is_success() {
+            bail!("GET {path}: {status}: {body}");
+        }
+        serde_json::from_str(&body).with_context(|| format!("GET {path}: {body}"))
+    }
+
+    /// Waits until `log()` contains `text`.
+    pub async fn logged(&self, text: &str) {
+        eventually(format!("{text:?} in the log"), PATIENCE, async || {
+            self.log().contains(text).then_some(())
+        })
+        .await;
+    }
+
+    fn overrides(&self) -> Vec<String> {
+        let mut sets = vec![
+            format!("plugins.gateway.listen=127.0.0.1:{}", self.port),
+            format!("kernel.data_dir={}", self.data_dir().display()),
+            format!("kernel.plugin_dirs={:?}", [binaries()]),
+        ];
+        sets.extend(self.setup.settings.iter().map(|(k, v)| format!("{k}={v}")));
+        sets.into_iter().flat_map(|set| ["--set".to_owned(), set]).collect()
+    }
+
+    fn exited(&mut self) -> Option<ExitStatus> {
+        self.child.as_mut()?.try_wait().expect("a child can be asked")
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.home.path().join("server.log")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<_> = log.lines().collect();
+            let tail = lines.len().saturating_sub(60);
+            eprintln!("--- last lines of the server's log ---");
+            for line in &lines[tail..] {
+                eprintln!("{line}");
+            }
+        }
+    }
+}
+
+/// Runs `streamgate` with these arguments to its end.
+///
+/// # Errors
+/// When it cannot be started.
+pub async fn command(arguments: &[&str], dir: &Path) -> Result<std::process::Output> {
+    let mut command = Command::new(binary());
+    command.args(arguments).current_dir(dir).stdin(Stdio::null());
+    without_own_settings(&mut command);
+    Ok(command.output().await?)
+}
+
+/// The caller's `STREAMGATE_…` variables are settings of the server too; tests start without them.
+fn without_own_settings(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("STREAMGATE_") {
+            command.env_remove(name);
+        }
+    }
+}
+
+/// A port that nobody listens on, below the range that outgoing connections take theirs from.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let spread = std::process::id().wrapping_mul(37);
+    loop {
+        let turn = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 12_000 + u16::try_from(spread.wrapping_add(turn) % 18_000).unwrap_or(0);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Other people's programs: peers to be compared with and clients to be served.
+//!
+//! Node packages and Python packages are installed once per lock file under the target folder,
+//! from the registries that `npm` and `pip` are set up for.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::server::{cache, repository};
+
+/// Copies the folder (relative to the repository) into the cache, runs `npm ci` there when its
+/// lock file is new, and answers the copy.
+///
+/// # Errors
+/// When npm is missing or cannot install; the message holds npm's own words.
+pub fn node_project(folder: &str) -> Result<PathBuf> {
+    installed(folder, "package-lock.json", |dir| {
+        run(Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(dir))
+    })
+}
+
+/// Copies the folder (relative to the repository) into the cache, makes a virtual environment
+/// with its `requirements.txt`, and answers the copy; the interpreter is `.venv/bin/python`.
+///
+/// # Errors
+/// When Python or its venv module is missing or pip cannot install.
+pub fn python_project(folder: &str) -> Result<PathBuf> {
+    installed(folder, "requirements.txt", |dir| {
+        run(Command::new("python3").args(["-m", "venv", "--clear", ".venv"]).current_dir(dir))?;
+        run(Command::new(dir.join(".venv/bin/python"))
+            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+            .args(["-r", "requirements.txt"])
+            .current_dir(dir))
+    })
+}
+
+fn installed(folder: &str, lock: &str, install: impl FnOnce(&Path) -> Result<Output>) -> Result<PathBuf> {
+    let from = repository().join(folder);
+    let to = cache().join(folder.replace('/', "-"));
+    fs::create_dir_all(&to)?;
+    let turn = File::create(to.join(".turn"))?;
+    turn.lock()?;
+    for entry in fs::read_dir(&from).with_context(|| from.display().to_string())? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            fs::copy(entry.path(), to.join(entry.file_name()))?;
+        }
+    }
+    let wanted = fs::read_to_string(from.join(lock))?;
+    let stamp = to.join(".installed");
+    if fs::read_to_string(&stamp).unwrap_or_default() != wanted {
+        install(&to).with_context(|| format!("installing what {folder}/{lock} names"))?;
+        fs::write(&stamp, wanted)?;
+    }
+    Ok(to)
+}
+
+/// Runs a program to its end.
+///
+/// # Errors
+/// When it cannot be started or fails; the message holds what it printed.
+pub fn run(command: &mut Command) -> Result<Output> {
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("starting {command:?}"))?;
+    if !output.status.success() {
+        bail!(
+            "{command:?}: {}\n{}\n{}",
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(output)
+}

@@ -1,0 +1,18 @@
+//! The console in headless Chromium (`plugins/console/web/e2e`).
+
+use std::process::Command;
+
+use streamgate_tests::server::Server;
+use streamgate_tests::{clips, tools};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_uploads_watches_and_manages_contents_in_the_console() {
+    let dir = tools::node_project("plugins/console/web/e2e").expect("its tools can be installed from npm");
+    let server = Server::start().await;
+    let clip = clips::plain("1280x720", "25", 11.0);
+    let output = tools::run(
+        Command::new("node").arg(dir.join("run.mjs")).arg(server.url("")).arg(&clip).current_dir(&dir),
+    )
+    .expect("every step works");
+    eprintln!("{}", String::from_utf8_lossy(&output.stdout));
+}

@@ -1,0 +1,91 @@
+//! `kill -9` at random moments of upload and encoding: nothing acknowledged is lost, nothing is
+//! left over.
+//!
+//! `STREAMGATE_CRASH_ROUNDS` sets how often (default 4).
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use streamgate_tests::random::Chance;
+use streamgate_tests::server::Server;
+use streamgate_tests::tus::Upload;
+use streamgate_tests::{clips, media, objects};
+
+const CHUNK: usize = 64 * 1024;
+
+fn rounds() -> usize {
+    std::env::var("STREAMGATE_CRASH_ROUNDS")
+        .map_or(4, |rounds| rounds.parse().expect("STREAMGATE_CRASH_ROUNDS is a number"))
+}
+
+/// What the client of one upload knows.
+struct Sender {
+    upload: Upload,
+    acknowledged: u64,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_any_kill_uploads_resume_and_every_content_ends_ready_and_whole() {
+    let clip = clips::plain("854x480", "25", 8.0);
+    let frames = media::video_frames(&clip).expect("a decodable clip");
+    let data = Bytes::from(std::fs::read(&clip).expect("the clip"));
+    let mut chance = Chance::new();
+    let mut server = Server::start().await;
+    let mut senders: Vec<Sender> = Vec::new();
+
+    for round in 0..rounds() {
+        // Odd rounds aim at the encoding, which takes seconds; even ones at the upload, which
+        // does not.
+        let moment =
+            chance.within(if round % 2 == 0 { Duration::from_millis(300) } else { Duration::from_secs(5) });
+        let sent = tokio::time::timeout(moment, work(&server, &data, &mut senders)).await;
+        server.kill().await;
+        eprintln!("round {round}: killed after {moment:?}, {sent:?}");
+        server.restart().await;
+
+        for sender in &mut senders {
+            let offset = sender.upload.offset().await.expect("the upload is known");
+            assert!(
+                offset >= sender.acknowledged,
+                "{} bytes were acknowledged, {offset} are left",
+                sender.acknowledged
+            );
+            sender.acknowledged = offset;
+        }
+    }
+
+    for sender in &mut senders {
+        finish(sender, &data).await;
+    }
+    for sender in &senders {
+        let content = server.finished(&sender.upload.id).await;
+        let decoded = media::whole(&server, &content).await.expect("whole");
+        let seen = decoded.video_frames();
+        assert!(seen.iter().all(|&count| count.abs_diff(frames) <= 1), "{frames} frames in, {seen:?} out");
+    }
+    let contents = server.contents().await.expect("the list");
+    for content in &contents {
+        // A creation whose answer was cut off is an upload that nobody will continue.
+        assert!(content.state == "ready" || content.state == "uploading", "{content:?}");
+    }
+    objects::no_orphans(&server).await;
+    assert_eq!(server.stop().await.code(), Some(0));
+}
+
+/// Continues all unfinished uploads, begins a new one, and stays until the caller gives up.
+async fn work(server: &Server, data: &Bytes, senders: &mut Vec<Sender>) {
+    for sender in senders.iter_mut() {
+        finish(sender, data).await;
+    }
+    let upload =
+        Upload::create(server, data.len() as u64, &[("filename", "clip.mp4")]).await.expect("created");
+    senders.push(Sender { upload, acknowledged: 0 });
+    finish(senders.last_mut().expect("just added"), data).await;
+    std::future::pending::<()>().await;
+}
+
+async fn finish(sender: &mut Sender, data: &Bytes) {
+    let Sender { upload, acknowledged } = sender;
+    let from = *acknowledged;
+    upload.send(data, from, CHUNK, |offset| *acknowledged = offset).await.expect("sent");
+}
