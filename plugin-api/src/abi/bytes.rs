@@ -1,0 +1,74 @@
+//! Bytes as pointer, length and owner: they cross without being copied, both ways.
+
+use abi_stable::StableAbi;
+use bytes::Bytes;
+
+/// A read-only piece of memory that belongs to the side which made it, until it is dropped.
+#[repr(C)]
+#[derive(StableAbi)]
+pub struct FfiBytes {
+    ptr: *const u8,
+    len: usize,
+    owner: *mut (),
+    release: Option<extern "C" fn(*mut ())>,
+}
+
+// SAFETY: the memory is read-only for as long as the value lives, and its owner (a `Bytes`) may
+// be released on any thread.
+unsafe impl Send for FfiBytes {}
+// SAFETY: as above; shared access only reads.
+unsafe impl Sync for FfiBytes {}
+
+impl FfiBytes {
+    /// No bytes.
+    pub const fn empty() -> Self {
+        Self { ptr: std::ptr::null(), len: 0, owner: std::ptr::null_mut(), release: None }
+    }
+
+    /// The bytes themselves.
+    pub fn as_slice(&self) -> &[u8] {
+        if self.len == 0 {
+            return &[];
+        }
+        // SAFETY: `ptr` and `len` describe memory that the owner keeps alive and unchanged until
+        // `release` is called, which happens in `drop` alone.
+        unsafe { std::slice::from_raw_parts(self.ptr, self.len) }
+    }
+}
+
+extern "C" fn release_bytes(owner: *mut ()) {
+    // SAFETY: `owner` came from `Box::into_raw` in `From<Bytes>` and is released once.
+    drop(unsafe { Box::from_raw(owner.cast::<Bytes>()) });
+}
+
+impl From<Bytes> for FfiBytes {
+    fn from(bytes: Bytes) -> Self {
+        if bytes.is_empty() {
+            return Self::empty();
+        }
+        let (ptr, len) = (bytes.as_ptr(), bytes.len());
+        // Moving a `Bytes` into a box does not move the memory it points to.
+        let owner = Box::into_raw(Box::new(bytes)).cast::<()>();
+        Self { ptr, len, owner, release: Some(release_bytes) }
+    }
+}
+
+impl From<FfiBytes> for Bytes {
+    fn from(bytes: FfiBytes) -> Self {
+        if bytes.len == 0 { Self::new() } else { Self::from_owner(bytes) }
+    }
+}
+
+impl AsRef<[u8]> for FfiBytes {
+    fn as_ref(&self) -> &[u8] {
+        self.as_slice()
+    }
+}
+
+impl Drop for FfiBytes {
+    fn drop(&mut self) {
+        if let Some(release) = self.release.take() {
+            release(self.owner);
+        }
+    }
+}

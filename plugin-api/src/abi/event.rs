@@ -1,0 +1,96 @@
+//! Events and subscriptions.
+
+use std::task::{Context, Poll};
+
+use abi_stable::StableAbi;
+use abi_stable::std_types::{ROption, RString};
+use async_ffi::{ContextExt, FfiContext, FfiPoll};
+
+use super::FfiBytes;
+
+/// A CloudEvent (version 1.0) on its way across. Empty text stands for an absent attribute.
+#[repr(C)]
+#[derive(StableAbi)]
+pub struct Event {
+    /// CloudEvents `id`.
+    pub id: RString,
+    /// CloudEvents `source`.
+    pub source: RString,
+    /// CloudEvents `type`.
+    pub kind: RString,
+    /// The subject it is published on, in NATS syntax; also the CloudEvents `subject`.
+    pub subject: RString,
+    /// CloudEvents `time`, RFC 3339.
+    pub time: RString,
+    /// CloudEvents `datacontenttype`.
+    pub datacontenttype: RString,
+    /// W3C Trace Context `traceparent` of the work that caused it.
+    pub traceparent: RString,
+    /// CloudEvents `data`.
+    pub data: FfiBytes,
+}
+
+/// What a subscriber asks for.
+#[repr(C)]
+#[derive(StableAbi)]
+pub struct SubscribeOptions {
+    /// A subject, `*` for one token, `>` for one or more at the end.
+    pub subject: RString,
+    /// Members of one queue group share the events; empty for none.
+    pub queue: RString,
+    /// How many events wait here before `publish` does.
+    pub capacity: usize,
+}
+
+/// Where events come from on the host's side.
+pub trait EventSource: Send + 'static {
+    /// The next event, or `None` when the bus has closed.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>>;
+}
+
+/// A bounded subscription; dropping it ends it.
+#[repr(C)]
+#[derive(StableAbi)]
+pub struct Subscription {
+    state: *mut (),
+    poll: extern "C" fn(*mut (), &mut FfiContext<'_>) -> FfiPoll<ROption<Event>>,
+    release: extern "C" fn(*mut ()),
+}
+
+// SAFETY: `state` is a boxed `EventSource`, which is `Send`, reached only through `&mut self`.
+unsafe impl Send for Subscription {}
+
+extern "C" fn poll<S: EventSource>(state: *mut (), cx: &mut FfiContext<'_>) -> FfiPoll<ROption<Event>> {
+    // SAFETY: `state` is the boxed `S` of `Subscription::new`, and the caller's `&mut` makes the
+    // reference the only one.
+    let source = unsafe { &mut *state.cast::<S>() };
+    FfiPoll::from_poll(cx.with_context(|cx| source.poll_next(cx)).map(ROption::from))
+}
+
+extern "C" fn release<S>(state: *mut ()) {
+    // SAFETY: `state` came from `Box::into_raw` in `Subscription::new` and is released once.
+    drop(unsafe { Box::from_raw(state.cast::<S>()) });
+}
+
+impl Subscription {
+    /// A subscription that hands out what `source` yields.
+    pub fn new<S: EventSource>(source: S) -> Self {
+        Self { state: Box::into_raw(Box::new(source)).cast(), poll: poll::<S>, release: release::<S> }
+    }
+
+    /// The next event, or `None` when the bus has closed.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        let (poll, state) = (self.poll, self.state);
+        match cx.with_ffi_context(|cx| poll(state, cx)) {
+            FfiPoll::Ready(event) => Poll::Ready(event.into_option()),
+            FfiPoll::Pending => Poll::Pending,
+            FfiPoll::Panicked => Poll::Ready(None),
+        }
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        (self.release)(self.state);
+    }
+}

@@ -1,0 +1,288 @@
+//! The heads of requests and responses as one flat buffer each: no map crosses.
+//!
+//! Layout, all numbers little-endian: a fixed part (method and target, or status), a count of
+//! fields, then for every field a `u16` length of the name, a `u32` length of the value whose
+//! highest bit marks a sensitive value, the name and the value.
+
+use abi_stable::StableAbi;
+use bytes::{BufMut, Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
+
+use super::FfiBytes;
+
+const SENSITIVE: u32 = 1 << 31;
+
+/// A head that the other side encoded wrongly. It means a bug there, never bad input of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the other side of the boundary sent a head that cannot be read: {0}")]
+pub struct HeadError(&'static str);
+
+/// Method, target, version and fields of a request (RFC 9110 section 6).
+#[repr(C)]
+#[derive(StableAbi)]
+pub struct RequestHead {
+    bytes: FfiBytes,
+}
+
+/// Status, version and fields of a response.
+#[repr(C)]
+#[derive(StableAbi)]
+pub struct ResponseHead {
+    bytes: FfiBytes,
+}
+
+impl RequestHead {
+    /// Flattens a head. Extensions do not cross.
+    pub fn encode(parts: &http::request::Parts) -> Self {
+        let method = parts.method.as_str().as_bytes();
+        let uri = UriParts::of(&parts.uri);
+        let mut out = BytesMut::with_capacity(16 + method.len() + uri.len() + fields_len(&parts.headers));
+        out.put_u8(version_to_u8(parts.version));
+        out.put_u8(method.len().min(usize::from(u8::MAX)) as u8);
+        out.put_u32_le(uri.len() as u32);
+        out.put_slice(&method[..method.len().min(usize::from(u8::MAX))]);
+        uri.write(&mut out);
+        put_fields(&mut out, &parts.headers);
+        Self { bytes: out.freeze().into() }
+    }
+
+    /// The head as [`http::request::Parts`], whose values share the buffer's memory.
+    ///
+    /// # Errors
+    /// When the buffer is not what [`encode`](Self::encode) writes.
+    pub fn decode(self) -> Result<http::request::Parts, HeadError> {
+        let mut input = Reader(Bytes::from(self.bytes));
+        let version = version_from_u8(input.u8()?)?;
+        let method_len = usize::from(input.u8()?);
+        let uri_len = input.u32()? as usize;
+        let method = Method::from_bytes(&input.take(method_len)?)
+            .map_err(|_| HeadError("the method is not a token"))?;
+        let uri =
+            Uri::from_maybe_shared(input.take(uri_len)?).map_err(|_| HeadError("the target is not a URI"))?;
+        let headers = input.fields()?;
+        let (mut parts, ()) = http::Request::new(()).into_parts();
+        parts.method = method;
+        parts.uri = uri;
+        parts.version = version;
+        parts.headers = headers;
+        Ok(parts)
+    }
+}
+
+impl ResponseHead {
+    /// Flattens a head. Extensions do not cross.
+    pub fn encode(parts: &http::response::Parts) -> Self {
+        let mut out = BytesMut::with_capacity(8 + fields_len(&parts.headers));
+        out.put_u8(version_to_u8(parts.version));
+        out.put_u16_le(parts.status.as_u16());
+        put_fields(&mut out, &parts.headers);
+        Self { bytes: out.freeze().into() }
+    }
+
+    /// The head as [`http::response::Parts`], whose values share the buffer's memory.
+    ///
+    /// # Errors
+    /// When the buffer is not what [`encode`](Self::encode) writes.
+    pub fn decode(self) -> Result<http::response::Parts, HeadError> {
+        let mut input = Reader(Bytes::from(self.bytes));
+        let version = version_from_u8(input.u8()?)?;
+        let status =
+            StatusCode::from_u16(input.u16()?).map_err(|_| HeadError("the status is out of range"))?;
+        let headers = input.fields()?;
+        let (mut parts, ()) = http::Response::new(()).into_parts();
+        parts.status = status;
+        parts.version = version;
+        parts.headers = headers;
+        Ok(parts)
+    }
+}
+
+/// Trailers cross in the same form as the fields of a head.
+pub(super) fn encode_fields(headers: &HeaderMap) -> FfiBytes {
+    let mut out = BytesMut::with_capacity(2 + fields_len(headers));
+    put_fields(&mut out, headers);
+    out.freeze().into()
+}
+
+pub(super) fn decode_fields(bytes: FfiBytes) -> Result<HeaderMap, HeadError> {
+    Reader(Bytes::from(bytes)).fields()
+}
+
+/// The parts of a URI, so that it is written without an intermediate string.
+struct UriParts<'a> {
+    scheme: &'a str,
+    authority: &'a str,
+    path: &'a str,
+}
+
+impl<'a> UriParts<'a> {
+    fn of(uri: &'a Uri) -> Self {
+        let path = uri.path_and_query().map_or("", |path| path.as_str());
+        match (uri.scheme_str(), uri.authority()) {
+            (Some(scheme), Some(authority)) => Self { scheme, authority: authority.as_str(), path },
+            // The authority-form of CONNECT has no path; in every other case a path suffices.
+            (None, Some(authority)) if path.is_empty() => {
+                Self { scheme: "", authority: authority.as_str(), path }
+            }
+            _ => Self { scheme: "", authority: "", path: if path.is_empty() { "/" } else { path } },
+        }
+    }
+
+    fn len(&self) -> usize {
+        let scheme = if self.scheme.is_empty() { 0 } else { self.scheme.len() + 3 };
+        scheme + self.authority.len() + self.path.len()
+    }
+
+    fn write(&self, out: &mut BytesMut) {
+        if !self.scheme.is_empty() {
+            out.put_slice(self.scheme.as_bytes());
+            out.put_slice(b"://");
+        }
+        out.put_slice(self.authority.as_bytes());
+        out.put_slice(self.path.as_bytes());
+    }
+}
+
+fn fields_len(headers: &HeaderMap) -> usize {
+    2 + headers.iter().map(|(name, value)| 6 + name.as_str().len() + value.len()).sum::<usize>()
+}
+
+fn put_fields(out: &mut BytesMut, headers: &HeaderMap) {
+    // `HeaderMap` holds at most 32,768 fields, and each name is shorter than 64 KiB.
+    out.put_u16_le(headers.len() as u16);
+    for (name, value) in headers {
+        let name = name.as_str().as_bytes();
+        let flag = if value.is_sensitive() { SENSITIVE } else { 0 };
+        out.put_u16_le(name.len() as u16);
+        out.put_u32_le(value.len() as u32 | flag);
+        out.put_slice(name);
+        out.put_slice(value.as_bytes());
+    }
+}
+
+fn version_to_u8(version: Version) -> u8 {
+    match version {
+        Version::HTTP_09 => 9,
+        Version::HTTP_10 => 10,
+        Version::HTTP_2 => 20,
+        Version::HTTP_3 => 30,
+        _ => 11,
+    }
+}
+
+fn version_from_u8(version: u8) -> Result<Version, HeadError> {
+    match version {
+        9 => Ok(Version::HTTP_09),
+        10 => Ok(Version::HTTP_10),
+        11 => Ok(Version::HTTP_11),
+        20 => Ok(Version::HTTP_2),
+        30 => Ok(Version::HTTP_3),
+        _ => Err(HeadError("the HTTP version is unknown")),
+    }
+}
+
+struct Reader(Bytes);
+
+impl Reader {
+    fn take(&mut self, len: usize) -> Result<Bytes, HeadError> {
+        if len > self.0.len() {
+            return Err(HeadError("it is shorter than it says"));
+        }
+        Ok(self.0.split_to(len))
+    }
+
+    fn number<const N: usize>(&mut self) -> Result<[u8; N], HeadError> {
+        let number = self.0.first_chunk::<N>().copied().ok_or(HeadError("it is shorter than it says"))?;
+        bytes::Buf::advance(&mut self.0, N);
+        Ok(number)
+    }
+
+    fn u8(&mut self) -> Result<u8, HeadError> {
+        self.number::<1>().map(|[byte]| byte)
+    }
+
+    fn u16(&mut self) -> Result<u16, HeadError> {
+        self.number().map(u16::from_le_bytes)
+    }
+
+    fn u32(&mut self) -> Result<u32, HeadError> {
+        self.number().map(u32::from_le_bytes)
+    }
+
+    fn fields(&mut self) -> Result<HeaderMap, HeadError> {
+        let count = usize::from(self.u16()?);
+        // No more fields than could fit, whatever the count says.
+        let mut headers = HeaderMap::with_capacity(count.min(self.0.len() / 6 + 1));
+        for _ in 0..count {
+            let name_len = usize::from(self.u16()?);
+            let value_len = self.u32()?;
+            let name = HeaderName::from_bytes(&self.take(name_len)?)
+                .map_err(|_| HeadError("a field name is not a token"))?;
+            let value = self.take((value_len & !SENSITIVE) as usize)?;
+            let mut value = HeaderValue::from_maybe_shared(value)
+                .map_err(|_| HeadError("a field value holds a control character"))?;
+            value.set_sensitive(value_len & SENSITIVE != 0);
+            headers.try_append(name, value).map_err(|_| HeadError("there are too many fields"))?;
+        }
+        Ok(headers)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_request_head_survives_the_crossing() {
+        let mut secret = HeaderValue::from_static("Bearer abc");
+        secret.set_sensitive(true);
+        let request = http::Request::builder()
+            .method("PATCH")
+            .uri("http://storage/media/a%20b/source?x=1&y")
+            .header("range", "bytes=0-1")
+            .header("x-twice", "1")
+            .header("x-twice", "2")
+            .header("authorization", secret)
+            .body(())
+            .unwrap();
+        let (parts, ()) = request.into_parts();
+        let back = RequestHead::encode(&parts).decode().unwrap();
+        assert_eq!(back.method, parts.method);
+        assert_eq!(back.uri, parts.uri);
+        assert_eq!(back.headers, parts.headers);
+        assert!(back.headers["authorization"].is_sensitive());
+    }
+
+    #[test]
+    fn a_target_without_scheme_stays_so() {
+        for target in ["/", "/v/1/master.m3u8?token=a", "*"] {
+            let (parts, ()) = http::Request::builder().uri(target).body(()).unwrap().into_parts();
+            assert_eq!(RequestHead::encode(&parts).decode().unwrap().uri, parts.uri);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused_but_never_panic(bytes: Vec<u8>) {
+            let _ = RequestHead { bytes: Bytes::from(bytes.clone()).into() }.decode();
+            let _ = ResponseHead { bytes: Bytes::from(bytes).into() }.decode();
+        }
+
+        #[test]
+        fn every_response_head_survives_the_crossing(
+            status in 100u16..1000,
+            fields in prop::collection::vec(("[a-z][a-z0-9-]{0,20}", "[ -~]{0,40}"), 0..12),
+        ) {
+            let mut response = http::Response::builder().status(status);
+            for (name, value) in &fields {
+                response = response.header(name.as_str(), value.as_str());
+            }
+            let (parts, ()) = response.body(()).unwrap().into_parts();
+            let back = ResponseHead::encode(&parts).decode().unwrap();
+            prop_assert_eq!(back.status, parts.status);
+            prop_assert_eq!(back.headers, parts.headers);
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! What a plugin may ask of its host.
+
+use std::sync::Arc;
+
+use abi_stable::StableAbi;
+use abi_stable::prefix_type::WithMetadata;
+use abi_stable::std_types::{RResult, RStr, RString, RVec};
+use async_ffi::FfiFuture;
+
+use super::{Event, Service, SubscribeOptions, Subscription};
+
+/// The state of one component of a plugin.
+#[repr(u8)]
+#[derive(StableAbi, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HealthState {
+    /// It does what it should.
+    Healthy,
+    /// It works, but not as it should; somebody should look.
+    Degraded,
+    /// It does not work.
+    Unhealthy,
+}
+
+/// One field of a log record.
+#[repr(C)]
+#[derive(StableAbi)]
+pub struct LogField<'a> {
+    /// Its name, with dots as the author wrote it.
+    pub name: RStr<'a>,
+    /// Its value as JSON text.
+    pub value: RStr<'a>,
+}
+
+/// One log record, formatted only after [`HostApi::log_enabled`] said yes.
+#[repr(C)]
+#[derive(StableAbi)]
+pub struct LogRecord<'a> {
+    /// 1 error, 2 warn, 3 info, 4 debug, 5 trace.
+    pub level: u8,
+    /// The module that logs.
+    pub target: RStr<'a>,
+    /// The sentence.
+    pub message: RStr<'a>,
+    /// The other fields, in the order of the source; those of the spans it is in come first.
+    pub fields: RVec<LogField<'a>>,
+    /// W3C Trace Context of the request being handled; empty for none.
+    pub trace_id: RStr<'a>,
+    /// See `trace_id`.
+    pub span_id: RStr<'a>,
+}
+
+/// One public prefix, and what answers there.
+#[repr(C)]
+#[derive(StableAbi)]
+pub struct Mount {
+    /// The plugin that declared it.
+    pub plugin: RString,
+    /// The path prefix, such as `/files`; `/` takes what no other prefix does.
+    pub prefix: RString,
+    /// What answers.
+    pub service: Service,
+}
+
+/// All public prefixes of the moment.
+#[repr(C)]
+#[derive(StableAbi)]
+pub struct Mounts {
+    /// Grows with every change.
+    pub generation: u64,
+    /// In no particular order.
+    pub mounts: RVec<Mount>,
+}
+
+/// The host's side of the boundary, one value per running plugin. No call may block or unwind.
+pub trait HostApi: Send + Sync + 'static {
+    /// Whether a record of this level (1 error to 5 trace) and target would be written.
+    fn log_enabled(&self, level: u8, target: &str) -> bool;
+    /// Writes a record to the one stream.
+    fn log(&self, record: &LogRecord<'_>);
+    /// Gives what answers under the manifest's public prefixes.
+    fn serve(&self, service: Service);
+    /// Gives an internal service. The error says why it was refused.
+    fn provide(&self, name: &str, service: Service) -> Result<(), String>;
+    /// A handle to the internal service of this name, whoever provides it now or later.
+    fn service(&self, name: &str) -> Service;
+    /// The public prefixes, as soon as their generation is greater than `after`.
+    fn next_mounts(&self, after: u64) -> FfiFuture<Mounts>;
+    /// Publishes an event; waits while a subscription is full.
+    fn publish(&self, event: Event) -> FfiFuture<RResult<(), RString>>;
+    /// Subscribes to a subject. The error says what is wrong with the request.
+    fn subscribe(&self, options: SubscribeOptions) -> Result<Subscription, String>;
+    /// Sets the state of a component; the reason is for people, and empty when healthy.
+    fn set_health(&self, component: &str, state: HealthState, reason: &str);
+    /// Kernel, plugins and health as JSON text.
+    fn report(&self) -> String;
+    /// A panic happened somewhere in the plugin: its message and `file:line:column`.
+    fn panicked(&self, message: &str, location: &str);
+}
+
+/// A shared handle to a [`HostApi`], as a plugin gets it.
+#[repr(C)]
+#[derive(StableAbi)]
+pub struct HostHandle {
+    state: *const (),
+    vtable: HostVtableRef,
+}
+
+// SAFETY: `state` is an `Arc<dyn HostApi>` in a box of its own, and `HostApi` is `Send + Sync`.
+unsafe impl Send for HostHandle {}
+// SAFETY: as above.
+unsafe impl Sync for HostHandle {}
+
+/// New functions go behind the last one; an older plugin does not see them.
+#[repr(C)]
+#[derive(StableAbi)]
+#[sabi(kind(Prefix(prefix_ref = HostVtableRef)))]
+#[sabi(missing_field(panic))]
+struct HostVtable {
+    retain: extern "C" fn(*const ()),
+    release: extern "C" fn(*const ()),
+    log_enabled: extern "C" fn(*const (), u8, RStr<'_>) -> bool,
+    log: extern "C" fn(*const (), &LogRecord<'_>),
+    serve: extern "C" fn(*const (), Service),
+    provide: extern "C" fn(*const (), RStr<'_>, Service) -> RResult<(), RString>,
+    service: extern "C" fn(*const (), RStr<'_>) -> Service,
+    next_mounts: extern "C" fn(*const (), u64) -> FfiFuture<Mounts>,
+    publish: extern "C" fn(*const (), Event) -> FfiFuture<RResult<(), RString>>,
+    subscribe: extern "C" fn(*const (), SubscribeOptions) -> RResult<Subscription, RString>,
+    set_health: extern "C" fn(*const (), RStr<'_>, HealthState, RStr<'_>),
+    report: extern "C" fn(*const ()) -> RString,
+    #[sabi(last_prefix_field)]
+    panicked: extern "C" fn(*const (), RStr<'_>, RStr<'_>),
+}
+
+/// What `state` points to: one more indirection, so that a thin pointer crosses.
+type State = Box<dyn HostApi>;
+
+fn api<'a>(state: *const ()) -> &'a dyn HostApi {
+    // SAFETY: `state` is the `Arc<State>` of `HostHandle::new`, alive as long as the handle whose
+    // call this is; the reference does not outlive that call.
+    unsafe { &**state.cast::<State>() }
+}
+
+extern "C" fn retain(state: *const ()) {
+    // SAFETY: the handle being cloned keeps the count above zero.
+    unsafe { Arc::increment_strong_count(state.cast::<State>()) };
+}
+extern "C" fn release(state: *const ()) {
+    // SAFETY: each handle releases the one count that it holds.
+    unsafe { Arc::decrement_strong_count(state.cast::<State>()) };
+}
+extern "C" fn log_enabled(state: *const (), level: u8, target: RStr<'_>) -> bool {
+    api(state).log_enabled(level, target.as_str())
+}
+extern "C" fn log(state: *const (), record: &LogRecord<'_>) {
+    api(state).log(record);
+}
+extern "C" fn serve(state: *const (), service: Service) {
+    api(state).serve(service);
+}
+extern "C" fn provide(state: *const (), name: RStr<'_>, service: Service) -> RResult<(), RString> {
+    api(state).provide(name.as_str(), service).map_err(RString::from).into()
+}
+extern "C" fn service(state: *const (), name: RStr<'_>) -> Service {
+    api(state).service(name.as_str())
+}
+extern "C" fn next_mounts(state: *const (), after: u64) -> FfiFuture<Mounts> {
+    api(state).next_mounts(after)
+}
+extern "C" fn publish(state: *const (), event: Event) -> FfiFuture<RResult<(), RString>> {
+    api(state).publish(event)
+}
+extern "C" fn subscribe(state: *const (), options: SubscribeOptions) -> RResult<Subscription, RString> {
+    api(state).subscribe(options).map_err(RString::from).into()
+}
+extern "C" fn set_health(state: *const (), component: RStr<'_>, health: HealthState, reason: RStr<'_>) {
+    api(state).set_health(component.as_str(), health, reason.as_str());
+}
+extern "C" fn report(state: *const ()) -> RString {
+    api(state).report().into()
+}
+extern "C" fn panicked(state: *const (), message: RStr<'_>, location: RStr<'_>) {
+    api(state).panicked(message.as_str(), location.as_str());
+}
+
+const VTABLE: HostVtable = HostVtable {
+    retain,
+    release,
+    log_enabled,
+    log,
+    serve,
+    provide,
+    service,
+    next_mounts,
+    publish,
+    subscribe,
+    set_health,
+    report,
+    panicked,
+};
+
+const VTABLE_WITH_METADATA: &WithMetadata<HostVtable> = &WithMetadata::new(VTABLE);
+const VTABLE_REF: HostVtableRef = HostVtableRef(VTABLE_WITH_METADATA.static_as_prefix());
+
+impl HostHandle {
+    /// A handle to the host's side.
+    pub fn new(api: impl HostApi) -> Self {
+        let state: State = Box::new(api);
+        Self { state: Arc::into_raw(Arc::new(state)).cast(), vtable: VTABLE_REF }
+    }
+
+    /// See [`HostApi::log_enabled`].
+    pub fn log_enabled(&self, level: u8, target: &str) -> bool {
+        self.vtable.log_enabled()(self.state, level, target.into())
+    }
+    /// See [`HostApi::log`].
+    pub fn log(&self, record: &LogRecord<'_>) {
+        self.vtable.log()(self.state, record);
+    }
+    /// See [`HostApi::serve`].
+    pub fn serve(&self, service: Service) {
+        self.vtable.serve()(self.state, service);
+    }
+    /// See [`HostApi::provide`].
+    ///
+    /// # Errors
+    /// Why the host refused.
+    pub fn provide(&self, name: &str, service: Service) -> Result<(), String> {
+        self.vtable.provide()(self.state, name.into(), service).into_result().map_err(String::from)
+    }
+    /// See [`HostApi::service`].
+    pub fn service(&self, name: &str) -> Service {
+        self.vtable.service()(self.state, name.into())
+    }
+    /// See [`HostApi::next_mounts`].
+    pub fn next_mounts(&self, after: u64) -> FfiFuture<Mounts> {
+        self.vtable.next_mounts()(self.state, after)
+    }
+    /// See [`HostApi::publish`].
+    pub fn publish(&self, event: Event) -> FfiFuture<RResult<(), RString>> {
+        self.vtable.publish()(self.state, event)
+    }
+    /// See [`HostApi::subscribe`].
+    ///
+    /// # Errors
+    /// What is wrong with the request.
+    pub fn subscribe(&self, options: SubscribeOptions) -> Result<Subscription, String> {
+        self.vtable.subscribe()(self.state, options).into_result().map_err(String::from)
+    }
+    /// See [`HostApi::set_health`].
+    pub fn set_health(&self, component: &str, state: HealthState, reason: &str) {
+        self.vtable.set_health()(self.state, component.into(), state, reason.into());
+    }
+    /// See [`HostApi::report`].
+    pub fn report(&self) -> String {
+        self.vtable.report()(self.state).into()
+    }
+    /// See [`HostApi::panicked`].
+    pub fn panicked(&self, message: &str, location: &str) {
+        self.vtable.panicked()(self.state, message.into(), location.into());
+    }
+}
+
+impl Clone for HostHandle {
+    fn clone(&self) -> Self {
+        self.vtable.retain()(self.state);
+        Self { state: self.state, vtable: self.vtable }
+    }
+}
+
+impl Drop for HostHandle {
+    fn drop(&mut self) {
+        self.vtable.release()(self.state);
+    }
+}

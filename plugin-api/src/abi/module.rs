@@ -1,0 +1,115 @@
+//! What a plugin's cdylib exports: its entries, and one running instance.
+
+use abi_stable::StableAbi;
+use abi_stable::library::RootModule;
+use abi_stable::package_version_strings;
+use abi_stable::sabi_types::VersionStrings;
+use abi_stable::std_types::{RResult, RStr, RString};
+use async_ffi::FfiFuture;
+
+use super::HostHandle;
+
+/// The symbol of the library header, as abi_stable names it.
+pub const ROOT_SYMBOL: &str = abi_stable::library::ROOT_MODULE_LOADER_NAME;
+
+/// What a plugin gets to start with.
+#[repr(C)]
+#[derive(StableAbi)]
+pub struct StartArgs {
+    /// Its own table of the configuration without the kernel's keys, as JSON text.
+    pub settings: RString,
+    /// The name of its table, and of its threads.
+    pub name: RString,
+    /// A directory of its own, which exists.
+    pub data_dir: RString,
+}
+
+/// A running plugin, or why it did not start.
+pub type StartResult = RResult<Instance, RString>;
+
+/// The entries of a plugin. New ones go behind the last; an older host does not see them.
+#[repr(C)]
+#[derive(StableAbi)]
+#[sabi(kind(Prefix(prefix_ref = PluginModuleRef)))]
+#[sabi(missing_field(panic))]
+pub struct PluginModule {
+    /// The JSON Schema of the settings, as JSON text.
+    pub settings_schema: extern "C" fn() -> RString,
+    /// All problems of these settings (JSON text) beyond their schema, as a JSON array of
+    /// `{"key", "message"}`. Starts nothing, writes nothing.
+    pub check: extern "C" fn(RStr<'_>) -> RString,
+    /// Starts the plugin.
+    #[sabi(last_prefix_field)]
+    pub start: extern "C" fn(HostHandle, StartArgs) -> FfiFuture<StartResult>,
+}
+
+impl RootModule for PluginModuleRef {
+    abi_stable::declare_root_module_statics! {PluginModuleRef}
+    const BASE_NAME: &'static str = "streamgate_plugin";
+    const NAME: &'static str = "streamgate plugin";
+    const VERSION_STRINGS: VersionStrings = package_version_strings!();
+}
+
+/// A running plugin's side, which the SDK implements. No call may unwind.
+pub trait InstanceApi: Send + Sync + 'static {
+    /// Answers once the plugin's own runtime has run a task.
+    fn ping(&self) -> FfiFuture<()>;
+    /// Stops the plugin; a second call answers at once.
+    fn stop(&self) -> FfiFuture<()>;
+}
+
+/// A running plugin. Dropping it without [`stop`](Self::stop) drops the plugin's value.
+#[repr(C)]
+#[derive(StableAbi)]
+pub struct Instance {
+    state: *const (),
+    ping: extern "C" fn(*const ()) -> FfiFuture<()>,
+    stop: extern "C" fn(*const ()) -> FfiFuture<()>,
+    release: extern "C" fn(*const ()),
+}
+
+// SAFETY: `state` is a boxed `InstanceApi`, which is `Send + Sync`.
+unsafe impl Send for Instance {}
+// SAFETY: as above.
+unsafe impl Sync for Instance {}
+
+extern "C" fn ping<I: InstanceApi>(state: *const ()) -> FfiFuture<()> {
+    // SAFETY: `state` is the boxed `I` of `Instance::new`, alive as long as the handle.
+    unsafe { &*state.cast::<I>() }.ping()
+}
+extern "C" fn stop<I: InstanceApi>(state: *const ()) -> FfiFuture<()> {
+    // SAFETY: as above.
+    unsafe { &*state.cast::<I>() }.stop()
+}
+extern "C" fn release<I>(state: *const ()) {
+    // SAFETY: `state` came from `Box::into_raw` in `Instance::new` and is released once.
+    drop(unsafe { Box::from_raw(state.cast_mut().cast::<I>()) });
+}
+
+impl Instance {
+    /// A handle to a running plugin.
+    pub fn new<I: InstanceApi>(instance: I) -> Self {
+        Self {
+            state: Box::into_raw(Box::new(instance)).cast_const().cast(),
+            ping: ping::<I>,
+            stop: stop::<I>,
+            release: release::<I>,
+        }
+    }
+
+    /// See [`InstanceApi::ping`].
+    pub fn ping(&self) -> FfiFuture<()> {
+        (self.ping)(self.state)
+    }
+
+    /// See [`InstanceApi::stop`].
+    pub fn stop(&self) -> FfiFuture<()> {
+        (self.stop)(self.state)
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        (self.release)(self.state);
+    }
+}

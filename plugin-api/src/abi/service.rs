@@ -1,0 +1,100 @@
+//! A service: one function from a request to the future of a response.
+
+use std::sync::Arc;
+
+use abi_stable::StableAbi;
+use async_ffi::FfiFuture;
+
+use super::{Body, RequestHead, ResponseHead};
+
+/// A request on its way across.
+#[repr(C)]
+#[derive(StableAbi)]
+pub struct Request {
+    /// Method, target and fields.
+    pub head: RequestHead,
+    /// The body, which may stream.
+    pub body: Body,
+}
+
+/// A response on its way across.
+#[repr(C)]
+#[derive(StableAbi)]
+pub struct Response {
+    /// Status and fields.
+    pub head: ResponseHead,
+    /// The body, which may stream and end in trailers.
+    pub body: Body,
+}
+
+/// What answers requests, on the side that does. It must not unwind; the SDK sees to that.
+pub trait CallService: Send + Sync + 'static {
+    /// Begins to answer. Only the future that comes back does any work.
+    fn call(&self, request: Request) -> FfiFuture<Response>;
+}
+
+/// A shared handle to a service of either side.
+#[repr(C)]
+#[derive(StableAbi)]
+pub struct Service {
+    state: *const (),
+    call: extern "C" fn(*const (), Request) -> FfiFuture<Response>,
+    retain: extern "C" fn(*const ()),
+    release: extern "C" fn(*const ()),
+}
+
+// SAFETY: `state` is an `Arc` of a `CallService`, which is `Send + Sync`.
+unsafe impl Send for Service {}
+// SAFETY: as above.
+unsafe impl Sync for Service {}
+
+extern "C" fn call<S: CallService>(state: *const (), request: Request) -> FfiFuture<Response> {
+    // SAFETY: `state` is the `Arc<S>` of `Service::new`, alive as long as the handle.
+    unsafe { &*state.cast::<S>() }.call(request)
+}
+
+extern "C" fn retain<S>(state: *const ()) {
+    // SAFETY: as in `call`; the handle being cloned keeps the count above zero.
+    unsafe { Arc::increment_strong_count(state.cast::<S>()) };
+}
+
+extern "C" fn release<S>(state: *const ()) {
+    // SAFETY: each handle releases the one count that it holds.
+    unsafe { Arc::decrement_strong_count(state.cast::<S>()) };
+}
+
+impl Service {
+    /// A handle to `service`.
+    pub fn new<S: CallService>(service: S) -> Self {
+        Self {
+            state: Arc::into_raw(Arc::new(service)).cast(),
+            call: call::<S>,
+            retain: retain::<S>,
+            release: release::<S>,
+        }
+    }
+
+    /// Begins to answer a request.
+    pub fn call(&self, request: Request) -> FfiFuture<Response> {
+        (self.call)(self.state, request)
+    }
+}
+
+impl Clone for Service {
+    fn clone(&self) -> Self {
+        (self.retain)(self.state);
+        Self { state: self.state, call: self.call, retain: self.retain, release: self.release }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        (self.release)(self.state);
+    }
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service").field("state", &self.state).finish_non_exhaustive()
+    }
+}

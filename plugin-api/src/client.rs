@@ -1,0 +1,176 @@
+//! Calling services across the boundary, and answering calls that come across it.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use async_ffi::{FfiFuture, FutureExt};
+use bytes::Bytes;
+use http::StatusCode;
+use tower::{Service, ServiceExt};
+
+use crate::body::{BoxError, to_abi};
+use crate::guard::{self, Guarded};
+use crate::trace::{self, TRACEPARENT, TraceContext};
+use crate::{Body, Problem, abi};
+
+/// A handle to a service of another plugin: a tower service, and so a channel for tonic clients.
+///
+/// A call carries the `traceparent` of the request that is being handled, unless the request has
+/// one of its own. While nobody provides the service, it answers 503.
+#[derive(Debug, Clone)]
+pub struct Client {
+    service: abi::Service,
+}
+
+/// The other side broke the rules of the boundary.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(transparent)]
+pub struct ClientError(#[from] abi::HeadError);
+
+impl Client {
+    /// A client of a service of this library: for tests, and for what has no boundary to cross.
+    pub fn from_service<S, B>(service: S) -> Self
+    where
+        S: Service<http::Request<Body>, Response = http::Response<B>, Error = Infallible>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send + 'static,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Self { service: to_service(service) }
+    }
+
+    /// A client of what the host handed out.
+    pub fn from_abi(service: abi::Service) -> Self {
+        Self { service }
+    }
+
+    /// Sends a request. The answer comes with its head; its body may still be streaming.
+    ///
+    /// # Errors
+    /// Only when the other side breaks the rules of the boundary. A provider that is missing or
+    /// panicked is a response of status 503 or 500.
+    pub fn send<B>(&self, request: http::Request<B>) -> ResponseFuture
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let (mut parts, body) = request.into_parts();
+        let context = trace::current();
+        if let Some(context) = context
+            && !parts.headers.contains_key(TRACEPARENT)
+        {
+            parts.headers.insert(TRACEPARENT, context.to_header());
+        }
+        let head = abi::RequestHead::encode(&parts);
+        let body = to_abi(body, context);
+        ResponseFuture { inner: self.service.call(abi::Request { head, body }) }
+    }
+}
+
+impl<B> Service<http::Request<B>> for Client
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = http::Response<Body>;
+    type Error = ClientError;
+    type Future = ResponseFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ClientError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> ResponseFuture {
+        self.send(request)
+    }
+}
+
+/// The response to come.
+pub struct ResponseFuture {
+    inner: FfiFuture<abi::Response>,
+}
+
+impl Future for ResponseFuture {
+    type Output = Result<http::Response<Body>, ClientError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.inner).poll(cx).map(|response| {
+            let parts = response.head.decode()?;
+            Ok(http::Response::from_parts(parts, Body::crossed(response.body)))
+        })
+    }
+}
+
+/// Puts a tower service behind the boundary.
+pub(crate) fn to_service<S, B>(service: S) -> abi::Service
+where
+    S: Service<http::Request<Body>, Response = http::Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send + 'static,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    abi::Service::new(Served(Some(service)))
+}
+
+/// `None` only while it is being dropped.
+struct Served<S>(Option<S>);
+
+impl<S, B> abi::CallService for Served<S>
+where
+    S: Service<http::Request<Body>, Response = http::Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send + 'static,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    fn call(&self, request: abi::Request) -> FfiFuture<abi::Response> {
+        let parts = match request.head.decode() {
+            Ok(parts) => parts,
+            Err(error) => {
+                let problem =
+                    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "boundary", "The request was garbled")
+                        .detail(error.to_string());
+                return std::future::ready(problem.into_abi()).into_ffi();
+            }
+        };
+        let context =
+            parts.headers.get(TRACEPARENT).and_then(|value| TraceContext::from_bytes(value.as_bytes()).ok());
+        let service = guard::run(context, || self.0.clone()).unwrap_or_default();
+        let body = Body::crossed(request.body);
+        let answer = async move {
+            let Some(service) = service else {
+                return panicked("its service could not be cloned");
+            };
+            let Ok(response) = service.oneshot(http::Request::from_parts(parts, body)).await;
+            let (parts, body) = response.into_parts();
+            abi::Response { head: abi::ResponseHead::encode(&parts), body: to_abi(body, context) }
+        };
+        Guarded::new(context, answer, |message| panicked(&message)).into_ffi()
+    }
+}
+
+fn panicked(message: &str) -> abi::Response {
+    tracing::error!(%message, "a request handler panicked; the request is answered with 500");
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal-error", "Something went wrong here")
+        .detail("The request ran into a fault of the server, which has been logged.")
+        .into_abi()
+}
+
+impl<S> Drop for Served<S> {
+    fn drop(&mut self) {
+        guard::drop_inside(None, self.0.take());
+    }
+}

@@ -1,0 +1,211 @@
+//! What a plugin asks of its host.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tower::Service;
+
+use crate::body::BoxError;
+use crate::client::to_service;
+use crate::{Body, BusError, Client, Event, StartError, SubscribeOptions, Subscription, abi, runtime, trace};
+
+pub use crate::abi::HealthState;
+
+/// The host, as one running plugin sees it. Cloning is cheap.
+#[derive(Clone)]
+pub struct Host {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    handle: abi::HostHandle,
+    plugin: String,
+    data_dir: PathBuf,
+    shutdown: CancellationToken,
+}
+
+/// One public prefix, and what answers there.
+#[derive(Debug, Clone)]
+pub struct Mount {
+    /// The plugin that declared it.
+    pub plugin: String,
+    /// The path prefix, such as `/files`; `/` takes what no other prefix does.
+    pub prefix: String,
+    /// What answers.
+    pub service: Client,
+}
+
+/// All public prefixes of the moment.
+#[derive(Debug, Clone)]
+pub struct Mounts {
+    /// Grows with every change.
+    pub generation: u64,
+    /// In no particular order.
+    pub mounts: Vec<Mount>,
+}
+
+impl Host {
+    pub(crate) fn new(handle: abi::HostHandle, plugin: String, data_dir: PathBuf) -> Self {
+        Self { shared: Arc::new(Shared { handle, plugin, data_dir, shutdown: CancellationToken::new() }) }
+    }
+
+    /// The plugin's name.
+    pub fn plugin(&self) -> &str {
+        &self.shared.plugin
+    }
+
+    /// A directory of the plugin's own, `<kernel.data_dir>/<plugin>`. It exists.
+    pub fn data_dir(&self) -> &Path {
+        &self.shared.data_dir
+    }
+
+    /// Gives what answers under the manifest's public prefixes: an axum `Router` or any other
+    /// tower service. It sees whole paths, prefix included.
+    pub fn serve<S, B>(&self, service: S)
+    where
+        S: Service<http::Request<Body>, Response = http::Response<B>, Error = Infallible>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send + 'static,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        self.shared.handle.serve(to_service(service));
+    }
+
+    /// Gives an internal service, which other plugins reach by name and nobody from outside: a
+    /// capability of the manifest's `provides`.
+    ///
+    /// # Errors
+    /// When the manifest does not list it.
+    pub fn provide<S, B>(&self, name: &str, service: S) -> Result<(), StartError>
+    where
+        S: Service<http::Request<Body>, Response = http::Response<B>, Error = Infallible>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send + 'static,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        self.shared.handle.provide(name, to_service(service)).map_err(StartError::new)
+    }
+
+    /// The internal service of this name, whoever provides it now or later. It answers 503 while
+    /// nobody does.
+    pub fn service(&self, name: &str) -> Client {
+        Client::from_abi(self.shared.handle.service(name))
+    }
+
+    /// The public prefixes, as soon as their generation is greater than `after`. For an ingress.
+    pub async fn next_mounts(&self, after: u64) -> Mounts {
+        let mounts = self.shared.handle.next_mounts(after).await;
+        Mounts {
+            generation: mounts.generation,
+            mounts: mounts
+                .mounts
+                .into_iter()
+                .map(|mount| Mount {
+                    plugin: mount.plugin.into(),
+                    prefix: mount.prefix.into(),
+                    service: Client::from_abi(mount.service),
+                })
+                .collect(),
+        }
+    }
+
+    /// Publishes an event. Waits while a subscription to its subject is full.
+    ///
+    /// # Errors
+    /// When the subject is not one to publish on, or the bus has closed.
+    pub async fn publish(&self, mut event: Event) -> Result<(), BusError> {
+        if event.source.is_empty() {
+            event.source = format!("streamgate/{}", self.shared.plugin);
+        }
+        let published = self.shared.handle.publish(event.into()).await;
+        published.into_result().map_err(|reason| BusError::Refused(reason.into()))
+    }
+
+    /// Subscribes with the defaults of [`SubscribeOptions::new`].
+    ///
+    /// # Errors
+    /// When the subject is malformed.
+    pub fn subscribe(&self, subject: &str) -> Result<Subscription, BusError> {
+        self.subscribe_with(SubscribeOptions::new(subject))
+    }
+
+    /// Subscribes.
+    ///
+    /// # Errors
+    /// When the subject is malformed or the capacity is zero.
+    pub fn subscribe_with(&self, options: SubscribeOptions) -> Result<Subscription, BusError> {
+        let options = abi::SubscribeOptions {
+            subject: options.subject.into(),
+            queue: options.queue.unwrap_or_default().into(),
+            capacity: options.capacity,
+        };
+        self.shared.handle.subscribe(options).map(Subscription).map_err(BusError::Refused)
+    }
+
+    /// The health of a component of this plugin. It is unknown to the host until it is first set.
+    pub fn health(&self, component: &str) -> Health {
+        Health { host: self.clone(), component: component.into() }
+    }
+
+    /// Cancelled just before the plugin's `stop` is called.
+    pub fn shutdown(&self) -> CancellationToken {
+        self.shared.shutdown.clone()
+    }
+
+    /// Spawns a task on this plugin's runtime, with the trace context of the caller. A panic in it
+    /// is logged and counted against the plugin.
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        runtime::handle().spawn(trace::in_context(trace::current(), future))
+    }
+
+    /// Kernel, plugins and health, as `streamgate plugins --json` prints them.
+    pub fn report(&self) -> serde_json::Value {
+        serde_json::from_str(&self.shared.handle.report()).unwrap_or_default()
+    }
+}
+
+/// Tells the host how one component of this plugin does. Telling it the same again is cheap for
+/// nobody's log: only changes are recorded.
+#[derive(Clone)]
+pub struct Health {
+    host: Host,
+    component: Arc<str>,
+}
+
+impl Health {
+    /// It does what it should.
+    pub fn healthy(&self) {
+        self.set(HealthState::Healthy, "");
+    }
+
+    /// It works, but not as it should.
+    pub fn degraded(&self, reason: impl AsRef<str>) {
+        self.set(HealthState::Degraded, reason.as_ref());
+    }
+
+    /// It does not work.
+    pub fn unhealthy(&self, reason: impl AsRef<str>) {
+        self.set(HealthState::Unhealthy, reason.as_ref());
+    }
+
+    fn set(&self, state: HealthState, reason: &str) {
+        self.host.shared.handle.set_health(&self.component, state, reason);
+    }
+}

@@ -1,0 +1,90 @@
+//! What a StreamGate plugin links: write a type with settings, implement [`Plugin`] for it, and
+//! name it in [`export_plugin!`].
+//!
+//! ```
+//! use axum::{Router, routing::get};
+//! use schemars::JsonSchema;
+//! use serde::{Deserialize, Serialize};
+//! use streamgate_plugin_api::{Host, Plugin, StartError, export_plugin};
+//!
+//! /// What `plugins.toml` may say under `[plugins.hello]`.
+//! #[derive(Serialize, Deserialize, JsonSchema)]
+//! #[serde(deny_unknown_fields, default)]
+//! struct Settings {
+//!     /// Whom to greet.
+//!     name: String,
+//! }
+//!
+//! impl Default for Settings {
+//!     fn default() -> Self {
+//!         Self { name: "world".into() }
+//!     }
+//! }
+//!
+//! struct Hello;
+//!
+//! impl Plugin for Hello {
+//!     type Settings = Settings;
+//!
+//!     async fn start(host: Host, settings: Settings) -> Result<Self, StartError> {
+//!         let greeting = format!("Hello, {}!", settings.name);
+//!         host.serve(Router::new().route("/hello", get(move || async move { greeting })));
+//!         tracing::info!("ready to greet");
+//!         Ok(Self)
+//!     }
+//! }
+//!
+//! export_plugin! {
+//!     Hello { name: "hello", description: "Greets", prefixes: ["/hello"] }
+//! }
+//! # fn main() {}
+//! ```
+//!
+//! Two verbs cross between plugins: **requests** ([`Host::serve`], [`Host::provide`],
+//! [`Host::service`]) and **events** ([`Host::publish`], [`Host::subscribe`]). Whether the other
+//! side is in this process, in a child process or on another node makes no difference here.
+
+pub mod abi;
+mod body;
+mod client;
+mod event;
+mod guard;
+mod host;
+mod log;
+#[doc(hidden)]
+pub mod manifest;
+mod panics;
+mod plugin;
+mod problem;
+pub mod runtime;
+pub mod settings;
+pub mod trace;
+
+use std::sync::OnceLock;
+
+pub use self::body::{Body, BodyError, BoxError};
+pub use self::client::{Client, ClientError, ResponseFuture};
+pub use self::event::{BusError, Event, SubscribeOptions, Subscription};
+pub use self::host::{Health, HealthState, Host, Mount, Mounts};
+pub use self::manifest::Manifest;
+pub use self::plugin::{Plugin, StartError};
+pub use self::problem::Problem;
+pub use self::settings::SettingsProblem;
+
+/// For [`export_plugin!`] alone.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::plugin::module;
+    pub use abi_stable::library::{LibHeader, RootModuleResult};
+}
+
+static THREAD_NAME: OnceLock<String> = OnceLock::new();
+
+/// Names the threads of this library's runtime after the plugin; the system keeps 15 bytes.
+fn name_threads(plugin: &str) {
+    let _ = THREAD_NAME.set(plugin.to_owned());
+}
+
+fn thread_name() -> &'static str {
+    THREAD_NAME.get_or_init(|| "streamgate".to_owned())
+}

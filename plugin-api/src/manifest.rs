@@ -1,0 +1,98 @@
+//! The manifest: what a plugin says of itself, as data that the host reads before it runs anything.
+
+use serde::{Deserialize, Serialize};
+
+/// The manifest of a plugin, as [`export_plugin!`](crate::export_plugin) writes it in TOML.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The plugin's name, its table in the configuration: `[a-z][a-z0-9-]*`.
+    pub name: String,
+    /// The version of the crate.
+    pub version: String,
+    /// One line for people.
+    #[serde(default)]
+    pub description: String,
+    /// Capabilities that it provides.
+    #[serde(default)]
+    pub provides: Vec<String>,
+    /// Capabilities without which it does not start.
+    #[serde(default)]
+    pub requires: Vec<String>,
+    /// Capabilities that it starts after, if some plugin provides them.
+    #[serde(default)]
+    pub uses: Vec<String>,
+    /// Public path prefixes.
+    #[serde(default)]
+    pub prefixes: Vec<String>,
+    /// Takes requests from outside: starts last, stops first.
+    #[serde(default)]
+    pub ingress: bool,
+}
+
+/// Checks a manifest while the plugin compiles; the message of the panic is the compiler's error.
+#[doc(hidden)]
+pub const fn check(
+    name: &str,
+    description: &str,
+    provides: &[&str],
+    requires: &[&str],
+    uses: &[&str],
+    prefixes: &[&str],
+) {
+    assert!(
+        is_name(name),
+        "export_plugin!: a name is lower-case letters, digits and hyphens, and starts with a letter"
+    );
+    assert!(is_plain(description), "export_plugin!: a description is one line without single quotes");
+    let lists = [provides, requires, uses];
+    let mut lists = lists.as_slice();
+    while let [list, rest @ ..] = lists {
+        lists = rest;
+        let mut list = *list;
+        while let [capability, rest @ ..] = list {
+            list = rest;
+            assert!(
+                is_name(capability),
+                "export_plugin!: a capability is lower-case letters, digits and hyphens, and starts with a letter"
+            );
+        }
+    }
+    let mut list = prefixes;
+    while let [prefix, rest @ ..] = list {
+        list = rest;
+        assert!(is_plain(prefix), "export_plugin!: a prefix has no control characters and no single quotes");
+        let bytes = prefix.as_bytes();
+        assert!(!bytes.is_empty() && bytes[0] == b'/', "export_plugin!: a prefix starts with a slash");
+        assert!(
+            bytes.len() == 1 || bytes[bytes.len() - 1] != b'/',
+            "export_plugin!: a prefix does not end with a slash; \"/files\" covers \"/files/...\""
+        );
+    }
+}
+
+const fn is_name(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    if bytes.is_empty() || bytes.len() > 63 || !bytes[0].is_ascii_lowercase() {
+        return false;
+    }
+    let mut i = 0;
+    while i < bytes.len() {
+        if !(bytes[i].is_ascii_lowercase() || bytes[i].is_ascii_digit() || bytes[i] == b'-') {
+            return false;
+        }
+        i += 1;
+    }
+    true
+}
+
+const fn is_plain(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let mut i = 0;
+    while i < bytes.len() {
+        if bytes[i] < b' ' || bytes[i] == b'\'' || bytes[i] == 0x7f {
+            return false;
+        }
+        i += 1;
+    }
+    true
+}

@@ -1,0 +1,184 @@
+//! The trait of a plugin, and the entries that the host calls.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use abi_stable::std_types::{RResult, RStr, RString};
+use async_ffi::{FfiFuture, FutureExt};
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde::de::DeserializeOwned;
+
+use crate::guard::{self, Guarded};
+use crate::settings::SettingsProblem;
+use crate::{Host, abi, log, panics, runtime};
+
+/// A plugin: what [`export_plugin!`](crate::export_plugin) exports.
+///
+/// The host calls `check` any number of times, then `start`; after that `stop` once. It may start
+/// the plugin again in the same process after that, with other settings.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a plugin",
+    label = "`Plugin` is not implemented for this type",
+    note = "export_plugin! takes the type that implements `streamgate_plugin_api::Plugin`"
+)]
+pub trait Plugin: Sized + Send + Sync + 'static {
+    /// The plugin's table of the configuration, less the keys of the kernel. Put
+    /// `#[serde(deny_unknown_fields, default)]` on it; doc comments become descriptions of the schema.
+    type Settings: DeserializeOwned + JsonSchema + Send + 'static;
+
+    /// All problems of settings whose types are right. It starts nothing, writes nothing, opens no
+    /// connection: `streamgate check` calls it.
+    fn check(settings: &Self::Settings) -> Vec<SettingsProblem> {
+        let _ = settings;
+        Vec::new()
+    }
+
+    /// Starts the plugin and answers when it is ready for requests. Long preparations go into a
+    /// task of their own, with a health component that shows them: the host has a deadline.
+    ///
+    /// # Errors
+    /// A reason that an operator understands. What was begun must be undone by drops.
+    fn start(host: Host, settings: Self::Settings) -> impl Future<Output = Result<Self, StartError>> + Send;
+
+    /// Ends what is under way in good order. [`Host::shutdown`] is cancelled before; no request
+    /// comes after; past the host's deadline the rest is dropped.
+    fn stop(self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+}
+
+/// Why a plugin did not start. Any error becomes one with `?`.
+#[derive(Debug)]
+pub struct StartError(String);
+
+impl StartError {
+    /// A reason in words.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self(reason.into())
+    }
+
+    /// The reason.
+    pub fn reason(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<E: std::error::Error + Send + Sync + 'static> From<E> for StartError {
+    fn from(error: E) -> Self {
+        Self(crate::body::describe(Box::new(error)))
+    }
+}
+
+/// The entries of `P`, for the macro.
+pub fn module<P: Plugin>() -> abi::PluginModuleRef {
+    use abi_stable::prefix_type::PrefixTypeTrait;
+    abi::PluginModule { settings_schema: settings_schema::<P>, check: check::<P>, start: start::<P> }
+        .leak_into_prefix()
+}
+
+extern "C" fn settings_schema<P: Plugin>() -> RString {
+    let schema = guard::run(None, || {
+        let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+        let schema = settings.into_generator().into_root_schema_for::<P::Settings>();
+        serde_json::to_string(&schema).unwrap_or_default()
+    });
+    schema.unwrap_or_default().into()
+}
+
+extern "C" fn check<P: Plugin>(settings: RStr<'_>) -> RString {
+    let problems = guard::run(None, || match parse::<P::Settings>(settings.as_str()) {
+        Ok(settings) => P::check(&settings),
+        Err(problem) => vec![problem],
+    });
+    let problems = problems.unwrap_or_else(|panic| {
+        vec![SettingsProblem::new("", format!("the plugin panicked while it checked its settings: {panic}"))]
+    });
+    serde_json::to_string(&problems).unwrap_or_default().into()
+}
+
+fn parse<S: DeserializeOwned>(json: &str) -> Result<S, SettingsProblem> {
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        let key = if path == "." { String::new() } else { path };
+        // Lines and columns of the JSON in between mean nothing to anybody.
+        let text = error.into_inner().to_string();
+        let message = text.split(" at line ").next().unwrap_or_default().to_owned();
+        SettingsProblem::new(key, message)
+    })
+}
+
+extern "C" fn start<P: Plugin>(handle: abi::HostHandle, args: abi::StartArgs) -> FfiFuture<abi::StartResult> {
+    crate::name_threads(args.name.as_str());
+    log::send_to(handle.clone());
+    panics::report();
+    let host = Host::new(handle, args.name.into(), PathBuf::from(args.data_dir.as_str()));
+    let started = async move {
+        let settings = match parse::<P::Settings>(args.settings.as_str()) {
+            Ok(settings) => settings,
+            Err(problem) => return RResult::RErr(format!("{}: {}", problem.key, problem.message).into()),
+        };
+        match P::start(host.clone(), settings).await {
+            Ok(plugin) => {
+                RResult::ROk(abi::Instance::new(Running { plugin: Mutex::new(Some(plugin)), host }))
+            }
+            Err(error) => {
+                host.shutdown().cancel();
+                RResult::RErr(error.0.into())
+            }
+        }
+    };
+    Guarded::new(None, started, |panic| RResult::RErr(format!("it panicked: {panic}").into())).into_ffi()
+}
+
+/// One started plugin.
+struct Running<P: Plugin> {
+    plugin: Mutex<Option<P>>,
+    host: Host,
+}
+
+impl<P: Plugin> Running<P> {
+    fn take(&self) -> Option<P> {
+        self.plugin.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl<P: Plugin> abi::InstanceApi for Running<P> {
+    fn ping(&self) -> FfiFuture<()> {
+        let pong = runtime::handle().spawn(async {});
+        Guarded::new(
+            None,
+            async move {
+                let _ = pong.await;
+            },
+            |_| (),
+        )
+        .into_ffi()
+    }
+
+    fn stop(&self) -> FfiFuture<()> {
+        let plugin = self.take();
+        let shutdown = self.host.shutdown();
+        let stopped = async move {
+            shutdown.cancel();
+            if let Some(plugin) = plugin {
+                plugin.stop().await;
+            }
+        };
+        Guarded::new(
+            None,
+            stopped,
+            |message| tracing::error!(%message, "the plugin panicked while it stopped"),
+        )
+        .into_ffi()
+    }
+}
+
+impl<P: Plugin> Drop for Running<P> {
+    fn drop(&mut self) {
+        self.host.shutdown().cancel();
+        guard::drop_inside(None, self.take());
+    }
+}
