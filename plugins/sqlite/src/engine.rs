@@ -1,0 +1,167 @@
+//! The engine: all namespaces of one directory. It works without a host, which is how other
+//! plugins' tests run on the real thing.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::OnceCell;
+
+use crate::condition::{Condition, Reporter};
+use crate::error::{Class, SqlError};
+use crate::namespace::Namespace;
+use crate::service::DatabaseService;
+use crate::settings::Settings;
+
+/// Told about every change of a component's condition.
+pub(crate) type Observer = Arc<dyn Fn(&str, &Condition) + Send + Sync>;
+
+type Slot = Arc<OnceCell<Arc<Namespace>>>;
+
+/// The databases of one directory. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    directory: PathBuf,
+    settings: Settings,
+    observer: Observer,
+    /// `None` once the engine is closed.
+    namespaces: Mutex<Option<HashMap<String, Slot>>>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("directory", &self.shared.directory).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// An engine over a directory that exists. Files are opened when they are first used.
+    pub fn new(directory: &Path, settings: Settings) -> Self {
+        Self::observed(directory, settings, Arc::new(|_, _| {}))
+    }
+
+    pub(crate) fn observed(directory: &Path, settings: Settings, observer: Observer) -> Self {
+        let namespaces = Mutex::new(Some(HashMap::new()));
+        Self { shared: Arc::new(Shared { directory: directory.to_owned(), settings, observer, namespaces }) }
+    }
+
+    /// The `database` service, to be provided or to be called in this process.
+    pub fn router(&self) -> axum::Router {
+        DatabaseService::router(self.clone())
+    }
+
+    /// Lets every writer finish what it has taken on, and closes the files. Later calls are
+    /// answered UNAVAILABLE.
+    pub async fn close(&self) {
+        let taken = self.shared.namespaces.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let slots: Vec<Slot> = taken.into_iter().flat_map(HashMap::into_values).collect();
+        let closing = tokio::task::spawn_blocking(move || {
+            for slot in slots {
+                let namespace =
+                    Arc::into_inner(slot).and_then(OnceCell::into_inner).and_then(Arc::into_inner);
+                // A call in flight holds the namespace; it is closed with that call.
+                if let Some(namespace) = namespace {
+                    namespace.close();
+                }
+            }
+        });
+        if closing.await.is_err() {
+            tracing::error!("closing the databases panicked");
+        }
+    }
+
+    /// The namespace, created if it is not there.
+    pub(crate) async fn create(&self, name: &str) -> Result<Arc<Namespace>, SqlError> {
+        self.open(name, true).await
+    }
+
+    /// The namespace, if there is one.
+    pub(crate) async fn find(&self, name: &str) -> Result<Arc<Namespace>, SqlError> {
+        self.open(name, false).await
+    }
+
+    async fn open(&self, name: &str, create: bool) -> Result<Arc<Namespace>, SqlError> {
+        let slot = self.slot(name)?;
+        let opened = slot.get_or_try_init(|| async {
+            let (shared, name) = (self.shared.clone(), name.to_owned());
+            let opening = tokio::task::spawn_blocking(move || shared.open_file(&name, create));
+            opening.await.map_err(|_| SqlError::new(Class::Broken, "opening the database panicked"))?
+        });
+        opened.await.cloned()
+    }
+
+    fn slot(&self, name: &str) -> Result<Slot, SqlError> {
+        check_name(name)?;
+        let mut namespaces = self.shared.namespaces.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(namespaces) = namespaces.as_mut() else {
+            return Err(SqlError::new(Class::Busy, "the database is stopping"));
+        };
+        if let Some(slot) = namespaces.get(name) {
+            return Ok(slot.clone());
+        }
+        let most = self.shared.settings.max_namespaces as usize;
+        if namespaces.len() >= most {
+            // Names that were asked for and never opened make room first.
+            namespaces.retain(|_, slot| slot.initialized() || Arc::strong_count(slot) > 1);
+            if namespaces.len() >= most {
+                let message = format!("there are {most} namespaces, which is `max_namespaces`");
+                return Err(SqlError::new(Class::Full, message));
+            }
+        }
+        Ok(namespaces.entry(name.to_owned()).or_default().clone())
+    }
+}
+
+impl Shared {
+    fn open_file(&self, name: &str, create: bool) -> Result<Arc<Namespace>, SqlError> {
+        let path = self.directory.join(format!("{name}.db"));
+        let there = path.exists();
+        if !there && !create {
+            return Err(SqlError::invalid(format!("there is no namespace `{name}`; call Migrate first")));
+        }
+        let (observer, component) = (self.observer.clone(), format!("namespace {name}"));
+        let report = Arc::new(Reporter::new(move |condition| observer(&component, condition)));
+        let namespace = Namespace::open(name, path, &self.settings, report)?;
+        if !there {
+            sync_directory(&self.directory)?;
+        }
+        Ok(Arc::new(namespace))
+    }
+}
+
+/// Makes the new file's name durable.
+fn sync_directory(directory: &Path) -> Result<(), SqlError> {
+    let synced = std::fs::File::open(directory).and_then(|directory| directory.sync_all());
+    synced.map_err(|error| {
+        SqlError::new(Class::Broken, format!("cannot sync {}: {error}", directory.display()))
+    })
+}
+
+/// `[a-z][a-z0-9_]{0,62}`: no name leads out of the directory.
+fn check_name(name: &str) -> Result<(), SqlError> {
+    let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
+    let rest = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+    if first && rest && name.len() <= 63 {
+        return Ok(());
+    }
+    Err(SqlError::invalid(format!("`{}` is no namespace: use [a-z][a-z0-9_]{{0,62}}", name.escape_default())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_leads_out_of_the_directory() {
+        for bad in ["", "..", "a/b", "A", "1a", "a-b", "a.db", "é", &"a".repeat(64)] {
+            assert!(check_name(bad).is_err(), "{bad}");
+        }
+        for good in ["a", "upload", "a_1", &"a".repeat(63)] {
+            assert!(check_name(good).is_ok(), "{good}");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The `database` capability on SQLite: one file per namespace under the plugin's data
+//! directory, one writer with group commit, several readers, migrations.
+//!
+//! Every file is in WAL mode with `synchronous=FULL`: what is acknowledged survives
+//! `kill -9` and power loss. This plugin knows nothing of what it stores.
+
+mod condition;
+mod connection;
+mod disk;
+mod engine;
+mod error;
+mod migrate;
+mod namespace;
+mod service;
+mod settings;
+mod statement;
+mod writer;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use streamgate_plugin_api::settings::SettingsProblem;
+use streamgate_plugin_api::{Health, Host, Plugin, StartError};
+
+pub use engine::Engine;
+pub use settings::{CheckOnOpen, Settings};
+
+/// The plugin.
+#[derive(Debug)]
+pub struct Sqlite {
+    engine: Engine,
+}
+
+impl Plugin for Sqlite {
+    type Settings = Settings;
+
+    fn check(settings: &Settings) -> Vec<SettingsProblem> {
+        settings.problems()
+    }
+
+    async fn start(host: Host, settings: Settings) -> Result<Self, StartError> {
+        let directory = host.data_dir().to_owned();
+        let least = settings.min_free_space;
+        host.spawn(disk::watch(directory.clone(), least, host.health("disk"), host.shutdown()));
+
+        let components: Mutex<HashMap<String, Health>> = Mutex::default();
+        let observed = host.clone();
+        let observer = Arc::new(move |component: &str, condition: &condition::Condition| {
+            let mut components = components.lock().unwrap_or_else(PoisonError::into_inner);
+            let health = components.entry(component.to_owned()).or_insert_with(|| observed.health(component));
+            disk::tell(health, condition);
+        });
+        let engine = Engine::observed(&directory, settings, observer);
+        host.provide("database", engine.router())?;
+        Ok(Self { engine })
+    }
+
+    async fn stop(self) {
+        self.engine.close().await;
+    }
+}
+
+streamgate_plugin_api::export_plugin! {
+    Sqlite {
+        name: "sqlite",
+        description: "SQL databases as SQLite files: durable group commit, migrations, a file per namespace",
+        provides: ["database"],
+    }
+}

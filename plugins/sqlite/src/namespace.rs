@@ -1,0 +1,190 @@
+//! One namespace: its file, its writer thread and its readers.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
+
+use streamgate_contracts::database::v1::{
+    MigrateResponse, Migration, QueryResponse, Statement, StatementResult, Value,
+};
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::condition::{Condition, Reporter};
+use crate::connection::{Link, LinkOptions};
+use crate::error::{Class, SqlError};
+use crate::settings::{CheckOnOpen, Settings};
+use crate::statement::{Allowance, query};
+use crate::writer::{Batch, Command, Writer};
+
+/// An open namespace. Dropping it lets the writer finish what it has taken on.
+pub(crate) struct Namespace {
+    commands: mpsc::Sender<Command>,
+    places: Arc<Semaphore>,
+    reading: Arc<Semaphore>,
+    idle_readers: Arc<Mutex<Vec<Link>>>,
+    path: PathBuf,
+    options: LinkOptions,
+    queue_timeout: Duration,
+    allowance: Allowance,
+    max_statements: usize,
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+}
+
+impl Namespace {
+    /// Opens or creates the file. Blocks.
+    pub(crate) fn open(
+        name: &str,
+        path: PathBuf,
+        settings: &Settings,
+        report: Arc<Reporter>,
+    ) -> Result<Self, SqlError> {
+        let options = settings.link_options();
+        let opened = open_checked(&path, &options, settings.check_on_open);
+        let link = opened.inspect_err(|error| report.set(Condition::Unhealthy(error.to_string())))?;
+        report.set(Condition::Healthy);
+        let (commands, queue) = mpsc::channel();
+        let writer = Writer {
+            path: path.clone(),
+            options: options.clone(),
+            group: settings.group as usize,
+            link,
+            report,
+            dirty: true,
+        };
+        let thread = std::thread::Builder::new()
+            .name(format!("sqlite-{name}"))
+            .spawn(move || writer.run(&queue))
+            .map_err(|error| SqlError::new(Class::Busy, format!("cannot start a writer thread: {error}")))?;
+        Ok(Self {
+            commands,
+            places: Arc::new(Semaphore::new(settings.queue as usize)),
+            reading: Arc::new(Semaphore::new(settings.readers as usize)),
+            idle_readers: Arc::default(),
+            path,
+            options,
+            queue_timeout: settings.queue_timeout.get(),
+            allowance: Allowance {
+                rows: settings.max_rows as usize,
+                bytes: usize::try_from(settings.max_result_size.get()).unwrap_or(usize::MAX),
+            },
+            max_statements: settings.max_statements as usize,
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    pub(crate) async fn migrate(&self, migrations: Vec<Migration>) -> Result<MigrateResponse, SqlError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Migrate { migrations, reply })?;
+        answer.await.map_err(|_| stopped())?
+    }
+
+    pub(crate) async fn execute(&self, statements: Vec<Statement>) -> Result<Vec<StatementResult>, SqlError> {
+        if statements.len() > self.max_statements {
+            return Err(SqlError::invalid(format!(
+                "the batch has {} statements; `max_statements` is {}",
+                statements.len(),
+                self.max_statements
+            )));
+        }
+        let place = self.turn(&self.places, "the writer").await?;
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Batch(Batch { statements, allowance: self.allowance.clone(), reply, place }))?;
+        answer.await.map_err(|_| stopped())?
+    }
+
+    pub(crate) async fn query(
+        &self,
+        sql: String,
+        params: Vec<Value>,
+        max_rows: u32,
+    ) -> Result<QueryResponse, SqlError> {
+        let turn = self.turn(&self.reading, "a reader").await?;
+        let mut allowance = self.allowance.clone();
+        if max_rows > 0 {
+            allowance.rows = allowance.rows.min(max_rows as usize);
+        }
+        let (idle, path, options) = (self.idle_readers.clone(), self.path.clone(), self.options.clone());
+        let abandoned = Arc::new(AtomicBool::new(false));
+        let guard = Abandon(abandoned.clone());
+        let reading = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            let pooled = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let link = match pooled {
+                Some(link) => link,
+                None => Link::reader(&path, &options)?,
+            };
+            let found = link
+                .as_client_unless(abandoned, |connection| query(connection, &sql, &params, &mut allowance));
+            if !found.as_ref().is_err_and(SqlError::spoils_connection) {
+                idle.lock().unwrap_or_else(PoisonError::into_inner).push(link);
+            }
+            let (columns, rows) = found?;
+            Ok(QueryResponse { columns, rows })
+        });
+        let answer = reading.await;
+        drop(guard);
+        answer.map_err(|_| SqlError::new(Class::Broken, "the query panicked"))?
+    }
+
+    /// Lets the writer finish, and waits for it. Blocks.
+    pub(crate) fn close(self) {
+        let Self { commands, thread, idle_readers, .. } = self;
+        // Readers first: the last connection to close removes the log.
+        idle_readers.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        drop(commands);
+        let thread = thread.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("a writer thread panicked");
+        }
+    }
+
+    async fn turn(
+        &self,
+        places: &Arc<Semaphore>,
+        whose: &str,
+    ) -> Result<tokio::sync::OwnedSemaphorePermit, SqlError> {
+        match tokio::time::timeout(self.queue_timeout, places.clone().acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) => Err(stopped()),
+            Err(_) => Err(SqlError::new(
+                Class::Busy,
+                format!("{whose} was not free within {:?}; the database is overloaded", self.queue_timeout),
+            )),
+        }
+    }
+
+    fn send(&self, command: Command) -> Result<(), SqlError> {
+        self.commands.send(command).map_err(|_| stopped())
+    }
+}
+
+/// Stops a query whose caller went away.
+struct Abandon(Arc<AtomicBool>);
+
+impl Drop for Abandon {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn open_checked(path: &std::path::Path, options: &LinkOptions, check: CheckOnOpen) -> Result<Link, SqlError> {
+    let link = Link::writer(path, options)?;
+    let pragma = match check {
+        CheckOnOpen::Off => return Ok(link),
+        CheckOnOpen::Quick => "PRAGMA quick_check(1)",
+        CheckOnOpen::Full => "PRAGMA integrity_check(1)",
+    };
+    let verdict: String = link.own().query_row(pragma, [], |row| row.get(0))?;
+    if verdict == "ok" {
+        return Ok(link);
+    }
+    Err(SqlError::new(
+        Class::Broken,
+        format!("{} is damaged: {verdict}; restore it from a backup", path.display()),
+    ))
+}
+
+fn stopped() -> SqlError {
+    SqlError::new(Class::Busy, "the database is stopping")
+}

@@ -1,0 +1,63 @@
+//! The `database` contract over gRPC: requests in, statuses out.
+
+use axum::Router;
+use streamgate_contracts::MAX_MESSAGE_BYTES;
+use streamgate_contracts::database::v1::database_server::{Database, DatabaseServer};
+use streamgate_contracts::database::v1::{
+    ExecuteRequest, ExecuteResponse, MigrateRequest, MigrateResponse, QueryRequest, QueryResponse,
+};
+use tonic::{Request, Response, Status};
+
+use crate::engine::Engine;
+use crate::error::SqlError;
+
+/// Answers the calls of other plugins.
+pub(crate) struct DatabaseService {
+    engine: Engine,
+}
+
+impl DatabaseService {
+    pub(crate) fn router(engine: Engine) -> Router {
+        let server = DatabaseServer::new(Self { engine })
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        tonic::service::Routes::new(server).into_axum_router()
+    }
+}
+
+#[tonic::async_trait]
+impl Database for DatabaseService {
+    async fn migrate(&self, request: Request<MigrateRequest>) -> Result<Response<MigrateResponse>, Status> {
+        let request = request.into_inner();
+        let namespace = self.engine.create(&request.namespace).await?;
+        let answer = namespace.migrate(request.migrations).await;
+        answer.map(Response::new).map_err(|error| logged(&request.namespace, error))
+    }
+
+    async fn execute(&self, request: Request<ExecuteRequest>) -> Result<Response<ExecuteResponse>, Status> {
+        let request = request.into_inner();
+        let namespace = self.engine.find(&request.namespace).await?;
+        match namespace.execute(request.statements).await {
+            Ok(results) => Ok(Response::new(ExecuteResponse { results })),
+            Err(error) => Err(logged(&request.namespace, error)),
+        }
+    }
+
+    async fn query(&self, request: Request<QueryRequest>) -> Result<Response<QueryResponse>, Status> {
+        let QueryRequest { namespace: name, sql, params, max_rows } = request.into_inner();
+        let namespace = self.engine.find(&name).await?;
+        let answer = namespace.query(sql, params, max_rows).await;
+        answer.map(Response::new).map_err(|error| logged(&name, error))
+    }
+}
+
+/// Faults of the file, the disk or the machine are this plugin's to log; the rest is the caller's.
+fn logged(namespace: &str, error: SqlError) -> Status {
+    use crate::error::Class;
+    match error.class {
+        Class::Broken | Class::Full => tracing::error!(namespace, %error, "the database failed"),
+        Class::Busy | Class::TimedOut => tracing::warn!(namespace, %error, "the database refused a call"),
+        _ => tracing::debug!(namespace, %error, statement = error.statement, "a call failed"),
+    }
+    error.into()
+}

@@ -1,0 +1,257 @@
+//! The one thread that writes to a namespace. It takes all batches that wait, runs them in
+//! one transaction with a savepoint each, commits once, and only then answers: durability
+//! costs one fsync for the whole group, and a batch that fails rolls back alone.
+//!
+//! It never answers a batch that is not on disk.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use streamgate_contracts::database::v1::{MigrateResponse, Migration, Statement, StatementResult};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use crate::condition::{Condition, Reporter};
+use crate::connection::{Link, LinkOptions};
+use crate::error::{Class, SqlError};
+use crate::migrate;
+use crate::statement::{Allowance, execute};
+
+/// After this long without a batch the log is written back into the file.
+const IDLE: Duration = Duration::from_secs(20);
+
+type Results = Vec<StatementResult>;
+
+/// A batch with the one who waits for it.
+pub(crate) struct Batch {
+    pub(crate) statements: Vec<Statement>,
+    pub(crate) allowance: Allowance,
+    pub(crate) reply: oneshot::Sender<Result<Results, SqlError>>,
+    /// Its place in the queue, given back when it is answered.
+    pub(crate) place: OwnedSemaphorePermit,
+}
+
+/// What the writer can be asked for.
+pub(crate) enum Command {
+    Batch(Batch),
+    Migrate { migrations: Vec<Migration>, reply: oneshot::Sender<Result<MigrateResponse, SqlError>> },
+}
+
+/// The state of the thread.
+pub(crate) struct Writer {
+    pub(crate) path: PathBuf,
+    pub(crate) options: LinkOptions,
+    pub(crate) group: usize,
+    pub(crate) link: Link,
+    pub(crate) report: Arc<Reporter>,
+    /// Something was written since the log was last emptied.
+    pub(crate) dirty: bool,
+}
+
+/// How one try to commit a group ended.
+enum Attempt {
+    /// Committed: an outcome for each batch.
+    Done(Vec<Result<Results, SqlError>>),
+    /// The batch at this index took the whole transaction with it.
+    Spoiled(usize, SqlError),
+    /// The transaction could not begin: nothing was tried.
+    Refused(SqlError),
+    /// The commit failed: nothing took effect.
+    Failed(SqlError),
+}
+
+/// Makes a panic of the thread visible.
+struct Watchdog(Arc<Reporter>);
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.set(Condition::Unhealthy("the writer panicked; restart the plugin".into()));
+        }
+    }
+}
+
+impl Writer {
+    /// Works until all senders are gone and the queue is empty, then closes the file tidily.
+    pub(crate) fn run(mut self, commands: &Receiver<Command>) {
+        let _watchdog = Watchdog(self.report.clone());
+        let mut waiting = None;
+        loop {
+            let command = match waiting.take() {
+                Some(command) => command,
+                None => match commands.recv_timeout(IDLE) {
+                    Ok(command) => command,
+                    Err(RecvTimeoutError::Timeout) => {
+                        self.checkpoint();
+                        continue;
+                    }
+                    Err(RecvTimeoutError::Disconnected) => break,
+                },
+            };
+            match command {
+                Command::Migrate { migrations, reply } => {
+                    let result = migrate::run(&self.link, &migrations);
+                    self.observe(result.as_ref().err());
+                    self.dirty = true;
+                    // Whoever asked may have gone away; the migrations stay.
+                    let _ = reply.send(result);
+                }
+                Command::Batch(first) => {
+                    let mut group = vec![first];
+                    while group.len() < self.group && waiting.is_none() {
+                        match commands.try_recv() {
+                            Ok(Command::Batch(batch)) => group.push(batch),
+                            Ok(other) => waiting = Some(other),
+                            Err(_) => break,
+                        }
+                    }
+                    self.commit(group);
+                }
+            }
+        }
+        self.checkpoint();
+        let _ = self.link.own().execute_batch("PRAGMA optimize");
+    }
+
+    /// Answers every batch of the group. Each turn of the loop removes at least one.
+    fn commit(&mut self, mut group: Vec<Batch>) {
+        group.retain(|batch| !batch.reply.is_closed());
+        while !group.is_empty() {
+            match self.attempt(&group) {
+                Attempt::Done(outcomes) => {
+                    self.dirty = true;
+                    self.observe(None);
+                    for (batch, outcome) in group.drain(..).zip(outcomes) {
+                        answer(batch, outcome);
+                    }
+                }
+                Attempt::Spoiled(index, error) => {
+                    self.observe(Some(&error));
+                    answer(group.remove(index), Err(error));
+                }
+                // One batch that does not fit on the disk, or that a check at the commit
+                // refuses, must not fail its neighbours.
+                Attempt::Failed(error) if group.len() > 1 && error.class != Class::Broken => {
+                    let rest = group.split_off(1);
+                    self.commit(group);
+                    group = rest;
+                }
+                Attempt::Refused(error) | Attempt::Failed(error) => {
+                    self.observe(Some(&error));
+                    for batch in group.drain(..) {
+                        answer(batch, Err(error.clone()));
+                    }
+                }
+            }
+        }
+    }
+
+    fn attempt(&self, group: &[Batch]) -> Attempt {
+        let own = self.link.own();
+        if let Err(error) = own.execute_batch("BEGIN IMMEDIATE") {
+            return Attempt::Refused(error.into());
+        }
+        let mut outcomes = Vec::with_capacity(group.len());
+        for (index, batch) in group.iter().enumerate() {
+            match self.run_batch(batch) {
+                Ok(outcome) => outcomes.push(outcome),
+                Err(error) => {
+                    roll_back(own);
+                    return Attempt::Spoiled(index, error);
+                }
+            }
+        }
+        if outcomes.iter().all(Result::is_err) {
+            roll_back(own);
+            return Attempt::Done(outcomes);
+        }
+        match own.execute_batch("COMMIT") {
+            Ok(()) => Attempt::Done(outcomes),
+            Err(error) => {
+                roll_back(own);
+                Attempt::Failed(error.into())
+            }
+        }
+    }
+
+    /// The inner result is the batch's own; an outer error means that the transaction is gone.
+    fn run_batch(&self, batch: &Batch) -> Result<Result<Results, SqlError>, SqlError> {
+        let own = self.link.own();
+        own.execute_batch("SAVEPOINT batch")?;
+        let mut allowance = batch.allowance.clone();
+        let outcome = self.link.as_client(|connection| {
+            let numbered = batch.statements.iter().enumerate();
+            numbered
+                .map(|(index, statement)| {
+                    execute(connection, statement, &mut allowance).map_err(|error| error.at(index))
+                })
+                .collect::<Result<Results, SqlError>>()
+        });
+        match outcome {
+            Ok(results) => {
+                own.execute_batch("RELEASE batch")?;
+                Ok(Ok(results))
+            }
+            // A full disk, an I/O error and an interrupt make SQLite roll back everything.
+            Err(error) if own.is_autocommit() => Err(error),
+            Err(error) => {
+                own.execute_batch("ROLLBACK TO batch; RELEASE batch")?;
+                Ok(Err(error))
+            }
+        }
+    }
+
+    /// Reports what a commit says about the file, and replaces a connection that an I/O
+    /// error left in doubt.
+    fn observe(&mut self, error: Option<&SqlError>) {
+        let Some(error) = error else {
+            self.report.set(Condition::Healthy);
+            return;
+        };
+        match error.class {
+            Class::Full => self.report.set(Condition::Unhealthy(format!("cannot write: {error}"))),
+            Class::Broken => self.report.set(Condition::Unhealthy(error.to_string())),
+            _ => {}
+        }
+        if error.spoils_connection() || !self.link.own().is_autocommit() {
+            match Link::writer(&self.path, &self.options) {
+                Ok(link) => self.link = link,
+                Err(error) => {
+                    tracing::error!(path = %self.path.display(), %error, "cannot reopen the database")
+                }
+            }
+        }
+    }
+
+    fn checkpoint(&mut self) {
+        if !self.dirty {
+            return;
+        }
+        let emptied =
+            self.link.own().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        match emptied {
+            Ok(busy) => self.dirty = busy != 0,
+            Err(error) => {
+                tracing::warn!(path = %self.path.display(), %error, "cannot empty the write-ahead log")
+            }
+        }
+    }
+}
+
+fn roll_back(connection: &Connection) {
+    if connection.is_autocommit() {
+        return;
+    }
+    if let Err(error) = connection.execute_batch("ROLLBACK") {
+        tracing::error!(%error, "cannot roll back");
+    }
+}
+
+fn answer(batch: Batch, outcome: Result<Results, SqlError>) {
+    let Batch { reply, place, .. } = batch;
+    drop(place);
+    // Whoever asked may have gone away; what is committed stays.
+    let _ = reply.send(outcome);
+}
