@@ -181,10 +181,11 @@ fn cases() -> Vec<(&'static str, PathBuf, Ends)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_odd_input_ends_ready_or_failed_with_a_reason_and_the_server_goes_on() {
+    let cases = cases();
     let mut server = Server::start().await;
     let pid = server.pid();
     let mut waiting = Vec::new();
-    for (what, file, ends) in cases() {
+    for (what, file, ends) in cases {
         let id = tus::upload_file(&server, &file).await.unwrap_or_else(|error| panic!("{what}: {error:#}"));
         waiting.push((what, id, ends));
     }
