@@ -1,0 +1,116 @@
+//! Why a request on the store fails, and the problem (RFC 9457) that the caller gets. It logs what only an operator
+//! can mend, and nothing else.
+
+use std::io;
+
+use http::{HeaderName, StatusCode};
+use streamgate_plugin_api::Problem;
+
+use crate::key::NameError;
+
+/// Field of the resumable uploads draft: how much of an append session is on the disk.
+pub(crate) const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
+
+/// Why a request failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error("there is no object at {0}")]
+    NoObject(String),
+    #[error("no append session is open at {0}")]
+    NoSession(String),
+    #[error("there is an object at {0} already")]
+    Exists(String),
+    #[error(
+        "{0} cannot be stored: a file is where it needs a directory, or a directory is where it would be"
+    )]
+    InTheWay(String),
+    #[error("a symbolic link is in the way of {0}; the store follows none")]
+    Link(String),
+    #[error("the append session is at {have}, which is before the offset {asked} asked for")]
+    Gap { have: u64, asked: u64 },
+    #[error("another request is writing {0} and did not end in time; try again")]
+    Busy(String),
+    #[error("the disk of the store is full or below its reserve; make room or lower min_free")]
+    Full { offset: Option<u64> },
+    #[error("the body broke off: {reason}")]
+    Aborted { reason: String, offset: Option<u64> },
+    #[error("{0}")]
+    Malformed(&'static str),
+    #[error("{0} is not a method for this")]
+    Method(String),
+    #[error("input or output failed: {0}")]
+    Io(io::Error),
+}
+
+impl Error {
+    /// What a failed system call on `path` means.
+    pub(crate) fn of(error: io::Error, path: &str) -> Self {
+        use io::ErrorKind as Kind;
+        let links =
+            [rustix::io::Errno::LOOP, rustix::io::Errno::XDEV].map(|errno| Some(errno.raw_os_error()));
+        if links.contains(&error.raw_os_error()) {
+            return Self::Link(path.into());
+        }
+        match error.kind() {
+            Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge => Self::Full { offset: None },
+            Kind::NotFound => Self::NoObject(path.into()),
+            Kind::AlreadyExists => Self::Exists(path.into()),
+            Kind::NotADirectory | Kind::IsADirectory | Kind::DirectoryNotEmpty => Self::InTheWay(path.into()),
+            Kind::InvalidFilename => Self::Name(NameError::TooLong),
+            _ => Self::Io(error),
+        }
+    }
+
+    /// As an answer.
+    pub(crate) fn problem(&self) -> Problem {
+        let problem = |status, slug, title| Problem::new(status, slug, title).detail(self.to_string());
+        let at = |problem: Problem, offset: Option<u64>| match offset {
+            Some(offset) => problem.header(UPLOAD_OFFSET, offset),
+            None => problem,
+        };
+        match self {
+            Self::Name(_) => problem(StatusCode::BAD_REQUEST, "invalid-key", "Not a name of an object"),
+            Self::NoObject(_) => problem(StatusCode::NOT_FOUND, "no-object", "There is no such object"),
+            Self::NoSession(_) => {
+                problem(StatusCode::NOT_FOUND, "no-append-session", "There is no such append session")
+            }
+            Self::Exists(_) => {
+                problem(StatusCode::PRECONDITION_FAILED, "object-exists", "The object exists already")
+            }
+            Self::InTheWay(_) => problem(StatusCode::CONFLICT, "key-conflict", "Another key is in the way"),
+            Self::Link(_) => problem(StatusCode::FORBIDDEN, "symbolic-link", "A symbolic link is in the way"),
+            Self::Gap { have, .. } => at(
+                problem(StatusCode::CONFLICT, "offset-mismatch", "The append session is not there yet"),
+                Some(*have),
+            ),
+            Self::Busy(_) => {
+                problem(StatusCode::LOCKED, "append-session-busy", "The append session is being written")
+                    .header(http::header::RETRY_AFTER, "1")
+            }
+            Self::Full { offset } => at(
+                problem(
+                    StatusCode::INSUFFICIENT_STORAGE,
+                    "insufficient-storage",
+                    "There is no room for this",
+                ),
+                *offset,
+            ),
+            Self::Aborted { offset, .. } => at(
+                problem(StatusCode::BAD_REQUEST, "body-aborted", "The body did not end as it should"),
+                *offset,
+            ),
+            Self::Malformed(_) => {
+                problem(StatusCode::BAD_REQUEST, "malformed-request", "The request makes no sense")
+            }
+            Self::Method(_) => {
+                problem(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Not a method for this")
+            }
+            Self::Io(error) => {
+                tracing::error!(%error, "the store's disk does not do what it should");
+                problem(StatusCode::INTERNAL_SERVER_ERROR, "storage-io", "The store's disk failed")
+            }
+        }
+    }
+}

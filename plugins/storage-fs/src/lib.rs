@@ -1,0 +1,161 @@
+//! Objects as files: the capability `storage` on one directory.
+//!
+//! An object is the file `<root>/<bucket>/<key>`, plain to see and to back up. What is not whole yet is in
+//! `<root>/.incomplete/`: files in the making under `temporary`, append sessions under `sessions/<bucket>/<key>`.
+//! A write is answered only when it is on the disk.
+
+mod disk;
+mod error;
+mod key;
+mod object;
+mod range;
+mod service;
+mod session;
+mod settings;
+mod sink;
+mod stream;
+mod tree;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::fs::FlockOperation;
+use streamgate_plugin_api::{Health, Host, Plugin, SettingsProblem, StartError, export_plugin};
+use tokio::time::MissedTickBehavior;
+
+use crate::disk::{Disk, Room};
+use crate::object::Objects;
+pub use crate::service::Storage;
+use crate::session::Sessions;
+pub use crate::settings::Settings;
+use crate::tree::Tree;
+
+/// How often the disk's free space is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How long a start waits for the one before it to let go of the root.
+const HANDOVER: Duration = Duration::from_secs(5);
+
+/// The plugin.
+pub struct StorageFs {
+    watch: tokio::task::JoinHandle<()>,
+}
+
+impl Plugin for StorageFs {
+    type Settings = Settings;
+
+    fn check(settings: &Settings) -> Vec<SettingsProblem> {
+        let mut problems = Vec::new();
+        if let Some(root) = &settings.root {
+            if root.as_os_str().is_empty() {
+                problems
+                    .push(SettingsProblem::new("root", "is empty; name a directory or leave the key out"));
+            } else if root.exists() && !root.is_dir() {
+                let text =
+                    format!("{} is not a directory; name one, or one that can be made", root.display());
+                problems.push(SettingsProblem::new("root", text));
+            }
+        }
+        problems
+    }
+
+    async fn start(host: Host, settings: Settings) -> Result<Self, StartError> {
+        let root = settings.root.clone().unwrap_or_else(|| host.data_dir().join("objects"));
+        let opened = tokio::task::spawn_blocking(move || open(&root, &settings)).await?;
+        let (storage, disk) = opened?;
+        host.provide("storage", storage)?;
+        let health = host.health("disk");
+        tell(&health, Ok(disk.room()));
+        let watch = host.spawn(watch(disk, health));
+        Ok(Self { watch })
+    }
+
+    async fn stop(self) {
+        self.watch.abort();
+    }
+}
+
+export_plugin! {
+    StorageFs {
+        name: "storage-fs",
+        description: "Objects as files: atomic, durable, with ranges and resumable appends",
+        provides: ["storage"],
+    }
+}
+
+/// Why a root cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process or another instance uses it.
+    #[error("{0} is in use by another storage-fs; stop that one or set another root")]
+    InUse(String),
+    /// The file system refused.
+    #[error("cannot use {path} as the root of the store; check that it exists and may be written")]
+    Io {
+        /// The root.
+        path: String,
+        /// What was refused.
+        source: io::Error,
+    },
+}
+
+/// Opens the store at `root` without a host: for tests and tools. Blocks; clears away what a crash left in the making.
+///
+/// # Errors
+/// When the directory cannot be made or written, or is in use.
+pub fn open_storage(root: &Path, settings: &Settings) -> Result<Storage, OpenError> {
+    open(root, settings).map(|(storage, _)| storage)
+}
+
+fn open(root: &Path, settings: &Settings) -> Result<(Storage, Arc<Disk>), OpenError> {
+    let failed = |source| OpenError::Io { path: root.display().to_string(), source };
+    let tree = Tree::open(root).map_err(failed)?;
+    let incomplete = tree.subtree(".incomplete").map_err(failed)?;
+    let began = std::time::Instant::now();
+    while let Err(error) = rustix::fs::flock(incomplete.base(), FlockOperation::NonBlockingLockExclusive) {
+        if error != rustix::io::Errno::WOULDBLOCK {
+            return Err(failed(error.into()));
+        }
+        if began.elapsed() > HANDOVER {
+            return Err(OpenError::InUse(root.display().to_string()));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let temporary = incomplete.subtree("temporary").map_err(failed)?;
+    let sessions = incomplete.subtree("sessions").map_err(failed)?;
+    let leftovers = temporary.tidy(true).map_err(failed)?;
+    sessions.tidy(false).map_err(failed)?;
+    if leftovers > 0 {
+        tracing::info!(leftovers, "cleared away objects that a crash left half written");
+    }
+    let copy = |tree: &Tree| tree.base().try_clone().map_err(failed);
+    let disk = Arc::new(Disk::new(copy(&tree)?, settings.min_free.get()).map_err(failed)?);
+    let objects = Objects::new(tree, copy(&temporary)?, settings.cache.get());
+    // The lock is held as long as the service lives, which keeps the locked directory open.
+    let sessions = Sessions::new(sessions, incomplete, settings.direct_io);
+    Ok((Storage::new(Arc::new(objects), Arc::new(sessions), disk.clone()), disk))
+}
+
+async fn watch(disk: Arc<Disk>, health: Health) {
+    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let disk = disk.clone();
+        let looked = tokio::task::spawn_blocking(move || disk.look()).await;
+        tell(&health, looked.map_err(io::Error::other).flatten());
+    }
+}
+
+fn tell(health: &Health, room: io::Result<Room>) {
+    match room {
+        Ok(Room::Enough) => health.healthy(),
+        Ok(Room::Low { free, min_free }) => health.degraded(format!(
+            "{} MiB are free, less than min_free ({} MiB); writes are refused with 507 until there is more",
+            free >> 20,
+            min_free >> 20
+        )),
+        Err(error) => health.unhealthy(format!("the disk does not answer: {error}")),
+    }
+}

@@ -1,0 +1,273 @@
+//! Append sessions (after the IETF draft on resumable uploads): files that grow over several requests, even across
+//! crashes, and become objects in one step.
+//!
+//! One request writes a session at a time. A newcomer asks the one before it to end, which it does with all that came
+//! to it: a client that lost its connection need not wait until the old one is noticed to be dead.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustix::fs::OFlags;
+use tokio::sync::{Notify, OwnedMutexGuard, mpsc};
+
+use crate::error::Error;
+use crate::key::Name;
+use crate::object::{Objects, Version};
+use crate::sink::{Piece, Sink};
+use crate::tree::{Tree, absent};
+
+/// How long a newcomer waits for the request before it to put on the disk what came.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The append sessions of a root.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    tree: Tree,
+    /// The directory that is locked for this process while it is open.
+    _lock: Tree,
+    direct: bool,
+    slots: Mutex<HashMap<String, Arc<Slot>>>,
+}
+
+/// What the requests for one session share.
+#[derive(Debug, Default)]
+struct Slot {
+    turn: Arc<tokio::sync::Mutex<()>>,
+    signal: Arc<Signal>,
+    /// What is on the disk of a session that is being written.
+    durable: AtomicU64,
+}
+
+/// How those who wait reach the one who writes.
+#[derive(Debug, Default)]
+struct Signal {
+    waiting: AtomicUsize,
+    interrupt: Notify,
+}
+
+/// The right to write a session, until dropped.
+pub(crate) struct Turn {
+    // Given up before the slot may be forgotten.
+    _guard: OwnedMutexGuard<()>,
+    slot: SlotRef,
+}
+
+struct SlotRef {
+    sessions: Arc<Sessions>,
+    name: String,
+    slot: Arc<Slot>,
+}
+
+/// A session that was asked to be appended to.
+#[derive(Debug)]
+pub(crate) struct Append {
+    /// Where the body goes.
+    pub(crate) offset: u64,
+    /// The bytes of the body, if announced.
+    pub(crate) length: Option<u64>,
+    /// Whether the object is whole after this body.
+    pub(crate) complete: bool,
+}
+
+/// What became of an append.
+#[derive(Debug)]
+pub(crate) struct Appended {
+    /// All before this is on the disk.
+    pub(crate) offset: u64,
+    /// The object, once it is whole.
+    pub(crate) object: Option<Version>,
+}
+
+/// Asks a writing request to end.
+#[derive(Clone)]
+pub(crate) struct Interrupt(Arc<Signal>);
+
+impl Interrupt {
+    /// Comes when somebody waits for the turn.
+    pub(crate) async fn asked(&self) {
+        loop {
+            let notified = self.0.interrupt.notified();
+            if self.0.waiting.load(Ordering::Acquire) > 0 {
+                return;
+            }
+            notified.await;
+        }
+    }
+}
+
+impl Turn {
+    /// What is asked of the holder of this turn.
+    pub(crate) fn interrupt(&self) -> Interrupt {
+        Interrupt(self.slot.slot.signal.clone())
+    }
+}
+
+impl Sessions {
+    /// Sessions in `tree`. `lock` is kept open as long as they are.
+    pub(crate) fn new(tree: Tree, lock: Tree, direct: bool) -> Self {
+        Self { tree, _lock: lock, direct, slots: Mutex::default() }
+    }
+
+    pub(crate) fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// The turn to write the session `name`, once the request that has it ended.
+    pub(crate) async fn turn(self: &Arc<Self>, name: &Name) -> Result<Turn, Error> {
+        let slot = self.slot(name.path());
+        let turn = slot.slot.turn.clone();
+        let guard = match turn.clone().try_lock_owned() {
+            Ok(guard) => guard,
+            Err(_) => {
+                let _waiting = Waiting::new(&slot.slot.signal);
+                match tokio::time::timeout(PATIENCE, turn.lock_owned()).await {
+                    Ok(guard) => guard,
+                    Err(_) => return Err(Error::Busy(name.path().into())),
+                }
+            }
+        };
+        Ok(Turn { _guard: guard, slot })
+    }
+
+    fn slot(self: &Arc<Self>, name: &str) -> SlotRef {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = slots.entry(name.to_owned()).or_default().clone();
+        SlotRef { sessions: self.clone(), name: name.to_owned(), slot }
+    }
+
+    /// How much of the session is on the disk. Blocks.
+    pub(crate) fn offset(self: &Arc<Self>, name: &Name) -> Result<u64, Error> {
+        let slot = self.slot(name.path());
+        let Ok(_turn) = slot.slot.turn.clone().try_lock_owned() else {
+            return Ok(slot.slot.durable.load(Ordering::Acquire));
+        };
+        let file = self.open(name)?;
+        // Bytes may be there that nobody put on the disk for sure, after a crash.
+        file.sync_all().map_err(Error::Io)?;
+        Ok(file.metadata().map_err(Error::Io)?.len())
+    }
+
+    fn open(&self, name: &Name) -> Result<File, Error> {
+        match self.tree.file(name.path(), OFlags::RDWR) {
+            Ok(file) => Ok(file.into()),
+            Err(error) if absent(&error) => Err(Error::NoSession(name.path().into())),
+            Err(error) => Err(Error::of(error, name.path())),
+        }
+    }
+
+    /// Gets the session ready for bytes at `append.offset`: makes it at 0, and cuts off what is beyond. Blocks.
+    pub(crate) fn begin(&self, _: &Turn, name: &Name, append: &Append) -> Result<File, Error> {
+        let failed = |error| Error::of(error, name.path());
+        let file = if append.offset == 0 {
+            let (file, made) = self.tree.open_or_create(name.path()).map_err(failed)?;
+            if made {
+                self.tree.sync_entry(name.path()).map_err(failed)?;
+            }
+            File::from(file)
+        } else {
+            match self.open(name) {
+                Err(Error::NoSession(_)) => return Err(Error::Gap { have: 0, asked: append.offset }),
+                found => found?,
+            }
+        };
+        let have = file.metadata().map_err(failed)?.len();
+        if append.offset > have {
+            return Err(Error::Gap { have, asked: append.offset });
+        }
+        if append.offset < have {
+            file.set_len(append.offset).map_err(failed)?;
+        }
+        Ok(file)
+    }
+
+    /// Writes the body that comes as `pieces` and, if asked, makes the session an object. Blocks.
+    pub(crate) fn append(
+        &self,
+        turn: &Turn,
+        objects: &Objects,
+        name: &Name,
+        file: File,
+        append: &Append,
+        mut pieces: mpsc::Receiver<Piece>,
+    ) -> Result<Appended, Error> {
+        let durable = &turn.slot.slot.durable;
+        let direct = (self.direct && append.length.is_none_or(|length| length >= 1 << 20))
+            .then(|| self.tree.file(name.path(), OFlags::WRONLY | OFlags::DIRECT).ok())
+            .flatten();
+        let keeper = file.try_clone().map_err(Error::Io)?;
+        let mut sink = Sink::new(file, direct, append.offset, durable);
+        let drained = sink.drain(&mut pieces);
+        // Nobody is to be waited for while the disk works.
+        drop(pieces);
+        let offset = sink.offset();
+        if let Err(error) = sink.sync() {
+            // What the disk refused is not there, whatever the page cache says.
+            let _ = keeper.set_len(durable.load(Ordering::Acquire));
+            return Err(Error::of(error, name.path()));
+        }
+        let whole = append.length.is_none_or(|length| offset - append.offset == length);
+        match drained {
+            Ok(true) if whole => {}
+            Ok(true) => {
+                let reason = "it is shorter or longer than announced".into();
+                return Err(Error::Aborted { reason, offset: Some(offset) });
+            }
+            Ok(false) => {
+                return Err(Error::Aborted { reason: "the sender gave up".into(), offset: Some(offset) });
+            }
+            Err(error) => {
+                return Err(match Error::of(error, name.path()) {
+                    Error::Full { .. } => Error::Full { offset: Some(offset) },
+                    other => other,
+                });
+            }
+        }
+        let object = if append.complete { Some(self.publish(objects, name, &keeper)?) } else { None };
+        Ok(Appended { offset, object })
+    }
+
+    fn publish(&self, objects: &Objects, name: &Name, file: &File) -> Result<Version, Error> {
+        let failed = |error| Error::of(error, name.path());
+        let stat = rustix::fs::fstat(file).map_err(|error| failed(error.into()))?;
+        let version = Version::of(&stat).ok_or_else(|| Error::NoSession(name.path().into()))?;
+        let (directory, last) = self.tree.parent(name.path()).map_err(failed)?;
+        objects.tree().adopt(&directory, last.as_ref(), name.path(), false).map_err(failed)?;
+        self.tree.sync_removal(name.path()).map_err(failed)?;
+        Ok(version)
+    }
+
+    /// Drops the session. Blocks. True if there was one.
+    pub(crate) fn remove(&self, _: &Turn, name: &Name) -> Result<bool, Error> {
+        self.tree.remove(name.path()).map_err(|error| Error::of(error, name.path()))
+    }
+}
+
+impl Drop for SlotRef {
+    fn drop(&mut self) {
+        let mut slots = self.sessions.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        // The map's and this one: references are only made under the lock or from one that is alive.
+        if Arc::strong_count(&self.slot) <= 2 {
+            slots.remove(&self.name);
+        }
+    }
+}
+
+/// Counts a request that waits for its turn, and tells the one that has it.
+struct Waiting<'s>(&'s Signal);
+
+impl<'s> Waiting<'s> {
+    fn new(signal: &'s Signal) -> Self {
+        signal.waiting.fetch_add(1, Ordering::AcqRel);
+        signal.interrupt.notify_waiters();
+        Self(signal)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::AcqRel);
+    }
+}
