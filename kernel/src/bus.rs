@@ -1,0 +1,563 @@
+//! The bus of events: subjects with NATS wildcards, queue groups, bounded subscriptions.
+//!
+//! A full subscription makes the publisher wait, and nobody else; how often and how long is
+//! counted, and whoever is waited for is seen in health. It never drops an event for which it
+//! answered `Ok`, never keeps one, and never looks into its data.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use futures_util::future::{join_all, select_all};
+use serde_json::{Value, json};
+use streamgate_plugin_api::abi;
+use tokio::sync::mpsc;
+
+const MAX_SUBJECT: usize = 512;
+/// The largest capacity of a subscription, and how many there may be.
+const MAX_CAPACITY: usize = 65_536;
+const MAX_SUBSCRIPTIONS: usize = 4_096;
+
+/// An event as it waits; the data is shared between subscriptions, not copied.
+#[derive(Debug, Clone)]
+pub(crate) struct Event {
+    id: String,
+    source: String,
+    kind: String,
+    pub(crate) subject: String,
+    time: String,
+    datacontenttype: String,
+    traceparent: String,
+    data: bytes::Bytes,
+}
+
+impl From<abi::Event> for Event {
+    fn from(event: abi::Event) -> Self {
+        Self {
+            id: event.id.into(),
+            source: event.source.into(),
+            kind: event.kind.into(),
+            subject: event.subject.into(),
+            time: event.time.into(),
+            datacontenttype: event.datacontenttype.into(),
+            traceparent: event.traceparent.into(),
+            data: event.data.into(),
+        }
+    }
+}
+
+impl From<Event> for abi::Event {
+    fn from(event: Event) -> Self {
+        Self {
+            id: event.id.into(),
+            source: event.source.into(),
+            kind: event.kind.into(),
+            subject: event.subject.into(),
+            time: event.time.into(),
+            datacontenttype: event.datacontenttype.into(),
+            traceparent: event.traceparent.into(),
+            data: event.data.into(),
+        }
+    }
+}
+
+/// Why an event was not published, or a subscription not made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BusError {
+    #[error(
+        "{0:?} is not a subject to publish on: tokens of letters, digits and the like, joined by single dots"
+    )]
+    Subject(String),
+    #[error(
+        "{0:?} is not a subject to subscribe to: tokens joined by single dots, `*` for one of them, `>` for one or more at the end"
+    )]
+    Pattern(String),
+    #[error("the event's data has {0} bytes, and {1} are allowed (kernel.bus.max_event_size)")]
+    TooLarge(usize, u64),
+    #[error("{0} did not take the event within {1:?} (kernel.bus.publish_deadline); the others have it")]
+    Deadline(String, Duration),
+    #[error("there are {MAX_SUBSCRIPTIONS} subscriptions already")]
+    TooMany,
+}
+
+/// A subject to subscribe to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Pattern(String);
+
+fn token_ok(token: &str) -> bool {
+    !token.is_empty() && !token.contains(|c: char| c.is_whitespace() || c.is_control())
+}
+
+impl Pattern {
+    pub(crate) fn parse(text: &str) -> Result<Self, BusError> {
+        let tokens: Vec<_> = text.split('.').collect();
+        let wild = |token: &str| token == "*" || !token.contains(['*', '>']);
+        let (last, first) = tokens.split_last().expect("split yields at least one");
+        let ok = text.len() <= MAX_SUBJECT
+            && tokens.iter().all(|token| token_ok(token))
+            && first.iter().all(|token| wild(token))
+            && (*last == ">" || wild(last));
+        if ok { Ok(Self(text.to_owned())) } else { Err(BusError::Pattern(text.to_owned())) }
+    }
+
+    pub(crate) fn matches(&self, subject: &str) -> bool {
+        let mut tokens = subject.split('.');
+        for want in self.0.split('.') {
+            match tokens.next() {
+                None => return false,
+                Some(_) if want == ">" => return true,
+                Some(token) if want != "*" && want != token => return false,
+                Some(_) => {}
+            }
+        }
+        tokens.next().is_none()
+    }
+}
+
+fn check_subject(subject: &str) -> Result<(), BusError> {
+    let token = |token: &str| token_ok(token) && !token.contains(['*', '>']);
+    if subject.len() <= MAX_SUBJECT && subject.split('.').all(token) {
+        Ok(())
+    } else {
+        Err(BusError::Subject(subject.to_owned()))
+    }
+}
+
+struct Subscriber {
+    plugin: String,
+    pattern: Pattern,
+    queue: String,
+    capacity: usize,
+    sender: mpsc::Sender<Event>,
+    delivered: AtomicU64,
+    missed: AtomicU64,
+    /// When it got one last, as the count of all that were delivered.
+    last: AtomicU64,
+    /// Since when publishers wait for it, and how many.
+    waited_for: Mutex<(Option<Instant>, usize)>,
+}
+
+/// Counts a publisher as waiting for a subscriber until it is dropped.
+struct Waiting<'a>(&'a Subscriber);
+
+impl<'a> Waiting<'a> {
+    fn begin(subscriber: &'a Subscriber) -> Self {
+        let mut waited_for = lock(&subscriber.waited_for);
+        waited_for.0.get_or_insert_with(Instant::now);
+        waited_for.1 += 1;
+        drop(waited_for);
+        Self(subscriber)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut waited_for = lock(&self.0.waited_for);
+        waited_for.1 -= 1;
+        if waited_for.1 == 0 {
+            waited_for.0 = None;
+        }
+    }
+}
+
+/// The counters of the bus.
+#[derive(Default)]
+struct Metrics {
+    published: AtomicU64,
+    delivered: AtomicU64,
+    waits: AtomicU64,
+    wait_micros: AtomicU64,
+    deadlines: AtomicU64,
+}
+
+/// The bus.
+pub(crate) struct Bus {
+    subscribers: ArcSwap<Vec<Arc<Subscriber>>>,
+    changing: Mutex<()>,
+    metrics: Metrics,
+    publish_deadline: Duration,
+    max_event_size: u64,
+}
+
+/// The receiving end, as it crosses to a plugin.
+pub(crate) struct Receiver {
+    events: mpsc::Receiver<Event>,
+    /// Weak, so that the bus alone decides how long events may still come.
+    subscriber: Weak<Subscriber>,
+    bus: Arc<Bus>,
+}
+
+impl abi::EventSource for Receiver {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<abi::Event>> {
+        self.events.poll_recv(cx).map(|event| event.map(abi::Event::from))
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.bus.remove(|subscriber| Arc::as_ptr(subscriber) == self.subscriber.as_ptr());
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Bus {
+    pub(crate) fn new(publish_deadline: Duration, max_event_size: u64) -> Arc<Self> {
+        Arc::new(Self {
+            subscribers: ArcSwap::default(),
+            changing: Mutex::new(()),
+            metrics: Metrics::default(),
+            publish_deadline,
+            max_event_size,
+        })
+    }
+
+    /// Subscribes a plugin.
+    pub(crate) fn subscribe(
+        self: &Arc<Self>,
+        plugin: &str,
+        subject: &str,
+        queue: &str,
+        capacity: usize,
+    ) -> Result<Receiver, BusError> {
+        let pattern = Pattern::parse(subject)?;
+        let capacity = capacity.clamp(1, MAX_CAPACITY);
+        let (sender, events) = mpsc::channel(capacity);
+        let subscriber = Arc::new(Subscriber {
+            plugin: plugin.to_owned(),
+            pattern,
+            queue: queue.to_owned(),
+            capacity,
+            sender,
+            delivered: AtomicU64::new(0),
+            missed: AtomicU64::new(0),
+            last: AtomicU64::new(0),
+            waited_for: Mutex::new((None, 0)),
+        });
+        let _changing = lock(&self.changing);
+        let mut subscribers = Vec::clone(&self.subscribers.load());
+        if subscribers.len() >= MAX_SUBSCRIPTIONS {
+            return Err(BusError::TooMany);
+        }
+        subscribers.push(subscriber.clone());
+        self.subscribers.store(Arc::new(subscribers));
+        Ok(Receiver { events, subscriber: Arc::downgrade(&subscriber), bus: self.clone() })
+    }
+
+    /// Ends all subscriptions of a plugin.
+    pub(crate) fn remove_plugin(&self, plugin: &str) {
+        self.remove(|subscriber| subscriber.plugin == plugin);
+    }
+
+    fn remove(&self, which: impl Fn(&Arc<Subscriber>) -> bool) {
+        let _changing = lock(&self.changing);
+        let left = self.subscribers.load().iter().filter(|subscriber| !which(subscriber)).cloned().collect();
+        self.subscribers.store(Arc::new(left));
+    }
+
+    /// Hands an event to every subscription that matches, and to one of each queue group. Waits
+    /// for those that are full, all at the same time. Needs a runtime with timers.
+    pub(crate) async fn publish(&self, event: Event) -> Result<(), BusError> {
+        check_subject(&event.subject)?;
+        if event.data.len() as u64 > self.max_event_size {
+            return Err(BusError::TooLarge(event.data.len(), self.max_event_size));
+        }
+        self.metrics.published.fetch_add(1, Relaxed);
+        let mut groups = BTreeMap::<_, Vec<_>>::new();
+        for (at, subscriber) in self.subscribers.load().iter().enumerate() {
+            if subscriber.pattern.matches(&event.subject) {
+                // Without a queue, it is a group of its own.
+                let alone = if subscriber.queue.is_empty() { at + 1 } else { 0 };
+                groups.entry((alone, subscriber.queue.clone())).or_default().push(subscriber.clone());
+            }
+        }
+        let full: Vec<_> = groups.into_values().filter_map(|members| self.offer(members, &event)).collect();
+        if full.is_empty() {
+            return Ok(());
+        }
+        join_all(full.iter().map(|members| self.wait(members, &event))).await.into_iter().collect()
+    }
+
+    /// Hands the event to that member with room which has waited longest for one. Answers all
+    /// when there is none.
+    fn offer(&self, mut members: Vec<Arc<Subscriber>>, event: &Event) -> Option<Vec<Arc<Subscriber>>> {
+        members.retain(|member| !member.sender.is_closed());
+        members.sort_by_key(|member| member.last.load(Relaxed));
+        for member in &members {
+            if let Ok(permit) = member.sender.try_reserve() {
+                self.hand(member, permit, event);
+                return None;
+            }
+        }
+        (!members.is_empty()).then_some(members)
+    }
+
+    fn hand(&self, subscriber: &Subscriber, permit: mpsc::Permit<'_, Event>, event: &Event) {
+        permit.send(event.clone());
+        let count = self.metrics.delivered.fetch_add(1, Relaxed);
+        subscriber.last.store(count + 1, Relaxed);
+        subscriber.delivered.fetch_add(1, Relaxed);
+    }
+
+    async fn wait(&self, members: &[Arc<Subscriber>], event: &Event) -> Result<(), BusError> {
+        let began = Instant::now();
+        self.metrics.waits.fetch_add(1, Relaxed);
+        let _waiting: Vec<_> = members.iter().map(|member| Waiting::begin(member)).collect();
+        let mut open: Vec<_> = members.iter().map(|member| Box::pin(member.sender.reserve())).collect();
+        let mut left: Vec<_> = members.iter().collect();
+        let deadline = tokio::time::sleep(self.publish_deadline);
+        tokio::pin!(deadline);
+        let result = loop {
+            tokio::select! {
+                (permit, at, rest) = select_all(open) => {
+                    // `select_all` swaps the finished one out.
+                    let member = left.swap_remove(at);
+                    if let Ok(permit) = permit {
+                        self.hand(member, permit, event);
+                        break Ok(());
+                    }
+                    if rest.is_empty() {
+                        break Ok(());
+                    }
+                    open = rest;
+                }
+                () = &mut deadline => {
+                    self.metrics.deadlines.fetch_add(1, Relaxed);
+                    for member in &left {
+                        member.missed.fetch_add(1, Relaxed);
+                    }
+                    let names: Vec<_> = left.iter().map(|m| format!("{} ({})", m.plugin, m.pattern.0)).collect();
+                    break Err(BusError::Deadline(names.join(", "), self.publish_deadline));
+                }
+            }
+        };
+        self.metrics.wait_micros.fetch_add(began.elapsed().as_micros() as u64, Relaxed);
+        result
+    }
+
+    /// Subscriptions of a plugin that publishers have been waiting for at least that long: since
+    /// when, and a sentence about it.
+    pub(crate) fn slow(&self, plugin: &str, at_least: Duration) -> Option<(Duration, String)> {
+        let subscribers = self.subscribers.load();
+        let waits = subscribers.iter().filter(|subscriber| subscriber.plugin == plugin).filter_map(|s| {
+            let (since, publishers) = *lock(&s.waited_for);
+            let waited = since?.elapsed();
+            (waited >= at_least).then(|| {
+                let (subject, capacity) = (&s.pattern.0, s.capacity);
+                let text =
+                    format!("the subscription to {subject} is full ({capacity} events); publishers waiting: {publishers}");
+                (waited, text)
+            })
+        });
+        waits.max_by_key(|(waited, _)| *waited)
+    }
+
+    /// The counters, for the report.
+    pub(crate) fn report(&self) -> Value {
+        let metrics = &self.metrics;
+        let subscribers = self.subscribers.load();
+        let subscriptions = subscribers.iter().map(|s| {
+            json!({
+                "plugin": s.plugin,
+                "subject": s.pattern.0,
+                "queue": (!s.queue.is_empty()).then_some(&s.queue),
+                "capacity": s.capacity,
+                "queued": s.capacity - s.sender.capacity().min(s.capacity),
+                "delivered": s.delivered.load(Relaxed),
+                "missed": s.missed.load(Relaxed),
+                "publishers_waiting": lock(&s.waited_for).1,
+            })
+        });
+        json!({
+            "published": metrics.published.load(Relaxed),
+            "delivered": metrics.delivered.load(Relaxed),
+            "waits": metrics.waits.load(Relaxed),
+            "wait_seconds": metrics.wait_micros.load(Relaxed) as f64 / 1e6,
+            "deadlines": metrics.deadlines.load(Relaxed),
+            "subscriptions": subscriptions.collect::<Vec<_>>(),
+        })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+    use proptest::prelude::*;
+    use std::future::poll_fn;
+    use streamgate_plugin_api::abi::EventSource;
+
+    fn event(subject: &str) -> Event {
+        Event {
+            id: "1".into(),
+            source: "/test".into(),
+            kind: "t".into(),
+            subject: subject.into(),
+            time: String::new(),
+            datacontenttype: String::new(),
+            traceparent: String::new(),
+            data: bytes::Bytes::new(),
+        }
+    }
+
+    fn bus() -> Arc<Bus> {
+        Bus::new(Duration::from_secs(3600), 16)
+    }
+
+    async fn next(receiver: &mut Receiver) -> Option<String> {
+        poll_fn(|cx| receiver.poll_next(cx)).await.map(|event| event.subject.into())
+    }
+
+    fn queued(bus: &Bus) -> Vec<u64> {
+        let report = bus.report();
+        report["subscriptions"].as_array().unwrap().iter().map(|s| s["queued"].as_u64().unwrap()).collect()
+    }
+
+    #[test]
+    fn malformed_subjects_are_refused() {
+        for bad in ["", ".", "a.", ".a", "a..b", "a b", "a.*b", "a>", ">.a", "a\n"] {
+            assert!(Pattern::parse(bad).is_err(), "{bad:?}");
+        }
+        for bad in ["", "a.", "a.*", ">", "a b"] {
+            assert!(check_subject(bad).is_err(), "{bad:?}");
+        }
+        assert!(check_subject(&"a".repeat(MAX_SUBJECT + 1)).is_err());
+    }
+
+    #[tokio::test]
+    async fn an_event_reaches_every_match_and_one_of_each_queue_group() {
+        let bus = bus();
+        let mut all = bus.subscribe("p", "content.>", "", 8).unwrap();
+        let _other = bus.subscribe("p", "job.>", "", 8).unwrap();
+        let _one = bus.subscribe("p", "content.*.changed", "workers", 8).unwrap();
+        let _two = bus.subscribe("p", "content.*.changed", "workers", 8).unwrap();
+        for _ in 0..4 {
+            bus.publish(event("content.1.changed")).await.unwrap();
+        }
+        assert_eq!(next(&mut all).await.unwrap(), "content.1.changed");
+        assert_eq!(queued(&bus), [3, 0, 2, 2]);
+        assert_eq!(bus.report()["delivered"], 8);
+    }
+
+    #[tokio::test]
+    async fn a_full_member_of_a_group_leaves_the_event_to_another() {
+        let bus = bus();
+        let _small = bus.subscribe("p", "a", "g", 1).unwrap();
+        let _large = bus.subscribe("p", "a", "g", 9).unwrap();
+        for _ in 0..10 {
+            bus.publish(event("a")).now_or_never().expect("there is room").unwrap();
+        }
+        assert_eq!(queued(&bus), [1, 9]);
+    }
+
+    #[tokio::test]
+    async fn a_full_subscription_holds_its_publisher_and_nobody_else() {
+        let bus = bus();
+        let mut slow = bus.subscribe("slow", "a.>", "", 1).unwrap();
+        let mut quick = bus.subscribe("quick", "a.>", "", 8).unwrap();
+        bus.publish(event("a.1")).await.unwrap();
+        let mut held = Box::pin(bus.publish(event("a.2")));
+        assert!((&mut held).now_or_never().is_none());
+        assert_eq!(next(&mut quick).await.unwrap(), "a.1");
+        assert_eq!(next(&mut quick).await.unwrap(), "a.2");
+        bus.publish(event("b")).now_or_never().expect("another subject goes on").unwrap();
+        let (_, reason) = bus.slow("slow", Duration::ZERO).unwrap();
+        assert_eq!(reason, "the subscription to a.> is full (1 events); publishers waiting: 1");
+        assert!(bus.slow("quick", Duration::ZERO).is_none());
+        assert_eq!(next(&mut slow).await.unwrap(), "a.1");
+        held.await.unwrap();
+        assert_eq!(next(&mut slow).await.unwrap(), "a.2");
+        assert!(bus.slow("slow", Duration::ZERO).is_none());
+        assert_eq!(bus.report()["waits"], 1);
+    }
+
+    #[tokio::test]
+    async fn a_publisher_that_gives_up_leaves_nobody_waiting() {
+        let bus = bus();
+        let _full = bus.subscribe("p", "a", "", 1).unwrap();
+        bus.publish(event("a")).await.unwrap();
+        assert!(bus.publish(event("a")).now_or_never().is_none());
+        assert!(bus.slow("p", Duration::ZERO).is_none());
+    }
+
+    #[tokio::test]
+    async fn waiting_ends_at_the_deadline_with_the_name_of_the_slow_one() {
+        let bus = Bus::new(Duration::from_millis(1), 16);
+        let _full = bus.subscribe("sleepy", "a", "", 1).unwrap();
+        bus.publish(event("a")).await.unwrap();
+        let error = bus.publish(event("a")).await.unwrap_err();
+        assert_eq!(error, BusError::Deadline("sleepy (a)".into(), Duration::from_millis(1)));
+        assert_eq!(bus.report()["subscriptions"][0]["missed"], 1);
+    }
+
+    #[tokio::test]
+    async fn a_dropped_subscription_frees_its_publisher() {
+        let bus = bus();
+        let full = bus.subscribe("p", "a", "", 1).unwrap();
+        bus.publish(event("a")).await.unwrap();
+        let mut held = Box::pin(bus.publish(event("a")));
+        assert!((&mut held).now_or_never().is_none());
+        drop(full);
+        held.await.unwrap();
+        assert!(queued(&bus).is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_removed_plugin_sees_the_end_of_its_subscriptions() {
+        let bus = bus();
+        let mut events = bus.subscribe("p", "a", "", 4).unwrap();
+        bus.publish(event("a")).await.unwrap();
+        bus.remove_plugin("p");
+        bus.publish(event("a")).await.unwrap();
+        assert!(next(&mut events).await.is_some());
+        assert_eq!(next(&mut events).now_or_never(), Some(None));
+    }
+
+    #[tokio::test]
+    async fn data_beyond_the_limit_is_refused() {
+        let large = Event { data: bytes::Bytes::from_static(&[0; 17]), ..event("a") };
+        assert_eq!(bus().publish(large).await, Err(BusError::TooLarge(17, 16)));
+    }
+
+    /// The same by the book: token by token, recursively.
+    fn model(pattern: &[&str], subject: &[&str]) -> bool {
+        match (pattern, subject) {
+            ([">"], [_, ..]) | ([], []) => true,
+            ([want, pattern @ ..], [token, subject @ ..]) => {
+                (*want == "*" || want == token) && model(pattern, subject)
+            }
+            _ => false,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn matching_agrees_with_the_definition(
+            mut pattern in prop::collection::vec(prop_oneof!["a", "b", "\\*"], 1..5),
+            tail in any::<bool>(),
+            subject in prop::collection::vec("[ab]", 1..6),
+        ) {
+            if tail {
+                pattern.push(">".into());
+            }
+            let parsed = Pattern::parse(&pattern.join(".")).unwrap();
+            let strs = |list: &[String]| list.iter().map(|s| s.to_string()).collect::<Vec<_>>();
+            let (p, s) = (strs(&pattern), strs(&subject));
+            let (p, s): (Vec<_>, Vec<_>) =
+                (p.iter().map(String::as_str).collect(), s.iter().map(String::as_str).collect());
+            prop_assert_eq!(parsed.matches(&subject.join(".")), model(&p, &s));
+        }
+
+        #[test]
+        fn parsing_never_panics(text: String) {
+            let _ = Pattern::parse(&text).map(|pattern| pattern.matches(&text));
+            let _ = check_subject(&text);
+        }
+    }
+}

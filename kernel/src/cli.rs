@@ -1,0 +1,364 @@
+//! The command line: what a person types, what they read, and the exit code.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::{Args, Parser, Subcommand};
+use serde_json::Value;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::check::{Copies, Edition, file_schema, lenient_kernel};
+use crate::config::{Problem, Sources};
+use crate::control::{self, ControlError, DataDir};
+use crate::lifecycle::Kernel;
+use crate::loader::{self, Library};
+use crate::log::Log;
+
+const PROBLEMS: u8 = 1;
+const NOT_RUNNING: u8 = 3;
+const REQUIRED_FAILED: u8 = 4;
+const SYSTEM: u8 = 5;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done; for `health`: everything is healthy
+  1    the configuration has problems; for `health`: something is not healthy
+  2    the command line is wrong
+  3    `plugins`, `health`: no streamgate runs with this data directory
+  4    `run`: a plugin marked `required = true` did not start
+  5    `run`: the data directory is in use or cannot be written, or the system refused something
+  130  `run`: ended at once by a second SIGINT (143: SIGTERM)";
+
+const CONFIGURATION: &str = "\
+Configuration, each over the one before:
+  1. the file: [kernel], and a table [plugins.NAME] for each plugin that is to run
+  2. the environment: STREAMGATE_PLUGINS__STORAGE_FS__ROOT=/srv sets plugins.storage-fs.root
+     (two underscores for a dot; in a plugin's name one underscore for a hyphen)
+  3. --set plugins.storage-fs.root=/srv
+Values in 2 and 3 are TOML; what is not TOML is a string. `streamgate config schema` lists every
+key with its meaning and default.";
+
+/// Runs plugins: every capability of StreamGate is one, named in the configuration.
+#[derive(Parser)]
+#[command(name = "streamgate", version, max_term_width = 100, after_help = EXIT_CODES, after_long_help = format!("{CONFIGURATION}\n\n{EXIT_CODES}"))]
+struct Cli {
+    #[command(flatten)]
+    source: Source,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Args)]
+struct Source {
+    /// The configuration file
+    #[arg(long, global = true, value_name = "FILE", default_value = "plugins.toml")]
+    config: PathBuf,
+    /// Set one key, over file and environment; may be given many times
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
+    sets: Vec<String>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start the plugins and run until SIGTERM or SIGINT
+    ///
+    /// Plugins start in the order in which they need each other, those that let requests in from
+    /// outside last. The first SIGTERM or SIGINT stops them in reverse: nothing new is taken, and
+    /// what is under way is finished, within each plugin's stop_deadline. The second one ends the
+    /// process at once.
+    Run,
+    /// Report every problem of the configuration at once
+    ///
+    /// Loads the plugins to read their manifests and to check their settings. Starts nothing and
+    /// writes nothing.
+    Check,
+    /// List the plugins of the running streamgate
+    Plugins {
+        /// As JSON, with versions, capabilities, components and the counters of the bus
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the health of the running streamgate
+    Health {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Tell about the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Print the JSON Schema of the whole file, from every plugin in kernel.plugin_dirs
+    ///
+    /// Editors complete and check the file with it: save it, and put
+    /// `#:schema ./streamgate.schema.json` into the file's first line.
+    Schema,
+}
+
+/// Runs the command line.
+pub fn main() -> ExitCode {
+    let began = Instant::now();
+    let Cli { source, command } = Cli::parse();
+    let (sources, problems) = Sources::read(&source.config, std::env::vars_os(), &source.sets);
+    let data_dir = lenient_kernel(sources.value()).data_dir;
+    match command {
+        Command::Run => run(&sources, problems, began),
+        Command::Check => check(&source, &sources, problems),
+        Command::Plugins { json } => ask(&data_dir, "/plugins", |report| match json {
+            true => (pretty(report), true),
+            false => (plugins_table(report), true),
+        }),
+        Command::Health { json } => ask(&data_dir, "/health", |report| {
+            let text = if json { pretty(report) } else { health_table(report) };
+            (text, report["status"] == "healthy")
+        }),
+        Command::Config(ConfigCommand::Schema) => schema(&sources),
+    }
+}
+
+fn out(text: &str) {
+    // A closed pipe (`| head`) is no fault.
+    let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
+}
+
+fn err(text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default()
+}
+
+fn report_problems(problems: &[Problem]) -> ExitCode {
+    let (begin, end) = if std::io::stderr().is_terminal() { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+    for problem in problems {
+        err(format_args!("{begin}error{end}: {problem}"));
+    }
+    let count = problems.len();
+    err(format_args!("{count} problem{}; nothing was started", if count == 1 { "" } else { "s" }));
+    ExitCode::from(PROBLEMS)
+}
+
+fn check(source: &Source, sources: &Sources, problems: Vec<Problem>) -> ExitCode {
+    match Edition::check(sources, problems, Copies::Memory) {
+        Err(problems) => report_problems(&problems),
+        Ok(edition) => {
+            let order = edition.graph.order();
+            let names: Vec<_> = order.iter().map(|&index| edition.plugins[index].name.as_str()).collect();
+            let count = names.len();
+            let file = source.config.display();
+            out(&format!(
+                "{file}: no problems; {count} plugins, in the order of their start: {}",
+                names.join(", ")
+            ));
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn schema(sources: &Sources) -> ExitCode {
+    let mut schemas = BTreeMap::new();
+    let mut code = ExitCode::SUCCESS;
+    for (name, path) in loader::discover(&lenient_kernel(sources.value()).plugin_dirs()) {
+        match Library::open(&name, &path, None) {
+            Ok(library) => _ = schemas.insert(name, library.schema()),
+            Err(error) => {
+                err(format_args!("error: {name}: {error}"));
+                code = ExitCode::from(PROBLEMS);
+            }
+        }
+    }
+    out(&pretty(&file_schema(&schemas)));
+    code
+}
+
+fn runtime(threads: usize) -> Result<Runtime, ExitCode> {
+    Builder::new_multi_thread().worker_threads(threads).thread_name("kernel").enable_all().build().map_err(
+        |error| {
+            err(format_args!("error: the system gives no threads: {error}"));
+            ExitCode::from(SYSTEM)
+        },
+    )
+}
+
+/// Asks the running kernel and prints what `show` makes of the answer; `false` from it is exit code 1.
+fn ask(data_dir: &std::path::Path, path: &str, show: impl FnOnce(&Value) -> (String, bool)) -> ExitCode {
+    let runtime = match runtime(1) {
+        Ok(runtime) => runtime,
+        Err(code) => return code,
+    };
+    match runtime.block_on(control::ask(data_dir, path)) {
+        Ok(report) => {
+            let (text, good) = show(&report);
+            out(&text);
+            if good { ExitCode::SUCCESS } else { ExitCode::from(PROBLEMS) }
+        }
+        Err(error) => {
+            err(format_args!("error: {error}"));
+            ExitCode::from(if matches!(error, ControlError::NotRunning(_)) { NOT_RUNNING } else { SYSTEM })
+        }
+    }
+}
+
+/// Columns as wide as their widest cell; the last one is not padded.
+fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<_> = (0..N).map(width).collect();
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Array(items) => items.iter().map(text).collect::<Vec<_>>().join(" "),
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+fn plugins_table(report: &Value) -> String {
+    let mut rows =
+        vec![["PLUGIN", "VERSION", "STATE", "HEALTH", "PROVIDES", "PREFIXES", "REASON"].map(String::from)];
+    for plugin in report["plugins"].as_array().into_iter().flatten() {
+        let keys = ["name", "version", "state", "status", "provides", "prefixes", "reason"];
+        rows.push(keys.map(|key| text(&plugin[key])));
+    }
+    table(&rows)
+}
+
+fn health_table(report: &Value) -> String {
+    let ready = if report["ready"] == true { "ready" } else { "not ready" };
+    let mut rows = vec![["PLUGIN", "COMPONENT", "HEALTH", "SINCE", "REASON"].map(String::from)];
+    for plugin in report["plugins"].as_array().into_iter().flatten() {
+        let name = || text(&plugin["name"]);
+        let since = String::new();
+        rows.push([name(), text(&plugin["state"]), text(&plugin["status"]), since, text(&plugin["reason"])]);
+        for component in plugin["components"].as_array().into_iter().flatten() {
+            let cell = |key: &str| text(&component[key]);
+            rows.push([name(), cell("name"), cell("status"), cell("since"), cell("reason")]);
+        }
+    }
+    format!("{}, {ready}\n\n{}", text(&report["status"]), table(&rows))
+}
+
+fn run(sources: &Sources, problems: Vec<Problem>, began: Instant) -> ExitCode {
+    let edition = match Edition::check(sources, problems, Copies::DataDir) {
+        Ok(edition) => edition,
+        Err(problems) => return report_problems(&problems),
+    };
+    let data_dir = match DataDir::take(&edition.kernel.data_dir) {
+        Ok(data_dir) => data_dir,
+        Err(error) => {
+            err(format_args!("error: {error}"));
+            return ExitCode::from(SYSTEM);
+        }
+    };
+    raise_file_limit();
+    let runtime = match runtime(2) {
+        Ok(runtime) => runtime,
+        Err(code) => return code,
+    };
+    let log = Log::start(&edition.kernel.log);
+    log_panics();
+    let kernel = Kernel::new(edition, log.clone(), began, runtime.handle().clone());
+    let code = runtime.block_on(until_stopped(&kernel, &data_dir)).unwrap_or_else(|error| {
+        tracing::error!(%error, "not started");
+        ExitCode::from(SYSTEM)
+    });
+    drop(data_dir);
+    log.flush();
+    // Plugins that did not stop in time hold threads; nobody waits for them.
+    runtime.shutdown_background();
+    code
+}
+
+/// Starts, waits for a signal, stops.
+async fn until_stopped(
+    kernel: &std::sync::Arc<Kernel>,
+    data_dir: &DataDir,
+) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let mut signals = Signals::new()?;
+    tokio::spawn(control::serve(data_dir.listen()?, kernel.clone()));
+    let started = tokio::select! {
+        started = kernel.start() => Some(started),
+        number = signals.next() => {
+            tracing::info!(signal = number, "stopping before all plugins have started");
+            None
+        }
+    };
+    let code = match started {
+        Some(Err(error)) => {
+            tracing::error!(%error, "stopping");
+            ExitCode::from(REQUIRED_FAILED)
+        }
+        Some(Ok(())) => {
+            let report = kernel.health_report();
+            let (status, millis) = (text(&report["status"]), kernel.began.elapsed().as_millis() as u64);
+            match report["status"] == "healthy" {
+                true => tracing::info!(status, millis, "ready"),
+                false => tracing::warn!(status, millis, "started, but not everything is healthy"),
+            }
+            let number = signals.next().await;
+            tracing::info!(signal = number, "stopping; a second signal ends at once");
+            ExitCode::SUCCESS
+        }
+        None => ExitCode::SUCCESS,
+    };
+    let log = kernel.log.clone();
+    tokio::spawn(async move {
+        let number = signals.next().await;
+        tracing::error!(signal = number, "ended at once");
+        log.flush();
+        std::process::exit(128 + number);
+    });
+    kernel.stop().await;
+    tracing::info!("stopped");
+    Ok(code)
+}
+
+/// The two signals that end the process.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// The number of the next one.
+    async fn next(&mut self) -> i32 {
+        tokio::select! {
+            _ = self.interrupt.recv() => SignalKind::interrupt().as_raw_value(),
+            _ = self.terminate.recv() => SignalKind::terminate().as_raw_value(),
+        }
+    }
+}
+
+/// As many open files as the system lets us have: connections are files.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}
+
+/// A panic of the kernel is a bug, and belongs into the log like everything else.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        let message = info.payload_as_str().unwrap_or("no message");
+        let location = info.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(location, message = format!("the kernel panicked: {message}"));
+    }));
+}

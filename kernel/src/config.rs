@@ -1,0 +1,416 @@
+//! The configuration as text: one file, over it the environment, over that `--set`. Keeps for
+//! every value where it came from, so that whoever finds a fault can name the place.
+//!
+//! It knows the kernel's own keys and those that the kernel keeps for itself in a plugin's table.
+//! It never judges a plugin's settings (see `check`), and never writes anything.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use figment::value::{Dict, Map};
+use figment::{Figment, Metadata, Profile, Provider};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+use streamgate_plugin_api::settings::{ByteSize, Duration};
+use toml_edit::{Document, Item};
+
+const ENV_PREFIX: &str = "STREAMGATE_";
+
+/// The kernel's own settings.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct KernelSettings {
+    /// Where everything that lasts is kept: a folder per plugin, the control socket, the lock.
+    pub(crate) data_dir: PathBuf,
+    /// Where plugins (`libstreamgate_<plugin>.so`) are looked for, in this order. Without it: the
+    /// folder of the executable, then `../lib/streamgate` beside it.
+    pub(crate) plugin_dirs: Option<Vec<PathBuf>>,
+    /// What is logged, and how.
+    pub(crate) log: LogSettings,
+    /// How the bus of events is bounded.
+    pub(crate) bus: BusSettings,
+    /// How long a plugin may take to start, unless its own table says otherwise.
+    pub(crate) start_deadline: Duration,
+    /// How long a plugin may take to finish its work when it is stopped, unless its own table
+    /// says otherwise.
+    pub(crate) stop_deadline: Duration,
+    /// How often each plugin is asked whether it still answers.
+    pub(crate) ping_interval: Duration,
+    /// How long a plugin may take to answer before it counts as unhealthy.
+    pub(crate) ping_deadline: Duration,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LogSettings {
+    /// `error`, `warn`, `info`, `debug` or `trace`; finer by target after commas: `info,hyper=warn`.
+    pub(crate) level: String,
+    /// `auto` is `pretty` on a terminal and `json` otherwise.
+    pub(crate) format: LogFormat,
+}
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(crate) enum LogFormat {
+    Auto,
+    Pretty,
+    Json,
+}
+
+/// How the bus of events is bounded.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct BusSettings {
+    /// How long `publish` waits for a full subscription before it fails.
+    pub(crate) publish_deadline: Duration,
+    /// The largest data of one event.
+    pub(crate) max_event_size: ByteSize,
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::secs(seconds)
+}
+
+impl Default for KernelSettings {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("./data"),
+            plugin_dirs: None,
+            log: LogSettings::default(),
+            bus: BusSettings::default(),
+            start_deadline: seconds(30),
+            stop_deadline: seconds(30),
+            ping_interval: seconds(5),
+            ping_deadline: seconds(5),
+        }
+    }
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: LogFormat::Auto }
+    }
+}
+
+impl Default for BusSettings {
+    fn default() -> Self {
+        Self { publish_deadline: seconds(30), max_event_size: ByteSize::mib(1) }
+    }
+}
+
+impl KernelSettings {
+    /// Where plugins are looked for.
+    pub(crate) fn plugin_dirs(&self) -> Vec<PathBuf> {
+        if let Some(dirs) = &self.plugin_dirs {
+            return dirs.clone();
+        }
+        let Some(beside) = std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_owned))
+        else {
+            return Vec::new();
+        };
+        let installed = beside.join("../lib/streamgate");
+        vec![beside, installed]
+    }
+}
+
+/// The keys that the kernel keeps for itself in every plugin's table.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct PluginKeys {
+    /// Whether the plugin is loaded.
+    pub(crate) enabled: bool,
+    /// The cdylib, if it is not `libstreamgate_<plugin>.so`: a path, or a file name to be looked
+    /// for in `kernel.plugin_dirs`.
+    pub(crate) file: Option<PathBuf>,
+    /// Whether the process ends when this plugin does not start.
+    pub(crate) required: bool,
+    /// What this plugin logs, in the form of `kernel.log.level`.
+    pub(crate) log: Option<String>,
+    /// How long it may take to start, instead of `kernel.start_deadline`.
+    pub(crate) start_deadline: Option<Duration>,
+    /// How long it may take to stop, instead of `kernel.stop_deadline`.
+    pub(crate) stop_deadline: Option<Duration>,
+}
+
+impl Default for PluginKeys {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            file: None,
+            required: false,
+            log: None,
+            start_deadline: None,
+            stop_deadline: None,
+        }
+    }
+}
+
+/// One fault of the configuration: where it stands, which key with which value, what is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Problem {
+    /// Line and column in the file, from 1; `None` sorts last with [`usize::MAX`].
+    pub(crate) position: (usize, usize),
+    /// `plugins.toml:3:1`, `STREAMGATE_PLUGINS__GATEWAY__LISTEN` or `--set`.
+    pub(crate) place: String,
+    /// The key, dotted; empty for the file as a whole.
+    pub(crate) key: String,
+    /// The value as TOML, unless it may be a secret.
+    pub(crate) value: Option<String>,
+    /// What is wrong, and what would be right.
+    pub(crate) message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.place)?;
+        if !self.key.is_empty() {
+            write!(f, "{}", self.key)?;
+            if let Some(value) = &self.value {
+                write!(f, " = {value}")?;
+            }
+            f.write_str(": ")?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// One origin of values, as figment wants it.
+struct Layer {
+    name: String,
+    values: Dict,
+}
+
+impl Provider for Layer {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.name.clone())
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        Ok(Map::from([(Profile::Default, self.values.clone())]))
+    }
+}
+
+/// All values with their origins.
+pub(crate) struct Sources {
+    file: String,
+    document: Document<String>,
+    figment: Figment,
+    value: Value,
+}
+
+impl Sources {
+    /// Reads the file and lays environment and `--set` over it. The problems are those of the
+    /// text itself; the sources are usable without what they concern.
+    pub(crate) fn read(
+        path: &Path,
+        env: impl IntoIterator<Item = (OsString, OsString)>,
+        sets: &[String],
+    ) -> (Self, Vec<Problem>) {
+        let file = path.display().to_string();
+        let mut problems = Vec::new();
+        let text = std::fs::read_to_string(path).unwrap_or_else(|error| {
+            problems.push(whole(&file, format!("cannot be read: {error}; name another file with --config")));
+            String::new()
+        });
+        let document = Document::parse(text.clone()).unwrap_or_else(|error| {
+            let position = error.span().map_or((1, 1), |span| position(&text, span.start));
+            let place = format!("{file}:{}:{}", position.0, position.1);
+            problems.push(Problem { position, ..whole(&place, format!("is not TOML: {}", error.message())) });
+            Document::parse(String::new()).expect("an empty document is TOML")
+        });
+        let mut layers = vec![(file.clone(), Vec::new(), to_json(document.as_item()))];
+        env_values(env, &mut layers, &mut problems);
+        set_values(sets, &mut layers, &mut problems);
+        let mut figment = Figment::new();
+        for (name, path, value) in layers {
+            let nested =
+                path.into_iter().rev().fold(value, |value, key: String| serde_json::json!({ key: value }));
+            if let Some(values) =
+                figment::value::Value::serialize(nested).ok().and_then(figment::value::Value::into_dict)
+            {
+                figment = figment.merge(Layer { name, values });
+            }
+        }
+        let value = figment.extract::<Value>().unwrap_or_else(|error| {
+            problems.push(whole(&file, error.to_string()));
+            Value::Object(serde_json::Map::new())
+        });
+        (Self { file, document, figment, value }, problems)
+    }
+
+    /// The whole configuration.
+    pub(crate) fn value(&self) -> &Value {
+        &self.value
+    }
+
+    /// A problem of the key at `path`, with its value unless `secret`.
+    pub(crate) fn problem(&self, path: &[String], secret: bool, message: impl Into<String>) -> Problem {
+        let found = path.iter().try_fold(&self.value, |value, key| match value {
+            Value::Array(items) => items.get(key.parse::<usize>().ok()?),
+            other => other.get(key),
+        });
+        let value = found.filter(|value| !value.is_object()).map(|value| match secret {
+            true => "(secret)".to_owned(),
+            // Of what is left after tables, JSON's notation is TOML's too.
+            false => shorten(value.to_string()),
+        });
+        let (position, place) = self.place(path);
+        Problem { position, place, key: dotted(path), value, message: message.into() }
+    }
+
+    /// Where the key at `path` was given: the last layer that set it, else the nearest table.
+    fn place(&self, path: &[String]) -> ((usize, usize), String) {
+        let none = (usize::MAX, usize::MAX);
+        for len in (1..=path.len()).rev() {
+            let in_file = self.offset(&path[..len]);
+            let key = path[..len].join(".");
+            // A table may come from several layers; then the file is where people look first.
+            if let Ok(value) = self.figment.find_value(&key)
+                && let Some(metadata) = self.figment.get_metadata(value.tag())
+                && metadata.name != self.file
+                && (value.as_dict().is_none() || in_file.is_none())
+            {
+                return (none, metadata.name.to_string());
+            }
+            if let Some(start) = in_file {
+                let position = position(self.document.raw(), start);
+                return (position, format!("{}:{}:{}", self.file, position.0, position.1));
+            }
+        }
+        (none, self.file.clone())
+    }
+
+    /// The offset of a key (or an element of an array) in the file.
+    fn offset(&self, path: &[String]) -> Option<usize> {
+        let mut start = None;
+        let mut item = std::borrow::Cow::Borrowed(self.document.as_item());
+        for key in path {
+            let next = if let Some(table) = item.as_table_like() {
+                let (key, next) = table.get_key_value(key)?;
+                start = key.span().or_else(|| next.span()).map(|span| span.start).or(start);
+                next.clone()
+            } else if let Some(array) = item.as_array() {
+                let element = array.get(key.parse().ok()?)?;
+                start = element.span().map(|span| span.start).or(start);
+                Item::Value(element.clone())
+            } else {
+                let table = item.as_array_of_tables()?.get(key.parse().ok()?)?;
+                start = table.span().map(|span| span.start).or(start);
+                Item::Table(table.clone())
+            };
+            item = std::borrow::Cow::Owned(next);
+        }
+        start
+    }
+}
+
+type LayerOf = (String, Vec<String>, Value);
+
+/// `STREAMGATE_A__B_C` sets `a.b_c`. In a plugin's name `_` stands for `-`, which plugin names
+/// use instead. Variables without `__` are not ours: Kubernetes makes such ones for a service.
+fn env_values(
+    env: impl IntoIterator<Item = (OsString, OsString)>,
+    layers: &mut Vec<LayerOf>,
+    problems: &mut Vec<Problem>,
+) {
+    let mut found: Vec<_> = env
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
+        .filter(|(name, _)| name.strip_prefix(ENV_PREFIX).is_some_and(|rest| rest.contains("__")))
+        .collect();
+    found.sort();
+    for (name, value) in found {
+        let mut path: Vec<_> = name[ENV_PREFIX.len()..].split("__").map(str::to_ascii_lowercase).collect();
+        if path[0] == "plugins" {
+            path[1] = path[1].replace('_', "-");
+        }
+        match value.into_string() {
+            Ok(_) if path.iter().any(String::is_empty) => {
+                problems.push(whole(&name, "has an empty part between its double underscores"));
+            }
+            Ok(text) => layers.push((name, path, parse_value(&text))),
+            Err(_) => problems.push(whole(&name, "its value is not UTF-8")),
+        }
+    }
+}
+
+fn set_values(sets: &[String], layers: &mut Vec<LayerOf>, problems: &mut Vec<Problem>) {
+    for set in sets {
+        let Some((key, text)) = set.split_once('=') else {
+            problems.push(whole(&format!("--set {set}"), "has no value; write --set key=value"));
+            continue;
+        };
+        let place = format!("--set {key}");
+        match toml_edit::Key::parse(key.trim()) {
+            Ok(keys) => {
+                layers.push((
+                    place,
+                    keys.iter().map(|key| key.get().to_owned()).collect(),
+                    parse_value(text),
+                ));
+            }
+            Err(error) => problems.push(whole(&place, format!("is not a dotted key: {}", error.message()))),
+        }
+    }
+}
+
+/// A TOML value, else the text itself.
+fn parse_value(text: &str) -> Value {
+    match text.trim().parse::<toml_edit::Value>() {
+        Ok(toml_edit::Value::Float(float)) if !float.value().is_finite() => text.into(),
+        Ok(toml_edit::Value::Datetime(_)) | Err(_) => text.into(),
+        Ok(value) => to_json(&Item::Value(value)),
+    }
+}
+
+/// TOML as JSON. What JSON lacks (dates, infinities) becomes its text.
+pub(crate) fn to_json(item: &Item) -> Value {
+    if let Some(table) = item.as_table_like() {
+        return table.iter().map(|(key, item)| (key.to_owned(), to_json(item))).collect();
+    }
+    if let Some(tables) = item.as_array_of_tables() {
+        return tables.iter().map(|table| to_json(&Item::Table(table.clone()))).collect();
+    }
+    match item.as_value() {
+        Some(toml_edit::Value::String(text)) => text.value().clone().into(),
+        Some(toml_edit::Value::Integer(number)) => (*number.value()).into(),
+        Some(toml_edit::Value::Boolean(value)) => (*value.value()).into(),
+        Some(toml_edit::Value::Float(number)) => serde_json::Number::from_f64(*number.value())
+            .map_or_else(|| number.value().to_string().into(), Value::Number),
+        Some(toml_edit::Value::Array(array)) => {
+            array.iter().map(|value| to_json(&Item::Value(value.clone()))).collect()
+        }
+        Some(toml_edit::Value::Datetime(time)) => time.value().to_string().into(),
+        _ => Value::Null,
+    }
+}
+
+fn shorten(text: String) -> String {
+    match text.char_indices().nth(80) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+/// A path as TOML would write it.
+pub(crate) fn dotted(path: &[String]) -> String {
+    path.iter().map(|key| toml_edit::Key::new(key).to_string()).collect::<Vec<_>>().join(".")
+}
+
+fn whole(place: &str, message: impl Into<String>) -> Problem {
+    let none = (usize::MAX, usize::MAX);
+    let (place, message) = (place.to_owned(), message.into());
+    Problem { position: none, place, key: String::new(), value: None, message }
+}
+
+fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = &text.as_bytes()[..offset.min(text.len())];
+    let line_start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+    let column = String::from_utf8_lossy(&before[line_start..]).chars().count() + 1;
+    (before.iter().filter(|&&byte| byte == b'\n').count() + 1, column)
+}

@@ -1,0 +1,237 @@
+//! Which plugin starts after which: from what each provides, requires and uses. Pure; it loads
+//! and starts nothing, and knows no capability by name.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the order depends on, as a manifest says it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Node {
+    /// Capabilities that it provides.
+    pub(crate) provides: Vec<String>,
+    /// Capabilities without which it does not start.
+    pub(crate) requires: Vec<String>,
+    /// Capabilities that it starts after, if somebody provides them.
+    pub(crate) uses: Vec<String>,
+    /// Whether it lets requests in from outside: it starts last and stops first.
+    pub(crate) ingress: bool,
+}
+
+/// The edges between nodes, by index.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Graph {
+    /// Those that must have settled before this one starts; it stops before they do.
+    pub(crate) after: Vec<BTreeSet<usize>>,
+    /// Those without which this one does not start; a part of `after`.
+    pub(crate) needs: Vec<BTreeSet<usize>>,
+}
+
+/// Why there is no order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum GraphError {
+    /// `second` provides what `first` does already.
+    Duplicate { capability: String, first: usize, second: usize },
+    /// Nobody provides what `node` requires.
+    Missing { node: usize, capability: String },
+    /// Each requires the next, and the last the first.
+    Cycle(Vec<usize>),
+}
+
+impl Graph {
+    /// Finds the edges, or everything that forbids them.
+    pub(crate) fn resolve(nodes: &[Node]) -> Result<Self, Vec<GraphError>> {
+        let mut errors = Vec::new();
+        let mut providers = BTreeMap::new();
+        for (second, node) in nodes.iter().enumerate() {
+            for capability in &node.provides {
+                if let Some(first) = providers.insert(capability.as_str(), second) {
+                    providers.insert(capability, first);
+                    errors.push(GraphError::Duplicate { capability: capability.clone(), first, second });
+                }
+            }
+        }
+        let mut graph = Self { after: vec![BTreeSet::new(); nodes.len()], ..Self::default() };
+        for (index, node) in nodes.iter().enumerate() {
+            for capability in &node.requires {
+                match providers.get(capability.as_str()) {
+                    Some(&provider) => _ = graph.after[index].insert(provider),
+                    None => {
+                        errors.push(GraphError::Missing { node: index, capability: capability.clone() });
+                    }
+                }
+            }
+        }
+        graph.needs = graph.after.clone();
+        errors.extend(graph.cycles().into_iter().map(GraphError::Cycle));
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        // Wishes, not needs: one that would close a circle gives way.
+        for (index, node) in nodes.iter().enumerate() {
+            for capability in &node.uses {
+                if let Some(&provider) = providers.get(capability.as_str()) {
+                    graph.wish(index, provider);
+                }
+            }
+        }
+        for ingress in (0..nodes.len()).filter(|&index| nodes[index].ingress) {
+            for other in (0..nodes.len()).filter(|&index| !nodes[index].ingress) {
+                graph.wish(ingress, other);
+            }
+        }
+        Ok(graph)
+    }
+
+    /// Indices in an order in which each comes after all that it waits for.
+    pub(crate) fn order(&self) -> Vec<usize> {
+        let mut order = Vec::with_capacity(self.after.len());
+        let mut placed = BTreeSet::new();
+        while let Some(next) =
+            (0..self.after.len()).find(|i| !placed.contains(i) && self.after[*i].is_subset(&placed))
+        {
+            placed.insert(next);
+            order.push(next);
+        }
+        order
+    }
+
+    /// All that this one cannot do without, directly or through others.
+    pub(crate) fn needs_of(&self, index: usize) -> BTreeSet<usize> {
+        reach(&self.needs, index)
+    }
+
+    fn wish(&mut self, index: usize, provider: usize) {
+        if index != provider && !reach(&self.after, provider).contains(&index) {
+            self.after[index].insert(provider);
+        }
+    }
+
+    /// One circle for every knot of them.
+    fn cycles(&self) -> Vec<Vec<usize>> {
+        let mut cycles = Vec::new();
+        let mut seen = BTreeSet::<usize>::new();
+        for start in 0..self.needs.len() {
+            if seen.contains(&start) || !reach(&self.needs, start).contains(&start) {
+                continue;
+            }
+            // Every step goes to one that leads back to the start, so the walk comes round.
+            let mut cycle = vec![start];
+            while let Some(&next) = cycle.last().and_then(|&last| {
+                self.needs[last]
+                    .iter()
+                    .find(|&&next| next == start)
+                    .or_else(|| self.needs[last].iter().find(|&&next| self.leads_back(next, start, &cycle)))
+            }) && next != start
+            {
+                cycle.push(next);
+            }
+            let knot = reach(&self.needs, start);
+            seen.extend(knot.iter().filter(|&&other| reach(&self.needs, other).contains(&start)));
+            cycles.push(cycle);
+        }
+        cycles
+    }
+
+    fn leads_back(&self, from: usize, to: usize, without: &[usize]) -> bool {
+        let mut open = vec![from];
+        let mut seen: BTreeSet<usize> = without.iter().copied().collect();
+        while let Some(node) = open.pop() {
+            if self.needs[node].contains(&to) {
+                return !without.contains(&from);
+            }
+            open.extend(self.needs[node].iter().filter(|&&next| seen.insert(next)));
+        }
+        false
+    }
+}
+
+fn reach(edges: &[BTreeSet<usize>], from: usize) -> BTreeSet<usize> {
+    let mut found = BTreeSet::new();
+    let mut open = vec![from];
+    while let Some(node) = open.pop() {
+        open.extend(edges[node].iter().filter(|&&next| found.insert(next)));
+    }
+    found
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn node(provides: &[&str], requires: &[&str], uses: &[&str]) -> Node {
+        let own = |list: &[&str]| list.iter().map(|&name| name.to_owned()).collect();
+        Node { provides: own(provides), requires: own(requires), uses: own(uses), ingress: false }
+    }
+
+    #[test]
+    fn an_ingress_comes_after_everything_that_does_not_need_it() {
+        let mut nodes = vec![node(&["in"], &[], &[]), node(&["a"], &[], &[]), node(&[], &["in"], &[])];
+        nodes[0].ingress = true;
+        let graph = Graph::resolve(&nodes).unwrap();
+        assert_eq!(graph.order(), [1, 0, 2]);
+        assert!(graph.needs[0].is_empty());
+    }
+
+    #[test]
+    fn every_fault_is_found_at_once() {
+        let nodes = [
+            node(&["a"], &["b"], &[]),
+            node(&["b"], &["a", "ghost"], &[]),
+            node(&["b"], &[], &[]),
+            node(&["self"], &["self"], &[]),
+        ];
+        assert_eq!(
+            Graph::resolve(&nodes).unwrap_err(),
+            [
+                GraphError::Duplicate { capability: "b".into(), first: 1, second: 2 },
+                GraphError::Missing { node: 1, capability: "ghost".into() },
+                GraphError::Cycle(vec![0, 1]),
+                GraphError::Cycle(vec![3]),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_wish_that_would_close_a_circle_gives_way() {
+        let graph = Graph::resolve(&[node(&["a"], &["b"], &[]), node(&["b"], &[], &["a"])]).unwrap();
+        assert_eq!(graph.order(), [1, 0]);
+    }
+
+    proptest! {
+        #[test]
+        fn an_order_places_all_after_what_they_wait_for_or_a_real_circle_is_named(
+            edges in prop::collection::vec((0usize..8, 0usize..8, any::<bool>()), 0..24),
+            ingress in prop::collection::vec(any::<bool>(), 8),
+        ) {
+            let mut nodes: Vec<_> = (0..8).map(|i| node(&[&i.to_string()], &[], &[])).collect();
+            for (from, to, hard) in edges {
+                let list = if hard { &mut nodes[from].requires } else { &mut nodes[from].uses };
+                list.push(to.to_string());
+            }
+            for (node, ingress) in nodes.iter_mut().zip(ingress) {
+                node.ingress = ingress;
+            }
+            match Graph::resolve(&nodes) {
+                Ok(graph) => {
+                    let order = graph.order();
+                    prop_assert_eq!(order.len(), nodes.len());
+                    for (index, node) in nodes.iter().enumerate() {
+                        let place = |i: usize| order.iter().position(|&o| o == i).unwrap();
+                        prop_assert!(graph.needs[index].is_subset(&graph.after[index]));
+                        for required in &node.requires {
+                            prop_assert!(place(required.parse().unwrap()) < place(index));
+                        }
+                    }
+                }
+                Err(errors) => for error in errors {
+                    let GraphError::Cycle(cycle) = error else { panic!("{error:?}") };
+                    for (at, node) in cycle.iter().enumerate() {
+                        let next = cycle[(at + 1) % cycle.len()].to_string();
+                        prop_assert!(nodes[*node].requires.contains(&next));
+                    }
+                },
+            }
+        }
+    }
+}

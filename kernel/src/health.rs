@@ -1,0 +1,144 @@
+//! What every component of every plugin says of itself, and since when; and what follows from it
+//! for the plugin. It never asks anybody: plugins report, and the lifecycle pings.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use serde::Serialize;
+use streamgate_plugin_api::abi::HealthState;
+
+use crate::log::rfc3339;
+
+/// More components than any plugin needs; the next ones are not kept.
+const MAX_COMPONENTS: usize = 256;
+const MAX_REASON: usize = 1_024;
+
+/// The state of a component, a plugin or the whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Status {
+    Healthy,
+    Degraded,
+    Unhealthy,
+}
+
+impl From<HealthState> for Status {
+    fn from(state: HealthState) -> Self {
+        match state {
+            HealthState::Healthy => Self::Healthy,
+            HealthState::Degraded => Self::Degraded,
+            HealthState::Unhealthy => Self::Unhealthy,
+        }
+    }
+}
+
+/// One component, for the report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Component {
+    pub(crate) name: String,
+    pub(crate) status: Status,
+    /// Empty when healthy.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) reason: String,
+    /// RFC 3339.
+    pub(crate) since: String,
+}
+
+impl Component {
+    /// A component whose state is known from elsewhere.
+    pub(crate) fn new(name: &str, status: Status, reason: impl Into<String>, since: SystemTime) -> Self {
+        Self { name: name.to_owned(), status, reason: reason.into(), since: rfc3339(since) }
+    }
+}
+
+/// The worst state, with the reason of the first component that is in it.
+pub(crate) fn worst(components: &[Component]) -> (Status, String) {
+    let status = components.iter().map(|component| component.status).max().unwrap_or(Status::Healthy);
+    let first = components.iter().find(|component| component.status == status && status != Status::Healthy);
+    (status, first.map_or_else(String::new, |c| format!("{}: {}", c.name, c.reason)))
+}
+
+#[derive(Default)]
+struct Registry(BTreeMap<String, BTreeMap<String, (Status, String, SystemTime)>>);
+
+/// All components of all plugins.
+#[derive(Default)]
+pub(crate) struct Health(Mutex<Registry>);
+
+impl Health {
+    fn lock(&self) -> MutexGuard<'_, Registry> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets a component. Answers whether its state changed; only then its `since` does.
+    pub(crate) fn set(&self, plugin: &str, component: &str, status: Status, reason: &str) -> bool {
+        let reason: String =
+            if status == Status::Healthy { String::new() } else { reason.chars().take(MAX_REASON).collect() };
+        let mut registry = self.lock();
+        let components = registry.0.entry(plugin.to_owned()).or_default();
+        let full = components.len() >= MAX_COMPONENTS;
+        match components.get_mut(component) {
+            Some(known) => {
+                let changed = known.0 != status;
+                let since = if changed { SystemTime::now() } else { known.2 };
+                *known = (status, reason, since);
+                changed
+            }
+            None if full => false,
+            None => {
+                components.insert(component.to_owned(), (status, reason, SystemTime::now()));
+                status != Status::Healthy
+            }
+        }
+    }
+
+    /// Forgets a plugin.
+    pub(crate) fn clear(&self, plugin: &str) {
+        self.lock().0.remove(plugin);
+    }
+
+    /// A plugin's components by name.
+    pub(crate) fn components(&self, plugin: &str) -> Vec<Component> {
+        let registry = self.lock();
+        let components = registry.0.get(plugin).into_iter().flatten();
+        components
+            .map(|(name, (status, reason, since))| Component::new(name, *status, reason, *since))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn since_changes_with_the_state_and_not_with_the_reason() {
+        let health = Health::default();
+        assert!(!health.set("p", "disk", Status::Healthy, "ignored"));
+        assert_eq!(health.components("p")[0].reason, "");
+        assert!(health.set("p", "disk", Status::Degraded, "90 % full"));
+        let before = health.lock().0["p"]["disk"].2;
+        assert!(!health.set("p", "disk", Status::Degraded, "91 % full"));
+        assert_eq!(health.lock().0["p"]["disk"], (Status::Degraded, "91 % full".into(), before));
+    }
+
+    #[test]
+    fn the_worst_component_speaks_for_the_plugin() {
+        let health = Health::default();
+        health.set("p", "a", Status::Degraded, "slow");
+        health.set("p", "b", Status::Unhealthy, "gone");
+        assert_eq!(worst(&health.components("p")), (Status::Unhealthy, "b: gone".into()));
+        health.clear("p");
+        assert_eq!(worst(&health.components("p")), (Status::Healthy, String::new()));
+    }
+
+    #[test]
+    fn the_number_of_components_is_bounded() {
+        let health = Health::default();
+        for i in 0..2 * MAX_COMPONENTS {
+            health.set("p", &i.to_string(), Status::Healthy, "");
+        }
+        assert_eq!(health.components("p").len(), MAX_COMPONENTS);
+    }
+}

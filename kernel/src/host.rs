@@ -1,0 +1,137 @@
+//! The host as one plugin sees it: each call of the boundary, handed to the part of the kernel
+//! whose it is. No call blocks, and none panics: a panic that crossed would end the process.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use async_ffi::FutureExt;
+use streamgate_plugin_api::abi::{
+    Event, FfiFuture, HealthState, HostApi, LogRecord, Mounts, RResult, RString, Service, SubscribeOptions,
+    Subscription,
+};
+use tokio_util::context::TokioContext;
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+
+use crate::lifecycle::Kernel;
+use crate::log::Record;
+
+/// One plugin's side of the kernel.
+pub(crate) struct HostSide {
+    kernel: Arc<Kernel>,
+    index: usize,
+    filter: Targets,
+    warned: AtomicBool,
+}
+
+impl HostSide {
+    pub(crate) fn new(kernel: Arc<Kernel>, index: usize) -> Self {
+        let own = kernel.plugins[index].planned.keys.log.as_ref();
+        let filter = own.unwrap_or(&kernel.settings.log.level).parse().unwrap_or_default();
+        Self { kernel, index, filter, warned: AtomicBool::new(false) }
+    }
+
+    fn name(&self) -> &str {
+        &self.kernel.plugins[self.index].planned.name
+    }
+
+    /// For futures that need the kernel's timers but are polled by a plugin.
+    fn inside<F>(&self, future: F) -> FfiFuture<F::Output>
+    where
+        F: Future + Send + 'static,
+    {
+        TokioContext::new(future, self.kernel.runtime.clone()).into_ffi()
+    }
+}
+
+fn level(number: u8) -> Level {
+    match number {
+        0 | 1 => Level::ERROR,
+        2 => Level::WARN,
+        3 => Level::INFO,
+        4 => Level::DEBUG,
+        _ => Level::TRACE,
+    }
+}
+
+impl HostApi for HostSide {
+    fn log_enabled(&self, number: u8, target: &str) -> bool {
+        self.filter.would_enable(target, &level(number))
+    }
+
+    fn log(&self, record: &LogRecord<'_>) {
+        let fields = record.fields.iter().map(|field| (field.name.as_str(), field.value.as_str()));
+        self.kernel.log.write(&Record {
+            level: level(record.level),
+            plugin: Some(self.name()),
+            target: record.target.as_str(),
+            message: record.message.as_str(),
+            fields: &fields.collect::<Vec<_>>(),
+            trace_id: record.trace_id.as_str(),
+            span_id: record.span_id.as_str(),
+        });
+    }
+
+    fn serve(&self, service: Service) {
+        if self.kernel.plugins[self.index].planned.library.manifest.prefixes.is_empty() {
+            tracing::warn!(
+                plugin = self.name(),
+                "serves public routes, but its manifest declares no prefixes"
+            );
+        }
+        self.kernel.services.serve(self.name(), service);
+    }
+
+    fn provide(&self, name: &str, service: Service) -> Result<(), String> {
+        let manifest = &self.kernel.plugins[self.index].planned.library.manifest;
+        if !manifest.provides.iter().any(|capability| capability == name) {
+            return Err(format!("the manifest does not list `{name}` under `provides`; add it there"));
+        }
+        self.kernel.services.provide(self.name(), name, service);
+        Ok(())
+    }
+
+    fn service(&self, name: &str) -> Service {
+        let manifest = &self.kernel.plugins[self.index].planned.library.manifest;
+        let declared = manifest.requires.iter().chain(&manifest.uses).chain(&manifest.provides);
+        if !declared.into_iter().any(|capability| capability == name) && !self.warned.swap(true, Relaxed) {
+            let plugin = self.name();
+            tracing::warn!(
+                plugin,
+                capability = name,
+                "asks for a service that its manifest neither requires nor uses"
+            );
+        }
+        self.kernel.services.service(name)
+    }
+
+    fn next_mounts(&self, after: u64) -> FfiFuture<Mounts> {
+        self.inside(self.kernel.services.clone().next_mounts(after))
+    }
+
+    fn publish(&self, event: Event) -> FfiFuture<RResult<(), RString>> {
+        let bus = self.kernel.bus.clone();
+        self.inside(async move {
+            bus.publish(event.into()).await.map_err(|error| RString::from(error.to_string())).into()
+        })
+    }
+
+    fn subscribe(&self, options: SubscribeOptions) -> Result<Subscription, String> {
+        let SubscribeOptions { subject, queue, capacity } = options;
+        let receiver = self.kernel.bus.subscribe(self.name(), &subject, &queue, capacity);
+        receiver.map(Subscription::new).map_err(|error| error.to_string())
+    }
+
+    fn set_health(&self, component: &str, state: HealthState, reason: &str) {
+        self.kernel.set_health(self.name(), component, state.into(), reason);
+    }
+
+    fn report(&self) -> String {
+        self.kernel.report().to_string()
+    }
+
+    fn panicked(&self, message: &str, location: &str) {
+        self.kernel.panicked(self.index, message, location);
+    }
+}

@@ -1,0 +1,360 @@
+//! Starts plugins in the order of the graph, keeps asking whether they answer, and stops them in
+//! reverse, each with a deadline. What a plugin does wrong stays its own: it is reported with its
+//! reason, and those that need it do not start.
+//!
+//! Plugin code runs on threads that may be lost to it, never on those that the kernel needs.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use futures_util::future::join_all;
+use streamgate_plugin_api::abi::{FfiFuture, HostHandle, Instance, RResult, StartArgs};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::bus::Bus;
+use crate::check::{Edition, Planned};
+use crate::config::KernelSettings;
+use crate::graph::Graph;
+use crate::health::{Health, Status};
+use crate::host::HostSide;
+use crate::log::Log;
+use crate::services::Services;
+
+/// What the kernel waits for a thread that does not even look at its deadline.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// Where a plugin is in its life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum State {
+    /// For others to start.
+    Waiting,
+    Starting,
+    Running,
+    Stopping,
+    Stopped,
+    /// It did not start, or did not stop in time.
+    Failed(String),
+    /// Something it requires does not run.
+    Blocked(String),
+}
+
+impl State {
+    /// As the report names it.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+            Self::Failed(_) => "failed",
+            Self::Blocked(_) => "blocked",
+        }
+    }
+
+    /// Why it is not running, if there is a reason.
+    pub(crate) fn reason(&self) -> &str {
+        match self {
+            Self::Failed(reason) | Self::Blocked(reason) => reason,
+            _ => "",
+        }
+    }
+
+    fn is_pending(&self) -> bool {
+        matches!(self, Self::Waiting | Self::Starting)
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self, Self::Stopped | Self::Failed(_) | Self::Blocked(_))
+    }
+}
+
+/// One plugin and what the kernel knows of it.
+pub(crate) struct Entry {
+    pub(crate) planned: Planned,
+    pub(crate) state: watch::Sender<State>,
+    pub(crate) panics: AtomicU64,
+    pub(crate) last_panic: Mutex<Option<(SystemTime, String)>>,
+    instance: Mutex<Option<Arc<Instance>>>,
+}
+
+/// Where the process is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Starting,
+    Running,
+    Stopping,
+}
+
+/// A plugin marked `required` does not run.
+#[derive(Debug, thiserror::Error)]
+#[error("the plugin {name} is required and did not start: {reason}")]
+pub(crate) struct RequiredFailed {
+    name: String,
+    reason: String,
+}
+
+/// The kernel at work.
+pub(crate) struct Kernel {
+    pub(crate) settings: KernelSettings,
+    pub(crate) plugins: Vec<Entry>,
+    pub(crate) graph: Graph,
+    pub(crate) bus: Arc<Bus>,
+    pub(crate) health: Health,
+    pub(crate) services: Arc<Services>,
+    pub(crate) log: Arc<Log>,
+    pub(crate) began: Instant,
+    pub(crate) phase: watch::Sender<Phase>,
+    pub(crate) runtime: Handle,
+    stopping: CancellationToken,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Kernel {
+    /// A kernel that has started nothing yet. `runtime` is its own.
+    pub(crate) fn new(edition: Edition, log: Arc<Log>, began: Instant, runtime: Handle) -> Arc<Self> {
+        let Edition { kernel: settings, plugins, graph } = edition;
+        let prefixes = plugins.iter().flat_map(|plugin| {
+            let prefixes = plugin.library.manifest.prefixes.iter().cloned();
+            prefixes.map(|prefix| (prefix, plugin.name.clone()))
+        });
+        let services = Arc::new(Services::new(prefixes.collect()));
+        let entry = |planned| Entry {
+            planned,
+            state: watch::Sender::new(State::Waiting),
+            panics: AtomicU64::new(0),
+            last_panic: Mutex::default(),
+            instance: Mutex::default(),
+        };
+        Arc::new(Self {
+            bus: Bus::new(settings.bus.publish_deadline.get(), settings.bus.max_event_size.get()),
+            settings,
+            plugins: plugins.into_iter().map(entry).collect(),
+            graph,
+            health: Health::default(),
+            services,
+            log,
+            began,
+            phase: watch::Sender::new(Phase::Starting),
+            runtime,
+            stopping: CancellationToken::new(),
+        })
+    }
+
+    /// Starts all plugins; answers when each runs or has failed, at the latest after the
+    /// deadlines of those that wait for each other.
+    pub(crate) async fn start(self: &Arc<Self>) -> Result<(), RequiredFailed> {
+        let mut starting = JoinSet::new();
+        for index in 0..self.plugins.len() {
+            let kernel = self.clone();
+            starting.spawn_on(async move { kernel.start_one(index).await }, &self.runtime);
+        }
+        while starting.join_next().await.is_some() {
+            let failed =
+                self.plugins.iter().filter(|plugin| plugin.planned.keys.required).find_map(|plugin| {
+                    let reason = plugin.state.borrow().reason().to_owned();
+                    (!reason.is_empty()).then(|| RequiredFailed { name: plugin.planned.name.clone(), reason })
+                });
+            if let Some(failed) = failed {
+                starting.detach_all();
+                return Err(failed);
+            }
+        }
+        self.phase.send_if_modified(|phase| {
+            let starting = *phase == Phase::Starting;
+            *phase = if starting { Phase::Running } else { *phase };
+            starting
+        });
+        Ok(())
+    }
+
+    async fn start_one(self: Arc<Self>, index: usize) {
+        let entry = &self.plugins[index];
+        for &other in &self.graph.after[index] {
+            let mut state = self.plugins[other].state.subscribe();
+            let settled = state.wait_for(|state| !state.is_pending());
+            tokio::select! {
+                _ = settled => {}
+                () = self.stopping.cancelled() => {}
+            }
+        }
+        if self.stopping.is_cancelled() {
+            entry.state.send_replace(State::Stopped);
+            return;
+        }
+        if let Some(reason) = self.missing_need(index) {
+            tracing::error!(plugin = entry.planned.name, reason, "plugin not started");
+            entry.state.send_replace(State::Blocked(reason));
+            return;
+        }
+        entry.state.send_replace(State::Starting);
+        let began = Instant::now();
+        match self.launch(index).await {
+            Ok(instance) => {
+                let instance = Arc::new(instance);
+                *lock(&entry.instance) = Some(instance.clone());
+                entry.state.send_replace(State::Running);
+                let (version, millis) =
+                    (&entry.planned.library.manifest.version, began.elapsed().as_millis() as u64);
+                tracing::info!(plugin = entry.planned.name, version, millis, "plugin started");
+                self.runtime.spawn(self.clone().keep_asking(index, instance));
+            }
+            Err(reason) => {
+                self.withdraw(index);
+                tracing::error!(plugin = entry.planned.name, reason, "plugin did not start");
+                entry.state.send_replace(State::Failed(reason));
+            }
+        }
+    }
+
+    fn missing_need(&self, index: usize) -> Option<String> {
+        self.graph.needs[index].iter().find_map(|&need| {
+            let other = &self.plugins[need];
+            let state = other.state.borrow();
+            if *state == State::Running {
+                return None;
+            }
+            let mut wanted = self.plugins[index].planned.library.manifest.requires.iter();
+            let capability = wanted.find(|name| other.planned.library.manifest.provides.contains(name));
+            let (capability, name) = (capability.map_or("", String::as_str), &other.planned.name);
+            Some(format!("it requires `{capability}`, and {name} {}: {}", state.name(), state.reason()))
+        })
+    }
+
+    async fn launch(self: &Arc<Self>, index: usize) -> Result<Instance, String> {
+        let planned = &self.plugins[index].planned;
+        let kernel = self.clone();
+        let deadline = planned.keys.start_deadline.unwrap_or(self.settings.start_deadline).get();
+        let starting = self.runtime.spawn_blocking(move || {
+            let planned = &kernel.plugins[index].planned;
+            let dir = std::path::absolute(kernel.settings.data_dir.join(&planned.name));
+            let dir = dir.and_then(|dir| std::fs::create_dir_all(&dir).map(|()| dir));
+            let dir = dir.map_err(|error| format!("its data directory cannot be made: {error}"))?;
+            let args = StartArgs {
+                name: planned.name.as_str().into(),
+                settings: planned.settings.as_str().into(),
+                data_dir: dir.to_str().ok_or("its data directory's path is not UTF-8")?.into(),
+            };
+            let host = HostHandle::new(HostSide::new(kernel.clone(), index));
+            let started = planned.library.start(host, args);
+            match kernel.runtime.block_on(async { tokio::time::timeout(deadline, started).await }) {
+                Ok(RResult::ROk(instance)) => Ok(instance),
+                Ok(RResult::RErr(reason)) => Err(String::from(reason)),
+                Err(_) => Err(format!("it did not start within {deadline:?} (start_deadline)")),
+            }
+        });
+        tokio::pin!(starting);
+        match tokio::time::timeout(deadline + GRACE, &mut starting).await {
+            Ok(joined) => joined.unwrap_or_else(|error| Err(error.to_string())),
+            // It may come to life when nobody expects it any more; then it goes with its process.
+            Err(_) => {
+                Err(format!("it blocks its thread, and did not start within {deadline:?} (start_deadline)"))
+            }
+        }
+    }
+
+    /// Asks a running plugin again and again whether it answers.
+    async fn keep_asking(self: Arc<Self>, index: usize, instance: Arc<Instance>) {
+        let entry = &self.plugins[index];
+        let name = &entry.planned.name;
+        let mut state = entry.state.subscribe();
+        let deadline = self.settings.ping_deadline.get();
+        loop {
+            let mut answer = self.on_own_thread(instance.ping());
+            if tokio::time::timeout(deadline, &mut answer).await.is_err() {
+                let reason = format!("it does not answer within {deadline:?} (kernel.ping_deadline)");
+                self.set_health(name, "ping", Status::Unhealthy, &reason);
+                // Asked once at a time, however long that takes.
+                tokio::select! {
+                    _ = &mut answer => {}
+                    _ = state.wait_for(|state| *state != State::Running) => return,
+                }
+            }
+            if *state.borrow() != State::Running {
+                return;
+            }
+            self.set_health(name, "ping", Status::Healthy, "");
+            tokio::select! {
+                () = tokio::time::sleep(self.settings.ping_interval.get()) => {}
+                _ = state.wait_for(|state| *state != State::Running) => return,
+            }
+        }
+    }
+
+    /// Sets a component's state, and logs that it changed.
+    pub(crate) fn set_health(&self, plugin: &str, component: &str, status: Status, reason: &str) {
+        if self.health.set(plugin, component, status, reason) {
+            match status {
+                Status::Healthy => tracing::info!(plugin, component, "healthy again"),
+                Status::Degraded => tracing::warn!(plugin, component, reason, "degraded"),
+                Status::Unhealthy => tracing::error!(plugin, component, reason, "unhealthy"),
+            }
+        }
+    }
+
+    fn on_own_thread<T: Send + 'static>(&self, future: FfiFuture<T>) -> tokio::task::JoinHandle<T> {
+        let runtime = self.runtime.clone();
+        self.runtime.spawn_blocking(move || runtime.block_on(future))
+    }
+
+    /// Stops all plugins in reverse order and answers when each has stopped or its deadline is over.
+    pub(crate) async fn stop(self: &Arc<Self>) {
+        self.phase.send_replace(Phase::Stopping);
+        self.stopping.cancel();
+        join_all((0..self.plugins.len()).map(|index| self.stop_one(index))).await;
+    }
+
+    async fn stop_one(self: &Arc<Self>, index: usize) {
+        for (_, other) in
+            self.graph.after.iter().zip(&self.plugins).filter(|(after, _)| after.contains(&index))
+        {
+            let _ = other.state.subscribe().wait_for(State::is_over).await;
+        }
+        let entry = &self.plugins[index];
+        let _ = entry.state.subscribe().wait_for(|state| !state.is_pending()).await;
+        let Some(instance) = lock(&entry.instance).take() else { return };
+        entry.state.send_replace(State::Stopping);
+        let name = &entry.planned.name;
+        let deadline = entry.planned.keys.stop_deadline.unwrap_or(self.settings.stop_deadline).get();
+        let stopped = self.on_own_thread(instance.stop());
+        let over = match tokio::time::timeout(deadline, stopped).await {
+            Ok(_) => {
+                tracing::info!(plugin = name, "plugin stopped");
+                State::Stopped
+            }
+            Err(_) => {
+                // Its code still runs: its value must stay.
+                std::mem::forget(instance);
+                let reason = format!("it did not stop within {deadline:?} (stop_deadline)");
+                tracing::error!(plugin = name, reason, "plugin did not stop");
+                State::Failed(reason)
+            }
+        };
+        self.withdraw(index);
+        entry.state.send_replace(over);
+    }
+
+    /// Takes back all that a plugin gave to others.
+    fn withdraw(&self, index: usize) {
+        let name = &self.plugins[index].planned.name;
+        self.services.remove_plugin(name);
+        self.bus.remove_plugin(name);
+        self.health.clear(name);
+    }
+
+    /// Counts a panic of a plugin, and remembers it for the report.
+    pub(crate) fn panicked(&self, index: usize, message: &str, location: &str) {
+        let entry = &self.plugins[index];
+        entry.panics.fetch_add(1, Relaxed);
+        let text: String = format!("{message} ({location})").chars().take(1_024).collect();
+        tracing::error!(plugin = entry.planned.name, panic = text.as_str(), "plugin panicked");
+        *lock(&entry.last_panic) = Some((SystemTime::now(), text));
+    }
+}

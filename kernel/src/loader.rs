@@ -1,0 +1,225 @@
+//! Opens plugins: a private copy of the cdylib, its manifest as data, the window of API versions,
+//! the layout of every type that crosses, and only then its entries.
+//!
+//! The one place of the kernel with `unsafe`. A library is never unloaded: code of it may run,
+//! and memory of it may be in use, as long as the process lives.
+#![allow(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, IntoRawFd};
+use std::path::{Path, PathBuf};
+
+use abi_stable::library::{AbiHeaderRef, LibHeader, RootModule};
+use libloading::os::unix::{Library as RawLibrary, RTLD_LOCAL, RTLD_NOW};
+use rustix::fs::{MemfdFlags, Mode, OFlags};
+use serde_json::Value;
+use streamgate_plugin_api::abi::{
+    API_MAJOR, API_MINOR, FfiFuture, HostHandle, ManifestBlob, PluginModuleRef, StartArgs, StartResult,
+};
+use streamgate_plugin_api::manifest::Manifest;
+use streamgate_plugin_api::settings::SettingsProblem;
+
+use crate::VERSION;
+
+const FILE_PREFIX: &str = "libstreamgate_";
+const FILE_SUFFIX: &str = ".so";
+
+/// Why a cdylib was not taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LoadError {
+    #[error("{path} cannot be copied for loading: {error}")]
+    Copy { path: String, error: io::Error },
+    #[error("{path} cannot be loaded: {reason}")]
+    Open { path: String, reason: String },
+    #[error(
+        "{path} is not the plugin `{name}`: it exports no `{symbol}`; set `file` to the right cdylib, or the table's name to the plugin's"
+    )]
+    NotThis { path: String, name: String, symbol: String },
+    #[error("{path} has a manifest that cannot be read: {reason}")]
+    Manifest { path: String, reason: String },
+    #[error(
+        "was built for another version of the plugin API\n{sides}\n  to mend  {mend}",
+        sides = sides(*.api, .path), mend = mend(*.api, .path)
+    )]
+    Version { path: String, api: (u32, u32) },
+    #[error(
+        "its types that cross the boundary are laid out differently\n{sides}\n  to mend  {mend}\n  detail   {detail}",
+        sides = sides(*.api, .path), mend = mend(*.api, .path)
+    )]
+    Layout { path: String, api: (u32, u32), detail: String },
+}
+
+fn api_crate() -> &'static str {
+    PluginModuleRef::VERSION_STRINGS.version.as_str()
+}
+
+fn sides(api: (u32, u32), path: &str) -> String {
+    let oldest = API_MINOR.saturating_sub(1);
+    format!(
+        "  host     streamgate {VERSION}, plugin API {API_MAJOR}.{API_MINOR} (takes {API_MAJOR}.{oldest} to {API_MAJOR}.{API_MINOR})\n  \
+         plugin   {path}, plugin API {}.{}",
+        api.0, api.1
+    )
+}
+
+fn mend(api: (u32, u32), path: &str) -> String {
+    let rebuild = format!(
+        "in the plugin's crate: cargo add streamgate-plugin-api@{} && cargo build --release && cp target/release/{} {path}",
+        api_crate(),
+        Path::new(path).file_name().unwrap_or_default().display(),
+    );
+    if api > (API_MAJOR, API_MINOR) {
+        format!("update streamgate to one with plugin API {}.{}; or {rebuild}", api.0, api.1)
+    } else {
+        rebuild
+    }
+}
+
+/// The file name that a plugin's cdylib has.
+pub(crate) fn file_name(plugin: &str) -> String {
+    format!("{FILE_PREFIX}{}{FILE_SUFFIX}", plugin.replace('-', "_"))
+}
+
+/// The first file of this name in the directories.
+pub(crate) fn find(file: &Path, dirs: &[PathBuf]) -> Option<PathBuf> {
+    dirs.iter().map(|dir| dir.join(file)).find(|path| path.is_file())
+}
+
+/// The names of all plugins whose cdylibs are in the directories.
+pub(crate) fn discover(dirs: &[PathBuf]) -> BTreeMap<String, PathBuf> {
+    let entries = dirs.iter().rev().filter_map(|dir| std::fs::read_dir(dir).ok()).flatten().flatten();
+    let plugin = |path: PathBuf| {
+        let name = path.file_name()?.to_str()?.strip_prefix(FILE_PREFIX)?.strip_suffix(FILE_SUFFIX)?;
+        Some((name.replace('_', "-"), path))
+    };
+    entries.filter_map(|entry| plugin(entry.path())).collect()
+}
+
+/// A loaded plugin, not started.
+pub(crate) struct Library {
+    /// What it says of itself.
+    pub(crate) manifest: Manifest,
+    /// Where the cdylib was found.
+    pub(crate) path: PathBuf,
+    /// The version of the boundary it was built for.
+    pub(crate) api: (u32, u32),
+    module: PluginModuleRef,
+}
+
+impl Library {
+    /// Loads the plugin `name` from `path`. The private copy has no name and goes away with the
+    /// process: it is on disk below `copies` if that works, else in memory.
+    pub(crate) fn open(name: &str, path: &Path, copies: Option<&Path>) -> Result<Self, LoadError> {
+        let shown = path.display().to_string();
+        let library = open_copy(name, path, copies)?;
+        let symbol = format!("{}{name}", ManifestBlob::SYMBOL_PREFIX);
+        // SAFETY: a symbol of this name is a `ManifestBlob`, whose layout never changes; whoever
+        // puts something else under it puts code into our process anyway. The library, and so
+        // the static, lives as long as the process.
+        let blob: &'static ManifestBlob = unsafe {
+            let blob = library.get::<*const ManifestBlob>(symbol.as_bytes());
+            let not_this = || LoadError::NotThis { path: shown.clone(), name: name.to_owned(), symbol };
+            (*blob.map_err(|_| not_this())?).as_ref().expect("a symbol that was found has an address")
+        };
+        std::mem::forget(library);
+        if !blob.is_manifest() {
+            return Err(LoadError::Manifest { path: shown, reason: "it does not begin as one".into() });
+        }
+        let api = blob.api_version();
+        if api.0 != API_MAJOR || !(API_MINOR.saturating_sub(1)..=API_MINOR).contains(&api.1) {
+            return Err(LoadError::Version { path: shown, api });
+        }
+        let manifest = read_manifest(blob)
+            .and_then(|manifest| match manifest.name == name {
+                true => Ok(manifest),
+                false => Err(format!("it names itself `{}`", manifest.name)),
+            })
+            .map_err(|reason| LoadError::Manifest { path: shown.clone(), reason })?;
+        let module =
+            module(blob.header()).map_err(|detail| LoadError::Layout { path: shown, api, detail })?;
+        Ok(Self { manifest, path: path.to_owned(), api, module })
+    }
+
+    /// The JSON Schema of its settings; `null` if it is not JSON.
+    pub(crate) fn schema(&self) -> Value {
+        serde_json::from_str((self.module.settings_schema())().as_str()).unwrap_or_default()
+    }
+
+    /// What is wrong with settings that fit the schema. Starts nothing, writes nothing.
+    pub(crate) fn check(&self, settings: &str) -> Vec<SettingsProblem> {
+        let text = (self.module.check())(settings.into());
+        serde_json::from_str(text.as_str()).unwrap_or_else(|error| {
+            vec![SettingsProblem::new("", format!("the plugin's check answered nonsense: {error}"))]
+        })
+    }
+
+    /// Begins to start the plugin.
+    pub(crate) fn start(&self, host: HostHandle, args: StartArgs) -> FfiFuture<StartResult> {
+        (self.module.start())(host, args)
+    }
+}
+
+fn read_manifest(blob: &ManifestBlob) -> Result<Manifest, String> {
+    let text = blob.text().ok_or("it is not UTF-8")?;
+    let document = toml_edit::Document::parse(text).map_err(|error| error.to_string())?;
+    serde_json::from_value(crate::config::to_json(document.as_item())).map_err(|error| error.to_string())
+}
+
+/// The entries, after abi_stable has compared its own version and the layouts of all types. Its
+/// check of crate versions is left out: the window above is ours.
+fn module(header: *const LibHeader) -> Result<PluginModuleRef, String> {
+    if header.is_null() {
+        return Err("it has no library header".into());
+    }
+    // SAFETY: an `AbiHeaderRef` is a pointer to a header's beginning, which this points to; its
+    // `upgrade` looks at the magic bytes and the version there before anything else. (Not
+    // `lib_header_from_path`: the symbol is not abi_stable's, so that cdylibs linked into one
+    // process as rlibs do not clash.)
+    let header = unsafe { std::mem::transmute::<*const LibHeader, AbiHeaderRef>(header) };
+    header.upgrade().and_then(LibHeader::check_layout::<PluginModuleRef>).map_err(|error| {
+        let text = error.to_string();
+        let lines: Vec<_> =
+            text.lines().map(str::trim_end).filter(|line| !line.is_empty()).take(24).collect();
+        lines.join("\n           ")
+    })
+}
+
+fn open_copy(name: &str, path: &Path, copies: Option<&Path>) -> Result<RawLibrary, LoadError> {
+    let shown = || path.display().to_string();
+    let copy_error = |error| LoadError::Copy { path: shown(), error };
+    let on_disk = copies.and_then(|below| {
+        let dir = below.ancestors().find(|dir| dir.is_dir() || dir.as_os_str().is_empty())?;
+        let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        rustix::fs::open(dir, flags, Mode::RUSR | Mode::WUSR).ok()
+    });
+    let mut tried = on_disk.map(|fd| dlopen(path, File::from(fd)));
+    if !matches!(tried, Some(Ok(Ok(_)))) {
+        // No such files there, no space, or mounted without the right to execute.
+        let fd =
+            rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC).map_err(|error| copy_error(error.into()))?;
+        tried = Some(dlopen(path, File::from(fd)));
+    }
+    let opened = tried.expect("set just above").map_err(copy_error)?;
+    opened.map_err(|reason| LoadError::Open {
+        path: shown(),
+        reason: reason.replace("/proc/self/fd/", "descriptor "),
+    })
+}
+
+/// Copies and opens. The descriptor stays open: dlopen knows a library by its path, which must
+/// not come to mean another file, and a backtrace finds its symbols through it.
+fn dlopen(path: &Path, mut copy: File) -> io::Result<Result<RawLibrary, String>> {
+    io::copy(&mut File::open(path)?, &mut copy)?;
+    let through = format!("/proc/self/fd/{}", copy.as_raw_fd());
+    // SAFETY: runs the initialisers of a library that the operator has put into the configured
+    // directories, which is what a plugin is.
+    let library = unsafe { RawLibrary::open(Some(&through), RTLD_NOW | RTLD_LOCAL) };
+    let _open_for_ever = copy.into_raw_fd();
+    Ok(library.map_err(|error| {
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        cause.unwrap_or_else(|| error.to_string())
+    }))
+}

@@ -1,0 +1,138 @@
+//! What the kernel can tell of itself and its plugins, as JSON: the same for `streamgate
+//! plugins --json`, for `streamgate health --json` and for a plugin that asks.
+
+use std::collections::BTreeMap;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+use streamgate_plugin_api::abi::{API_MAJOR, API_MINOR};
+
+use crate::VERSION;
+use crate::health::{Component, Status, worst};
+use crate::lifecycle::{Kernel, Phase, State};
+use crate::log::rfc3339;
+
+/// How long a publisher must have waited for a subscriber before health shows it.
+const SLOW: Duration = Duration::from_secs(1);
+/// How long a panic is shown.
+const RECENT: Duration = Duration::from_secs(60);
+
+impl Kernel {
+    /// Everything.
+    pub(crate) fn report(&self) -> Value {
+        let mut report = self.health_report();
+        let now = SystemTime::now();
+        report["kernel"] = json!({
+            "version": VERSION,
+            "api": format!("{API_MAJOR}.{API_MINOR}"),
+            "pid": std::process::id(),
+            "phase": match *self.phase.borrow() {
+                Phase::Starting => "starting",
+                Phase::Running => "running",
+                Phase::Stopping => "stopping",
+            },
+            "started_at": rfc3339(now.checked_sub(self.began.elapsed()).unwrap_or(now)),
+            "uptime_seconds": self.began.elapsed().as_secs_f64(),
+        });
+        report["bus"] = self.bus.report();
+        for (entry, plugin) in self.plugins.iter().zip(report["plugins"].as_array_mut().into_iter().flatten())
+        {
+            let library = &entry.planned.library;
+            let manifest = &library.manifest;
+            plugin["version"] = json!(manifest.version);
+            plugin["description"] = json!(manifest.description);
+            plugin["api"] = json!(format!("{}.{}", library.api.0, library.api.1));
+            plugin["file"] = json!(library.path);
+            plugin["provides"] = json!(manifest.provides);
+            plugin["requires"] = json!(manifest.requires);
+            plugin["uses"] = json!(manifest.uses);
+            plugin["prefixes"] = json!(manifest.prefixes);
+            plugin["ingress"] = json!(manifest.ingress);
+            plugin["panics"] = json!(entry.panics.load(Relaxed));
+        }
+        report
+    }
+
+    /// Health alone. Ready: nothing that is `required` is unhealthy, something runs at all, and
+    /// the process neither starts nor stops.
+    pub(crate) fn health_report(&self) -> Value {
+        let own: Vec<_> = (0..self.plugins.len()).map(|index| self.own_components(index)).collect();
+        let all: Vec<_> = (0..self.plugins.len()).map(|index| self.with_needs(index, &own)).collect();
+        let statuses = all.iter().map(|components| worst(components).0);
+        let vital = |(entry, status): (&crate::lifecycle::Entry, Status)| {
+            entry.planned.keys.required && status == Status::Unhealthy
+        };
+        let running = self.plugins.iter().any(|entry| *entry.state.borrow() == State::Running);
+        let phase = *self.phase.borrow();
+        let status =
+            if phase != Phase::Running || !running || self.plugins.iter().zip(statuses.clone()).any(vital) {
+                Status::Unhealthy
+            } else {
+                statuses.max().unwrap_or(Status::Healthy).min(Status::Degraded)
+            };
+        let plugins = self.plugins.iter().zip(all).map(|(entry, components)| {
+            let state = entry.state.borrow().clone();
+            let (status, of_component) = worst(&components);
+            let reason = if state.reason().is_empty() { of_component } else { state.reason().to_owned() };
+            // What the state itself says is not a component.
+            let components: Vec<_> =
+                components.into_iter().filter(|component| component.name != "state").collect();
+            json!({
+                "name": entry.planned.name,
+                "state": state.name(),
+                "status": status,
+                "reason": reason,
+                "required": entry.planned.keys.required,
+                "components": components,
+            })
+        });
+        json!({ "status": status, "ready": status != Status::Unhealthy, "plugins": plugins.collect::<Vec<_>>() })
+    }
+
+    /// What a plugin says of itself, and what the kernel saw of it.
+    fn own_components(&self, index: usize) -> Vec<Component> {
+        let entry = &self.plugins[index];
+        let now = SystemTime::now();
+        let mut components = self.health.components(&entry.planned.name);
+        let state = entry.state.borrow().clone();
+        if state != State::Running {
+            let reason = if state.reason().is_empty() { state.name() } else { state.reason() };
+            components.insert(0, Component::new("state", Status::Unhealthy, reason, now));
+        }
+        if let Some((at, panic)) = &*entry.last_panic.lock().unwrap_or_else(PoisonError::into_inner)
+            && at.elapsed().unwrap_or_default() < RECENT
+        {
+            components.push(Component::new("panics", Status::Degraded, panic, *at));
+        }
+        if let Some((waited, reason)) = self.bus.slow(&entry.planned.name, SLOW) {
+            components.push(Component::new(
+                "events",
+                Status::Degraded,
+                reason,
+                now.checked_sub(waited).unwrap_or(now),
+            ));
+        }
+        components
+    }
+
+    /// A plugin's components, and one about what it needs if that is unhealthy.
+    fn with_needs(&self, index: usize, own: &[Vec<Component>]) -> Vec<Component> {
+        let mut components = own[index].clone();
+        let broken: BTreeMap<_, _> = self
+            .graph
+            .needs_of(index)
+            .into_iter()
+            .map(|need| (&self.plugins[need].planned.name, worst(&own[need])))
+            .filter(|(_, (status, _))| *status == Status::Unhealthy)
+            .collect();
+        if !broken.is_empty() {
+            let reasons: Vec<_> =
+                broken.iter().map(|(name, (_, reason))| format!("{name} is unhealthy ({reason})")).collect();
+            let reason = reasons.join(", ");
+            components.push(Component::new("requirements", Status::Degraded, reason, SystemTime::now()));
+        }
+        components
+    }
+}

@@ -1,0 +1,191 @@
+//! Who answers: the internal service of each capability, and the public one of each plugin.
+//!
+//! What a plugin gets is a handle to a slot, good for ever: it finds whoever fills the slot at
+//! the moment of a request, and answers 503 while nobody does. A request goes from one plugin to
+//! the other without stopping here; nothing looks into it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwapOption;
+use async_ffi::FutureExt;
+use bytes::Bytes;
+use streamgate_plugin_api::abi::{
+    Body, CallService, FfiFuture, Mount, Mounts, Request, Response, ResponseHead, Service,
+};
+use tokio::sync::watch;
+
+/// A place for a service.
+struct Slot {
+    /// `the capability "x"` or `the plugin "x"`, for the answer when it is empty.
+    what: String,
+    present: ArcSwapOption<Provider>,
+}
+
+struct Provider {
+    plugin: String,
+    service: Service,
+}
+
+/// The stable handle.
+struct Handle(Arc<Slot>);
+
+impl CallService for Handle {
+    fn call(&self, request: Request) -> FfiFuture<Response> {
+        match &*self.0.present.load() {
+            Some(provider) => provider.service.call(request),
+            None => {
+                let response = unavailable(&self.0.what);
+                async move { response }.into_ffi()
+            }
+        }
+    }
+}
+
+/// RFC 9457, as the SDK's problems look.
+fn unavailable(what: &str) -> Response {
+    let problem = serde_json::json!({
+        "type": "urn:streamgate:problem:unavailable",
+        "title": "Service unavailable",
+        "status": 503,
+        "detail": format!("{what} is not running"),
+    });
+    let (mut parts, ()) = http::Response::new(()).into_parts();
+    parts.status = http::StatusCode::SERVICE_UNAVAILABLE;
+    let headers =
+        [("content-type", "application/problem+json"), ("retry-after", "1"), ("cache-control", "no-store")];
+    for (name, value) in headers {
+        parts.headers.insert(name, http::HeaderValue::from_static(value));
+    }
+    let body = Bytes::from(problem.to_string());
+    parts.headers.insert("content-length", body.len().into());
+    Response { head: ResponseHead::encode(&parts), body: Body::full(body) }
+}
+
+#[derive(Default)]
+struct Slots {
+    internal: BTreeMap<String, Arc<Slot>>,
+    public: BTreeMap<String, Arc<Slot>>,
+    /// Prefix and plugin.
+    mounts: Vec<(String, String)>,
+}
+
+/// All slots.
+pub(crate) struct Services {
+    slots: Mutex<Slots>,
+    generation: watch::Sender<u64>,
+}
+
+fn slot(slots: &mut BTreeMap<String, Arc<Slot>>, kind: &str, name: &str) -> Arc<Slot> {
+    let empty = || Arc::new(Slot { what: format!("the {kind} \"{name}\""), present: ArcSwapOption::empty() });
+    slots.entry(name.to_owned()).or_insert_with(empty).clone()
+}
+
+impl Services {
+    /// The slots of these public prefixes, each with its plugin.
+    pub(crate) fn new(mounts: Vec<(String, String)>) -> Self {
+        let slots = Slots { mounts, ..Slots::default() };
+        Self { slots: Mutex::new(slots), generation: watch::Sender::new(1) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Fills the slot of a capability, instead of whoever filled it before.
+    pub(crate) fn provide(&self, plugin: &str, capability: &str, service: Service) {
+        let slot = slot(&mut self.lock().internal, "capability", capability);
+        slot.present.store(Some(Arc::new(Provider { plugin: plugin.to_owned(), service })));
+    }
+
+    /// Fills the public slot of a plugin.
+    pub(crate) fn serve(&self, plugin: &str, service: Service) {
+        let slot = slot(&mut self.lock().public, "plugin", plugin);
+        slot.present.store(Some(Arc::new(Provider { plugin: plugin.to_owned(), service })));
+        self.generation.send_modify(|generation| *generation += 1);
+    }
+
+    /// Empties all slots that a plugin fills.
+    pub(crate) fn remove_plugin(&self, plugin: &str) {
+        let slots = self.lock();
+        for slot in slots.internal.values().chain(slots.public.values()) {
+            if slot.present.load().as_ref().is_some_and(|provider| provider.plugin == plugin) {
+                slot.present.store(None);
+            }
+        }
+        drop(slots);
+        self.generation.send_modify(|generation| *generation += 1);
+    }
+
+    /// The handle of a capability.
+    pub(crate) fn service(&self, capability: &str) -> Service {
+        Service::new(Handle(slot(&mut self.lock().internal, "capability", capability)))
+    }
+
+    /// All public prefixes, once their generation is greater than `after`. A prefix whose plugin
+    /// does not run is among them, and answers 503.
+    pub(crate) async fn next_mounts(self: Arc<Self>, after: u64) -> Mounts {
+        let mut changes = self.generation.subscribe();
+        // The sender is ours, so the wait ends with a generation.
+        let generation =
+            changes.wait_for(|generation| *generation > after).await.map_or(after, |found| *found);
+        let mut slots = self.lock();
+        let mounts = slots.mounts.clone().into_iter().map(|(prefix, plugin)| {
+            let service = Service::new(Handle(slot(&mut slots.public, "plugin", &plugin)));
+            Mount { plugin: plugin.into(), prefix: prefix.into(), service }
+        });
+        Mounts { generation, mounts: mounts.collect() }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt as _;
+    use streamgate_plugin_api::abi::RequestHead;
+
+    struct Answer(u16);
+
+    impl CallService for Answer {
+        fn call(&self, _: Request) -> FfiFuture<Response> {
+            let (mut parts, ()) = http::Response::new(()).into_parts();
+            parts.status = http::StatusCode::from_u16(self.0).unwrap();
+            let response = Response { head: ResponseHead::encode(&parts), body: Body::empty() };
+            async move { response }.into_ffi()
+        }
+    }
+
+    fn status(service: &Service) -> u16 {
+        let (parts, ()) = http::Request::new(()).into_parts();
+        let request = Request { head: RequestHead::encode(&parts), body: Body::empty() };
+        service.call(request).now_or_never().unwrap().head.decode().unwrap().status.as_u16()
+    }
+
+    #[test]
+    fn a_handle_finds_whoever_provides_at_the_moment() {
+        let services = Services::new(vec![]);
+        let handle = services.service("x");
+        assert_eq!(status(&handle), 503);
+        services.provide("a", "x", Service::new(Answer(201)));
+        assert_eq!(status(&handle), 201);
+        services.provide("b", "x", Service::new(Answer(202)));
+        services.remove_plugin("a");
+        assert_eq!(status(&handle), 202);
+        services.remove_plugin("b");
+        assert_eq!(status(&handle), 503);
+    }
+
+    #[test]
+    fn mounts_name_every_prefix_and_come_again_when_something_changed() {
+        let services = Arc::new(Services::new(vec![("/a".into(), "a".into()), ("/b".into(), "b".into())]));
+        let first = services.clone().next_mounts(0).now_or_never().unwrap();
+        assert_eq!(first.mounts.iter().map(|mount| mount.prefix.as_str()).collect::<Vec<_>>(), ["/a", "/b"]);
+        assert_eq!(status(&first.mounts[0].service), 503);
+        let mut next = Box::pin(services.clone().next_mounts(first.generation));
+        assert!((&mut next).now_or_never().is_none());
+        services.serve("a", Service::new(Answer(200)));
+        assert!(next.now_or_never().unwrap().generation > first.generation);
+        assert_eq!(status(&first.mounts[0].service), 200);
+    }
+}
