@@ -1,0 +1,276 @@
+//! The public routes: the page with its files, and the system report.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use serde_json::Value;
+use streamgate_plugin_api::Problem;
+
+use crate::assets::{self, Asset};
+
+/// Everything from this server, nothing from elsewhere and nothing inline. `blob:` is what Media
+/// Source and picture previews are made of.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+    img-src 'self' blob: data:; font-src 'self'; connect-src 'self'; media-src 'self' blob:; \
+    worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+const SECURITY_HEADERS: &[(&str, &str)] = &[
+    ("content-security-policy", CONTENT_SECURITY_POLICY),
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "same-origin"),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("permissions-policy", "camera=(), microphone=(), geolocation=()"),
+];
+
+/// Paths of other plugins and of built files: what is not there is an error and not the page.
+const NO_PAGES: &[&str] = &["api", "assets", "files", "health", "metrics", "v"];
+
+/// The router; `report` makes the system report.
+pub(crate) fn router<R>(report: R) -> Router
+where
+    R: Fn() -> Value + Clone + Send + Sync + 'static,
+{
+    Router::new()
+        .route("/api/v1/system", get(move || async move { system(report()) }))
+        .method_not_allowed_fallback(|| async { method_not_allowed() })
+        .fallback(page)
+}
+
+fn system(report: Value) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (headers, report.to_string()).into_response()
+}
+
+async fn page(request: Request) -> Response {
+    let path = request.uri().path().trim_start_matches('/');
+    let asset = match assets::find(path, accept_encoding(request.headers())) {
+        Some(asset) => asset,
+        None if is_page(path) => match assets::find("index.html", accept_encoding(request.headers())) {
+            Some(index) => index,
+            None => return not_found(request.uri().path()),
+        },
+        None => return not_found(request.uri().path()),
+    };
+    match *request.method() {
+        Method::GET | Method::HEAD => serve(asset, request.method(), request.headers()),
+        _ => method_not_allowed(),
+    }
+}
+
+/// Is this an address within the page, which its script resolves? Names with a dot are files.
+fn is_page(path: &str) -> bool {
+    let first = path.split('/').next().unwrap_or_default();
+    let last = path.rsplit('/').next().unwrap_or_default();
+    !NO_PAGES.contains(&first) && !last.contains('.')
+}
+
+fn accept_encoding(headers: &HeaderMap) -> &str {
+    headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+fn serve(asset: Asset, method: &Method, asked: &HeaderMap) -> Response {
+    let fresh = asked.get_all(header::IF_NONE_MATCH).iter().any(|value| matches(value, &asset.etag));
+    let length = asset.bytes.len();
+    let mut response = if fresh {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else if method == Method::HEAD {
+        Body::empty().into_response()
+    } else {
+        Body::from(asset.bytes).into_response()
+    };
+    let headers = response.headers_mut();
+    for (name, value) in SECURITY_HEADERS {
+        headers.insert(*name, HeaderValue::from_static(value));
+    }
+    let cache = if asset.immutable { "public, max-age=31536000, immutable" } else { "no-cache" };
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
+    if let Ok(etag) = HeaderValue::from_str(&asset.etag) {
+        headers.insert(header::ETAG, etag);
+    }
+    if asset.negotiated {
+        headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    }
+    if !fresh {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(asset.content_type));
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        if let Some(encoding) = asset.encoding {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
+        }
+    }
+    response
+}
+
+/// `If-None-Match` compares weakly (RFC 9110 section 13.1.2).
+fn matches(if_none_match: &HeaderValue, etag: &str) -> bool {
+    let Ok(text) = if_none_match.to_str() else { return false };
+    text.split(',').map(str::trim).any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
+}
+
+fn not_found(path: &str) -> Response {
+    Problem::new(StatusCode::NOT_FOUND, "not-found", "There is nothing at this address")
+        .detail(format!("Nothing answers at {path}."))
+        .into_response()
+}
+
+fn method_not_allowed() -> Response {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "This address is only for reading")
+        .header(header::ALLOW, "GET, HEAD")
+        .into_response()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use serde_json::json;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    async fn ask(method: Method, path: &str, headers: &[(&str, &str)]) -> (StatusCode, HeaderMap, Vec<u8>) {
+        let mut request = http::Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let app = router(|| json!({"plugins": []}));
+        let response = app.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = axum::body::to_bytes(body, 16 << 20).await.unwrap();
+        (parts.status, parts.headers, bytes.to_vec())
+    }
+
+    async fn get(path: &str) -> (StatusCode, HeaderMap, Vec<u8>) {
+        ask(Method::GET, path, &[]).await
+    }
+
+    /// The path of the page's script, as index.html names it.
+    async fn script() -> String {
+        let (_, _, index) = get("/").await;
+        let index = String::from_utf8(index).unwrap();
+        let start = index.find("/assets/index-").unwrap();
+        index[start..].split('"').next().unwrap().to_owned()
+    }
+
+    #[tokio::test]
+    async fn the_root_is_the_page_under_a_strict_policy() {
+        let (status, headers, body) = get("/").await;
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(headers["content-type"], "text/html; charset=utf-8");
+        assert_eq!(headers["cache-control"], "no-cache");
+        assert_eq!(headers["x-content-type-options"], "nosniff");
+        let policy = headers["content-security-policy"].to_str().unwrap();
+        assert!(policy.starts_with("default-src 'none';") && !policy.contains("unsafe"), "{policy}");
+        assert!(String::from_utf8(body).unwrap().contains("<div id=\"root\">"));
+    }
+
+    #[tokio::test]
+    async fn the_page_has_no_inline_script_or_style_that_its_policy_would_stop() {
+        let (_, _, body) = get("/").await;
+        let html = String::from_utf8(body).unwrap();
+        assert!(!html.contains("<style") && !html.contains(" style="), "{html}");
+        for script in html.split("<script").skip(1) {
+            assert!(script.split('>').next().unwrap().contains("src="), "{html}");
+        }
+    }
+
+    #[tokio::test]
+    async fn addresses_within_the_page_answer_the_page() {
+        for path in ["/system", "/watch/0190a0b0-0000-7000-8000-000000000001", "/nowhere"] {
+            let (status, headers, _) = get(path).await;
+            assert_eq!(status, StatusCode::OK, "{path}");
+            assert_eq!(headers["content-type"], "text/html; charset=utf-8", "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn hashed_files_may_be_kept_for_good() {
+        let (status, headers, body) = get(&script().await).await;
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(headers["content-type"], "text/javascript; charset=utf-8");
+        assert_eq!(headers["cache-control"], "public, max-age=31536000, immutable");
+        assert_eq!(headers["vary"], "accept-encoding");
+        assert_eq!(headers["content-length"], body.len().to_string().as_str());
+    }
+
+    #[tokio::test]
+    async fn text_is_sent_compressed_to_those_who_accept_it() {
+        let script = script().await;
+        let (_, plain, _) = get(&script).await;
+        let (_, br, body) =
+            ask(Method::GET, &script, &[("accept-encoding", "gzip, deflate, br, zstd")]).await;
+        assert_eq!(br["content-encoding"], "br");
+        assert_eq!(br["content-length"], body.len().to_string().as_str());
+        assert!(!plain.contains_key("content-encoding"));
+        assert_ne!(br["etag"], plain["etag"]);
+    }
+
+    #[tokio::test]
+    async fn a_known_etag_is_answered_with_304_and_no_body() {
+        for path in ["/".to_owned(), script().await] {
+            let (_, headers, _) = get(&path).await;
+            let etag = headers["etag"].to_str().unwrap();
+            for known in [etag.to_owned(), format!("\"other\", W/{etag}")] {
+                let (status, headers, body) = ask(Method::GET, &path, &[("if-none-match", &known)]).await;
+                assert_eq!(status, StatusCode::NOT_MODIFIED, "{path} {known}");
+                assert_eq!(headers["etag"], etag);
+                assert!(body.is_empty() && !headers.contains_key("content-type"));
+            }
+            let (status, ..) = ask(Method::GET, &path, &[("if-none-match", "\"other\"")]).await;
+            assert_eq!(status, StatusCode::OK);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_head_request_tells_the_length_without_the_body() {
+        let (status, headers, body) = ask(Method::HEAD, "/", &[]).await;
+        let (_, _, full) = get("/").await;
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(headers["content-length"], full.len().to_string().as_str());
+        assert!(body.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_is_not_there_is_a_problem_and_not_the_page() {
+        let paths = [
+            "/api/unknown",
+            "/api/v1/nothing",
+            "/assets/gone.js",
+            "/robots.txt",
+            "/v/x/master.m3u8",
+            "/files/x",
+        ];
+        for path in paths.into_iter().chain(["/index.html.br", "/assets/../Cargo.toml", "/v/x", "/health/x"])
+        {
+            let (status, headers, body) = get(path).await;
+            assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
+            assert_eq!(headers["content-type"], "application/problem+json", "{path}");
+            let problem: Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(problem["type"], "urn:streamgate:problem:not-found");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_reading_is_allowed() {
+        for path in ["/", "/system", "/api/v1/system"] {
+            let (status, headers, _) = ask(Method::POST, path, &[]).await;
+            assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
+            assert_eq!(headers["allow"], "GET, HEAD", "{path}");
+            assert_eq!(headers["content-type"], "application/problem+json", "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_system_report_is_the_hosts_and_never_kept() {
+        let (status, headers, body) = get("/api/v1/system").await;
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(headers["content-type"], "application/json");
+        assert_eq!(headers["cache-control"], "no-store");
+        assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), json!({"plugins": []}));
+    }
+}

@@ -1,0 +1,156 @@
+// Calls of the HTTP API. Every failure is an ApiError with a sentence for people in it.
+
+import type { Content, Job, Page } from "./types";
+
+/** RFC 9457 problem details, as far as the server sent them. */
+export interface Problem {
+  type?: string;
+  title?: string;
+  status?: number;
+  detail?: string;
+}
+
+export class ApiError extends Error {
+  constructor(
+    message: string,
+    /** 0: the server was not reached. */
+    readonly status: number,
+    readonly problem: Problem | null,
+  ) {
+    super(message);
+    this.name = "ApiError";
+  }
+}
+
+const SENTENCES: Record<number, string> = {
+  401: "You need to sign in first.",
+  403: "You are not allowed to do that.",
+  404: "It is not there any more.",
+  409: "Someone else changed it at the same moment. Look again, then retry.",
+  413: "That is larger than this server accepts.",
+  415: "The server does not understand that kind of data.",
+  429: "Too many requests at once. Wait a moment, then retry.",
+  502: "A part of the server does not answer. It is being looked after; retry in a moment.",
+  503: "The server is starting or overloaded. Retry in a moment.",
+  504: "The server took too long to answer. Retry in a moment.",
+  507: "The server's disk is full. Delete something, or ask the operator for room.",
+};
+
+const OFFLINE = "The server cannot be reached. Check the connection; nothing is lost.";
+
+/** What went wrong, in one sentence: the server's own words first. */
+export function explain(status: number, body: string): { message: string; problem: Problem | null } {
+  if (status === 0) return { message: OFFLINE, problem: null };
+  const problem = parseProblem(body);
+  const words = problem?.detail || problem?.title;
+  const message = words
+    ? /[.!?]$/.test(words)
+      ? words
+      : `${words}.`
+    : (SENTENCES[status] ?? `The server answered with error ${status}.`);
+  return { message, problem };
+}
+
+function parseProblem(body: string): Problem | null {
+  if (!body.trimStart().startsWith("{")) return null;
+  try {
+    const value: unknown = JSON.parse(body);
+    return typeof value === "object" && value !== null ? (value as Problem) : null;
+  } catch {
+    return null;
+  }
+}
+
+/** The sentence to show for anything that was thrown. */
+export function messageOf(error: unknown): string {
+  if (error instanceof ApiError) return error.message;
+  if (error instanceof Error && error.message) return error.message;
+  return "Something went wrong.";
+}
+
+export function isAbort(error: unknown): boolean {
+  return error instanceof DOMException && error.name === "AbortError";
+}
+
+async function request(path: string, init: RequestInit = {}): Promise<Response> {
+  let response: Response;
+  try {
+    response = await fetch(path, init);
+  } catch (error) {
+    if (isAbort(error)) throw error;
+    throw new ApiError(OFFLINE, 0, null);
+  }
+  if (response.ok) return response;
+  const body = await response.text().catch(() => "");
+  const { message, problem } = explain(response.status, body);
+  throw new ApiError(message, response.status, problem);
+}
+
+async function json<T>(path: string, init: RequestInit = {}): Promise<T> {
+  const response = await request(path, {
+    ...init,
+    headers: { accept: "application/json, application/problem+json", ...init.headers },
+  });
+  try {
+    return (await response.json()) as T;
+  } catch (error) {
+    if (isAbort(error)) throw error;
+    throw new ApiError("The server's answer could not be read.", response.status, null);
+  }
+}
+
+function query(params: Record<string, string | number | null | undefined>): string {
+  const search = new URLSearchParams();
+  for (const [key, value] of Object.entries(params)) {
+    if (value !== null && value !== undefined && value !== "") search.set(key, String(value));
+  }
+  const text = search.toString();
+  return text ? `?${text}` : "";
+}
+
+const at = (id: string) => encodeURIComponent(id);
+const withSignal = (signal?: AbortSignal): RequestInit => (signal ? { signal } : {});
+
+export interface ContentFilter {
+  q?: string;
+  state?: string;
+}
+
+export const api = {
+  contents: (filter: ContentFilter, cursor: string | null, limit: number, signal?: AbortSignal) =>
+    json<Page<Content>>(`/api/v1/contents${query({ limit, cursor, ...filter })}`, withSignal(signal)),
+
+  content: (id: string, signal?: AbortSignal) =>
+    json<Content>(`/api/v1/contents/${at(id)}`, withSignal(signal)),
+
+  edit: (id: string, change: { title?: string; description?: string; tags?: string[] }) =>
+    json<Content>(`/api/v1/contents/${at(id)}`, {
+      method: "PATCH",
+      headers: { "content-type": "application/merge-patch+json" },
+      body: JSON.stringify(change),
+    }),
+
+  remove: async (id: string): Promise<void> => {
+    await request(`/api/v1/contents/${at(id)}`, { method: "DELETE" });
+  },
+
+  encodeAgain: async (id: string): Promise<void> => {
+    await request(`/api/v1/contents/${at(id)}/retry`, { method: "POST" });
+  },
+
+  jobs: (cursor: string | null, limit: number, signal?: AbortSignal) =>
+    json<Page<Job>>(`/api/v1/jobs${query({ limit, cursor })}`, withSignal(signal)),
+
+  retryJob: async (id: string): Promise<void> => {
+    await request(`/api/v1/jobs/${at(id)}/retry`, { method: "POST" });
+  },
+
+  cancelJob: async (id: string): Promise<void> => {
+    await request(`/api/v1/jobs/${at(id)}/cancel`, { method: "POST" });
+  },
+
+  system: (signal?: AbortSignal) => json<unknown>("/api/v1/system", withSignal(signal)),
+
+  text: async (path: string, signal?: AbortSignal): Promise<string> =>
+    (await request(path, withSignal(signal))).text(),
+};

@@ -1,0 +1,43 @@
+// Speed and remaining time of a transfer, from samples of how far it is. The speed is
+// an average weighted to the last seconds, so that it neither jumps nor lags.
+
+/** Seconds after which a sample counts for about a third. */
+const MEMORY_S = 5;
+/** Below this the samples are too close together to say anything. */
+const SHORTEST_S = 0.05;
+
+export class TransferRate {
+  private last: { at: number; done: number } | null = null;
+  private speed: number | null = null;
+
+  /** `at` in milliseconds, rising; `done` in bytes. Going back (a resume) starts over. */
+  sample(at: number, done: number): void {
+    if (!this.last || done < this.last.done) {
+      this.last = { at, done };
+      this.speed = null;
+      return;
+    }
+    const seconds = (at - this.last.at) / 1000;
+    if (seconds < SHORTEST_S) return;
+    const now = (done - this.last.done) / seconds;
+    const weight = 1 - Math.exp(-seconds / MEMORY_S);
+    this.speed = this.speed === null ? now : this.speed + (now - this.speed) * weight;
+    this.last = { at, done };
+  }
+
+  reset(): void {
+    this.last = null;
+    this.speed = null;
+  }
+
+  /** Bytes a second; null while unknown. */
+  get bytesPerSecond(): number | null {
+    return this.speed;
+  }
+
+  /** Seconds until `total`; null while unknown or stalled. */
+  eta(total: number): number | null {
+    if (this.speed === null || this.speed < 1 || !this.last) return null;
+    return Math.max(0, total - this.last.done) / this.speed;
+  }
+}

@@ -1,0 +1,39 @@
+// What a content's state means, in words and in tone.
+
+import type { Content, ContentState } from "../api/types";
+
+export type Tone = "calm" | "busy" | "good" | "bad";
+
+export const STATES: Record<ContentState, { label: string; tone: Tone; says: string }> = {
+  uploading: { label: "Uploading", tone: "busy", says: "Being sent to the server" },
+  uploaded: { label: "In line", tone: "calm", says: "Uploaded whole, waits for the encoder" },
+  transcoding: { label: "Preparing", tone: "busy", says: "The first pictures come in a moment" },
+  playable: { label: "Watchable", tone: "busy", says: "You can watch it; it is still being encoded" },
+  ready: { label: "Ready", tone: "good", says: "Encoded in every quality" },
+  failed: { label: "Failed", tone: "bad", says: "It could not be encoded" },
+};
+
+export const STATE_ORDER = Object.keys(STATES) as ContentState[];
+
+/** States that change by themselves in the next seconds. */
+export function isBusy(state: ContentState): boolean {
+  return state === "uploading" || state === "transcoding" || state === "playable";
+}
+
+export function titleOf(content: Pick<Content, "id" | "title" | "source">): string {
+  return content.title || content.source?.filename || `Untitled ${content.id.slice(0, 8)}`;
+}
+
+export function isAudioOnly(content: Content): boolean {
+  return content.renditions.length > 0 && content.renditions.every((r) => r.kind === "audio");
+}
+
+/** Does a filter of the list show this content? The same rule as the server's. */
+export function matches(content: Content, filter: { q?: string; state?: string }): boolean {
+  if (filter.state && content.state !== filter.state) return false;
+  const words = filter.q?.trim().toLowerCase();
+  if (!words) return true;
+  return [content.title, content.description, content.source?.filename ?? "", ...content.tags].some((text) =>
+    text.toLowerCase().includes(words),
+  );
+}

@@ -1,0 +1,76 @@
+// The table of what a content is encoded into, each with how far it is.
+
+import type { Content, Rendition } from "../api/types";
+import { bitrate, frameRate } from "../lib/format";
+import { Slats } from "../ui/slats";
+
+export function Renditions({ content }: { content: Content }) {
+  if (content.renditions.length === 0) return null;
+  const rows = [...content.renditions].sort(
+    (a, b) => a.kind.localeCompare(b.kind) * -1 || b.height - a.height || b.target_bitrate - a.target_bitrate,
+  );
+  const most = Math.max(1, ...rows.map((rendition) => rendition.segments));
+  return (
+    <section aria-labelledby="renditions-title" className="mt-10">
+      <h2 id="renditions-title" className="wide text-lg">
+        Renditions
+      </h2>
+      <div className="mt-2 overflow-x-auto">
+        <table className="digits w-full text-left text-sm" data-testid="renditions">
+          <thead className="narrow border-line border-b text-soft">
+            <tr>
+              <th className="py-2 pr-4 font-[inherit]">Name</th>
+              <th className="py-2 pr-4 font-[inherit]">Form</th>
+              <th className="py-2 pr-4 font-[inherit] max-sm:hidden">Codec</th>
+              <th className="py-2 pr-4 font-[inherit]">Bitrate</th>
+              <th className="py-2 font-[inherit]">Segments</th>
+            </tr>
+          </thead>
+          <tbody className="divide-y divide-line">
+            {rows.map((rendition) => (
+              <tr key={rendition.name}>
+                <th className="py-2 pr-4 font-semibold">{rendition.name}</th>
+                <td className="whitespace-nowrap py-2 pr-4">{form(rendition)}</td>
+                <td className="py-2 pr-4 text-soft max-sm:hidden">{rendition.codec}</td>
+                <td
+                  className="whitespace-nowrap py-2 pr-4"
+                  title={`Asked for: ${bitrate(rendition.target_bitrate)}`}
+                >
+                  {bitrate(rendition.bitrate)}
+                </td>
+                <td className="w-2/5 py-2">
+                  <div className="flex items-center gap-3">
+                    <Slats
+                      value={rendition.complete ? 1 : share(rendition, most, content)}
+                      tone={rendition.complete ? "good" : "busy"}
+                      label={`${rendition.name}: ${rendition.segments} segments${rendition.complete ? ", complete" : ""}`}
+                      className="h-2.5 min-w-16 flex-1"
+                    />
+                    <span className="w-8 text-right text-soft">{rendition.segments}</span>
+                  </div>
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </section>
+  );
+}
+
+const SEGMENT_S = 2;
+
+/** How much of the time line a rendition covers so far. */
+function share(rendition: Rendition, most: number, content: Content): number {
+  const expected = content.duration ? Math.ceil(content.duration / SEGMENT_S) : most;
+  return Math.min(0.99, rendition.segments / Math.max(expected, most));
+}
+
+function form(rendition: Rendition): string {
+  if (rendition.kind === "audio") {
+    const sound =
+      rendition.channels === 2 ? "stereo" : rendition.channels === 1 ? "mono" : `${rendition.channels} ch`;
+    return rendition.sample_rate ? `${sound}, ${rendition.sample_rate / 1000} kHz` : sound;
+  }
+  return [`${rendition.width}×${rendition.height}`, frameRate(rendition.fps)].filter(Boolean).join(", ");
+}

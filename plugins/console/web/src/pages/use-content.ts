@@ -1,0 +1,59 @@
+// One content, kept alive by the stream of changes.
+
+import { useCallback, useEffect, useState } from "react";
+import { ApiError, api, isAbort, messageOf } from "../api/client";
+import type { Content } from "../api/types";
+import { useChanges } from "../api/use-changes";
+
+export interface ContentView {
+  content: Content | null;
+  gone: boolean;
+  error: string | null;
+  reload(): void;
+  /** Takes the answer of an edit. */
+  set(content: Content): void;
+}
+
+export function useContent(id: string): ContentView {
+  const [content, setContent] = useState<Content | null>(null);
+  const [gone, setGone] = useState(false);
+  const [error, setError] = useState<string | null>(null);
+
+  const load = useCallback(
+    async (signal?: AbortSignal) => {
+      try {
+        const answer = await api.content(id, signal);
+        setContent(answer);
+        setError(null);
+        setGone(false);
+      } catch (failure) {
+        if (isAbort(failure)) return;
+        if (failure instanceof ApiError && (failure.status === 404 || failure.status === 410)) setGone(true);
+        else setError(messageOf(failure));
+      }
+    },
+    [id],
+  );
+
+  useEffect(() => {
+    const controller = new AbortController();
+    void load(controller.signal);
+    return () => controller.abort();
+  }, [load]);
+
+  useChanges({
+    changed: (changed) => {
+      if (changed.id === id) {
+        setContent((old) =>
+          old && Date.parse(old.updated_at) > Date.parse(changed.updated_at) ? old : changed,
+        );
+      }
+    },
+    deleted: (deleted) => {
+      if (deleted === id) setGone(true);
+    },
+    opened: () => void load(),
+  });
+
+  return { content, gone, error, reload: () => void load(), set: setContent };
+}

@@ -1,0 +1,117 @@
+// The list of contents: pages by cursor, filtered by the server, kept alive by the
+// stream of changes.
+
+import { useCallback, useEffect, useReducer, useRef } from "react";
+import { api, type ContentFilter, isAbort, messageOf } from "../api/client";
+import type { Content } from "../api/types";
+import { useChanges } from "../api/use-changes";
+import { matches } from "../lib/states";
+
+const PAGE = 24;
+
+export interface LibraryState {
+  items: Content[];
+  cursor: string | null;
+  /** Nothing of this filter has been loaded yet. */
+  first: boolean;
+  loading: boolean;
+  error: string | null;
+}
+
+export type LibraryAction =
+  | { type: "start"; fresh: boolean }
+  | { type: "page"; items: Content[]; cursor: string | null; append: boolean }
+  | { type: "failed"; error: string }
+  | { type: "changed"; content: Content; filter: ContentFilter }
+  | { type: "deleted"; id: string };
+
+export const EMPTY_LIBRARY: LibraryState = {
+  items: [],
+  cursor: null,
+  first: true,
+  loading: true,
+  error: null,
+};
+
+const newestFirst = (a: Content, b: Content) =>
+  Date.parse(b.created_at) - Date.parse(a.created_at) || b.id.localeCompare(a.id);
+
+/** Newer wins: an event may overtake the answer of a request. */
+function newer(a: Content, b: Content | undefined): Content {
+  return b && Date.parse(b.updated_at) > Date.parse(a.updated_at) ? b : a;
+}
+
+export function reduceLibrary(state: LibraryState, action: LibraryAction): LibraryState {
+  switch (action.type) {
+    case "start":
+      return { ...state, loading: true, error: null, first: action.fresh || state.first };
+    case "page": {
+      const known = new Map(state.items.map((item) => [item.id, item]));
+      const page = action.items.map((item) => newer(item, known.get(item.id)));
+      const ids = new Set(page.map((item) => item.id));
+      const kept = action.append ? state.items.filter((item) => !ids.has(item.id)) : [];
+      return { items: [...kept, ...page], cursor: action.cursor, first: false, loading: false, error: null };
+    }
+    case "failed":
+      return { ...state, loading: false, error: action.error };
+    case "changed": {
+      const { content, filter } = action;
+      const others = state.items.filter((item) => item.id !== content.id);
+      const shown = others.length < state.items.length;
+      if (!matches(content, filter)) return shown ? { ...state, items: others } : state;
+      if (shown) {
+        return {
+          ...state,
+          items: state.items.map((item) => (item.id === content.id ? newer(content, item) : item)),
+        };
+      }
+      // Older than what is loaded: it comes with its page.
+      const oldest = state.items.at(-1);
+      if (state.cursor !== null && oldest && newestFirst(content, oldest) > 0) return state;
+      return { ...state, items: [...others, content].sort(newestFirst) };
+    }
+    case "deleted":
+      return { ...state, items: state.items.filter((item) => item.id !== action.id) };
+  }
+}
+
+export function useLibrary(q: string, stateFilter: string) {
+  const [state, dispatch] = useReducer(reduceLibrary, EMPTY_LIBRARY);
+  const inFlight = useRef<AbortController | null>(null);
+
+  const load = useCallback(
+    async (cursor: string | null, fresh: boolean) => {
+      inFlight.current?.abort();
+      const controller = new AbortController();
+      inFlight.current = controller;
+      dispatch({ type: "start", fresh });
+      try {
+        const page = await api.contents({ q, state: stateFilter }, cursor, PAGE, controller.signal);
+        dispatch({ type: "page", items: page.items, cursor: page.next_cursor, append: cursor !== null });
+      } catch (error) {
+        if (!isAbort(error)) dispatch({ type: "failed", error: messageOf(error) });
+      }
+    },
+    [q, stateFilter],
+  );
+
+  useEffect(() => {
+    void load(null, true);
+    return () => inFlight.current?.abort();
+  }, [load]);
+
+  const connection = useChanges({
+    changed: (content) => dispatch({ type: "changed", content, filter: { q, state: stateFilter } }),
+    deleted: (id) => dispatch({ type: "deleted", id }),
+    opened: () => void load(null, false),
+  });
+
+  return {
+    ...state,
+    connection,
+    reload: () => void load(null, false),
+    more: () => {
+      if (state.cursor !== null && !state.loading) void load(state.cursor, false);
+    },
+  };
+}

@@ -1,0 +1,41 @@
+// Fetches something now, every few seconds while the page is visible, and on demand.
+
+import { useCallback, useEffect, useRef, useState } from "react";
+import { isAbort, messageOf } from "../api/client";
+
+export interface Polled<T> {
+  data: T | null;
+  error: string | null;
+  refresh(): void;
+}
+
+export function usePoll<T>(fetcher: (signal: AbortSignal) => Promise<T>, everyMs: number): Polled<T> {
+  const [data, setData] = useState<T | null>(null);
+  const [error, setError] = useState<string | null>(null);
+  const inFlight = useRef<AbortController | null>(null);
+
+  const refresh = useCallback(async () => {
+    inFlight.current?.abort();
+    const controller = new AbortController();
+    inFlight.current = controller;
+    try {
+      setData(await fetcher(controller.signal));
+      setError(null);
+    } catch (failure) {
+      if (!isAbort(failure)) setError(messageOf(failure));
+    }
+  }, [fetcher]);
+
+  useEffect(() => {
+    void refresh();
+    const timer = setInterval(() => {
+      if (document.visibilityState === "visible") void refresh();
+    }, everyMs);
+    return () => {
+      clearInterval(timer);
+      inFlight.current?.abort();
+    };
+  }, [refresh, everyMs]);
+
+  return { data, error, refresh: () => void refresh() };
+}

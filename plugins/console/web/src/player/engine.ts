@@ -1,0 +1,196 @@
+// Plays one HLS address in a video element: with hls.js, or by the browser itself where
+// that is the better way (Safari). Knows levels, not pictures of buttons.
+
+import Hls, { ErrorDetails, ErrorTypes, Events, type Level } from "hls.js";
+import workerPath from "hls.js/dist/hls.worker.js?url";
+import type { Rendition } from "../api/types";
+import { type LevelFacts, usableLevels } from "./levels";
+
+export interface EngineState {
+  levels: LevelFacts[];
+  /** -1: the engine chooses. */
+  chosen: number;
+  /** What plays now; -1 while unknown. */
+  playing: number;
+  /** More is still being added at the end. */
+  growing: boolean;
+  /** For people; the engine has given up, or waits for the network. */
+  trouble: string | null;
+  /** The browser chooses the quality, and cannot be told. */
+  native: boolean;
+}
+
+export const INITIAL: EngineState = {
+  levels: [],
+  chosen: -1,
+  playing: -1,
+  growing: false,
+  trouble: null,
+  native: false,
+};
+
+const RETRY_MS = 3_000;
+const RECOVERY_GAP_MS = 5_000;
+/** What a connection is taken for before anything was measured, bits a second. */
+const FIRST_ESTIMATE = 4_000_000;
+
+/** Safari's own HLS knows AirPlay and saves power; other browsers' cannot choose a quality. */
+function playsItself(video: HTMLVideoElement): boolean {
+  const can = video.canPlayType("application/vnd.apple.mpegurl") !== "";
+  return can && (/Apple/.test(navigator.vendor) || !Hls.isSupported());
+}
+
+export class Engine {
+  private hls: Hls | null = null;
+  private state = INITIAL;
+  private renditions: Rendition[] = [];
+  private retry: ReturnType<typeof setTimeout> | null = null;
+  private recoveredAt = Number.NEGATIVE_INFINITY;
+
+  constructor(
+    private readonly video: HTMLVideoElement,
+    private readonly src: string,
+    private readonly onState: (state: EngineState) => void,
+  ) {
+    if (playsItself(video)) {
+      this.set({ native: true });
+      video.src = src;
+      video.addEventListener("error", this.onNativeError);
+    } else if (Hls.isSupported()) {
+      this.start(0);
+    } else {
+      this.set({ trouble: "This browser can play neither HLS nor Media Source. Please try a newer one." });
+    }
+  }
+
+  destroy(): void {
+    this.stop();
+    this.video.removeEventListener("error", this.onNativeError);
+    this.video.removeAttribute("src");
+    this.video.load();
+  }
+
+  /** -1 chooses by itself. */
+  choose(level: number): void {
+    if (!this.hls) return;
+    // The next segment, not the current one: nothing that is buffered is thrown away twice.
+    this.hls.nextLevel = level;
+    this.set({ chosen: level });
+  }
+
+  /** What is encoded by now: the engine stays off renditions that lag behind. */
+  know(renditions: Rendition[]): void {
+    this.renditions = renditions;
+    this.judge();
+  }
+
+  /** Are there complete renditions that the loaded playlist does not list yet? */
+  get outdated(): boolean {
+    if (!this.hls || this.state.levels.length === 0) return false;
+    const known = new Set(this.state.levels.map((level) => level.rendition));
+    return this.renditions.some((r) => r.kind === "video" && r.complete && !known.has(r.name));
+  }
+
+  /** Loads the playlist anew and goes on at the same moment. */
+  reload(): void {
+    const { currentTime, paused } = this.video;
+    if (this.state.native) {
+      this.set({ trouble: null });
+      this.video.src = this.src;
+      this.video.currentTime = currentTime;
+    } else {
+      this.stop();
+      this.start(currentTime);
+    }
+    if (!paused) void this.video.play().catch(() => {});
+  }
+
+  private start(position: number): void {
+    this.set({ levels: [], chosen: -1, playing: -1, trouble: null });
+    const hls = new Hls({
+      workerPath,
+      startPosition: position,
+      abrEwmaDefaultEstimate: FIRST_ESTIMATE,
+      backBufferLength: 60,
+    });
+    this.hls = hls;
+    hls.on(Events.MANIFEST_PARSED, (_, { levels }) => {
+      this.set({ levels: levels.map((level, index) => factsOf(level, index)), trouble: null });
+      this.judge();
+    });
+    hls.on(Events.LEVEL_SWITCHED, (_, { level }) => this.set({ playing: level }));
+    hls.on(Events.LEVEL_UPDATED, (_, { details }) => this.set({ growing: details.live, trouble: null }));
+    hls.on(Events.LEVEL_LOADED, (_, { details }) => this.set({ growing: details.live }));
+    hls.on(Events.FRAG_BUFFERED, () => {
+      if (this.state.trouble) this.set({ trouble: null });
+    });
+    hls.on(Events.ERROR, (_, error) => {
+      if (!error.fatal) return;
+      if (error.type === ErrorTypes.NETWORK_ERROR) {
+        const status = error.response?.code ?? 0;
+        if (status === 404 || status === 410) {
+          this.set({ trouble: "This video is not there any more." });
+          return;
+        }
+        this.set({ trouble: "The connection is lost. Playing goes on when it is back." });
+        const atManifest =
+          error.details === ErrorDetails.MANIFEST_LOAD_ERROR ||
+          error.details === ErrorDetails.MANIFEST_LOAD_TIMEOUT;
+        this.retry = setTimeout(() => {
+          if (atManifest) hls.loadSource(this.src);
+          else hls.startLoad();
+        }, RETRY_MS);
+      } else if (
+        error.type === ErrorTypes.MEDIA_ERROR &&
+        performance.now() - this.recoveredAt > RECOVERY_GAP_MS
+      ) {
+        this.recoveredAt = performance.now();
+        hls.recoverMediaError();
+      } else {
+        this.set({ trouble: "This video cannot be played in this browser." });
+      }
+    });
+    hls.loadSource(this.src);
+    hls.attachMedia(this.video);
+  }
+
+  private stop(): void {
+    if (this.retry !== null) clearTimeout(this.retry);
+    this.retry = null;
+    this.hls?.destroy();
+    this.hls = null;
+  }
+
+  private judge(): void {
+    const { levels } = this.state;
+    if (!this.hls || levels.length === 0) return;
+    const usable = usableLevels(levels, this.renditions);
+    const lagging = usable.indexOf(false);
+    this.hls.autoLevelCapping = lagging <= 0 ? -1 : lagging - 1;
+    if (levels.some((level, index) => level.usable !== usable[index])) {
+      this.set({ levels: levels.map((level, index) => ({ ...level, usable: usable[index] ?? true })) });
+    }
+  }
+
+  private readonly onNativeError = () => {
+    this.set({ trouble: "This video cannot be played right now." });
+  };
+
+  private set(change: Partial<EngineState>): void {
+    this.state = { ...this.state, ...change };
+    this.onState(this.state);
+  }
+}
+
+function factsOf(level: Level, index: number): LevelFacts {
+  const path = new URL(level.url[0] ?? "", location.href).pathname.split("/");
+  return {
+    index,
+    rendition: path.at(-2) ?? "",
+    width: level.width,
+    height: level.height,
+    fps: level.frameRate ?? 0,
+    bitrate: level.averageBitrate || level.bitrate,
+    usable: true,
+  };
+}

@@ -1,0 +1,347 @@
+// The player: a video with its own controls, keys and messages. It plays what is still
+// being encoded, says so, and takes in better renditions as they are finished.
+
+import { type PointerEvent, useCallback, useEffect, useRef, useState } from "react";
+import { api } from "../api/client";
+import type { Content } from "../api/types";
+import { percent } from "../lib/format";
+import { isAudioOnly, titleOf } from "../lib/states";
+import { parseThumbnails, type Thumbnail } from "../lib/vtt";
+import { Dialog } from "../ui/dialog";
+import { Icon } from "../ui/icons";
+import { Controls } from "./controls";
+import { Engine, INITIAL } from "./engine";
+import { type Command, commandOf, keepsKey, nextSpeed, SHORTCUTS } from "./shortcuts";
+import { useVideo } from "./use-video";
+import { rememberedVolume, rememberVolume } from "./volume";
+import "./player.css";
+
+const IDLE_MS = 2_600;
+const FLASH_MS = 800;
+/** Stay this far from the end of what is encoded, so that a seek finds something to play. */
+const EDGE_MARGIN_S = 1;
+const FALLBACK_FPS = 25;
+
+export default function Player({ content }: { content: Content }) {
+  const stage = useRef<HTMLElement>(null);
+  const element = useRef<HTMLVideoElement>(null);
+  const still = useRef<HTMLCanvasElement>(null);
+  const engine = useRef<Engine | null>(null);
+  const video = useVideo(element);
+  const [engineState, setEngineState] = useState(INITIAL);
+  const [held, setHeld] = useState(false);
+  const [awake, setAwake] = useState(true);
+  const [flash, setFlash] = useState<{ text: string; id: number } | null>(null);
+  const [help, setHelp] = useState(false);
+  const fullscreen = useFullscreen(stage);
+  const thumbnails = useThumbnails(content.thumbnails);
+  const idleTimer = useRef<ReturnType<typeof setTimeout>>(undefined);
+
+  const src = content.hls ?? "";
+  useEffect(() => {
+    const media = element.current;
+    if (!media || !src) return;
+    const { volume, muted } = rememberedVolume();
+    media.volume = volume;
+    media.muted = muted;
+    const made = new Engine(media, src, setEngineState);
+    engine.current = made;
+    return () => {
+      engine.current = null;
+      made.destroy();
+    };
+  }, [src]);
+
+  // Renditions that are finished later come in without the picture going black.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the levels say when the playlist is known.
+  useEffect(() => {
+    const current = engine.current;
+    if (!current) return;
+    current.know(content.renditions);
+    if (!current.outdated) return;
+    holdPicture(element.current, still.current);
+    current.reload();
+  }, [content.renditions, engineState.levels.length > 0]);
+
+  const growing = engineState.growing && content.state !== "ready";
+  const total = Math.max(video.duration, growing ? (content.duration ?? 0) : 0) || content.duration || 0;
+  const atEdge = growing && video.duration - video.time < 2;
+
+  const wake = useCallback(() => {
+    setAwake(true);
+    clearTimeout(idleTimer.current);
+    idleTimer.current = setTimeout(() => setAwake(false), IDLE_MS);
+  }, []);
+  useEffect(() => () => clearTimeout(idleTimer.current), []);
+
+  useEffect(() => {
+    if (!flash) return;
+    const timer = setTimeout(() => setFlash(null), FLASH_MS);
+    return () => clearTimeout(timer);
+  }, [flash]);
+
+  const seek = useCallback((time: number) => {
+    const media = element.current;
+    if (!media) return;
+    const end = Number.isFinite(media.duration) ? media.duration : time;
+    media.currentTime = Math.max(0, Math.min(time, end));
+  }, []);
+
+  const run = useCallback(
+    (command: Command) => {
+      const media = element.current;
+      if (!media) return;
+      const say = (text: string) => setFlash((old) => ({ text, id: (old?.id ?? 0) + 1 }));
+      const limit = growing ? media.duration - EDGE_MARGIN_S : media.duration;
+      wake();
+      switch (command.do) {
+        case "toggle":
+          if (media.paused || media.ended) void media.play().catch(() => {});
+          else media.pause();
+          break;
+        case "skip":
+          seek(Math.min(media.currentTime + command.seconds, limit));
+          say(`${command.seconds > 0 ? "+" : "−"}${Math.abs(command.seconds)} s`);
+          break;
+        case "jump":
+          seek(Math.min(command.fraction * total, limit));
+          break;
+        case "volume": {
+          media.muted = false;
+          media.volume = Math.min(1, Math.max(0, media.volume + command.step));
+          rememberVolume(media);
+          say(`Volume ${Math.round(media.volume * 100)}%`);
+          break;
+        }
+        case "mute":
+          media.muted = !media.muted;
+          rememberVolume(media);
+          say(media.muted ? "Sound off" : "Sound on");
+          break;
+        case "speed":
+          media.playbackRate = nextSpeed(media.playbackRate, command.step);
+          say(`${media.playbackRate}×`);
+          break;
+        case "frame":
+          if (media.paused) seek(media.currentTime + command.step / (content.source?.fps || FALLBACK_FPS));
+          break;
+        case "fullscreen":
+          toggleFullscreen(stage.current, media);
+          break;
+        case "pip":
+          if (document.pictureInPictureElement) void document.exitPictureInPicture().catch(() => {});
+          else
+            void media
+              .requestPictureInPicture?.()
+              .catch(() => say("Picture in picture is not possible here"));
+          break;
+        case "help":
+          setHelp(true);
+          break;
+      }
+    },
+    [content.source?.fps, growing, seek, total, wake],
+  );
+
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent) => {
+      if (event.defaultPrevented || keepsKey(event.target, event.key)) return;
+      const command = commandOf(event);
+      if (!command || (event.repeat && command.do !== "skip" && command.do !== "volume")) return;
+      event.preventDefault();
+      run(command);
+    };
+    document.addEventListener("keydown", onKey);
+    return () => document.removeEventListener("keydown", onKey);
+  }, [run]);
+
+  const title = titleOf(content);
+  useEffect(() => {
+    if (!("mediaSession" in navigator)) return;
+    navigator.mediaSession.metadata = new MediaMetadata({
+      title,
+      artwork: content.poster ? [{ src: content.poster, type: "image/jpeg" }] : [],
+    });
+    return () => {
+      navigator.mediaSession.metadata = null;
+    };
+  }, [title, content.poster]);
+
+  const tap = (event: PointerEvent) => {
+    if (event.pointerType === "mouse") run({ do: "toggle" });
+    else if (awake) setAwake(false);
+    else wake();
+  };
+
+  const visible = awake || held || video.paused || help;
+  const audioOnly = isAudioOnly(content);
+  return (
+    <section
+      ref={stage}
+      aria-label={`Player: ${title}`}
+      data-testid="player"
+      data-playing={!video.paused && !video.waiting}
+      className={`player relative isolate aspect-video max-h-[82dvh] w-full overflow-hidden bg-black text-white ${visible ? "" : "cursor-none"}`}
+      onPointerMove={wake}
+      onFocus={wake}
+    >
+      {/* biome-ignore lint/a11y/useMediaCaption: the catalogue holds no captions yet. */}
+      <video
+        ref={element}
+        className="size-full object-contain"
+        playsInline
+        preload="auto"
+        poster={content.poster ?? undefined}
+        onPointerUp={tap}
+        onDoubleClick={() => run({ do: "fullscreen" })}
+      />
+      <canvas ref={still} hidden className="pointer-events-none absolute inset-0 size-full object-contain" />
+      {audioOnly && (
+        <div className="pointer-events-none absolute inset-0 -z-10 grid place-items-center text-white/40">
+          <Icon name="note" size={72} />
+        </div>
+      )}
+      {growing && (
+        <p className="narrow absolute top-3 left-3 flex items-center gap-2 bg-black/70 px-2 py-1 text-sm">
+          <span className="breathe h-3 w-[3px] bg-[#efb45c]" aria-hidden="true" />
+          Still being encoded
+          {content.progress > 0 && <span className="digits">{percent(content.progress)}</span>}
+        </p>
+      )}
+      {!video.started && !engineState.trouble && (
+        <button
+          type="button"
+          className="absolute inset-0 m-auto grid size-20 place-items-center bg-black/70 text-white transition-colors hover:bg-[#0a6456] focus-visible:outline-white"
+          aria-label={`Play ${title}`}
+          onClick={() => run({ do: "toggle" })}
+        >
+          <Icon name="play" size={38} />
+        </button>
+      )}
+      <div role="status" className="pointer-events-none absolute inset-0 grid place-items-center">
+        {engineState.trouble ? (
+          <p className="max-w-sm bg-black/80 px-4 py-3 text-center">{engineState.trouble}</p>
+        ) : video.waiting && video.started ? (
+          <p className="flex items-center gap-3 bg-black/70 px-3 py-2">
+            <span
+              className="turn size-5 rounded-full border-2 border-white/30 border-t-white"
+              aria-hidden="true"
+            />
+            <span className={atEdge ? "" : "sr-only"}>
+              {atEdge ? "The encoder is just behind you" : "Loading"}
+            </span>
+          </p>
+        ) : null}
+      </div>
+      {flash && (
+        <p
+          key={flash.id}
+          aria-hidden="true"
+          className="arrive digits pointer-events-none absolute inset-x-0 top-6 mx-auto w-fit bg-black/75 px-3 py-1.5"
+        >
+          {flash.text}
+        </p>
+      )}
+      <div
+        className={`absolute inset-x-0 bottom-0 transition-opacity duration-200 ${visible ? "" : "pointer-events-none opacity-0 focus-within:pointer-events-auto focus-within:opacity-100"}`}
+      >
+        <Controls
+          video={video}
+          engine={engineState}
+          total={total}
+          thumbnails={thumbnails}
+          fullscreen={fullscreen}
+          canPip={document.pictureInPictureEnabled === true && !audioOnly}
+          run={run}
+          onSeek={seek}
+          onVolume={(volume) => {
+            if (!element.current) return;
+            element.current.muted = false;
+            element.current.volume = volume;
+            rememberVolume(element.current);
+          }}
+          onSpeed={(speed) => {
+            if (element.current) element.current.playbackRate = speed;
+          }}
+          onLevel={(level) => engine.current?.choose(level)}
+          onHold={setHeld}
+        />
+      </div>
+      {help && (
+        <Dialog title="Keys of the player" onClose={() => setHelp(false)}>
+          <dl className="grid grid-cols-[auto_1fr] items-baseline gap-x-5 gap-y-2">
+            {SHORTCUTS.map(([keys, what]) => (
+              <div key={what} className="contents">
+                <dt className="flex gap-1">
+                  {keys.map((key) => (
+                    <kbd key={key} className="digits border border-edge px-1.5 font-sans text-sm">
+                      {key}
+                    </kbd>
+                  ))}
+                </dt>
+                <dd className="text-soft">{what}</dd>
+              </div>
+            ))}
+          </dl>
+          <form method="dialog" className="mt-6 flex justify-end">
+            <button type="submit" className="button">
+              Close
+            </button>
+          </form>
+        </Dialog>
+      )}
+    </section>
+  );
+}
+
+function useFullscreen(stage: React.RefObject<HTMLElement | null>): boolean {
+  const [full, setFull] = useState(false);
+  useEffect(() => {
+    const read = () => setFull(document.fullscreenElement === stage.current && stage.current !== null);
+    document.addEventListener("fullscreenchange", read);
+    return () => document.removeEventListener("fullscreenchange", read);
+  }, [stage]);
+  return full;
+}
+
+function toggleFullscreen(stage: HTMLElement | null, media: HTMLVideoElement): void {
+  if (document.fullscreenElement) {
+    void document.exitFullscreen().catch(() => {});
+  } else if (stage?.requestFullscreen) {
+    void stage.requestFullscreen().catch(() => {});
+  } else {
+    // iPhones show only the video itself in full screen.
+    (media as HTMLVideoElement & { webkitEnterFullscreen?(): void }).webkitEnterFullscreen?.();
+  }
+}
+
+function useThumbnails(path: string | null): Thumbnail[] {
+  const [thumbnails, setThumbnails] = useState<Thumbnail[]>([]);
+  useEffect(() => {
+    if (!path) return;
+    const controller = new AbortController();
+    api
+      .text(path, controller.signal)
+      .then((text) => setThumbnails(parseThumbnails(text, new URL(path, location.href).href)))
+      .catch(() => {
+        // Without previews the seek bar still works.
+      });
+    return () => controller.abort();
+  }, [path]);
+  return thumbnails;
+}
+
+/** Keeps the current picture on a canvas until the video shows one again. */
+function holdPicture(media: HTMLVideoElement | null, canvas: HTMLCanvasElement | null): void {
+  if (!media || !canvas || media.videoWidth === 0 || media.readyState < HTMLMediaElement.HAVE_CURRENT_DATA)
+    return;
+  canvas.width = media.videoWidth;
+  canvas.height = media.videoHeight;
+  canvas.getContext("2d")?.drawImage(media, 0, 0);
+  canvas.hidden = false;
+  const release = () => {
+    canvas.hidden = true;
+    for (const name of ["playing", "seeked", "error"]) media.removeEventListener(name, release);
+  };
+  for (const name of ["playing", "seeked", "error"]) media.addEventListener(name, release);
+}

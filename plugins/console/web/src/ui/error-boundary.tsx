@@ -1,0 +1,28 @@
+// Keeps a mistake on one page from emptying the whole console.
+
+import { Component, type ReactNode } from "react";
+
+export class ErrorBoundary extends Component<{ children: ReactNode }, { failed: boolean }> {
+  override state = { failed: false };
+
+  static getDerivedStateFromError() {
+    return { failed: true };
+  }
+
+  override componentDidCatch(error: unknown) {
+    console.error(error);
+  }
+
+  override render() {
+    if (!this.state.failed) return this.props.children;
+    return (
+      <div role="alert" className="max-w-prose space-y-4 py-12">
+        <h1 className="wide text-2xl">This page stumbled</h1>
+        <p>Loading it again usually helps. Uploads go on where they stopped.</p>
+        <button type="button" className="button" onClick={() => location.reload()}>
+          Load again
+        </button>
+      </div>
+    );
+  }
+}

@@ -1,0 +1,85 @@
+// Short messages in the corner, which screen readers speak too. Failures stay until
+// they are put away.
+
+import { useSyncExternalStore } from "react";
+import { Icon } from "./icons";
+import { Link } from "./link";
+
+interface Notice {
+  id: number;
+  text: string;
+  bad: boolean;
+  link?: { href: string; label: string };
+}
+
+const SHOWN_MS = 6_000;
+const MOST = 4;
+
+let notices: readonly Notice[] = [];
+let nextId = 1;
+const watchers = new Set<() => void>();
+
+function set(next: readonly Notice[]) {
+  notices = next;
+  for (const watcher of watchers) watcher();
+}
+
+function dismiss(id: number) {
+  set(notices.filter((notice) => notice.id !== id));
+}
+
+function show(notice: Omit<Notice, "id">) {
+  const id = nextId++;
+  const others = notices.filter((other) => other.text !== notice.text);
+  set([...others, { ...notice, id }].slice(-MOST));
+  if (!notice.bad) setTimeout(() => dismiss(id), SHOWN_MS);
+}
+
+export const notify = {
+  done: (text: string, link?: Notice["link"]) => show({ text, bad: false, ...(link ? { link } : {}) }),
+  failed: (text: string) => show({ text, bad: true }),
+};
+
+export function Notices() {
+  const shown = useSyncExternalStore(
+    (watcher) => {
+      watchers.add(watcher);
+      return () => watchers.delete(watcher);
+    },
+    () => notices,
+  );
+  return (
+    <div
+      role="status"
+      aria-live="polite"
+      className="pointer-events-none fixed inset-x-4 bottom-4 z-40 flex flex-col items-center gap-2 sm:left-auto sm:items-end"
+    >
+      {shown.map((notice) => (
+        <div
+          key={notice.id}
+          className={`arrive pointer-events-auto flex w-full max-w-md items-start gap-3 border-l-4 bg-ink py-2.5 pr-2 pl-4 text-paper shadow-lg ${notice.bad ? "border-bad" : "border-accent"}`}
+        >
+          <p className="flex-1 py-1">
+            {notice.text}
+            {notice.link && (
+              <>
+                {" "}
+                <Link href={notice.link.href} className="underline underline-offset-2">
+                  {notice.link.label}
+                </Link>
+              </>
+            )}
+          </p>
+          <button
+            type="button"
+            aria-label="Put this message away"
+            className="grid size-8 place-items-center opacity-70 hover:opacity-100 focus-visible:outline-paper"
+            onClick={() => dismiss(notice.id)}
+          >
+            <Icon name="close" size={16} />
+          </button>
+        </div>
+      ))}
+    </div>
+  );
+}
