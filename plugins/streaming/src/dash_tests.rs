@@ -1,0 +1,180 @@
+//! The rules of ISO/IEC 23009-1 that players rely on, one test each.
+
+use proptest::prelude::*;
+use quick_xml::Reader;
+use quick_xml::events::Event;
+
+use super::*;
+use crate::samples::{audio, ended, growing, ntsc, push, settled, video, with_segments};
+
+const FLOOR: u64 = 2;
+
+/// Each element's name and attributes in document order; panics unless well-formed.
+fn elements(xml: &str) -> Vec<(String, Vec<(String, String)>)> {
+    let mut reader = Reader::from_str(xml);
+    let (mut found, mut depth) = (Vec::new(), 0_i32);
+    loop {
+        let (start, open) = match reader.read_event().unwrap() {
+            Event::Start(start) => (start, 1),
+            Event::Empty(start) => (start, 0),
+            Event::End(_) => {
+                depth -= 1;
+                continue;
+            }
+            Event::Eof => break,
+            _ => continue,
+        };
+        depth += open;
+        let text = |text: &str| text.to_owned();
+        let attributes = start
+            .attributes()
+            .map(|attribute| attribute.unwrap())
+            .map(|attribute| (text(attribute.key.as_ref()), text(&attribute.value)))
+            .collect();
+        found.push((text(start.name().as_ref()), attributes));
+    }
+    assert_eq!(depth, 0);
+    found
+}
+
+fn all<'a>(elements: &'a [(String, Vec<(String, String)>)], element: &str, attribute: &str) -> Vec<&'a str> {
+    elements
+        .iter()
+        .filter(|(name, _)| name == element)
+        .filter_map(|(_, attributes)| attributes.iter().find(|(name, _)| name == attribute))
+        .map(|(_, value)| value.as_str())
+        .collect()
+}
+
+#[test]
+fn a_complete_content_at_29_97_frames_a_second() {
+    insta::assert_snapshot!("complete_mpd", manifest(&ended(ntsc()), FLOOR).unwrap());
+}
+
+#[test]
+fn a_growing_content_with_a_track_ahead_of_the_others() {
+    let mut tracks = ntsc();
+    for track in &mut tracks[..3] {
+        track.segments.truncate(8);
+    }
+    let mut timeline = growing(tracks);
+    timeline.duration_ms = 600_000;
+    let timeline = settled(timeline);
+    insta::assert_snapshot!("growing_mpd", manifest(&timeline, FLOOR).unwrap());
+}
+
+#[test]
+fn contents_with_sound_or_pictures_alone_have_one_set() {
+    for video in [true, false] {
+        let tracks = ntsc().into_iter().filter(|track| track.is_video() == video).collect();
+        let xml = manifest(&ended(tracks), FLOOR).unwrap();
+        let kinds = all(&elements(&xml), "AdaptationSet", "contentType").join(",");
+        assert_eq!(kinds, if video { "video" } else { "audio" });
+    }
+}
+
+#[test]
+fn a_manifest_is_dynamic_while_the_content_grows_and_static_once_complete() {
+    let xml = manifest(&settled(growing(ntsc())), FLOOR).unwrap();
+    let parsed = elements(&xml);
+    assert_eq!(all(&parsed, "MPD", "type"), ["dynamic"]);
+    for attribute in ["availabilityStartTime", "publishTime", "minimumUpdatePeriod"] {
+        assert_eq!(all(&parsed, "MPD", attribute).len(), 1, "{attribute}");
+    }
+    assert!(all(&parsed, "MPD", "timeShiftBufferDepth").is_empty(), "everything stays available");
+    let xml = manifest(&ended(ntsc()), FLOOR).unwrap();
+    let parsed = elements(&xml);
+    assert_eq!(all(&parsed, "MPD", "type"), ["static"]);
+    // The sound ends on its last whole frame, before the pictures.
+    assert_eq!(all(&parsed, "MPD", "mediaPresentationDuration"), ["PT20.02S"]);
+    assert!(all(&parsed, "MPD", "minimumUpdatePeriod").is_empty());
+    assert!(all(&parsed, "UTCTiming", "value").is_empty());
+}
+
+#[test]
+fn segments_are_addressed_by_number_from_zero() {
+    let xml = manifest(&ended(ntsc()), FLOOR).unwrap();
+    let parsed = elements(&xml);
+    assert!(all(&parsed, "SegmentTemplate", "startNumber").iter().all(|n| *n == "0"));
+    assert!(all(&parsed, "SegmentTemplate", "media").iter().all(|m| *m == "$RepresentationID$/$Number$.m4s"));
+    assert!(
+        all(&parsed, "SegmentTemplate", "initialization").iter().all(|i| *i == "$RepresentationID$/init.mp4")
+    );
+}
+
+#[test]
+fn representations_tell_what_is_measured_and_what_they_are() {
+    let xml = manifest(&ended(ntsc()), FLOOR).unwrap();
+    let parsed = elements(&xml);
+    let ids = all(&parsed, "Representation", "id");
+    assert_eq!(ids, ["360p", "540p", "720p", "1080p", "audio-64k", "audio-128k"]);
+    assert!(all(&parsed, "Representation", "frameRate").iter().all(|rate| *rate == "30000/1001"));
+    assert_eq!(all(&parsed, "Representation", "sar").len(), 4);
+    assert_eq!(all(&parsed, "AudioChannelConfiguration", "value"), ["2", "2"]);
+    let heaviest = (191_500.0_f64 * 8.0 / 2.002).ceil() as u64;
+    assert_eq!(all(&parsed, "Representation", "bandwidth")[0], heaviest.to_string());
+}
+
+#[test]
+fn times_before_the_first_segment_are_cut_off() {
+    let mut track = video("360p", 640, 360, 730_000);
+    push(&mut track, 60_000, 1000);
+    track.segments[0].start = 90_000;
+    let xml = manifest(&ended(vec![track]), FLOOR).unwrap();
+    let parsed = elements(&xml);
+    assert_eq!(all(&parsed, "SegmentTemplate", "presentationTimeOffset"), ["90000"]);
+    assert_eq!(all(&parsed, "S", "t"), ["90000"]);
+    assert_eq!(all(&parsed, "MPD", "mediaPresentationDuration"), ["PT2S"]);
+}
+
+#[test]
+fn each_language_has_a_set_of_its_own() {
+    let mut french = with_segments(audio("fr-64k", 64_000), 3, 2);
+    french.language = Some("fr".to_owned());
+    let xml = manifest(&ended(vec![with_segments(audio("64k", 64_000), 3, 2), french]), FLOOR).unwrap();
+    assert_eq!(all(&elements(&xml), "AdaptationSet", "lang"), ["fr"]);
+    assert_eq!(all(&elements(&xml), "AdaptationSet", "id"), ["0", "1"]);
+}
+
+#[test]
+fn dates_and_fractions_are_written_as_the_schema_wants_them() {
+    assert_eq!(DateTime(0).to_string(), "1970-01-01T00:00:00.000Z");
+    assert_eq!(DateTime(951_827_696_789).to_string(), "2000-02-29T12:34:56.789Z");
+    assert_eq!(DateTime(1_760_000_012_345).to_string(), "2025-10-09T08:53:32.345Z");
+    assert_eq!(DateTime(-1).to_string(), "1969-12-31T23:59:59.999Z");
+    assert_eq!(Fraction(30_000, 1001).to_string(), "30000/1001");
+    assert_eq!(Fraction(50, 2).to_string(), "25");
+    assert_eq!(Fraction(0, 0).to_string(), "0");
+}
+
+proptest! {
+    #[test]
+    fn the_segment_timeline_reads_back_as_the_segments(
+        durations in prop::collection::vec((1_u64..4, 1_usize..5, prop::bool::weighted(0.1)), 1..30),
+    ) {
+        let mut track = video("v", 640, 360, 730_000);
+        for (duration, times, gap) in durations {
+            for _ in 0..times {
+                push(&mut track, duration * 1001, 1000);
+            }
+            if gap {
+                track.segments.last_mut().unwrap().start += 77;
+            }
+        }
+        let expected: Vec<_> = track.segments.iter().map(|s| (s.start, s.duration)).collect();
+        let xml = manifest(&ended(vec![track]), FLOOR).unwrap();
+        let mut read = Vec::new();
+        let mut time = 0_u64;
+        for (_, attributes) in elements(&xml).iter().filter(|(name, _)| name == "S") {
+            let get = |wanted: &str| {
+                attributes.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.parse::<u64>().unwrap())
+            };
+            time = get("t").unwrap_or(time);
+            for _ in 0..=get("r").unwrap_or(0) {
+                read.push((time, get("d").unwrap()));
+                time += get("d").unwrap();
+            }
+        }
+        prop_assert_eq!(read, expected);
+    }
+}

@@ -1,0 +1,171 @@
+//! The playlists and the manifest of one content at one revision, each written when it is
+//! first asked for and kept as bytes with their header fields. Never does I/O.
+
+use std::sync::OnceLock;
+
+use http::HeaderValue;
+
+use crate::answer::{self, Entity};
+use crate::path::Item;
+use crate::timeline::{NotPlayable, Phase, Timeline, Track};
+use crate::{dash, hls};
+
+/// Growing playlists may be a second old, so that a proxy in front takes the load.
+const GROWING: HeaderValue = HeaderValue::from_static("public, max-age=1");
+
+/// Why an item has no document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// It may have one later.
+    NotPlayable(NotPlayable),
+    /// There is no such thing in this content.
+    NotHere,
+}
+
+/// How documents are written.
+#[derive(Debug, Clone)]
+pub(crate) struct Style {
+    /// As in [`Timeline::target_duration`].
+    pub(crate) floor: u64,
+    /// `Cache-Control` of what will not change any more.
+    pub(crate) complete: HeaderValue,
+}
+
+/// A content at one revision with its documents.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) timeline: Timeline,
+    style: Style,
+    multivariant: OnceLock<Result<Entity, NotPlayable>>,
+    manifest: OnceLock<Result<Entity, NotPlayable>>,
+    /// In the order of the timeline's tracks.
+    tracks: Box<[TrackDocuments]>,
+}
+
+#[derive(Debug, Default)]
+struct TrackDocuments {
+    playlist: OnceLock<Entity>,
+    i_frames: OnceLock<Entity>,
+}
+
+impl Snapshot {
+    pub(crate) fn new(timeline: Timeline, style: Style) -> Self {
+        let tracks = timeline.tracks.iter().map(|_| TrackDocuments::default()).collect();
+        Self { timeline, style, multivariant: OnceLock::new(), manifest: OnceLock::new(), tracks }
+    }
+
+    /// The document that `item` names; `None` when `item` is no document but an object.
+    pub(crate) fn document(&self, item: Item<'_>) -> Option<Result<&Entity, Missing>> {
+        let floor = self.style.floor;
+        let document = match item {
+            Item::Multivariant => self
+                .multivariant
+                .get_or_init(|| {
+                    let text = hls::multivariant(&self.timeline, floor)?;
+                    Ok(self.entity(text, hls::MEDIA_TYPE, self.timeline.growing()))
+                })
+                .as_ref()
+                .map_err(|error| Missing::NotPlayable(*error)),
+            Item::Manifest => self
+                .manifest
+                .get_or_init(|| {
+                    let text = dash::manifest(&self.timeline, floor)?;
+                    Ok(self.entity(text, dash::MEDIA_TYPE, self.timeline.growing()))
+                })
+                .as_ref()
+                .map_err(|error| Missing::NotPlayable(*error)),
+            Item::Playlist(name) => self.track(name).map(|(track, documents)| {
+                documents.playlist.get_or_init(|| {
+                    let text = hls::media_playlist(&self.timeline, track, floor);
+                    self.entity(text, hls::MEDIA_TYPE, self.timeline.track_grows(track))
+                })
+            }),
+            Item::IFrames(name) => self.track(name).and_then(|(track, documents)| {
+                if track.sync_points.is_empty() {
+                    return Err(Missing::NotHere);
+                }
+                Ok(documents.i_frames.get_or_init(|| {
+                    let text = hls::i_frame_playlist(&self.timeline, track, floor);
+                    self.entity(text, hls::MEDIA_TYPE, self.timeline.track_grows(track))
+                }))
+            }),
+            _ => return None,
+        };
+        Some(document)
+    }
+
+    fn track(&self, name: &str) -> Result<(&Track, &TrackDocuments), Missing> {
+        if let Phase::Waiting(why) = self.timeline.phase {
+            return Err(Missing::NotPlayable(NotPlayable { why }));
+        }
+        self.timeline
+            .tracks
+            .iter()
+            .zip(&self.tracks)
+            .find(|(track, _)| track.name == name && track.usable())
+            .ok_or(Missing::NotHere)
+    }
+
+    fn entity(&self, text: String, media_type: &'static str, grows: bool) -> Entity {
+        let cache_control = if grows { GROWING } else { self.style.complete.clone() };
+        let etag = answer::etag_of(text.as_bytes());
+        Entity::new(text.into(), HeaderValue::from_static(media_type), cache_control, etag)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::samples::{ended, growing, ntsc, settled, video};
+
+    fn snapshot(timeline: Timeline) -> Snapshot {
+        Snapshot::new(timeline, Style { floor: 2, complete: HeaderValue::from_static("public, max-age=60") })
+    }
+
+    #[test]
+    fn what_grows_may_be_kept_a_second_and_what_is_complete_a_minute() {
+        let mut tracks = ntsc();
+        tracks[0].complete = true;
+        let growing = snapshot(settled(growing(tracks)));
+        let cache_control = |snapshot: &Snapshot, item| {
+            snapshot.document(item).unwrap().unwrap().field("cache-control").unwrap().to_owned()
+        };
+        assert_eq!(cache_control(&growing, Item::Multivariant), "public, max-age=1");
+        assert_eq!(cache_control(&growing, Item::Manifest), "public, max-age=1");
+        assert_eq!(cache_control(&growing, Item::Playlist("720p")), "public, max-age=1");
+        assert_eq!(cache_control(&growing, Item::Playlist("1080p")), "public, max-age=60");
+        let ended = snapshot(ended(ntsc()));
+        assert_eq!(cache_control(&ended, Item::IFrames("720p")), "public, max-age=60");
+    }
+
+    #[test]
+    fn a_playlist_is_written_once() {
+        let snapshot = snapshot(ended(ntsc()));
+        let first: *const Entity = snapshot.document(Item::Playlist("720p")).unwrap().unwrap();
+        let second: *const Entity = snapshot.document(Item::Playlist("720p")).unwrap().unwrap();
+        assert_eq!(first, second);
+    }
+
+    #[test]
+    fn sound_has_no_i_frame_playlist_and_an_empty_rendition_none_at_all() {
+        let mut tracks = ntsc();
+        tracks.push(video("2160p", 3840, 2160, 12_000_000));
+        let snapshot = snapshot(settled(growing(tracks)));
+        for item in [Item::IFrames("audio-64k"), Item::Playlist("2160p"), Item::Playlist("144p")] {
+            assert_eq!(snapshot.document(item).unwrap().unwrap_err(), Missing::NotHere, "{item:?}");
+        }
+        assert!(snapshot.document(Item::Segment("720p", 0)).is_none());
+    }
+
+    #[test]
+    fn before_a_content_is_playable_nothing_of_it_is_listed() {
+        let mut timeline = growing(ntsc());
+        timeline.phase = Phase::Waiting("transcoding");
+        let snapshot = snapshot(settled(timeline));
+        for item in [Item::Multivariant, Item::Manifest, Item::Playlist("720p"), Item::IFrames("720p")] {
+            let missing = snapshot.document(item).unwrap().unwrap_err();
+            assert_eq!(missing, Missing::NotPlayable(NotPlayable { why: "transcoding" }));
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! HLS playlists as text: RFC 8216 (with the terms of draft-pantos-hls-rfc8216bis) and the
+//! rules of Apple's HLS authoring specification. Every number is measured from the segments.
+//! Never does I/O.
+
+use std::fmt::{self, Write};
+
+use crate::timeline::{Kind, NotPlayable, Offer, Timeline, Track, average, micros, peak};
+
+/// Everything used here is in version 7; I-frame playlists of fMP4 and `EXT-X-MAP` need 6.
+const VERSION: u32 = 7;
+/// The variant nearest to this many bits a second comes first, for players start with it
+/// (authoring specification 1.32).
+const FIRST_VARIANT: u64 = 2_000_000;
+/// Players would start at the live edge of a playlist that still grows.
+const FROM_THE_START: &str = "#EXT-X-START:TIME-OFFSET=0,PRECISE=YES\n";
+
+/// The media type of a playlist (RFC 8216 §4).
+pub(crate) const MEDIA_TYPE: &str = "application/vnd.apple.mpegurl";
+
+/// Text under construction; writing to memory does not fail.
+struct Playlist(String);
+
+impl Playlist {
+    fn new(capacity: usize) -> Self {
+        let mut text = Self(String::with_capacity(capacity));
+        text.line(format_args!("#EXTM3U\n#EXT-X-VERSION:{VERSION}"));
+        text
+    }
+
+    fn line(&mut self, line: fmt::Arguments<'_>) {
+        self.write(line);
+        self.0.push('\n');
+    }
+
+    fn write(&mut self, text: fmt::Arguments<'_>) {
+        self.0.write_fmt(text).expect("writing to a String does not fail");
+    }
+}
+
+/// Microseconds as decimal seconds without needless zeros: `2.002`, `2.0`.
+struct Seconds(u64);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, mut fraction, mut digits) = (self.0 / 1_000_000, self.0 % 1_000_000, 6);
+        while digits > 1 && fraction % 10 == 0 {
+            (fraction, digits) = (fraction / 10, digits - 1);
+        }
+        write!(f, "{whole}.{fraction:0digits$}")
+    }
+}
+
+/// Frames a second with three decimals (authoring specification 9.15).
+struct FrameRate((u32, u32));
+
+impl fmt::Display for FrameRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (numerator, denominator) = (u64::from(self.0.0), u64::from(self.0.1.max(1)));
+        let thousandths = (numerator * 1000 + denominator / 2) / denominator;
+        write!(f, "{}.{:03}", thousandths / 1000, thousandths % 1000)
+    }
+}
+
+/// Sounds of about the same bit rate, one for each language.
+struct AudioGroup<'a> {
+    id: &'a str,
+    members: Vec<&'a Track>,
+}
+
+impl AudioGroup<'_> {
+    fn peak(&self, target: u64) -> u64 {
+        self.members.iter().map(|track| peak(track.pieces(), target)).max().unwrap_or(0)
+    }
+
+    fn average(&self) -> u64 {
+        self.members.iter().map(|track| average(track.pieces())).max().unwrap_or(0)
+    }
+
+    fn target_bitrate(&self) -> u32 {
+        self.members.iter().map(|track| track.target_bitrate).max().unwrap_or(0)
+    }
+}
+
+/// The groups, lowest bit rate first: the n-th has the n-th track of each language, or the
+/// language's best if it has fewer, so that each group offers the same choice.
+fn audio_groups<'a>(tracks: &[&'a Track]) -> Vec<AudioGroup<'a>> {
+    let mut languages: Vec<(&Option<String>, Vec<&'a Track>)> = Vec::new();
+    for track in tracks {
+        match languages.iter_mut().find(|(language, _)| **language == track.language) {
+            Some((_, same)) => same.push(track),
+            None => languages.push((&track.language, vec![track])),
+        }
+    }
+    let tiers = languages.iter().map(|(_, tracks)| tracks.len()).max().unwrap_or(0);
+    (0..tiers)
+        .filter_map(|tier| {
+            let members: Vec<_> = languages
+                .iter()
+                .filter_map(|(_, tracks)| tracks.get(tier).or(tracks.last()).copied())
+                .collect();
+            let id = languages.iter().find_map(|(_, tracks)| tracks.get(tier))?.name.as_str();
+            Some(AudioGroup { id, members })
+        })
+        .collect()
+}
+
+/// The group that goes with a video track: the best whose sound takes no more than a tenth of
+/// the picture's bit rate, else the lowest. Decided from what the encoder aimed at, so that it
+/// does not flip while the content grows.
+fn group_for<'g, 'a>(groups: &'g [AudioGroup<'a>], video: &Track) -> Option<&'g AudioGroup<'a>> {
+    let budget = u64::from(video.target_bitrate) / 10;
+    groups.iter().rev().find(|group| u64::from(group.target_bitrate()) <= budget).or(groups.first())
+}
+
+/// One `EXT-X-STREAM-INF`.
+struct Variant<'a> {
+    track: &'a Track,
+    group: Option<&'a AudioGroup<'a>>,
+    peak: u64,
+    average: u64,
+}
+
+fn variants<'a>(offer: &Offer<'a>, groups: &'a [AudioGroup<'a>], target: u64) -> Vec<Variant<'a>> {
+    let measure = |track: &'a Track, group: Option<&'a AudioGroup<'a>>| Variant {
+        track,
+        group,
+        peak: peak(track.pieces(), target) + group.map_or(0, |group| group.peak(target)),
+        average: average(track.pieces()) + group.map_or(0, AudioGroup::average),
+    };
+    let mut variants: Vec<_> = if offer.video.is_empty() {
+        // Sound alone: each group's first track is the variant itself.
+        groups.iter().filter_map(|group| Some(measure(group.members.first()?, None))).collect()
+    } else {
+        offer.video.iter().map(|track| measure(track, group_for(groups, track))).collect()
+    };
+    let first = variants
+        .iter()
+        .enumerate()
+        .min_by_key(|(_, variant)| variant.average.abs_diff(FIRST_VARIANT))
+        .map_or(0, |(place, _)| place);
+    variants[..=first].rotate_right(1);
+    variants
+}
+
+/// The multivariant playlist (RFC 8216 §4.3.4). `floor` as in [`Timeline::target_duration`].
+pub(crate) fn multivariant(timeline: &Timeline, floor: u64) -> Result<String, NotPlayable> {
+    let offer = timeline.offer()?;
+    let target = timeline.target_duration(floor);
+    let groups = audio_groups(&offer.audio);
+    let mut text = Playlist::new(2048);
+    text.line(format_args!("#EXT-X-INDEPENDENT-SEGMENTS"));
+    if timeline.growing() {
+        text.0.push_str(FROM_THE_START);
+    }
+    if !offer.video.is_empty() {
+        for group in &groups {
+            for (place, track) in group.members.iter().enumerate() {
+                media(&mut text, group, track, place == 0);
+            }
+        }
+    }
+    for variant in variants(&offer, &groups, target) {
+        stream_inf(&mut text, &variant);
+    }
+    for track in offer.video.iter().filter(|track| !track.sync_points.is_empty()) {
+        i_frame_stream_inf(&mut text, track, target);
+    }
+    Ok(text.0)
+}
+
+/// `EXT-X-MEDIA` (§4.3.4.1). The same language has the same NAME in every group, so that
+/// players see the groups as one choice in several qualities.
+fn media(text: &mut Playlist, group: &AudioGroup<'_>, track: &Track, default: bool) {
+    let Kind::Audio { channels, .. } = track.kind else { return };
+    let name = track.language.as_deref().unwrap_or("Main");
+    text.write(format_args!("#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{}\",NAME=\"{name}\"", group.id));
+    if let Some(language) = &track.language {
+        text.write(format_args!(",LANGUAGE=\"{language}\""));
+    }
+    let default = if default { "YES" } else { "NO" };
+    text.line(format_args!(
+        ",DEFAULT={default},AUTOSELECT=YES,CHANNELS=\"{}\",URI=\"{}/index.m3u8\"",
+        channels.max(1),
+        track.name
+    ));
+}
+
+/// `EXT-X-STREAM-INF` (§4.3.4.2) and its URI.
+fn stream_inf(text: &mut Playlist, variant: &Variant<'_>) {
+    let track = variant.track;
+    text.write(format_args!(
+        "#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{}",
+        variant.peak, variant.average, track.codec
+    ));
+    let mut codecs = vec![track.codec.as_str()];
+    for member in variant.group.iter().flat_map(|group| &group.members) {
+        if !codecs.contains(&member.codec.as_str()) {
+            text.write(format_args!(",{}", member.codec));
+            codecs.push(&member.codec);
+        }
+    }
+    text.0.push('"');
+    if let Kind::Video { width, height, fps } = track.kind {
+        text.write(format_args!(",RESOLUTION={width}x{height},FRAME-RATE={}", FrameRate(fps)));
+        if let Some(group) = variant.group {
+            text.write(format_args!(",AUDIO=\"{}\"", group.id));
+        }
+        text.write(format_args!(",CLOSED-CAPTIONS=NONE"));
+    }
+    text.line(format_args!("\n{}/index.m3u8", track.name));
+}
+
+/// `EXT-X-I-FRAME-STREAM-INF` (§4.3.4.3).
+fn i_frame_stream_inf(text: &mut Playlist, track: &Track, target: u64) {
+    let Kind::Video { width, height, .. } = track.kind else { return };
+    text.line(format_args!(
+        "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{}\",\
+         RESOLUTION={width}x{height},URI=\"{}/iframes.m3u8\"",
+        peak(track.key_pieces(), target),
+        average(track.key_pieces()),
+        track.codec,
+        track.name
+    ));
+}
+
+/// What media and I-frame playlists begin with (§4.3.3).
+fn media_head(timeline: &Timeline, track: &Track, target: u64) -> Playlist {
+    let grows = timeline.track_grows(track);
+    let mut text = Playlist::new(256 + 24 * track.segments.len());
+    let kind = if grows { "EVENT" } else { "VOD" };
+    text.line(format_args!(
+        "#EXT-X-TARGETDURATION:{target}\n#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-PLAYLIST-TYPE:{kind}"
+    ));
+    text.line(format_args!("#EXT-X-INDEPENDENT-SEGMENTS"));
+    if grows {
+        text.0.push_str(FROM_THE_START);
+    }
+    text
+}
+
+fn end(mut text: Playlist, timeline: &Timeline, track: &Track) -> String {
+    if !timeline.track_grows(track) {
+        text.line(format_args!("#EXT-X-ENDLIST"));
+    }
+    text.0
+}
+
+/// The media playlist of one track (§4.3.3). The sum of its EXTINF is the track's length to
+/// the microsecond: each one is the difference of two rounded times.
+pub(crate) fn media_playlist(timeline: &Timeline, track: &Track, floor: u64) -> String {
+    let mut text = media_head(timeline, track, timeline.target_duration(floor));
+    text.line(format_args!("#EXT-X-MAP:URI=\"init.mp4\""));
+    let (mut ticks, mut written) = (0_u64, 0_u64);
+    for (number, segment) in track.segments.iter().enumerate() {
+        ticks = ticks.saturating_add(segment.duration);
+        let end = micros(ticks, track.timescale);
+        text.line(format_args!("#EXTINF:{},\n{number}.m4s", Seconds(end - written)));
+        written = end;
+    }
+    end(text, timeline, track)
+}
+
+/// The I-frame playlist of one video track (§4.3.3.6): each key frame is a byte range of its
+/// segment and lasts until the next one.
+pub(crate) fn i_frame_playlist(timeline: &Timeline, track: &Track, floor: u64) -> String {
+    let mut text = media_head(timeline, track, timeline.target_duration(floor));
+    text.line(format_args!("#EXT-X-I-FRAMES-ONLY\n#EXT-X-MAP:URI=\"init.mp4\""));
+    let origin = track.sync_points.first().map_or(0, |point| point.time);
+    let mut written = 0;
+    for (point, next) in track.key_frames() {
+        let end = micros(next - origin, track.timescale);
+        text.line(format_args!(
+            "#EXTINF:{},\n#EXT-X-BYTERANGE:{}@{}\n{}.m4s",
+            Seconds(end.saturating_sub(written)),
+            point.length,
+            point.offset,
+            point.segment
+        ));
+        written = end;
+    }
+    end(text, timeline, track)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+#[path = "hls_tests.rs"]
+mod tests;

@@ -1,0 +1,150 @@
+//! The `streaming` capability: HLS and DASH over the one set of CMAF segments that the
+//! transcoder writes, from the first segment on. Playlists and manifests are written from the
+//! catalogue's rows and hold measured numbers only. This crate never touches media bytes and
+//! keeps nothing that the catalogue and storage do not have.
+
+mod answer;
+mod contents;
+mod convert;
+mod dash;
+mod documents;
+mod hls;
+mod objects;
+mod path;
+mod routes;
+#[cfg(test)]
+mod samples;
+mod settings;
+mod timeline;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use http::HeaderValue;
+use streamgate_contracts::events::{self, ContentChanged, ContentDeleted};
+use streamgate_plugin_api::{Event, Health, Host, Plugin, SettingsProblem, StartError, export_plugin};
+
+use crate::contents::{Contents, Limits, Watcher};
+use crate::documents::Style;
+use crate::objects::Objects;
+use crate::path::ContentId;
+use crate::routes::Site;
+pub use crate::settings::Settings;
+
+/// The plugin.
+pub struct Streaming;
+
+impl Plugin for Streaming {
+    type Settings = Settings;
+
+    fn check(settings: &Settings) -> Vec<SettingsProblem> {
+        settings.problems()
+    }
+
+    async fn start(host: Host, settings: Settings) -> Result<Self, StartError> {
+        let objects = Arc::new(Objects::new(
+            host.service("storage"),
+            settings.segment_cache.get(),
+            settings.segment_cache_max_object.get(),
+            settings.storage_timeout.get(),
+        ));
+        let health = host.health("catalogue");
+        health.healthy();
+        let watcher = Arc::new(Outside { objects: objects.clone(), health, failing: AtomicBool::new(false) });
+        let limits = Limits {
+            cache_bytes: settings.timeline_cache.get(),
+            max_age: settings.timeline_max_age.get(),
+            growing_max_age: settings.growing_max_age.get(),
+            timeout: settings.catalogue_timeout.get(),
+        };
+        let complete = format!("public, max-age={}", settings.playlist_max_age.as_secs());
+        let style = Style { floor: settings.floor(), complete: HeaderValue::try_from(complete)? };
+        let contents = Arc::new(Contents::new(host.service("catalogue"), watcher, limits, style));
+        follow(&host, &contents)?;
+        let site = Site::new(contents, objects);
+        host.provide("streaming", site.clone())?;
+        host.serve(site);
+        Ok(Self)
+    }
+}
+
+/// Keeps what is known up to date through events, until the plugin stops.
+fn follow(host: &Host, contents: &Arc<Contents>) -> Result<(), StartError> {
+    let mut changed = host.subscribe(events::CONTENT_CHANGED_ANY)?;
+    let mut deleted = host.subscribe(events::CONTENT_DELETED_ANY)?;
+    let (contents, shutdown) = (contents.clone(), host.shutdown());
+    host.spawn(async move {
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                event = deleted.next() => match event {
+                    Some(event) => take_deleted(&contents, &event),
+                    None => break,
+                },
+                event = changed.next() => match event {
+                    Some(event) => take_changed(&contents, &event),
+                    None => break,
+                },
+            }
+        }
+    });
+    Ok(())
+}
+
+fn take_changed(contents: &Contents, event: &Event) {
+    match event.parse::<ContentChanged>() {
+        Ok(change) => {
+            if let Some(id) = ContentId::parse(&change.id) {
+                contents.changed(id, change.revision);
+            }
+        }
+        Err(error) => tracing::warn!(subject = %event.subject, %error, "an event cannot be read"),
+    }
+}
+
+fn take_deleted(contents: &Contents, event: &Event) {
+    match event.parse::<ContentDeleted>() {
+        Ok(deletion) => {
+            if let Some(id) = ContentId::parse(&deletion.id) {
+                contents.deleted(id);
+            }
+        }
+        Err(error) => tracing::warn!(subject = %event.subject, %error, "an event cannot be read"),
+    }
+}
+
+/// Carries what the contents find out to the objects in memory and to the plugin's health.
+struct Outside {
+    objects: Arc<Objects>,
+    health: Health,
+    failing: AtomicBool,
+}
+
+impl Watcher for Outside {
+    fn outdated(&self, id: ContentId) {
+        self.objects.forget(id);
+    }
+
+    fn catalogue(&self, error: Option<&str>) {
+        if self.failing.swap(error.is_some(), Ordering::AcqRel) == error.is_some() {
+            return;
+        }
+        match error {
+            Some(error) => {
+                tracing::warn!(error, "the catalogue does not answer; what is known is served on");
+                self.health.degraded(error);
+            }
+            None => self.health.healthy(),
+        }
+    }
+}
+
+export_plugin! {
+    Streaming {
+        name: "streaming",
+        description: "HLS and DASH from one set of CMAF segments, playable while they are still being made",
+        provides: ["streaming"],
+        requires: ["storage", "catalogue"],
+        prefixes: ["/v"],
+    }
+}

@@ -1,0 +1,176 @@
+//! What stands under `/v`: one tower service instead of a router, because most answers come
+//! out of memory and take less time than matching routes would.
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Either};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode, header};
+use streamgate_plugin_api::{Body, Problem};
+use tower::Service;
+
+use crate::answer::{method_not_allowed, options, problem};
+use crate::contents::{ContentError, Contents};
+use crate::documents::{Missing, Snapshot};
+use crate::objects::{ObjectError, Objects, Wanted};
+use crate::path::{self, ContentId, Item, PREFIX};
+use crate::timeline::Track;
+
+/// The public service.
+#[derive(Clone)]
+pub(crate) struct Site {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    contents: Arc<Contents>,
+    objects: Arc<Objects>,
+}
+
+type Answer = Result<Response<Body>, Infallible>;
+
+impl Site {
+    pub(crate) fn new(contents: Arc<Contents>, objects: Arc<Objects>) -> Self {
+        Self { shared: Arc::new(Shared { contents, objects }) }
+    }
+
+    /// The answer, if it is at hand.
+    fn at_hand(&self, request: &Parts) -> Option<Response<Body>> {
+        match request.method {
+            Method::GET | Method::HEAD => {}
+            Method::OPTIONS => return Some(options()),
+            _ => return Some(method_not_allowed(&request.method)),
+        }
+        let Some((id, item)) = path::parse(request.uri.path()) else { return Some(nothing_here(request)) };
+        let snapshot = self.shared.contents.fresh(id)?;
+        let wanted = match find(&snapshot, request, item) {
+            Found::Answer(response) => return Some(response),
+            Found::Object(wanted) => wanted,
+            Found::Nothing => return Some(nothing_here(request)),
+        };
+        let entity = self.shared.objects.cached(wanted)?;
+        Some(entity.answer(&request.method, &request.headers))
+    }
+}
+
+impl Service<Request<Body>> for Site {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Either<Ready<Answer>, BoxFuture<'static, Answer>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let (parts, _) = request.into_parts();
+        if let Some(response) = self.at_hand(&parts) {
+            return Either::Left(ready(Ok(response)));
+        }
+        let shared = self.shared.clone();
+        Either::Right(async move { Ok(shared.answer(&parts).await) }.boxed())
+    }
+}
+
+impl Shared {
+    /// The answer when the catalogue or storage has to be asked.
+    async fn answer(&self, request: &Parts) -> Response<Body> {
+        let Some((id, item)) = path::parse(request.uri.path()) else { return nothing_here(request) };
+        let snapshot = match self.contents.get(id).await {
+            Ok(snapshot) => snapshot,
+            Err(ContentError::NotFound) => return no_content(id),
+            Err(error) => return unavailable(&error.to_string()),
+        };
+        let wanted = match find(&snapshot, request, item) {
+            Found::Answer(response) => return response,
+            Found::Object(wanted) => wanted,
+            Found::Nothing => return nothing_here(request),
+        };
+        match self.objects.answer(wanted, &request.method, &request.headers).await {
+            Ok(response) => response,
+            Err(ObjectError::Missing) => {
+                tracing::warn!(object = wanted.key, "an object of the catalogue is not in storage");
+                nothing_here(request)
+            }
+            Err(error) => {
+                tracing::warn!(object = wanted.key, %error, "an object cannot be served");
+                unavailable(&error.to_string())
+            }
+        }
+    }
+}
+
+/// What an item comes down to.
+enum Found<'a> {
+    Answer(Response<Body>),
+    Object(Wanted<'a>),
+    Nothing,
+}
+
+/// Looks an item up in what is known of its content.
+fn find<'a>(snapshot: &Snapshot, request: &'a Parts, item: Item<'_>) -> Found<'a> {
+    match snapshot.document(item) {
+        Some(Ok(document)) => return Found::Answer(document.answer(&request.method, &request.headers)),
+        Some(Err(Missing::NotPlayable(not))) => return Found::Answer(not_playable(not.why)),
+        Some(Err(Missing::NotHere)) => return Found::Nothing,
+        None => {}
+    }
+    let timeline = &snapshot.timeline;
+    let of_track = |track: &Track| if track.is_video() { "video/mp4" } else { "audio/mp4" };
+    let found = match item {
+        Item::Init(name) => timeline.track(name).map(|track| (Some(track.init_bytes), of_track(track))),
+        Item::Segment(name, number) => timeline.track(name).and_then(|track| {
+            let segment = track.segments.get(usize::try_from(number).ok()?)?;
+            Some((Some(segment.bytes), of_track(track)))
+        }),
+        Item::Poster => timeline.has_poster.then_some((None, "image/jpeg")),
+        Item::Thumbnails => timeline.has_thumbnails.then_some((None, "text/vtt; charset=utf-8")),
+        Item::ThumbnailSheet(_) => timeline.has_thumbnails.then_some((None, "image/jpeg")),
+        Item::Multivariant | Item::Manifest | Item::Playlist(_) | Item::IFrames(_) => None,
+    };
+    let key = request.uri.path().strip_prefix(PREFIX).unwrap_or_default();
+    match found {
+        Some((bytes, media_type)) => Found::Object(Wanted { key, bytes, media_type }),
+        None => Found::Nothing,
+    }
+}
+
+fn nothing_here(request: &Parts) -> Response<Body> {
+    problem(
+        Problem::new(StatusCode::NOT_FOUND, "not-found", "There is nothing here")
+            .detail(format!("`{}` names nothing that can be played.", request.uri.path())),
+    )
+}
+
+fn no_content(id: ContentId) -> Response<Body> {
+    problem(
+        Problem::new(StatusCode::NOT_FOUND, "no-content", "There is no such content")
+            .detail(format!("No content has the id {id}; it may have been deleted.")),
+    )
+}
+
+fn not_playable(why: &str) -> Response<Body> {
+    problem(
+        Problem::new(StatusCode::NOT_FOUND, "not-playable", "The content cannot be played yet")
+            .detail(format!("It is {why}. Its page in the catalogue tells when it is playable."))
+            .with("state", why)
+            .header(header::RETRY_AFTER, "1"),
+    )
+}
+
+fn unavailable(why: &str) -> Response<Body> {
+    problem(
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not available at the moment")
+            .detail(format!("{why}. Try again."))
+            .header(header::RETRY_AFTER, "1"),
+    )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+#[path = "routes_tests.rs"]
+mod tests;
