@@ -1,0 +1,53 @@
+//! Tells the bus what happened to jobs. A publisher may have to wait for a slow subscriber;
+//! calls about jobs do not wait with it: events pass through a bounded queue, and are dropped
+//! (and counted) when it is full, which costs a hint and no job.
+
+use streamgate_contracts::events::{self, JobChanged};
+use streamgate_contracts::jobs::v1::{Job, JobState};
+use streamgate_plugin_api::{Event, Host};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+const QUEUE: usize = 4096;
+
+/// Where changes of jobs are told.
+#[derive(Debug, Clone)]
+pub(crate) struct Announcer {
+    changes: Sender<JobChanged>,
+}
+
+impl Announcer {
+    /// An announcer, and what is to be published.
+    pub(crate) fn new() -> (Self, Receiver<JobChanged>) {
+        let (changes, queue) = channel(QUEUE);
+        (Self { changes }, queue)
+    }
+
+    /// The job is in another state than before.
+    pub(crate) fn changed(&self, job: &Job) {
+        let change =
+            JobChanged { id: job.id.clone(), queue: job.queue.clone(), state: job.state().name().to_owned() };
+        if self.changes.try_send(change).is_err() {
+            tracing::warn!(job = job.id, "an event about a job was dropped: the bus is too slow");
+        }
+    }
+}
+
+/// Publishes until all announcers are gone.
+pub(crate) async fn publish(host: Host, mut queue: Receiver<JobChanged>) {
+    while let Some(change) = queue.recv().await {
+        let queued = change.state == JobState::Queued.name();
+        let mut subjects = vec![(events::job_changed(&change.queue), events::TYPE_JOB_CHANGED)];
+        if queued {
+            subjects.push((events::job_enqueued(&change.queue), events::TYPE_JOB_ENQUEUED));
+        }
+        for (subject, kind) in subjects {
+            let published = match Event::json(subject, kind, &change) {
+                Ok(event) => host.publish(event).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = published {
+                tracing::warn!(%error, job = change.id, "an event about a job was not published");
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Why a call about a job failed, for gRPC and for HTTP.
+
+use http::{StatusCode, header};
+use streamgate_contracts::db::DbError;
+use streamgate_contracts::jobs::v1::JobState;
+use streamgate_plugin_api::Problem;
+use tonic::Status;
+
+/// A failed call.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub(crate) enum JobError {
+    #[error("there is no job `{0}`; ended jobs are removed after a while")]
+    NotFound(String),
+    #[error("the lease of job `{id}` is no longer in force (the job is {}); stop working on it", state.name())]
+    LeaseLost { id: String, state: JobState },
+    #[error("job `{id}` is {}; only a job that is {wanted} can be {verb}", state.name())]
+    WrongState { id: String, state: JobState, wanted: &'static str, verb: &'static str },
+    #[error(
+        "another unfinished job of the queue `{queue}` has the same dedupe key; wait for it or cancel it"
+    )]
+    Taken { queue: String },
+    #[error("{0}")]
+    Invalid(String),
+    #[error("too many calls change the same job at this moment; try again")]
+    Contended,
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+impl From<JobError> for Status {
+    fn from(error: JobError) -> Self {
+        let message = error.to_string();
+        match error {
+            JobError::NotFound(_) => Self::not_found(message),
+            JobError::LeaseLost { .. } | JobError::WrongState { .. } | JobError::Taken { .. } => {
+                Self::failed_precondition(message)
+            }
+            JobError::Invalid(_) => Self::invalid_argument(message),
+            JobError::Contended => Self::unavailable(message),
+            JobError::Db(error) => {
+                tracing::error!(%error, "a call about jobs failed");
+                error.into()
+            }
+        }
+    }
+}
+
+impl From<JobError> for Problem {
+    fn from(error: JobError) -> Self {
+        let detail = error.to_string();
+        match error {
+            JobError::NotFound(id) => Self::new(StatusCode::NOT_FOUND, "no-such-job", "There is no such job")
+                .detail(detail)
+                .with("id", id),
+            JobError::LeaseLost { state, .. } | JobError::WrongState { state, .. } => {
+                Self::new(StatusCode::CONFLICT, "wrong-job-state", "The job's state does not allow this")
+                    .detail(detail)
+                    .with("state", state.name())
+            }
+            JobError::Taken { .. } => {
+                Self::new(StatusCode::CONFLICT, "job-exists", "An unfinished job does the same")
+                    .detail(detail)
+            }
+            JobError::Invalid(_) => {
+                Self::new(StatusCode::BAD_REQUEST, "invalid-request", "The request is malformed")
+                    .detail(detail)
+            }
+            JobError::Db(DbError::Full { .. }) => {
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, "insufficient-storage", "The disk is full")
+            }
+            JobError::Contended | JobError::Db(DbError::Unavailable { .. }) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Try again in a moment")
+                    .header(header::RETRY_AFTER, "1")
+            }
+            JobError::Db(error) => {
+                tracing::error!(%error, "a request about jobs failed");
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal-error", "Something went wrong here")
+            }
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! What can be done with jobs: the store, the rules, those who wait, and the events, together.
+//! Both the internal contract and the HTTP API speak to this.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use streamgate_contracts::db::DbError;
+use streamgate_contracts::jobs::v1::{Job, JobState};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::announce::Announcer;
+use crate::error::JobError;
+use crate::identity::Identity;
+use crate::policy::{chance, is_queue};
+use crate::settings::Settings;
+use crate::store::{AfterFailure, Filter, Lessee, NewJob, SWEEP, Store};
+use crate::waiting::Waiting;
+
+const MAX_NAME: usize = 256;
+const MAX_ERROR: usize = 4096;
+const MAX_ATTEMPTS: u32 = 10_000;
+const MAX_WAIT: Duration = Duration::from_secs(30);
+/// How often a call tries again after another one was faster.
+const TRIES: usize = 10;
+
+/// The jobs of this node. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Jobs {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    store: Store,
+    settings: Settings,
+    home: Identity,
+    waiting: Waiting,
+    announcer: Announcer,
+    shutdown: CancellationToken,
+}
+
+/// What is to be enqueued.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Enqueue {
+    pub(crate) queue: String,
+    pub(crate) payload: Bytes,
+    pub(crate) dedupe_key: String,
+    pub(crate) priority: i32,
+    pub(crate) max_attempts: u32,
+    pub(crate) due_at: i64,
+    pub(crate) traceparent: String,
+}
+
+/// Who wants a job, and for how long.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Want {
+    pub(crate) queue: String,
+    pub(crate) worker: String,
+    pub(crate) lease_ms: u32,
+    pub(crate) wait: Duration,
+    /// The worker lives on another node, and goes on when this process ends.
+    pub(crate) remote: bool,
+}
+
+impl Jobs {
+    pub(crate) fn new(
+        store: Store,
+        settings: Settings,
+        home: Identity,
+        announcer: Announcer,
+        shutdown: CancellationToken,
+    ) -> Self {
+        let waiting = Waiting::default();
+        Self { shared: Arc::new(Shared { store, settings, home, waiting, announcer, shutdown }) }
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.shared.store
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+
+    /// Makes those who wait for this queue look again.
+    pub(crate) fn wake(&self, queue: &str) {
+        self.shared.waiting.wake(queue);
+    }
+
+    /// Wakes who waits for it, and tells the bus.
+    pub(crate) fn changed(&self, job: &Job) {
+        if job.state() == JobState::Queued {
+            self.wake(&job.queue);
+        }
+        self.shared.announcer.changed(job);
+    }
+
+    pub(crate) async fn enqueue(&self, wanted: Enqueue) -> Result<Job, JobError> {
+        let settings = self.settings();
+        check_queue(&wanted.queue)?;
+        check_length("dedupe_key", &wanted.dedupe_key)?;
+        check_length("traceparent", &wanted.traceparent)?;
+        self.check_payload("payload", &wanted.payload)?;
+        if wanted.max_attempts > MAX_ATTEMPTS {
+            return Err(JobError::Invalid(format!("max_attempts is more than {MAX_ATTEMPTS}")));
+        }
+        let max_attempts = if wanted.max_attempts == 0 { settings.max_attempts } else { wanted.max_attempts };
+        let job = NewJob {
+            id: Uuid::now_v7().to_string(),
+            queue: wanted.queue,
+            payload: wanted.payload,
+            dedupe_key: Some(wanted.dedupe_key).filter(|key| !key.is_empty()),
+            priority: wanted.priority,
+            max_attempts,
+            due_at: wanted.due_at,
+            traceparent: wanted.traceparent,
+        };
+        for _ in 0..TRIES {
+            if let Some(job) = self.store().insert(&job, now()).await? {
+                self.changed(&job);
+                return Ok(job);
+            }
+            let key = job.dedupe_key.as_deref().unwrap_or_default();
+            if let Some(there) = self.store().unfinished(&job.queue, key).await? {
+                return Ok(there);
+            }
+            // The job with this key ended between the two statements: there is room now.
+        }
+        Err(JobError::Contended)
+    }
+
+    /// The next due job with its lease, waiting for one.
+    pub(crate) async fn lease(&self, want: Want) -> Result<Option<(Job, String)>, JobError> {
+        check_queue(&want.queue)?;
+        check_length("worker", &want.worker)?;
+        let settings = self.settings();
+        let asked = Duration::from_millis(want.lease_ms.into());
+        let length = if asked.is_zero() { settings.lease.get() } else { asked };
+        if length < Duration::from_millis(100) || length > settings.max_lease.get() {
+            let most = settings.max_lease;
+            return Err(JobError::Invalid(format!("lease_ms is not between 100 and `max_lease` = {most}")));
+        }
+        let lessee = Lessee {
+            worker: want.worker,
+            lease: Uuid::new_v4().to_string(),
+            lease_ms: millis(length),
+            home: (!want.remote).then(|| self.shared.home.clone()),
+        };
+        let deadline = Instant::now() + want.wait.min(MAX_WAIT);
+        let place = self.shared.waiting.place(&want.queue);
+        loop {
+            // Waits from before the look, so that no job slips through between look and wait.
+            let mut woken = std::pin::pin!(place.notified());
+            woken.as_mut().enable();
+            let due = self.store().next_due(&want.queue).await?;
+            let wait = match due.map(|due| due.saturating_sub(now())) {
+                Some(wait) if wait <= 0 => match self.store().lease(&want.queue, &lessee, now()).await? {
+                    Some(job) => {
+                        self.shared.announcer.changed(&job);
+                        return Ok(Some((job, lessee.lease)));
+                    }
+                    // Another worker was faster; there may be a second job.
+                    None => Duration::ZERO,
+                },
+                Some(wait) => Duration::from_millis(wait.unsigned_abs()),
+                None => MAX_WAIT,
+            };
+            if Instant::now() >= deadline || self.shared.shutdown.is_cancelled() {
+                return Ok(None);
+            }
+            let until = deadline.min(Instant::now() + wait);
+            tokio::select! {
+                () = self.shared.shutdown.cancelled() => {}
+                _ = timeout_at(until, woken) => {}
+            }
+        }
+    }
+
+    pub(crate) async fn heartbeat(
+        &self,
+        id: &str,
+        lease: &str,
+        progress: Option<f64>,
+    ) -> Result<bool, JobError> {
+        if progress.is_some_and(|progress| !(0.0..=1.0).contains(&progress)) {
+            return Err(JobError::Invalid("progress is not between 0 and 1".into()));
+        }
+        self.store().heartbeat(id, lease, progress, now()).await
+    }
+
+    pub(crate) async fn complete(&self, id: &str, lease: &str, result: Bytes) -> Result<Job, JobError> {
+        self.check_payload("result", &result)?;
+        let changed = self.store().complete(id, lease, result, now()).await?;
+        if changed.now {
+            self.changed(&changed.job);
+        }
+        Ok(changed.job)
+    }
+
+    pub(crate) async fn fail(
+        &self,
+        id: &str,
+        lease: &str,
+        error: &str,
+        permanent: bool,
+    ) -> Result<Job, JobError> {
+        let job = self.store().under_lease(id, lease).await?;
+        let now = now();
+        let after = if permanent || job.attempt >= job.max_attempts {
+            AfterFailure::Dead
+        } else {
+            let wait = self.settings().backoff().after(job.attempt, chance());
+            AfterFailure::RetryAt(now.saturating_add(millis(wait)))
+        };
+        let job = self.store().fail(id, lease, shortened(error), after, now).await?;
+        if job.state() == JobState::Dead {
+            tracing::warn!(
+                job = job.id,
+                queue = job.queue,
+                attempt = job.attempt,
+                error = job.error,
+                "a job is dead"
+            );
+        }
+        self.changed(&job);
+        Ok(job)
+    }
+
+    pub(crate) async fn release(&self, id: &str, lease: &str) -> Result<Job, JobError> {
+        let job = self.store().release(id, lease, now()).await?;
+        self.changed(&job);
+        Ok(job)
+    }
+
+    pub(crate) async fn get(&self, id: &str) -> Result<Job, JobError> {
+        self.store().get(id).await
+    }
+
+    pub(crate) async fn cancel(&self, id: &str) -> Result<Job, JobError> {
+        let changed = self.store().cancel(id, now()).await?;
+        if changed.now {
+            self.changed(&changed.job);
+        }
+        Ok(changed.job)
+    }
+
+    pub(crate) async fn retry(&self, id: &str) -> Result<Job, JobError> {
+        let job = self.store().retry(id, now()).await?;
+        self.changed(&job);
+        Ok(job)
+    }
+
+    pub(crate) async fn list(&self, filter: &Filter, limit: u32) -> Result<Vec<Job>, JobError> {
+        Ok(self.store().list(filter, limit).await?)
+    }
+
+    /// At start: the jobs of workers that ended with the process before are due again at once.
+    pub(crate) async fn free_orphaned(&self) -> Result<usize, DbError> {
+        let mut freed = 0;
+        loop {
+            let most = self.settings().max_interruptions;
+            let jobs = self.store().free_orphaned(&self.shared.home, most, now()).await?;
+            freed += self.freed(&jobs);
+            if jobs.len() < SWEEP {
+                return Ok(freed);
+            }
+        }
+    }
+
+    /// Jobs whose lease has run out are due again.
+    pub(crate) async fn free_expired(&self) -> Result<usize, DbError> {
+        let mut freed = 0;
+        while self.store().any_expired(now()).await? {
+            let jobs = self.store().free_expired(self.settings().max_interruptions, now()).await?;
+            freed += self.freed(&jobs);
+        }
+        Ok(freed)
+    }
+
+    fn freed(&self, jobs: &[Job]) -> usize {
+        for job in jobs {
+            let (id, queue, state) = (&job.id, &job.queue, job.state().name());
+            tracing::warn!(job = id, queue, state, reason = job.error, "a job lost its worker");
+            self.changed(job);
+        }
+        jobs.len()
+    }
+
+    fn check_payload(&self, what: &str, bytes: &Bytes) -> Result<(), JobError> {
+        let most = self.settings().max_payload;
+        if bytes.len() as u64 <= most.get() {
+            return Ok(());
+        }
+        Err(JobError::Invalid(format!("{what} has {} bytes; `max_payload` is {most}", bytes.len())))
+    }
+}
+
+/// Unix time in milliseconds.
+pub(crate) fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis)
+}
+
+pub(crate) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn check_queue(queue: &str) -> Result<(), JobError> {
+    if is_queue(queue) {
+        return Ok(());
+    }
+    Err(JobError::Invalid(format!("`{}` is no queue: use [a-z][a-z0-9-]{{0,62}}", queue.escape_default())))
+}
+
+fn check_length(what: &str, text: &str) -> Result<(), JobError> {
+    if text.len() <= MAX_NAME {
+        return Ok(());
+    }
+    Err(JobError::Invalid(format!("{what} has {} bytes; {MAX_NAME} are allowed", text.len())))
+}
+
+fn shortened(error: &str) -> &str {
+    &error[..error.floor_char_boundary(MAX_ERROR)]
+}

@@ -1,0 +1,88 @@
+//! The `jobs` capability: durable work. A job is in the database before `Enqueue` answers, is
+//! leased to one worker at a time, and ends exactly once.
+//!
+//! This plugin runs no job itself: workers lease them, here or on other nodes.
+
+mod announce;
+mod error;
+mod identity;
+mod jobs;
+mod policy;
+mod routes;
+mod schedule;
+mod service;
+mod settings;
+mod store;
+mod sweep;
+#[cfg(test)]
+mod tests;
+mod waiting;
+
+use streamgate_contracts::events::{self, JobChanged};
+use streamgate_plugin_api::settings::SettingsProblem;
+use streamgate_plugin_api::{Host, Plugin, StartError, Subscription};
+
+use crate::announce::Announcer;
+use crate::identity::Identity;
+use crate::jobs::Jobs;
+use crate::service::JobsService;
+use crate::store::Store;
+use crate::sweep::Clock;
+
+pub use settings::{Schedule, Settings};
+
+/// The plugin.
+#[derive(Debug)]
+pub struct Worker;
+
+impl Plugin for Worker {
+    type Settings = Settings;
+
+    fn check(settings: &Settings) -> Vec<SettingsProblem> {
+        settings.problems()
+    }
+
+    async fn start(host: Host, settings: Settings) -> Result<Self, StartError> {
+        let directory = host.data_dir().to_owned();
+        let home = tokio::task::spawn_blocking(move || Identity::load(&directory)).await??;
+        let store = Store::open(host.service("database")).await?;
+        let clock = Clock::new(&settings.schedules)?;
+        let (announcer, changes) = Announcer::new();
+        let jobs = Jobs::new(store, settings, home, announcer, host.shutdown());
+
+        let freed = jobs.free_orphaned().await?;
+        if freed > 0 {
+            tracing::info!(freed, "jobs of the process before are due again");
+        }
+        clock.record(&jobs, jobs::now()).await?;
+
+        let health = host.health("jobs");
+        health.healthy();
+        host.spawn(announce::publish(host.clone(), changes));
+        host.spawn(wake_by_events(jobs.clone(), host.subscribe(events::JOB_ENQUEUED_ANY)?));
+        host.spawn(sweep::run(jobs.clone(), clock, health, host.shutdown()));
+        host.provide("jobs", JobsService::router(jobs.clone()))?;
+        host.serve(routes::router(jobs));
+        Ok(Self)
+    }
+}
+
+/// Jobs that another node enqueued wake those who wait here.
+async fn wake_by_events(jobs: Jobs, mut enqueued: Subscription) {
+    while let Some(event) = enqueued.next().await {
+        match event.parse::<JobChanged>() {
+            Ok(change) => jobs.wake(&change.queue),
+            Err(error) => tracing::debug!(%error, subject = event.subject, "an event that is none of ours"),
+        }
+    }
+}
+
+streamgate_plugin_api::export_plugin! {
+    Worker {
+        name: "worker",
+        description: "Durable jobs: queues with leases, retries, dead letters, priorities and schedules",
+        provides: ["jobs"],
+        requires: ["database"],
+        prefixes: ["/api/v1/jobs"],
+    }
+}

@@ -1,0 +1,181 @@
+//! `/api/v1/jobs`: to look at jobs, retry and cancel them. Errors are problems (RFC 9457).
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::{StatusCode, header};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use streamgate_contracts::jobs::v1::{Job, JobState};
+use streamgate_plugin_api::Problem;
+use uuid::Uuid;
+
+use crate::error::JobError;
+use crate::jobs::Jobs;
+use crate::policy::is_queue;
+use crate::store::Filter;
+
+const DEFAULT_LIMIT: u32 = 50;
+const MAX_LIMIT: u32 = 200;
+
+pub(crate) fn router(jobs: Jobs) -> Router {
+    Router::new()
+        .route("/api/v1/jobs", get(list))
+        .route("/api/v1/jobs/{id}", get(one))
+        .route("/api/v1/jobs/{id}/retry", post(retry))
+        .route("/api/v1/jobs/{id}/cancel", post(cancel))
+        .fallback(async || {
+            Problem::new(StatusCode::NOT_FOUND, "no-such-resource", "There is nothing at this address")
+        })
+        .method_not_allowed_fallback(async || {
+            Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method-not-allowed",
+                "This method does not exist here",
+            )
+        })
+        .with_state(jobs)
+}
+
+/// A job as the API shows it.
+#[derive(Debug, Serialize)]
+struct JobView {
+    id: String,
+    queue: String,
+    state: &'static str,
+    payload: Value,
+    dedupe_key: Option<String>,
+    priority: i32,
+    attempt: u32,
+    max_attempts: u32,
+    progress: f64,
+    error: Option<String>,
+    worker: Option<String>,
+    result: Value,
+    created_at: String,
+    due_at: String,
+    updated_at: String,
+}
+
+impl From<Job> for JobView {
+    fn from(job: Job) -> Self {
+        let state = job.state().name();
+        let given = |text: String| Some(text).filter(|text| !text.is_empty());
+        Self {
+            id: job.id,
+            queue: job.queue,
+            state,
+            payload: shown(&job.payload),
+            dedupe_key: given(job.dedupe_key),
+            priority: job.priority,
+            attempt: job.attempt,
+            max_attempts: job.max_attempts,
+            progress: job.progress,
+            error: given(job.error),
+            worker: given(job.worker),
+            result: shown(&job.result),
+            created_at: rfc3339(job.created_at_ms),
+            due_at: rfc3339(job.due_at_ms),
+            updated_at: rfc3339(job.updated_at_ms),
+        }
+    }
+}
+
+/// JSON as it is, nothing as null, anything else as `{"base64": …}`.
+fn shown(bytes: &[u8]) -> Value {
+    if bytes.is_empty() {
+        return Value::Null;
+    }
+    serde_json::from_slice(bytes).unwrap_or_else(|_| serde_json::json!({ "base64": STANDARD.encode(bytes) }))
+}
+
+fn rfc3339(ms: i64) -> String {
+    // The last moment that has a four-digit year.
+    let ms = u64::try_from(ms).unwrap_or(0).min(253_402_300_799_000);
+    humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(ms)).to_string()
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    queue: Option<String>,
+    state: Option<String>,
+    limit: Option<u32>,
+    cursor: Option<String>,
+}
+
+impl ListQuery {
+    fn filter(self) -> Result<(Filter, u32), JobError> {
+        let invalid = |message: String| Err(JobError::Invalid(message));
+        let limit = self.limit.unwrap_or(DEFAULT_LIMIT);
+        if limit == 0 || limit > MAX_LIMIT {
+            return invalid(format!("limit={limit} is not between 1 and {MAX_LIMIT}"));
+        }
+        if let Some(queue) = self.queue.as_ref().filter(|queue| !is_queue(queue)) {
+            return invalid(format!("queue=`{}` is not [a-z][a-z0-9-]{{0,62}}", queue.escape_default()));
+        }
+        let state = match self.state.as_deref().map(JobState::from_name) {
+            None => None,
+            Some(Ok(state)) => Some(state),
+            Some(Err(error)) => return invalid(error.to_string()),
+        };
+        let before = match self.cursor.as_deref().map(Uuid::try_parse) {
+            None => None,
+            Some(Ok(id)) => Some(id.to_string()),
+            Some(Err(_)) => return invalid("cursor is not one that a list has answered".into()),
+        };
+        Ok((Filter { queue: self.queue, state, before }, limit))
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Page {
+    items: Vec<JobView>,
+    next_cursor: Option<String>,
+}
+
+type Fresh<T> = ([(header::HeaderName, &'static str); 1], Json<T>);
+
+/// Jobs change all the time: nobody keeps an answer.
+fn fresh<T>(value: T) -> Fresh<T> {
+    ([(header::CACHE_CONTROL, "no-store")], Json(value))
+}
+
+async fn list(
+    State(jobs): State<Jobs>,
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Result<Fresh<Page>, Problem> {
+    let Query(query) = query.map_err(|rejection| JobError::Invalid(rejection.body_text()))?;
+    let (filter, limit) = query.filter()?;
+    // One more than is shown tells whether there is a next page.
+    let mut found = jobs.list(&filter, limit + 1).await?;
+    let more = found.len() > limit as usize;
+    found.truncate(limit as usize);
+    let next_cursor = found.last().filter(|_| more).map(|job| job.id.clone());
+    Ok(fresh(Page { items: found.into_iter().map(JobView::from).collect(), next_cursor }))
+}
+
+async fn one(State(jobs): State<Jobs>, Path(id): Path<String>) -> Result<Fresh<JobView>, Problem> {
+    Ok(fresh(jobs.get(&checked(id)?).await?.into()))
+}
+
+async fn retry(State(jobs): State<Jobs>, Path(id): Path<String>) -> Result<Fresh<JobView>, Problem> {
+    Ok(fresh(jobs.retry(&checked(id)?).await?.into()))
+}
+
+async fn cancel(State(jobs): State<Jobs>, Path(id): Path<String>) -> Result<Fresh<JobView>, Problem> {
+    Ok(fresh(jobs.cancel(&checked(id)?).await?.into()))
+}
+
+/// What is no id is no job; it need not be looked for.
+fn checked(id: String) -> Result<String, JobError> {
+    match Uuid::try_parse(&id) {
+        Ok(parsed) => Ok(parsed.to_string()),
+        Err(_) => Err(JobError::NotFound(id.chars().take(64).collect())),
+    }
+}

@@ -1,0 +1,94 @@
+//! The `jobs` contract over gRPC.
+
+use std::time::Duration;
+
+use axum::Router;
+use streamgate_contracts::MAX_MESSAGE_BYTES;
+use streamgate_contracts::jobs::v1::jobs_server::{Jobs as JobsContract, JobsServer};
+use streamgate_contracts::jobs::v1::{
+    CancelRequest, CompleteRequest, EnqueueRequest, FailRequest, GetRequest, HeartbeatRequest,
+    HeartbeatResponse, Job, LeaseRequest, LeaseResponse, ReleaseRequest, RetryRequest,
+};
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status};
+
+use crate::jobs::{Enqueue, Jobs, Want};
+
+/// Set by whatever carries a call from another node: the worker goes on when this process ends,
+/// so its lease is kept over a restart.
+pub(crate) const REMOTE: &str = "x-streamgate-remote";
+
+/// Answers the calls of other plugins.
+pub(crate) struct JobsService {
+    jobs: Jobs,
+}
+
+impl JobsService {
+    pub(crate) fn router(jobs: Jobs) -> Router {
+        let server = JobsServer::new(Self { jobs })
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        tonic::service::Routes::new(server).into_axum_router()
+    }
+}
+
+fn text(metadata: &MetadataMap, key: &str) -> String {
+    metadata.get(key).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+}
+
+#[tonic::async_trait]
+impl JobsContract for JobsService {
+    async fn enqueue(&self, request: Request<EnqueueRequest>) -> Result<Response<Job>, Status> {
+        let traceparent = text(request.metadata(), "traceparent");
+        let EnqueueRequest { queue, payload, dedupe_key, priority, max_attempts, due_at_ms } =
+            request.into_inner();
+        let wanted =
+            Enqueue { queue, payload, dedupe_key, priority, max_attempts, due_at: due_at_ms, traceparent };
+        Ok(Response::new(self.jobs.enqueue(wanted).await?))
+    }
+
+    async fn lease(&self, request: Request<LeaseRequest>) -> Result<Response<LeaseResponse>, Status> {
+        let remote = request.metadata().contains_key(REMOTE);
+        let LeaseRequest { queue, worker, lease_ms, wait_ms } = request.into_inner();
+        let want = Want { queue, worker, lease_ms, wait: Duration::from_millis(wait_ms.into()), remote };
+        let leased = self.jobs.lease(want).await?;
+        let (job, lease) = leased.map_or((None, String::new()), |(job, lease)| (Some(job), lease));
+        Ok(Response::new(LeaseResponse { job, lease }))
+    }
+
+    async fn heartbeat(
+        &self,
+        request: Request<HeartbeatRequest>,
+    ) -> Result<Response<HeartbeatResponse>, Status> {
+        let HeartbeatRequest { id, lease, progress } = request.into_inner();
+        let cancelled = self.jobs.heartbeat(&id, &lease, progress).await?;
+        Ok(Response::new(HeartbeatResponse { cancelled }))
+    }
+
+    async fn complete(&self, request: Request<CompleteRequest>) -> Result<Response<Job>, Status> {
+        let CompleteRequest { id, lease, result } = request.into_inner();
+        Ok(Response::new(self.jobs.complete(&id, &lease, result).await?))
+    }
+
+    async fn fail(&self, request: Request<FailRequest>) -> Result<Response<Job>, Status> {
+        let FailRequest { id, lease, error, permanent } = request.into_inner();
+        Ok(Response::new(self.jobs.fail(&id, &lease, &error, permanent).await?))
+    }
+
+    async fn release(&self, request: Request<ReleaseRequest>) -> Result<Response<Job>, Status> {
+        let ReleaseRequest { id, lease } = request.into_inner();
+        Ok(Response::new(self.jobs.release(&id, &lease).await?))
+    }
+
+    async fn get(&self, request: Request<GetRequest>) -> Result<Response<Job>, Status> {
+        Ok(Response::new(self.jobs.get(&request.into_inner().id).await?))
+    }
+
+    async fn cancel(&self, request: Request<CancelRequest>) -> Result<Response<Job>, Status> {
+        Ok(Response::new(self.jobs.cancel(&request.into_inner().id).await?))
+    }
+
+    async fn retry(&self, request: Request<RetryRequest>) -> Result<Response<Job>, Status> {
+        Ok(Response::new(self.jobs.retry(&request.into_inner().id).await?))
+    }
+}

@@ -1,0 +1,171 @@
+//! The settings of the plugin, and what a value of the right type may still get wrong.
+
+use std::collections::HashSet;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use streamgate_plugin_api::settings::{ByteSize, Duration, SettingsProblem};
+
+use crate::policy::{Backoff, is_queue};
+use crate::schedule;
+
+/// Settings of the `worker` plugin.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct Settings {
+    /// How long a lease lasts without a heartbeat, unless the worker asks for another time.
+    pub lease: Duration,
+    /// The longest lease a worker may ask for.
+    pub max_lease: Duration,
+    /// How often a job is tried, unless the enqueuer says otherwise.
+    pub max_attempts: u32,
+    /// How often a job may lose its worker (killed, crashed, silent) before it is dead. Such an
+    /// attempt does not count as tried.
+    pub max_interruptions: u32,
+    /// The wait after the first failure; it doubles with every further one, with some chance in it.
+    pub backoff: Duration,
+    /// The longest wait between two attempts.
+    pub max_backoff: Duration,
+    /// How often leases that ran out and schedules that are due are looked for.
+    pub sweep_interval: Duration,
+    /// How long completed and cancelled jobs are kept to look at.
+    pub retention: Duration,
+    /// How long dead jobs are kept, to look at and to retry.
+    pub dead_retention: Duration,
+    /// The largest payload and the largest result of a job.
+    pub max_payload: ByteSize,
+    /// Jobs that are enqueued by the clock.
+    pub schedules: Vec<Schedule>,
+}
+
+/// A job that is enqueued by the clock. A run is left out while the one before it has not ended;
+/// runs that were missed become one.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Schedule {
+    /// Its name, unique among the schedules: `[a-z][a-z0-9-]*`.
+    pub name: String,
+    /// The queue that the job goes to.
+    pub queue: String,
+    /// When, in UTC: minute, hour, day of month, month, day of week; a sixth field in front is
+    /// seconds. `@daily` and its like work too.
+    pub cron: String,
+    /// The job's payload.
+    #[serde(default)]
+    pub payload: serde_json::Value,
+    /// The job's priority: higher first.
+    #[serde(default)]
+    pub priority: i32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            lease: Duration::secs(30),
+            max_lease: Duration::secs(3600),
+            max_attempts: 5,
+            max_interruptions: 100,
+            backoff: Duration::secs(5),
+            max_backoff: Duration::secs(15 * 60),
+            sweep_interval: Duration::secs(1),
+            retention: Duration::secs(7 * 24 * 3600),
+            dead_retention: Duration::secs(30 * 24 * 3600),
+            max_payload: ByteSize::kib(256),
+            schedules: Vec::new(),
+        }
+    }
+}
+
+impl Settings {
+    /// Everything that is wrong with these values.
+    pub fn problems(&self) -> Vec<SettingsProblem> {
+        let mut problems = Vec::new();
+        let mut say = |key: &str, message: String| problems.push(SettingsProblem::new(key, message));
+        for (key, value, least, most) in [
+            ("lease", self.lease, Duration::secs(1), self.max_lease),
+            ("max_lease", self.max_lease, Duration::secs(1), Duration::secs(24 * 3600)),
+            ("backoff", self.backoff, Duration::millis(10), self.max_backoff),
+            ("max_backoff", self.max_backoff, Duration::millis(10), Duration::secs(7 * 24 * 3600)),
+            ("sweep_interval", self.sweep_interval, Duration::millis(50), Duration::secs(60)),
+            ("retention", self.retention, Duration::secs(60), Duration::secs(3650 * 24 * 3600)),
+            ("dead_retention", self.dead_retention, Duration::secs(60), Duration::secs(3650 * 24 * 3600)),
+        ] {
+            if value < least || value > most {
+                say(key, format!("{value} is not between {least} and {most}"));
+            }
+        }
+        for (key, value) in
+            [("max_attempts", self.max_attempts), ("max_interruptions", self.max_interruptions)]
+        {
+            if value == 0 || value > 10_000 {
+                say(key, format!("{value} is not between 1 and 10000"));
+            }
+        }
+        if self.max_payload < ByteSize::kib(1) || self.max_payload > ByteSize::mib(4) {
+            say("max_payload", format!("{} is not between 1KiB and 4MiB", self.max_payload));
+        }
+        let mut names = HashSet::new();
+        for (index, schedule) in self.schedules.iter().enumerate() {
+            let key = |field: &str| format!("schedules.{index}.{field}");
+            if !is_queue(&schedule.name) {
+                say(&key("name"), format!("`{}` is not [a-z][a-z0-9-]{{0,62}}", schedule.name));
+            }
+            if !names.insert(&schedule.name) {
+                say(&key("name"), format!("`{}` names two schedules", schedule.name));
+            }
+            if !is_queue(&schedule.queue) {
+                say(&key("queue"), format!("`{}` is not [a-z][a-z0-9-]{{0,62}}", schedule.queue));
+            }
+            if let Err(error) = schedule::parse(&schedule.cron) {
+                say(&key("cron"), error.to_string());
+            }
+            if schedule.payload.to_string().len() as u64 > self.max_payload.get() {
+                say(&key("payload"), format!("it is larger than `max_payload` = {}", self.max_payload));
+            }
+        }
+        problems
+    }
+
+    pub(crate) fn backoff(&self) -> Backoff {
+        Backoff { first: self.backoff.get(), most: self.max_backoff.get() }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn keys(toml: serde_json::Value) -> Vec<String> {
+        let settings: Settings = serde_json::from_value(toml).unwrap();
+        settings.problems().into_iter().map(|problem| problem.key).collect()
+    }
+
+    #[test]
+    fn the_defaults_have_no_problem() {
+        assert!(Settings::default().problems().is_empty());
+    }
+
+    #[test]
+    fn all_problems_are_found_at_once() {
+        let found = keys(serde_json::json!({
+            "lease": "2h",
+            "max_attempts": 0,
+            "max_payload": "1GiB",
+            "schedules": [
+                { "name": "a", "queue": "Q", "cron": "61 * * * *" },
+                { "name": "a", "queue": "q", "cron": "@daily" },
+            ],
+        }));
+        let expected = [
+            "lease",
+            "max_attempts",
+            "max_payload",
+            "schedules.0.queue",
+            "schedules.0.cron",
+            "schedules.1.name",
+        ];
+        assert_eq!(found, expected);
+    }
+}

@@ -1,0 +1,442 @@
+//! The SQL of jobs. Every change is one statement that names the state (and the lease) it
+//! starts from, so that of two callers at the same moment exactly one succeeds. It decides
+//! nothing about waiting, events or time: `now` is always given, in Unix milliseconds.
+
+use bytes::Bytes;
+use streamgate_contracts::db::{Db, DbError, Migrations, Param, Row, Rows, params};
+use streamgate_contracts::jobs::v1::{Job, JobState};
+use streamgate_plugin_api::Client;
+
+use crate::error::JobError;
+use crate::identity::Identity;
+
+/// How many rows one sweeping statement changes at most.
+pub(crate) const SWEEP: usize = 500;
+
+const COLUMNS: &str = "id, queue, state, payload, dedupe_key, priority, attempt, max_attempts, progress, error, \
+                       created_at, due_at, updated_at, worker, result, traceparent";
+
+/// What a new job is.
+#[derive(Debug, Clone)]
+pub(crate) struct NewJob {
+    pub(crate) id: String,
+    pub(crate) queue: String,
+    pub(crate) payload: Bytes,
+    pub(crate) dedupe_key: Option<String>,
+    pub(crate) priority: i32,
+    pub(crate) max_attempts: u32,
+    pub(crate) due_at: i64,
+    pub(crate) traceparent: String,
+}
+
+/// Who takes a lease.
+#[derive(Debug, Clone)]
+pub(crate) struct Lessee {
+    pub(crate) worker: String,
+    pub(crate) lease: String,
+    pub(crate) lease_ms: i64,
+    /// Set for a worker that ends with this process.
+    pub(crate) home: Option<Identity>,
+}
+
+/// How a failed attempt goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AfterFailure {
+    RetryAt(i64),
+    Dead,
+}
+
+/// Which jobs to list.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Filter {
+    pub(crate) queue: Option<String>,
+    pub(crate) state: Option<JobState>,
+    /// Only jobs older than this id.
+    pub(crate) before: Option<String>,
+}
+
+/// A schedule as it is recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ScheduleRow {
+    pub(crate) name: String,
+    pub(crate) cron: String,
+    pub(crate) next_at: i64,
+}
+
+/// The jobs in the database.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    db: Db,
+}
+
+impl Store {
+    pub(crate) async fn open(client: Client) -> Result<Self, DbError> {
+        let migrations = Migrations::new(&[("0001_init", include_str!("../migrations/0001_init.sql"))]);
+        Ok(Self { db: Db::open(client, "worker", migrations).await? })
+    }
+
+    /// Adds the job, unless an unfinished one of its queue has its dedupe key.
+    pub(crate) async fn insert(&self, job: &NewJob, now: i64) -> Result<Option<Job>, DbError> {
+        let (sql, params) = insertion(job, now);
+        one_job(self.db.execute_returning(&sql, params).await?)
+    }
+
+    /// The unfinished job of a queue with this dedupe key.
+    pub(crate) async fn unfinished(&self, queue: &str, dedupe_key: &str) -> Result<Option<Job>, DbError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM job WHERE queue = $1 AND dedupe_key = $2 AND state IN ('queued', 'running')"
+        );
+        one_job(self.db.query(&sql, params![queue, dedupe_key]).await?)
+    }
+
+    pub(crate) async fn get(&self, id: &str) -> Result<Job, JobError> {
+        let sql = format!("SELECT {COLUMNS} FROM job WHERE id = $1");
+        one_job(self.db.query(&sql, params![id]).await?)?.ok_or_else(|| JobError::NotFound(id.into()))
+    }
+
+    /// When the next job of the queue is due, if one waits.
+    pub(crate) async fn next_due(&self, queue: &str) -> Result<Option<i64>, DbError> {
+        let sql = "SELECT min(due_at) AS due FROM job WHERE queue = $1 AND state = 'queued'";
+        self.db.query_one(sql, params![queue]).await?.get("due")
+    }
+
+    /// Leases the next due job: highest priority, then oldest.
+    pub(crate) async fn lease(&self, queue: &str, lessee: &Lessee, now: i64) -> Result<Option<Job>, DbError> {
+        let sql = format!(
+            "UPDATE job SET state = 'running', attempt = attempt + 1, worker = $3, lease = $4, lease_ms = $5, \
+                 lease_until = $6, node = $7, process = $8, updated_at = $2 \
+             WHERE state = 'queued' AND id = ( \
+                 SELECT id FROM job WHERE queue = $1 AND state = 'queued' AND due_at <= $2 \
+                 ORDER BY priority DESC, id LIMIT 1) \
+             RETURNING {COLUMNS}"
+        );
+        let (node, process) = match &lessee.home {
+            Some(home) => (Some(&home.node), Some(&home.process)),
+            None => (None, None),
+        };
+        let until = now.saturating_add(lessee.lease_ms);
+        let (worker, lease) = (&lessee.worker, &lessee.lease);
+        let params = params![queue, now, worker, lease, lessee.lease_ms, until, node, process];
+        one_job(self.db.execute_returning(&sql, params).await?)
+    }
+
+    /// Extends the lease. True: the job was cancelled, and whoever asks held its lease.
+    pub(crate) async fn heartbeat(
+        &self,
+        id: &str,
+        lease: &str,
+        progress: Option<f64>,
+        now: i64,
+    ) -> Result<bool, JobError> {
+        let sql = "UPDATE job SET lease_until = $3 + lease_ms, updated_at = $3, \
+                       progress = CASE WHEN $5 = 1 THEN $4 ELSE progress END \
+                   WHERE id = $1 AND lease = $2 AND state = 'running'";
+        let params = params![id, lease, now, progress.unwrap_or(0.0), progress.is_some()];
+        if self.db.execute(sql, params).await? == 1 {
+            return Ok(false);
+        }
+        let (job, held) = self.held(id, lease).await?;
+        match job.state() {
+            JobState::Cancelled if held => Ok(true),
+            state => Err(JobError::LeaseLost { id: id.into(), state }),
+        }
+    }
+
+    /// Ends the job as completed. The same call again answers the same.
+    pub(crate) async fn complete(
+        &self,
+        id: &str,
+        lease: &str,
+        result: Bytes,
+        now: i64,
+    ) -> Result<Changed, JobError> {
+        let sql = format!(
+            "UPDATE job SET state = 'completed', progress = 1.0, result = $3, error = '', updated_at = $4, ended_at = $4 \
+             WHERE id = $1 AND lease = $2 AND state = 'running' RETURNING {COLUMNS}"
+        );
+        if let Some(job) = one_job(self.db.execute_returning(&sql, params![id, lease, result, now]).await?)? {
+            return Ok(Changed { job, now: true });
+        }
+        let (job, held) = self.held(id, lease).await?;
+        match job.state() {
+            JobState::Completed if held => Ok(Changed { job, now: false }),
+            state => Err(JobError::LeaseLost { id: id.into(), state }),
+        }
+    }
+
+    /// The job, if this lease is in force.
+    pub(crate) async fn under_lease(&self, id: &str, lease: &str) -> Result<Job, JobError> {
+        let (job, held) = self.held(id, lease).await?;
+        match job.state() {
+            JobState::Running if held => Ok(job),
+            state => Err(JobError::LeaseLost { id: id.into(), state }),
+        }
+    }
+
+    /// Ends the attempt of this lease.
+    pub(crate) async fn fail(
+        &self,
+        id: &str,
+        lease: &str,
+        error: &str,
+        after: AfterFailure,
+        now: i64,
+    ) -> Result<Job, JobError> {
+        let changed = match after {
+            AfterFailure::RetryAt(due_at) => {
+                let sql = format!(
+                    "UPDATE job SET state = 'queued', error = $3, updated_at = $4, due_at = $5, lease = NULL, \
+                         worker = '', node = NULL, process = NULL \
+                     WHERE id = $1 AND lease = $2 AND state = 'running' RETURNING {COLUMNS}"
+                );
+                self.db.execute_returning(&sql, params![id, lease, error, now, due_at]).await?
+            }
+            AfterFailure::Dead => {
+                let sql = format!(
+                    "UPDATE job SET state = 'dead', error = $3, updated_at = $4, ended_at = $4 \
+                     WHERE id = $1 AND lease = $2 AND state = 'running' RETURNING {COLUMNS}"
+                );
+                self.db.execute_returning(&sql, params![id, lease, error, now]).await?
+            }
+        };
+        self.changed_or_lost(changed, id).await
+    }
+
+    /// Gives the job back as if it had not been leased.
+    pub(crate) async fn release(&self, id: &str, lease: &str, now: i64) -> Result<Job, JobError> {
+        let sql = format!(
+            "UPDATE job SET state = 'queued', attempt = attempt - 1, updated_at = $3, due_at = $3, lease = NULL, \
+                 worker = '', node = NULL, process = NULL \
+             WHERE id = $1 AND lease = $2 AND state = 'running' RETURNING {COLUMNS}"
+        );
+        let changed = self.db.execute_returning(&sql, params![id, lease, now]).await?;
+        self.changed_or_lost(changed, id).await
+    }
+
+    /// Cancels a job that has not ended; a cancelled one is answered as it is.
+    pub(crate) async fn cancel(&self, id: &str, now: i64) -> Result<Changed, JobError> {
+        // The lease stays, so that its holder learns of it.
+        let sql = format!(
+            "UPDATE job SET state = 'cancelled', updated_at = $2, ended_at = $2 \
+             WHERE id = $1 AND state IN ('queued', 'running') RETURNING {COLUMNS}"
+        );
+        if let Some(job) = one_job(self.db.execute_returning(&sql, params![id, now]).await?)? {
+            return Ok(Changed { job, now: true });
+        }
+        let job = self.get(id).await?;
+        match job.state() {
+            JobState::Cancelled => Ok(Changed { job, now: false }),
+            state => Err(JobError::WrongState {
+                id: id.into(),
+                state,
+                wanted: "queued or running",
+                verb: "cancelled",
+            }),
+        }
+    }
+
+    /// Makes a dead or cancelled job due again, as if it were new.
+    pub(crate) async fn retry(&self, id: &str, now: i64) -> Result<Job, JobError> {
+        let sql = format!(
+            "UPDATE job SET state = 'queued', attempt = 0, interruptions = 0, progress = 0.0, updated_at = $2, \
+                 due_at = $2, ended_at = NULL, lease = NULL, worker = '', node = NULL, process = NULL \
+             WHERE id = $1 AND state IN ('dead', 'cancelled') RETURNING {COLUMNS}"
+        );
+        let changed = match self.db.execute_returning(&sql, params![id, now]).await {
+            Err(DbError::UniqueViolation { .. }) => {
+                return Err(JobError::Taken { queue: self.get(id).await?.queue });
+            }
+            other => other?,
+        };
+        if let Some(job) = one_job(changed)? {
+            return Ok(job);
+        }
+        let state = self.get(id).await?.state();
+        Err(JobError::WrongState { id: id.into(), state, wanted: "dead or cancelled", verb: "retried" })
+    }
+
+    /// Whether a lease has run out.
+    pub(crate) async fn any_expired(&self, now: i64) -> Result<bool, DbError> {
+        let sql = "SELECT id FROM job WHERE state = 'running' AND lease_until < $1 LIMIT 1";
+        Ok(!self.db.query(sql, params![now]).await?.is_empty())
+    }
+
+    /// Frees up to [`SWEEP`] jobs whose lease has run out; those that were interrupted too often are dead.
+    pub(crate) async fn free_expired(&self, max_interruptions: u32, now: i64) -> Result<Vec<Job>, DbError> {
+        let which = "lease_until < $1";
+        let error = "the lease ran out: the worker stopped answering";
+        self.free(which, params![now, max_interruptions, error]).await
+    }
+
+    /// Frees up to [`SWEEP`] jobs that workers of this node leased in a process that has ended.
+    pub(crate) async fn free_orphaned(
+        &self,
+        home: &Identity,
+        max_interruptions: u32,
+        now: i64,
+    ) -> Result<Vec<Job>, DbError> {
+        let which = "node = $4 AND process <> $5";
+        let error = "the process that worked on it ended";
+        self.free(which, params![now, max_interruptions, error, &home.node, &home.process]).await
+    }
+
+    async fn free(&self, which: &str, params: Vec<Param>) -> Result<Vec<Job>, DbError> {
+        let sql = format!(
+            "UPDATE job SET \
+                 state = CASE WHEN interruptions + 1 >= $2 THEN 'dead' ELSE 'queued' END, \
+                 attempt = CASE WHEN interruptions + 1 >= $2 THEN attempt ELSE attempt - 1 END, \
+                 ended_at = CASE WHEN interruptions + 1 >= $2 THEN $1 ELSE NULL END, \
+                 interruptions = interruptions + 1, error = $3, updated_at = $1, due_at = $1, \
+                 lease = NULL, worker = '', node = NULL, process = NULL \
+             WHERE state = 'running' AND id IN ( \
+                 SELECT id FROM job WHERE state = 'running' AND {which} LIMIT {SWEEP}) \
+             RETURNING {COLUMNS}"
+        );
+        jobs(self.db.execute_returning(&sql, params).await?)
+    }
+
+    /// The newest first.
+    pub(crate) async fn list(&self, filter: &Filter, limit: u32) -> Result<Vec<Job>, DbError> {
+        let mut conditions = vec!["1 = 1".to_owned()];
+        let mut params: Vec<Param> = Vec::new();
+        let state = filter.state.map(|state| state.name().to_owned());
+        let wanted = [("queue =", &filter.queue), ("state =", &state), ("id <", &filter.before)];
+        for (condition, value) in wanted {
+            if let Some(value) = value {
+                params.push(value.into());
+                conditions.push(format!("{condition} ${}", params.len()));
+            }
+        }
+        params.push(limit.into());
+        let (conditions, last) = (conditions.join(" AND "), params.len());
+        let sql = format!("SELECT {COLUMNS} FROM job WHERE {conditions} ORDER BY id DESC LIMIT ${last}");
+        jobs(self.db.query(&sql, params).await?)
+    }
+
+    /// Removes up to [`SWEEP`] jobs of these states that ended before a moment; says how many.
+    pub(crate) async fn forget(&self, states: &[JobState], before: i64) -> Result<u64, DbError> {
+        let names: Vec<String> = states.iter().map(|state| format!("'{}'", state.name())).collect();
+        let which = format!("state IN ({}) AND ended_at < $1", names.join(", "));
+        let some =
+            self.db.query(&format!("SELECT id FROM job WHERE {which} LIMIT 1"), params![before]).await?;
+        if some.is_empty() {
+            return Ok(0);
+        }
+        let sql = format!("DELETE FROM job WHERE id IN (SELECT id FROM job WHERE {which} LIMIT {SWEEP})");
+        self.db.execute(&sql, params![before]).await
+    }
+
+    pub(crate) async fn schedules(&self) -> Result<Vec<ScheduleRow>, DbError> {
+        let rows = self.db.query("SELECT name, cron, next_at FROM schedule ORDER BY name", params![]).await?;
+        let read = |row: Row| {
+            Ok(ScheduleRow { name: row.get("name")?, cron: row.get("cron")?, next_at: row.get("next_at")? })
+        };
+        rows.into_iter().map(read).collect()
+    }
+
+    /// Records a schedule, or what it has become.
+    pub(crate) async fn put_schedule(&self, row: &ScheduleRow) -> Result<(), DbError> {
+        let sql = "INSERT INTO schedule (name, cron, next_at) VALUES ($1, $2, $3) \
+                   ON CONFLICT (name) DO UPDATE SET cron = excluded.cron, next_at = excluded.next_at";
+        self.db.execute(sql, params![&row.name, &row.cron, row.next_at]).await.map(drop)
+    }
+
+    pub(crate) async fn drop_schedule(&self, name: &str) -> Result<(), DbError> {
+        self.db.execute("DELETE FROM schedule WHERE name = $1", params![name]).await.map(drop)
+    }
+
+    /// Enqueues the job of a schedule and moves the schedule on, together. `None`: its last run
+    /// has not ended, or another node was faster.
+    pub(crate) async fn run_schedule(
+        &self,
+        row: &ScheduleRow,
+        next_at: i64,
+        job: &NewJob,
+        now: i64,
+    ) -> Result<Option<Job>, DbError> {
+        let moved = "UPDATE schedule SET next_at = $3, last_at = $4 WHERE name = $1 AND next_at = $2";
+        let (insert, values) = insertion(job, now);
+        let batch = self.db.batch().push_expect(moved, params![&row.name, row.next_at, next_at, now], 1);
+        match batch.push(&insert, values).run().await {
+            Ok(mut outcomes) => outcomes.pop().map_or(Ok(None), |outcome| one_job(outcome.rows)),
+            Err(DbError::Conflict { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The job, and whether this is its lease (in force or the last one).
+    async fn held(&self, id: &str, lease: &str) -> Result<(Job, bool), JobError> {
+        let sql = format!("SELECT {COLUMNS}, lease FROM job WHERE id = $1");
+        let row = self.db.query_opt(&sql, params![id]).await?.ok_or_else(|| JobError::NotFound(id.into()))?;
+        let held = row.get::<Option<String>>("lease")?.is_some_and(|held| held == lease);
+        Ok((job(&row)?, held))
+    }
+
+    async fn changed_or_lost(&self, changed: Rows, id: &str) -> Result<Job, JobError> {
+        match one_job(changed)? {
+            Some(job) => Ok(job),
+            None => Err(JobError::LeaseLost { id: id.into(), state: self.get(id).await?.state() }),
+        }
+    }
+}
+
+/// A job, and whether this call changed it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Changed {
+    pub(crate) job: Job,
+    pub(crate) now: bool,
+}
+
+fn insertion(job: &NewJob, now: i64) -> (String, Vec<Param>) {
+    let sql = format!(
+        "INSERT INTO job (id, queue, state, payload, dedupe_key, priority, attempt, max_attempts, interruptions, \
+             progress, error, created_at, due_at, updated_at, lease_ms, lease_until, worker, result, traceparent) \
+         VALUES ($1, $2, 'queued', $3, $4, $5, 0, $6, 0, 0.0, '', $7, $8, $7, 0, 0, '', $9, $10) \
+         ON CONFLICT DO NOTHING RETURNING {COLUMNS}"
+    );
+    let params = params![
+        &job.id,
+        &job.queue,
+        &job.payload,
+        job.dedupe_key.as_deref(),
+        job.priority,
+        job.max_attempts,
+        now,
+        job.due_at.max(now),
+        Bytes::new(),
+        &job.traceparent,
+    ];
+    (sql, params)
+}
+
+fn one_job(rows: Rows) -> Result<Option<Job>, DbError> {
+    rows.first().as_ref().map(job).transpose()
+}
+
+fn jobs(rows: Rows) -> Result<Vec<Job>, DbError> {
+    rows.into_iter().map(|row| job(&row)).collect()
+}
+
+fn job(row: &Row) -> Result<Job, DbError> {
+    let name: String = row.get("state")?;
+    let state = JobState::from_name(&name)
+        .map_err(|error| DbError::Column { column: "state".into(), reason: error.to_string() })?;
+    Ok(Job {
+        id: row.get("id")?,
+        queue: row.get("queue")?,
+        state: state.into(),
+        payload: row.get("payload")?,
+        dedupe_key: row.get::<Option<String>>("dedupe_key")?.unwrap_or_default(),
+        priority: row.get("priority")?,
+        attempt: row.get("attempt")?,
+        max_attempts: row.get("max_attempts")?,
+        progress: row.get("progress")?,
+        error: row.get("error")?,
+        created_at_ms: row.get("created_at")?,
+        due_at_ms: row.get("due_at")?,
+        updated_at_ms: row.get("updated_at")?,
+        worker: row.get("worker")?,
+        result: row.get("result")?,
+        traceparent: row.get("traceparent")?,
+    })
+}

@@ -1,0 +1,49 @@
+//! Who waits for a job of which queue, so that an enqueued job is leased at once and not at
+//! the next look. Nothing is lost with it: a waiter looks into the database by itself too.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+/// The waiting calls of every queue.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    queues: Mutex<HashMap<String, Arc<Notify>>>,
+}
+
+impl Waiting {
+    /// A place to wait for jobs of a queue. It is removed when all who hold it are gone.
+    pub(crate) fn place(&self, queue: &str) -> Arc<Notify> {
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        queues.retain(|name, place| name == queue || Arc::strong_count(place) > 1);
+        queues.entry(queue.to_owned()).or_default().clone()
+    }
+
+    /// Makes all who wait for this queue look again.
+    pub(crate) fn wake(&self, queue: &str) {
+        let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = queues.get(queue) {
+            place.notify_waiters();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn those_who_wait_for_a_queue_are_woken_and_leave_nothing_behind() {
+        let waiting = Waiting::default();
+        let place = waiting.place("a");
+        let mut woken = std::pin::pin!(place.notified());
+        woken.as_mut().enable();
+        waiting.wake("b");
+        waiting.wake("a");
+        woken.await;
+        drop(place);
+        let _other = waiting.place("b");
+        assert_eq!(waiting.queues.lock().unwrap_or_else(PoisonError::into_inner).len(), 1);
+    }
+}
