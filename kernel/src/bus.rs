@@ -13,56 +13,13 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use futures_util::future::{join_all, select_all};
 use serde_json::{Value, json};
-use streamgate_plugin_api::abi;
+use streamgate_plugin_api::{Event, abi};
 use tokio::sync::mpsc;
 
 const MAX_SUBJECT: usize = 512;
 /// The largest capacity of a subscription, and how many there may be.
 const MAX_CAPACITY: usize = 65_536;
 const MAX_SUBSCRIPTIONS: usize = 4_096;
-
-/// An event as it waits; the data is shared between subscriptions, not copied.
-#[derive(Debug, Clone)]
-pub(crate) struct Event {
-    id: String,
-    source: String,
-    kind: String,
-    pub(crate) subject: String,
-    time: String,
-    datacontenttype: String,
-    traceparent: String,
-    data: bytes::Bytes,
-}
-
-impl From<abi::Event> for Event {
-    fn from(event: abi::Event) -> Self {
-        Self {
-            id: event.id.into(),
-            source: event.source.into(),
-            kind: event.kind.into(),
-            subject: event.subject.into(),
-            time: event.time.into(),
-            datacontenttype: event.datacontenttype.into(),
-            traceparent: event.traceparent.into(),
-            data: event.data.into(),
-        }
-    }
-}
-
-impl From<Event> for abi::Event {
-    fn from(event: Event) -> Self {
-        Self {
-            id: event.id.into(),
-            source: event.source.into(),
-            kind: event.kind.into(),
-            subject: event.subject.into(),
-            time: event.time.into(),
-            datacontenttype: event.datacontenttype.into(),
-            traceparent: event.traceparent.into(),
-            data: event.data.into(),
-        }
-    }
-}
 
 /// Why an event was not published, or a subscription not made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -75,9 +32,9 @@ pub(crate) enum BusError {
         "{0:?} is not a subject to subscribe to: tokens joined by single dots, `*` for one of them, `>` for one or more at the end"
     )]
     Pattern(String),
-    #[error("the event's data has {0} bytes, and {1} are allowed (kernel.bus.max_event_size)")]
-    TooLarge(usize, u64),
-    #[error("{0} did not take the event within {1:?} (kernel.bus.publish_deadline); the others have it")]
+    #[error("the event's data has {0} bytes, and {1} are allowed")]
+    TooLarge(usize, usize),
+    #[error("{0} did not take the event within {1:?}; the others have it")]
     Deadline(String, Duration),
     #[error("there are {MAX_SUBSCRIPTIONS} subscriptions already")]
     TooMany,
@@ -179,7 +136,7 @@ pub(crate) struct Bus {
     changing: Mutex<()>,
     metrics: Metrics,
     publish_deadline: Duration,
-    max_event_size: u64,
+    max_event_size: usize,
 }
 
 /// The receiving end, as it crosses to a plugin.
@@ -207,7 +164,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Bus {
-    pub(crate) fn new(publish_deadline: Duration, max_event_size: u64) -> Arc<Self> {
+    pub(crate) fn new(publish_deadline: Duration, max_event_size: usize) -> Arc<Self> {
         Arc::new(Self {
             subscribers: ArcSwap::default(),
             changing: Mutex::new(()),
@@ -264,7 +221,7 @@ impl Bus {
     /// for those that are full, all at the same time. Needs a runtime with timers.
     pub(crate) async fn publish(&self, event: Event) -> Result<(), BusError> {
         check_subject(&event.subject)?;
-        if event.data.len() as u64 > self.max_event_size {
+        if event.data.len() > self.max_event_size {
             return Err(BusError::TooLarge(event.data.len(), self.max_event_size));
         }
         self.metrics.published.fetch_add(1, Relaxed);
@@ -394,16 +351,7 @@ mod tests {
     use streamgate_plugin_api::abi::EventSource;
 
     fn event(subject: &str) -> Event {
-        Event {
-            id: "1".into(),
-            source: "/test".into(),
-            kind: "t".into(),
-            subject: subject.into(),
-            time: String::new(),
-            datacontenttype: String::new(),
-            traceparent: String::new(),
-            data: bytes::Bytes::new(),
-        }
+        Event::new(subject, "t", "", "")
     }
 
     fn bus() -> Arc<Bus> {

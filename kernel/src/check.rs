@@ -9,9 +9,8 @@ use std::path::{Path, PathBuf};
 
 use schemars::schema_for;
 use serde_json::{Map, Value, json};
-use tracing_subscriber::filter::Targets;
 
-use crate::config::{KernelSettings, PluginKeys, Problem, Sources};
+use crate::config::{KernelSettings, PluginKeys, Problem, Sources, dotted};
 use crate::graph::{Graph, GraphError, Node};
 use crate::loader::{self, Library};
 use crate::wording;
@@ -58,12 +57,11 @@ impl Edition {
         let value = sources.value();
         let kernel = lenient_kernel(value);
         let dirs = kernel.plugin_dirs();
-        let enabled = enabled_plugins(value);
         let copies = (copies == Copies::DataDir).then_some(kernel.data_dir.as_path());
         let mut plugins = Vec::new();
-        for (name, table, library) in load(sources, enabled, &dirs, copies) {
-            match library {
-                Ok(library) => plugins.push((name, table, library)),
+        for loaded in load(sources, &dirs, copies) {
+            match loaded {
+                Ok(loaded) => plugins.push(loaded),
                 Err(problem) => problems.push(problem),
             }
         }
@@ -72,25 +70,28 @@ impl Edition {
         // Plugins without a schema here are disabled, or reported already.
         schema["properties"]["plugins"]["additionalProperties"] = reserved_only();
         let found = wording::violations(sources, &schema);
-        let faulty = |name: &str| {
-            let key = format!("plugins.{name}");
-            found
-                .iter()
-                .any(|p| p.key == key || p.key.strip_prefix(&key).is_some_and(|rest| rest.starts_with('.')))
-        };
         for (name, table, library) in &plugins {
-            if !faulty(name) {
-                for problem in library.check(&settings_of(table, library)) {
-                    let mut path = plugin_path(name, &[]);
-                    path.extend(problem.key.split('.').filter(|key| !key.is_empty()).map(str::to_owned));
-                    let secret = wording::is_secret_at(&schema, &path);
-                    problems.push(sources.problem(&path, secret, problem.message));
+            // What is wrong already is left out, so that the plugin sees the rest.
+            let fault = |key: &str| {
+                let key = dotted(&plugin_path(name, &[key]));
+                found.iter().any(|p| p.key == key || p.key.starts_with(&format!("{key}.")))
+            };
+            let whole = |key: &str| key.is_empty() && table.keys().any(|key| fault(key));
+            let mut left = table.clone();
+            left.retain(|key, _| !fault(key));
+            for problem in library.check(&settings_of(&left, library)) {
+                let keys: Vec<_> = problem.key.split('.').filter(|key| !key.is_empty()).collect();
+                let path = plugin_path(name, &keys);
+                if !fault(keys.first().unwrap_or(&"")) && !whole(&problem.key) {
+                    problems.push(sources.problem(
+                        &path,
+                        wording::is_secret_at(&schema, &path),
+                        problem.message,
+                    ));
                 }
             }
         }
         problems.extend(found);
-        check_kernel(sources, &kernel, &plugins, &mut problems);
-        check_prefixes(sources, &plugins, &mut problems);
         check_listen_addresses(sources, &plugins, &mut problems);
         let nodes: Vec<_> = plugins.iter().map(|(_, _, library)| node(library)).collect();
         let graph = Graph::resolve(&nodes).unwrap_or_else(|errors| {
@@ -133,14 +134,6 @@ pub(crate) fn lenient_kernel(value: &Value) -> KernelSettings {
     })
 }
 
-fn enabled_plugins(value: &Value) -> Vec<(String, Map<String, Value>)> {
-    let tables = value.get("plugins").and_then(Value::as_object).into_iter().flatten();
-    tables
-        .filter_map(|(name, table)| Some((name.clone(), table.as_object()?.clone())))
-        .filter(|(_, table)| table.get("enabled") != Some(&Value::Bool(false)))
-        .collect()
-}
-
 /// A plugin's table without the kernel's keys, as JSON text.
 fn settings_of(table: &Map<String, Value>, library: &Library) -> String {
     if library.schema()["type"] == "null" {
@@ -152,30 +145,21 @@ fn settings_of(table: &Map<String, Value>, library: &Library) -> String {
     Value::Object(own.map(|(key, value)| (key.clone(), value.clone())).collect()).to_string()
 }
 
-/// Loads all at the same time; most of it is reading files.
-fn load(
-    sources: &Sources,
-    plugins: Vec<(String, Map<String, Value>)>,
-    dirs: &[PathBuf],
-    copies: Option<&Path>,
-) -> Vec<(String, Map<String, Value>, Result<Library, Problem>)> {
+/// Loads all enabled plugins at the same time; most of it is reading files.
+fn load(sources: &Sources, dirs: &[PathBuf], copies: Option<&Path>) -> Vec<Result<Loaded, Problem>> {
+    let tables = sources.value().get("plugins").and_then(Value::as_object).into_iter().flatten();
+    let tables = tables.filter_map(|(name, table)| Some((name, table.as_object()?)));
     std::thread::scope(|scope| {
-        let loading: Vec<_> = plugins
-            .into_iter()
+        let threads: Vec<_> = tables
+            .filter(|(_, table)| table.get("enabled") != Some(&Value::Bool(false)))
             .map(|(name, table)| {
-                let load = {
-                    let (name, file) = (name.clone(), table.get("file").cloned());
-                    move || load_one(sources, &name, file.as_ref().and_then(Value::as_str), dirs, copies)
-                };
-                (name, table, scope.spawn(load))
+                let file = table.get("file").and_then(Value::as_str);
+                let load = move || load_one(sources, name, file, dirs, copies);
+                (name, scope.spawn(move || Ok((name.clone(), table.clone(), load()?))))
             })
             .collect();
-        let join = |(name, table, thread): (String, _, std::thread::ScopedJoinHandle<'_, _>)| {
-            let panicked = |_| Err(sources.problem(&plugin_path(&name, &[]), false, "loading it panicked"));
-            let library = thread.join().unwrap_or_else(panicked);
-            (name, table, library)
-        };
-        loading.into_iter().map(join).collect()
+        let panicked = |name| Err(sources.problem(&plugin_path(name, &[]), false, "loading it panicked"));
+        threads.into_iter().map(|(name, thread)| thread.join().unwrap_or_else(|_| panicked(name))).collect()
     })
 }
 
@@ -282,63 +266,11 @@ fn embed(mut schema: Value, name: &str, definitions: &mut Map<String, Value>) ->
 fn node(library: &Library) -> Node {
     let manifest = &library.manifest;
     Node {
-        provides: manifest.provides.clone(),
+        // A public prefix has one owner, like a capability.
+        provides: manifest.provides.iter().chain(&manifest.prefixes).cloned().collect(),
         requires: manifest.requires.clone(),
         uses: manifest.uses.clone(),
         ingress: manifest.ingress,
-    }
-}
-
-/// What no schema says of the kernel's keys.
-fn check_kernel(sources: &Sources, kernel: &KernelSettings, plugins: &[Loaded], problems: &mut Vec<Problem>) {
-    let mut problem = |path: &[&str], message: String| {
-        let path: Vec<_> = path.iter().map(|&key| key.to_owned()).collect();
-        problems.push(sources.problem(&path, false, message));
-    };
-    let filter = |text: &str| match text.parse::<Targets>() {
-        Ok(_) => None,
-        Err(_) => Some(format!(
-            "is not a log level: error, warn, info, debug, trace or off, and after commas `target=level`{}",
-            wording::suggest(text, ["error", "warn", "info", "debug", "trace", "off"], "")
-        )),
-    };
-    if let Some(message) = filter(&kernel.log.level) {
-        problem(&["kernel", "log", "level"], message);
-    }
-    for (name, table, _) in plugins {
-        if let Some(message) = table.get("log").and_then(Value::as_str).and_then(filter) {
-            problem(&["plugins", name, "log"], message);
-        }
-    }
-    let times = [
-        ("start_deadline", kernel.start_deadline),
-        ("stop_deadline", kernel.stop_deadline),
-        ("ping_interval", kernel.ping_interval),
-        ("ping_deadline", kernel.ping_deadline),
-    ];
-    for (key, _) in times.iter().filter(|(_, time)| time.get().is_zero()) {
-        problem(&["kernel", key], "must be longer than nothing".into());
-    }
-    if kernel.data_dir.exists() && !kernel.data_dir.is_dir() {
-        problem(&["kernel", "data_dir"], "is not a directory".into());
-    }
-    for (at, dir) in kernel.plugin_dirs.iter().flatten().enumerate().filter(|(_, dir)| !dir.is_dir()) {
-        let _ = dir;
-        problem(&["kernel", "plugin_dirs", &at.to_string()], "is not a directory".into());
-    }
-}
-
-fn check_prefixes(sources: &Sources, plugins: &[Loaded], problems: &mut Vec<Problem>) {
-    let mut owners = BTreeMap::<&str, &str>::new();
-    for (name, _, library) in plugins {
-        for prefix in &library.manifest.prefixes {
-            if let Some(owner) = owners.insert(prefix, name) {
-                let message = format!(
-                    "declares the public prefix {prefix}, and so does `{owner}`; disable one of them with enabled = false"
-                );
-                problems.push(sources.problem(&plugin_path(name, &[]), false, message));
-            }
-        }
     }
 }
 
@@ -349,13 +281,12 @@ fn check_listen_addresses(sources: &Sources, plugins: &[Loaded], problems: &mut 
         let schema = library.schema();
         let properties = schema["properties"].as_object().into_iter().flatten();
         for (key, property) in properties {
-            let value = table.get(key).or_else(|| property.get("default"));
-            let addresses: Vec<&str> = match value {
-                Some(Value::Array(items)) if property["items"]["format"] == "listen-address" => {
-                    items.iter().filter_map(Value::as_str).collect()
-                }
-                Some(Value::String(address)) if property["format"] == "listen-address" => vec![address],
-                _ => continue,
+            if ![&property["format"], &property["items"]["format"]].contains(&&json!("listen-address")) {
+                continue;
+            }
+            let addresses: Vec<&str> = match table.get(key).or_else(|| property.get("default")) {
+                Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).collect(),
+                value => value.and_then(Value::as_str).into_iter().collect(),
             };
             let path = plugin_path(name, &[key]);
             for address in addresses {
@@ -363,7 +294,7 @@ fn check_listen_addresses(sources: &Sources, plugins: &[Loaded], problems: &mut 
                 {
                     let message = format!(
                         "listens on {address}, and {} listens on {theirs}; give one of them another port",
-                        crate::config::dotted(other)
+                        dotted(other)
                     );
                     problems.push(sources.problem(&path, false, message));
                 }
@@ -390,7 +321,7 @@ fn graph_problem(sources: &Sources, plugins: &[Loaded], dirs: &[PathBuf], error:
         GraphError::Duplicate { capability, first, second } => (
             second,
             format!(
-                "provides the capability `{capability}`, and so does `{}`; disable one of them with enabled = false",
+                "provides `{capability}`, and so does `{}`; disable one of them with enabled = false",
                 name(first)
             ),
         ),

@@ -11,12 +11,14 @@ use std::path::{Path, PathBuf};
 use figment::value::{Dict, Map};
 use figment::{Figment, Metadata, Profile, Provider};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use streamgate_plugin_api::settings::{ByteSize, Duration};
+use streamgate_plugin_api::settings::Duration;
 use toml_edit::{Document, Item};
 
 const ENV_PREFIX: &str = "STREAMGATE_";
+const LOG_LEVEL: &str =
+    "^([^=,]+=)?(off|error|warn|info|debug|trace)(,([^=,]+=)?(off|error|warn|info|debug|trace))*$";
 
 /// The kernel's own settings.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -29,8 +31,6 @@ pub(crate) struct KernelSettings {
     pub(crate) plugin_dirs: Option<Vec<PathBuf>>,
     /// What is logged, and how.
     pub(crate) log: LogSettings,
-    /// How the bus of events is bounded.
-    pub(crate) bus: BusSettings,
     /// How long a plugin may take to start, unless its own table says otherwise.
     pub(crate) start_deadline: Duration,
     /// How long a plugin may take to finish its work when it is stopped, unless its own table
@@ -47,13 +47,14 @@ pub(crate) struct KernelSettings {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct LogSettings {
     /// `error`, `warn`, `info`, `debug` or `trace`; finer by target after commas: `info,hyper=warn`.
+    #[schemars(extend("pattern" = LOG_LEVEL, "examples" = ["info", "warn,hyper=debug"]))]
     pub(crate) level: String,
     /// `auto` is `pretty` on a terminal and `json` otherwise.
     pub(crate) format: LogFormat,
 }
 
 /// The form of a log line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
 pub(crate) enum LogFormat {
@@ -62,31 +63,16 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// How the bus of events is bounded.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct BusSettings {
-    /// How long `publish` waits for a full subscription before it fails.
-    pub(crate) publish_deadline: Duration,
-    /// The largest data of one event.
-    pub(crate) max_event_size: ByteSize,
-}
-
-fn seconds(seconds: u64) -> Duration {
-    Duration::secs(seconds)
-}
-
 impl Default for KernelSettings {
     fn default() -> Self {
         Self {
             data_dir: PathBuf::from("./data"),
             plugin_dirs: None,
             log: LogSettings::default(),
-            bus: BusSettings::default(),
-            start_deadline: seconds(30),
-            stop_deadline: seconds(30),
-            ping_interval: seconds(5),
-            ping_deadline: seconds(5),
+            start_deadline: Duration::secs(30),
+            stop_deadline: Duration::secs(30),
+            ping_interval: Duration::secs(5),
+            ping_deadline: Duration::secs(5),
         }
     }
 }
@@ -94,12 +80,6 @@ impl Default for KernelSettings {
 impl Default for LogSettings {
     fn default() -> Self {
         Self { level: "info".to_owned(), format: LogFormat::Auto }
-    }
-}
-
-impl Default for BusSettings {
-    fn default() -> Self {
-        Self { publish_deadline: seconds(30), max_event_size: ByteSize::mib(1) }
     }
 }
 
@@ -119,35 +99,24 @@ impl KernelSettings {
 }
 
 /// The keys that the kernel keeps for itself in every plugin's table.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct PluginKeys {
     /// Whether the plugin is loaded.
-    pub(crate) enabled: bool,
+    #[schemars(extend("default" = true))]
+    pub(crate) enabled: Option<bool>,
     /// The cdylib, if it is not `libstreamgate_<plugin>.so`: a path, or a file name to be looked
     /// for in `kernel.plugin_dirs`.
     pub(crate) file: Option<PathBuf>,
     /// Whether the process ends when this plugin does not start.
     pub(crate) required: bool,
     /// What this plugin logs, in the form of `kernel.log.level`.
+    #[schemars(extend("pattern" = LOG_LEVEL, "examples" = ["debug", "warn,hyper=debug"]))]
     pub(crate) log: Option<String>,
     /// How long it may take to start, instead of `kernel.start_deadline`.
     pub(crate) start_deadline: Option<Duration>,
     /// How long it may take to stop, instead of `kernel.stop_deadline`.
     pub(crate) stop_deadline: Option<Duration>,
-}
-
-impl Default for PluginKeys {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            file: None,
-            required: false,
-            log: None,
-            start_deadline: None,
-            stop_deadline: None,
-        }
-    }
 }
 
 /// One fault of the configuration: where it stands, which key with which value, what is wrong.

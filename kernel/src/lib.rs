@@ -9,7 +9,7 @@
 //!        └─ report ─ control    └─ health, log    what became of them
 //! ```
 //!
-//! `unsafe` is in `loader` alone. Nothing here waits on plugin code on a thread that others need.
+//! What the compiler cannot check is in `loader` alone. Nothing here waits on plugin code on a thread that others need.
 
 mod bus;
 mod check;

@@ -8,11 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use futures_util::StreamExt;
 use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
+use serde::Serialize;
 use streamgate_plugin_api::abi::{FfiFuture, HostHandle, Instance, RResult, StartArgs};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::Bus;
@@ -27,9 +29,14 @@ use crate::services::Services;
 /// What the kernel waits for a thread that does not even look at its deadline.
 const GRACE: Duration = Duration::from_millis(500);
 
+/// How long `publish` waits for a full subscription, and how much data an event has at most.
+const PUBLISH_DEADLINE: Duration = Duration::from_secs(30);
+const MAX_EVENT: usize = 1 << 20;
+
 /// Where a plugin is in its life.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum State {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Stage {
     /// For others to start.
     Waiting,
     Starting,
@@ -37,39 +44,25 @@ pub(crate) enum State {
     Stopping,
     Stopped,
     /// It did not start, or did not stop in time.
-    Failed(String),
+    Failed,
     /// Something it requires does not run.
-    Blocked(String),
+    Blocked,
+}
+
+/// A stage, and why it is not running if there is a reason.
+#[derive(Debug, Clone)]
+pub(crate) struct State {
+    pub(crate) stage: Stage,
+    pub(crate) reason: String,
 }
 
 impl State {
-    /// As the report names it.
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Starting => "starting",
-            Self::Running => "running",
-            Self::Stopping => "stopping",
-            Self::Stopped => "stopped",
-            Self::Failed(_) => "failed",
-            Self::Blocked(_) => "blocked",
-        }
-    }
-
-    /// Why it is not running, if there is a reason.
-    pub(crate) fn reason(&self) -> &str {
-        match self {
-            Self::Failed(reason) | Self::Blocked(reason) => reason,
-            _ => "",
-        }
-    }
-
     fn is_pending(&self) -> bool {
-        matches!(self, Self::Waiting | Self::Starting)
+        matches!(self.stage, Stage::Waiting | Stage::Starting)
     }
 
     fn is_over(&self) -> bool {
-        matches!(self, Self::Stopped | Self::Failed(_) | Self::Blocked(_))
+        matches!(self.stage, Stage::Stopped | Stage::Failed | Stage::Blocked)
     }
 }
 
@@ -82,20 +75,23 @@ pub(crate) struct Entry {
     instance: Mutex<Option<Arc<Instance>>>,
 }
 
+impl Entry {
+    pub(crate) fn is_running(&self) -> bool {
+        self.state.borrow().stage == Stage::Running
+    }
+
+    fn enter(&self, stage: Stage, reason: &str) {
+        self.state.send_replace(State { stage, reason: reason.to_owned() });
+    }
+}
+
 /// Where the process is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Phase {
     Starting,
     Running,
     Stopping,
-}
-
-/// A plugin marked `required` does not run.
-#[derive(Debug, thiserror::Error)]
-#[error("the plugin {name} is required and did not start: {reason}")]
-pub(crate) struct RequiredFailed {
-    name: String,
-    reason: String,
 }
 
 /// The kernel at work.
@@ -128,13 +124,13 @@ impl Kernel {
         let services = Arc::new(Services::new(prefixes.collect()));
         let entry = |planned| Entry {
             planned,
-            state: watch::Sender::new(State::Waiting),
+            state: watch::Sender::new(State { stage: Stage::Waiting, reason: String::new() }),
             panics: AtomicU64::new(0),
             last_panic: Mutex::default(),
             instance: Mutex::default(),
         };
         Arc::new(Self {
-            bus: Bus::new(settings.bus.publish_deadline.get(), settings.bus.max_event_size.get()),
+            bus: Bus::new(PUBLISH_DEADLINE, MAX_EVENT),
             settings,
             plugins: plugins.into_iter().map(entry).collect(),
             graph,
@@ -149,28 +145,24 @@ impl Kernel {
     }
 
     /// Starts all plugins; answers when each runs or has failed, at the latest after the
-    /// deadlines of those that wait for each other.
-    pub(crate) async fn start(self: &Arc<Self>) -> Result<(), RequiredFailed> {
-        let mut starting = JoinSet::new();
-        for index in 0..self.plugins.len() {
-            let kernel = self.clone();
-            starting.spawn_on(async move { kernel.start_one(index).await }, &self.runtime);
-        }
-        while starting.join_next().await.is_some() {
-            let failed =
-                self.plugins.iter().filter(|plugin| plugin.planned.keys.required).find_map(|plugin| {
-                    let reason = plugin.state.borrow().reason().to_owned();
-                    (!reason.is_empty()).then(|| RequiredFailed { name: plugin.planned.name.clone(), reason })
-                });
-            if let Some(failed) = failed {
-                starting.detach_all();
-                return Err(failed);
+    /// deadlines of those that wait for each other. The error is about one that is `required`.
+    pub(crate) async fn start(self: &Arc<Self>) -> Result<(), String> {
+        // Tasks, which go on when nobody waits for this any more: each brings its plugin to an end.
+        let spawn = |index| self.runtime.spawn(self.clone().start_one(index));
+        let mut starting: FuturesUnordered<_> = (0..self.plugins.len()).map(spawn).collect();
+        while starting.next().await.is_some() {
+            for entry in self.plugins.iter().filter(|entry| entry.planned.keys.required) {
+                let state = entry.state.borrow().clone();
+                if matches!(state.stage, Stage::Failed | Stage::Blocked) {
+                    return Err(format!(
+                        "{} is required and did not start: {}",
+                        entry.planned.name, state.reason
+                    ));
+                }
             }
         }
-        self.phase.send_if_modified(|phase| {
-            let starting = *phase == Phase::Starting;
-            *phase = if starting { Phase::Running } else { *phase };
-            starting
+        self.phase.send_modify(|phase| {
+            *phase = if *phase == Phase::Starting { Phase::Running } else { *phase };
         });
         Ok(())
     }
@@ -179,28 +171,25 @@ impl Kernel {
         let entry = &self.plugins[index];
         for &other in &self.graph.after[index] {
             let mut state = self.plugins[other].state.subscribe();
-            let settled = state.wait_for(|state| !state.is_pending());
             tokio::select! {
-                _ = settled => {}
+                _ = state.wait_for(|state| !state.is_pending()) => {}
                 () = self.stopping.cancelled() => {}
             }
         }
         if self.stopping.is_cancelled() {
-            entry.state.send_replace(State::Stopped);
-            return;
+            return entry.enter(Stage::Stopped, "");
         }
         if let Some(reason) = self.missing_need(index) {
             tracing::error!(plugin = entry.planned.name, reason, "plugin not started");
-            entry.state.send_replace(State::Blocked(reason));
-            return;
+            return entry.enter(Stage::Blocked, &reason);
         }
-        entry.state.send_replace(State::Starting);
+        entry.enter(Stage::Starting, "");
         let began = Instant::now();
         match self.launch(index).await {
             Ok(instance) => {
                 let instance = Arc::new(instance);
                 *lock(&entry.instance) = Some(instance.clone());
-                entry.state.send_replace(State::Running);
+                entry.enter(Stage::Running, "");
                 let (version, millis) =
                     (&entry.planned.library.manifest.version, began.elapsed().as_millis() as u64);
                 tracing::info!(plugin = entry.planned.name, version, millis, "plugin started");
@@ -209,7 +198,7 @@ impl Kernel {
             Err(reason) => {
                 self.withdraw(index);
                 tracing::error!(plugin = entry.planned.name, reason, "plugin did not start");
-                entry.state.send_replace(State::Failed(reason));
+                entry.enter(Stage::Failed, &reason);
             }
         }
     }
@@ -218,13 +207,11 @@ impl Kernel {
         self.graph.needs[index].iter().find_map(|&need| {
             let other = &self.plugins[need];
             let state = other.state.borrow();
-            if *state == State::Running {
-                return None;
-            }
             let mut wanted = self.plugins[index].planned.library.manifest.requires.iter();
             let capability = wanted.find(|name| other.planned.library.manifest.provides.contains(name));
             let (capability, name) = (capability.map_or("", String::as_str), &other.planned.name);
-            Some(format!("it requires `{capability}`, and {name} {}: {}", state.name(), state.reason()))
+            let reason = || format!("it requires `{capability}`, and {name} does not run: {}", state.reason);
+            (state.stage != Stage::Running).then(reason)
         })
     }
 
@@ -268,22 +255,21 @@ impl Kernel {
         let deadline = self.settings.ping_deadline.get();
         loop {
             let mut answer = self.on_own_thread(instance.ping());
-            if tokio::time::timeout(deadline, &mut answer).await.is_err() {
+            if tokio::time::timeout(deadline, &mut answer).await.is_err() && entry.is_running() {
                 let reason = format!("it does not answer within {deadline:?} (kernel.ping_deadline)");
                 self.set_health(name, "ping", Status::Unhealthy, &reason);
-                // Asked once at a time, however long that takes.
-                tokio::select! {
-                    _ = &mut answer => {}
-                    _ = state.wait_for(|state| *state != State::Running) => return,
+            }
+            // Asked once at a time, however long that takes.
+            let pause = async {
+                if !answer.is_finished() {
+                    let _ = answer.await;
                 }
-            }
-            if *state.borrow() != State::Running {
-                return;
-            }
-            self.set_health(name, "ping", Status::Healthy, "");
+                self.set_health(name, "ping", Status::Healthy, "");
+                tokio::time::sleep(self.settings.ping_interval.get()).await;
+            };
             tokio::select! {
-                () = tokio::time::sleep(self.settings.ping_interval.get()) => {}
-                _ = state.wait_for(|state| *state != State::Running) => return,
+                () = pause => {}
+                _ = state.wait_for(|state| state.stage != Stage::Running) => return,
             }
         }
     }
@@ -320,25 +306,25 @@ impl Kernel {
         let entry = &self.plugins[index];
         let _ = entry.state.subscribe().wait_for(|state| !state.is_pending()).await;
         let Some(instance) = lock(&entry.instance).take() else { return };
-        entry.state.send_replace(State::Stopping);
+        entry.enter(Stage::Stopping, "");
         let name = &entry.planned.name;
         let deadline = entry.planned.keys.stop_deadline.unwrap_or(self.settings.stop_deadline).get();
         let stopped = self.on_own_thread(instance.stop());
-        let over = match tokio::time::timeout(deadline, stopped).await {
+        let (stage, reason) = match tokio::time::timeout(deadline, stopped).await {
             Ok(_) => {
                 tracing::info!(plugin = name, "plugin stopped");
-                State::Stopped
+                (Stage::Stopped, String::new())
             }
             Err(_) => {
                 // Its code still runs: its value must stay.
                 std::mem::forget(instance);
                 let reason = format!("it did not stop within {deadline:?} (stop_deadline)");
                 tracing::error!(plugin = name, reason, "plugin did not stop");
-                State::Failed(reason)
+                (Stage::Failed, reason)
             }
         };
         self.withdraw(index);
-        entry.state.send_replace(over);
+        entry.enter(stage, &reason);
     }
 
     /// Takes back all that a plugin gave to others.

@@ -11,7 +11,7 @@ use streamgate_plugin_api::abi::{API_MAJOR, API_MINOR};
 
 use crate::VERSION;
 use crate::health::{Component, Status, worst};
-use crate::lifecycle::{Kernel, Phase, State};
+use crate::lifecycle::{Entry, Kernel, Phase, Stage};
 use crate::log::rfc3339;
 
 /// How long a publisher must have waited for a subscriber before health shows it.
@@ -28,11 +28,7 @@ impl Kernel {
             "version": VERSION,
             "api": format!("{API_MAJOR}.{API_MINOR}"),
             "pid": std::process::id(),
-            "phase": match *self.phase.borrow() {
-                Phase::Starting => "starting",
-                Phase::Running => "running",
-                Phase::Stopping => "stopping",
-            },
+            "phase": *self.phase.borrow(),
             "started_at": rfc3339(now.checked_sub(self.began.elapsed()).unwrap_or(now)),
             "uptime_seconds": self.began.elapsed().as_secs_f64(),
         });
@@ -40,16 +36,12 @@ impl Kernel {
         for (entry, plugin) in self.plugins.iter().zip(report["plugins"].as_array_mut().into_iter().flatten())
         {
             let library = &entry.planned.library;
-            let manifest = &library.manifest;
-            plugin["version"] = json!(manifest.version);
-            plugin["description"] = json!(manifest.description);
+            if let (Some(plugin), Value::Object(manifest)) = (plugin.as_object_mut(), json!(library.manifest))
+            {
+                plugin.extend(manifest);
+            }
             plugin["api"] = json!(format!("{}.{}", library.api.0, library.api.1));
             plugin["file"] = json!(library.path);
-            plugin["provides"] = json!(manifest.provides);
-            plugin["requires"] = json!(manifest.requires);
-            plugin["uses"] = json!(manifest.uses);
-            plugin["prefixes"] = json!(manifest.prefixes);
-            plugin["ingress"] = json!(manifest.ingress);
             plugin["panics"] = json!(entry.panics.load(Relaxed));
         }
         report
@@ -61,10 +53,9 @@ impl Kernel {
         let own: Vec<_> = (0..self.plugins.len()).map(|index| self.own_components(index)).collect();
         let all: Vec<_> = (0..self.plugins.len()).map(|index| self.with_needs(index, &own)).collect();
         let statuses = all.iter().map(|components| worst(components).0);
-        let vital = |(entry, status): (&crate::lifecycle::Entry, Status)| {
-            entry.planned.keys.required && status == Status::Unhealthy
-        };
-        let running = self.plugins.iter().any(|entry| *entry.state.borrow() == State::Running);
+        let vital =
+            |(entry, status): (&Entry, Status)| entry.planned.keys.required && status == Status::Unhealthy;
+        let running = self.plugins.iter().any(Entry::is_running);
         let phase = *self.phase.borrow();
         let status =
             if phase != Phase::Running || !running || self.plugins.iter().zip(statuses.clone()).any(vital) {
@@ -75,13 +66,13 @@ impl Kernel {
         let plugins = self.plugins.iter().zip(all).map(|(entry, components)| {
             let state = entry.state.borrow().clone();
             let (status, of_component) = worst(&components);
-            let reason = if state.reason().is_empty() { of_component } else { state.reason().to_owned() };
+            let reason = if state.reason.is_empty() { of_component } else { state.reason };
             // What the state itself says is not a component.
             let components: Vec<_> =
                 components.into_iter().filter(|component| component.name != "state").collect();
             json!({
                 "name": entry.planned.name,
-                "state": state.name(),
+                "state": state.stage,
                 "status": status,
                 "reason": reason,
                 "required": entry.planned.keys.required,
@@ -97,8 +88,8 @@ impl Kernel {
         let now = SystemTime::now();
         let mut components = self.health.components(&entry.planned.name);
         let state = entry.state.borrow().clone();
-        if state != State::Running {
-            let reason = if state.reason().is_empty() { state.name() } else { state.reason() };
+        if state.stage != Stage::Running {
+            let reason = if state.reason.is_empty() { format!("{:?}", state.stage) } else { state.reason };
             components.insert(0, Component::new("state", Status::Unhealthy, reason, now));
         }
         if let Some((at, panic)) = &*entry.last_panic.lock().unwrap_or_else(PoisonError::into_inner)

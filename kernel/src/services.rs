@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use async_ffi::FutureExt;
-use bytes::Bytes;
-use streamgate_plugin_api::abi::{
-    Body, CallService, FfiFuture, Mount, Mounts, Request, Response, ResponseHead, Service,
-};
+use http::StatusCode;
+use http::header::RETRY_AFTER;
+use streamgate_plugin_api::Problem;
+use streamgate_plugin_api::abi::{CallService, FfiFuture, Mount, Mounts, Request, Response, Service};
 use tokio::sync::watch;
 
 /// A place for a service.
@@ -35,31 +35,14 @@ impl CallService for Handle {
         match &*self.0.present.load() {
             Some(provider) => provider.service.call(request),
             None => {
-                let response = unavailable(&self.0.what);
-                async move { response }.into_ffi()
+                let problem =
+                    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Service unavailable")
+                        .detail(format!("{} is not running", self.0.what))
+                        .header(RETRY_AFTER, "1");
+                std::future::ready(problem.into_abi()).into_ffi()
             }
         }
     }
-}
-
-/// RFC 9457, as the SDK's problems look.
-fn unavailable(what: &str) -> Response {
-    let problem = serde_json::json!({
-        "type": "urn:streamgate:problem:unavailable",
-        "title": "Service unavailable",
-        "status": 503,
-        "detail": format!("{what} is not running"),
-    });
-    let (mut parts, ()) = http::Response::new(()).into_parts();
-    parts.status = http::StatusCode::SERVICE_UNAVAILABLE;
-    let headers =
-        [("content-type", "application/problem+json"), ("retry-after", "1"), ("cache-control", "no-store")];
-    for (name, value) in headers {
-        parts.headers.insert(name, http::HeaderValue::from_static(value));
-    }
-    let body = Bytes::from(problem.to_string());
-    parts.headers.insert("content-length", body.len().into());
-    Response { head: ResponseHead::encode(&parts), body: Body::full(body) }
 }
 
 #[derive(Default)]
@@ -143,7 +126,7 @@ impl Services {
 mod tests {
     use super::*;
     use futures_util::FutureExt as _;
-    use streamgate_plugin_api::abi::RequestHead;
+    use streamgate_plugin_api::abi::{Body, RequestHead, ResponseHead};
 
     struct Answer(u16);
 

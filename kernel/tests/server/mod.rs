@@ -1,0 +1,162 @@
+//! The real binary in a directory of its own, with the fixture plugins.
+#![allow(dead_code, clippy::unwrap_used)]
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A directory with `plugins.toml` and a folder of plugins.
+pub(crate) struct Place {
+    pub(crate) dir: TempDir,
+}
+
+fn binary() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_streamgate"))
+}
+
+impl Place {
+    /// `config` goes below a `[kernel]` table that finds the fixtures.
+    pub(crate) fn new(config: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let plugins = dir.path().join("lib");
+        std::fs::create_dir(&plugins).unwrap();
+        for name in ["echo", "caller", "gate"] {
+            let file = format!("libstreamgate_fixture_{name}.so");
+            let built = binary().with_file_name("examples").join(&file);
+            assert!(built.is_file(), "run the tests of the whole package, which builds the fixtures");
+            std::os::unix::fs::symlink(built, plugins.join(file)).unwrap();
+        }
+        std::fs::write(
+            dir.path().join("plugins.toml"),
+            format!("[kernel]\nplugin_dirs = [\"lib\"]\n{config}"),
+        )
+        .unwrap();
+        Self { dir }
+    }
+
+    /// Replaces the link to a fixture by a copy with some bytes changed.
+    pub(crate) fn patch(&self, fixture: &str, change: impl FnOnce(&mut [u8])) {
+        let path = self.dir.path().join(format!("lib/libstreamgate_fixture_{fixture}.so"));
+        let mut bytes = std::fs::read(&path).unwrap();
+        change(&mut bytes);
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+    }
+
+    /// The command, to which arguments and environment can be added.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command.current_dir(self.dir.path()).args(args).stdin(Stdio::null());
+        command
+    }
+
+    pub(crate) fn output(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// What `streamgate check` says, line by line, without its `error: `.
+    pub(crate) fn problems(&self, args: &[&str]) -> Vec<String> {
+        let output = self.output(&[&["check"], args].concat());
+        problems_of(&output)
+    }
+
+    /// Starts the server and waits for its answer to the question whether it is up.
+    pub(crate) fn run(&self, args: &[&str]) -> Server {
+        let mut child = self.command(&[&["run"], args].concat()).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = child.stderr.take().unwrap();
+        let (sender, records) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines() {
+                let line = line.unwrap();
+                let record = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                let _ = sender.send(record);
+            }
+        });
+        Server { child, records, dir: self.dir.path().to_owned(), seen: Vec::new() }
+    }
+
+    /// Asks the running server again and again, until the answer is right.
+    pub(crate) fn wait_for(&self, path: &str, right: impl Fn(&Value) -> bool) -> Value {
+        let began = std::time::Instant::now();
+        loop {
+            let output = self.output(&[path, "--json"]);
+            let report = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+            if right(&report) {
+                return report;
+            }
+            assert!(began.elapsed() < PATIENCE, "{path} stayed {report:#}");
+        }
+    }
+}
+
+/// The problems on standard error, after a check of exit code and count.
+pub(crate) fn problems_of(output: &Output) -> Vec<String> {
+    let text = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    let (problems, count) = text.trim_end().rsplit_once('\n').unwrap();
+    let problems: Vec<_> =
+        problems.split("error: ").skip(1).map(|problem| problem.trim_end().to_owned()).collect();
+    let plural = if problems.len() == 1 { "" } else { "s" };
+    assert_eq!(count, format!("{} problem{plural}; nothing was started", problems.len()));
+    problems
+}
+
+/// A running server; killed when dropped.
+pub(crate) struct Server {
+    child: Child,
+    records: Receiver<Value>,
+    dir: PathBuf,
+    pub(crate) seen: Vec<Value>,
+}
+
+impl Server {
+    /// Reads the log up to a record with this message.
+    pub(crate) fn wait_for(&mut self, message: &str) -> Value {
+        loop {
+            let record = self.records.recv_timeout(PATIENCE);
+            let record = record.unwrap_or_else(|_| panic!("no {message:?} in {:#?}", self.seen));
+            self.seen.push(record.clone());
+            if record["message"] == message {
+                return record;
+            }
+        }
+    }
+
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for the end; answers the exit code and leaves the whole log in `seen`.
+    pub(crate) fn end(&mut self) -> Option<i32> {
+        let began = std::time::Instant::now();
+        while let Ok(record) = self.records.recv_timeout(PATIENCE.saturating_sub(began.elapsed())) {
+            self.seen.push(record);
+        }
+        let status = self.child.try_wait().unwrap().or_else(|| {
+            // Its standard error is closed, so it is all but gone.
+            (began.elapsed() < PATIENCE).then(|| self.child.wait().unwrap())
+        });
+        status.unwrap_or_else(|| panic!("it still runs; {:#?}", self.seen)).code()
+    }
+
+    /// The plugins of all records with this message, in their order.
+    pub(crate) fn plugins(&self, message: &str) -> Vec<&str> {
+        let records = self.seen.iter().filter(|record| record["message"] == message);
+        records.map(|record| record["fields"]["plugin"].as_str().unwrap()).collect()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
