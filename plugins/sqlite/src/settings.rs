@@ -3,7 +3,7 @@
 use std::time;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use streamgate_contracts::MAX_MESSAGE_BYTES;
 use streamgate_plugin_api::settings::{ByteSize, Duration, SettingsProblem};
 
@@ -46,7 +46,7 @@ pub struct Settings {
 }
 
 /// How thoroughly a file is checked when it is opened.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CheckOnOpen {
     /// Not at all.

@@ -119,7 +119,7 @@ fn fetch(
     prepared: &mut Prepared<'_>,
     allowance: &mut Allowance,
 ) -> Result<(Vec<String>, Vec<Row>), SqlError> {
-    let columns: Vec<String> = prepared.column_names().into_iter().map(str::to_owned).collect();
+    let columns: Vec<String> = prepared.column_names().map(str::to_owned).collect();
     let mut found = Vec::new();
     let mut rows = prepared.raw_query();
     while let Some(row) = rows.next()? {

@@ -2,12 +2,12 @@
 //!
 //! The child is this test binary itself: the test function becomes the child when the
 //! variable below is set.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod common;
 
 use std::collections::HashSet;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -40,11 +40,11 @@ async fn write_until_killed(directory: PathBuf) {
             let db = db.clone();
             tokio::spawn(async move {
                 let mut number = start + writer;
-                loop {
-                    let insert = "INSERT INTO item (id) VALUES ($1)";
-                    let batch = db.batch().push(insert, params![number]).push(insert, params![-number]);
-                    batch.run().await.unwrap();
-                    writeln!(std::io::stdout(), "acknowledged {number}").unwrap();
+                let insert = "INSERT INTO item (id) VALUES ($1)";
+                let pair =
+                    |number: i64| db.batch().push(insert, params![number]).push(insert, params![-number]);
+                while pair(number).run().await.is_ok() {
+                    println!("acknowledged {number}");
                     number += WRITERS;
                 }
             })

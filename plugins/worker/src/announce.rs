@@ -6,6 +6,7 @@ use streamgate_contracts::events::{self, JobChanged};
 use streamgate_contracts::jobs::v1::{Job, JobState};
 use streamgate_plugin_api::{Event, Host};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio_util::sync::CancellationToken;
 
 const QUEUE: usize = 4096;
 
@@ -32,22 +33,31 @@ impl Announcer {
     }
 }
 
-/// Publishes until all announcers are gone.
-pub(crate) async fn publish(host: Host, mut queue: Receiver<JobChanged>) {
-    while let Some(change) = queue.recv().await {
-        let queued = change.state == JobState::Queued.name();
-        let mut subjects = vec![(events::job_changed(&change.queue), events::TYPE_JOB_CHANGED)];
-        if queued {
-            subjects.push((events::job_enqueued(&change.queue), events::TYPE_JOB_ENQUEUED));
-        }
-        for (subject, kind) in subjects {
-            let published = match Event::json(subject, kind, &change) {
-                Ok(event) => host.publish(event).await,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = published {
-                tracing::warn!(%error, job = change.id, "an event about a job was not published");
-            }
+/// Publishes until the token is cancelled and nothing is left, or all announcers are gone.
+pub(crate) async fn publish(host: Host, mut queue: Receiver<JobChanged>, shutdown: CancellationToken) {
+    loop {
+        let change = tokio::select! {
+            biased;
+            change = queue.recv() => change,
+            () = shutdown.cancelled() => None,
+        };
+        let Some(change) = change else { return };
+        tell(&host, &change).await;
+    }
+}
+
+async fn tell(host: &Host, change: &JobChanged) {
+    let mut subjects = vec![(events::job_changed(&change.queue), events::TYPE_JOB_CHANGED)];
+    if change.state == JobState::Queued.name() {
+        subjects.push((events::job_enqueued(&change.queue), events::TYPE_JOB_ENQUEUED));
+    }
+    for (subject, kind) in subjects {
+        let published = match Event::json(subject, kind, change) {
+            Ok(event) => host.publish(event).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = published {
+            tracing::warn!(%error, job = change.id, "an event about a job was not published");
         }
     }
 }

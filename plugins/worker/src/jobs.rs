@@ -2,11 +2,12 @@
 //! Both the internal contract and the HTTP API speak to this.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use streamgate_contracts::db::DbError;
 use streamgate_contracts::jobs::v1::{Job, JobState};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -14,6 +15,7 @@ use uuid::Uuid;
 use crate::announce::Announcer;
 use crate::error::JobError;
 use crate::identity::Identity;
+use crate::moment::{Now, millis};
 use crate::policy::{chance, is_queue};
 use crate::settings::Settings;
 use crate::store::{AfterFailure, Filter, Lessee, NewJob, SWEEP, Store};
@@ -40,6 +42,7 @@ struct Shared {
     waiting: Waiting,
     announcer: Announcer,
     shutdown: CancellationToken,
+    now: Now,
 }
 
 /// What is to be enqueued.
@@ -72,9 +75,15 @@ impl Jobs {
         home: Identity,
         announcer: Announcer,
         shutdown: CancellationToken,
+        now: Now,
     ) -> Self {
         let waiting = Waiting::default();
-        Self { shared: Arc::new(Shared { store, settings, home, waiting, announcer, shutdown }) }
+        Self { shared: Arc::new(Shared { store, settings, home, waiting, announcer, shutdown, now }) }
+    }
+
+    /// Unix time in milliseconds.
+    pub(crate) fn now(&self) -> i64 {
+        self.shared.now.get()
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -88,6 +97,12 @@ impl Jobs {
     /// Makes those who wait for this queue look again.
     pub(crate) fn wake(&self, queue: &str) {
         self.shared.waiting.wake(queue);
+    }
+
+    /// The place of those who wait for a queue.
+    #[cfg(test)]
+    pub(crate) fn place_for_test(&self, queue: &str) -> Arc<tokio::sync::Notify> {
+        self.shared.waiting.place(queue)
     }
 
     /// Wakes who waits for it, and tells the bus.
@@ -119,7 +134,7 @@ impl Jobs {
             traceparent: wanted.traceparent,
         };
         for _ in 0..TRIES {
-            if let Some(job) = self.store().insert(&job, now()).await? {
+            if let Some(job) = self.store().insert(&job, self.now()).await? {
                 self.changed(&job);
                 return Ok(job);
             }
@@ -156,15 +171,14 @@ impl Jobs {
             let mut woken = std::pin::pin!(place.notified());
             woken.as_mut().enable();
             let due = self.store().next_due(&want.queue).await?;
-            let wait = match due.map(|due| due.saturating_sub(now())) {
-                Some(wait) if wait <= 0 => match self.store().lease(&want.queue, &lessee, now()).await? {
-                    Some(job) => {
-                        self.shared.announcer.changed(&job);
-                        return Ok(Some((job, lessee.lease)));
+            let wait = match due.map(|due| due.saturating_sub(self.now())) {
+                Some(wait) if wait <= 0 => {
+                    match self.take(&want.queue, &lessee).await? {
+                        Some(job) => return Ok(Some((job, lessee.lease))),
+                        // Another worker was faster; there may be a second job.
+                        None => Duration::ZERO,
                     }
-                    // Another worker was faster; there may be a second job.
-                    None => Duration::ZERO,
-                },
+                }
                 Some(wait) => Duration::from_millis(wait.unsigned_abs()),
                 None => MAX_WAIT,
             };
@@ -179,6 +193,23 @@ impl Jobs {
         }
     }
 
+    /// Leases a job that is due now. If the caller goes away meanwhile, the job goes back.
+    async fn take(&self, queue: &str, lessee: &Lessee) -> Result<Option<Job>, JobError> {
+        let (send, leased) = oneshot::channel();
+        let (jobs, queue, lessee) = (self.clone(), queue.to_owned(), lessee.clone());
+        tokio::spawn(async move {
+            let taken = jobs.store().lease(&queue, &lessee, jobs.now()).await;
+            if let Ok(Some(job)) = &taken {
+                jobs.shared.announcer.changed(job);
+            }
+            let Err(Ok(Some(job))) = send.send(taken) else { return };
+            if let Err(error) = jobs.release(&job.id, &lessee.lease).await {
+                tracing::warn!(%error, job = job.id, "a job nobody waited for could not be given back");
+            }
+        });
+        Ok(leased.await.map_err(|_| JobError::Contended)??)
+    }
+
     pub(crate) async fn heartbeat(
         &self,
         id: &str,
@@ -188,12 +219,12 @@ impl Jobs {
         if progress.is_some_and(|progress| !(0.0..=1.0).contains(&progress)) {
             return Err(JobError::Invalid("progress is not between 0 and 1".into()));
         }
-        self.store().heartbeat(id, lease, progress, now()).await
+        self.store().heartbeat(id, lease, progress, self.now()).await
     }
 
     pub(crate) async fn complete(&self, id: &str, lease: &str, result: Bytes) -> Result<Job, JobError> {
         self.check_payload("result", &result)?;
-        let changed = self.store().complete(id, lease, result, now()).await?;
+        let changed = self.store().complete(id, lease, result, self.now()).await?;
         if changed.now {
             self.changed(&changed.job);
         }
@@ -208,7 +239,7 @@ impl Jobs {
         permanent: bool,
     ) -> Result<Job, JobError> {
         let job = self.store().under_lease(id, lease).await?;
-        let now = now();
+        let now = self.now();
         let after = if permanent || job.attempt >= job.max_attempts {
             AfterFailure::Dead
         } else {
@@ -230,7 +261,7 @@ impl Jobs {
     }
 
     pub(crate) async fn release(&self, id: &str, lease: &str) -> Result<Job, JobError> {
-        let job = self.store().release(id, lease, now()).await?;
+        let job = self.store().release(id, lease, self.now()).await?;
         self.changed(&job);
         Ok(job)
     }
@@ -240,7 +271,7 @@ impl Jobs {
     }
 
     pub(crate) async fn cancel(&self, id: &str) -> Result<Job, JobError> {
-        let changed = self.store().cancel(id, now()).await?;
+        let changed = self.store().cancel(id, self.now()).await?;
         if changed.now {
             self.changed(&changed.job);
         }
@@ -248,7 +279,7 @@ impl Jobs {
     }
 
     pub(crate) async fn retry(&self, id: &str) -> Result<Job, JobError> {
-        let job = self.store().retry(id, now()).await?;
+        let job = self.store().retry(id, self.now()).await?;
         self.changed(&job);
         Ok(job)
     }
@@ -262,7 +293,7 @@ impl Jobs {
         let mut freed = 0;
         loop {
             let most = self.settings().max_interruptions;
-            let jobs = self.store().free_orphaned(&self.shared.home, most, now()).await?;
+            let jobs = self.store().free_orphaned(&self.shared.home, most, self.now()).await?;
             freed += self.freed(&jobs);
             if jobs.len() < SWEEP {
                 return Ok(freed);
@@ -273,8 +304,8 @@ impl Jobs {
     /// Jobs whose lease has run out are due again.
     pub(crate) async fn free_expired(&self) -> Result<usize, DbError> {
         let mut freed = 0;
-        while self.store().any_expired(now()).await? {
-            let jobs = self.store().free_expired(self.settings().max_interruptions, now()).await?;
+        while self.store().any_expired(self.now()).await? {
+            let jobs = self.store().free_expired(self.settings().max_interruptions, self.now()).await?;
             freed += self.freed(&jobs);
         }
         Ok(freed)
@@ -296,15 +327,6 @@ impl Jobs {
         }
         Err(JobError::Invalid(format!("{what} has {} bytes; `max_payload` is {most}", bytes.len())))
     }
-}
-
-/// Unix time in milliseconds.
-pub(crate) fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis)
-}
-
-pub(crate) fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn check_queue(queue: &str) -> Result<(), JobError> {

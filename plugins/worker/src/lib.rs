@@ -7,6 +7,7 @@ mod announce;
 mod error;
 mod identity;
 mod jobs;
+mod moment;
 mod policy;
 mod routes;
 mod schedule;
@@ -22,9 +23,13 @@ use streamgate_contracts::events::{self, JobChanged};
 use streamgate_plugin_api::settings::SettingsProblem;
 use streamgate_plugin_api::{Host, Plugin, StartError, Subscription};
 
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
 use crate::announce::Announcer;
 use crate::identity::Identity;
 use crate::jobs::Jobs;
+use crate::moment::Now;
 use crate::service::JobsService;
 use crate::store::Store;
 use crate::sweep::Clock;
@@ -33,7 +38,9 @@ pub use settings::{Schedule, Settings};
 
 /// The plugin.
 #[derive(Debug)]
-pub struct Worker;
+pub struct Worker {
+    tasks: Vec<JoinHandle<()>>,
+}
 
 impl Plugin for Worker {
     type Settings = Settings;
@@ -48,28 +55,46 @@ impl Plugin for Worker {
         let store = Store::open(host.service("database")).await?;
         let clock = Clock::new(&settings.schedules)?;
         let (announcer, changes) = Announcer::new();
-        let jobs = Jobs::new(store, settings, home, announcer, host.shutdown());
+        let jobs = Jobs::new(store, settings, home, announcer, host.shutdown(), Now::system());
 
         let freed = jobs.free_orphaned().await?;
         if freed > 0 {
             tracing::info!(freed, "jobs of the process before are due again");
         }
-        clock.record(&jobs, jobs::now()).await?;
+        clock.record(&jobs).await?;
 
         let health = host.health("jobs");
         health.healthy();
-        host.spawn(announce::publish(host.clone(), changes));
-        host.spawn(wake_by_events(jobs.clone(), host.subscribe(events::JOB_ENQUEUED_ANY)?));
-        host.spawn(sweep::run(jobs.clone(), clock, health, host.shutdown()));
+        let tasks = vec![
+            host.spawn(announce::publish(host.clone(), changes, host.shutdown())),
+            host.spawn(wake_by_events(
+                jobs.clone(),
+                host.subscribe(events::JOB_ENQUEUED_ANY)?,
+                host.shutdown(),
+            )),
+            host.spawn(sweep::run(jobs.clone(), clock, health, host.shutdown())),
+        ];
         host.provide("jobs", JobsService::router(jobs.clone()))?;
         host.serve(routes::router(jobs));
-        Ok(Self)
+        Ok(Self { tasks })
+    }
+
+    async fn stop(self) {
+        for task in self.tasks {
+            // A task that panicked has been logged.
+            let _ = task.await;
+        }
     }
 }
 
 /// Jobs that another node enqueued wake those who wait here.
-async fn wake_by_events(jobs: Jobs, mut enqueued: Subscription) {
-    while let Some(event) = enqueued.next().await {
+async fn wake_by_events(jobs: Jobs, mut enqueued: Subscription, shutdown: CancellationToken) {
+    loop {
+        let event = tokio::select! {
+            () = shutdown.cancelled() => return,
+            event = enqueued.next() => event,
+        };
+        let Some(event) = event else { return };
         match event.parse::<JobChanged>() {
             Ok(change) => jobs.wake(&change.queue),
             Err(error) => tracing::debug!(%error, subject = event.subject, "an event that is none of ours"),

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use streamgate_plugin_api::settings::{ByteSize, Duration, SettingsProblem};
 
 use crate::policy::{Backoff, is_queue};
@@ -41,7 +41,7 @@ pub struct Settings {
 
 /// A job that is enqueued by the clock. A run is left out while the one before it has not ended;
 /// runs that were missed become one.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Schedule {
     /// Its name, unique among the schedules: `[a-z][a-z0-9-]*`.

@@ -13,7 +13,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::jobs::{Jobs, millis, now};
+use crate::jobs::Jobs;
+use crate::moment::millis;
 use crate::schedule::{self, next_after};
 use crate::settings::Schedule;
 use crate::store::{NewJob, SWEEP, ScheduleRow};
@@ -45,21 +46,21 @@ pub(crate) async fn run(jobs: Jobs, clock: Clock, health: Health, shutdown: Canc
 
 async fn sweep(jobs: &Jobs, clock: &Clock, forget: bool) -> Result<(), DbError> {
     jobs.free_expired().await?;
-    clock.run_due(jobs, now()).await?;
+    clock.run_due(jobs).await?;
     if forget {
-        forget_ended(jobs, now()).await?;
+        forget_ended(jobs).await?;
     }
     Ok(())
 }
 
 /// Removes ended jobs that have been kept long enough.
-pub(crate) async fn forget_ended(jobs: &Jobs, now: i64) -> Result<(), DbError> {
+pub(crate) async fn forget_ended(jobs: &Jobs) -> Result<(), DbError> {
     let settings = jobs.settings();
     for (states, keep) in [
         (&[JobState::Completed, JobState::Cancelled][..], settings.retention),
         (&[JobState::Dead][..], settings.dead_retention),
     ] {
-        let before = now.saturating_sub(millis(keep.get()));
+        let before = jobs.now().saturating_sub(millis(keep.get()));
         while jobs.store().forget(states, before).await? == SWEEP as u64 {}
     }
     Ok(())
@@ -82,7 +83,8 @@ impl Clock {
 
     /// Makes what is recorded match the settings. A schedule that is as before keeps its next
     /// moment, so that a run which was missed while nothing ran still comes.
-    pub(crate) async fn record(&self, jobs: &Jobs, now: i64) -> Result<(), DbError> {
+    pub(crate) async fn record(&self, jobs: &Jobs) -> Result<(), DbError> {
+        let now = jobs.now();
         let recorded = jobs.store().schedules().await?;
         let wanted: HashSet<&str> =
             self.schedules.iter().map(|(schedule, _)| schedule.name.as_str()).collect();
@@ -101,7 +103,8 @@ impl Clock {
     }
 
     /// Enqueues what is due; runs that were missed become one.
-    pub(crate) async fn run_due(&self, jobs: &Jobs, now: i64) -> Result<(), DbError> {
+    pub(crate) async fn run_due(&self, jobs: &Jobs) -> Result<(), DbError> {
+        let now = jobs.now();
         if self.schedules.is_empty() {
             return Ok(());
         }

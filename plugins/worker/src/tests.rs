@@ -1,1 +1,99 @@
+//! Jobs on the real database, in this process.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod calls;
+mod http_api;
+mod killed;
+mod model;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use streamgate_contracts::events::JobChanged;
+use streamgate_plugin_api::Client;
+use streamgate_sqlite::Engine;
+use tempfile::TempDir;
+use tokio::sync::mpsc::Receiver;
+use tokio_util::sync::CancellationToken;
+
+use crate::announce::Announcer;
+use crate::identity::Identity;
+use crate::jobs::{Enqueue, Jobs, Want};
+use crate::moment::Now;
+use crate::settings::Settings;
+use crate::store::Store;
+
+/// Jobs over a temporary directory, at a time that the test sets.
+struct Fixture {
+    _directory: TempDir,
+    engine: Engine,
+    time: Arc<AtomicI64>,
+    shutdown: CancellationToken,
+    jobs: Jobs,
+    changes: Receiver<JobChanged>,
+}
+
+impl Fixture {
+    async fn new() -> Self {
+        Self::with(Settings::default()).await
+    }
+
+    async fn with(settings: Settings) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let engine = Engine::new(directory.path(), streamgate_sqlite::Settings::default());
+        let time = Arc::new(AtomicI64::new(1_000_000));
+        let shutdown = CancellationToken::new();
+        let (jobs, changes) = open(&engine, settings, home("first"), told_by(&time), &shutdown).await;
+        Self { _directory: directory, engine, time, shutdown, jobs, changes }
+    }
+
+    /// The same database, as another process of the same node sees it.
+    async fn restart(&mut self, process: &str) {
+        let settings = self.jobs.settings().clone();
+        let now = told_by(&self.time);
+        let (jobs, changes) = open(&self.engine, settings, home(process), now, &self.shutdown).await;
+        jobs.free_orphaned().await.unwrap();
+        (self.jobs, self.changes) = (jobs, changes);
+    }
+
+    fn advance(&self, ms: i64) {
+        self.time.fetch_add(ms, Ordering::SeqCst);
+    }
+}
+
+fn told_by(time: &Arc<AtomicI64>) -> Now {
+    let time = time.clone();
+    Now::told_by(move || time.load(Ordering::SeqCst))
+}
+
+fn home(process: &str) -> Identity {
+    Identity { node: "node".into(), process: process.into() }
+}
+
+async fn open(
+    engine: &Engine,
+    settings: Settings,
+    home: Identity,
+    now: Now,
+    shutdown: &CancellationToken,
+) -> (Jobs, Receiver<JobChanged>) {
+    let store = Store::open(Client::from_service(engine.router())).await.unwrap();
+    let (announcer, changes) = Announcer::new();
+    (Jobs::new(store, settings, home, announcer, shutdown.clone(), now), changes)
+}
+
+/// Jobs over a directory at the system's time.
+async fn open_at(directory: &Path, settings: Settings) -> Jobs {
+    let engine = Engine::new(directory, streamgate_sqlite::Settings::default());
+    let home = Identity::load(directory).unwrap();
+    open(&engine, settings, home, Now::system(), &CancellationToken::new()).await.0
+}
+
+fn job_for(queue: &str) -> Enqueue {
+    Enqueue { queue: queue.into(), ..Enqueue::default() }
+}
+
+fn want(queue: &str) -> Want {
+    Want { queue: queue.into(), worker: "tester".into(), ..Want::default() }
+}

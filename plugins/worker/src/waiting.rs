@@ -37,11 +37,13 @@ mod tests {
     async fn those_who_wait_for_a_queue_are_woken_and_leave_nothing_behind() {
         let waiting = Waiting::default();
         let place = waiting.place("a");
-        let mut woken = std::pin::pin!(place.notified());
-        woken.as_mut().enable();
-        waiting.wake("b");
-        waiting.wake("a");
-        woken.await;
+        {
+            let mut woken = std::pin::pin!(place.notified());
+            woken.as_mut().enable();
+            waiting.wake("b");
+            waiting.wake("a");
+            woken.await;
+        }
         drop(place);
         let _other = waiting.place("b");
         assert_eq!(waiting.queues.lock().unwrap_or_else(PoisonError::into_inner).len(), 1);
