@@ -75,6 +75,10 @@ export class ChangeStream {
       const gone = read<{ id: string }>(event);
       if (gone) for (const listener of this.listeners) listener.deleted?.(gone.id);
     });
+    // More was missed than the server remembers.
+    source.addEventListener("reset", () => {
+      for (const listener of this.listeners) listener.opened?.();
+    });
     source.addEventListener("error", () => {
       this.tell("lost");
       // The browser retries a broken connection, but gives up on an error status.

@@ -2,30 +2,31 @@
 
 export type ContentState = "uploading" | "uploaded" | "transcoding" | "playable" | "ready" | "failed";
 
+/** Facts of the uploaded file; null while unknown. */
 export interface Source {
-  filename: string;
-  content_type: string;
-  bytes: number;
-  width: number;
-  height: number;
+  filename: string | null;
+  content_type: string | null;
+  bytes: number | null;
+  width: number | null;
+  height: number | null;
   fps: number | null;
-  video_codec: string;
-  audio_codec: string;
-  audio_channels: number;
+  video_codec: string | null;
+  audio_codec: string | null;
+  audio_channels: number | null;
 }
 
 export interface Rendition {
   name: string;
   kind: "video" | "audio";
-  codec: string;
-  width: number;
-  height: number;
+  codec: string | null;
+  width: number | null;
+  height: number | null;
   fps: number | null;
-  channels: number;
-  sample_rate: number;
-  /** Measured, bits a second; 0 or null before the first segment. */
+  channels: number | null;
+  sample_rate: number | null;
+  /** Measured, bits a second; null before the first segment. */
   bitrate: number | null;
-  target_bitrate: number;
+  target_bitrate: number | null;
   segments: number;
   complete: boolean;
 }
@@ -43,7 +44,7 @@ export interface Content {
   duration: number | null;
   created_at: string;
   updated_at: string;
-  source: Partial<Source> | null;
+  source: Source;
   renditions: Rendition[];
   hls: string | null;
   dash: string | null;
@@ -69,7 +70,6 @@ export interface Job {
   error: string | null;
   created_at: string;
   updated_at: string;
-  due_at: string | null;
 }
 
 export type HealthStatus = "healthy" | "degraded" | "unhealthy";

@@ -21,7 +21,7 @@ export function isBusy(state: ContentState): boolean {
 }
 
 export function titleOf(content: Pick<Content, "id" | "title" | "source">): string {
-  return content.title || content.source?.filename || `Untitled ${content.id.slice(0, 8)}`;
+  return content.title || content.source.filename || `Untitled ${content.id.slice(0, 8)}`;
 }
 
 export function isAudioOnly(content: Content): boolean {
@@ -33,7 +33,7 @@ export function matches(content: Content, filter: { q?: string; state?: string }
   if (filter.state && content.state !== filter.state) return false;
   const words = filter.q?.trim().toLowerCase();
   if (!words) return true;
-  return [content.title, content.description, content.source?.filename ?? "", ...content.tags].some((text) =>
+  return [content.title, content.description, content.source.filename ?? "", ...content.tags].some((text) =>
     text.toLowerCase().includes(words),
   );
 }

@@ -15,8 +15,9 @@ const TIMING = /^\s*((?:\d+:)?\d{1,2}:\d{2}[.,]\d{1,3})\s+-->\s+((?:\d+:)?\d{1,2
 /** `base` is the address of the file itself, which its pictures are relative to. */
 export function parseThumbnails(text: string, base: string): Thumbnail[] {
   const thumbnails: Thumbnail[] = [];
-  for (const block of text.replace(/^\uFEFF/, "").split(/(?:\r?\n|\r){2,}/)) {
-    const lines = block.split(/\r?\n|\r/);
+  const plain = text.replace(/^\uFEFF/, "").replace(/\r\n?/g, "\n");
+  for (const block of plain.split(/\n{2,}/)) {
+    const lines = block.split("\n");
     const at = lines.findIndex((line) => TIMING.test(line));
     const timing = TIMING.exec(lines[at] ?? "");
     const target = lines[at + 1]?.trim();

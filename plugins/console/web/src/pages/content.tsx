@@ -133,6 +133,9 @@ function Progress({ content }: { content: Content }) {
   const state = STATES[content.state];
   return (
     <section aria-label="State">
+      <p className="sr-only" role="status">
+        {state.label}
+      </p>
       <StateBadge content={content} />
       {isBusy(content.state) && (
         <Slats value={content.progress} label={state.label} tone={state.tone} className="mt-2 h-2.5" />
@@ -144,17 +147,17 @@ function Progress({ content }: { content: Content }) {
 
 function Facts({ content }: { content: Content }) {
   const { source } = content;
-  const picture = source?.width && source.height ? `${source.width}×${source.height}` : "";
+  const picture = source.width && source.height ? `${source.width}×${source.height}` : "";
   const rows: [string, string][] = [
     ["Length", content.duration ? clock(content.duration) : ""],
-    ["Picture", [picture, frameRate(source?.fps), source?.video_codec].filter(Boolean).join(", ")],
+    ["Picture", [picture, frameRate(source.fps), source.video_codec].filter(Boolean).join(", ")],
     [
       "Sound",
-      [source?.audio_codec, source?.audio_channels ? channels(source.audio_channels) : ""]
+      [source.audio_codec, source.audio_channels ? channels(source.audio_channels) : ""]
         .filter(Boolean)
         .join(", "),
     ],
-    ["File", [source?.filename, source?.bytes ? bytes(source.bytes) : ""].filter(Boolean).join(", ")],
+    ["File", [source.filename, source.bytes ? bytes(source.bytes) : ""].filter(Boolean).join(", ")],
   ];
   return (
     <dl className="grid grid-cols-[auto_1fr] gap-x-4 gap-y-1 text-sm">

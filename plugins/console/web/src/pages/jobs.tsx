@@ -1,10 +1,11 @@
 // The durable jobs, newest first, to look at, retry and cancel.
 
-import { useCallback, useState } from "react";
-import { api, messageOf } from "../api/client";
+import { useCallback, useEffect, useState } from "react";
+import { ApiError, api, messageOf } from "../api/client";
 import type { Job, JobState } from "../api/types";
 import { ago, dateTime, percent } from "../lib/format";
 import { paths } from "../lib/router";
+import { titleOf } from "../lib/states";
 import { Icon } from "../ui/icons";
 import { Link } from "../ui/link";
 import { notify } from "../ui/notices";
@@ -86,14 +87,9 @@ function JobRow({ job, onDone }: { job: Job; onDone(): void }) {
       </div>
       <div className="min-w-48 flex-1 text-sm">
         <p className="digits text-soft" title={dateTime(job.updated_at)}>
-          {content ? (
-            <Link href={paths.content(content)} className="text-accent underline underline-offset-2">
-              {content.slice(0, 8)}
-            </Link>
-          ) : (
-            job.id.slice(0, 8)
-          )}
-          , try {job.attempt} of {job.max_attempts}, {ago(job.updated_at)}
+          {content ? <ContentLink id={content} /> : job.id.slice(0, 8)},{" "}
+          {job.attempt > 0 ? `try ${job.attempt} of ${job.max_attempts}` : "not tried yet"},{" "}
+          {ago(job.updated_at)}
         </p>
         {job.error && <p className={job.state === "dead" ? "text-bad" : ""}>{job.error}</p>}
         {job.state === "running" && (
@@ -123,6 +119,36 @@ function JobRow({ job, onDone }: { job: Job; onDone(): void }) {
         </button>
       )}
     </li>
+  );
+}
+
+const titles = new Map<string, string>();
+
+/** The content by its title, once that is known. */
+function ContentLink({ id }: { id: string }) {
+  const [title, setTitle] = useState(titles.get(id));
+  useEffect(() => {
+    if (titles.has(id)) return;
+    const controller = new AbortController();
+    api
+      .content(id, controller.signal)
+      .then((content) => {
+        titles.set(id, titleOf(content));
+        setTitle(titleOf(content));
+      })
+      .catch((error: unknown) => {
+        if (error instanceof ApiError && error.status === 404) {
+          titles.set(id, "");
+          setTitle("");
+        }
+      });
+    return () => controller.abort();
+  }, [id]);
+  if (title === "") return <span>a deleted content</span>;
+  return (
+    <Link href={paths.content(id)} className="text-accent underline underline-offset-2">
+      {title ?? id.slice(0, 8)}
+    </Link>
   );
 }
 

@@ -129,8 +129,8 @@ export default function Library({ fileHover }: { fileHover: boolean }) {
 function Row({ content }: { content: Content }) {
   const title = titleOf(content);
   const { source } = content;
-  const size = source?.width && source.height ? `${source.width}×${source.height}` : "";
-  const said = [size, source?.bytes ? bytes(source.bytes) : "", ago(content.created_at)].filter(Boolean);
+  const size = source.width && source.height ? `${source.width}×${source.height}` : "";
+  const said = [size, source.bytes ? bytes(source.bytes) : "", ago(content.created_at)].filter(Boolean);
   return (
     <li
       className="group relative flex gap-4 py-4 sm:gap-5"
@@ -164,7 +164,7 @@ function Row({ content }: { content: Content }) {
             value={content.progress}
             tone="busy"
             label={`${STATES[content.state].label}: ${title}`}
-            className="mt-auto h-1.5 w-full max-w-xl"
+            className="mt-auto h-1.5 w-full max-w-xl max-sm:mt-2"
           />
         )}
         {content.state === "failed" && <EncodeAgain content={content} />}

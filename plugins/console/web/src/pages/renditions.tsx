@@ -7,7 +7,10 @@ import { Slats } from "../ui/slats";
 export function Renditions({ content }: { content: Content }) {
   if (content.renditions.length === 0) return null;
   const rows = [...content.renditions].sort(
-    (a, b) => a.kind.localeCompare(b.kind) * -1 || b.height - a.height || b.target_bitrate - a.target_bitrate,
+    (a, b) =>
+      a.kind.localeCompare(b.kind) * -1 ||
+      (b.height ?? 0) - (a.height ?? 0) ||
+      (b.target_bitrate ?? 0) - (a.target_bitrate ?? 0),
   );
   const most = Math.max(1, ...rows.map((rendition) => rendition.segments));
   return (
@@ -38,15 +41,15 @@ export function Renditions({ content }: { content: Content }) {
                 >
                   {bitrate(rendition.bitrate)}
                 </td>
-                <td className="w-2/5 py-2">
+                <td className="w-1/4 py-2 sm:w-2/5">
                   <div className="flex items-center gap-3">
                     <Slats
                       value={rendition.complete ? 1 : share(rendition, most, content)}
                       tone={rendition.complete ? "good" : "busy"}
                       label={`${rendition.name}: ${rendition.segments} segments${rendition.complete ? ", complete" : ""}`}
-                      className="h-2.5 min-w-16 flex-1"
+                      className="h-2.5 min-w-10 flex-1"
                     />
-                    <span className="w-8 text-right text-soft">{rendition.segments}</span>
+                    <span className="w-9 text-right text-soft">{rendition.segments}</span>
                   </div>
                 </td>
               </tr>

@@ -132,8 +132,7 @@ function Component({ component }: { component: ComponentHealth }) {
       {component.reason && `: ${component.reason}`}
       {component.since && (
         <span className="digits text-soft" title={dateTime(component.since)}>
-          {" "}
-          since {ago(component.since)}
+          , {ago(component.since)}
         </span>
       )}
     </li>

@@ -45,6 +45,8 @@ export class Engine {
   private state = INITIAL;
   private renditions: Rendition[] = [];
   private retry: ReturnType<typeof setTimeout> | null = null;
+  /** The rendition that was chosen by hand: its index may change with the playlist. */
+  private wanted: string | null = null;
   private recoveredAt = Number.NEGATIVE_INFINITY;
 
   constructor(
@@ -75,6 +77,7 @@ export class Engine {
     if (!this.hls) return;
     // The next segment, not the current one: nothing that is buffered is thrown away twice.
     this.hls.nextLevel = level;
+    this.wanted = this.state.levels[level]?.rendition ?? null;
     this.set({ chosen: level });
   }
 
@@ -115,7 +118,13 @@ export class Engine {
     });
     this.hls = hls;
     hls.on(Events.MANIFEST_PARSED, (_, { levels }) => {
-      this.set({ levels: levels.map((level, index) => factsOf(level, index)), trouble: null });
+      const facts = levels.map((level, index) => factsOf(level, index));
+      const chosen = facts.findIndex((level) => level.rendition === this.wanted);
+      if (chosen >= 0) {
+        hls.startLevel = chosen;
+        hls.nextLevel = chosen;
+      }
+      this.set({ levels: facts, chosen, trouble: null });
       this.judge();
     });
     hls.on(Events.LEVEL_SWITCHED, (_, { level }) => this.set({ playing: level }));

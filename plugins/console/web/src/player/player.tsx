@@ -123,7 +123,7 @@ export default function Player({ content }: { content: Content }) {
           say(`${media.playbackRate}×`);
           break;
         case "frame":
-          if (media.paused) seek(media.currentTime + command.step / (content.source?.fps || FALLBACK_FPS));
+          if (media.paused) seek(media.currentTime + command.step / (content.source.fps || FALLBACK_FPS));
           break;
         case "fullscreen":
           toggleFullscreen(stage.current, media);
@@ -140,7 +140,7 @@ export default function Player({ content }: { content: Content }) {
           break;
       }
     },
-    [content.source?.fps, growing, seek, total, wake],
+    [content.source.fps, growing, seek, total, wake],
   );
 
   useEffect(() => {

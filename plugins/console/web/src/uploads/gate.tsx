@@ -1,11 +1,12 @@
 // The gate: where files are dropped or chosen. Its slats rise while files hover over
 // any part of the page.
 
-import { useEffect, useRef, useState } from "react";
+import { type CSSProperties, useEffect, useRef, useState } from "react";
 import { Icon } from "../ui/icons";
 import { uploads } from "./queue";
 
 const SLATS = Array.from({ length: 64 }, (_, index) => index);
+const MIDDLE = (SLATS.length - 1) / 2;
 
 /** Takes files dropped anywhere on the page; true while some hover. */
 export function useFileDrop(onFiles: (files: File[]) => void): boolean {
@@ -58,34 +59,36 @@ export function Gate({ open, tall }: { open: boolean; tall: boolean }) {
   return (
     <section
       aria-label="Upload"
-      className={`relative isolate overflow-hidden border border-line bg-sheet ${open ? "gate-open" : ""} ${tall ? "min-h-96" : "min-h-40"}`}
+      className={`relative isolate overflow-hidden border border-line bg-sheet ${open ? "gate-open" : ""}`}
     >
-      <div aria-hidden="true" className="absolute inset-0 -z-10">
-        <svg
-          className="gate-water absolute inset-x-0 -bottom-[38%] h-[72%] w-full text-accent opacity-20"
-          viewBox="0 0 1200 200"
-          preserveAspectRatio="none"
-          role="presentation"
-        >
-          <path
-            fill="currentColor"
-            d="M0 30c50-26 100-26 150 0s100 26 150 0 100-26 150 0 100 26 150 0 100-26 150 0 100 26 150 0 100-26 150 0 100 26 150 0v170H0z"
-          />
-        </svg>
-        <div className="absolute inset-x-0 top-0 flex h-[58%] justify-between px-1">
-          {SLATS.map((index) => (
-            <span
-              key={index}
-              className={`gate-slat h-full w-[4px] bg-ink opacity-[0.09] ${index % 2 ? "max-sm:hidden" : ""}`}
-              style={{ "--i": Math.abs(index - 31.5) } as React.CSSProperties}
-            />
-          ))}
-        </div>
-      </div>
       <div
-        className={`flex h-full flex-wrap items-end justify-between gap-4 p-5 sm:p-7 ${tall ? "min-h-96" : "min-h-40"}`}
+        aria-hidden="true"
+        className={`flex justify-between px-1 ${tall ? "h-40 sm:h-52" : "h-10 sm:h-14"}`}
       >
-        <div className="max-w-lg">
+        {SLATS.map((index) => (
+          <span
+            key={index}
+            className={`gate-slat h-full w-1 bg-accent opacity-35 ${index % 2 ? "max-sm:hidden" : ""}`}
+            style={{ "--i": Math.abs(index - MIDDLE) } as CSSProperties}
+          />
+        ))}
+      </div>
+      <svg
+        aria-hidden="true"
+        focusable="false"
+        className="gate-water absolute inset-x-0 bottom-0 -z-10 h-24 w-full text-accent opacity-15"
+        viewBox="0 0 1200 100"
+        preserveAspectRatio="none"
+      >
+        <path
+          fill="currentColor"
+          d="M0 20c50-18 100-18 150 0s100 18 150 0 100-18 150 0 100 18 150 0 100-18 150 0 100 18 150 0 100-18 150 0 100 18 150 0v80H0z"
+        />
+      </svg>
+      <div
+        className={`flex flex-wrap items-end justify-between gap-4 px-5 pb-5 sm:px-7 sm:pb-6 ${tall ? "pt-10" : "pt-4"}`}
+      >
+        <div className="max-w-2xl">
           <p className={`wide leading-tight ${tall ? "text-3xl sm:text-4xl" : "text-xl sm:text-2xl"}`}>
             {open ? "Let go, and it flows" : "Drop videos anywhere here"}
           </p>

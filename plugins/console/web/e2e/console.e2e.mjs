@@ -1,0 +1,169 @@
+// The console in a real browser against a running server: uploads a file, waits until
+// it can be watched, plays it, changes the quality, edits and deletes it.
+//
+//   node console.e2e.mjs http://127.0.0.1:8080 clip.mp4 [folder for pictures]
+//
+// CHROMIUM names the browser (default /usr/bin/chromium). Exits 0 when all went well.
+import assert from "node:assert/strict";
+import { basename, join } from "node:path";
+import { chromium } from "playwright-core";
+
+const [base, clip, pictures] = process.argv.slice(2);
+if (!base || !clip) {
+  console.error("usage: node console.e2e.mjs BASE_URL CLIP [PICTURE_FOLDER]");
+  process.exit(2);
+}
+const ENCODING_MS = 120_000;
+
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"],
+});
+let passed = 0;
+let failed = 0;
+
+async function step(name, run) {
+  try {
+    const value = await run();
+    passed += 1;
+    console.log(`ok   ${name}`);
+    return value;
+  } catch (error) {
+    failed += 1;
+    console.log(`FAIL ${name}\n${error.stack}`);
+    await page.screenshot({ path: join(pictures ?? ".", "failed.png") }).catch(() => {});
+    throw error;
+  }
+}
+
+const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
+const complaints = [];
+page.on("pageerror", (error) => complaints.push(`error: ${error.message}`));
+page.on("console", (message) => {
+  // A file that is not there yet is no mistake of the page; a broken policy is.
+  if (message.type() === "error" && !/Failed to load resource/.test(message.text())) {
+    complaints.push(`console: ${message.text()}`);
+  }
+});
+const picture = (name) => pictures && page.screenshot({ path: join(pictures, `${name}.png`) });
+const video = page.locator("[data-testid=player] video");
+const read = (what) => video.evaluate((element, key) => element[key], what);
+const until = (check, what, timeout = 30_000) => page.waitForFunction(check, what, { timeout, polling: 100 });
+
+try {
+  await step("the library opens", async () => {
+    await page.goto(base);
+    await page.getByRole("heading", { name: "Library" }).waitFor({ state: "attached" });
+    await page.getByRole("button", { name: "Choose files" }).waitFor();
+  });
+
+  const id = await step("a chosen file is uploaded and can be watched", async () => {
+    const created = page.waitForResponse(
+      (response) => response.request().method() === "POST" && new URL(response.url()).pathname === "/files",
+    );
+    await page.getByTestId("file-picker").setInputFiles(clip);
+    const response = await created;
+    assert.equal(response.status(), 201);
+    const location = (await response.allHeaders()).location;
+    const uploaded = location.split("/").at(-1);
+    const row = page.locator(`[data-content="${uploaded}"]`);
+    await page
+      .locator(`[data-content="${uploaded}"]:is([data-state=playable], [data-state=ready])`)
+      .waitFor({ timeout: ENCODING_MS });
+    await picture("library");
+    await row.getByRole("link").click();
+    await page.waitForURL(`**/watch/${uploaded}`);
+    return uploaded;
+  });
+
+  await step("nothing of the upload stays in the browser's storage", async () => {
+    const left = await page.evaluate(() =>
+      Object.keys(localStorage).filter((key) => key.startsWith("tus::")),
+    );
+    assert.deepEqual(left, []);
+  });
+
+  await step("the video plays", async () => {
+    await video.waitFor();
+    await page.keyboard.press("k");
+    await until(() => document.querySelector("video")?.currentTime > 0.5);
+    assert.equal(await read("paused"), false);
+    await picture("playing");
+  });
+
+  await step("the keyboard pauses, jumps and changes the speed", async () => {
+    await page.keyboard.press("Space");
+    await until(() => document.querySelector("video")?.paused);
+    await page.keyboard.press("0");
+    await until(() => document.querySelector("video")?.currentTime < 0.1);
+    await page.keyboard.press(">");
+    assert.equal(await read("playbackRate"), 1.25);
+    await page.keyboard.press("<");
+    await page.keyboard.press("m");
+    assert.equal(await read("muted"), true);
+  });
+
+  await step("every quality is there once it is ready", async () => {
+    await page.locator("aside").getByText("Ready", { exact: true }).first().waitFor({ timeout: ENCODING_MS });
+    const content = await (await fetch(`${base}/api/v1/contents/${id}`)).json();
+    const rungs = content.renditions.filter((rendition) => rendition.kind === "video").length;
+    await page.getByRole("button", { name: /^Quality/ }).click();
+    const menu = page.getByRole("menu", { name: /^Quality/ });
+    await until((count) => document.querySelectorAll("[role=menuitemradio]").length === count + 1, rungs);
+    assert.equal(await menu.getByRole("menuitemradio", { disabled: true }).count(), 0);
+    await picture("qualities");
+  });
+
+  await step("a chosen quality plays", async () => {
+    const item = page.getByRole("menuitemradio").last();
+    const name = (await item.innerText()).split("\n")[0].trim();
+    await item.click();
+    await page.keyboard.press("0");
+    await page.keyboard.press("k");
+    await until((wanted) => document.querySelector("[data-testid=quality]")?.textContent === wanted, name);
+    const before = await read("currentTime");
+    await until((time) => document.querySelector("video")?.currentTime > time + 0.3, before);
+  });
+
+  await step("the video plays to its end", async () => {
+    await until(() => document.querySelector("video")?.ended, undefined, ENCODING_MS);
+    await page.getByRole("button", { name: "Play again" }).waitFor();
+  });
+
+  await step("the title can be edited", async () => {
+    const title = `Edited ${basename(clip)}`;
+    await page.getByRole("button", { name: "Edit" }).click();
+    await page.getByRole("textbox", { name: "Title" }).fill(title);
+    await page.getByRole("textbox", { name: /^Tags/ }).fill("one, two");
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.getByRole("heading", { name: title }).waitFor();
+    const content = await (await fetch(`${base}/api/v1/contents/${id}`)).json();
+    assert.equal(content.title, title);
+    assert.deepEqual(content.tags, ["one", "two"]);
+  });
+
+  await step("the system page shows the plugins and the job", async () => {
+    await page.getByRole("link", { name: "System" }).click();
+    await page.getByTestId("plugins").getByRole("heading", { name: "console" }).waitFor();
+    await page.getByTestId("jobs").locator("[data-job=completed]").first().waitFor();
+    await picture("system");
+  });
+
+  await step("the content can be deleted", async () => {
+    await page.goto(`${base}/watch/${id}`);
+    await page.getByRole("button", { name: "Delete" }).click();
+    await page.getByRole("button", { name: "Delete for good" }).click();
+    await page.waitForURL((url) => url.pathname === "/");
+    await page.locator(`[data-content="${id}"]`).waitFor({ state: "detached" });
+    const gone = await fetch(`${base}/api/v1/contents/${id}`);
+    assert.ok(gone.status === 404 || gone.status === 410, `status ${gone.status}`);
+  });
+
+  await step("the browser had nothing to complain of", async () => assert.deepEqual(complaints, []));
+} catch {
+  // The step has told it.
+} finally {
+  await browser.close();
+}
+console.log(`\n${passed} passed, ${failed} failed`);
+process.exitCode = failed > 0 ? 1 : 0;

@@ -1,0 +1,70 @@
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { ApiError, api, explain, messageOf } from "./client";
+
+const answer = (status: number, body: string) =>
+  vi.stubGlobal(
+    "fetch",
+    vi.fn(async () => new Response(status === 204 ? null : body, { status })),
+  );
+const asked = () => vi.mocked(fetch).mock.calls[0] as [string, RequestInit];
+
+afterEach(() => vi.unstubAllGlobals());
+
+describe("explain", () => {
+  it("prefers the server's detail, then its title, then words for the status", () => {
+    expect(explain(400, '{"title":"Bad","detail":"No such tag"}').message).toBe("No such tag.");
+    expect(explain(400, '{"title":"Bad request!"}').message).toBe("Bad request!");
+    expect(explain(507, "").message).toMatch(/disk is full/);
+    expect(explain(418, "<html>").message).toBe("The server answered with error 418.");
+    expect(explain(0, "").message).toMatch(/cannot be reached/);
+  });
+});
+
+describe("api", () => {
+  it("sends only the filters that are set", async () => {
+    answer(200, '{"items":[],"next_cursor":null}');
+    await api.contents({ q: "a&b", state: "" }, null, 24);
+    expect(asked()[0]).toBe("/api/v1/contents?limit=24&q=a%26b");
+  });
+
+  it("edits with a JSON merge patch", async () => {
+    answer(200, "{}");
+    await api.edit("x/y", { title: "T" });
+    const [url, init] = asked();
+    expect(url).toBe("/api/v1/contents/x%2Fy");
+    expect(init.method).toBe("PATCH");
+    expect(new Headers(init.headers).get("content-type")).toBe("application/merge-patch+json");
+    expect(init.body).toBe('{"title":"T"}');
+  });
+
+  it("turns a problem into an error with its sentence and status", async () => {
+    answer(409, '{"title":"Wrong state","detail":"It is being encoded","status":409}');
+    const error = await api.encodeAgain("x").catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(ApiError);
+    expect(error).toMatchObject({ status: 409, message: "It is being encoded." });
+  });
+
+  it("tells an unreachable server from an unreadable answer", async () => {
+    vi.stubGlobal("fetch", () => Promise.reject(new TypeError("network")));
+    await expect(api.system()).rejects.toMatchObject({ status: 0 });
+    answer(200, "<html>");
+    await expect(api.system()).rejects.toThrow("could not be read");
+  });
+
+  it("lets a cancelled request be a cancelled request", async () => {
+    vi.stubGlobal("fetch", () => Promise.reject(new DOMException("gone", "AbortError")));
+    await expect(api.system()).rejects.toMatchObject({ name: "AbortError" });
+  });
+
+  it("deletes without expecting a body", async () => {
+    answer(204, "");
+    await expect(api.remove("x")).resolves.toBeUndefined();
+  });
+});
+
+describe("messageOf", () => {
+  it("always has something to say", () => {
+    expect(messageOf(new ApiError("Full.", 507, null))).toBe("Full.");
+    expect(messageOf(null)).toBe("Something went wrong.");
+  });
+});
