@@ -1,0 +1,216 @@
+//! What the catalogue does, whoever asks: the internal contract and the REST API are two
+//! faces of it. Each change is written first and announced after.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, Request, StatusCode};
+use streamgate_contracts::catalogue::v1::{
+    Content, ContentState, CreateRequest, PutRenditionsRequest, PutSegmentsRequest, RenditionKind,
+    RenditionTimeline, Source, UpdateRequest,
+};
+use streamgate_plugin_api::Body;
+use tokio::sync::Notify;
+
+use crate::changes::{Feed, Urgency};
+use crate::graves::with_retry;
+use crate::lifecycle;
+use crate::limits;
+use crate::outside::Outside;
+use crate::patch::Patch;
+use crate::store::{Entry, Filter, Store, StoreError};
+
+const STORAGE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The catalogue. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Catalogue {
+    pub(crate) store: Store,
+    pub(crate) feed: Feed,
+    pub(crate) outside: Outside,
+    /// There is something to sweep, or a job to enqueue.
+    pub(crate) work: Arc<Notify>,
+}
+
+impl Catalogue {
+    pub(crate) fn new(store: Store, feed: Feed, outside: Outside) -> Self {
+        Self { store, feed, outside, work: Arc::default() }
+    }
+
+    pub(crate) async fn create(&self, request: CreateRequest) -> Result<Content, StoreError> {
+        let id = checked_id(&request.id)?;
+        let source = lifecycle::clean_source(request.source.unwrap_or_default());
+        let content = Content {
+            id: id.to_owned(),
+            title: limits::clean(&request.title, limits::TITLE_CHARS),
+            description: request.description.trim().chars().take(limits::DESCRIPTION_CHARS).collect(),
+            state: ContentState::Uploading.into(),
+            source: Some(Source { bytes: source.bytes.min(i64::MAX as u64), ..source }),
+            ..Content::default()
+        };
+        let (content, created) = self.store.create(content).await?;
+        if created {
+            self.feed.touch(&content.id, Urgency::Now);
+        }
+        Ok(content)
+    }
+
+    pub(crate) async fn update(&self, request: UpdateRequest) -> Result<Content, StoreError> {
+        checked_id(&request.id)?;
+        let quiet =
+            UpdateRequest { id: request.id.clone(), progress: request.progress, ..UpdateRequest::default() };
+        let urgency = if request == quiet { Urgency::Soon } else { Urgency::Now };
+        let content =
+            self.store.update(&request.id, |content| Ok(lifecycle::apply(content, &request)?)).await?;
+        self.feed.touch(&content.id, urgency);
+        Ok(content)
+    }
+
+    pub(crate) async fn put_renditions(&self, request: PutRenditionsRequest) -> Result<Content, StoreError> {
+        checked_id(&request.id)?;
+        let mut names: Vec<&str> = Vec::new();
+        for rendition in &request.renditions {
+            let name = rendition.name.as_str();
+            if !limits::is_rendition_name(name) {
+                return Err(StoreError::Invalid(format!("`{name}` is no rendition name: [a-z0-9-]{{1,32}}")));
+            }
+            if names.contains(&name) {
+                return Err(StoreError::Invalid(format!("the rendition `{name}` is given twice")));
+            }
+            if rendition.kind() == RenditionKind::Unspecified {
+                return Err(StoreError::Invalid(format!(
+                    "the rendition `{name}` is neither video nor audio"
+                )));
+            }
+            if rendition.timescale == 0 {
+                return Err(StoreError::Invalid(format!("the rendition `{name}` has no timescale")));
+            }
+            names.push(name);
+        }
+        let content = self.store.put_renditions(&request.id, &request.renditions).await?;
+        self.feed.touch(&content.id, Urgency::Now);
+        Ok(content)
+    }
+
+    pub(crate) async fn put_segments(&self, request: PutSegmentsRequest) -> Result<Content, StoreError> {
+        checked_id(&request.id)?;
+        let count: usize = request.segments.iter().map(|group| group.segments.len()).sum();
+        if count > limits::SEGMENTS_PER_CALL {
+            let reason = format!("{count} segments in one call; at most {}", limits::SEGMENTS_PER_CALL);
+            return Err(StoreError::Invalid(reason));
+        }
+        let names: Vec<&str> = request.segments.iter().map(|group| group.rendition.as_str()).collect();
+        if names.iter().enumerate().any(|(index, name)| names[..index].contains(name)) {
+            return Err(StoreError::Invalid("a rendition is given twice".into()));
+        }
+        let apply = |content: &mut Content| {
+            if !matches!(content.state(), ContentState::Transcoding | ContentState::Playable) {
+                let reason = format!("a content that is {} takes no segments", content.state().name());
+                return Err(StoreError::Precondition(reason));
+            }
+            if request.playable {
+                lifecycle::step(content, ContentState::Playable)?;
+            }
+            if let Some(progress) = request.progress {
+                content.progress = lifecycle::fraction(progress);
+            }
+            Ok(())
+        };
+        let content = self.store.put_segments(&request.id, &request.segments, apply).await?;
+        self.feed.touch(&content.id, Urgency::Now);
+        Ok(content)
+    }
+
+    pub(crate) async fn timeline(
+        &self,
+        id: &str,
+        known_revision: u64,
+    ) -> Result<(Content, Option<Vec<RenditionTimeline>>), StoreError> {
+        self.store.timeline(checked_id(id)?, known_revision).await
+    }
+
+    pub(crate) async fn get(&self, id: &str) -> Result<Content, StoreError> {
+        self.store.get(checked_id(id)?).await
+    }
+
+    pub(crate) async fn entry(&self, id: &str) -> Result<Entry, StoreError> {
+        self.store.entry(checked_id(id)?).await
+    }
+
+    pub(crate) async fn list(&self, filter: &Filter) -> Result<(Vec<Entry>, bool), StoreError> {
+        self.store.list(filter).await
+    }
+
+    /// Changes what people may change, if the content is still at the revision they saw.
+    pub(crate) async fn patch(
+        &self,
+        id: &str,
+        patch: &Patch,
+        expected_revision: Option<u64>,
+    ) -> Result<Entry, StoreError> {
+        let apply = |content: &mut Content| {
+            if expected_revision.is_some_and(|expected| expected != content.revision) {
+                return Err(StoreError::Changed { current: content.revision });
+            }
+            patch.apply(content);
+            Ok(())
+        };
+        let content = self.store.update(checked_id(id)?, apply).await?;
+        self.feed.touch(&content.id, Urgency::Now);
+        self.entry(id).await
+    }
+
+    /// Removes a content; its objects follow. False: there was none.
+    pub(crate) async fn delete(&self, id: &str) -> Result<bool, StoreError> {
+        let buried = self.store.bury(checked_id(id)?).await?;
+        if buried {
+            tracing::info!(content = id, "content deleted");
+            self.feed.delete(id);
+            self.work.notify_one();
+        }
+        Ok(buried)
+    }
+
+    /// Sends a failed content through the encoder again. The job is enqueued after the step,
+    /// for certain, by the task that also sweeps.
+    pub(crate) async fn retry(&self, id: &str) -> Result<Entry, StoreError> {
+        let content = self.get(id).await?;
+        if content.state() != ContentState::Failed {
+            let reason =
+                format!("only a failed content can be retried; this one is {}", content.state().name());
+            return Err(StoreError::Precondition(reason));
+        }
+        if !self.has_source(id).await? {
+            let reason = "its source was never uploaded as a whole; upload it again";
+            return Err(StoreError::Precondition(reason.into()));
+        }
+        let apply = |content: &mut Content| {
+            if content.state() != ContentState::Failed {
+                let reason = format!("the content is {} by now", content.state().name());
+                return Err(StoreError::Precondition(reason));
+            }
+            Ok(lifecycle::step(content, ContentState::Uploaded)?)
+        };
+        let content = self.store.update_with(id, apply, with_retry).await?;
+        self.feed.touch(&content.id, Urgency::Now);
+        self.work.notify_one();
+        self.entry(id).await
+    }
+
+    async fn has_source(&self, id: &str) -> Result<bool, StoreError> {
+        let unavailable = || StoreError::Unavailable("the storage does not answer; try again".into());
+        let uri = format!("http://storage/media/{id}/source");
+        let request = Request::builder().method(Method::HEAD).uri(uri).body(Body::empty());
+        let request = request.map_err(|_| StoreError::NotFound(id.to_owned()))?;
+        let answer = tokio::time::timeout(STORAGE_DEADLINE, self.outside.storage.send(request)).await;
+        match answer.map_err(|_| unavailable())?.map_err(|_| unavailable())?.status() {
+            StatusCode::NOT_FOUND => Ok(false),
+            status if status.is_success() => Ok(true),
+            _ => Err(unavailable()),
+        }
+    }
+}
+
+fn checked_id(id: &str) -> Result<&str, StoreError> {
+    if limits::is_content_id(id) { Ok(id) } else { Err(StoreError::NotFound(id.chars().take(64).collect())) }
+}

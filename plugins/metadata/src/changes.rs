@@ -1,0 +1,235 @@
+//! The live changes: one task turns "this content was touched" into what it looks like
+//! now, for the event streams of clients and for the bus. It never holds a queue of
+//! changes: a content touched twice before its turn is shown once, as it is by then.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use streamgate_contracts::events::{
+    ContentChanged, ContentDeleted, TYPE_CONTENT_CHANGED, TYPE_CONTENT_DELETED, content_changed,
+    content_deleted,
+};
+use streamgate_plugin_api::Event;
+use tokio::sync::{Notify, broadcast};
+use tokio::time::Instant;
+
+use crate::clock::now_ms;
+use crate::outside::Outside;
+use crate::store::{Entry, Store, StoreError};
+use crate::view::ContentView;
+
+/// The least time between two shows of the same content while only its progress moves.
+const QUIET: Duration = Duration::from_millis(250);
+/// When a content could not be read, it is tried again after this.
+const RETRY: Duration = Duration::from_secs(1);
+/// A bus that takes longer than this loses the event; the state is in the database.
+const PUBLISH_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How soon a change must be seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Urgency {
+    /// At once: a state, a title, a segment.
+    Now,
+    /// Within [`QUIET`]: progress.
+    Soon,
+}
+
+/// What a client of the live changes is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Notice {
+    pub(crate) content: String,
+    /// When it happened, Unix milliseconds: the id of the server-sent event.
+    pub(crate) at_ms: i64,
+    pub(crate) what: What,
+}
+
+/// The two kinds of change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum What {
+    /// The content as JSON.
+    Changed(String),
+    Deleted,
+}
+
+impl Notice {
+    /// What a content looks like.
+    pub(crate) fn changed(entry: &Entry) -> Self {
+        let json = ContentView::new(entry).to_json();
+        let content = &entry.content;
+        Self { content: content.id.clone(), at_ms: content.updated_at_ms, what: What::Changed(json) }
+    }
+
+    /// A content is gone.
+    pub(crate) fn deleted(id: String, at_ms: i64) -> Self {
+        Self { content: id, at_ms, what: What::Deleted }
+    }
+}
+
+#[derive(Debug)]
+struct Touched {
+    due: Instant,
+    deleted: bool,
+}
+
+#[derive(Debug, Default)]
+struct Desk {
+    touched: HashMap<String, Touched>,
+    shown: HashMap<String, Instant>,
+}
+
+/// Where changes are announced, and where clients listen. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Feed {
+    desk: Arc<Mutex<Desk>>,
+    wake: Arc<Notify>,
+    notices: broadcast::Sender<Arc<Notice>>,
+}
+
+impl Feed {
+    /// A feed whose clients may be `backlog` notices behind.
+    pub(crate) fn new(backlog: usize) -> Self {
+        Self { desk: Arc::default(), wake: Arc::default(), notices: broadcast::Sender::new(backlog) }
+    }
+
+    /// A content changed.
+    pub(crate) fn touch(&self, id: &str, urgency: Urgency) {
+        self.put(id, urgency, false);
+    }
+
+    /// A content was deleted.
+    pub(crate) fn delete(&self, id: &str) {
+        self.put(id, Urgency::Now, true);
+    }
+
+    fn put(&self, id: &str, urgency: Urgency, deleted: bool) {
+        self.put_at(id, urgency, deleted, Instant::now());
+        self.wake.notify_one();
+    }
+
+    fn put_at(&self, id: &str, urgency: Urgency, deleted: bool, now: Instant) {
+        let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = match (urgency, desk.shown.get(id)) {
+            (Urgency::Soon, Some(shown)) => (*shown + QUIET).max(now),
+            _ => now,
+        };
+        let entry = desk.touched.entry(id.to_owned()).or_insert(Touched { due, deleted });
+        entry.due = entry.due.min(due);
+        entry.deleted |= deleted;
+    }
+
+    /// From now on, every notice.
+    pub(crate) fn listen(&self) -> broadcast::Receiver<Arc<Notice>> {
+        self.notices.subscribe()
+    }
+
+    /// Those whose time has come, and when the next one's will.
+    fn take_due(&self, now: Instant) -> (Vec<(String, bool)>, Option<Instant>) {
+        let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut due = Vec::new();
+        desk.touched.retain(|id, touched| {
+            let later = touched.due > now;
+            if !later {
+                due.push((id.clone(), touched.deleted));
+            }
+            later
+        });
+        desk.shown.retain(|_, shown| now.duration_since(*shown) < QUIET);
+        desk.shown.extend(due.iter().map(|(id, _)| (id.clone(), now)));
+        (due, desk.touched.values().map(|touched| touched.due).min())
+    }
+
+    fn again(&self, id: String) {
+        let due = Instant::now() + RETRY;
+        let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
+        desk.touched.entry(id).or_insert(Touched { due, deleted: false });
+    }
+
+    /// Shows changes until the end of the process.
+    pub(crate) async fn run(self, store: Store, outside: Outside) {
+        loop {
+            let (due, next) = self.take_due(Instant::now());
+            if due.is_empty() {
+                match next {
+                    Some(at) => tokio::select! {
+                        () = tokio::time::sleep_until(at) => {}
+                        () = self.wake.notified() => {}
+                    },
+                    None => self.wake.notified().await,
+                }
+                continue;
+            }
+            for (id, deleted) in due {
+                self.show(&store, &outside, id, deleted).await;
+            }
+        }
+    }
+
+    async fn show(&self, store: &Store, outside: &Outside, id: String, deleted: bool) {
+        let event = if deleted {
+            self.tell(Notice::deleted(id.clone(), now_ms()));
+            Event::json(content_deleted(&id), TYPE_CONTENT_DELETED, &ContentDeleted { id })
+        } else {
+            let entry = match store.entry(&id).await {
+                Ok(entry) => entry,
+                // Its deletion is announced by whoever deleted it.
+                Err(StoreError::NotFound(_)) => return,
+                Err(error) => {
+                    tracing::warn!(content = id, %error, "a change cannot be shown yet");
+                    return self.again(id);
+                }
+            };
+            self.tell(Notice::changed(&entry));
+            let content = &entry.content;
+            let payload = ContentChanged {
+                id: content.id.clone(),
+                revision: content.revision,
+                state: content.state().name().to_owned(),
+                progress: content.progress,
+            };
+            Event::json(content_changed(&id), TYPE_CONTENT_CHANGED, &payload)
+        };
+        let event = match event {
+            Ok(event) => event,
+            Err(error) => return tracing::error!(%error, "an event could not be written"),
+        };
+        if tokio::time::timeout(PUBLISH_DEADLINE, outside.publish(event)).await.is_err() {
+            tracing::warn!("the bus is too slow: an event was dropped");
+        }
+    }
+
+    fn tell(&self, notice: Notice) {
+        // An error only means that no client listens.
+        let _ = self.notices.send(Arc::new(notice));
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_shown_at_most_four_times_a_second_and_a_new_state_at_once() {
+        let feed = Feed::new(16);
+        let begin = Instant::now();
+        let mut shown = 0;
+        for ms in 0..1_000 {
+            let now = begin + Duration::from_millis(ms);
+            feed.put_at("a", Urgency::Soon, false, now);
+            shown += feed.take_due(now).0.len();
+        }
+        assert_eq!(shown, 4);
+        let now = begin + Duration::from_millis(1_001);
+        feed.put_at("a", Urgency::Now, false, now);
+        assert_eq!(feed.take_due(now).0.len(), 1);
+    }
+
+    #[test]
+    fn a_content_deleted_while_a_change_waits_is_shown_as_deleted() {
+        let feed = Feed::new(16);
+        feed.touch("a", Urgency::Now);
+        feed.delete("a");
+        assert_eq!(feed.take_due(Instant::now()).0, [("a".to_owned(), true)]);
+    }
+}

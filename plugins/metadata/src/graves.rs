@@ -1,0 +1,116 @@
+//! The SQL of what outlives a content: tombstones, whose objects are still to be swept,
+//! and retries, whose jobs are still to be enqueued.
+
+use streamgate_contracts::catalogue::v1::Content;
+use streamgate_contracts::db::{Batch, DbError, params};
+
+use crate::clock::now_ms;
+use crate::store::{Store, StoreError};
+
+/// A deleted content whose objects may not all be gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tombstone {
+    pub(crate) id: String,
+    pub(crate) sweeps: u32,
+    pub(crate) failures: u32,
+    pub(crate) clean: bool,
+}
+
+impl Store {
+    /// Removes a content and leaves a tombstone. False: there was no such content.
+    pub(crate) async fn bury(&self, id: &str) -> Result<bool, StoreError> {
+        let now = now_ms();
+        let buried = self
+            .db
+            .batch()
+            .push_expect("DELETE FROM contents WHERE id = $1", params![id], 1)
+            .push("DELETE FROM renditions WHERE content = $1", params![id])
+            .push("DELETE FROM segments WHERE content = $1", params![id])
+            .push("DELETE FROM retries WHERE id = $1", params![id])
+            .push(
+                "INSERT INTO tombstones (id, deleted_at_ms, due_at_ms, sweeps, failures, clean) \
+                 VALUES ($1, $2, $2, 0, 0, 0) ON CONFLICT (id) DO NOTHING",
+                params![id, now],
+            )
+            .run()
+            .await;
+        match buried {
+            Ok(_) => Ok(true),
+            Err(DbError::Conflict { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Tombstones that are due, the longest due first.
+    pub(crate) async fn due_tombstones(&self, limit: u32) -> Result<Vec<Tombstone>, StoreError> {
+        let sql = "SELECT id, sweeps, failures, clean FROM tombstones WHERE due_at_ms <= $1 \
+            ORDER BY due_at_ms LIMIT $2";
+        let mut due = Vec::new();
+        for row in self.db.query(sql, params![now_ms(), limit]).await? {
+            due.push(Tombstone {
+                id: row.get("id")?,
+                sweeps: row.get("sweeps")?,
+                failures: row.get("failures")?,
+                clean: row.get::<i64>("clean")? != 0,
+            });
+        }
+        Ok(due)
+    }
+
+    /// When the next tombstone is due, if there is one.
+    pub(crate) async fn next_due_ms(&self) -> Result<Option<i64>, StoreError> {
+        let row = self.db.query_one("SELECT MIN(due_at_ms) AS due FROM tombstones", params![]).await?;
+        Ok(row.get("due")?)
+    }
+
+    /// Records what a sweep came to and when the next one is due.
+    pub(crate) async fn reschedule(&self, tombstone: &Tombstone, due_at_ms: i64) -> Result<(), StoreError> {
+        let sql =
+            "UPDATE tombstones SET due_at_ms = $2, sweeps = $3, failures = $4, clean = $5 WHERE id = $1";
+        let Tombstone { id, sweeps, failures, clean } = tombstone;
+        self.db.execute(sql, params![id, due_at_ms, *sweeps, *failures, *clean]).await?;
+        Ok(())
+    }
+
+    /// Forgets a tombstone.
+    pub(crate) async fn forget(&self, id: &str) -> Result<(), StoreError> {
+        self.db.execute("DELETE FROM tombstones WHERE id = $1", params![id]).await?;
+        Ok(())
+    }
+
+    /// Contents deleted at or after a time, oldest first, with the time.
+    pub(crate) async fn deleted_since(
+        &self,
+        since_ms: i64,
+        limit: usize,
+    ) -> Result<Vec<(String, i64)>, StoreError> {
+        let sql = "SELECT id, deleted_at_ms FROM tombstones WHERE deleted_at_ms >= $1 \
+            ORDER BY deleted_at_ms, id LIMIT $2";
+        let mut deleted = Vec::new();
+        for row in self.db.query(sql, params![since_ms, limit]).await? {
+            deleted.push((row.get("id")?, row.get("deleted_at_ms")?));
+        }
+        Ok(deleted)
+    }
+
+    /// Contents whose job is still to be enqueued, oldest first.
+    pub(crate) async fn pending_retries(&self, limit: u32) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT id FROM retries ORDER BY requested_at_ms LIMIT $1";
+        let rows = self.db.query(sql, params![limit]).await?;
+        rows.into_iter().map(|row| row.get("id").map_err(StoreError::from)).collect()
+    }
+
+    /// The job of a retry is enqueued.
+    pub(crate) async fn retry_enqueued(&self, id: &str) -> Result<(), StoreError> {
+        self.db.execute("DELETE FROM retries WHERE id = $1", params![id]).await?;
+        Ok(())
+    }
+}
+
+/// Notes, with the step back to `uploaded`, that a job is to be enqueued.
+pub(crate) fn with_retry(batch: Batch, _before: &Content, after: &Content) -> Batch {
+    batch.push(
+        "INSERT INTO retries (id, requested_at_ms) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING",
+        params![&after.id, now_ms()],
+    )
+}

@@ -1,0 +1,153 @@
+//! The catalogue of StreamGate: which contents there are, in which state, and of which
+//! renditions and segments they consist. It is the only record of them.
+//!
+//! It provides the `catalogue` capability to other plugins, and `/api/v1/contents` with live
+//! changes to everyone. It never touches media: objects belong to the `storage` capability,
+//! and all it does with them is to delete those of contents that are gone.
+
+mod catalogue;
+mod changes;
+mod clock;
+mod cors;
+mod cursor;
+mod graves;
+mod lifecycle;
+mod limits;
+mod live;
+mod outside;
+mod patch;
+mod reaper;
+mod routes;
+mod service;
+mod settings;
+mod store;
+mod timeline;
+mod view;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use streamgate_contracts::db::{Db, DbError};
+use streamgate_plugin_api::{Client, Host, Plugin, SettingsProblem, StartError, export_plugin};
+use tokio_util::sync::CancellationToken;
+
+pub use outside::Outside;
+pub use settings::Settings;
+
+use catalogue::Catalogue;
+use changes::Feed;
+use cors::Cors;
+use live::Live;
+use reaper::Condition;
+use routes::Api;
+use store::Store;
+
+/// The catalogue without a kernel around it: what the plugin wires, and what tests drive.
+#[derive(Debug, Clone)]
+pub struct Metadata {
+    catalogue: Catalogue,
+    api: Api,
+    grace: Duration,
+}
+
+impl Metadata {
+    /// Opens the catalogue's namespace, which brings its tables up to date.
+    ///
+    /// # Errors
+    /// When the database is not there or does not fit this version.
+    pub async fn open(
+        database: Client,
+        outside: Outside,
+        settings: Settings,
+        shutdown: CancellationToken,
+    ) -> Result<Self, DbError> {
+        let db = Db::open(database, "metadata", store::migrations()).await?;
+        let feed = Feed::new(usize::try_from(settings.event_backlog).unwrap_or(usize::MAX));
+        let catalogue = Catalogue::new(Store::new(db), feed, outside);
+        let places = usize::try_from(settings.max_event_clients).unwrap_or(usize::MAX);
+        let live = Live::new(places, settings.heartbeat.get(), shutdown);
+        let cors = Cors::new(settings.cors_origins, settings.cors_write_origins);
+        let api = Api { catalogue: catalogue.clone(), live, cors };
+        Ok(Self { catalogue, api, grace: settings.sweep_grace.get() })
+    }
+
+    /// The REST API under `/api/v1/contents`.
+    pub fn public(&self) -> axum::Router {
+        routes::router(self.api.clone())
+    }
+
+    /// The `catalogue` capability.
+    pub fn internal(&self) -> axum::Router {
+        service::router(self.catalogue.clone())
+    }
+
+    /// Shows changes, to clients and on the bus, until it is dropped.
+    pub fn show_changes(&self) -> BoxFuture<'static, ()> {
+        let Catalogue { store, feed, outside, .. } = self.catalogue.clone();
+        Box::pin(feed.run(store, outside))
+    }
+
+    /// Sweeps the objects of deleted contents and enqueues the jobs of retries, until it is
+    /// dropped. `report` hears after each round what is wrong, if anything is.
+    pub fn sweep(&self, report: impl Fn(Option<&str>) + Send + 'static) -> BoxFuture<'static, ()> {
+        Box::pin(reaper::run(self.catalogue.clone(), self.grace, move |condition| match condition {
+            Condition::Well => report(None),
+            Condition::Behind(reason) => report(Some(&reason)),
+        }))
+    }
+}
+
+/// The plugin.
+struct Running {
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Plugin for Running {
+    type Settings = Settings;
+
+    fn check(settings: &Settings) -> Vec<SettingsProblem> {
+        settings::check(settings)
+    }
+
+    async fn start(host: Host, settings: Settings) -> Result<Self, StartError> {
+        let bus = host.clone();
+        let publish = move |event| -> BoxFuture<'static, ()> {
+            let bus = bus.clone();
+            Box::pin(async move {
+                if let Err(error) = bus.publish(event).await {
+                    tracing::warn!(%error, "an event was not published");
+                }
+            })
+        };
+        let outside = Outside::new(host.service("storage"), host.service("jobs"), publish);
+        let metadata = Metadata::open(host.service("database"), outside, settings, host.shutdown()).await?;
+        host.provide("catalogue", metadata.internal())?;
+        host.serve(metadata.public());
+        let health = Arc::new(host.health("sweeper"));
+        health.healthy();
+        let report = move |trouble: Option<&str>| match trouble {
+            None => health.healthy(),
+            Some(reason) => health.degraded(reason),
+        };
+        Ok(Self { tasks: vec![host.spawn(metadata.show_changes()), host.spawn(metadata.sweep(report))] })
+    }
+
+    async fn stop(self) {
+        // What they have not done is in the database, and done after the next start.
+        for task in self.tasks {
+            task.abort();
+        }
+    }
+}
+
+export_plugin! {
+    Running {
+        name: "metadata",
+        description: "The catalogue: contents, renditions and segments, their REST API and live changes",
+        provides: ["catalogue"],
+        requires: ["database", "storage"],
+        uses: ["jobs"],
+        prefixes: ["/api/v1/contents"],
+    }
+}

@@ -1,0 +1,69 @@
+//! Bounds of everything that people or other plugins may write into a content.
+
+/// Characters of a title.
+pub(crate) const TITLE_CHARS: usize = 200;
+/// Characters of a description.
+pub(crate) const DESCRIPTION_CHARS: usize = 5_000;
+/// Tags of one content.
+pub(crate) const TAGS: usize = 32;
+/// Characters of one tag.
+pub(crate) const TAG_CHARS: usize = 50;
+/// Characters of a reason of failure.
+pub(crate) const REASON_CHARS: usize = 1_000;
+/// Characters of a file name.
+pub(crate) const FILENAME_CHARS: usize = 255;
+/// Characters of a codec or a content type.
+pub(crate) const WORD_CHARS: usize = 127;
+/// Renditions of one content.
+pub(crate) const RENDITIONS: usize = 64;
+/// Segments of one `PutSegments` call.
+pub(crate) const SEGMENTS_PER_CALL: usize = 10_000;
+/// Segments of one rendition: ten hours of two seconds, twice over.
+pub(crate) const SEGMENTS: u32 = 40_000;
+/// Sync points of one segment.
+pub(crate) const SYNC_POINTS: usize = 1_024;
+
+/// A line of text from another plugin made fit: control characters become spaces, the
+/// ends are trimmed, and what is beyond `chars` characters is cut.
+pub(crate) fn clean(text: &str, chars: usize) -> String {
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    line.trim().chars().take(chars).collect::<String>().trim_end().to_owned()
+}
+
+/// Whether this is a rendition's name: `[a-z0-9-]{1,32}`.
+pub(crate) fn is_rendition_name(name: &str) -> bool {
+    (1..=32).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
+/// Whether this is a content's id: a UUID in lower case with hyphens.
+pub(crate) fn is_content_id(id: &str) -> bool {
+    uuid::Uuid::try_parse(id).is_ok_and(|uuid| uuid.hyphenated().to_string() == id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cleaned_text_is_one_line_within_its_bounds() {
+        assert_eq!(clean("  a\r\nb\u{0}\u{7f}  ", 20), "a  b");
+        assert_eq!(clean("äöü", 2), "äö");
+    }
+
+    #[test]
+    fn only_lower_case_uuids_with_hyphens_are_ids() {
+        assert!(is_content_id("0190163d-8694-739b-aea5-966c26f8ad91"));
+        for id in ["0190163D-8694-739B-AEA5-966C26F8AD91", "0190163d8694739baea5966c26f8ad91", "", "../x"] {
+            assert!(!is_content_id(id), "{id}");
+        }
+    }
+
+    #[test]
+    fn rendition_names_fit_into_a_path() {
+        assert!(is_rendition_name("720p") && is_rendition_name("audio-128k"));
+        for name in ["", "a/b", "..", "A", "a_b", "é", &"a".repeat(33)] {
+            assert!(!is_rendition_name(name), "{name}");
+        }
+    }
+}

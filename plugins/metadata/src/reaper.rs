@@ -1,0 +1,176 @@
+//! What must happen for certain, over restarts too: the objects of deleted contents are
+//! swept until nothing of them is left, and the jobs of retries are enqueued. The rows in
+//! the database are the record; this task only works them off.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use streamgate_contracts::jobs::v1::EnqueueRequest;
+use streamgate_plugin_api::Body;
+
+use crate::catalogue::Catalogue;
+use crate::clock::now_ms;
+use crate::graves::Tombstone;
+use crate::store::StoreError;
+
+/// Rows of one round.
+const ROUND: u32 = 32;
+/// A round at least this often, whatever the rows say.
+const IDLE: Duration = Duration::from_secs(30);
+/// Between two tries of what failed, doubled with each failure.
+const FIRST_BACK_OFF_MS: i64 = 1_000;
+const LONGEST_BACK_OFF_MS: i64 = 300_000;
+/// How long a clean tombstone keeps telling late clients that its content is gone.
+const REMEMBERED_MS: i64 = 86_400_000;
+const CALL_DEADLINE: Duration = Duration::from_secs(60);
+
+/// How the work goes, for the plugin's health.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Condition {
+    Well,
+    Behind(String),
+}
+
+/// Works until the end of the process; tells `report` after each round.
+pub(crate) async fn run(catalogue: Catalogue, grace: Duration, report: impl Fn(Condition) + Send) {
+    loop {
+        let (condition, pause) = round(&catalogue, grace).await;
+        report(condition);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = catalogue.work.notified() => {}
+        }
+    }
+}
+
+/// One round, and how long the next may wait.
+pub(crate) async fn round(catalogue: &Catalogue, grace: Duration) -> (Condition, Duration) {
+    let mut trouble = match sweep_due(catalogue, grace).await {
+        Ok(failed) => failed,
+        Err(error) => Some(error.to_string()),
+    };
+    if let Err(reason) = enqueue_retries(catalogue).await {
+        trouble.get_or_insert(reason);
+    }
+    if let Some(reason) = trouble {
+        return (Condition::Behind(reason), Duration::from_secs(1));
+    }
+    let pause = match catalogue.store.next_due_ms().await {
+        Ok(Some(due)) => Duration::from_millis(u64::try_from(due - now_ms()).unwrap_or(0)).min(IDLE),
+        Ok(None) | Err(_) => IDLE,
+    };
+    (Condition::Well, pause)
+}
+
+/// Sweeps what is due; answers the last thing that went wrong, if anything did.
+async fn sweep_due(catalogue: &Catalogue, grace: Duration) -> Result<Option<String>, StoreError> {
+    let grace_ms = i64::try_from(grace.as_millis()).unwrap_or(i64::MAX / 4);
+    let mut trouble = None;
+    for mut tombstone in catalogue.store.due_tombstones(ROUND).await? {
+        if tombstone.clean {
+            catalogue.store.forget(&tombstone.id).await?;
+            continue;
+        }
+        let swept = sweep(catalogue, &tombstone.id).await;
+        let due =
+            after_sweep(&mut tombstone, swept.as_ref().map(|deleted| *deleted).map_err(|_| ()), grace_ms);
+        catalogue.store.reschedule(&tombstone, now_ms().saturating_add(due)).await?;
+        match swept {
+            Ok(deleted) => tracing::debug!(content = tombstone.id, deleted, "swept a deleted content"),
+            Err(reason) => {
+                tracing::warn!(content = tombstone.id, reason, "a deleted content's objects are still there");
+                trouble = Some(format!("the objects of deleted contents cannot be removed: {reason}"));
+            }
+        }
+    }
+    Ok(trouble)
+}
+
+/// What a sweep means for its tombstone, and in how many milliseconds it is due again. It is
+/// clean once a sweep after the grace found nothing: whoever was writing has stopped by then.
+fn after_sweep(tombstone: &mut Tombstone, swept: Result<u64, ()>, grace_ms: i64) -> i64 {
+    let Ok(deleted) = swept else {
+        let back_off = FIRST_BACK_OFF_MS.saturating_mul(1 << tombstone.failures.min(16));
+        tombstone.failures = tombstone.failures.saturating_add(1);
+        return back_off.min(LONGEST_BACK_OFF_MS);
+    };
+    tombstone.failures = 0;
+    tombstone.clean = tombstone.sweeps > 0 && deleted == 0;
+    tombstone.sweeps = tombstone.sweeps.saturating_add(1);
+    if tombstone.clean { REMEMBERED_MS } else { grace_ms }
+}
+
+/// Deletes all objects and unfinished objects of a content.
+async fn sweep(catalogue: &Catalogue, id: &str) -> Result<u64, String> {
+    let request =
+        Request::builder().method(Method::DELETE).uri(format!("http://storage/media/?prefix={id}/"));
+    let request = request.body(Body::empty()).map_err(|error| error.to_string())?;
+    let answer = tokio::time::timeout(CALL_DEADLINE, async {
+        let answer = catalogue.outside.storage.send(request).await.map_err(|error| error.to_string())?;
+        let status = answer.status();
+        let body = answer.into_body().collect_bytes(64 * 1024).await.map_err(|error| error.to_string())?;
+        Ok::<_, String>((status, body))
+    });
+    let (status, body) = answer.await.map_err(|_| "the storage does not answer".to_owned())??;
+    if status == StatusCode::NOT_FOUND {
+        return Ok(0);
+    }
+    if !status.is_success() {
+        return Err(format!("the storage answered {status}"));
+    }
+    let answer: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+    Ok(answer["deleted"].as_u64().unwrap_or(0))
+}
+
+async fn enqueue_retries(catalogue: &Catalogue) -> Result<(), String> {
+    let pending = catalogue.store.pending_retries(ROUND).await.map_err(|error| error.to_string())?;
+    for id in pending {
+        let request = EnqueueRequest {
+            queue: "transcode".into(),
+            payload: Bytes::from(serde_json::json!({ "content": id }).to_string()),
+            dedupe_key: id.clone(),
+            ..EnqueueRequest::default()
+        };
+        let mut jobs = catalogue.outside.jobs.clone();
+        let enqueued = tokio::time::timeout(CALL_DEADLINE, jobs.enqueue(request)).await;
+        enqueued
+            .map_err(|_| "the job queue does not answer".to_owned())?
+            .map_err(|status| format!("a job could not be enqueued: {}", status.message()))?;
+        catalogue.store.retry_enqueued(&id).await.map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tombstone() -> Tombstone {
+        Tombstone { id: "a".into(), sweeps: 0, failures: 0, clean: false }
+    }
+
+    #[test]
+    fn a_tombstone_is_clean_only_after_a_second_sweep_that_found_nothing() {
+        let mut grave = tombstone();
+        assert_eq!(after_sweep(&mut grave, Ok(0), 5), 5);
+        assert!(!grave.clean);
+        assert_eq!(after_sweep(&mut grave, Ok(3), 5), 5);
+        assert!(!grave.clean, "somebody was still writing");
+        assert_eq!(after_sweep(&mut grave, Ok(0), 5), REMEMBERED_MS);
+        assert!(grave.clean);
+    }
+
+    #[test]
+    fn failures_back_off_up_to_five_minutes_and_never_end() {
+        let mut grave = tombstone();
+        let mut last = 0;
+        for _ in 0..100 {
+            let pause = after_sweep(&mut grave, Err(()), 5);
+            assert!(pause >= last && pause <= LONGEST_BACK_OFF_MS);
+            last = pause;
+        }
+        assert_eq!(last, LONGEST_BACK_OFF_MS);
+        assert!(!grave.clean);
+    }
+}

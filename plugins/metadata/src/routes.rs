@@ -1,0 +1,291 @@
+//! The REST API under `/api/v1/contents`: reading, changing and deleting contents, and
+//! their live changes. See `docs/http-api.md`.
+
+use axum::Router;
+use axum::extract::{Path, Query, RawQuery, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use streamgate_contracts::catalogue::v1::ContentState;
+use streamgate_contracts::db::DbError;
+use streamgate_plugin_api::Problem;
+
+use crate::catalogue::Catalogue;
+use crate::cors::Cors;
+use crate::cursor::Cursor;
+use crate::live::Live;
+use crate::patch::Patch;
+use crate::store::{Entry, Filter, StoreError};
+use crate::view::ContentView;
+
+const DEFAULT_LIMIT: usize = 20;
+const MAX_LIMIT: usize = 100;
+const MAX_QUERY_CHARS: usize = 200;
+const MAX_PATCH_BYTES: usize = 256 * 1024;
+
+/// What every route has at hand.
+#[derive(Debug, Clone)]
+pub(crate) struct Api {
+    pub(crate) catalogue: Catalogue,
+    pub(crate) live: Live,
+    pub(crate) cors: Cors,
+}
+
+/// The public router.
+pub(crate) fn router(api: Api) -> Router {
+    Router::new()
+        .route("/api/v1/contents", get(list))
+        .route("/api/v1/contents/events", get(all_events))
+        .route("/api/v1/contents/{id}", get(show).patch(change).delete(remove))
+        .route("/api/v1/contents/{id}/events", get(events))
+        .route("/api/v1/contents/{id}/retry", post(retry))
+        .fallback(|| async { not_found("There is nothing at this path.") })
+        .method_not_allowed_fallback(|| async {
+            Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method-not-allowed",
+                "The method is not allowed here",
+            )
+        })
+        .layer(middleware::from_fn_with_state(api.clone(), cross_origin))
+        .with_state(api)
+}
+
+async fn cross_origin(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    if request.method() == Method::OPTIONS {
+        return api.cors.preflight(origin.as_ref());
+    }
+    let method = request.method().clone();
+    let mut response = next.run(request).await;
+    api.cors.decorate(&method, origin.as_ref(), response.headers_mut());
+    response
+}
+
+impl IntoResponse for StoreError {
+    fn into_response(self) -> Response {
+        let detail = self.to_string();
+        let problem = match self {
+            Self::NotFound(_) => return not_found(&detail).into_response(),
+            Self::Deleted(_) => return not_found(&detail).into_response(),
+            Self::Forbidden(_) | Self::Precondition(_) => {
+                Problem::new(StatusCode::CONFLICT, "wrong-state", "The content's state does not allow this")
+            }
+            Self::Changed { .. } => {
+                Problem::new(StatusCode::PRECONDITION_FAILED, "changed-meanwhile", "The content has changed")
+            }
+            Self::Invalid(_) => {
+                Problem::new(StatusCode::BAD_REQUEST, "invalid-request", "The request is not valid")
+            }
+            Self::Busy(_) | Self::Unavailable(_) | Self::Db(DbError::Unavailable { .. }) => {
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not possible at the moment")
+                    .header(header::RETRY_AFTER, "1")
+            }
+            Self::Db(DbError::Full { .. }) => Problem::new(
+                StatusCode::INSUFFICIENT_STORAGE,
+                "insufficient-storage",
+                "There is no space left",
+            ),
+            Self::Db(error) => {
+                tracing::error!(%error, "the catalogue's database failed");
+                return Problem::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "internal",
+                    "Something went wrong here",
+                )
+                .detail("The catalogue could not be read or written. The log of the server says why.")
+                .into_response();
+            }
+        };
+        problem.detail(detail).into_response()
+    }
+}
+
+fn not_found(detail: &str) -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "not-found", "There is no such content").detail(detail)
+}
+
+fn bad_query(parameter: &str, detail: String) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "invalid-parameter", "A query parameter is not valid")
+        .detail(detail)
+        .with("parameter", parameter)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    limit: Option<String>,
+    cursor: Option<String>,
+    state: Option<String>,
+    q: Option<String>,
+}
+
+impl ListQuery {
+    fn into_filter(self) -> Result<Filter, Box<Problem>> {
+        let limit = match self.limit.as_deref() {
+            None | Some("") => DEFAULT_LIMIT,
+            Some(text) => match text.parse() {
+                Ok(limit) if (1..=MAX_LIMIT).contains(&limit) => limit,
+                _ => {
+                    let detail = format!("`limit` must be a whole number from 1 to {MAX_LIMIT}.");
+                    return Err(Box::new(bad_query("limit", detail)));
+                }
+            },
+        };
+        let after = match self.cursor.as_deref() {
+            None | Some("") => None,
+            Some(text) => Some(Cursor::decode(text).ok_or_else(|| {
+                bad_query("cursor", "`cursor` must be a `next_cursor` of an earlier page.".into())
+            })?),
+        };
+        let state = match self.state.as_deref() {
+            None | Some("") => None,
+            Some(name) => {
+                Some(ContentState::from_name(name).map_err(|error| bad_query("state", format!("{error}.")))?)
+            }
+        };
+        let text = self.q.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        if text.as_ref().is_some_and(|text| text.chars().count() > MAX_QUERY_CHARS) {
+            let detail = format!("`q` must be at most {MAX_QUERY_CHARS} characters long.");
+            return Err(Box::new(bad_query("q", detail)));
+        }
+        Ok(Filter { state, text, after, limit })
+    }
+}
+
+#[derive(Serialize)]
+struct Page<'a> {
+    items: Vec<ContentView<'a>>,
+    next_cursor: Option<String>,
+}
+
+async fn list(State(api): State<Api>, RawQuery(raw): RawQuery) -> Result<Response, Response> {
+    let uri = http::Uri::builder().path_and_query(format!("/?{}", raw.unwrap_or_default())).build();
+    let query = uri.ok().and_then(|uri| Query::<ListQuery>::try_from_uri(&uri).ok());
+    let Some(Query(query)) = query else {
+        let known = "Known parameters are `limit`, `cursor`, `state` and `q`, each at most once.";
+        return Err(bad_query("", known.into()).into_response());
+    };
+    let filter = query.into_filter().map_err(|problem| problem.into_response())?;
+    let (entries, more) = api.catalogue.list(&filter).await.map_err(IntoResponse::into_response)?;
+    let next_cursor = entries.last().filter(|_| more).map(|last| {
+        Cursor { created_at_ms: last.content.created_at_ms, id: last.content.id.clone() }.encode()
+    });
+    let page = Page { items: entries.iter().map(ContentView::new).collect(), next_cursor };
+    let body = serde_json::to_string(&page).expect("numbers, text and lists are always JSON");
+    Ok(json(StatusCode::OK, body, None))
+}
+
+async fn show(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, StoreError> {
+    let entry = api.catalogue.entry(&id).await?;
+    let tag = etag(&entry);
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    if known.is_some_and(|known| matches(known, &tag)) {
+        let mut response = StatusCode::NOT_MODIFIED.into_response();
+        if let Ok(tag) = HeaderValue::try_from(tag) {
+            response.headers_mut().insert(header::ETAG, tag);
+        }
+        return Ok(response);
+    }
+    Ok(shown(StatusCode::OK, &entry))
+}
+
+async fn change(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Response> {
+    let (parts, body) = request.into_parts();
+    let media_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let media_type = media_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    if !["application/merge-patch+json", "application/json"]
+        .contains(&media_type.to_ascii_lowercase().as_str())
+    {
+        let problem =
+            Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "Wrong media type")
+                .detail("Send a JSON merge patch (RFC 7396) as `application/merge-patch+json`.");
+        return Err(problem.into_response());
+    }
+    let expected = match parts.headers.get(header::IF_MATCH).map(HeaderValue::to_str) {
+        None | Some(Ok("*")) => None,
+        Some(Ok(tag)) => Some(tag.trim().trim_matches('"').parse().unwrap_or(0)),
+        Some(Err(_)) => Some(0),
+    };
+    let body = axum::body::to_bytes(body, MAX_PATCH_BYTES).await.map_err(|_| {
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The patch is too large")
+            .detail(format!("A patch has at most {MAX_PATCH_BYTES} bytes, and its body must arrive whole."))
+            .into_response()
+    })?;
+    let patch: Map<String, Value> = serde_json::from_slice(&body).map_err(|error| {
+        Problem::new(StatusCode::BAD_REQUEST, "invalid-json", "The body is not a JSON object")
+            .detail(format!("{error}."))
+            .into_response()
+    })?;
+    let patch = Patch::from_json(patch).map_err(|errors| {
+        let first = errors.first().map(|error| format!("{} {}.", error.pointer, error.detail));
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-fields", "Some fields are not valid")
+            .detail(first.unwrap_or_default())
+            .with("errors", serde_json::to_value(&errors).unwrap_or_default())
+            .into_response()
+    })?;
+    let entry = api.catalogue.patch(&id, &patch, expected).await.map_err(IntoResponse::into_response)?;
+    Ok(shown(StatusCode::OK, &entry))
+}
+
+async fn remove(State(api): State<Api>, Path(id): Path<String>) -> Result<StatusCode, StoreError> {
+    if api.catalogue.delete(&id).await? { Ok(StatusCode::NO_CONTENT) } else { Err(StoreError::NotFound(id)) }
+}
+
+async fn retry(State(api): State<Api>, Path(id): Path<String>) -> Result<Response, StoreError> {
+    Ok(shown(StatusCode::ACCEPTED, &api.catalogue.retry(&id).await?))
+}
+
+async fn all_events(State(api): State<Api>, headers: HeaderMap) -> Result<Response, Response> {
+    let place = api.live.admit().map_err(|_| no_place())?;
+    api.live.all(&api.catalogue, &headers, place).await.map_err(IntoResponse::into_response)
+}
+
+async fn events(State(api): State<Api>, Path(id): Path<String>) -> Result<Response, Response> {
+    let place = api.live.admit().map_err(|_| no_place())?;
+    api.live.one(&api.catalogue, &id, place).await.map_err(IntoResponse::into_response)
+}
+
+fn no_place() -> Response {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-clients", "Too many live-change clients")
+        .detail("As many clients follow the changes as the server allows. Try again in a while.")
+        .header(header::RETRY_AFTER, "10")
+        .into_response()
+}
+
+fn shown(status: StatusCode, entry: &Entry) -> Response {
+    json(status, ContentView::new(entry).to_json(), Some(etag(entry)))
+}
+
+fn json(status: StatusCode, body: String, tag: Option<String>) -> Response {
+    let mut response = (status, body).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    if let Some(tag) = tag.and_then(|tag| HeaderValue::try_from(tag).ok()) {
+        headers.insert(header::ETAG, tag);
+    }
+    response
+}
+
+/// RFC 9110 §8.8.3: the revision, which every change raises.
+fn etag(entry: &Entry) -> String {
+    format!("\"{}\"", entry.content.revision)
+}
+
+/// RFC 9110 §13.1.2, with the weak comparison that it asks for.
+fn matches(if_none_match: &str, tag: &str) -> bool {
+    let mut tags = if_none_match.split(',').map(str::trim);
+    tags.any(|given| given == "*" || given.strip_prefix("W/").unwrap_or(given) == tag)
+}

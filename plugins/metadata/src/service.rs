@@ -1,0 +1,87 @@
+//! The `catalogue` capability: the internal contract of `catalogue.proto` over [`Catalogue`].
+
+use streamgate_contracts::MAX_MESSAGE_BYTES;
+use streamgate_contracts::catalogue::v1::catalogue_server::{self, CatalogueServer};
+use streamgate_contracts::catalogue::v1::{
+    Content, CreateRequest, DeleteRequest, DeleteResponse, GetRequest, PutRenditionsRequest,
+    PutSegmentsRequest, TimelineRequest, TimelineResponse, UpdateRequest,
+};
+use tonic::{Request, Response, Status};
+
+use crate::catalogue::Catalogue;
+use crate::store::StoreError;
+
+impl From<StoreError> for Status {
+    fn from(error: StoreError) -> Self {
+        let message = error.to_string();
+        match error {
+            StoreError::NotFound(_) | StoreError::Deleted(_) => Self::not_found(message),
+            StoreError::Forbidden(_) | StoreError::Precondition(_) | StoreError::Changed { .. } => {
+                Self::failed_precondition(message)
+            }
+            StoreError::Invalid(_) => Self::invalid_argument(message),
+            StoreError::Busy(_) => Self::aborted(message),
+            StoreError::Unavailable(_) => Self::unavailable(message),
+            StoreError::Db(error) => error.into(),
+        }
+    }
+}
+
+/// The internal service as an axum router.
+pub(crate) fn router(catalogue: Catalogue) -> axum::Router {
+    let server = CatalogueServer::new(Service(catalogue))
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    tonic::service::Routes::new(server).into_axum_router()
+}
+
+struct Service(Catalogue);
+
+#[tonic::async_trait]
+impl catalogue_server::Catalogue for Service {
+    async fn create(&self, request: Request<CreateRequest>) -> Result<Response<Content>, Status> {
+        let request = request.into_inner();
+        if !crate::limits::is_content_id(&request.id) {
+            return Err(Status::invalid_argument("the id is no UUID in lower case with hyphens"));
+        }
+        Ok(Response::new(self.0.create(request).await?))
+    }
+
+    async fn get(&self, request: Request<GetRequest>) -> Result<Response<Content>, Status> {
+        Ok(Response::new(self.0.get(&request.get_ref().id).await?))
+    }
+
+    async fn update(&self, request: Request<UpdateRequest>) -> Result<Response<Content>, Status> {
+        Ok(Response::new(self.0.update(request.into_inner()).await?))
+    }
+
+    async fn put_renditions(
+        &self,
+        request: Request<PutRenditionsRequest>,
+    ) -> Result<Response<Content>, Status> {
+        Ok(Response::new(self.0.put_renditions(request.into_inner()).await?))
+    }
+
+    async fn put_segments(&self, request: Request<PutSegmentsRequest>) -> Result<Response<Content>, Status> {
+        Ok(Response::new(self.0.put_segments(request.into_inner()).await?))
+    }
+
+    async fn timeline(
+        &self,
+        request: Request<TimelineRequest>,
+    ) -> Result<Response<TimelineResponse>, Status> {
+        let request = request.get_ref();
+        let (content, renditions) = self.0.timeline(&request.id, request.known_revision).await?;
+        let answer = match renditions {
+            Some(renditions) => TimelineResponse { unchanged: false, content: Some(content), renditions },
+            None => TimelineResponse { unchanged: true, ..TimelineResponse::default() },
+        };
+        Ok(Response::new(answer))
+    }
+
+    /// Deleting what is gone is no error: callers repeat it until it was heard.
+    async fn delete(&self, request: Request<DeleteRequest>) -> Result<Response<DeleteResponse>, Status> {
+        self.0.delete(&request.get_ref().id).await?;
+        Ok(Response::new(DeleteResponse {}))
+    }
+}

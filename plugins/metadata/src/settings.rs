@@ -1,0 +1,100 @@
+//! The settings of the catalogue, as `[plugins.metadata]` in `plugins.toml`.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use streamgate_plugin_api::SettingsProblem;
+use streamgate_plugin_api::settings::Duration;
+
+/// Settings of the catalogue.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Origins whose pages may read `/api/v1/contents`: `"*"` for all, or for example
+    /// `"https://example.org"`.
+    pub cors_origins: Vec<String>,
+    /// Origins whose pages may also change and delete contents. The console needs no entry
+    /// here: it has the server's own origin.
+    pub cors_write_origins: Vec<String>,
+    /// Live-change streams (server-sent events) open at once; more are answered 503.
+    pub max_event_clients: u32,
+    /// Changes that a live-change client may be behind before it is disconnected. It comes
+    /// back by itself and is told what it missed.
+    pub event_backlog: u32,
+    /// How often a quiet live-change stream gets a comment, so that proxies keep it open.
+    pub heartbeat: Duration,
+    /// How long after a deletion its objects are swept a second time, to catch what was
+    /// being written meanwhile. At least as long as one segment takes to encode.
+    pub sweep_grace: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            cors_origins: vec!["*".into()],
+            cors_write_origins: Vec::new(),
+            max_event_clients: 1_000,
+            event_backlog: 1_024,
+            heartbeat: Duration::secs(15),
+            sweep_grace: Duration::secs(300),
+        }
+    }
+}
+
+/// All that is wrong with these settings beyond their types.
+pub(crate) fn check(settings: &Settings) -> Vec<SettingsProblem> {
+    let mut problems = Vec::new();
+    for (key, origins) in
+        [("cors_origins", &settings.cors_origins), ("cors_write_origins", &settings.cors_write_origins)]
+    {
+        for origin in origins.iter().filter(|origin| !is_origin(origin)) {
+            let text =
+                format!("`{origin}` is no origin; write \"*\" or, for example, \"https://example.org\"");
+            problems.push(SettingsProblem::new(key, text));
+        }
+    }
+    if !(16..=65_536).contains(&settings.event_backlog) {
+        problems.push(SettingsProblem::new("event_backlog", "must be between 16 and 65536"));
+    }
+    if settings.heartbeat.get().as_secs() < 1 || settings.heartbeat.get().as_secs() > 300 {
+        problems.push(SettingsProblem::new("heartbeat", "must be between 1s and 5m"));
+    }
+    if settings.sweep_grace.get().as_secs() > 86_400 {
+        problems.push(SettingsProblem::new("sweep_grace", "must be at most 24h"));
+    }
+    problems
+}
+
+/// RFC 6454 §6.2: scheme, host and optional port, nothing after them; or `*`.
+fn is_origin(text: &str) -> bool {
+    if text == "*" {
+        return true;
+    }
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    host.is_some_and(|host| {
+        !host.is_empty()
+            && host.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'/' | b'?' | b'#' | b'@' | b'*'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_in_order() {
+        assert!(check(&Settings::default()).is_empty());
+    }
+
+    #[test]
+    fn every_wrong_setting_is_reported_at_once() {
+        let settings = Settings {
+            cors_origins: vec!["example.org".into(), "https://ok.example".into()],
+            cors_write_origins: vec!["https://x/".into()],
+            event_backlog: 1,
+            heartbeat: Duration::secs(0),
+            sweep_grace: Duration::secs(100_000),
+            ..Settings::default()
+        };
+        assert_eq!(check(&settings).len(), 5);
+    }
+}

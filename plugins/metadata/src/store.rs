@@ -1,0 +1,528 @@
+//! The SQL of the catalogue. Every write of a content is guarded by the revision that it
+//! was computed from, so that a step of the state machine, a new title and a progress
+//! report never overwrite each other: who comes second reads again.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use prost::Message as _;
+use streamgate_contracts::catalogue::v1::{
+    Content, ContentState, Rendition, RenditionSegments, RenditionTimeline, Source,
+};
+use streamgate_contracts::db::{Batch, Db, DbError, Migrations, Row, params};
+
+use crate::clock::now_ms;
+use crate::cursor::Cursor;
+use crate::lifecycle::ForbiddenStep;
+use crate::limits;
+use crate::timeline::{self, BadSegments, Totals};
+
+/// How often a write is computed anew because another one came first.
+const ATTEMPTS: usize = 32;
+/// How often a read of several tables is repeated to get one revision.
+const READS: usize = 16;
+
+const COLUMNS: &str = "id, title, description, tags, state, reason, progress, duration_ms, source, has_poster, \
+    has_thumbnails, created_at_ms, updated_at_ms, revision";
+
+/// Why the catalogue did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub(crate) enum StoreError {
+    #[error("there is no content `{0}`")]
+    NotFound(String),
+    #[error("the content `{0}` was deleted")]
+    Deleted(String),
+    #[error(transparent)]
+    Forbidden(#[from] ForbiddenStep),
+    #[error("{0}")]
+    Precondition(String),
+    #[error("{0}")]
+    Invalid(String),
+    #[error("the content `{0}` is changed by too many others at once; try again")]
+    Busy(String),
+    #[error("{0}")]
+    Unavailable(String),
+    #[error("the content was changed in the meantime: it is at revision {current}")]
+    Changed { current: u64 },
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+impl From<BadSegments> for StoreError {
+    fn from(bad: BadSegments) -> Self {
+        match bad {
+            BadSegments::Segment { .. } => Self::Invalid(bad.to_string()),
+            BadSegments::Gap { .. } => Self::Precondition(bad.to_string()),
+            BadSegments::Damaged { .. } => Self::Db(DbError::Other { message: bad.to_string() }),
+        }
+    }
+}
+
+/// A rendition with the sums over its segments.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Rung {
+    pub(crate) spec: Rendition,
+    pub(crate) totals: Totals,
+}
+
+/// A content as the REST API shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Entry {
+    pub(crate) content: Content,
+    pub(crate) rungs: Vec<Rung>,
+}
+
+/// Which contents a list shows.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Filter {
+    pub(crate) state: Option<ContentState>,
+    /// Text that title, description, tags or file name contain, in any case.
+    pub(crate) text: Option<String>,
+    pub(crate) after: Option<Cursor>,
+    pub(crate) limit: usize,
+}
+
+/// The catalogue's namespace of the database.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    pub(super) db: Db,
+}
+
+/// The migrations of the namespace `metadata`.
+pub(crate) fn migrations() -> Migrations {
+    Migrations::new(&[("0001_init", include_str!("../migrations/0001_init.sql"))])
+}
+
+impl Store {
+    pub(crate) fn new(db: Db) -> Self {
+        Self { db }
+    }
+
+    /// Adds a content, or answers the one of this id (`false`: it was there).
+    pub(crate) async fn create(&self, mut content: Content) -> Result<(Content, bool), StoreError> {
+        let now = now_ms();
+        content.created_at_ms = now;
+        content.updated_at_ms = now;
+        content.revision = 1;
+        let id = content.id.clone();
+        let inserted = self
+            .db
+            .execute(
+                "INSERT INTO contents (id, title, description, tags, state, reason, progress, duration_ms, source, \
+                 has_poster, has_thumbnails, search, created_at_ms, updated_at_ms, revision) \
+                 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15 \
+                 WHERE NOT EXISTS (SELECT 1 FROM tombstones WHERE id = $1) ON CONFLICT (id) DO NOTHING",
+                params![
+                    &id,
+                    &content.title,
+                    &content.description,
+                    tags_json(&content.tags),
+                    content.state,
+                    &content.reason,
+                    content.progress,
+                    content.duration_ms,
+                    source_bytes(&content),
+                    content.has_poster,
+                    content.has_thumbnails,
+                    search_text(&content),
+                    content.created_at_ms,
+                    content.updated_at_ms,
+                    content.revision,
+                ],
+            )
+            .await?;
+        if inserted == 1 {
+            return Ok((content, true));
+        }
+        match self.find(&id).await? {
+            Some(content) => Ok((content, false)),
+            None => Err(StoreError::Deleted(id)),
+        }
+    }
+
+    /// The content of this id, if there is one.
+    pub(crate) async fn find(&self, id: &str) -> Result<Option<Content>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM contents WHERE id = $1");
+        let row = self.db.query_opt(&sql, params![id]).await?;
+        row.as_ref().map(content_of).transpose().map_err(StoreError::from)
+    }
+
+    /// The content of this id.
+    pub(crate) async fn get(&self, id: &str) -> Result<Content, StoreError> {
+        self.find(id).await?.ok_or_else(|| StoreError::NotFound(id.to_owned()))
+    }
+
+    /// The content of this id with its renditions.
+    pub(crate) async fn entry(&self, id: &str) -> Result<Entry, StoreError> {
+        let content = self.get(id).await?;
+        let rungs = self.rungs_of(&[id]).await?.remove(id).unwrap_or_default();
+        Ok(Entry { content, rungs })
+    }
+
+    /// Changes a content. `apply` may run several times; what it answers an error to stays
+    /// as it was. When it changes nothing, nothing is written.
+    pub(crate) async fn update(
+        &self,
+        id: &str,
+        apply: impl Fn(&mut Content) -> Result<(), StoreError>,
+    ) -> Result<Content, StoreError> {
+        self.update_with(id, apply, |batch, _, _| batch).await
+    }
+
+    /// As [`Store::update`], with more statements in the same transaction.
+    pub(crate) async fn update_with(
+        &self,
+        id: &str,
+        apply: impl Fn(&mut Content) -> Result<(), StoreError>,
+        with: impl Fn(Batch, &Content, &Content) -> Batch,
+    ) -> Result<Content, StoreError> {
+        for _ in 0..ATTEMPTS {
+            let before = self.get(id).await?;
+            let mut after = before.clone();
+            apply(&mut after)?;
+            if after == before {
+                return Ok(before);
+            }
+            let batch = write_row(self.db.batch(), &before, &mut after);
+            match with(batch, &before, &after).run().await {
+                Ok(_) => return Ok(after),
+                Err(DbError::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(StoreError::Busy(id.to_owned()))
+    }
+
+    /// Adds renditions, or replaces those of the same names.
+    pub(crate) async fn put_renditions(&self, id: &str, specs: &[Rendition]) -> Result<Content, StoreError> {
+        for _ in 0..ATTEMPTS {
+            let before = self.get(id).await?;
+            if before.state() == ContentState::Uploading {
+                let reason = "a content that is still uploading has no renditions";
+                return Err(StoreError::Precondition(reason.into()));
+            }
+            let known = self.rungs_of(&[id]).await?.remove(id).unwrap_or_default();
+            let mut after = before.clone();
+            let mut batch = write_row(self.db.batch(), &before, &mut after);
+            let mut next = known.len();
+            let mut changed = false;
+            for spec in specs {
+                let data: Bytes = spec.encode_to_vec().into();
+                match known.iter().find(|rung| rung.spec.name == spec.name) {
+                    Some(rung) if rung.spec == *spec => {}
+                    Some(_) => {
+                        let sql = "UPDATE renditions SET spec = $3 WHERE content = $1 AND name = $2";
+                        batch = batch.push_expect(sql, params![id, &spec.name, data], 1);
+                        changed = true;
+                    }
+                    None => {
+                        let sql = "INSERT INTO renditions (content, name, position, spec, segments, bytes, ticks) \
+                            VALUES ($1, $2, $3, $4, 0, 0, 0)";
+                        batch = batch.push(sql, params![id, &spec.name, next, data]);
+                        next += 1;
+                        changed = true;
+                    }
+                }
+            }
+            if next > limits::RENDITIONS {
+                return Err(StoreError::Invalid(format!("at most {} renditions", limits::RENDITIONS)));
+            }
+            if !changed {
+                return Ok(before);
+            }
+            match batch.run().await {
+                Ok(_) => return Ok(after),
+                Err(DbError::Conflict { .. } | DbError::UniqueViolation { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(StoreError::Busy(id.to_owned()))
+    }
+
+    /// Adds segments, or replaces those of the same numbers, and changes the content, all
+    /// in one transaction.
+    pub(crate) async fn put_segments(
+        &self,
+        id: &str,
+        added: &[RenditionSegments],
+        apply: impl Fn(&mut Content) -> Result<(), StoreError>,
+    ) -> Result<Content, StoreError> {
+        for _ in 0..ATTEMPTS {
+            let before = self.get(id).await?;
+            let mut after = before.clone();
+            apply(&mut after)?;
+            let known = self.rungs_of(&[id]).await?.remove(id).unwrap_or_default();
+            let mut batch = write_row(self.db.batch(), &before, &mut after);
+            for group in added {
+                let name = &group.rendition;
+                let Some(rung) = known.iter().find(|rung| rung.spec.name == *name) else {
+                    let reason = format!("there is no rendition `{name}`; put it before its segments");
+                    return Err(StoreError::Precondition(reason));
+                };
+                let stored = self.chunks(id, name, &timeline::chunks_of(&group.segments)).await?;
+                let merged = timeline::merge(name, rung.totals, stored, group.segments.clone())?;
+                let Totals { segments, bytes, ticks } = merged.totals;
+                batch = batch.push_expect(
+                    "UPDATE renditions SET segments = $3, bytes = $4, ticks = $5 WHERE content = $1 AND name = $2",
+                    params![id, name, segments, bytes, ticks],
+                    1,
+                );
+                for (chunk, data) in merged.chunks {
+                    batch = batch.push(
+                        "INSERT INTO segments (content, rendition, chunk, data) VALUES ($1, $2, $3, $4) \
+                         ON CONFLICT (content, rendition, chunk) DO UPDATE SET data = excluded.data",
+                        params![id, name, chunk, data],
+                    );
+                }
+            }
+            match batch.run().await {
+                Ok(_) => return Ok(after),
+                Err(DbError::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(StoreError::Busy(id.to_owned()))
+    }
+
+    async fn chunks(
+        &self,
+        id: &str,
+        rendition: &str,
+        wanted: &[u32],
+    ) -> Result<Vec<(u32, Bytes)>, StoreError> {
+        let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else { return Ok(Vec::new()) };
+        let sql = "SELECT chunk, data FROM segments WHERE content = $1 AND rendition = $2 \
+            AND chunk BETWEEN $3 AND $4 ORDER BY chunk";
+        let rows = self.db.query(sql, params![id, rendition, *first, *last]).await?;
+        let mut chunks = Vec::with_capacity(rows.len());
+        for row in rows {
+            let chunk: u32 = row.get("chunk")?;
+            if wanted.binary_search(&chunk).is_ok() {
+                chunks.push((chunk, row.get("data")?));
+            }
+        }
+        Ok(chunks)
+    }
+
+    /// A content with all its renditions and segments, consistent with one revision;
+    /// without them when `known_revision` is the current one.
+    pub(crate) async fn timeline(
+        &self,
+        id: &str,
+        known_revision: u64,
+    ) -> Result<(Content, Option<Vec<RenditionTimeline>>), StoreError> {
+        let mut content = self.get(id).await?;
+        for _ in 0..READS {
+            if content.revision == known_revision {
+                return Ok((content, None));
+            }
+            // One statement sees one state of the database; its revision tells which.
+            let rows = self
+                .db
+                .query(
+                    "SELECT c.revision, r.name, r.spec, s.chunk, s.data FROM contents c \
+                     LEFT JOIN renditions r ON r.content = c.id \
+                     LEFT JOIN segments s ON s.content = r.content AND s.rendition = r.name \
+                     WHERE c.id = $1 ORDER BY r.position, s.chunk",
+                    params![id],
+                )
+                .await?;
+            let Some((revision, renditions)) = assemble(rows)? else {
+                return Err(StoreError::NotFound(id.to_owned()));
+            };
+            if revision != content.revision {
+                content = self.get(id).await?;
+            }
+            if revision == content.revision {
+                return Ok((content, Some(renditions)));
+            }
+        }
+        Err(StoreError::Busy(id.to_owned()))
+    }
+
+    /// One page, newest first, and whether there is more.
+    pub(crate) async fn list(&self, filter: &Filter) -> Result<(Vec<Entry>, bool), StoreError> {
+        let mut conditions = vec!["1 = 1".to_owned()];
+        let mut values = Vec::new();
+        if let Some(state) = filter.state {
+            values.extend(params![state as i32]);
+            conditions.push(format!("state = ${}", values.len()));
+        }
+        if let Some(text) = &filter.text {
+            values.extend(params![format!("%{}%", escape_like(&text.to_lowercase()))]);
+            conditions.push(format!("search LIKE ${} ESCAPE '\\'", values.len()));
+        }
+        if let Some(after) = &filter.after {
+            values.extend(params![after.created_at_ms, &after.id]);
+            let (time, id) = (values.len() - 1, values.len());
+            conditions.push(format!("(created_at_ms, id) < (${time}, ${id})"));
+        }
+        values.extend(params![filter.limit + 1]);
+        let sql = format!(
+            "SELECT {COLUMNS} FROM contents WHERE {} ORDER BY created_at_ms DESC, id DESC LIMIT ${}",
+            conditions.join(" AND "),
+            values.len()
+        );
+        let mut contents = self.contents(&sql, values).await?;
+        let more = contents.len() > filter.limit;
+        contents.truncate(filter.limit);
+        Ok((self.with_rungs(contents).await?, more))
+    }
+
+    /// Contents that changed at or after a time, oldest change first.
+    pub(crate) async fn changed_since(&self, since_ms: i64, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM contents WHERE updated_at_ms >= $1 ORDER BY updated_at_ms, id LIMIT $2"
+        );
+        let contents = self.contents(&sql, params![since_ms, limit]).await?;
+        self.with_rungs(contents).await
+    }
+
+    async fn contents(
+        &self,
+        sql: &str,
+        values: Vec<streamgate_contracts::db::Param>,
+    ) -> Result<Vec<Content>, StoreError> {
+        let rows = self.db.query(sql, values).await?;
+        rows.into_iter().map(|row| content_of(&row).map_err(StoreError::from)).collect()
+    }
+
+    async fn with_rungs(&self, contents: Vec<Content>) -> Result<Vec<Entry>, StoreError> {
+        let ids: Vec<&str> = contents.iter().map(|content| content.id.as_str()).collect();
+        let mut rungs = self.rungs_of(&ids).await?;
+        let entry = |content: Content| {
+            let rungs = rungs.remove(&content.id).unwrap_or_default();
+            Entry { content, rungs }
+        };
+        Ok(contents.into_iter().map(entry).collect())
+    }
+
+    async fn rungs_of(&self, ids: &[&str]) -> Result<HashMap<String, Vec<Rung>>, StoreError> {
+        let mut all: HashMap<String, Vec<Rung>> = HashMap::new();
+        for some in ids.chunks(100) {
+            let places: Vec<String> = (1..=some.len()).map(|number| format!("${number}")).collect();
+            let sql = format!(
+                "SELECT content, spec, segments, bytes, ticks FROM renditions WHERE content IN ({}) \
+                 ORDER BY content, position",
+                places.join(", ")
+            );
+            let values = some.iter().flat_map(|id| params![*id]).collect();
+            for row in self.db.query(&sql, values).await? {
+                let totals = Totals {
+                    segments: row.get("segments")?,
+                    bytes: row.get("bytes")?,
+                    ticks: row.get("ticks")?,
+                };
+                let rung = Rung { spec: rendition_of(&row)?, totals };
+                all.entry(row.get("content")?).or_default().push(rung);
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// The update of a content's row under the revision it was read at; sets the new revision
+/// and time in `after`.
+fn write_row(batch: Batch, before: &Content, after: &mut Content) -> Batch {
+    after.revision = before.revision + 1;
+    // The list of changes is read by time: it never goes backwards for one content.
+    after.updated_at_ms = now_ms().max(before.updated_at_ms);
+    batch.push_expect(
+        "UPDATE contents SET title = $3, description = $4, tags = $5, state = $6, reason = $7, progress = $8, \
+         duration_ms = $9, source = $10, has_poster = $11, has_thumbnails = $12, search = $13, \
+         updated_at_ms = $14, revision = $15 WHERE id = $1 AND revision = $2",
+        params![
+            &before.id,
+            before.revision,
+            &after.title,
+            &after.description,
+            tags_json(&after.tags),
+            after.state,
+            &after.reason,
+            after.progress,
+            after.duration_ms,
+            source_bytes(after),
+            after.has_poster,
+            after.has_thumbnails,
+            search_text(after),
+            after.updated_at_ms,
+            after.revision,
+        ],
+        1,
+    )
+}
+
+type Assembled = Option<(u64, Vec<RenditionTimeline>)>;
+
+fn assemble(rows: impl IntoIterator<Item = Row>) -> Result<Assembled, StoreError> {
+    let mut all: Assembled = None;
+    for row in rows {
+        let (_, renditions) = all.get_or_insert((row.get("revision")?, Vec::new()));
+        let Some(name) = row.get::<Option<String>>("name")? else { continue };
+        let same = renditions.last().and_then(|last| last.rendition.as_ref()).is_some_and(|r| r.name == name);
+        if !same {
+            renditions.push(RenditionTimeline { rendition: Some(rendition_of(&row)?), segments: Vec::new() });
+        }
+        if let (Some(chunk), Some(last)) = (row.get::<Option<u32>>("chunk")?, renditions.last_mut()) {
+            last.segments.extend(timeline::decode(&name, chunk, &row.get("data")?)?);
+        }
+    }
+    Ok(all)
+}
+
+fn content_of(row: &Row) -> Result<Content, DbError> {
+    let damaged = |column: &str, error: &dyn std::fmt::Display| DbError::Column {
+        column: column.to_owned(),
+        reason: error.to_string(),
+    };
+    let tags: String = row.get("tags")?;
+    let source: Bytes = row.get("source")?;
+    Ok(Content {
+        id: row.get("id")?,
+        title: row.get("title")?,
+        description: row.get("description")?,
+        tags: serde_json::from_str(&tags).map_err(|error| damaged("tags", &error))?,
+        state: row.get("state")?,
+        reason: row.get("reason")?,
+        progress: row.get("progress")?,
+        duration_ms: row.get("duration_ms")?,
+        source: Some(Source::decode(source).map_err(|error| damaged("source", &error))?),
+        created_at_ms: row.get("created_at_ms")?,
+        updated_at_ms: row.get("updated_at_ms")?,
+        revision: row.get("revision")?,
+        has_poster: row.get::<i64>("has_poster")? != 0,
+        has_thumbnails: row.get::<i64>("has_thumbnails")? != 0,
+    })
+}
+
+fn rendition_of(row: &Row) -> Result<Rendition, DbError> {
+    let spec: Bytes = row.get("spec")?;
+    Rendition::decode(spec)
+        .map_err(|error| DbError::Column { column: "spec".into(), reason: error.to_string() })
+}
+
+fn source_bytes(content: &Content) -> Bytes {
+    content.source.as_ref().map(prost::Message::encode_to_vec).unwrap_or_default().into()
+}
+
+fn tags_json(tags: &[String]) -> String {
+    serde_json::Value::from(tags).to_string()
+}
+
+fn search_text(content: &Content) -> String {
+    let filename = content.source.as_ref().map_or("", |source| source.filename.as_str());
+    let text = [&content.title, &content.description, &content.tags.join("\n"), filename].join("\n");
+    text.to_lowercase()
+}
+
+/// Text as a pattern of `LIKE … ESCAPE '\'` that matches just this text.
+fn escape_like(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern
+}

@@ -1,0 +1,114 @@
+//! The last steps of an upload that has all its bytes: the object becomes visible, the
+//! catalogue and the job queue hear of it, and only then the upload is done. Each step may
+//! be repeated; after a crash the sweeper begins again at the first.
+
+use streamgate_contracts::catalogue::v1::ContentState;
+use tonic::{Code, Status};
+
+use crate::fault::Fault;
+use crate::objects::StorageFault;
+use crate::store::{Kind, State, Upload};
+use crate::transfer::Pump;
+
+/// Why a hand-over did not come to its end. It is repeated until it does.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum Unfinished {
+    #[error(transparent)]
+    Storage(#[from] StorageFault),
+    #[error("the {0} failed: {1}")]
+    Service(&'static str, String),
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+impl Pump {
+    /// Hands over an upload in state `finishing`. The caller holds its lease.
+    pub(crate) async fn hand_over(&self, upload: &Upload) -> Result<(), Unfinished> {
+        if !self.publish_object(upload).await? {
+            return self
+                .give_up(upload, "the uploaded bytes were lost in storage; upload the file again")
+                .await;
+        }
+        match upload.kind {
+            Kind::Partial => self.done(upload).await,
+            Kind::Whole | Kind::Final => self.tell_the_others(upload).await,
+        }
+    }
+
+    /// Makes the object visible. False: its bytes are not there any more.
+    async fn publish_object(&self, upload: &Upload) -> Result<bool, StorageFault> {
+        let path = upload.object();
+        match self.objects.complete(&path, upload.received).await {
+            Ok(()) => Ok(true),
+            // Either it was made visible before a crash, or somebody took it away.
+            Err(StorageFault::Gap { .. }) => Ok(self.objects.size(&path).await? == Some(upload.received)),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    async fn tell_the_others(&self, upload: &Upload) -> Result<(), Unfinished> {
+        let failed =
+            |service| move |status: Status| Unfinished::Service(service, status.message().to_owned());
+        let Some(content) = self.outside.content(&upload.id).await.map_err(failed("catalogue"))? else {
+            tracing::info!(upload = upload.id, "the content was deleted before its upload was over");
+            self.store.end(&upload.id).await.map_err(Fault::from)?;
+            return Ok(());
+        };
+        if matches!(content.state(), ContentState::Uploading | ContentState::Uploaded) {
+            match self.outside.content_uploaded(upload, &content).await {
+                Ok(()) => {}
+                // The job of an earlier try was faster.
+                Err(status) if status.code() == Code::FailedPrecondition => return self.done(upload).await,
+                Err(status) => return Err(failed("catalogue")(status)),
+            }
+            self.outside.enqueue_transcode(&upload.id).await.map_err(failed("job queue"))?;
+        }
+        // In any later state the job is enqueued: nothing else leads there.
+        self.done(upload).await?;
+        self.outside.publish_uploaded(upload).await;
+        tracing::info!(upload = upload.id, bytes = upload.received, "upload complete");
+        Ok(())
+    }
+
+    async fn done(&self, upload: &Upload) -> Result<(), Unfinished> {
+        let expiry = self.pace.expiry();
+        match upload.kind {
+            Kind::Final => self.store.done_with_parts(&upload.id, expiry).await.map_err(Fault::from)?,
+            _ => self
+                .store
+                .step(&upload.id, State::Finishing, State::Done, expiry)
+                .await
+                .map_err(Fault::from)?,
+        }
+        Ok(())
+    }
+
+    /// The upload can never be completed: its content says why, or goes with it.
+    pub(crate) async fn give_up(&self, upload: &Upload, reason: &str) -> Result<(), Unfinished> {
+        tracing::error!(upload = upload.id, reason, "an upload failed");
+        if upload.kind == Kind::Partial {
+            self.store.end(&upload.id).await.map_err(Fault::from)?;
+            return Ok(());
+        }
+        match self.outside.content_failed(&upload.id, reason).await {
+            Ok(()) => {}
+            Err(status) if matches!(status.code(), Code::NotFound | Code::FailedPrecondition) => {}
+            Err(status) => return Err(Unfinished::Service("catalogue", status.message().to_owned())),
+        }
+        self.store
+            .step(&upload.id, upload.state, State::Done, self.pace.expiry())
+            .await
+            .map_err(|error| Unfinished::Fault(error.into()))
+    }
+
+    /// Removes what an ended upload left behind. The caller holds its lease.
+    pub(crate) async fn clean_up(&self, upload: &Upload) -> Result<(), Unfinished> {
+        self.objects.remove(&upload.object()).await?;
+        if upload.kind != Kind::Partial {
+            let deleted = self.outside.delete_content(&upload.id).await;
+            deleted.map_err(|status| Unfinished::Service("catalogue", status.message().to_owned()))?;
+        }
+        self.store.bury(&upload.id, self.pace.expiry()).await.map_err(Fault::from)?;
+        Ok(())
+    }
+}

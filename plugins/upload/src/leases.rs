@@ -1,0 +1,138 @@
+//! One request at a time works on an upload, and the newest wins: a client that lost its
+//! connection comes back while the server still believes in the old one, so the old one is
+//! told to stop, settles what it has, and makes way.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::OwnedMutexGuard;
+use tokio_util::sync::CancellationToken;
+
+/// How long the older request may take to settle: at most one sync of what it has received.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Who works on which upload. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Leases {
+    slots: Arc<Mutex<HashMap<String, Arc<Slot>>>>,
+    all: CancellationToken,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    turn: Arc<tokio::sync::Mutex<()>>,
+    /// Of the newest that asked for the turn.
+    newest: Mutex<CancellationToken>,
+}
+
+/// The right to work on an upload, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    /// Cancelled when somebody newer wants the upload.
+    pub(crate) stop: CancellationToken,
+    _turn: OwnedMutexGuard<()>,
+    _slot: SlotRef,
+}
+
+/// The older request did not settle in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StillBusy;
+
+impl Leases {
+    /// Stops whoever works on the upload and takes its place once it has settled.
+    pub(crate) async fn take(&self, id: &str) -> Result<Lease, StillBusy> {
+        let slot = self.slot(id);
+        let stop = self.all.child_token();
+        let older = {
+            let mut newest = slot.slot.newest.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *newest, stop.clone())
+        };
+        older.cancel();
+        let turn = slot.slot.turn.clone().lock_owned();
+        let turn = tokio::time::timeout(PATIENCE, turn).await.map_err(|_| StillBusy)?;
+        Ok(Lease { stop, _turn: turn, _slot: slot })
+    }
+
+    /// Takes the upload only if nobody works on it.
+    pub(crate) fn try_take(&self, id: &str) -> Option<Lease> {
+        let slot = self.slot(id);
+        let turn = slot.slot.turn.clone().try_lock_owned().ok()?;
+        let stop = self.all.child_token();
+        *slot.slot.newest.lock().unwrap_or_else(PoisonError::into_inner) = stop.clone();
+        Some(Lease { stop, _turn: turn, _slot: slot })
+    }
+
+    /// Stops everybody, now and later: the plugin is about to stop.
+    pub(crate) fn stop_all(&self) {
+        self.all.cancel();
+    }
+
+    fn slot(&self, id: &str) -> SlotRef {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = slots.entry(id.to_owned()).or_default().clone();
+        SlotRef { slots: self.slots.clone(), id: id.to_owned(), slot }
+    }
+}
+
+/// Removes the slot from the map when the last one who needs it goes.
+#[derive(Debug)]
+struct SlotRef {
+    slots: Arc<Mutex<HashMap<String, Arc<Slot>>>>,
+    id: String,
+    slot: Arc<Slot>,
+}
+
+impl Drop for SlotRef {
+    fn drop(&mut self) {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        // One reference is the map's, one this; others are only made under this lock.
+        if Arc::strong_count(&self.slot) <= 2 {
+            slots.remove(&self.id);
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_newest_stops_the_older_and_waits_for_it_to_settle() {
+        let leases = Leases::default();
+        let older = leases.take("a").await.unwrap();
+        let newer = tokio::spawn({
+            let leases = leases.clone();
+            async move { leases.take("a").await }
+        });
+        older.stop.cancelled().await;
+        assert!(!newer.is_finished());
+        assert!(leases.try_take("a").is_none());
+        drop(older);
+        assert!(!newer.await.unwrap().unwrap().stop.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn of_two_that_wait_the_older_is_stopped_before_it_begins() {
+        let leases = Leases::default();
+        let first = leases.take("a").await.unwrap();
+        let (second, third) = (leases.take("a"), leases.take("a"));
+        let (second, third, ()) = tokio::join!(
+            async { second.await.map(|lease| lease.stop.is_cancelled()) },
+            async { third.await.map(|lease| lease.stop.is_cancelled()) },
+            async { drop(first) },
+        );
+        assert_eq!((second, third), (Ok(true), Ok(false)));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_remembered_of_uploads_that_nobody_works_on() {
+        let leases = Leases::default();
+        for number in 0..100 {
+            drop(leases.take(&number.to_string()).await.unwrap());
+            drop(leases.try_take("x"));
+        }
+        assert!(leases.slots.lock().unwrap().is_empty());
+    }
+}

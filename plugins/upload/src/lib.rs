@@ -1,0 +1,181 @@
+//! Resumable uploads: tus 1.0.0 with all its extensions under `/files`.
+//!
+//! An upload is a row in the database, an append session in storage, and a content in the
+//! catalogue. Bytes count once they are on disk; a completed upload is handed to the
+//! catalogue and the job queue for certain, over crashes of anything. It never looks into
+//! the bytes: what they are is the transcoder's to find out.
+
+mod checksum;
+mod cors;
+mod fault;
+mod handover;
+mod incoming;
+mod joining;
+mod leases;
+mod metadata;
+mod objects;
+mod outside;
+mod protocol;
+mod routes;
+mod settings;
+mod store;
+mod sweeper;
+mod transfer;
+mod uploads;
+
+use std::future::Future;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use streamgate_contracts::db::{Db, DbError};
+use streamgate_contracts::events::{CONTENT_DELETED_ANY, ContentDeleted};
+use streamgate_plugin_api::{
+    Client, Host, Plugin, SettingsProblem, StartError, export_plugin, runtime, trace,
+};
+use tokio::task::JoinHandle;
+
+pub use outside::Outside;
+pub use settings::Settings;
+
+use cors::Cors;
+use objects::Objects;
+use routes::Api;
+use store::Store;
+use transfer::{Pace, Pump};
+
+/// How long `stop` waits for transfers to put on disk what they received.
+const SETTLE: Duration = Duration::from_secs(20);
+
+/// A task on the plugin's runtime, with the trace context of the request that began it.
+fn spawn<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    runtime::handle().spawn(trace::in_context(trace::current(), future))
+}
+
+/// Uploads without a kernel around them: what the plugin wires, and what tests drive.
+#[derive(Debug, Clone)]
+pub struct Upload {
+    api: Api,
+    sweep_interval: Duration,
+}
+
+impl Upload {
+    /// Opens the namespace of uploads, which brings its tables up to date.
+    ///
+    /// # Errors
+    /// When the database is not there or does not fit this version.
+    pub async fn open(database: Client, outside: Outside, settings: Settings) -> Result<Self, DbError> {
+        let db = Db::open(database, "upload", store::migrations()).await?;
+        let pace = Pace {
+            checkpoint: settings.checkpoint.get(),
+            checkpoint_interval: settings.checkpoint_interval.get(),
+            idle_timeout: settings.idle_timeout.get(),
+            expire_after: settings.expire_after.get(),
+        };
+        let objects = Objects::new(outside.storage.clone());
+        let pump = Pump { store: Store::new(db), objects, outside, pace };
+        let uploads = uploads::Uploads::new(
+            pump,
+            settings.max_size.get(),
+            settings.max_unfinished,
+            settings.max_transfers,
+        );
+        let api = Api { uploads, cors: Cors::new(settings.cors_origins) };
+        Ok(Self { api, sweep_interval: settings.sweep_interval.get() })
+    }
+
+    /// tus under `/files`.
+    pub fn public(&self) -> axum::Router {
+        routes::router(self.api.clone())
+    }
+
+    /// Repeats unfinished hand-overs and removes what expired or ended, until it is dropped.
+    /// `report` hears after each round what is wrong, if anything is.
+    pub fn sweep(&self, report: impl Fn(Option<&str>) + Send + 'static) -> BoxFuture<'static, ()> {
+        Box::pin(sweeper::run(self.api.uploads.clone(), self.sweep_interval, report))
+    }
+
+    /// The content of this id was deleted: its upload ends.
+    pub async fn content_deleted(&self, id: &str) {
+        if !protocol::is_id(id) || !matches!(self.api.uploads.pump.store.find(id).await, Ok(Some(_))) {
+            return;
+        }
+        if let Err(fault) = self.api.uploads.end(id).await {
+            tracing::warn!(upload = id, reason = %fault, "the upload of a deleted content could not be ended");
+        }
+    }
+
+    /// Ends all transfers; what they received is on disk when this returns.
+    pub async fn settle(&self) {
+        self.api.uploads.settle(SETTLE).await;
+    }
+}
+
+/// The plugin.
+struct Running {
+    upload: Upload,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Plugin for Running {
+    type Settings = Settings;
+
+    fn check(settings: &Settings) -> Vec<SettingsProblem> {
+        settings::check(settings)
+    }
+
+    async fn start(host: Host, settings: Settings) -> Result<Self, StartError> {
+        let bus = host.clone();
+        let publish = move |event| -> BoxFuture<'static, ()> {
+            let bus = bus.clone();
+            Box::pin(async move {
+                if let Err(error) = bus.publish(event).await {
+                    tracing::warn!(%error, "an event was not published");
+                }
+            })
+        };
+        let service = |name| host.service(name);
+        let outside = Outside::new(service("storage"), service("catalogue"), service("jobs"), publish);
+        let upload = Upload::open(service("database"), outside, settings).await?;
+
+        let mut deletions = host.subscribe(CONTENT_DELETED_ANY)?;
+        let listener = upload.clone();
+        let listen = async move {
+            while let Some(event) = deletions.next().await {
+                match event.parse::<ContentDeleted>() {
+                    Ok(deleted) => listener.content_deleted(&deleted.id).await,
+                    Err(error) => tracing::warn!(%error, "an event about a deleted content cannot be read"),
+                }
+            }
+        };
+        let health = host.health("hand-over");
+        health.healthy();
+        let report = move |trouble: Option<&str>| match trouble {
+            None => health.healthy(),
+            Some(reason) => health.degraded(reason),
+        };
+        let tasks = vec![host.spawn(listen), host.spawn(upload.sweep(report))];
+        host.serve(upload.public());
+        Ok(Self { upload, tasks })
+    }
+
+    async fn stop(self) {
+        for task in self.tasks {
+            task.abort();
+        }
+        self.upload.settle().await;
+    }
+}
+
+export_plugin! {
+    Running {
+        name: "upload",
+        description: "Resumable uploads: tus 1.0.0 with all its extensions",
+        provides: ["upload"],
+        requires: ["database", "storage", "catalogue", "jobs"],
+        prefixes: ["/files"],
+    }
+}

@@ -1,0 +1,150 @@
+//! What uploads need from the rest of the system besides their database. It exists so that
+//! tests can drive the whole plugin without a kernel.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use streamgate_contracts::catalogue::v1::catalogue_client::CatalogueClient;
+use streamgate_contracts::catalogue::v1::{
+    Content, ContentState, CreateRequest, DeleteRequest, GetRequest, Source, UpdateRequest,
+};
+use streamgate_contracts::events::{ContentUploaded, TYPE_CONTENT_UPLOADED, content_uploaded};
+use streamgate_contracts::jobs::v1::EnqueueRequest;
+use streamgate_contracts::jobs::v1::jobs_client::JobsClient;
+use streamgate_plugin_api::{Client, Event};
+use tonic::{Code, Status};
+
+use crate::store::Upload;
+
+const DEADLINE: Duration = Duration::from_secs(15);
+const PUBLISH_DEADLINE: Duration = Duration::from_secs(5);
+
+type Publish = dyn Fn(Event) -> BoxFuture<'static, ()> + Send + Sync;
+
+/// Catalogue, jobs, storage and the bus. Cheap to clone.
+#[derive(Clone)]
+pub struct Outside {
+    pub(crate) storage: Client,
+    catalogue: CatalogueClient<Client>,
+    jobs: JobsClient<Client>,
+    publish: Arc<Publish>,
+}
+
+impl Outside {
+    /// From the capabilities `storage`, `catalogue` and `jobs`, and a way to publish events;
+    /// a failure to publish is its own to log.
+    pub fn new(
+        storage: Client,
+        catalogue: Client,
+        jobs: Client,
+        publish: impl Fn(Event) -> BoxFuture<'static, ()> + Send + Sync + 'static,
+    ) -> Self {
+        let (catalogue, jobs) = (CatalogueClient::new(catalogue), JobsClient::new(jobs));
+        Self { storage, catalogue, jobs, publish: Arc::new(publish) }
+    }
+
+    /// Adds the upload's content.
+    pub(crate) async fn create_content(&self, upload: &Upload) -> Result<(), Status> {
+        let request = CreateRequest {
+            id: upload.id.clone(),
+            title: upload.facts.title.clone(),
+            description: String::new(),
+            source: Some(source_of(upload)),
+        };
+        soon(self.catalogue.clone().create(request)).await.map(drop)
+    }
+
+    /// The upload's content; none if it was deleted.
+    pub(crate) async fn content(&self, id: &str) -> Result<Option<Content>, Status> {
+        match soon(self.catalogue.clone().get(GetRequest { id: id.to_owned() })).await {
+            Ok(content) => Ok(Some(content)),
+            Err(status) if status.code() == Code::NotFound => Ok(None),
+            Err(status) => Err(status),
+        }
+    }
+
+    pub(crate) async fn report_progress(&self, id: &str, progress: f64) -> Result<(), Status> {
+        let request =
+            UpdateRequest { id: id.to_owned(), progress: Some(progress), ..UpdateRequest::default() };
+        soon(self.catalogue.clone().update(request)).await.map(drop)
+    }
+
+    /// All bytes of the upload's content are in storage.
+    pub(crate) async fn content_uploaded(&self, upload: &Upload, known: &Content) -> Result<(), Status> {
+        let mut source = known.source.clone().unwrap_or_else(|| source_of(upload));
+        source.bytes = upload.received;
+        let request = UpdateRequest {
+            id: upload.id.clone(),
+            state: ContentState::Uploaded.into(),
+            source: Some(source),
+            ..UpdateRequest::default()
+        };
+        soon(self.catalogue.clone().update(request)).await.map(drop)
+    }
+
+    /// The upload cannot become a content any more.
+    pub(crate) async fn content_failed(&self, id: &str, reason: &str) -> Result<(), Status> {
+        let request = UpdateRequest {
+            id: id.to_owned(),
+            state: ContentState::Failed.into(),
+            reason: Some(reason.to_owned()),
+            ..UpdateRequest::default()
+        };
+        soon(self.catalogue.clone().update(request)).await.map(drop)
+    }
+
+    /// Removes the content, if there is one.
+    pub(crate) async fn delete_content(&self, id: &str) -> Result<(), Status> {
+        match soon(self.catalogue.clone().delete(DeleteRequest { id: id.to_owned() })).await {
+            Err(status) if status.code() == Code::NotFound => Ok(()),
+            answer => answer.map(drop),
+        }
+    }
+
+    /// Asks for the content to be encoded. Asking again while the job is unfinished is harmless.
+    pub(crate) async fn enqueue_transcode(&self, id: &str) -> Result<(), Status> {
+        let request = EnqueueRequest {
+            queue: "transcode".into(),
+            payload: serde_json::json!({ "content": id }).to_string().into(),
+            dedupe_key: id.to_owned(),
+            ..EnqueueRequest::default()
+        };
+        soon(self.jobs.clone().enqueue(request)).await.map(drop)
+    }
+
+    pub(crate) async fn publish_uploaded(&self, upload: &Upload) {
+        let payload = ContentUploaded { id: upload.id.clone(), bytes: upload.received };
+        let event = Event::json(content_uploaded(&upload.id), TYPE_CONTENT_UPLOADED, &payload);
+        match event {
+            Err(error) => tracing::error!(%error, "an event could not be written"),
+            Ok(event) => {
+                if tokio::time::timeout(PUBLISH_DEADLINE, (self.publish)(event)).await.is_err() {
+                    tracing::warn!("the bus is too slow: an event was dropped");
+                }
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Outside {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outside").finish_non_exhaustive()
+    }
+}
+
+fn source_of(upload: &Upload) -> Source {
+    Source {
+        filename: upload.facts.filename.clone(),
+        content_type: upload.facts.filetype.clone(),
+        bytes: upload.length.unwrap_or(0),
+        ..Source::default()
+    }
+}
+
+async fn soon<T>(call: impl Future<Output = Result<tonic::Response<T>, Status>>) -> Result<T, Status> {
+    match tokio::time::timeout(DEADLINE, call).await {
+        Ok(answer) => answer.map(tonic::Response::into_inner),
+        Err(_) => Err(Status::unavailable("no answer in time")),
+    }
+}

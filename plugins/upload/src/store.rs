@@ -1,0 +1,323 @@
+//! The SQL of uploads. A row only ever moves along its states, and each write says from
+//! which state it starts: what another request ended meanwhile stays ended.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use streamgate_contracts::db::{Db, DbError, Migrations, Row, params};
+
+use crate::fault::Fault;
+use crate::metadata::FileFacts;
+
+const COLUMNS: &str = "id, kind, state, length, received, metadata, filename, filetype, title, concat, parts, \
+    used_by, created_at_ms, updated_at_ms, expires_at_ms";
+
+/// What an upload is to the concatenation extension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Whole,
+    Partial,
+    Final,
+}
+
+/// Where an upload stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Its content is not in the catalogue yet. No client knows it.
+    Creating,
+    /// Takes bytes.
+    Receiving,
+    /// A final upload whose parts are being joined.
+    Joining,
+    /// Has all its bytes; the rest of the system does not know yet.
+    Finishing,
+    /// Handed over.
+    Done,
+    /// Terminated, expired or deleted; what it left behind is being removed.
+    Ending,
+    /// Nothing is left but the memory that it was there.
+    Gone,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Whole => "whole",
+            Self::Partial => "partial",
+            Self::Final => "final",
+        }
+    }
+}
+
+impl State {
+    const ALL: [Self; 7] = [
+        Self::Creating,
+        Self::Receiving,
+        Self::Joining,
+        Self::Finishing,
+        Self::Done,
+        Self::Ending,
+        Self::Gone,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Creating => "creating",
+            Self::Receiving => "receiving",
+            Self::Joining => "joining",
+            Self::Finishing => "finishing",
+            Self::Done => "done",
+            Self::Ending => "ending",
+            Self::Gone => "gone",
+        }
+    }
+}
+
+/// One upload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Upload {
+    pub(crate) id: String,
+    pub(crate) kind: Kind,
+    pub(crate) state: State,
+    /// `None` while deferred.
+    pub(crate) length: Option<u64>,
+    /// What the client may rely on.
+    pub(crate) received: u64,
+    pub(crate) facts: FileFacts,
+    /// The `Upload-Concat` header as it came.
+    pub(crate) concat: String,
+    pub(crate) parts: Vec<String>,
+    pub(crate) used_by: Option<String>,
+    pub(crate) created_at_ms: i64,
+    pub(crate) expires_at_ms: i64,
+}
+
+impl Upload {
+    /// The storage path of its bytes.
+    pub(crate) fn object(&self) -> String {
+        match self.kind {
+            Kind::Partial => format!("uploads/{}", self.id),
+            Kind::Whole | Kind::Final => format!("media/{}/source", self.id),
+        }
+    }
+
+    /// As it stands after [`Store::advance`].
+    pub(crate) fn recorded(self) -> Self {
+        let state = if self.is_whole() { State::Finishing } else { self.state };
+        Self { state, ..self }
+    }
+
+    /// Whether all its bytes are there.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.length == Some(self.received)
+    }
+}
+
+/// Now, in milliseconds since the Unix epoch.
+pub(crate) fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The migrations of the namespace `upload`.
+pub(crate) fn migrations() -> Migrations {
+    Migrations::new(&[("0001_init", include_str!("../migrations/0001_init.sql"))])
+}
+
+/// The namespace of uploads. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    db: Db,
+}
+
+impl Store {
+    pub(crate) fn new(db: Db) -> Self {
+        Self { db }
+    }
+
+    /// Adds an upload. A final one claims its parts, each of which must be whole and free;
+    /// `Conflict` if one is not.
+    pub(crate) async fn insert(&self, upload: &Upload) -> Result<(), DbError> {
+        let facts = &upload.facts;
+        let sql = format!(
+            "INSERT INTO uploads ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14)"
+        );
+        let mut batch = self.db.batch().push(
+            &sql,
+            params![
+                &upload.id,
+                upload.kind.name(),
+                upload.state.name(),
+                upload.length,
+                upload.received,
+                &facts.header,
+                &facts.filename,
+                &facts.filetype,
+                &facts.title,
+                &upload.concat,
+                serde_json::Value::from(upload.parts.as_slice()).to_string(),
+                upload.used_by.clone(),
+                upload.created_at_ms,
+                upload.expires_at_ms,
+            ],
+        );
+        let mut claimed: Vec<&String> = upload.parts.iter().collect();
+        claimed.sort_unstable();
+        claimed.dedup();
+        for part in claimed {
+            batch = batch.push_expect(
+                "UPDATE uploads SET used_by = $2 WHERE id = $1 AND kind = 'partial' AND state = 'done' \
+                 AND used_by IS NULL",
+                params![part, &upload.id],
+                1,
+            );
+        }
+        batch.run().await.map(drop)
+    }
+
+    pub(crate) async fn find(&self, id: &str) -> Result<Option<Upload>, DbError> {
+        let sql = format!("SELECT {COLUMNS} FROM uploads WHERE id = $1");
+        self.db.query_opt(&sql, params![id]).await?.as_ref().map(upload_of).transpose()
+    }
+
+    /// The upload as long as clients may use it.
+    pub(crate) async fn get(&self, id: &str) -> Result<Upload, Fault> {
+        let upload = self.find(id).await?.ok_or(Fault::NotFound)?;
+        let over = upload.expires_at_ms <= now_ms()
+            && upload.state != State::Done
+            && upload.state != State::Finishing;
+        match upload.state {
+            State::Creating => Err(Fault::NotFound),
+            State::Ending | State::Gone => Err(Fault::Gone),
+            State::Receiving if over => Err(Fault::Gone),
+            _ => Ok(upload),
+        }
+    }
+
+    /// Moves an upload from one state to another. `Conflict` if it is in neither.
+    pub(crate) async fn step(
+        &self,
+        id: &str,
+        from: State,
+        to: State,
+        expires_at_ms: i64,
+    ) -> Result<(), DbError> {
+        let sql = "UPDATE uploads SET state = $3, updated_at_ms = $4, expires_at_ms = $5 \
+            WHERE id = $1 AND state IN ($2, $3)";
+        let values = params![id, from.name(), to.name(), now_ms(), expires_at_ms];
+        self.db.batch().push_expect(sql, values, 1).run().await.map(drop)
+    }
+
+    /// Records bytes that are on disk, and the length once it is known; the upload moves on
+    /// when it has them all.
+    pub(crate) async fn advance(&self, upload: &Upload, expires_at_ms: i64) -> Result<(), DbError> {
+        let next = upload.clone().recorded().state;
+        let sql = "UPDATE uploads SET received = $3, length = $4, state = $5, updated_at_ms = $6, \
+            expires_at_ms = $7 WHERE id = $1 AND state = $2";
+        let values = params![
+            &upload.id,
+            upload.state.name(),
+            upload.received,
+            upload.length,
+            next.name(),
+            now_ms(),
+            expires_at_ms,
+        ];
+        self.db.batch().push_expect(sql, values, 1).run().await.map(drop)
+    }
+
+    /// Ends an upload, whatever it was about to do. False if it had ended already.
+    pub(crate) async fn end(&self, id: &str) -> Result<bool, DbError> {
+        let sql = "UPDATE uploads SET state = 'ending', updated_at_ms = $2 \
+            WHERE id = $1 AND state NOT IN ('ending', 'gone')";
+        Ok(self.db.execute(sql, params![id, now_ms()]).await? > 0)
+    }
+
+    /// Nothing of an upload is left. Parts it had claimed are free again.
+    pub(crate) async fn bury(&self, id: &str, forget_at_ms: i64) -> Result<(), DbError> {
+        self.db
+            .batch()
+            .push(
+                "UPDATE uploads SET state = 'gone', updated_at_ms = $2, expires_at_ms = $3 WHERE id = $1",
+                params![id, now_ms(), forget_at_ms],
+            )
+            .push("UPDATE uploads SET used_by = NULL WHERE used_by = $1", params![id])
+            .run()
+            .await
+            .map(drop)
+    }
+
+    /// A final upload is handed over: its parts are of no more use.
+    pub(crate) async fn done_with_parts(&self, id: &str, expires_at_ms: i64) -> Result<(), DbError> {
+        let now = now_ms();
+        self.db
+            .batch()
+            .push_expect(
+                "UPDATE uploads SET state = 'done', updated_at_ms = $2, expires_at_ms = $3 \
+                 WHERE id = $1 AND state IN ('finishing', 'done')",
+                params![id, now, expires_at_ms],
+                1,
+            )
+            .push(
+                "UPDATE uploads SET state = 'ending', updated_at_ms = $2, used_by = NULL WHERE used_by = $1",
+                params![id, now],
+            )
+            .run()
+            .await
+            .map(drop)
+    }
+
+    /// Forgets an upload.
+    pub(crate) async fn forget(&self, id: &str) -> Result<(), DbError> {
+        self.db.execute("DELETE FROM uploads WHERE id = $1", params![id]).await.map(drop)
+    }
+
+    /// Uploads that are neither handed over nor gone.
+    pub(crate) async fn unfinished(&self) -> Result<u64, DbError> {
+        let sql = "SELECT COUNT(*) AS n FROM uploads WHERE state IN ('creating', 'receiving', 'joining', 'finishing')";
+        self.db.query_one(sql, params![]).await?.get("n")
+    }
+
+    /// Uploads with something left to do, or whose time is over, after `after` in order of id.
+    pub(crate) async fn due(&self, after: &str, limit: u32) -> Result<Vec<Upload>, DbError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM uploads WHERE id > $1 AND (expires_at_ms <= $2 \
+             OR state IN ('creating', 'joining', 'finishing', 'ending')) ORDER BY id LIMIT $3"
+        );
+        let rows = self.db.query(&sql, params![after, now_ms(), limit]).await?;
+        rows.into_iter().map(|row| upload_of(&row)).collect()
+    }
+}
+
+fn upload_of(row: &Row) -> Result<Upload, DbError> {
+    let unknown = |column: &str, value: &str| DbError::Column {
+        column: column.to_owned(),
+        reason: format!("`{value}` is not known to this version"),
+    };
+    let kind: String = row.get("kind")?;
+    let state: String = row.get("state")?;
+    let parts: String = row.get("parts")?;
+    Ok(Upload {
+        id: row.get("id")?,
+        kind: [Kind::Whole, Kind::Partial, Kind::Final]
+            .into_iter()
+            .find(|known| known.name() == kind)
+            .ok_or_else(|| unknown("kind", &kind))?,
+        state: State::ALL
+            .into_iter()
+            .find(|known| known.name() == state)
+            .ok_or_else(|| unknown("state", &state))?,
+        length: row.get("length")?,
+        received: row.get("received")?,
+        facts: FileFacts {
+            header: row.get("metadata")?,
+            filename: row.get("filename")?,
+            filetype: row.get("filetype")?,
+            title: row.get("title")?,
+        },
+        concat: row.get("concat")?,
+        parts: serde_json::from_str(&parts).map_err(|_| unknown("parts", &parts))?,
+        used_by: row.get("used_by")?,
+        created_at_ms: row.get("created_at_ms")?,
+        expires_at_ms: row.get("expires_at_ms")?,
+    })
+}

@@ -1,0 +1,105 @@
+//! What must happen for certain, over restarts too: unfinished hand-overs are repeated,
+//! expired uploads end, and what ended uploads left behind goes. The rows in the database
+//! are the record; this task only works them off.
+
+use std::time::Duration;
+
+use crate::fault::Fault;
+use crate::store::{Kind, State, Upload, now_ms};
+use crate::uploads::Uploads;
+
+/// Rows that are read at once.
+const PAGE: u32 = 100;
+/// A creation takes no longer than its calls to the catalogue and the database.
+const CREATION_MS: i64 = 120_000;
+const FIRST_BACK_OFF: Duration = Duration::from_millis(500);
+
+/// Works until the end of the process. `report` hears after each round what is wrong.
+pub(crate) async fn run(uploads: Uploads, interval: Duration, report: impl Fn(Option<&str>) + Send) {
+    let started_at_ms = now_ms();
+    let mut back_off = FIRST_BACK_OFF;
+    loop {
+        let trouble = round(&uploads, started_at_ms).await;
+        report(trouble.as_deref());
+        if trouble.is_some() {
+            // Not sooner, whoever asks: what failed would fail again.
+            tokio::time::sleep(back_off).await;
+            back_off = (back_off * 2).min(interval.max(FIRST_BACK_OFF));
+            continue;
+        }
+        back_off = FIRST_BACK_OFF;
+        tokio::select! {
+            () = tokio::time::sleep(interval) => {}
+            () = uploads.work.notified() => {}
+        }
+    }
+}
+
+/// One look at everything that is due; answers the last thing that went wrong.
+pub(crate) async fn round(uploads: &Uploads, started_at_ms: i64) -> Option<String> {
+    let mut trouble = None;
+    let mut after = String::new();
+    loop {
+        let page = match uploads.pump.store.due(&after, PAGE).await {
+            Ok(page) => page,
+            Err(error) => return Some(format!("the uploads cannot be read: {error}")),
+        };
+        let Some(last) = page.last() else { return trouble };
+        after.clone_from(&last.id);
+        for upload in page {
+            let id = upload.id.clone();
+            if let Err(reason) = work_off(uploads, upload, started_at_ms).await {
+                tracing::warn!(upload = id, reason, "an upload cannot be finished or removed yet");
+                trouble = Some(format!("uploads cannot be finished or removed: {reason}"));
+            }
+        }
+    }
+}
+
+async fn work_off(uploads: &Uploads, seen: Upload, started_at_ms: i64) -> Result<(), String> {
+    // Whoever has the lease is doing it already.
+    let Some(lease) = uploads.leases.try_take(&seen.id) else { return Ok(()) };
+    let store = &uploads.pump.store;
+    let words = |fault: Fault| fault.to_string();
+    let found = store.find(&seen.id).await.map_err(|error| error.to_string())?;
+    let Some(mut upload) = found else { return Ok(()) };
+    let now = now_ms();
+    let expired = upload.expires_at_ms <= now;
+    let ends = match upload.state {
+        // Its maker died, or is beyond hope.
+        State::Creating => upload.created_at_ms < started_at_ms || upload.created_at_ms + CREATION_MS < now,
+        State::Receiving => expired,
+        State::Done => expired && upload.kind == Kind::Partial && upload.used_by.is_none(),
+        State::Joining | State::Finishing | State::Ending | State::Gone => false,
+    };
+    if ends {
+        if expired {
+            tracing::info!(upload = upload.id, received = upload.received, "an upload expired");
+        }
+        store.end(&upload.id).await.map_err(|error| words(error.into()))?;
+        upload.state = State::Ending;
+    }
+    match upload.state {
+        State::Joining => {
+            // It may take long; the others need not wait.
+            let uploads = uploads.clone();
+            crate::spawn(async move { uploads.finish_under(upload, lease).await });
+            Ok(())
+        }
+        State::Finishing => {
+            uploads.pump.finish(&mut upload, &lease).await.map_err(|reason| reason.to_string())
+        }
+        State::Ending => uploads.pump.clean_up(&upload).await.map_err(|reason| reason.to_string()),
+        State::Gone => {
+            if expired {
+                store.forget(&upload.id).await.map_err(|error| words(error.into()))
+            } else {
+                Ok(())
+            }
+        }
+        State::Done if expired && upload.kind != Kind::Partial => {
+            store.forget(&upload.id).await.map_err(|error| words(error.into()))
+        }
+        State::Done | State::Creating | State::Receiving => Ok(()),
+    }
+}

@@ -1,0 +1,277 @@
+//! The pump: takes the body of one request to storage, piece by piece. After each piece its
+//! bytes are on disk and the new offset is recorded, while the next piece is already on its
+//! way. With a checksum nothing is recorded before the whole body has been verified.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use streamgate_contracts::db::DbError;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use crate::fault::Fault;
+use crate::incoming::{End, Incoming};
+use crate::objects::{Objects, StorageFault};
+use crate::outside::Outside;
+use crate::store::{Store, Upload, now_ms};
+
+/// How often the catalogue hears of progress.
+const PROGRESS: Duration = Duration::from_millis(500);
+/// How long storage may take to put on disk what it has been given.
+const SETTLE: Duration = Duration::from_secs(120);
+const CATALOGUE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Bounds of a transfer, from the settings.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    pub(crate) checkpoint: u64,
+    pub(crate) checkpoint_interval: Duration,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) expire_after: Duration,
+}
+
+impl Pace {
+    /// When an upload that shows a sign of life now expires.
+    pub(crate) fn expiry(&self) -> i64 {
+        now_ms().saturating_add(i64::try_from(self.expire_after.as_millis()).unwrap_or(i64::MAX / 4))
+    }
+}
+
+/// What a transfer needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Pump {
+    pub(crate) store: Store,
+    pub(crate) objects: Objects,
+    pub(crate) outside: Outside,
+    pub(crate) pace: Pace,
+}
+
+/// What one piece came to.
+struct Landed {
+    offset: u64,
+    idle: bool,
+}
+
+impl Pump {
+    /// Takes all of `incoming` to the upload, from its current offset on. `upload` tells
+    /// afterwards what is recorded, also when this fails. With `verified` false (there is a
+    /// checksum) everything is recorded at the end, or nothing.
+    pub(crate) async fn run(
+        &self,
+        upload: &mut Upload,
+        incoming: &Incoming,
+        announced: Option<u64>,
+        verified: bool,
+        stop: &CancellationToken,
+    ) -> Result<(), Fault> {
+        let path = upload.object();
+        let progress = Progress::new(self, upload, stop);
+        let mut recorded = upload.clone();
+        let mut offset = upload.received;
+        let mut idle = false;
+        let mut fault = None;
+        loop {
+            let ended = incoming.end().is_some() || stop.is_cancelled() || idle;
+            // What the last piece brought is recorded while this one is under way.
+            let due = verified && offset > recorded.received && !is_overlong(incoming);
+            let target = Upload { received: offset, ..recorded.clone() };
+            let record = async { if due { self.record(&target).await } else { Ok(()) } };
+            let (record, landed) = if ended || fault.is_some() {
+                (record.await, None)
+            } else {
+                let (record, landed) =
+                    tokio::join!(record, self.piece(&path, offset, incoming, stop, &progress));
+                (record, Some(landed))
+            };
+            match record {
+                Ok(()) if due => recorded = target.recorded(),
+                Ok(()) => {}
+                Err(error) => {
+                    *upload = recorded;
+                    return Err(error.into());
+                }
+            }
+            match landed {
+                None => break,
+                Some(Ok(landed)) => {
+                    offset = landed.offset;
+                    idle = landed.idle;
+                }
+                Some(Err(error)) => {
+                    if let StorageFault::Full { kept: Some(kept) } = error {
+                        offset = offset.max(kept.min(recorded.received + incoming.meter().passed()));
+                    }
+                    if let StorageFault::Gap { have } = error {
+                        self.fall_back(&mut recorded, have).await?;
+                        offset = recorded.received;
+                    }
+                    fault = Some(error);
+                }
+            }
+        }
+        *upload = recorded;
+        if progress.content_is_gone() {
+            self.store.end(&upload.id).await?;
+            return Err(Fault::Gone);
+        }
+        if let Some(fault) = fault {
+            return Err(fault.into());
+        }
+        let complete = conclude(incoming, announced, stop, idle, upload.length.unwrap_or(0));
+        if verified {
+            return complete;
+        }
+        complete?;
+        if !incoming.checksum_holds() {
+            return Err(Fault::Checksum);
+        }
+        let target = Upload { received: offset, ..upload.clone() };
+        self.record(&target).await?;
+        *upload = target.recorded();
+        Ok(())
+    }
+
+    pub(crate) async fn record(&self, upload: &Upload) -> Result<(), DbError> {
+        self.store.advance(upload, self.pace.expiry()).await
+    }
+
+    /// Storage lost what was on disk already: the client is told the truth.
+    async fn fall_back(&self, recorded: &mut Upload, have: u64) -> Result<(), Fault> {
+        if have < recorded.received {
+            tracing::error!(
+                upload = recorded.id,
+                acknowledged = recorded.received,
+                have,
+                "the storage lost bytes of an upload; its offset goes back"
+            );
+            recorded.received = have;
+            self.record(recorded).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends one piece. It ends at its size, in time, when the client is silent for too long,
+    /// and when `stop` is cancelled; whatever it holds by then is put on disk.
+    async fn piece(
+        &self,
+        path: &str,
+        offset: u64,
+        incoming: &Incoming,
+        stop: &CancellationToken,
+        progress: &Progress,
+    ) -> Result<Landed, StorageFault> {
+        let end = stop.child_token();
+        let append = self.objects.append(path, offset, incoming.piece(self.pace.checkpoint, end.clone()));
+        let mut append = Box::pin(append);
+        let mut ticks = tokio::time::interval(PROGRESS.min(self.pace.checkpoint_interval));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let meter = incoming.meter();
+        let (begun, passed_before) = (Instant::now(), meter.passed());
+        let (mut passed, mut moved) = (passed_before, begun);
+        let mut idle = false;
+        let mut ended: Option<Instant> = None;
+        loop {
+            tokio::select! {
+                answer = &mut append => return answer.map(|offset| Landed { offset, idle }),
+                _ = ticks.tick() => {}
+            }
+            let now = Instant::now();
+            if meter.passed() != passed || !meter.is_waiting() {
+                (passed, moved) = (meter.passed(), now);
+            } else if now.duration_since(moved) >= self.pace.idle_timeout {
+                idle = true;
+                end.cancel();
+            }
+            if passed > passed_before && now.duration_since(begun) >= self.pace.checkpoint_interval {
+                end.cancel();
+            }
+            if end.is_cancelled() || incoming.end().is_some() {
+                let ended = *ended.get_or_insert(now);
+                if now.duration_since(ended) >= SETTLE {
+                    return Err(StorageFault::Unavailable("does not put its bytes on disk".into()));
+                }
+            }
+            progress.report(passed);
+        }
+    }
+}
+
+fn is_overlong(incoming: &Incoming) -> bool {
+    incoming.end() == Some(End::TooLong)
+}
+
+/// Whether the body came as it was announced.
+fn conclude(
+    incoming: &Incoming,
+    announced: Option<u64>,
+    stop: &CancellationToken,
+    idle: bool,
+    length: u64,
+) -> Result<(), Fault> {
+    match incoming.end() {
+        Some(End::TooLong) => Err(Fault::BeyondLength { length }),
+        Some(End::Broken(reason)) => Err(Fault::BrokeOff(reason)),
+        Some(End::Whole) => match announced {
+            Some(announced) if incoming.meter().passed() < announced => {
+                Err(Fault::BrokeOff("it is shorter than announced".into()))
+            }
+            _ => Ok(()),
+        },
+        None if idle => Err(Fault::Idle),
+        None if stop.is_cancelled() => Err(Fault::Locked("a newer request took the upload over")),
+        None => Err(Fault::Internal("the transfer ended without a reason".into())),
+    }
+}
+
+/// Tells the catalogue how far an upload is, one report at a time, and ends the transfer
+/// when the content is gone.
+struct Progress {
+    outside: Outside,
+    /// None for what has no content: a part of an upload to come.
+    content: Option<String>,
+    start: u64,
+    length: Option<u64>,
+    busy: Arc<AtomicBool>,
+    gone: Arc<AtomicBool>,
+    stop: CancellationToken,
+}
+
+impl Progress {
+    fn new(pump: &Pump, upload: &Upload, stop: &CancellationToken) -> Self {
+        Self {
+            outside: pump.outside.clone(),
+            content: (upload.kind != crate::store::Kind::Partial).then(|| upload.id.clone()),
+            start: upload.received,
+            length: upload.length,
+            busy: Arc::default(),
+            gone: Arc::default(),
+            stop: stop.clone(),
+        }
+    }
+
+    fn content_is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    fn report(&self, passed: u64) {
+        let (Some(id), Some(length)) = (self.content.clone(), self.length) else { return };
+        if length == 0 || self.busy.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let done = (self.start + passed).min(length) as f64 / length as f64;
+        let (outside, stop) = (self.outside.clone(), self.stop.clone());
+        let (busy, gone) = (self.busy.clone(), self.gone.clone());
+        crate::spawn(async move {
+            let answer = tokio::time::timeout(CATALOGUE_DEADLINE, outside.report_progress(&id, done)).await;
+            if let Ok(Err(status)) = answer
+                && status.code() == tonic::Code::NotFound
+            {
+                tracing::info!(upload = id, "the content was deleted while it was uploaded");
+                gone.store(true, Ordering::Release);
+                stop.cancel();
+            }
+            busy.store(false, Ordering::Release);
+        });
+    }
+}

@@ -1,0 +1,379 @@
+//! What clients do with uploads: create, ask for, continue, terminate. Each of them runs to
+//! its end in a task of its own, so that a client that goes away cuts nothing in the middle.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use streamgate_contracts::db::DbError;
+use streamgate_plugin_api::Body;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+
+use crate::fault::Fault;
+use crate::handover::Unfinished;
+use crate::incoming::Incoming;
+use crate::leases::{Lease, Leases};
+use crate::protocol::{Announced, Concat, Continuation, Creation, check_fits};
+use crate::store::{Kind, State, Upload, now_ms};
+use crate::transfer::Pump;
+
+/// How long an answer waits for the hand-over, so that clients find the rest of the system
+/// informed. It goes on without them.
+const COURTESY: Duration = Duration::from_secs(2);
+
+/// The uploads. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Uploads {
+    pub(crate) pump: Pump,
+    pub(crate) leases: Leases,
+    /// There is something for the sweeper to do.
+    pub(crate) work: Arc<Notify>,
+    transfers: Arc<Semaphore>,
+    max_size: u64,
+    max_unfinished: u64,
+    max_transfers: u32,
+}
+
+impl Uploads {
+    pub(crate) fn new(pump: Pump, max_size: u64, max_unfinished: u32, max_transfers: u32) -> Self {
+        Self {
+            pump,
+            leases: Leases::default(),
+            work: Arc::default(),
+            transfers: Arc::new(Semaphore::new(max_transfers as usize)),
+            max_size,
+            max_unfinished: u64::from(max_unfinished),
+            max_transfers,
+        }
+    }
+
+    pub(crate) fn max_size(&self) -> u64 {
+        self.max_size
+    }
+
+    /// Ends all transfers and waits until each has put on disk what it received.
+    pub(crate) async fn settle(&self, patience: Duration) {
+        self.leases.stop_all();
+        let idle = self.transfers.acquire_many(self.max_transfers);
+        if tokio::time::timeout(patience, idle).await.is_err() {
+            tracing::warn!("some transfers did not settle in time; they resume at their last checkpoint");
+        }
+    }
+
+    /// tus 1.0 §Creation. When nobody waits for the answer any more, nobody knows the upload:
+    /// it is ended at once.
+    pub(crate) async fn create(&self, creation: Creation, body: Body) -> Result<Upload, Fault> {
+        let (answer, answered) = oneshot::channel();
+        let uploads = self.clone();
+        crate::spawn(async move {
+            let created = uploads.create_to_the_end(creation, body).await;
+            if let Err(Ok(orphan)) = answer.send(created) {
+                let _ = uploads.end(&orphan.id).await;
+            }
+        });
+        answered.await.map_err(|_| Fault::Internal("the creation was interrupted".into()))?
+    }
+
+    async fn create_to_the_end(&self, creation: Creation, body: Body) -> Result<Upload, Fault> {
+        let place = creation.body.as_ref().map(|_| self.admit()).transpose()?;
+        if self.pump.store.unfinished().await? >= self.max_unfinished {
+            return Err(Fault::Crowded);
+        }
+        let id = uuid::Uuid::now_v7().to_string();
+        let (kind, parts) = match creation.concat {
+            Concat::Whole => (Kind::Whole, Vec::new()),
+            Concat::Partial => (Kind::Partial, Vec::new()),
+            Concat::Final(parts) => (Kind::Final, parts),
+        };
+        let mut length = creation.length;
+        if kind == Kind::Final {
+            match self.joinable(&parts).await? {
+                Joinable::Free { total } => length = Some(total),
+                Joinable::Already(earlier) => return Ok(earlier),
+            }
+        }
+        let mut upload = Upload {
+            id,
+            kind,
+            state: if kind == Kind::Partial { State::Receiving } else { State::Creating },
+            length,
+            received: 0,
+            facts: creation.facts,
+            concat: creation.concat_header,
+            parts,
+            used_by: None,
+            created_at_ms: now_ms(),
+            expires_at_ms: self.pump.pace.expiry(),
+        };
+        let lease = self.take(&upload.id).await?;
+        self.pump.store.insert(&upload).await.map_err(|error| match error {
+            DbError::Conflict { .. } => {
+                Fault::Conflict("a part was used by another final upload just now".into())
+            }
+            other => other.into(),
+        })?;
+        if let Err(fault) = self.open(&mut upload).await {
+            let _ = self.end_under(&upload.id, lease).await;
+            return Err(fault);
+        }
+        if let (Some(place), Some(announced)) = (place, creation.body) {
+            match self.receive(&mut upload, announced, body, &lease, place).await {
+                // It can be continued: the client learns its address and its offset.
+                Ok(()) | Err(Fault::Idle | Fault::Locked(_) | Fault::Unavailable(_)) => {}
+                Err(fault) => {
+                    let _ = self.end_under(&upload.id, lease).await;
+                    return Err(fault);
+                }
+            }
+        }
+        Ok(self.finish(upload, lease).await)
+    }
+
+    /// Gives a new upload its content and lets it begin.
+    async fn open(&self, upload: &mut Upload) -> Result<(), Fault> {
+        if upload.kind != Kind::Partial {
+            let created = self.pump.outside.create_content(upload).await;
+            created.map_err(|status| {
+                Fault::Unavailable(format!("the catalogue failed: {}", status.message()))
+            })?;
+        }
+        let next = match upload.kind {
+            Kind::Final => State::Joining,
+            _ if upload.is_whole() => State::Finishing,
+            _ => State::Receiving,
+        };
+        if next != upload.state {
+            self.pump.store.step(&upload.id, upload.state, next, upload.expires_at_ms).await?;
+            upload.state = next;
+        }
+        Ok(())
+    }
+
+    async fn joinable(&self, parts: &[String]) -> Result<Joinable, Fault> {
+        let mut total: u64 = 0;
+        let mut users = HashSet::new();
+        for id in parts {
+            let part = self.pump.store.get(id).await.map_err(|fault| match fault {
+                Fault::NotFound | Fault::Gone => {
+                    Fault::Conflict(format!("there is no partial upload `{id}`"))
+                }
+                other => other,
+            })?;
+            if part.kind != Kind::Partial {
+                return Err(Fault::Conflict(format!("the upload `{id}` is not a partial one")));
+            }
+            if !part.is_whole() {
+                return Err(Fault::Conflict(format!(
+                    "the partial upload `{id}` does not have all its bytes yet"
+                )));
+            }
+            if part.state == State::Finishing {
+                return Err(Fault::Unavailable(format!("the partial upload `{id}` is being completed")));
+            }
+            users.insert(part.used_by);
+            total = total.saturating_add(part.received);
+        }
+        if total > self.max_size {
+            return Err(Fault::TooLarge { max: self.max_size });
+        }
+        if users.iter().all(Option::is_none) {
+            return Ok(Joinable::Free { total });
+        }
+        // The same request again, because its answer was lost, gets the same answer.
+        if let [Some(user)] = users.iter().cloned().collect::<Vec<_>>().as_slice()
+            && let Ok(earlier) = self.pump.store.get(user).await
+            && earlier.parts == parts
+        {
+            return Ok(Joinable::Already(earlier));
+        }
+        Err(Fault::Conflict("a part belongs to another final upload".into()))
+    }
+
+    /// tus 1.0 §HEAD. Whoever is still sending to the upload is stopped first: its client
+    /// has come back, and the offset must not move under it.
+    pub(crate) async fn head(&self, id: &str) -> Result<Upload, Fault> {
+        let upload = self.pump.store.get(id).await?;
+        if upload.state != State::Receiving {
+            return Ok(upload);
+        }
+        let _lease = self.take(id).await?;
+        self.pump.store.get(id).await
+    }
+
+    /// tus 1.0 §PATCH.
+    pub(crate) async fn continue_with(
+        &self,
+        id: String,
+        patch: Continuation,
+        body: Body,
+    ) -> Result<Upload, Fault> {
+        let uploads = self.clone();
+        let task = crate::spawn(async move { uploads.continue_to_the_end(&id, patch, body).await });
+        task.await.map_err(|_| Fault::Internal("the transfer was interrupted".into()))?
+    }
+
+    async fn continue_to_the_end(&self, id: &str, patch: Continuation, body: Body) -> Result<Upload, Fault> {
+        self.pump.store.get(id).await?;
+        let lease = self.take(id).await?;
+        if lease.stop.is_cancelled() {
+            return Err(Fault::Locked("a newer request took the upload over"));
+        }
+        let mut upload = self.pump.store.get(id).await?;
+        if upload.kind == Kind::Final {
+            return Err(Fault::Forbidden("a final upload takes no data: it is joined from its parts"));
+        }
+        if patch.offset != upload.received {
+            return Err(Fault::Offset { current: upload.received, given: patch.offset });
+        }
+        let declared = self.declared_length(&upload, patch.length)?;
+        check_fits(patch.body.length, upload.received, declared, self.max_size)?;
+        if upload.state != State::Receiving {
+            return Ok(upload);
+        }
+        let place = self.admit()?;
+        if declared != upload.length {
+            upload.length = declared;
+            self.pump.record(&upload).await?;
+            upload = upload.recorded();
+        }
+        if upload.state == State::Receiving {
+            self.receive(&mut upload, patch.body, body, &lease, place).await?;
+        }
+        Ok(self.finish(upload, lease).await)
+    }
+
+    /// tus 1.0 §Upload-Defer-Length: once set, the length stays.
+    fn declared_length(&self, upload: &Upload, given: Option<u64>) -> Result<Option<u64>, Fault> {
+        match (upload.length, given) {
+            (known, None) => Ok(known),
+            (Some(known), Some(given)) if known == given => Ok(Some(known)),
+            (Some(known), Some(_)) => {
+                Err(Fault::header("Upload-Length", format!("is {known} and cannot be changed")))
+            }
+            (None, Some(given)) if given > self.max_size => Err(Fault::TooLarge { max: self.max_size }),
+            (None, Some(given)) if given < upload.received => Err(Fault::header(
+                "Upload-Length",
+                format!("is less than the {} bytes that are there", upload.received),
+            )),
+            (None, Some(given)) => Ok(Some(given)),
+        }
+    }
+
+    async fn receive(
+        &self,
+        upload: &mut Upload,
+        announced: Announced,
+        body: Body,
+        lease: &Lease,
+        _place: OwnedSemaphorePermit,
+    ) -> Result<(), Fault> {
+        let room = upload.length.unwrap_or(self.max_size).saturating_sub(upload.received);
+        let verified = announced.checksum.is_none();
+        let incoming = Incoming::new(body, room, announced.checksum);
+        let deferred = upload.length.is_none();
+        let received = self.pump.run(upload, &incoming, announced.length, verified, &lease.stop).await;
+        match received {
+            Err(Fault::BeyondLength { .. }) if deferred => Err(Fault::TooLarge { max: self.max_size }),
+            other => other,
+        }
+    }
+
+    /// tus 1.0 §Termination.
+    pub(crate) async fn terminate(&self, id: &str) -> Result<(), Fault> {
+        let upload = self.pump.store.get(id).await?;
+        if let Some(user) = &upload.used_by
+            && let Ok(user) = self.pump.store.get(user).await
+            && user.state != State::Done
+        {
+            return Err(Fault::Locked("the upload is being joined into a final one"));
+        }
+        self.end(id).await
+    }
+
+    /// Ends an upload in whatever state: for certain at once, and its traces soon.
+    pub(crate) async fn end(&self, id: &str) -> Result<(), Fault> {
+        let uploads = self.clone();
+        let id = id.to_owned();
+        let task = crate::spawn(async move {
+            let lease = uploads.take(&id).await?;
+            uploads.end_under(&id, lease).await
+        });
+        task.await.map_err(|_| Fault::Internal("the termination was interrupted".into()))?
+    }
+
+    async fn end_under(&self, id: &str, lease: Lease) -> Result<(), Fault> {
+        self.pump.store.end(id).await?;
+        let (pump, work) = (self.pump.clone(), self.work.clone());
+        let id = id.to_owned();
+        let cleaning = crate::spawn(async move {
+            let cleaned = match pump.store.find(&id).await {
+                Ok(Some(upload)) if upload.state == State::Ending => pump.clean_up(&upload).await,
+                Ok(_) => Ok(()),
+                Err(error) => Err(Fault::from(error).into()),
+            };
+            drop(lease);
+            note_unfinished(&id, cleaned, &work);
+        });
+        let _ = tokio::time::timeout(COURTESY, cleaning).await;
+        Ok(())
+    }
+
+    /// Joins and hands over what is ready for it, and answers how the upload stands then.
+    async fn finish(&self, mut upload: Upload, lease: Lease) -> Upload {
+        if !matches!(upload.state, State::Joining | State::Finishing) {
+            return upload;
+        }
+        let uploads = self.clone();
+        let known = upload.clone();
+        let finishing = crate::spawn(async move { uploads.finish_under(known, lease).await });
+        let patience = if upload.state == State::Joining { COURTESY * 5 } else { COURTESY };
+        if let Ok(Ok(finished)) = tokio::time::timeout(patience, finishing).await {
+            upload = finished;
+        }
+        upload
+    }
+
+    /// One try to finish an upload, under its lease.
+    pub(crate) async fn finish_under(&self, mut upload: Upload, lease: Lease) -> Upload {
+        let outcome = self.pump.finish(&mut upload, &lease).await;
+        drop(lease);
+        note_unfinished(&upload.id, outcome, &self.work);
+        upload
+    }
+
+    async fn take(&self, id: &str) -> Result<Lease, Fault> {
+        let busy = |_| Fault::Locked("another request is still at work on the upload");
+        self.leases.take(id).await.map_err(busy)
+    }
+
+    fn admit(&self) -> Result<OwnedSemaphorePermit, Fault> {
+        self.transfers.clone().try_acquire_owned().map_err(|_| Fault::Crowded)
+    }
+}
+
+impl Pump {
+    /// Joins the parts, if there are parts to join, and hands the upload over.
+    pub(crate) async fn finish(&self, upload: &mut Upload, lease: &Lease) -> Result<(), Unfinished> {
+        if upload.state == State::Joining {
+            self.join_parts(upload, &lease.stop).await?;
+        }
+        if upload.state == State::Finishing {
+            self.hand_over(upload).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A final upload's parts: ready to be joined, or joined before.
+enum Joinable {
+    Free { total: u64 },
+    Already(Upload),
+}
+
+/// What is left is repeated by the sweeper.
+fn note_unfinished(id: &str, outcome: Result<(), Unfinished>, work: &Notify) {
+    if let Err(reason) = outcome {
+        tracing::warn!(upload = id, %reason, "not finished yet; it is tried again");
+        work.notify_one();
+    }
+}
