@@ -48,7 +48,8 @@ pub(crate) fn run(link: &Link, migrations: &[Migration]) -> Result<MigrateRespon
             message: format!("migration {} (`{}`): {}", migration.version, migration.name, error.message),
             ..error
         })?;
-        tracing::info!(version = migration.version, name = migration.name, "applied a migration");
+        let file = own.path().unwrap_or_default();
+        tracing::info!(file, version = migration.version, name = migration.name, "applied a migration");
     }
     Ok(MigrateResponse {
         version: u32::try_from(migrations.len()).unwrap_or(u32::MAX),

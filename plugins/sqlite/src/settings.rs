@@ -10,7 +10,7 @@ use streamgate_plugin_api::settings::{ByteSize, Duration, SettingsProblem};
 use crate::connection::LinkOptions;
 
 /// Settings of the `sqlite` plugin.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Settings {
@@ -46,7 +46,7 @@ pub struct Settings {
 }
 
 /// How thoroughly a file is checked when it is opened.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CheckOnOpen {
     /// Not at all.

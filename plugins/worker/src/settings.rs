@@ -10,7 +10,7 @@ use crate::policy::{Backoff, is_queue};
 use crate::schedule;
 
 /// Settings of the `worker` plugin.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Settings {
@@ -41,7 +41,7 @@ pub struct Settings {
 
 /// A job that is enqueued by the clock. A run is left out while the one before it has not ended;
 /// runs that were missed become one.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Schedule {
     /// Its name, unique among the schedules: `[a-z][a-z0-9-]*`.
