@@ -15,7 +15,7 @@ use crate::wait::eventually;
 /// Keys (`bucket/key`) of all objects and of everything unfinished.
 #[must_use]
 pub fn on_disk(server: &Server) -> BTreeSet<String> {
-    let root = server.data_dir().join("storage-fs");
+    let root = server.data_dir().join("storage-fs/objects");
     let mut found = BTreeSet::new();
     walk(&root, &root, &mut found);
     found
@@ -37,12 +37,19 @@ fn walk(root: &Path, dir: &Path, found: &mut BTreeSet<String>) {
 
 /// Whether a file on disk belongs to one of the contents.
 fn belongs(key: &str, contents: &[Content]) -> bool {
-    let Some((id, name)) = key.split_once("media/").and_then(|(_, rest)| rest.split_once('/')) else {
+    let (unfinished, key) = match key.strip_prefix(".incomplete/sessions/") {
+        Some(key) => (true, key),
+        None => (false, key),
+    };
+    let Some((id, name)) = key.strip_prefix("media/").and_then(|rest| rest.split_once('/')) else {
         return false;
     };
     let Some(content) = contents.iter().find(|content| content.id == id) else {
         return false;
     };
+    if unfinished {
+        return name == "source" && content.state == "uploading";
+    }
     match name.split_once('/') {
         None => {
             matches!(name, "source" | "poster.jpg" | "thumbnails.vtt")

@@ -14,7 +14,7 @@ const MISTAKES: [(&str, &str); 10] = [
     ("plugins.gateway.listen", "nowhere"),
     ("plugins.sqlite.readers", "not between 1 and 64"),
     ("plugins.catalog", "libstreamgate_catalog.so"),
-    ("plugins.second", "database"),
+    ("plugins.second", "not the plugin"),
     ("plugins.upload.enabld", "enabled"),
     ("plugins.worker", "must be"),
     ("plugins.streaming", "storage"),

@@ -79,7 +79,7 @@ async fn both(ours: &str, theirs: &str) -> Result<(f64, f64)> {
 /// # Errors
 /// When a server or wrk is missing or refuses.
 pub async fn measure() -> Result<Vec<Row>> {
-    let server = Setup::default().set("plugins.gateway.access_log", false).start().await;
+    let server = Setup::default().set("plugins.gateway.access_log", "off").start().await;
     let clip = clips::detailed(60.0);
     let id = tus::upload_file(&server, &clip).await?;
     let content = server.finished(&id).await;
