@@ -46,7 +46,7 @@ pub struct Settings {
 }
 
 /// How thoroughly a file is checked when it is opened.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CheckOnOpen {
     /// Not at all.

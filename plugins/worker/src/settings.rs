@@ -41,7 +41,7 @@ pub struct Settings {
 
 /// A job that is enqueued by the clock. A run is left out while the one before it has not ended;
 /// runs that were missed become one.
-#[derive(Debug, Clone, Serialize, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Schedule {
     /// Its name, unique among the schedules: `[a-z][a-z0-9-]*`.
