@@ -50,7 +50,7 @@ export function App() {
         Skip to the content
       </a>
       <Header page={route.page} />
-      <main id="main" className="mx-auto w-full max-w-6xl px-4 pt-6 pb-24 sm:px-8">
+      <main id="main" tabIndex={-1} className="outline-none mx-auto w-full max-w-6xl px-4 pt-6 pb-24 sm:px-8">
         <ErrorBoundary key={path}>
           <Suspense fallback={<p role="status">Loading</p>}>
             {route.page === "library" && <Library fileHover={hovering} />}
@@ -89,7 +89,7 @@ function Header({ page }: { page: string }) {
           </span>
           <span className="max-[24rem]:sr-only">StreamGate</span>
         </Link>
-        <nav aria-label="Pages" className="ml-auto flex items-center gap-4">
+        <nav aria-label="Pages" className="ml-auto flex items-center gap-2 sm:gap-4">
           <Link
             href={paths.library}
             aria-current={page === "library" ? "page" : undefined}

@@ -35,6 +35,15 @@ describe("TransferRate", () => {
     expect(rate.bytesPerSecond).toBeNull();
   });
 
+  it("waits a second before it says anything", () => {
+    const rate = new TransferRate();
+    rate.sample(0, 0);
+    rate.sample(900, 9_000);
+    expect(rate.bytesPerSecond).toBeNull();
+    rate.sample(1_000, 10_000);
+    expect(rate.bytesPerSecond).toBeCloseTo(10_000, 5);
+  });
+
   it("ignores samples that are too close together", () => {
     const rate = new TransferRate();
     rate.sample(0, 0);

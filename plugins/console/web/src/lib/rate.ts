@@ -5,15 +5,19 @@
 const MEMORY_S = 5;
 /** Below this the samples are too close together to say anything. */
 const SHORTEST_S = 0.05;
+/** Before this the buffers on the way are filling, which looks like speed. */
+const SETTLED_S = 1;
 
 export class TransferRate {
   private last: { at: number; done: number } | null = null;
   private speed: number | null = null;
+  private began = 0;
 
   /** `at` in milliseconds, rising; `done` in bytes. Going back (a resume) starts over. */
   sample(at: number, done: number): void {
     if (!this.last || done < this.last.done) {
       this.last = { at, done };
+      this.began = at;
       this.speed = null;
       return;
     }
@@ -32,12 +36,14 @@ export class TransferRate {
 
   /** Bytes a second; null while unknown. */
   get bytesPerSecond(): number | null {
-    return this.speed;
+    const settled = this.last !== null && this.last.at - this.began >= SETTLED_S * 1000;
+    return settled ? this.speed : null;
   }
 
   /** Seconds until `total`; null while unknown or stalled. */
   eta(total: number): number | null {
-    if (this.speed === null || this.speed < 1 || !this.last) return null;
-    return Math.max(0, total - this.last.done) / this.speed;
+    const speed = this.bytesPerSecond;
+    if (speed === null || speed < 1 || !this.last) return null;
+    return Math.max(0, total - this.last.done) / speed;
   }
 }

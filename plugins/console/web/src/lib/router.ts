@@ -41,7 +41,11 @@ export function navigate(path: string, replace = false): void {
   if (!replace) {
     window.scrollTo(0, 0);
     // Screen readers and the Tab key go on from the new page's heading.
-    requestAnimationFrame(() => document.querySelector<HTMLElement>("h1")?.focus({ preventScroll: true }));
+    requestAnimationFrame(() =>
+      (document.querySelector<HTMLElement>("h1") ?? document.getElementById("main"))?.focus({
+        preventScroll: true,
+      }),
+    );
   }
 }
 

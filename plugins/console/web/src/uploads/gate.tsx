@@ -92,9 +92,9 @@ export function Gate({ open, tall }: { open: boolean; tall: boolean }) {
           <p className={`wide leading-tight ${tall ? "text-3xl sm:text-4xl" : "text-xl sm:text-2xl"}`}>
             {open ? "Let go, and it flows" : "Drop videos anywhere here"}
           </p>
-          <p className="mt-1.5 text-soft">
-            Watch within seconds, while the rest is still being encoded. An interrupted upload goes on where
-            it stopped.
+          <p className="mt-1.5 text-pretty text-soft">
+            Watch within seconds, while the rest is still being encoded. Interrupted uploads go on where they
+            stopped.
           </p>
         </div>
         <button type="button" className="button button-main" onClick={() => picker.current?.click()}>
