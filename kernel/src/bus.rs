@@ -6,11 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
 use futures_util::future::{join_all, select_all};
 use serde_json::{Value, json};
 use streamgate_plugin_api::{Event, abi};
@@ -132,8 +131,7 @@ struct Metrics {
 
 /// The bus.
 pub(crate) struct Bus {
-    subscribers: ArcSwap<Vec<Arc<Subscriber>>>,
-    changing: Mutex<()>,
+    subscribers: RwLock<Vec<Arc<Subscriber>>>,
     metrics: Metrics,
     publish_deadline: Duration,
     max_event_size: usize,
@@ -166,8 +164,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Bus {
     pub(crate) fn new(publish_deadline: Duration, max_event_size: usize) -> Arc<Self> {
         Arc::new(Self {
-            subscribers: ArcSwap::default(),
-            changing: Mutex::new(()),
+            subscribers: RwLock::default(),
             metrics: Metrics::default(),
             publish_deadline,
             max_event_size,
@@ -196,14 +193,16 @@ impl Bus {
             last: AtomicU64::new(0),
             waited_for: Mutex::new((None, 0)),
         });
-        let _changing = lock(&self.changing);
-        let mut subscribers = Vec::clone(&self.subscribers.load());
+        let mut subscribers = self.subscribers.write().unwrap_or_else(PoisonError::into_inner);
         if subscribers.len() >= MAX_SUBSCRIPTIONS {
             return Err(BusError::TooMany);
         }
         subscribers.push(subscriber.clone());
-        self.subscribers.store(Arc::new(subscribers));
         Ok(Receiver { events, subscriber: Arc::downgrade(&subscriber), bus: self.clone() })
+    }
+
+    fn subscribers(&self) -> RwLockReadGuard<'_, Vec<Arc<Subscriber>>> {
+        self.subscribers.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends all subscriptions of a plugin.
@@ -212,9 +211,10 @@ impl Bus {
     }
 
     fn remove(&self, which: impl Fn(&Arc<Subscriber>) -> bool) {
-        let _changing = lock(&self.changing);
-        let left = self.subscribers.load().iter().filter(|subscriber| !which(subscriber)).cloned().collect();
-        self.subscribers.store(Arc::new(left));
+        self.subscribers
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|subscriber| !which(subscriber));
     }
 
     /// Hands an event to every subscription that matches, and to one of each queue group. Waits
@@ -226,7 +226,7 @@ impl Bus {
         }
         self.metrics.published.fetch_add(1, Relaxed);
         let mut groups = BTreeMap::<_, Vec<_>>::new();
-        for (at, subscriber) in self.subscribers.load().iter().enumerate() {
+        for (at, subscriber) in self.subscribers().iter().enumerate() {
             if subscriber.pattern.matches(&event.subject) {
                 // Without a queue, it is a group of its own.
                 let alone = if subscriber.queue.is_empty() { at + 1 } else { 0 };
@@ -300,7 +300,7 @@ impl Bus {
     /// Subscriptions of a plugin that publishers have been waiting for at least that long: since
     /// when, and a sentence about it.
     pub(crate) fn slow(&self, plugin: &str, at_least: Duration) -> Option<(Duration, String)> {
-        let subscribers = self.subscribers.load();
+        let subscribers = self.subscribers();
         let waits = subscribers.iter().filter(|subscriber| subscriber.plugin == plugin).filter_map(|s| {
             let (since, publishers) = *lock(&s.waited_for);
             let waited = since?.elapsed();
@@ -317,7 +317,7 @@ impl Bus {
     /// The counters, for the report.
     pub(crate) fn report(&self) -> Value {
         let metrics = &self.metrics;
-        let subscribers = self.subscribers.load();
+        let subscribers = self.subscribers();
         let subscriptions = subscribers.iter().map(|s| {
             json!({
                 "plugin": s.plugin,

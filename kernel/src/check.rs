@@ -37,27 +37,16 @@ pub(crate) struct Planned {
     pub(crate) library: Library,
 }
 
-/// Where the loader may put its private copies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Copies {
-    /// In memory: nothing is written.
-    Memory,
-    /// In nameless files near the data directory.
-    DataDir,
-}
-
 impl Edition {
     /// Loads and checks. `problems` are those known already; the result has them all, in the
-    /// order of the file.
+    /// order of the file. `copies` is where the loader may put what it loads.
     pub(crate) fn check(
         sources: &Sources,
         mut problems: Vec<Problem>,
-        copies: Copies,
+        copies: Option<&Path>,
     ) -> Result<Self, Vec<Problem>> {
-        let value = sources.value();
-        let kernel = lenient_kernel(value);
+        let kernel = lenient_kernel(sources.value());
         let dirs = kernel.plugin_dirs();
-        let copies = (copies == Copies::DataDir).then_some(kernel.data_dir.as_path());
         let mut plugins = Vec::new();
         for loaded in load(sources, &dirs, copies) {
             match loaded {
@@ -68,7 +57,8 @@ impl Edition {
         let schemas = plugins.iter().map(|(name, _, library)| (name.clone(), library.schema())).collect();
         let mut schema = file_schema(&schemas);
         // Plugins without a schema here are disabled, or reported already.
-        schema["properties"]["plugins"]["additionalProperties"] = reserved_only();
+        let reserved = json!({ "type": "object", "properties": reserved_properties() });
+        schema["properties"]["plugins"]["additionalProperties"] = reserved;
         let found = wording::violations(sources, &schema);
         for (name, table, library) in &plugins {
             // What is wrong already is left out, so that the plugin sees the rest.
@@ -83,11 +73,8 @@ impl Edition {
                 let keys: Vec<_> = problem.key.split('.').filter(|key| !key.is_empty()).collect();
                 let path = plugin_path(name, &keys);
                 if !fault(keys.first().unwrap_or(&"")) && !whole(&problem.key) {
-                    problems.push(sources.problem(
-                        &path,
-                        wording::is_secret_at(&schema, &path),
-                        problem.message,
-                    ));
+                    let secret = wording::is_secret_at(&schema, &path);
+                    problems.push(sources.problem(&path, secret, problem.message));
                 }
             }
         }
@@ -195,31 +182,25 @@ fn reserved_properties() -> Map<String, Value> {
     }
 }
 
-fn reserved_only() -> Value {
-    json!({ "type": "object", "properties": reserved_properties() })
-}
-
 /// The schema of the whole file: the kernel's keys, and for each plugin its own and those that
-/// the kernel keeps for itself. Definitions are renamed so that they do not clash.
+/// the kernel keeps for itself. Each has an id, so that references in it stay in it.
 pub(crate) fn file_schema(plugins: &BTreeMap<String, Value>) -> Value {
-    let mut definitions = Map::new();
-    let kernel = embed(schema_for!(KernelSettings).to_value(), "kernel", &mut definitions);
-    let mut tables = Map::new();
-    for (name, schema) in plugins {
-        let mut table = embed(schema.clone(), name, &mut definitions);
-        if !table.is_object() || table["type"] != "object" {
-            table = json!({ "type": "object" });
-        }
+    let mut kernel = schema_for!(KernelSettings).to_value();
+    kernel["$id"] = "urn:streamgate:kernel".into();
+    let table = |(name, schema): (&String, &Value)| {
+        let mut table =
+            schema.as_object().filter(|table| table["type"] == "object").cloned().unwrap_or_default();
         let mut properties = reserved_properties();
-        if let Value::Object(own) = table["properties"].take() {
+        if let Some(Value::Object(own)) = table.remove("properties") {
             properties.extend(own);
         }
-        table["properties"] = properties.into();
-        if table.get("additionalProperties").is_none() {
-            table["additionalProperties"] = false.into();
-        }
-        tables.insert(name.clone(), table);
-    }
+        table.insert("type".into(), "object".into());
+        table.insert("properties".into(), properties.into());
+        table.insert("$id".into(), format!("urn:streamgate:plugin:{name}").into());
+        table.entry("additionalProperties").or_insert(false.into());
+        (name.clone(), Value::Object(table))
+    };
+    let tables: Map<_, _> = plugins.iter().map(table).collect();
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "StreamGate configuration",
@@ -229,38 +210,7 @@ pub(crate) fn file_schema(plugins: &BTreeMap<String, Value>) -> Value {
             "plugins": { "type": "object", "properties": tables, "additionalProperties": false },
         },
         "additionalProperties": false,
-        "$defs": definitions,
     })
-}
-
-fn embed(mut schema: Value, name: &str, definitions: &mut Map<String, Value>) -> Value {
-    fn rename(value: &mut Value, prefix: &str) {
-        match value {
-            Value::Object(object) => {
-                for (key, value) in object {
-                    match value {
-                        Value::String(target) if key == "$ref" => {
-                            if let Some(local) = target.strip_prefix("#/$defs/") {
-                                *target = format!("#/$defs/{prefix}.{local}");
-                            }
-                        }
-                        other => rename(other, prefix),
-                    }
-                }
-            }
-            Value::Array(items) => items.iter_mut().for_each(|item| rename(item, prefix)),
-            _ => {}
-        }
-    }
-    rename(&mut schema, name);
-    if let Some(object) = schema.as_object_mut() {
-        object.remove("$schema");
-        object.remove("title");
-        if let Some(Value::Object(own)) = object.remove("$defs") {
-            definitions.extend(own.into_iter().map(|(key, value)| (format!("{name}.{key}"), value)));
-        }
-    }
-    schema
 }
 
 fn node(library: &Library) -> Node {

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::{Args, Parser, Subcommand};
 use serde_json::Value;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::check::{Copies, Edition, file_schema, lenient_kernel};
+use crate::check::{Edition, file_schema, lenient_kernel};
 use crate::config::{Problem, Sources};
 use crate::control::{self, ControlError, DataDir};
 use crate::lifecycle::Kernel;
@@ -109,7 +109,7 @@ pub fn main() -> ExitCode {
     let (sources, problems) = Sources::read(&source.config, std::env::vars_os(), &source.sets);
     let data_dir = lenient_kernel(sources.value()).data_dir;
     match command {
-        Command::Run => run(&sources, problems, began),
+        Command::Run => run(&sources, problems, &data_dir, began),
         Command::Check => check(&source, &sources, problems),
         Command::Plugins { json } => ask(&data_dir, "/plugins", |report| match json {
             true => (pretty(report), true),
@@ -147,7 +147,7 @@ fn report_problems(problems: &[Problem]) -> ExitCode {
 }
 
 fn check(source: &Source, sources: &Sources, problems: Vec<Problem>) -> ExitCode {
-    match Edition::check(sources, problems, Copies::Memory) {
+    match Edition::check(sources, problems, None) {
         Err(problems) => report_problems(&problems),
         Ok(edition) => {
             let order = edition.graph.order();
@@ -179,22 +179,9 @@ fn schema(sources: &Sources) -> ExitCode {
     code
 }
 
-fn runtime(threads: usize) -> Result<Runtime, ExitCode> {
-    Builder::new_multi_thread().worker_threads(threads).thread_name("kernel").enable_all().build().map_err(
-        |error| {
-            err(format_args!("error: the system gives no threads: {error}"));
-            ExitCode::from(SYSTEM)
-        },
-    )
-}
-
 /// Asks the running kernel and prints what `show` makes of the answer; `false` from it is exit code 1.
-fn ask(data_dir: &std::path::Path, path: &str, show: impl FnOnce(&Value) -> (String, bool)) -> ExitCode {
-    let runtime = match runtime(1) {
-        Ok(runtime) => runtime,
-        Err(code) => return code,
-    };
-    match runtime.block_on(control::ask(data_dir, path)) {
+fn ask(data_dir: &Path, path: &str, show: impl FnOnce(&Value) -> (String, bool)) -> ExitCode {
+    match control::ask(data_dir, path) {
         Ok(report) => {
             let (text, good) = show(&report);
             out(&text);
@@ -242,8 +229,8 @@ fn health_table(report: &Value) -> String {
     let mut rows = vec![["PLUGIN", "COMPONENT", "HEALTH", "SINCE", "REASON"].map(String::from)];
     for plugin in report["plugins"].as_array().into_iter().flatten() {
         let name = || text(&plugin["name"]);
-        let since = String::new();
-        rows.push([name(), text(&plugin["state"]), text(&plugin["status"]), since, text(&plugin["reason"])]);
+        let cell = |key: &str| text(&plugin[key]);
+        rows.push([name(), cell("state"), cell("status"), cell("since"), cell("reason")]);
         for component in plugin["components"].as_array().into_iter().flatten() {
             let cell = |key: &str| text(&component[key]);
             rows.push([name(), cell("name"), cell("status"), cell("since"), cell("reason")]);
@@ -252,22 +239,21 @@ fn health_table(report: &Value) -> String {
     format!("{}, {ready}\n\n{}", text(&report["status"]), table(&rows))
 }
 
-fn run(sources: &Sources, problems: Vec<Problem>, began: Instant) -> ExitCode {
-    let edition = match Edition::check(sources, problems, Copies::DataDir) {
+fn run(sources: &Sources, problems: Vec<Problem>, data_dir: &Path, began: Instant) -> ExitCode {
+    let edition = match Edition::check(sources, problems, Some(data_dir)) {
         Ok(edition) => edition,
         Err(problems) => return report_problems(&problems),
     };
-    let data_dir = match DataDir::take(&edition.kernel.data_dir) {
-        Ok(data_dir) => data_dir,
+    raise_file_limit();
+    let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("kernel").enable_all().build();
+    let taken =
+        DataDir::take(data_dir).and_then(|taken| Ok((taken, runtime.map_err(ControlError::Threads)?)));
+    let (data_dir, runtime) = match taken {
+        Ok(taken) => taken,
         Err(error) => {
             err(format_args!("error: {error}"));
             return ExitCode::from(SYSTEM);
         }
-    };
-    raise_file_limit();
-    let runtime = match runtime(2) {
-        Ok(runtime) => runtime,
-        Err(code) => return code,
     };
     let log = Log::start(&edition.kernel.log);
     log_panics();

@@ -8,8 +8,8 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use figment::value::{Dict, Map};
-use figment::{Figment, Metadata, Profile, Provider};
+use figment::Figment;
+use figment::providers::Serialized;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -45,6 +45,7 @@ pub(crate) struct KernelSettings {
 /// What is logged, and how.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(inline)]
 pub(crate) struct LogSettings {
     /// `error`, `warn`, `info`, `debug` or `trace`; finer by target after commas: `info,hyper=warn`.
     #[schemars(extend("pattern" = LOG_LEVEL, "examples" = ["info", "warn,hyper=debug"]))]
@@ -148,27 +149,12 @@ impl fmt::Display for Problem {
     }
 }
 
-/// One origin of values, as figment wants it.
-struct Layer {
-    name: String,
-    values: Dict,
-}
-
-impl Provider for Layer {
-    fn metadata(&self) -> Metadata {
-        Metadata::named(self.name.clone())
-    }
-
-    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
-        Ok(Map::from([(Profile::Default, self.values.clone())]))
-    }
-}
-
 /// All values with their origins.
 pub(crate) struct Sources {
     file: String,
     document: Document<String>,
-    figment: Figment,
+    /// What set which key over the file, in order.
+    set: Vec<(String, Vec<String>)>,
     value: Value,
 }
 
@@ -192,24 +178,19 @@ impl Sources {
             problems.push(Problem { position, ..whole(&place, format!("is not TOML: {}", error.message())) });
             Document::parse(String::new()).expect("an empty document is TOML")
         });
-        let mut layers = vec![(file.clone(), Vec::new(), to_json(document.as_item()))];
+        let mut layers = Vec::new();
         env_values(env, &mut layers, &mut problems);
         set_values(sets, &mut layers, &mut problems);
-        let mut figment = Figment::new();
-        for (name, path, value) in layers {
-            let nested =
-                path.into_iter().rev().fold(value, |value, key: String| serde_json::json!({ key: value }));
-            if let Some(values) =
-                figment::value::Value::serialize(nested).ok().and_then(figment::value::Value::into_dict)
-            {
-                figment = figment.merge(Layer { name, values });
-            }
+        let mut figment = Figment::from(Serialized::defaults(to_json(document.as_item())));
+        for (_, path, value) in &layers {
+            figment = figment.merge(Serialized::default(&path.join("."), value));
         }
         let value = figment.extract::<Value>().unwrap_or_else(|error| {
             problems.push(whole(&file, error.to_string()));
             Value::Object(serde_json::Map::new())
         });
-        (Self { file, document, figment, value }, problems)
+        let set = layers.into_iter().map(|(name, path, _)| (name, path)).collect();
+        (Self { file, document, set, value }, problems)
     }
 
     /// The whole configuration.
@@ -226,7 +207,7 @@ impl Sources {
         let value = found.filter(|value| !value.is_object()).map(|value| match secret {
             true => "(secret)".to_owned(),
             // Of what is left after tables, JSON's notation is TOML's too.
-            false => shorten(value.to_string()),
+            false => value.to_string().chars().take(80).collect(),
         });
         let (position, place) = self.place(path);
         Problem { position, place, key: dotted(path), value, message: message.into() }
@@ -236,19 +217,16 @@ impl Sources {
     fn place(&self, path: &[String]) -> ((usize, usize), String) {
         let none = (usize::MAX, usize::MAX);
         for len in (1..=path.len()).rev() {
-            let in_file = self.offset(&path[..len]);
-            let key = path[..len].join(".");
-            // A table may come from several layers; then the file is where people look first.
-            if let Ok(value) = self.figment.find_value(&key)
-                && let Some(metadata) = self.figment.get_metadata(value.tag())
-                && metadata.name != self.file
-                && (value.as_dict().is_none() || in_file.is_none())
-            {
-                return (none, metadata.name.to_string());
+            let key = &path[..len];
+            if let Some((name, _)) = self.set.iter().rfind(|(_, set)| set == key) {
+                return (none, name.clone());
             }
-            if let Some(start) = in_file {
+            if let Some(start) = self.offset(key) {
                 let position = position(self.document.raw(), start);
                 return (position, format!("{}:{}:{}", self.file, position.0, position.1));
+            }
+            if let Some((name, _)) = self.set.iter().rfind(|(_, set)| set.starts_with(key)) {
+                return (none, name.clone());
             }
         }
         (none, self.file.clone())
@@ -257,22 +235,20 @@ impl Sources {
     /// The offset of a key (or an element of an array) in the file.
     fn offset(&self, path: &[String]) -> Option<usize> {
         let mut start = None;
-        let mut item = std::borrow::Cow::Borrowed(self.document.as_item());
+        let mut item = self.document.as_item().clone();
         for key in path {
-            let next = if let Some(table) = item.as_table_like() {
+            let span;
+            (span, item) = if let Some(table) = item.as_table_like() {
                 let (key, next) = table.get_key_value(key)?;
-                start = key.span().or_else(|| next.span()).map(|span| span.start).or(start);
-                next.clone()
+                (key.span().or_else(|| next.span()), next.clone())
             } else if let Some(array) = item.as_array() {
                 let element = array.get(key.parse().ok()?)?;
-                start = element.span().map(|span| span.start).or(start);
-                Item::Value(element.clone())
+                (element.span(), Item::Value(element.clone()))
             } else {
                 let table = item.as_array_of_tables()?.get(key.parse().ok()?)?;
-                start = table.span().map(|span| span.start).or(start);
-                Item::Table(table.clone())
+                (table.span(), Item::Table(table.clone()))
             };
-            item = std::borrow::Cow::Owned(next);
+            start = span.map(|span| span.start).or(start);
         }
         start
     }
@@ -317,11 +293,8 @@ fn set_values(sets: &[String], layers: &mut Vec<LayerOf>, problems: &mut Vec<Pro
         let place = format!("--set {key}");
         match toml_edit::Key::parse(key.trim()) {
             Ok(keys) => {
-                layers.push((
-                    place,
-                    keys.iter().map(|key| key.get().to_owned()).collect(),
-                    parse_value(text),
-                ));
+                let path = keys.iter().map(|key| key.get().to_owned()).collect();
+                layers.push((place, path, parse_value(text)));
             }
             Err(error) => problems.push(whole(&place, format!("is not a dotted key: {}", error.message()))),
         }
@@ -356,13 +329,6 @@ pub(crate) fn to_json(item: &Item) -> Value {
         }
         Some(toml_edit::Value::Datetime(time)) => time.value().to_string().into(),
         _ => Value::Null,
-    }
-}
-
-fn shorten(text: String) -> String {
-    match text.char_indices().nth(80) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
     }
 }
 

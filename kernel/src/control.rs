@@ -2,27 +2,23 @@
 //! machine and user. It only answers questions, and is no public interface.
 
 use std::fs::{File, TryLockError};
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Empty, Full, Limited};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::{Value, json};
-use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use axum::extract::State;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::Value;
+use tokio::net::UnixListener;
 
 use crate::lifecycle::Kernel;
 
-const CONNECTIONS: usize = 32;
 const TIMEOUT: Duration = Duration::from_secs(5);
-const MAX_ANSWER: usize = 16 << 20;
+const MAX_ANSWER: u64 = 16 << 20;
 
 /// Why the data directory cannot be ours, or nobody answers in it.
 #[derive(Debug, thiserror::Error)]
@@ -35,8 +31,10 @@ pub(crate) enum ControlError {
         "no streamgate runs with the data directory {0}; give the --config and --set that it was started with"
     )]
     NotRunning(PathBuf),
+    #[error("the system gives no threads: {0}")]
+    Threads(io::Error),
     #[error("the running streamgate did not answer: {0}")]
-    NoAnswer(String),
+    NoAnswer(io::Error),
 }
 
 /// Holds a data directory for this process until it is dropped.
@@ -88,71 +86,33 @@ fn socket(data_dir: &Path) -> io::Result<(File, PathBuf)> {
     Ok((dir, path.into()))
 }
 
-/// Answers on the socket until the kernel is gone.
+/// Answers on the socket until the process ends. Only this user can connect, so there is nobody
+/// to be guarded against.
 pub(crate) async fn serve(listener: UnixListener, kernel: Arc<Kernel>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    loop {
-        let Ok(place) = places.clone().acquire_owned().await else { return };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::warn!(%error, "the control socket did not accept");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let kernel = kernel.clone();
-        tokio::spawn(async move {
-            let _place = place;
-            let service = service_fn(move |request| {
-                let response = answer(&request, &kernel);
-                async move { Ok::<_, std::convert::Infallible>(response) }
-            });
-            let connection = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(TIMEOUT)
-                .keep_alive(false)
-                .serve_connection(TokioIo::new(stream), service);
-            // Whoever asked may go away at any time.
-            let _ = tokio::time::timeout(2 * TIMEOUT, connection).await;
-        });
+    let router = Router::new()
+        .route("/plugins", get(async |State(kernel): State<Arc<Kernel>>| Json(kernel.report())))
+        .route("/health", get(async |State(kernel): State<Arc<Kernel>>| Json(kernel.health_report())))
+        .with_state(kernel);
+    if let Err(error) = axum::serve(listener, router).await {
+        tracing::error!(%error, "the control socket is gone");
     }
 }
 
-fn answer(request: &Request<Incoming>, kernel: &Kernel) -> Response<Full<Bytes>> {
-    let (status, body) = match (request.method(), request.uri().path()) {
-        (&Method::GET, "/plugins") => (StatusCode::OK, kernel.report()),
-        (&Method::GET, "/health") => (StatusCode::OK, kernel.health_report()),
-        _ => (
-            StatusCode::NOT_FOUND,
-            json!({ "type": "about:blank", "title": "Not Found", "status": 404, "detail": "GET /plugins, GET /health" }),
-        ),
-    };
-    let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
-    *response.status_mut() = status;
-    response.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json"));
-    response
-}
-
 /// Asks the streamgate that runs with this data directory.
-pub(crate) async fn ask(data_dir: &Path, path: &str) -> Result<Value, ControlError> {
+pub(crate) fn ask(data_dir: &Path, path: &str) -> Result<Value, ControlError> {
     let not_running = |_| ControlError::NotRunning(data_dir.to_owned());
     let (_dir, socket) = socket(data_dir).map_err(not_running)?;
-    let stream = UnixStream::connect(socket).await.map_err(not_running)?;
-    let asking = async {
-        let no_answer = |error: hyper::Error| error.to_string();
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(no_answer)?;
-        tokio::spawn(connection);
-        let request = Request::get(path).header("host", "streamgate").body(Empty::<Bytes>::new());
-        let response =
-            sender.send_request(request.map_err(|error| error.to_string())?).await.map_err(no_answer)?;
-        let body =
-            Limited::new(response.into_body(), MAX_ANSWER).collect().await.map_err(|e| e.to_string())?;
-        serde_json::from_slice(&body.to_bytes()).map_err(|error| error.to_string())
+    let mut stream = UnixStream::connect(socket).map_err(not_running)?;
+    let asking = || {
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        // HTTP/1.0: the answer is in one piece, and ends with the connection.
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: streamgate\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.take(MAX_ANSWER).read_to_string(&mut answer)?;
+        let (_head, body) = answer.split_once("\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
+        serde_json::from_str(body).map_err(io::Error::from)
     };
-    let answer = tokio::time::timeout(TIMEOUT, asking).await;
-    answer.unwrap_or_else(|_| Err(format!("nothing within {TIMEOUT:?}"))).map_err(ControlError::NoAnswer)
+    asking().map_err(ControlError::NoAnswer)
 }
 
 #[cfg(test)]
@@ -176,11 +136,11 @@ mod tests {
         assert!(DataDir::take(&data).is_ok());
     }
 
-    #[tokio::test]
-    async fn asking_where_nobody_runs_says_so() {
+    #[test]
+    fn asking_where_nobody_runs_says_so() {
         let dir = tempfile::tempdir().unwrap();
         for path in [dir.path().to_owned(), dir.path().join("none")] {
-            assert!(matches!(ask(&path, "/health").await, Err(ControlError::NotRunning(_))));
+            assert!(matches!(ask(&path, "/health"), Err(ControlError::NotRunning(_))));
         }
     }
 }

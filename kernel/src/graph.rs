@@ -1,7 +1,7 @@
 //! Which plugin starts after which: from what each provides, requires and uses. Pure; it loads
 //! and starts nothing, and knows no capability by name.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What the order depends on, as a manifest says it.
 #[derive(Debug, Clone, Default)]
@@ -105,42 +105,29 @@ impl Graph {
         }
     }
 
-    /// One circle for every knot of them.
+    /// One circle for every knot of them: the shortest way from a node back to itself.
     fn cycles(&self) -> Vec<Vec<usize>> {
         let mut cycles = Vec::new();
         let mut seen = BTreeSet::<usize>::new();
         for start in 0..self.needs.len() {
-            if seen.contains(&start) || !reach(&self.needs, start).contains(&start) {
+            let knot = reach(&self.needs, start);
+            if seen.contains(&start) || !knot.contains(&start) {
                 continue;
             }
-            // Every step goes to one that leads back to the start, so the walk comes round.
-            let mut cycle = vec![start];
-            while let Some(&next) = cycle.last().and_then(|&last| {
-                self.needs[last]
-                    .iter()
-                    .find(|&&next| next == start)
-                    .or_else(|| self.needs[last].iter().find(|&&next| self.leads_back(next, start, &cycle)))
-            }) && next != start
-            {
-                cycle.push(next);
-            }
-            let knot = reach(&self.needs, start);
             seen.extend(knot.iter().filter(|&&other| reach(&self.needs, other).contains(&start)));
-            cycles.push(cycle);
+            let mut ways = VecDeque::from([vec![start]]);
+            let mut visited = BTreeSet::new();
+            while let Some(way) = ways.pop_front() {
+                let last = way[way.len() - 1];
+                if self.needs[last].contains(&start) {
+                    cycles.push(way);
+                    break;
+                }
+                let fresh = self.needs[last].iter().filter(|&&next| visited.insert(next));
+                ways.extend(fresh.map(|&next| [&way[..], &[next]].concat()));
+            }
         }
         cycles
-    }
-
-    fn leads_back(&self, from: usize, to: usize, without: &[usize]) -> bool {
-        let mut open = vec![from];
-        let mut seen: BTreeSet<usize> = without.iter().copied().collect();
-        while let Some(node) = open.pop() {
-            if self.needs[node].contains(&to) {
-                return !without.contains(&from);
-            }
-            open.extend(self.needs[node].iter().filter(|&&next| seen.insert(next)));
-        }
-        false
     }
 }
 

@@ -46,17 +46,22 @@ pub(crate) struct Component {
 }
 
 impl Component {
+    /// Name and reason; empty when healthy.
+    pub(crate) fn complaint(&self) -> String {
+        if self.status == Status::Healthy { String::new() } else { format!("{}: {}", self.name, self.reason) }
+    }
+
     /// A component whose state is known from elsewhere.
     pub(crate) fn new(name: &str, status: Status, reason: impl Into<String>, since: SystemTime) -> Self {
         Self { name: name.to_owned(), status, reason: reason.into(), since: rfc3339(since) }
     }
 }
 
-/// The worst state, with the reason of the first component that is in it.
-pub(crate) fn worst(components: &[Component]) -> (Status, String) {
+/// The component that speaks for all: the first of those in the worst state.
+pub(crate) fn worst(components: &[Component]) -> Component {
     let status = components.iter().map(|component| component.status).max().unwrap_or(Status::Healthy);
-    let first = components.iter().find(|component| component.status == status && status != Status::Healthy);
-    (status, first.map_or_else(String::new, |c| format!("{}: {}", c.name, c.reason)))
+    let worst = components.iter().find(|component| component.status == status);
+    worst.cloned().unwrap_or_else(|| Component::new("", status, "", SystemTime::now()))
 }
 
 #[derive(Default)]
@@ -128,9 +133,9 @@ mod tests {
         let health = Health::default();
         health.set("p", "a", Status::Degraded, "slow");
         health.set("p", "b", Status::Unhealthy, "gone");
-        assert_eq!(worst(&health.components("p")), (Status::Unhealthy, "b: gone".into()));
+        assert_eq!(worst(&health.components("p")).complaint(), "b: gone");
         health.clear("p");
-        assert_eq!(worst(&health.components("p")), (Status::Healthy, String::new()));
+        assert_eq!(worst(&health.components("p")).complaint(), "");
     }
 
     #[test]

@@ -54,9 +54,14 @@ pub(crate) enum Stage {
 pub(crate) struct State {
     pub(crate) stage: Stage,
     pub(crate) reason: String,
+    pub(crate) since: SystemTime,
 }
 
 impl State {
+    fn new(stage: Stage, reason: &str) -> Self {
+        Self { stage, reason: reason.to_owned(), since: SystemTime::now() }
+    }
+
     fn is_pending(&self) -> bool {
         matches!(self.stage, Stage::Waiting | Stage::Starting)
     }
@@ -81,7 +86,7 @@ impl Entry {
     }
 
     fn enter(&self, stage: Stage, reason: &str) {
-        self.state.send_replace(State { stage, reason: reason.to_owned() });
+        self.state.send_replace(State::new(stage, reason));
     }
 }
 
@@ -124,7 +129,7 @@ impl Kernel {
         let services = Arc::new(Services::new(prefixes.collect()));
         let entry = |planned| Entry {
             planned,
-            state: watch::Sender::new(State { stage: Stage::Waiting, reason: String::new() }),
+            state: watch::Sender::new(State::new(Stage::Waiting, "")),
             panics: AtomicU64::new(0),
             last_panic: Mutex::default(),
             instance: Mutex::default(),

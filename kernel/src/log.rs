@@ -8,7 +8,7 @@ use std::fmt::{self, Write as _};
 use std::io::{IsTerminal, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
@@ -44,7 +44,7 @@ enum Line {
 /// The stream.
 pub(crate) struct Log {
     lines: SyncSender<Line>,
-    dropped: Arc<AtomicU64>,
+    dropped: AtomicU64,
     json: bool,
     colour: bool,
 }
@@ -55,10 +55,9 @@ impl Log {
         let terminal = std::io::stderr().is_terminal();
         let json = settings.format == LogFormat::Json || settings.format == LogFormat::Auto && !terminal;
         let (lines, queue) = sync_channel(QUEUE);
-        let dropped = Arc::new(AtomicU64::new(0));
         let colour = terminal && std::env::var_os("NO_COLOR").is_none();
-        let log = Arc::new(Self { lines, dropped: dropped.clone(), json, colour });
-        let writer = { move || write_lines(&queue, &dropped, json) };
+        let log = Arc::new(Self { lines, dropped: AtomicU64::new(0), json, colour });
+        let writer = move || write_lines(&queue);
         if let Err(error) = std::thread::Builder::new().name("log".into()).spawn(writer) {
             let _ = writeln!(std::io::stderr(), "no thread for the log: {error}");
         }
@@ -76,8 +75,24 @@ impl Log {
             if self.json { json(&mut line, &now, record) } else { self.pretty(&mut line, &now, record) };
         if written.is_ok() {
             line.push('\n');
-            if let Err(TrySendError::Full(_)) = self.lines.try_send(Line::Text(line)) {
-                self.dropped.fetch_add(1, Relaxed);
+            match self.lines.try_send(Line::Text(line)) {
+                Err(_) => _ = self.dropped.fetch_add(1, Relaxed),
+                Ok(()) if self.dropped.load(Relaxed) == 0 => {}
+                Ok(()) => {
+                    let count = self.dropped.swap(0, Relaxed);
+                    let message = format!("{count} log records were dropped: the log is read too slowly");
+                    let (level, target) = (Level::WARN, "log");
+                    let (plugin, trace_id, span_id, fields) = (None, "", "", &[][..]);
+                    self.write(&Record {
+                        level,
+                        plugin,
+                        target,
+                        message: &message,
+                        fields,
+                        trace_id,
+                        span_id,
+                    });
+                }
             }
         }
     }
@@ -105,7 +120,7 @@ impl Log {
         let who = record.plugin.unwrap_or("kernel");
         write!(line, "{} {} {}: ", paint("2", now), paint(colour, level), paint("1", who))?;
         // What others wrote must not move the cursor of whoever reads the log.
-        line.extend(record.message.chars().map(|c| if c.is_control() { ' ' } else { c }));
+        line.extend(clip(record.message).chars().map(|c| if c.is_control() { ' ' } else { c }));
         for (name, value) in record.fields {
             write!(line, " {}{}", paint("2", &format!("{name}=")), plain(short(value).as_ref()))?;
         }
@@ -125,7 +140,7 @@ fn json(line: &mut String, now: &str, record: &Record<'_>) -> fmt::Result {
     if let Some(plugin) = record.plugin {
         write!(line, r#","plugin":{}"#, text(plugin))?;
     }
-    write!(line, r#","target":{},"message":{}"#, text(record.target), text(record.message))?;
+    write!(line, r#","target":{},"message":{}"#, text(record.target), text(clip(record.message)))?;
     if !record.trace_id.is_empty() {
         write!(line, r#","trace_id":{},"span_id":{}"#, text(record.trace_id), text(record.span_id))?;
     }
@@ -141,6 +156,10 @@ fn json(line: &mut String, now: &str, record: &Record<'_>) -> fmt::Result {
     Ok(())
 }
 
+fn clip(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_FIELD)]
+}
+
 fn short(value: &str) -> std::borrow::Cow<'_, str> {
     match value.len() {
         0..=MAX_FIELD => value.into(),
@@ -154,26 +173,13 @@ fn plain(value: &str) -> &str {
     inner.filter(|text| !text.is_empty() && !text.contains([' ', '\\', '='])).unwrap_or(value)
 }
 
-fn write_lines(queue: &Receiver<Line>, dropped: &AtomicU64, json: bool) {
-    let mut out = std::io::stderr();
+fn write_lines(queue: &Receiver<Line>) {
     for line in queue {
         // An error has nowhere to go: whoever read the log is gone.
         let _ = match line {
-            Line::Text(line) => out.write_all(line.as_bytes()),
+            Line::Text(line) => std::io::stderr().write_all(line.as_bytes()),
             Line::Flush(done) => done.send(()).map_err(std::io::Error::other),
         };
-        let missing = dropped.swap(0, Relaxed);
-        if missing > 0 {
-            let now = rfc3339(SystemTime::now());
-            let message = format!("{missing} log records were dropped: the log is read too slowly");
-            let _ = match json {
-                true => writeln!(
-                    out,
-                    r#"{{"timestamp":"{now}","level":"WARN","target":"log","message":"{message}"}}"#
-                ),
-                false => writeln!(out, "{now}  WARN kernel: {message}"),
-            };
-        }
     }
 }
 
@@ -262,7 +268,7 @@ mod tests {
 
     #[test]
     fn a_pretty_line_is_one_line_without_control_characters() {
-        let log = Log { lines: sync_channel(1).0, dropped: Arc::default(), json: false, colour: false };
+        let log = Log { lines: sync_channel(1).0, dropped: AtomicU64::default(), json: false, colour: false };
         let mut line = String::new();
         assert!(log.pretty(&mut line, "now", &record(&[("s", "\"x\""), ("t", "\"a b\"")])).is_ok());
         assert_eq!(line, "now  INFO gate: it \"works\"  s=x t=\"a b\" trace=4bf9");
@@ -271,7 +277,7 @@ mod tests {
     #[test]
     fn a_full_queue_counts_what_it_drops_and_does_not_wait() {
         let (lines, _kept) = sync_channel(1);
-        let log = Log { lines, dropped: Arc::default(), json: true, colour: false };
+        let log = Log { lines, dropped: AtomicU64::default(), json: true, colour: false };
         for _ in 0..3 {
             log.write(&record(&[]));
         }

@@ -1,7 +1,6 @@
 //! What the kernel can tell of itself and its plugins, as JSON: the same for `streamgate
 //! plugins --json`, for `streamgate health --json` and for a plugin that asks.
 
-use std::collections::BTreeMap;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
@@ -52,7 +51,7 @@ impl Kernel {
     pub(crate) fn health_report(&self) -> Value {
         let own: Vec<_> = (0..self.plugins.len()).map(|index| self.own_components(index)).collect();
         let all: Vec<_> = (0..self.plugins.len()).map(|index| self.with_needs(index, &own)).collect();
-        let statuses = all.iter().map(|components| worst(components).0);
+        let statuses = all.iter().map(|components| worst(components).status);
         let vital =
             |(entry, status): (&Entry, Status)| entry.planned.keys.required && status == Status::Unhealthy;
         let running = self.plugins.iter().any(Entry::is_running);
@@ -65,16 +64,19 @@ impl Kernel {
             };
         let plugins = self.plugins.iter().zip(all).map(|(entry, components)| {
             let state = entry.state.borrow().clone();
-            let (status, of_component) = worst(&components);
-            let reason = if state.reason.is_empty() { of_component } else { state.reason };
+            let worst = worst(&components);
+            let since =
+                if worst.status == Status::Healthy { rfc3339(state.since) } else { worst.since.clone() };
+            let reason = if state.reason.is_empty() { worst.complaint() } else { state.reason };
             // What the state itself says is not a component.
             let components: Vec<_> =
                 components.into_iter().filter(|component| component.name != "state").collect();
             json!({
                 "name": entry.planned.name,
                 "state": state.stage,
-                "status": status,
+                "status": worst.status,
                 "reason": reason,
+                "since": since,
                 "required": entry.planned.keys.required,
                 "components": components,
             })
@@ -90,7 +92,7 @@ impl Kernel {
         let state = entry.state.borrow().clone();
         if state.stage != Stage::Running {
             let reason = if state.reason.is_empty() { format!("{:?}", state.stage) } else { state.reason };
-            components.insert(0, Component::new("state", Status::Unhealthy, reason, now));
+            components.insert(0, Component::new("state", Status::Unhealthy, reason, state.since));
         }
         if let Some((at, panic)) = &*entry.last_panic.lock().unwrap_or_else(PoisonError::into_inner)
             && at.elapsed().unwrap_or_default() < RECENT
@@ -111,18 +113,13 @@ impl Kernel {
     /// A plugin's components, and one about what it needs if that is unhealthy.
     fn with_needs(&self, index: usize, own: &[Vec<Component>]) -> Vec<Component> {
         let mut components = own[index].clone();
-        let broken: BTreeMap<_, _> = self
-            .graph
-            .needs_of(index)
-            .into_iter()
-            .map(|need| (&self.plugins[need].planned.name, worst(&own[need])))
-            .filter(|(_, (status, _))| *status == Status::Unhealthy)
-            .collect();
-        if !broken.is_empty() {
-            let reasons: Vec<_> =
-                broken.iter().map(|(name, (_, reason))| format!("{name} is unhealthy ({reason})")).collect();
-            let reason = reasons.join(", ");
-            components.push(Component::new("requirements", Status::Degraded, reason, SystemTime::now()));
+        let needs = self.graph.needs_of(index);
+        let broken = needs.into_iter().map(|need| (&self.plugins[need].planned.name, worst(&own[need])));
+        let broken: Vec<_> = broken.filter(|(_, worst)| worst.status == Status::Unhealthy).collect();
+        if let Some(since) = broken.iter().map(|(_, worst)| worst.since.clone()).min() {
+            let reasons = broken.iter().map(|(name, w)| format!("{name} is unhealthy ({})", w.complaint()));
+            let (name, reason) = ("requirements".to_owned(), reasons.collect::<Vec<_>>().join(", "));
+            components.push(Component { name, status: Status::Degraded, reason, since });
         }
         components
     }

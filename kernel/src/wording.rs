@@ -59,11 +59,8 @@ fn word(sources: &Sources, schema: &Value, error: &ValidationError<'_>) -> Vec<P
         Kind::ExclusiveMinimum { limit } => format!("must be more than {limit}"),
         Kind::ExclusiveMaximum { limit } => format!("must be less than {limit}"),
         Kind::MinLength { limit: 1 } | Kind::MinItems { limit: 1 } => "must not be empty".into(),
-        Kind::MinLength { limit } => format!("must have at least {limit} characters"),
-        Kind::MaxLength { limit } => format!("must have at most {limit} characters"),
-        Kind::MinItems { limit } => format!("must have at least {limit} elements"),
-        Kind::MaxItems { limit } => format!("must have at most {limit} elements"),
-        Kind::UniqueItems => "must not have the same element twice".into(),
+        Kind::MinLength { limit } | Kind::MinItems { limit } => format!("must be at least {limit} long"),
+        Kind::MaxLength { limit } | Kind::MaxItems { limit } => format!("must be at most {limit} long"),
         _ => error.masked().to_string(),
     };
     vec![sources.problem(
