@@ -1,0 +1,608 @@
+//! Opens a source: finds its first picture and sound streams, decodes just those, and
+//! hands out raw frames (I420, progressive, upright) and samples (float, stereo, 48 kHz)
+//! through small queues. Independent of encoding: a source that breaks in the middle
+//! ends the frames, not the encode. It never retimes anything.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_app as gst_app;
+
+use crate::control::{Control, EncodeError, Watchdog};
+use crate::ladder::AUDIO_RATE;
+use crate::media::{self, Fault, FaultKind};
+use crate::source::Blocks;
+
+/// Compressed data queued before a decoder.
+const QUEUE_BYTES: u32 = 4 << 20;
+/// Raw frames queued behind the video decoder.
+const FRAMES_QUEUED: usize = 3;
+/// Raw sample runs queued behind the audio decoder.
+const RUNS_QUEUED: usize = 32;
+/// Time stamps of compressed frames that are kept to tell the frame rate.
+const TIMES_KEPT: usize = 240;
+
+/// What to open and how.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Want {
+    pub(crate) video: bool,
+    pub(crate) audio: bool,
+    pub(crate) max_pixels: u64,
+    pub(crate) max_streams: usize,
+    pub(crate) patience: Duration,
+    pub(crate) nice: i32,
+}
+
+/// One decoded stream.
+pub(crate) struct Branch {
+    /// Caps of the compressed stream.
+    pub(crate) compressed: gst::Caps,
+    /// The first sample.
+    pub(crate) first: gst::Sample,
+    times: Arc<Mutex<Vec<u64>>>,
+    items: Receiver<gst::Sample>,
+    shared: Arc<Shared>,
+}
+
+/// What [`Branch::next`] found.
+pub(crate) enum Next {
+    Sample(gst::Sample),
+    End,
+}
+
+/// An open source. Dropping it stops all its threads; drop the branches first.
+pub(crate) struct Decoder {
+    pipeline: gst::Pipeline,
+    shared: Arc<Shared>,
+    pub(crate) video: Option<Branch>,
+    pub(crate) audio: Option<Branch>,
+    /// Something was left out, for people.
+    pub(crate) note: Option<String>,
+    /// Caps of the container.
+    pub(crate) container: Option<gst::Caps>,
+}
+
+struct Shared {
+    control: Arc<Control>,
+    want: Want,
+    closed: AtomicBool,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    streams: usize,
+    video: Option<Opening>,
+    audio: Option<Opening>,
+    all_streams_known: bool,
+    fault: Option<Fault>,
+    missing: Vec<String>,
+    container: Option<gst::Caps>,
+    too_big: Option<String>,
+}
+
+struct Opening {
+    compressed: gst::Caps,
+    times: Arc<Mutex<Vec<u64>>>,
+    items: Receiver<gst::Sample>,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fault(&self, fault: Fault) {
+        self.lock().fault.get_or_insert(fault);
+        self.changed.notify_all();
+    }
+}
+
+impl Decoder {
+    /// Opens a source and waits for the first frame and samples of what it has.
+    pub(crate) fn open(
+        blocks: &Arc<Blocks>,
+        want: Want,
+        control: &Arc<Control>,
+    ) -> Result<Self, EncodeError> {
+        match Self::open_once(blocks, want, control) {
+            // Sound that cannot be decoded is no reason to refuse the picture.
+            Err(Refused { audio_only: true, error }) if want.video && want.audio => {
+                tracing::info!(%error, "the sound cannot be decoded; going on without it");
+                let mut decoder = Self::open_once(blocks, Want { audio: false, ..want }, control)
+                    .map_err(|refused| refused.error)?;
+                decoder.note = Some("The sound of this file could not be decoded.".to_owned());
+                Ok(decoder)
+            }
+            other => other.map_err(|refused| refused.error),
+        }
+    }
+
+    fn open_once(blocks: &Arc<Blocks>, want: Want, control: &Arc<Control>) -> Result<Self, Refused> {
+        let shared = Arc::new(Shared {
+            control: Arc::clone(control),
+            want,
+            closed: AtomicBool::new(false),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        let pipeline = build(blocks, &shared).map_err(|why| Refused::from(EncodeError::Engine(why)))?;
+        let mut decoder = Self { pipeline, shared, video: None, audio: None, note: None, container: None };
+        decoder
+            .pipeline
+            .set_state(gst::State::Playing)
+            .map_err(|_| decoder.refusal(blocks, "the pipeline did not start"))?;
+        decoder.prime(blocks)?;
+        Ok(decoder)
+    }
+
+    /// The duration the container claims.
+    pub(crate) fn duration(&self) -> Option<Duration> {
+        self.pipeline
+            .query_duration::<gst::ClockTime>()
+            .map(|time| Duration::from_nanos(time.nseconds()))
+            .filter(|duration| !duration.is_zero())
+    }
+
+    /// What ended the source early, if anything did.
+    pub(crate) fn damage(&self) -> Option<Fault> {
+        self.shared.lock().fault.clone()
+    }
+
+    /// A handle to ask for [`Decoder::damage`] later.
+    fn prime(&mut self, blocks: &Arc<Blocks>) -> Result<(), Refused> {
+        let mut watch = Watchdog::new(&self.shared.control, self.shared.want.patience);
+        let shared = Arc::clone(&self.shared);
+        let mut state = shared.lock();
+        while !state.all_streams_known && state.fault.is_none() && state.too_big.is_none() {
+            if let Some(failure) = shared.control.failure() {
+                return Err(failure.into());
+            }
+            watch.check(&shared.control).map_err(Refused::from)?;
+            state = shared
+                .changed
+                .wait_timeout(state, Duration::from_millis(100))
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        self.container = state.container.clone();
+        let (video, audio) = (state.video.take(), state.audio.take());
+        drop(state);
+        let audio_found = audio.is_some();
+        let video_found = video.is_some();
+        self.video = video.and_then(|opening| self.first(opening, &mut watch).transpose()).transpose()?;
+        self.audio = audio.and_then(|opening| self.first(opening, &mut watch).transpose()).transpose()?;
+        if let Some(reason) = self.shared.lock().too_big.clone() {
+            return Err(EncodeError::input(reason, "the pixel limit (setting max_pixels)").into());
+        }
+        let audio_failed = audio_found && self.audio.is_none();
+        let video_failed = video_found && self.video.is_none();
+        let fault = self.damage();
+        if let Some(fault) = &fault
+            && (video_failed || self.video.is_none() && self.audio.is_none() || audio_failed)
+        {
+            let mut refused = self.refusal(blocks, &fault.detail);
+            refused.audio_only = video_found && audio_found && fault.path.contains(":audio/");
+            if audio_failed && !video_failed && self.video.is_some() && !refused.audio_only {
+                // The file broke before its first sound; what pictures there are, stay.
+                return Ok(());
+            }
+            return Err(refused);
+        }
+        if self.video.is_none() && self.audio.is_none() {
+            return Err(self.refusal(blocks, "no stream gave a sample"));
+        }
+        Ok(())
+    }
+
+    /// Waits for a stream's first sample. `None`: it ended without one.
+    fn first(&self, opening: Opening, watch: &mut Watchdog) -> Result<Option<Branch>, Refused> {
+        let control = &self.shared.control;
+        loop {
+            match opening.items.recv_timeout(Duration::from_millis(50)) {
+                Ok(first) => {
+                    return Ok(Some(Branch {
+                        compressed: opening.compressed,
+                        first,
+                        times: opening.times,
+                        items: opening.items,
+                        shared: Arc::clone(&self.shared),
+                    }));
+                }
+                Err(RecvTimeoutError::Disconnected) => return Ok(None),
+                Err(RecvTimeoutError::Timeout) => {
+                    if self.shared.lock().fault.is_some() {
+                        return Ok(opening.items.try_recv().ok().map(|first| Branch {
+                            compressed: opening.compressed,
+                            first,
+                            times: opening.times,
+                            items: opening.items,
+                            shared: Arc::clone(&self.shared),
+                        }));
+                    }
+                    if let Some(failure) = control.failure() {
+                        return Err(failure.into());
+                    }
+                    watch.check(control).map_err(Refused::from)?;
+                }
+            }
+        }
+    }
+
+    /// Why the file cannot be used, in words.
+    fn refusal(&self, blocks: &Arc<Blocks>, detail: &str) -> Refused {
+        if let Some(failure) = blocks.failure() {
+            return EncodeError::Source(failure).into();
+        }
+        let state = self.shared.lock();
+        let detail = state.fault.as_ref().map_or(detail, |fault| fault.detail.as_str()).to_owned();
+        let kind = state.fault.as_ref().map(|fault| fault.kind);
+        let reason = if let Some(missing) = state.missing.first() {
+            format!("This server cannot decode the format of this file: {missing}.")
+        } else {
+            crate::probe::explain(blocks, kind)
+        };
+        EncodeError::input(reason, detail).into()
+    }
+}
+
+impl Drop for Decoder {
+    fn drop(&mut self) {
+        self.shared.closed.store(true, Ordering::Release);
+        // Receivers go first: a streaming thread that waits for room in a queue sees it
+        // closed, so that stopping the pipeline does not wait for it.
+        self.video = None;
+        self.audio = None;
+        let mut state = self.shared.lock();
+        (state.video, state.audio) = (None, None);
+        drop(state);
+        if self.pipeline.set_state(gst::State::Null).is_err() {
+            tracing::warn!("a decoding pipeline did not stop");
+        }
+    }
+}
+
+struct Refused {
+    error: EncodeError,
+    audio_only: bool,
+}
+
+impl From<EncodeError> for Refused {
+    fn from(error: EncodeError) -> Self {
+        Self { error, audio_only: false }
+    }
+}
+
+impl Branch {
+    /// The next sample, waiting for it. Ends when the stream, the source or the encode does.
+    pub(crate) fn next(&self) -> Next {
+        loop {
+            match self.items.recv_timeout(Duration::from_millis(100)) {
+                Ok(sample) => {
+                    self.shared.control.alive();
+                    return Next::Sample(sample);
+                }
+                Err(RecvTimeoutError::Disconnected) => return Next::End,
+                Err(RecvTimeoutError::Timeout) => {
+                    if self.shared.control.stopped() || self.shared.lock().fault.is_some() {
+                        // What was queued before the fault is still good.
+                        return self.items.try_recv().map_or(Next::End, Next::Sample);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Time stamps of the compressed frames seen so far, ascending, nanoseconds. Waits
+    /// until there are `enough`, at most for `patience`.
+    pub(crate) fn times(&self, enough: usize, patience: Duration) -> Vec<u64> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if times.len() >= enough.min(TIMES_KEPT)
+                || Instant::now() >= deadline
+                || self.shared.control.stopped()
+            {
+                times.sort_unstable();
+                times.dedup();
+                return times;
+            }
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+}
+
+fn build(blocks: &Arc<Blocks>, shared: &Arc<Shared>) -> Result<gst::Pipeline, String> {
+    let pipeline = gst::Pipeline::new();
+    let source = byte_source(blocks);
+    let parse = media::element("parsebin")?;
+    pipeline.add_many([source.upcast_ref(), &parse]).map_err(|error| error.to_string())?;
+    source.link(&parse).map_err(|error| error.to_string())?;
+
+    let (weak, on_pad) = (pipeline.downgrade(), Arc::clone(shared));
+    parse.connect_pad_added(move |_, pad| {
+        let Some(pipeline) = weak.upgrade() else { return };
+        if let Err(detail) = attach(&pipeline, pad, &on_pad) {
+            on_pad.fault(Fault { path: String::new(), detail, kind: FaultKind::Other });
+        }
+    });
+    let on_unknown = Arc::clone(shared);
+    parse.connect("unknown-type", false, move |values| {
+        if let Some(caps) = values.get(2).and_then(|value| value.get::<gst::Caps>().ok()) {
+            on_unknown
+                .lock()
+                .missing
+                .push(gstreamer_pbutils::pb_utils_get_codec_description(&caps).to_string());
+        }
+        None
+    });
+    if let Some(typefind) = parse.downcast_ref::<gst::Bin>().and_then(|bin| bin.by_name("typefind")) {
+        let on_type = Arc::clone(shared);
+        typefind.connect("have-type", false, move |values| {
+            on_type.lock().container = values.get(2).and_then(|value| value.get::<gst::Caps>().ok());
+            None
+        });
+    }
+    let (on_fault, on_message) = (Arc::clone(shared), Arc::clone(shared));
+    media::watch(
+        &pipeline,
+        Arc::clone(&shared.control),
+        shared.want.nice,
+        move |fault| on_fault.fault(fault),
+        move |message| {
+            if let gst::MessageView::Element(element) = message.view()
+                && let Some(structure) = element.structure()
+                && structure.name() == "missing-plugin"
+                && let Ok(name) = structure.get::<String>("name")
+            {
+                on_message.lock().missing.push(name);
+            }
+        },
+    );
+    Ok(pipeline)
+}
+
+/// An appsrc that demuxers can read at any place.
+fn byte_source(blocks: &Arc<Blocks>) -> gst_app::AppSrc {
+    let position = Arc::new(Mutex::new(0u64));
+    let seek_position = Arc::clone(&position);
+    let blocks = Arc::clone(blocks);
+    let source = gst_app::AppSrc::builder()
+        .format(gst::Format::Bytes)
+        .stream_type(gst_app::AppStreamType::RandomAccess)
+        .size(i64::try_from(blocks.size()).unwrap_or(i64::MAX))
+        .build();
+    source.set_callbacks(
+        gst_app::AppSrcCallbacks::builder()
+            .seek_data(move |_, offset| {
+                *seek_position.lock().unwrap_or_else(PoisonError::into_inner) = offset;
+                true
+            })
+            .need_data(move |source, length| {
+                let mut at = position.lock().unwrap_or_else(PoisonError::into_inner);
+                let result = match blocks.read(*at, length as usize) {
+                    Ok(parts) if parts.is_empty() => source.end_of_stream(),
+                    Ok(parts) => {
+                        let mut buffer = gst::Buffer::new();
+                        let data = buffer.make_mut();
+                        data.set_offset(*at);
+                        for part in parts {
+                            *at += part.len() as u64;
+                            data.append_memory(gst::Memory::from_slice(part));
+                        }
+                        drop(at);
+                        source.push_buffer(buffer)
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, offset = *at, "the source cannot be read");
+                        source.end_of_stream()
+                    }
+                };
+                if let Err(error) = result {
+                    tracing::debug!(?error, "the demuxer takes no more");
+                }
+            })
+            .build(),
+    );
+    source
+}
+
+/// Connects a parsed stream: to a decoder if it is the first of its kind and wanted, else
+/// to nothing.
+fn attach(pipeline: &gst::Pipeline, pad: &gst::Pad, shared: &Arc<Shared>) -> Result<(), String> {
+    let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+    let kind = caps.structure(0).map(|structure| structure.name().as_str().to_owned()).unwrap_or_default();
+    let mut state = shared.lock();
+    state.streams += 1;
+    let streams = state.streams;
+    let is_video = kind.starts_with("video/") || kind.starts_with("image/");
+    let is_audio = kind.starts_with("audio/");
+    let video = is_video && shared.want.video && state.video.is_none();
+    let audio = is_audio && shared.want.audio && state.audio.is_none();
+    drop(state);
+    shared.control.alive();
+    announce_flow(pad, shared);
+    if !(video || audio) || streams > shared.want.max_streams {
+        return ignore(pipeline, pad);
+    }
+    if video && let Some(reason) = too_big(&caps, shared.want.max_pixels) {
+        shared.lock().too_big = Some(reason);
+        shared.changed.notify_all();
+        return ignore(pipeline, pad);
+    }
+
+    let times = Arc::new(Mutex::new(Vec::new()));
+    if video {
+        let log = Arc::clone(&times);
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            let Some(time) = info.buffer().and_then(|buffer| buffer.pts().or(buffer.dts())) else {
+                return gst::PadProbeReturn::Ok;
+            };
+            let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+            if log.len() >= TIMES_KEPT {
+                return gst::PadProbeReturn::Remove;
+            }
+            log.push(time.nseconds());
+            gst::PadProbeReturn::Ok
+        });
+    }
+    let (items, receiver) = sync_channel(if video { FRAMES_QUEUED } else { RUNS_QUEUED });
+    let bin = if video { video_branch(shared, items)? } else { audio_branch(shared, items)? };
+    pipeline.add(&bin).map_err(|error| error.to_string())?;
+    bin.sync_state_with_parent().map_err(|error| error.to_string())?;
+    let sink = bin.static_pad("sink").ok_or("a branch has no sink pad")?;
+    let opening = Opening { compressed: caps, times, items: receiver };
+    let mut state = shared.lock();
+    if video {
+        state.video = Some(opening);
+    } else {
+        state.audio = Some(opening);
+    }
+    drop(state);
+    pad.link(&sink).map_err(|error| error.to_string())?;
+    Ok(())
+}
+
+/// parsebin adds the pads of all streams before any data flows (and does not say that
+/// they are all): the first data means that every stream is known.
+fn announce_flow(pad: &gst::Pad, shared: &Arc<Shared>) {
+    let shared = Arc::clone(shared);
+    let flow = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
+    pad.add_probe(flow, move |_, info| {
+        let ends = info.event().is_some_and(|event| event.type_() == gst::EventType::Eos);
+        if info.buffer().is_none() && !ends {
+            return gst::PadProbeReturn::Ok;
+        }
+        shared.lock().all_streams_known = true;
+        shared.changed.notify_all();
+        gst::PadProbeReturn::Remove
+    });
+}
+
+fn too_big(caps: &gst::Caps, max_pixels: u64) -> Option<String> {
+    let structure = caps.structure(0)?;
+    let width = structure.get::<i32>("width").ok()?;
+    let height = structure.get::<i32>("height").ok()?;
+    let pixels = u64::from(width.unsigned_abs()) * u64::from(height.unsigned_abs());
+    (pixels > max_pixels).then(|| {
+        format!("The picture is too large: {width}x{height}; this server takes up to {max_pixels} pixels.")
+    })
+}
+
+fn ignore(pipeline: &gst::Pipeline, pad: &gst::Pad) -> Result<(), String> {
+    let sink = media::element("fakesink")?;
+    sink.set_property("async", false);
+    sink.set_property("sync", false);
+    pipeline.add(&sink).map_err(|error| error.to_string())?;
+    sink.sync_state_with_parent().map_err(|error| error.to_string())?;
+    let target = sink.static_pad("sink").ok_or("fakesink has no sink pad")?;
+    pad.link(&target).map_err(|error| error.to_string())?;
+    Ok(())
+}
+
+fn video_branch(shared: &Arc<Shared>, items: SyncSender<gst::Sample>) -> Result<gst::Bin, String> {
+    let convert = media::element("videoconvertscale")?;
+    let eight_bit = media::element("capsfilter")?;
+    eight_bit.set_property("caps", gst::Caps::builder("video/x-raw").field("format", "I420").build());
+    let deinterlace = media::element("deinterlace")?;
+    deinterlace.set_property_from_str("mode", "auto");
+    deinterlace.set_property_from_str("method", "yadif");
+    // One frame per frame: fields are not shown as frames of their own.
+    deinterlace.set_property_from_str("fields", "top");
+    let flip = media::element("videoflip")?;
+    flip.set_property_from_str("video-direction", "auto");
+    branch("video", shared, items, &[convert, eight_bit, deinterlace, flip])
+}
+
+fn audio_branch(shared: &Arc<Shared>, items: SyncSender<gst::Sample>) -> Result<gst::Bin, String> {
+    let convert = media::element("audioconvert")?;
+    let resample = media::element("audioresample")?;
+    let stereo = media::element("capsfilter")?;
+    let caps = gst::Caps::builder("audio/x-raw")
+        .field("format", "F32LE")
+        .field("layout", "interleaved")
+        .field("rate", AUDIO_RATE as i32)
+        .field("channels", 2i32)
+        .build();
+    stereo.set_property("caps", caps);
+    branch("audio", shared, items, &[convert, resample, stereo])
+}
+
+/// queue ! decodebin ! `raw`… ! appsink, with a ghost pad `sink`.
+fn branch(
+    name: &str,
+    shared: &Arc<Shared>,
+    items: SyncSender<gst::Sample>,
+    raw: &[gst::Element],
+) -> Result<gst::Bin, String> {
+    let bin = gst::Bin::with_name(name);
+    let queue = media::element("queue")?;
+    queue.set_property("max-size-bytes", QUEUE_BYTES);
+    queue.set_property("max-size-buffers", 0u32);
+    queue.set_property("max-size-time", 0u64);
+    let decode = media::element("decodebin")?;
+    let sink = gst_app::AppSink::builder().sync(false).async_(false).max_buffers(1).build();
+    sink.set_enable_last_sample(false);
+    // The queue of samples ends when its only sender does.
+    let sender = Arc::new(Mutex::new(Some(items)));
+    let (on_end, end_shared) = (Arc::clone(&sender), Arc::clone(shared));
+    let on_sample_shared = Arc::clone(shared);
+    sink.set_callbacks(
+        gst_app::AppSinkCallbacks::builder()
+            .new_sample(move |sink| {
+                let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+                let sender = sender.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let sender = sender.ok_or(gst::FlowError::Eos)?;
+                if on_sample_shared.closed.load(Ordering::Acquire) {
+                    return Err(gst::FlowError::Eos);
+                }
+                sender.send(sample).map(|()| gst::FlowSuccess::Ok).map_err(|_| gst::FlowError::Eos)
+            })
+            .eos(move |_| {
+                on_end.lock().unwrap_or_else(PoisonError::into_inner).take();
+                end_shared.changed.notify_all();
+            })
+            .build(),
+    );
+    bin.add_many([&queue, &decode, sink.upcast_ref()]).map_err(|error| error.to_string())?;
+    bin.add_many(raw).map_err(|error| error.to_string())?;
+    queue.link(&decode).map_err(|error| error.to_string())?;
+    let mut chain: Vec<&gst::Element> = raw.iter().collect();
+    chain.push(sink.upcast_ref());
+    gst::Element::link_many(chain).map_err(|error| error.to_string())?;
+    let target =
+        raw.first().and_then(|first| first.static_pad("sink")).ok_or("an element has no sink pad")?;
+    let (target, limit) = (target.downgrade(), Arc::clone(shared));
+    decode.connect_pad_added(move |_, pad| {
+        let Some(target) = target.upgrade() else { return };
+        if target.is_linked() {
+            return;
+        }
+        // Decoders learn the true size from the stream itself, not from the container.
+        let watched = Arc::clone(&limit);
+        pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+            if let Some(event) = info.event()
+                && let gst::EventView::Caps(caps) = event.view()
+                && let Some(reason) = too_big(&caps.caps_owned(), watched.want.max_pixels)
+            {
+                watched.lock().too_big = Some(reason.clone());
+                watched.fault(Fault { path: String::new(), detail: reason, kind: FaultKind::Other });
+            }
+            gst::PadProbeReturn::Ok
+        });
+        if let Err(error) = pad.link(&target) {
+            let detail = format!("a decoded stream does not fit: {error}");
+            limit.fault(Fault { path: format!(":{}/", target.name()), detail, kind: FaultKind::Codec });
+        }
+    });
+    let entry = queue.static_pad("sink").ok_or("queue has no sink pad")?;
+    let ghost = gst::GhostPad::with_target(&entry).map_err(|error| error.to_string())?;
+    ghost.set_property("name", "sink");
+    bin.add_pad(&ghost).map_err(|error| error.to_string())?;
+    Ok(bin)
+}

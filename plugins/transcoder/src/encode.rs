@@ -1,0 +1,427 @@
+//! One encode from beginning to end: opens the source, plans the ladder, decides on one
+//! pass or two, carries frames from the decoder to the encoder with final times, goes on
+//! where an earlier attempt stopped. It knows no storage and no catalogue.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::control::{Control, EncodeError, over};
+use crate::decode::{Decoder, Want};
+use crate::ladder::{
+    AAC_FRAME, AUDIO_CHANNELS, AUDIO_RATE, AudioRung, Rate, Rung, audio_ladder, gop_frames, video_ladder,
+    watchable,
+};
+use crate::media;
+use crate::pipeline::{AudioPlan, Encoder, Track, Tuning, VideoPlan, audio_lead_in, timescale};
+use crate::probe::{Probed, probe};
+use crate::pump::{AudioPump, Progress, VideoPump, constant_rate_caps};
+use crate::sink::{Earlier, Existing, Kind, Sink};
+use crate::source::{Blocks, Source};
+use crate::thumbs::{Thumbnails, Wish};
+use crate::timeline::first_unit;
+
+/// How often a source is decoded.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Passes {
+    /// Once, unless it is long: then the smallest watchable rung first.
+    #[default]
+    Auto,
+    /// Once, all rungs side by side.
+    One,
+    /// The smallest watchable rung and sound first, then the rest.
+    Two,
+}
+
+/// How to encode, and within which limits.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// x264 speed preset.
+    pub preset: String,
+    /// x264 constant rate factor, 0 (lossless) to 50; the rungs' bit rates cap it.
+    pub quality: u32,
+    /// Threads of each video encoder; 0 lets x264 choose.
+    pub threads: u32,
+    /// Niceness of the media threads, 0 to 19.
+    pub nice: i32,
+    /// Passes over the source.
+    pub passes: Passes,
+    /// With [`Passes::Auto`], sources at least this long get two passes.
+    pub two_passes_from: Duration,
+    /// Longest source.
+    pub max_duration: Duration,
+    /// Most pixels of a picture.
+    pub max_pixels: u64,
+    /// Most bytes of a source.
+    pub max_bytes: u64,
+    /// Longest time an encode may take.
+    pub max_wall_time: Duration,
+    /// Streams of a source that are looked at.
+    pub max_streams: usize,
+    /// Longest time without any progress.
+    pub stall_timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            preset: "veryfast".to_owned(),
+            quality: 23,
+            threads: 0,
+            nice: 10,
+            passes: Passes::Auto,
+            two_passes_from: Duration::from_secs(20 * 60),
+            max_duration: Duration::from_secs(12 * 3600),
+            max_pixels: 8192 * 4352,
+            max_bytes: 1 << 40,
+            max_wall_time: Duration::from_secs(24 * 3600),
+            max_streams: 32,
+            stall_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What came out of an encode.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Of the presentation: the longer of picture and sound.
+    pub duration: Duration,
+    /// Frames of the ladder's rate.
+    pub frames: u64,
+    /// What a person should know: damage, sound left out.
+    pub note: Option<String>,
+    /// A poster was made, now or earlier.
+    pub poster: bool,
+    /// Thumbnails were made, now or earlier.
+    pub thumbnails: bool,
+}
+
+/// Encodes `source` into `sink`, going on from what is there `earlier`. Blocks until
+/// done; [`Control::cancel`] ends it soon. [`media::start`] must have succeeded.
+pub fn encode(
+    source: &Arc<dyn Source>,
+    options: &Options,
+    earlier: Earlier,
+    sink: &Arc<dyn Sink>,
+    control: &Arc<Control>,
+) -> Result<Report, EncodeError> {
+    let deadline = Instant::now() + options.max_wall_time;
+    if source.size() == 0 {
+        return Err(EncodeError::input("The file is empty.", "0 bytes"));
+    }
+    if source.size() > options.max_bytes {
+        return Err(EncodeError::input(
+            format!(
+                "The file is too large: {} bytes; this server takes up to {}.",
+                source.size(),
+                options.max_bytes
+            ),
+            "the size limit (setting max_bytes)",
+        ));
+    }
+    media::lower_priority(options.nice);
+    let blocks =
+        Arc::new(Blocks::new(Arc::clone(source)).map_err(|error| EncodeError::Engine(error.to_string()))?);
+    let run = Run { blocks, options, sink, control, deadline };
+    run.all(&earlier)
+}
+
+struct Run<'a> {
+    blocks: Arc<Blocks>,
+    options: &'a Options,
+    sink: &'a Arc<dyn Sink>,
+    control: &'a Arc<Control>,
+    deadline: Instant,
+}
+
+/// What one pass over the source makes.
+struct Pass {
+    video: Vec<Track<Rung>>,
+    audio: Vec<Track<AudioRung>>,
+    wish: Option<Wish>,
+    /// Progress at the start and at the end of the pass.
+    progress: (f64, f64),
+}
+
+/// What a pass found out.
+#[derive(Default)]
+struct Passed {
+    frames: u64,
+    samples: u64,
+    damage: Option<String>,
+}
+
+impl Run<'_> {
+    fn all(&self, earlier: &Earlier) -> Result<Report, EncodeError> {
+        let decoder = self.open(true, true)?;
+        let probed = probe(&decoder, self.blocks.size()).map_err(EncodeError::Engine)?;
+        if let Some(duration) = probed.duration
+            && duration > self.options.max_duration
+            // A header may lie: a file too small for its length is judged by what comes.
+            && self.blocks.size() as f64 / duration.as_secs_f64() > 1000.0
+        {
+            return Err(self.too_long());
+        }
+        tracing::info!(facts = ?probed.facts, container = ?decoder.container.as_ref().map(ToString::to_string), "source opened");
+        let rungs = probed.picture.map(video_ladder).unwrap_or_default();
+        let audio = if decoder.audio.is_some() { audio_ladder() } else { Vec::new() };
+        let first_rung = watchable(&rungs);
+        let mut watch: Vec<String> =
+            rungs.get(first_rung).map(|rung| rung.name.clone()).into_iter().collect();
+        watch.extend(audio.first().map(|rung| rung.name.clone()));
+        self.sink.planned(&probed.facts, &watch).map_err(|error| EncodeError::Sink(error.to_string()))?;
+
+        let scale = probed.picture.map(|picture| timescale(picture.rate));
+        let segment = self.segment_rate(&probed);
+        let video: Vec<_> = rungs.into_iter().filter_map(|rung| video_track(rung, scale, earlier)).collect();
+        let audio: Vec<_> =
+            audio.into_iter().filter_map(|rung| audio_track(rung, segment, earlier)).collect();
+        let wish = probed.picture.filter(|_| !earlier.poster || !earlier.thumbnails).map(|picture| Wish {
+            poster: !earlier.poster,
+            thumbnails: !earlier.thumbnails,
+            duration: probed.duration,
+            width: picture.width,
+            height: picture.height,
+        });
+
+        let note = decoder.note.clone();
+        let two = self.two_passes(&probed) && video.len() > 1;
+        let (first, rest): (Vec<_>, Vec<_>) =
+            video.into_iter().partition(|track| !two || watch.contains(&track.rung.name));
+        let middle = if rest.is_empty() { 1.0 } else { 0.3 };
+        let first = Pass { video: first, audio, wish, progress: (0.0, middle) };
+        let mut passed = self.pass(decoder, &probed, first)?;
+        if !rest.is_empty() {
+            let decoder = self.open(true, false)?;
+            let second = Pass { video: rest, audio: Vec::new(), wish: None, progress: (middle, 1.0) };
+            let second = self.pass(decoder, &probed, second)?;
+            passed.damage = passed.damage.or(second.damage);
+            passed.frames = passed.frames.max(second.frames);
+        }
+        let picture_ns = probed.picture.map_or(0, |picture| picture.rate.time_ns(passed.frames));
+        let sound_ns = Rate { num: AUDIO_RATE, den: 1 }.time_ns(passed.samples);
+        let thumbnails = probed.picture.is_some();
+        Ok(Report {
+            duration: Duration::from_nanos(picture_ns.max(sound_ns)),
+            frames: passed.frames,
+            note: passed.damage.or(note),
+            poster: thumbnails,
+            thumbnails,
+        })
+    }
+
+    fn open(&self, video: bool, audio: bool) -> Result<Decoder, EncodeError> {
+        let want = Want {
+            video,
+            audio,
+            max_pixels: self.options.max_pixels,
+            max_streams: self.options.max_streams,
+            patience: self.options.stall_timeout,
+            nice: self.options.nice,
+        };
+        Decoder::open(&self.blocks, want, self.control)
+    }
+
+    fn too_long(&self) -> EncodeError {
+        EncodeError::input(
+            format!(
+                "The file is too long; this server takes up to {} minutes.",
+                self.options.max_duration.as_secs() / 60
+            ),
+            "the duration limit (setting max_duration)",
+        )
+    }
+
+    /// Segments a second, common to picture and sound.
+    fn segment_rate(&self, probed: &Probed) -> Rate {
+        match probed.picture {
+            Some(picture) => {
+                Rate::new(picture.rate.num, picture.rate.den.saturating_mul(gop_frames(picture.rate)))
+            }
+            None => Rate::new(1, 2),
+        }
+    }
+
+    fn two_passes(&self, probed: &Probed) -> bool {
+        match self.options.passes {
+            Passes::One => false,
+            Passes::Two => true,
+            Passes::Auto => {
+                let heavy = probed.picture.is_some_and(|picture| {
+                    f64::from(picture.width) * f64::from(picture.height) * picture.rate.fps()
+                        > 2_100_000.0 * 60.0
+                });
+                probed.duration.is_some_and(|duration| {
+                    duration >= self.options.two_passes_from || heavy && duration > Duration::from_secs(20)
+                })
+            }
+        }
+    }
+
+    fn pass(&self, mut decoder: Decoder, probed: &Probed, pass: Pass) -> Result<Passed, EncodeError> {
+        let video = decoder.video.take().filter(|_| !pass.video.is_empty() || pass.wish.is_some());
+        let audio = decoder.audio.take().filter(|_| !pass.audio.is_empty());
+        let segment = self.segment_rate(probed);
+        let video_plan = match (&video, probed.picture) {
+            (Some(branch), Some(picture)) if !pass.video.is_empty() => Some(VideoPlan {
+                caps: constant_rate_caps(branch.first.caps(), picture.rate)?,
+                rate: picture.rate,
+                first_segment: pass.video.iter().map(|track| track.write_from).min().unwrap_or(0),
+                tracks: pass.video,
+            }),
+            _ => None,
+        };
+        let audio_plan = audio.as_ref().map(|_| AudioPlan {
+            segment,
+            first_segment: pass.audio.iter().map(|track| track.write_from).min().unwrap_or(0),
+            tracks: pass.audio,
+        });
+        let tuning = Tuning {
+            preset: self.options.preset.clone(),
+            quality: self.options.quality,
+            threads: self.options.threads,
+            nice: self.options.nice,
+        };
+        let encoder =
+            Encoder::start(video_plan.as_ref(), audio_plan.as_ref(), &tuning, self.sink, self.control)?;
+
+        let progress = Progress {
+            sink: Arc::clone(self.sink),
+            total_ns: probed.duration.map_or(0, |duration| duration.as_nanos() as u64),
+            size_says: self.blocks.size(),
+            from: pass.progress.0,
+            to: pass.progress.1,
+            max_ns: self.options.max_duration.as_nanos() as u64,
+            too_long: self.too_long(),
+        };
+        let video_pump = match (video, probed.picture) {
+            (Some(branch), Some(picture)) => {
+                let thumbnails = pass
+                    .wish
+                    .map(|wish| Thumbnails::start(wish, self.sink, self.options.nice))
+                    .transpose()
+                    .map_err(|error| EncodeError::Engine(error.to_string()))?;
+                let gop = u64::from(gop_frames(picture.rate));
+                let first = video_plan.as_ref().map_or(u64::MAX, |plan| u64::from(plan.first_segment) * gop);
+                let pump = VideoPump {
+                    branch,
+                    feed: encoder.video.clone(),
+                    rate: picture.rate,
+                    start: probed.start,
+                    first,
+                    tracks: video_plan.as_ref().map_or(0, |plan| plan.tracks.len()),
+                    thumbnails,
+                    progress: progress.clone(),
+                    control: Arc::clone(self.control),
+                };
+                Some(spawn("video-frames", move || pump.run())?)
+            }
+            _ => None,
+        };
+        let audio_pump = match (audio, &audio_plan) {
+            (Some(branch), Some(plan)) => {
+                let lead_in = audio_lead_in(first_unit(u64::from(plan.first_segment), segment)) * AAC_FRAME;
+                let pump = AudioPump {
+                    branch,
+                    feed: encoder.audio.clone(),
+                    start: probed.start,
+                    first: lead_in,
+                    tracks: plan.tracks.len(),
+                    progress: (video_pump.is_none()).then_some(progress),
+                    control: Arc::clone(self.control),
+                };
+                Some(spawn("audio-samples", move || pump.run())?)
+            }
+            _ => None,
+        };
+
+        let ended = self.control.wait(self.options.stall_timeout, self.deadline);
+        if let Err(error) = &ended {
+            self.control.fail(error.clone());
+        }
+        let frames = join(video_pump)?;
+        let samples = join(audio_pump)?;
+        drop(encoder);
+        let damage = decoder.damage();
+        drop(decoder);
+        ended?;
+        if let Some(failure) = self.control.failure() {
+            return Err(failure);
+        }
+        if let Some(failure) = self.blocks.failure() {
+            return Err(EncodeError::Source(failure));
+        }
+        over(self.deadline)?;
+        let damage = damage.map(|fault| {
+            tracing::info!(detail = fault.detail, "the source is damaged");
+            let picture_ns = probed.picture.map_or(0, |picture| picture.rate.time_ns(frames));
+            let seconds = picture_ns.max(Rate { num: AUDIO_RATE, den: 1 }.time_ns(samples)) as f64 / 1e9;
+            format!("The file is damaged after {seconds:.1} s; only what comes before can be watched.")
+        });
+        Ok(Passed { frames, samples, damage })
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() -> u64 + Send + 'static) -> Result<JoinHandle<u64>, EncodeError> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(run)
+        .map_err(|error| EncodeError::Engine(format!("no thread for {name}: {error}")))
+}
+
+fn join(thread: Option<JoinHandle<u64>>) -> Result<u64, EncodeError> {
+    thread
+        .map_or(Ok(0), |thread| thread.join())
+        .map_err(|_| EncodeError::Engine("a media thread panicked".to_owned()))
+}
+
+/// The track of a rung, going on after the whole segments that are there; `None` when it
+/// is complete.
+fn video_track(rung: Rung, timescale: Option<u32>, earlier: &Earlier) -> Option<Track<Rung>> {
+    let kind = Kind::Video { width: rung.width, height: rung.height, rate: rung.rate };
+    let fits = |existing: &&Existing| {
+        let rendition = &existing.rendition;
+        rendition.name == rung.name && rendition.kind == kind && Some(rendition.timescale) == timescale
+    };
+    let Some(existing) = earlier.renditions.iter().find(fits) else {
+        return Some(Track { rung, write_from: 0, init: None });
+    };
+    if existing.complete {
+        return None;
+    }
+    let scale = u64::from(existing.rendition.timescale);
+    let duration = scale * u64::from(rung.rate.den) * u64::from(rung.gop) / u64::from(rung.rate.num);
+    let whole = existing
+        .segments
+        .iter()
+        .enumerate()
+        .take_while(|(number, segment)| **segment == (*number as u64 * duration, duration))
+        .count();
+    Some(Track { rung, write_from: whole as u32, init: Some(existing.init.clone()) })
+}
+
+fn audio_track(rung: AudioRung, segment: Rate, earlier: &Earlier) -> Option<Track<AudioRung>> {
+    let kind = Kind::Audio { sample_rate: AUDIO_RATE, channels: AUDIO_CHANNELS };
+    let fits = |existing: &&Existing| existing.rendition.name == rung.name && existing.rendition.kind == kind;
+    let Some(existing) = earlier.renditions.iter().find(fits) else {
+        return Some(Track { rung, write_from: 0, init: None });
+    };
+    if existing.complete {
+        return None;
+    }
+    let whole = existing
+        .segments
+        .iter()
+        .enumerate()
+        .take_while(|(number, (start, duration))| {
+            let number = *number as u64;
+            let (from, to) =
+                (first_unit(number, segment) * AAC_FRAME, first_unit(number + 1, segment) * AAC_FRAME);
+            (*start, *duration) == (from, to - from)
+        })
+        .count();
+    Some(Track { rung, write_from: whole as u32, init: Some(existing.init.clone()) })
+}

@@ -1,0 +1,372 @@
+//! One job from its lease to its end: what the catalogue has to say about the content,
+//! the encode on its own thread, heartbeats, and how each way to end is recorded.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use streamgate_contracts::catalogue::v1 as catalogue;
+use streamgate_contracts::catalogue::v1::ContentState;
+use streamgate_contracts::events;
+use streamgate_contracts::jobs::v1 as jobs;
+use streamgate_contracts::jobs::v1::jobs_client::JobsClient;
+use streamgate_plugin_api::{Client, Host};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Status};
+
+use crate::control::{Control, EncodeError};
+use crate::encode::{Options, Report, encode};
+use crate::ladder::Rate;
+use crate::objects::{ObjectError, Objects, StoredSource};
+use crate::publish::{Entry, Progress, PublishError, Publisher};
+use crate::sink::{Earlier, Existing, Kind, Rendition, Sink};
+use crate::source::Source;
+
+/// The queue of this plugin.
+pub(crate) const QUEUE: &str = "transcode";
+
+/// What a job says.
+#[derive(Debug, Deserialize)]
+struct Payload {
+    content: String,
+}
+
+/// What jobs need of the platform.
+#[derive(Clone)]
+pub(crate) struct Platform {
+    pub(crate) storage: Client,
+    pub(crate) catalogue: Client,
+    pub(crate) jobs: Client,
+    /// Tells of deletions; `None` in tests that have no bus.
+    pub(crate) host: Option<Host>,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) options: Options,
+    pub(crate) lease: Duration,
+}
+
+/// How an attempt ended.
+#[derive(Debug)]
+enum End {
+    /// Ready.
+    Done,
+    /// The content is gone, or needs nothing: the job has nothing to do.
+    Nothing(&'static str),
+    /// The file is the reason; said to people.
+    Refused(String),
+    /// Worth another try.
+    Again(String),
+    /// The job was cancelled.
+    Cancelled,
+    /// Someone else has the job now.
+    LeaseLost,
+    /// The plugin stops.
+    Shutdown,
+}
+
+/// Runs one leased job to its end and records it.
+pub(crate) async fn run(platform: &Platform, job: jobs::Job, lease: String) {
+    let payload: Payload = match serde_json::from_slice(&job.payload) {
+        Ok(payload) => payload,
+        Err(error) => {
+            let end = End::Refused(format!("the payload is not {{\"content\": id}}: {error}"));
+            return record(platform, &job, &lease, None, end).await;
+        }
+    };
+    let content = payload.content;
+    tracing::info!(content, job = job.id, attempt = job.attempt, "encoding begins");
+    let attempt = Attempt { platform, job: &job, lease: &lease, content: &content };
+    let end = attempt.run().await;
+    tracing::info!(content, job = job.id, ?end, "encoding ended");
+    let entry = Entry::new(platform.catalogue.clone(), &content);
+    record(platform, &job, &lease, Some(entry), end).await;
+}
+
+/// Writes down how the attempt ended: in the catalogue first, then in the job.
+async fn record(platform: &Platform, job: &jobs::Job, lease: &str, entry: Option<Entry>, end: End) {
+    let mut client = JobsClient::new(platform.jobs.clone());
+    let (id, lease) = (job.id.clone(), lease.to_owned());
+    let last = job.attempt >= job.max_attempts;
+    let to_people = match &end {
+        End::Refused(reason) => Some(reason.clone()),
+        End::Cancelled => Some("Encoding was cancelled.".to_owned()),
+        End::Again(error) if last => Some(format!("Encoding failed {} times: {error}.", job.attempt)),
+        _ => None,
+    };
+    if let (Some(entry), Some(reason)) = (entry, to_people) {
+        let mut update = catalogue::UpdateRequest { reason: Some(reason), ..Default::default() };
+        update.set_state(ContentState::Failed);
+        if let Err(error) = entry.update(update).await {
+            tracing::warn!(%error, job = id, "the content could not be marked as failed");
+        }
+    }
+    let told: Result<(), Status> = match end {
+        End::Done => {
+            client.complete(jobs::CompleteRequest { id, lease, result: Bytes::new() }).await.map(drop)
+        }
+        End::Nothing(why) => {
+            client.complete(jobs::CompleteRequest { id, lease, result: Bytes::from(why) }).await.map(drop)
+        }
+        End::Refused(error) => {
+            client.fail(jobs::FailRequest { id, lease, error, permanent: true }).await.map(drop)
+        }
+        End::Again(error) => {
+            client.fail(jobs::FailRequest { id, lease, error, permanent: false }).await.map(drop)
+        }
+        End::Shutdown => client.release(jobs::ReleaseRequest { id, lease }).await.map(drop),
+        End::Cancelled | End::LeaseLost => Ok(()),
+    };
+    // An end that is not recorded shows as a lease that runs out: the job is taken up
+    // again and finds its work done.
+    if let Err(status) = told {
+        tracing::warn!(%status, job = job.id, "the end of the job could not be recorded");
+    }
+}
+
+struct Attempt<'a> {
+    platform: &'a Platform,
+    job: &'a jobs::Job,
+    lease: &'a str,
+    content: &'a str,
+}
+
+impl Attempt<'_> {
+    async fn run(&self) -> End {
+        match self.attempt().await {
+            Ok(end) => end,
+            Err(PublishError::Gone) => {
+                self.clean_up().await;
+                End::Nothing("the content is gone")
+            }
+            Err(PublishError::Storage(ObjectError::Missing(name))) if name == "source" => {
+                End::Refused("The uploaded file is not in the storage any more.".to_owned())
+            }
+            Err(error) => End::Again(error.to_string()),
+        }
+    }
+
+    async fn attempt(&self) -> Result<End, PublishError> {
+        let entry = Entry::new(self.platform.catalogue.clone(), self.content);
+        let objects = Objects::new(self.platform.storage.clone(), self.content);
+        let timeline = entry.timeline().await?;
+        let state = timeline.content.as_ref().map_or(ContentState::Unspecified, catalogue::Content::state);
+        match state {
+            ContentState::Ready => return Ok(End::Nothing("the content is ready")),
+            ContentState::Uploading => return Ok(End::Again("the upload is not complete".to_owned())),
+            ContentState::Uploaded | ContentState::Failed => {
+                let mut update =
+                    catalogue::UpdateRequest { reason: Some(String::new()), ..Default::default() };
+                update.set_state(ContentState::Transcoding);
+                entry.update(update).await?;
+            }
+            _ => {}
+        }
+        let size = objects.source_size().await?;
+        let mut earlier = earlier(&timeline, &objects).await?;
+        loop {
+            let (sink, publisher, progress) = Publisher::new(entry.clone(), objects.clone(), &timeline);
+            let source = StoredSource::new(objects.clone(), size, Handle::current());
+            let control = Control::new();
+            let again = !earlier.renditions.is_empty();
+            let publishing = publish(publisher, &control);
+            let encoding =
+                self.encode(Arc::new(source), std::mem::take(&mut earlier), sink.clone(), &control);
+            let (encoded, end, published) = {
+                let watched = async {
+                    let result = self.watch(encoding, &control, &progress).await;
+                    sink.close();
+                    result
+                };
+                let ((encoded, end), published) = tokio::join!(watched, publishing);
+                (encoded, end, published)
+            };
+            published?;
+            if let Some(end) = end {
+                if matches!(end, End::Nothing(_)) {
+                    self.clean_up().await;
+                }
+                return Ok(end);
+            }
+            return match encoded {
+                Ok(report) => self.ready(&entry, report).await,
+                Err(EncodeError::Changed) if again => {
+                    tracing::info!(
+                        content = self.content,
+                        "earlier segments do not fit any more; starting over"
+                    );
+                    continue;
+                }
+                Err(EncodeError::Input { reason, detail }) => {
+                    tracing::info!(content = self.content, reason, detail, "the file cannot be encoded");
+                    Ok(End::Refused(reason))
+                }
+                Err(error) => Ok(End::Again(error.to_string())),
+            };
+        }
+    }
+
+    async fn ready(&self, entry: &Entry, report: Report) -> Result<End, PublishError> {
+        let mut update = catalogue::UpdateRequest {
+            reason: Some(report.note.unwrap_or_default()),
+            progress: Some(1.0),
+            duration_ms: Some(report.duration.as_millis() as u64),
+            ..Default::default()
+        };
+        update.set_state(ContentState::Ready);
+        entry.update(update).await?;
+        Ok(End::Done)
+    }
+
+    /// Starts the encode on a thread of its own.
+    fn encode(
+        &self,
+        source: Arc<dyn Source>,
+        earlier: Earlier,
+        sink: Arc<dyn Sink>,
+        control: &Arc<Control>,
+    ) -> oneshot::Receiver<Result<Report, EncodeError>> {
+        let (done, result) = oneshot::channel();
+        let (options, control) = (self.platform.options.clone(), Arc::clone(control));
+        let spawned = std::thread::Builder::new().name("encode".to_owned()).spawn(move || {
+            let _ = done.send(encode(&source, &options, earlier, &sink, &control));
+        });
+        if let Err(error) = spawned {
+            tracing::error!(%error, "no thread for an encode");
+        }
+        result
+    }
+
+    /// Waits for the encode; meanwhile keeps the lease and looks for reasons to stop. The
+    /// second value says why it was stopped from here.
+    async fn watch(
+        &self,
+        mut encoding: oneshot::Receiver<Result<Report, EncodeError>>,
+        control: &Arc<Control>,
+        progress: &Progress,
+    ) -> (Result<Report, EncodeError>, Option<End>) {
+        let mut beat = tokio::time::interval(self.platform.lease / 4);
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut deleted = self
+            .platform
+            .host
+            .as_ref()
+            .and_then(|host| host.subscribe(&events::content_deleted(self.content)).ok());
+        let mut end = None;
+        loop {
+            tokio::select! {
+                result = &mut encoding => {
+                    let result = result.unwrap_or_else(|_| {
+                        Err(EncodeError::Engine("the encoding thread panicked".to_owned()))
+                    });
+                    return (result, end);
+                }
+                _ = beat.tick(), if end.is_none() => {
+                    end = self.heartbeat(progress.get()).await;
+                }
+                () = self.platform.shutdown.cancelled(), if end.is_none() => end = Some(End::Shutdown),
+                Some(_) = next(&mut deleted), if end.is_none() => {
+                    end = Some(End::Nothing("the content was deleted"));
+                }
+            }
+            if end.is_some() {
+                control.cancel();
+            }
+        }
+    }
+
+    /// Why to stop, if the jobs plugin says so.
+    async fn heartbeat(&self, progress: f64) -> Option<End> {
+        let request = jobs::HeartbeatRequest {
+            id: self.job.id.clone(),
+            lease: self.lease.to_owned(),
+            progress: Some(progress),
+        };
+        let mut client = JobsClient::new(self.platform.jobs.clone());
+        match client.heartbeat(request).await {
+            Ok(answer) if answer.get_ref().cancelled => Some(End::Cancelled),
+            Ok(_) => None,
+            Err(status) if matches!(status.code(), Code::FailedPrecondition | Code::NotFound) => {
+                Some(End::LeaseLost)
+            }
+            // The lease outlives a few lost heartbeats.
+            Err(status) => {
+                tracing::debug!(%status, "a heartbeat was lost");
+                None
+            }
+        }
+    }
+
+    /// Removes what was written for a content that is gone.
+    async fn clean_up(&self) {
+        let objects = Objects::new(self.platform.storage.clone(), self.content);
+        if let Err(error) = objects.remove_all().await {
+            tracing::warn!(%error, content = self.content, "objects of a deleted content may be left");
+        }
+    }
+}
+
+async fn next(
+    events: &mut Option<streamgate_plugin_api::Subscription>,
+) -> Option<streamgate_plugin_api::Event> {
+    match events {
+        Some(events) => events.next().await,
+        None => None,
+    }
+}
+
+/// Publishes until the engine closes its end; a failure stops the engine.
+async fn publish(publisher: Publisher, control: &Arc<Control>) -> Result<(), PublishError> {
+    let result = publisher.run().await;
+    if let Err(error) = &result {
+        control.fail(EncodeError::Sink(error.to_string()));
+    }
+    result
+}
+
+/// What an earlier attempt left, as the engine wants to know it.
+async fn earlier(timeline: &catalogue::TimelineResponse, objects: &Objects) -> Result<Earlier, PublishError> {
+    let content = timeline.content.clone().unwrap_or_default();
+    let mut earlier =
+        Earlier { renditions: Vec::new(), poster: content.has_poster, thumbnails: content.has_thumbnails };
+    for row in &timeline.renditions {
+        let Some(rendition) = &row.rendition else { continue };
+        let init = match objects.get(&format!("{}/init.mp4", rendition.name)).await {
+            Ok(init) => init,
+            // Its rows are of no use without it: the rendition is made anew.
+            Err(ObjectError::Missing(_)) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let kind = match rendition.kind() {
+            catalogue::RenditionKind::Audio => {
+                Kind::Audio { sample_rate: rendition.sample_rate, channels: rendition.channels }
+            }
+            _ => Kind::Video {
+                width: rendition.width,
+                height: rendition.height,
+                rate: Rate::new(rendition.fps_numerator, rendition.fps_denominator),
+            },
+        };
+        let segments = row
+            .segments
+            .iter()
+            .enumerate()
+            .take_while(|(at, segment)| segment.number as usize == *at)
+            .map(|(_, segment)| (segment.start, segment.duration))
+            .collect();
+        earlier.renditions.push(Existing {
+            rendition: Rendition {
+                name: rendition.name.clone(),
+                codec: rendition.codec.clone(),
+                timescale: rendition.timescale,
+                kind,
+                target_bitrate: rendition.target_bitrate,
+            },
+            init,
+            segments,
+            complete: rendition.complete,
+        });
+    }
+    Ok(earlier)
+}

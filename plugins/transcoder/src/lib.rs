@@ -1,0 +1,160 @@
+//! Encodes uploaded files into CMAF renditions with GStreamer: one set of segments for
+//! HLS and DASH, published one by one as they are made.
+//!
+//! The plugin leases jobs of the queue `transcode` and provides the capability of that
+//! name. The engine ([`encode`]) knows nothing of the platform: it reads a
+//! [`source::Source`] and writes to a [`sink::Sink`]. It never serves media, never keeps
+//! state of its own on disk, and continues after a crash from what the catalogue has.
+
+pub mod control;
+mod decode;
+pub mod encode;
+mod job;
+pub mod ladder;
+pub mod media;
+mod objects;
+mod pipeline;
+mod probe;
+mod publish;
+mod pump;
+pub mod segment;
+mod settings;
+pub mod sink;
+pub mod source;
+mod thumbs;
+mod timeline;
+
+use std::time::Duration;
+
+use streamgate_contracts::jobs::v1::jobs_client::JobsClient;
+use streamgate_contracts::jobs::v1::{LeaseRequest, LeaseResponse};
+use streamgate_plugin_api::{Health, Host, Plugin, SettingsProblem, StartError, export_plugin};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+pub use settings::Settings;
+
+use job::{Platform, QUEUE};
+
+/// How long one request for a job waits for one to come.
+const WAIT: Duration = Duration::from_secs(20);
+/// Pause after a request that failed.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The plugin.
+pub struct Transcoder {
+    slots: Vec<JoinHandle<()>>,
+}
+
+impl Plugin for Transcoder {
+    type Settings = Settings;
+
+    fn check(settings: &Settings) -> Vec<SettingsProblem> {
+        settings.problems()
+    }
+
+    async fn start(host: Host, settings: Settings) -> Result<Self, StartError> {
+        let platform = Platform {
+            storage: host.service("storage"),
+            catalogue: host.service("catalogue"),
+            jobs: host.service("jobs"),
+            host: Some(host.clone()),
+            shutdown: host.shutdown(),
+            options: settings.options(),
+            lease: settings.lease.get(),
+        };
+        host.provide("transcode", axum::Router::new())?;
+        let (ready, started) = watch::channel(None);
+        host.spawn(start_media(host.health("gstreamer"), ready));
+        let slots = (0..settings.slots())
+            .map(|slot| {
+                let (platform, started) = (platform.clone(), started.clone());
+                let health = host.health(&format!("encoder-{slot}"));
+                host.spawn(async move { work(platform, slot, health, started).await })
+            })
+            .collect();
+        Ok(Self { slots })
+    }
+
+    async fn stop(self) {
+        // The shutdown token is cancelled: every slot gives its job back with the work kept.
+        for slot in self.slots {
+            if let Err(error) = slot.await {
+                tracing::warn!(%error, "an encoder slot ended badly");
+            }
+        }
+    }
+}
+
+/// Starts GStreamer in the background, so that the process is ready meanwhile.
+async fn start_media(health: Health, ready: watch::Sender<Option<bool>>) {
+    health.degraded("GStreamer is starting; the first time on a machine that takes some seconds");
+    let result = tokio::task::spawn_blocking(media::start).await;
+    let started = match result {
+        Ok(Ok(())) => {
+            health.healthy();
+            true
+        }
+        Ok(Err(error)) => {
+            tracing::error!(%error, "media cannot be encoded");
+            health.unhealthy(error.to_string());
+            false
+        }
+        Err(error) => {
+            health.unhealthy(format!("starting GStreamer failed: {error}"));
+            false
+        }
+    };
+    ready.send_replace(Some(started));
+}
+
+/// One slot of the pool: leases a job, runs it, and so on until the plugin stops.
+async fn work(platform: Platform, slot: usize, health: Health, mut started: watch::Receiver<Option<bool>>) {
+    let shutdown = platform.shutdown.clone();
+    let ready = tokio::select! {
+        ready = started.wait_for(Option::is_some) => ready.is_ok_and(|ready| *ready == Some(true)),
+        () = shutdown.cancelled() => return,
+    };
+    if !ready {
+        health.unhealthy("GStreamer did not start");
+        return;
+    }
+    health.healthy();
+    let worker = format!("transcoder-{}-{slot}", std::process::id());
+    let mut jobs = JobsClient::new(platform.jobs.clone());
+    while !shutdown.is_cancelled() {
+        let request = LeaseRequest {
+            queue: QUEUE.to_owned(),
+            worker: worker.clone(),
+            lease_ms: u32::try_from(platform.lease.as_millis()).unwrap_or(u32::MAX),
+            wait_ms: WAIT.as_millis() as u32,
+        };
+        let leased = tokio::select! {
+            leased = jobs.lease(request) => leased,
+            () = shutdown.cancelled() => return,
+        };
+        match leased.map(tonic::Response::into_inner) {
+            Ok(LeaseResponse { job: Some(job), lease }) => {
+                health.healthy();
+                job::run(&platform, job, lease).await;
+            }
+            Ok(_) => health.healthy(),
+            Err(status) => {
+                health.degraded(format!("no jobs can be had: {}", status.message()));
+                tokio::select! {
+                    () = tokio::time::sleep(PAUSE) => {}
+                    () = shutdown.cancelled() => return,
+                }
+            }
+        }
+    }
+}
+
+export_plugin! {
+    Transcoder {
+        name: "transcoder",
+        description: "Encodes uploads into H.264 and AAC renditions, segment by segment",
+        provides: ["transcode"],
+        requires: ["storage", "catalogue", "jobs"],
+    }
+}

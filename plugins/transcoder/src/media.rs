@@ -1,0 +1,230 @@
+//! The media library itself: its one-time start, which of its elements may touch
+//! untrusted files, how its messages become failures, and the priority of its threads.
+//! It never builds pipelines.
+
+use std::collections::HashSet;
+use std::sync::{Arc, OnceLock};
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+
+use crate::control::Control;
+
+/// Plugins whose demuxers, parsers and decoders may be chosen for a file. Everything
+/// else could open network addresses, other files or devices that a file names, or is
+/// a hardware decoder that differs from machine to machine.
+const TRUSTED: &[&str] = &[
+    "a52dec",
+    "adpcmdec",
+    "aiff",
+    "alaw",
+    "amrnb",
+    "amrwbdec",
+    "aom",
+    "apetag",
+    "asf",
+    "audioparsers",
+    "auparse",
+    "avi",
+    "codecalpha",
+    "dav1d",
+    "de265",
+    "dtsdec",
+    "dv",
+    "faad",
+    "flac",
+    "flv",
+    "gsm",
+    "id3demux",
+    "isomp4",
+    "ivfparse",
+    "jpeg",
+    "libav",
+    "matroska",
+    "mpeg2dec",
+    "mpegpsdemux",
+    "mpegtsdemux",
+    "mpg123",
+    "mulaw",
+    "mxf",
+    "ogg",
+    "openh264",
+    "openjpeg",
+    "opus",
+    "opusparse",
+    "png",
+    "realmedia",
+    "speex",
+    "theora",
+    "videoparsersbad",
+    "vorbis",
+    "vpx",
+    "wavpack",
+    "wavparse",
+    "y4mdec",
+];
+
+/// Elements the engine builds its pipelines from, and where Debian has them.
+const NEEDED: &[(&str, &str)] = &[
+    ("appsrc", "gstreamer1.0-plugins-base"),
+    ("audioconvert", "gstreamer1.0-plugins-base"),
+    ("audioresample", "gstreamer1.0-plugins-base"),
+    ("avdec_aac", "gstreamer1.0-libav"),
+    ("avdec_h264", "gstreamer1.0-libav"),
+    ("avenc_aac", "gstreamer1.0-libav"),
+    ("decodebin", "gstreamer1.0-plugins-base"),
+    ("deinterlace", "gstreamer1.0-plugins-good"),
+    ("h264parse", "gstreamer1.0-plugins-bad"),
+    ("jpegenc", "gstreamer1.0-plugins-good"),
+    ("matroskademux", "gstreamer1.0-plugins-good"),
+    ("parsebin", "gstreamer1.0-plugins-base"),
+    ("qtdemux", "gstreamer1.0-plugins-good"),
+    ("videoconvertscale", "gstreamer1.0-plugins-base"),
+    ("videoflip", "gstreamer1.0-plugins-good"),
+    ("x264enc", "gstreamer1.0-plugins-ugly"),
+];
+
+/// Why media cannot be encoded on this machine.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum MediaError {
+    /// The library did not start.
+    #[error("GStreamer did not start: {0}")]
+    Start(String),
+    /// Parts of it are not installed.
+    #[error("GStreamer lacks {elements}; install the packages {packages}")]
+    Missing {
+        /// Element names.
+        elements: String,
+        /// Debian package names.
+        packages: String,
+    },
+}
+
+/// Starts GStreamer once for the process: loads its registry (the first time on a
+/// machine that takes seconds), registers the CMAF muxer and restricts which elements
+/// files may choose. Blocks.
+pub fn start() -> Result<(), MediaError> {
+    static STARTED: OnceLock<Result<(), MediaError>> = OnceLock::new();
+    STARTED.get_or_init(start_once).clone()
+}
+
+fn start_once() -> Result<(), MediaError> {
+    gst::init().map_err(|error| MediaError::Start(error.to_string()))?;
+    gstfmp4::plugin_register_static().map_err(|error| MediaError::Start(error.to_string()))?;
+    let missing: Vec<_> =
+        NEEDED.iter().filter(|(element, _)| gst::ElementFactory::find(element).is_none()).collect();
+    if !missing.is_empty() {
+        let mut packages: Vec<_> = missing.iter().map(|(_, package)| *package).collect();
+        packages.sort_unstable();
+        packages.dedup();
+        let elements: Vec<_> = missing.iter().map(|(element, _)| *element).collect();
+        return Err(MediaError::Missing { elements: elements.join(", "), packages: packages.join(" ") });
+    }
+    let trusted: HashSet<_> = TRUSTED.iter().copied().collect();
+    for factory in
+        gst::ElementFactory::factories_with_type(gst::ElementFactoryType::DECODABLE, gst::Rank::MARGINAL)
+    {
+        let class = factory.metadata(gst::ELEMENT_METADATA_KLASS).unwrap_or_default();
+        let plugin = factory.plugin_name();
+        let known = plugin.is_some_and(|plugin| trusted.contains(plugin.as_str()));
+        if !known || class.contains("Hardware") || factory.name().starts_with("avdemux_") {
+            factory.set_rank(gst::Rank::NONE);
+        }
+    }
+    Ok(())
+}
+
+/// An element by name. `Err` names what is missing.
+pub(crate) fn element(name: &str) -> Result<gst::Element, String> {
+    gst::ElementFactory::make(name).build().map_err(|_| format!("the element {name} is not installed"))
+}
+
+/// What a pipeline said about its end.
+#[derive(Debug, Clone)]
+pub(crate) struct Fault {
+    /// Where in the pipeline.
+    pub(crate) path: String,
+    /// The library's words, for the log.
+    pub(crate) detail: String,
+    /// Kind of error.
+    pub(crate) kind: FaultKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FaultKind {
+    /// No demuxer knows the file.
+    UnknownType,
+    /// No decoder for a stream, or it refused it.
+    Codec,
+    /// A container or stream is broken.
+    Damaged,
+    /// Anything else.
+    Other,
+}
+
+/// Reads an error message of the bus.
+pub(crate) fn fault(message: &gst::message::Error) -> Fault {
+    let error = message.error();
+    let kind = if error.matches(gst::StreamError::TypeNotFound) {
+        FaultKind::UnknownType
+    } else if error.matches(gst::StreamError::CodecNotFound)
+        || error.matches(gst::CoreError::MissingPlugin)
+        || error.matches(gst::StreamError::WrongType)
+        || error.matches(gst::StreamError::NotImplemented)
+    {
+        FaultKind::Codec
+    } else if error.matches(gst::StreamError::Demux)
+        || error.matches(gst::StreamError::Decode)
+        || error.matches(gst::StreamError::Format)
+    {
+        FaultKind::Damaged
+    } else {
+        FaultKind::Other
+    };
+    let path = message.src().map(|source| source.path_string().to_string()).unwrap_or_default();
+    let debug = message.debug().unwrap_or_default();
+    Fault { detail: format!("{error} ({path}: {})", debug.replace('\n', " ")), path, kind }
+}
+
+/// Watches a pipeline's bus from the threads that post to it: streaming threads lower
+/// their own priority as they start, errors go to `on_fault`, everything else to
+/// `on_message`. Nothing piles up on the bus.
+pub(crate) fn watch(
+    pipeline: &gst::Pipeline,
+    control: Arc<Control>,
+    nice: i32,
+    on_fault: impl Fn(Fault) + Send + Sync + 'static,
+    on_message: impl Fn(&gst::Message) + Send + Sync + 'static,
+) {
+    let Some(bus) = pipeline.bus() else { return };
+    bus.set_sync_handler(move |_, message| {
+        match message.view() {
+            gst::MessageView::Error(error) => {
+                on_fault(fault(error));
+                control.alive();
+            }
+            gst::MessageView::Warning(warning) => {
+                tracing::debug!(
+                    warning = %warning.error(),
+                    detail = warning.debug().unwrap_or_default().as_str(),
+                    "GStreamer warns"
+                );
+            }
+            gst::MessageView::StreamStatus(status) if status.type_() == gst::StreamStatusType::Enter => {
+                lower_priority(nice);
+            }
+            _ => on_message(message),
+        }
+        gst::BusSyncReply::Drop
+    });
+}
+
+/// Makes the calling thread, and those it will start, give way to the rest of the
+/// machine. Threads of the library's pool keep it: they encode again or do nothing.
+pub(crate) fn lower_priority(nice: i32) {
+    if nice > 0 {
+        // Lowering one's own priority needs no privilege. If it fails, encoding competes
+        // with serving: slower, but right.
+        let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), nice);
+    }
+}

@@ -1,0 +1,583 @@
+//! The encoding half: raw frames and samples with final time stamps go in, and CMAF
+//! segments of all renditions come out, from one scaling chain (each rung is scaled from
+//! the next larger one). It never decodes, drops, repeats or retimes.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_app as gst_app;
+
+use crate::control::{Control, EncodeError};
+use crate::ladder::{AAC_FRAME, AUDIO_CHANNELS, AUDIO_RATE, AudioRung, Rate, Rung};
+use crate::media;
+use crate::segment::{BoxError, parse_fragment, parse_init};
+use crate::sink::{Kind, Rendition, Segment, Sink};
+use crate::timeline::first_unit;
+
+/// Raw frames queued between threads, for each of the chain's queues.
+const FRAMES_QUEUED: u32 = 3;
+/// Raw samples queued before the audio encoders.
+const AUDIO_QUEUED_BYTES: u64 = 1 << 20;
+
+/// A rendition to make, and where to go on with it.
+#[derive(Debug, Clone)]
+pub(crate) struct Track<R> {
+    pub(crate) rung: R,
+    /// Segments below this number are there already: they are made but not written again.
+    pub(crate) write_from: u32,
+    /// The init segment that those segments belong to.
+    pub(crate) init: Option<Bytes>,
+}
+
+/// What to encode from which frames.
+pub(crate) struct VideoPlan {
+    /// Caps of the raw frames.
+    pub(crate) caps: gst::Caps,
+    /// Constant rate of the raw frames.
+    pub(crate) rate: Rate,
+    /// Smallest first.
+    pub(crate) tracks: Vec<Track<Rung>>,
+    /// Number of the segment that the first frame begins.
+    pub(crate) first_segment: u32,
+}
+
+/// What to encode from which samples.
+pub(crate) struct AudioPlan {
+    pub(crate) tracks: Vec<Track<AudioRung>>,
+    /// Segments a second.
+    pub(crate) segment: Rate,
+    /// Number of the first segment that is made.
+    pub(crate) first_segment: u32,
+}
+
+/// How to encode.
+#[derive(Debug, Clone)]
+pub(crate) struct Tuning {
+    pub(crate) preset: String,
+    pub(crate) quality: u32,
+    pub(crate) threads: u32,
+    pub(crate) nice: i32,
+}
+
+/// A running encoder. Dropping it stops its threads.
+pub(crate) struct Encoder {
+    pipeline: gst::Pipeline,
+    pub(crate) video: Option<Feed>,
+    pub(crate) audio: Option<Feed>,
+}
+
+/// The entrance for raw media.
+#[derive(Clone)]
+pub(crate) struct Feed {
+    source: gst_app::AppSrc,
+    room: Arc<(Mutex<()>, Condvar)>,
+    limit: u64,
+    control: Arc<Control>,
+}
+
+impl Feed {
+    fn new(caps: &gst::Caps, limit: u64, control: &Arc<Control>) -> Self {
+        let source = gst_app::AppSrc::builder()
+            .caps(caps)
+            .format(gst::Format::Time)
+            .stream_type(gst_app::AppStreamType::Stream)
+            .max_bytes(limit)
+            .min_percent(60)
+            .build();
+        let room = Arc::new((Mutex::new(()), Condvar::new()));
+        let wake = Arc::clone(&room);
+        source.set_callbacks(
+            gst_app::AppSrcCallbacks::builder().need_data(move |_, _| wake.1.notify_all()).build(),
+        );
+        Self { source, room, limit, control: Arc::clone(control) }
+    }
+
+    /// Waits for room and hands a buffer over. `false`: the encode has stopped.
+    pub(crate) fn push(&self, buffer: gst::Buffer) -> bool {
+        loop {
+            if self.control.stopped() {
+                return false;
+            }
+            if self.source.current_level_bytes() < self.limit {
+                return self.source.push_buffer(buffer).is_ok();
+            }
+            let (lock, room) = &*self.room;
+            let guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
+            // The timeout covers a wake-up between the check and the wait.
+            drop(room.wait_timeout(guard, Duration::from_millis(5)));
+        }
+    }
+
+    pub(crate) fn set_caps(&self, caps: &gst::Caps) {
+        self.source.set_caps(Some(caps));
+    }
+
+    pub(crate) fn end(&self) {
+        if self.source.end_of_stream().is_err() {
+            tracing::debug!("the encoder takes no end of stream");
+        }
+    }
+}
+
+impl Encoder {
+    /// Builds and starts the pipeline. `control` expects one completion per track.
+    pub(crate) fn start(
+        video: Option<&VideoPlan>,
+        audio: Option<&AudioPlan>,
+        tuning: &Tuning,
+        sink: &Arc<dyn Sink>,
+        control: &Arc<Control>,
+    ) -> Result<Self, EncodeError> {
+        let pipeline = gst::Pipeline::new();
+        let builder = Builder { pipeline: &pipeline, tuning, sink, control };
+        let feeds = (|| {
+            let video = video.map(|plan| builder.video(plan)).transpose()?;
+            let audio = audio.map(|plan| builder.audio(plan)).transpose()?;
+            Ok::<_, String>((video, audio))
+        })();
+        let (video_feed, audio_feed) = feeds.map_err(EncodeError::Engine)?;
+        control.expect_tracks(
+            video.map_or(0, |plan| plan.tracks.len()) + audio.map_or(0, |plan| plan.tracks.len()),
+        );
+        let failing = Arc::clone(control);
+        media::watch(
+            &pipeline,
+            Arc::clone(control),
+            tuning.nice,
+            move |fault| failing.fail(EncodeError::Engine(fault.detail)),
+            |_| {},
+        );
+        let encoder = Self { pipeline, video: video_feed, audio: audio_feed };
+        encoder
+            .pipeline
+            .set_state(gst::State::Playing)
+            .map_err(|_| EncodeError::Engine("the encoding pipeline did not start".to_owned()))?;
+        Ok(encoder)
+    }
+}
+
+impl Drop for Encoder {
+    fn drop(&mut self) {
+        if self.pipeline.set_state(gst::State::Null).is_err() {
+            tracing::warn!("an encoding pipeline did not stop");
+        }
+    }
+}
+
+struct Builder<'a> {
+    pipeline: &'a gst::Pipeline,
+    tuning: &'a Tuning,
+    sink: &'a Arc<dyn Sink>,
+    control: &'a Arc<Control>,
+}
+
+impl Builder<'_> {
+    fn add(&self, name: &str) -> Result<gst::Element, String> {
+        let element = media::element(name)?;
+        self.pipeline.add(&element).map_err(|error| error.to_string())?;
+        Ok(element)
+    }
+
+    fn queue(&self, buffers: u32) -> Result<gst::Element, String> {
+        let queue = self.add("queue")?;
+        queue.set_property("max-size-buffers", buffers);
+        queue.set_property("max-size-bytes", 0u32);
+        queue.set_property("max-size-time", 0u64);
+        Ok(queue)
+    }
+
+    fn video(&self, plan: &VideoPlan) -> Result<Feed, String> {
+        let frame_bytes = gstreamer_video::VideoInfo::from_caps(&plan.caps)
+            .map_err(|error| error.to_string())?
+            .size() as u64;
+        let feed = Feed::new(&plan.caps, frame_bytes.max(1) * 2, self.control);
+        let source: gst::Element = feed.source.clone().upcast();
+        self.pipeline.add(&source).map_err(|error| error.to_string())?;
+        let colorimetry = colorimetry(&plan.caps);
+        let mut above = source;
+        let mut every = 1;
+        for track in plan.tracks.iter().rev() {
+            let rung = &track.rung;
+            let queue = self.queue(FRAMES_QUEUED)?;
+            link(&above, &queue)?;
+            above = queue;
+            if rung.every != every {
+                let thin = self.add("videorate")?;
+                thin.set_property("drop-only", true);
+                thin.set_property("skip-to-first", true);
+                link(&above, &thin)?;
+                above = thin;
+                every = rung.every;
+            }
+            let scale = self.add("videoconvertscale")?;
+            scale.set_property_from_str("method", "bilinear");
+            scale.set_property("add-borders", false);
+            let size = self.add("capsfilter")?;
+            let mut caps = gst::Caps::builder("video/x-raw")
+                .field("format", "I420")
+                .field("width", rung.width as i32)
+                .field("height", rung.height as i32)
+                .field("pixel-aspect-ratio", gst::Fraction::new(1, 1))
+                .field("framerate", gst::Fraction::new(rung.rate.num as i32, rung.rate.den as i32));
+            if let Some(colorimetry) = &colorimetry {
+                caps = caps.field("colorimetry", colorimetry.as_str());
+            }
+            size.set_property("caps", caps.build());
+            let tee = self.add("tee")?;
+            link(&above, &scale)?;
+            link(&scale, &size)?;
+            link(&size, &tee)?;
+            self.rung(&tee, track, plan)?;
+            above = tee;
+        }
+        Ok(feed)
+    }
+
+    /// tee ! queue ! x264enc ! cmafmux ! appsink
+    fn rung(&self, tee: &gst::Element, track: &Track<Rung>, plan: &VideoPlan) -> Result<(), String> {
+        let rung = &track.rung;
+        let queue = self.queue(FRAMES_QUEUED)?;
+        let encoder = self.add("x264enc")?;
+        // Constant quality, but never above the rung's rates: the decoder's buffer is filled
+        // at the average rate, and holds what lets a segment of two seconds reach the maximum.
+        let buffer_ms = 2000 * u64::from(rung.max_bitrate - rung.bitrate) / u64::from(rung.bitrate.max(1));
+        encoder.set_property_from_str("speed-preset", &self.tuning.preset);
+        encoder.set_property_from_str("pass", "qual");
+        encoder.set_property("quantizer", self.tuning.quality);
+        encoder.set_property("bitrate", rung.bitrate.div_ceil(1000));
+        encoder.set_property("vbv-buf-capacity", (buffer_ms as u32).clamp(500, 10_000));
+        encoder.set_property("key-int-max", rung.gop);
+        encoder.set_property("dct8x8", true);
+        encoder.set_property("aud", false);
+        encoder.set_property("threads", self.tuning.threads);
+        encoder.set_property(
+            "option-string",
+            format!("scenecut=0:open-gop=0:min-keyint={gop}:force-cfr=1:cabac=1", gop = rung.gop),
+        );
+        let timescale = timescale(plan.rate);
+        let ticks = ticks_per_frame(rung.rate, timescale);
+        let segment_ns = rung.rate.time_ns(u64::from(rung.gop));
+        let mux = self.mux(timescale)?;
+        mux.set_property("fragment-duration", segment_ns - rung.rate.time_ns(1) / 2);
+        link(tee, &queue)?;
+        link(&queue, &encoder)?;
+        link(&encoder, &mux)?;
+        self.collect(
+            &mux,
+            Collector {
+                rendition: Rendition {
+                    name: rung.name.clone(),
+                    codec: String::new(),
+                    timescale,
+                    kind: Kind::Video { width: rung.width, height: rung.height, rate: rung.rate },
+                    target_bitrate: rung.bitrate,
+                },
+                next_number: plan.first_segment,
+                next_start: u64::from(plan.first_segment) * u64::from(rung.gop) * ticks,
+                sample_ticks: ticks,
+                full_samples: Some(rung.gop),
+                write_from: track.write_from,
+                init: track.init.clone(),
+                announced: false,
+                sink: Arc::clone(self.sink),
+                control: Arc::clone(self.control),
+            },
+        )
+    }
+
+    fn audio(&self, plan: &AudioPlan) -> Result<Feed, String> {
+        let caps = gst::Caps::builder("audio/x-raw")
+            .field("format", "F32LE")
+            .field("layout", "interleaved")
+            .field("rate", AUDIO_RATE as i32)
+            .field("channels", AUDIO_CHANNELS as i32)
+            .field("channel-mask", gst::Bitmask::new(3))
+            .build();
+        let feed = Feed::new(&caps, AUDIO_QUEUED_BYTES, self.control);
+        let source: gst::Element = feed.source.clone().upcast();
+        self.pipeline.add(&source).map_err(|error| error.to_string())?;
+        let convert = self.add("audioconvert")?;
+        let tee = self.add("tee")?;
+        link(&source, &convert)?;
+        link(&convert, &tee)?;
+        let first_unit_made = first_unit(u64::from(plan.first_segment), plan.segment);
+        for track in &plan.tracks {
+            let queue = self.queue(8)?;
+            let encoder = self.add("avenc_aac")?;
+            encoder.set_property("bitrate", track.rung.bitrate as i32);
+            encoder.set_property("perfect-timestamp", true);
+            let mux = self.mux(AUDIO_RATE)?;
+            mux.set_property("manual-split", true);
+            link(&tee, &queue)?;
+            link(&queue, &encoder)?;
+            link(&encoder, &mux)?;
+            cut_audio(&encoder, plan.segment, plan.first_segment)?;
+            self.collect(
+                &mux,
+                Collector {
+                    rendition: Rendition {
+                        name: track.rung.name.clone(),
+                        codec: String::new(),
+                        timescale: AUDIO_RATE,
+                        kind: Kind::Audio { sample_rate: AUDIO_RATE, channels: AUDIO_CHANNELS },
+                        target_bitrate: track.rung.bitrate,
+                    },
+                    next_number: plan.first_segment,
+                    next_start: first_unit_made * AAC_FRAME,
+                    sample_ticks: AAC_FRAME,
+                    full_samples: None,
+                    write_from: track.write_from,
+                    init: track.init.clone(),
+                    announced: false,
+                    sink: Arc::clone(self.sink),
+                    control: Arc::clone(self.control),
+                },
+            )?;
+        }
+        Ok(feed)
+    }
+
+    fn mux(&self, timescale: u32) -> Result<gst::Element, String> {
+        let mux = self.add("cmafmux")?;
+        // Key frames come where the encoder was told to put them; late requests for more
+        // would break the common cuts.
+        mux.set_property("send-force-keyunit", false);
+        mux.set_property("movie-timescale", timescale);
+        let pad = mux.static_pad("sink").ok_or("cmafmux has no sink pad")?;
+        pad.set_property("trak-timescale", timescale);
+        Ok(mux)
+    }
+
+    fn collect(&self, mux: &gst::Element, mut collector: Collector) -> Result<(), String> {
+        let sink =
+            gst_app::AppSink::builder().sync(false).async_(false).max_buffers(2).buffer_list(true).build();
+        sink.set_enable_last_sample(false);
+        let (control, name) = (Arc::clone(self.control), collector.rendition.name.clone());
+        let results = Arc::clone(self.sink);
+        sink.set_callbacks(
+            gst_app::AppSinkCallbacks::builder()
+                .new_sample(move |sink| {
+                    let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+                    if collector.control.stopped() {
+                        return Err(gst::FlowError::Eos);
+                    }
+                    match collector.take(&sample) {
+                        Ok(()) => Ok(gst::FlowSuccess::Ok),
+                        Err(error) => {
+                            collector.control.fail(error);
+                            Err(gst::FlowError::Eos)
+                        }
+                    }
+                })
+                .eos(move |_| {
+                    if control.stopped() {
+                        return;
+                    }
+                    match results.complete(&name) {
+                        Ok(()) => control.track_done(),
+                        Err(error) => control.fail(EncodeError::Sink(error.to_string())),
+                    }
+                })
+                .build(),
+        );
+        let sink: gst::Element = sink.upcast();
+        self.pipeline.add(&sink).map_err(|error| error.to_string())?;
+        link(mux, &sink)
+    }
+}
+
+fn link(from: &gst::Element, to: &gst::Element) -> Result<(), String> {
+    from.link(to).map_err(|error| error.to_string())
+}
+
+/// Ticks a second in which every frame of `rate` lasts a whole number of ticks.
+pub(crate) fn timescale(rate: Rate) -> u32 {
+    rate.num.saturating_mul(10_000u32.div_ceil(rate.num))
+}
+
+/// Ticks that a frame lasts.
+fn ticks_per_frame(rate: Rate, timescale: u32) -> u64 {
+    u64::from(timescale) * u64::from(rate.den) / u64::from(rate.num)
+}
+
+/// What colours to convert to: `None` keeps the source's. Full range, HDR and colours
+/// that are not luma and chroma become BT.709, which every player shows alike.
+fn colorimetry(caps: &gst::Caps) -> Option<String> {
+    let colorimetry = caps.structure(0).and_then(|structure| structure.get::<String>("colorimetry").ok());
+    match colorimetry.as_deref() {
+        Some(
+            "bt601" | "bt709" | "smpte240m" | "2:4:5:1" | "2:3:5:1" | "2:4:16:4" | "2:4:16:3" | "2:4:5:4",
+        ) => None,
+        _ => Some("bt709".to_owned()),
+    }
+}
+
+/// Numbers the encoder's access units, leaves out those before the first segment (the
+/// encoder's delay among them: a unit decodes to what went in one unit earlier) and tells
+/// the muxer where segments begin.
+fn cut_audio(encoder: &gst::Element, segment: Rate, first_segment: u32) -> Result<(), String> {
+    let pad = encoder.static_pad("src").ok_or("avenc_aac has no src pad")?;
+    let first_wanted = first_unit(u64::from(first_segment), segment);
+    let mut made = audio_lead_in(first_wanted) as i64 - 1;
+    let mut number = u64::from(first_segment);
+    let mut boundary = first_wanted;
+    let state = Mutex::new(move |pad: &gst::Pad, buffer: &mut gst::BufferRef| {
+        let unit = made;
+        made += 1;
+        if unit < first_wanted as i64 {
+            return gst::PadProbeReturn::Drop;
+        }
+        let unit = unit as u64;
+        if unit >= boundary {
+            if unit > first_wanted {
+                let split = gst::Structure::builder("FMP4MuxSplitNow").field("chunk", false).build();
+                pad.push_event(gst::event::CustomDownstream::new(split));
+            }
+            number += 1;
+            boundary = first_unit(number, segment);
+        }
+        let rate = Rate { num: AUDIO_RATE, den: AAC_FRAME as u32 };
+        let (start, end) = (rate.time_ns(unit), rate.time_ns(unit + 1));
+        buffer.set_pts(gst::ClockTime::from_nseconds(start));
+        buffer.set_dts(gst::ClockTime::NONE);
+        buffer.set_duration(gst::ClockTime::from_nseconds(end - start));
+        gst::PadProbeReturn::Ok
+    });
+    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+        let Some(buffer) = info.buffer_mut() else { return gst::PadProbeReturn::Ok };
+        (state.lock().unwrap_or_else(PoisonError::into_inner))(pad, buffer.make_mut())
+    });
+    Ok(())
+}
+
+/// The first access unit's worth of samples to feed for an encode whose first wanted unit
+/// is `first`: two earlier ones let the encoder and its filters settle.
+pub(crate) fn audio_lead_in(first: u64) -> u64 {
+    first.saturating_sub(2)
+}
+
+/// Takes one rendition's output apart and hands it on.
+struct Collector {
+    rendition: Rendition,
+    next_number: u32,
+    next_start: u64,
+    sample_ticks: u64,
+    /// Samples in every segment but the last.
+    full_samples: Option<u32>,
+    write_from: u32,
+    init: Option<Bytes>,
+    announced: bool,
+    sink: Arc<dyn Sink>,
+    control: Arc<Control>,
+}
+
+impl Collector {
+    fn take(&mut self, sample: &gst::Sample) -> Result<(), EncodeError> {
+        let list = sample.buffer_list().ok_or_else(|| engine("the muxer gave no list"))?;
+        let mut data = BytesMut::with_capacity(list.calculate_size());
+        for buffer in list {
+            let is_init = buffer.flags().contains(gst::BufferFlags::DISCONT | gst::BufferFlags::HEADER);
+            let bytes = buffer.map_readable().map_err(|error| engine(&error.to_string()))?;
+            if is_init {
+                self.init_segment(Bytes::copy_from_slice(&bytes))?;
+            } else {
+                data.extend_from_slice(&bytes);
+            }
+        }
+        self.control.alive();
+        if data.is_empty() { Ok(()) } else { self.segment(data) }
+    }
+
+    fn init_segment(&mut self, data: Bytes) -> Result<(), EncodeError> {
+        if self.announced {
+            return Ok(());
+        }
+        let init = parse_init(&data).map_err(structure)?;
+        if init.timescale != self.rendition.timescale {
+            return Err(engine("the muxer chose another time scale"));
+        }
+        self.rendition.codec = init.codec;
+        self.announced = true;
+        if let Some(earlier) = &self.init {
+            // Segments of an earlier attempt stay valid only with the very same decoder
+            // configuration; their init segment stays as it is.
+            let same = parse_init(earlier).is_ok_and(|old| {
+                earlier.get(old.sample_description.clone()) == data.get(init.sample_description.clone())
+                    && old.timescale == init.timescale
+            });
+            return if same { Ok(()) } else { Err(EncodeError::Changed) };
+        }
+        self.sink.rendition(&self.rendition, data).map_err(|error| EncodeError::Sink(error.to_string()))
+    }
+
+    fn segment(&mut self, mut data: BytesMut) -> Result<(), EncodeError> {
+        let mut fragment = parse_fragment(&data).map_err(structure)?;
+        let number = self.next_number;
+        let is_video = self.full_samples.is_some();
+        if is_video && !fragment.starts_with_sync {
+            return Err(engine("a segment does not start with a key frame"));
+        }
+        if self.full_samples.is_some_and(|full| fragment.samples > full) {
+            return Err(engine("a segment is longer than its group of pictures"));
+        }
+        // Exact ticks: the muxer counts in nanoseconds.
+        let duration = u64::from(fragment.samples) * self.sample_ticks;
+        if fragment.duration.abs_diff(duration) > u64::from(fragment.samples) {
+            tracing::warn!(
+                rendition = self.rendition.name,
+                number,
+                muxed = fragment.duration,
+                duration,
+                "a segment has samples of uneven duration"
+            );
+        }
+        let start = self.next_start;
+        fragment.restamp(&mut data, start, number + 1).map_err(structure)?;
+        self.next_number += 1;
+        self.next_start += fragment.duration;
+        if number < self.write_from {
+            return Ok(());
+        }
+        let key_frame = is_video
+            .then(|| {
+                let length = fragment.first_sample_end - fragment.moof;
+                Some((u32::try_from(fragment.moof).ok()?, u32::try_from(length).ok()?))
+            })
+            .flatten();
+        let segment = Segment { number, start, duration: fragment.duration, key_frame };
+        self.sink
+            .segment(&self.rendition.name, segment, data.freeze())
+            .map_err(|error| EncodeError::Sink(error.to_string()))
+    }
+}
+
+fn engine(why: &str) -> EncodeError {
+    EncodeError::Engine(why.to_owned())
+}
+
+fn structure(error: BoxError) -> EncodeError {
+    EncodeError::Engine(format!("the muxer's output is not as expected: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_frame_lasts_whole_ticks() {
+        for (num, den, scale, ticks) in [
+            (25, 1, 10_000, 400),
+            (30_000, 1_001, 30_000, 1_001),
+            (60_000, 1_001, 60_000, 1_001),
+            (15, 2, 10_005, 1_334),
+        ] {
+            let rate = Rate::new(num, den);
+            assert_eq!(timescale(rate), scale);
+            assert_eq!(ticks_per_frame(rate, scale), ticks);
+            assert_eq!(u64::from(scale) * u64::from(rate.den) % u64::from(rate.num), 0);
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Facts of an opened source, and words for why one could not be opened. Reads only
+//! what the decoder already has, and a few box headers; it never decodes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gstreamer as gst;
+use gstreamer_video as gst_video;
+
+use crate::decode::{Branch, Decoder};
+use crate::ladder::{Picture, Rate, output_rate};
+use crate::media::FaultKind;
+use crate::sink::Facts;
+use crate::source::Blocks;
+
+/// Compressed frames looked at when the headers do not say the frame rate.
+const FRAMES_FOR_RATE: usize = 60;
+/// Seconds that many frames may take to come.
+const PATIENCE: Duration = Duration::from_millis(400);
+
+/// What is known of a source once its first frame and samples are there.
+#[derive(Debug, Clone)]
+pub(crate) struct Probed {
+    pub(crate) facts: Facts,
+    pub(crate) picture: Option<Picture>,
+    /// As the headers claim.
+    pub(crate) duration: Option<Duration>,
+    /// When the earlier of picture and sound starts, nanoseconds of running time.
+    pub(crate) start: i64,
+}
+
+/// Gathers the facts.
+pub(crate) fn probe(decoder: &Decoder, size: u64) -> Result<Probed, String> {
+    let duration = decoder.duration();
+    let mut facts = Facts { duration_ms: duration.map(|d| d.as_millis() as u64), ..Facts::default() };
+    let picture = decoder.video.as_ref().map(|video| picture(video, size, duration)).transpose()?;
+    if let (Some(picture), Some(video)) = (&picture, &decoder.video) {
+        facts.width = picture.width;
+        facts.height = picture.height;
+        facts.rate = Some(picture.rate);
+        facts.video_codec = codec(&video.compressed);
+    }
+    if let Some(audio) = &decoder.audio {
+        facts.audio_codec = codec(&audio.compressed);
+        facts.audio_channels = channels(audio);
+    }
+    let starts = [&decoder.video, &decoder.audio].into_iter().flatten();
+    let start = starts.filter_map(|branch| running_time(&branch.first)).min().unwrap_or(0);
+    Ok(Probed { facts, picture, duration, start })
+}
+
+fn channels(audio: &Branch) -> u32 {
+    let channels = audio.compressed.structure(0).and_then(|structure| structure.get::<i32>("channels").ok());
+    channels.map_or(2, i32::unsigned_abs)
+}
+
+fn picture(video: &Branch, size: u64, duration: Option<Duration>) -> Result<Picture, String> {
+    let caps = video.first.caps().ok_or("the first frame has no caps")?;
+    let info = gst_video::VideoInfo::from_caps(caps).map_err(|error| error.to_string())?;
+    let par = info.par();
+    let stretched = f64::from(info.width()) * f64::from(par.numer().max(1)) / f64::from(par.denom().max(1));
+    let width = (stretched.round() as u32).clamp(1, info.width().saturating_mul(8));
+    let fps = info.fps();
+    let nominal = (fps.numer() > 0 && fps.denom() > 0)
+        .then(|| Rate::new(fps.numer().unsigned_abs(), fps.denom().unsigned_abs()));
+    let usual = nominal.is_some_and(|rate| (9.9..=60.1).contains(&rate.fps()));
+    let patience = if usual { Duration::ZERO } else { PATIENCE };
+    let times = video.times(FRAMES_FOR_RATE, patience);
+    let rate = output_rate(nominal, median_rate(&times));
+    let bitrate = bitrate(video, size, duration);
+    Ok(Picture { width, height: info.height(), rate, bitrate })
+}
+
+/// Frames a second by the median distance of ascending times in nanoseconds.
+fn median_rate(times: &[u64]) -> Option<f64> {
+    if times.len() < 12 {
+        return None;
+    }
+    let mut distances: Vec<u64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    distances.sort_unstable();
+    // Millisecond time stamps alternate, 33 and 34: average around the median.
+    let middle = &distances[distances.len() / 4..=distances.len() * 3 / 4];
+    let average = middle.iter().sum::<u64>() as f64 / middle.len() as f64;
+    (average > 0.0).then(|| 1e9 / average)
+}
+
+/// Bits a second of the source, as H.264 would need them: an upper bound for the rungs.
+fn bitrate(video: &Branch, size: u64, duration: Option<Duration>) -> Option<u64> {
+    let seconds = duration?.as_secs_f64();
+    let bits = size as f64 * 8.0 / seconds;
+    let factor = match codec(&video.compressed).as_str() {
+        "hevc" | "vp9" => 1.7,
+        "av1" => 2.0,
+        _ => 1.0,
+    };
+    // Less than that is a header that lies about the duration.
+    (bits > 60_000.0).then_some((bits * factor) as u64)
+}
+
+/// The running time of a sample in nanoseconds; it may be negative.
+pub(crate) fn running_time(sample: &gst::Sample) -> Option<i64> {
+    let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
+    let time = segment.to_running_time_full(sample.buffer()?.pts()?)?;
+    match time {
+        gst::Signed::Positive(time) => i64::try_from(time.nseconds()).ok(),
+        gst::Signed::Negative(time) => i64::try_from(time.nseconds()).ok().map(|time| -time),
+    }
+}
+
+/// A short name of what caps hold: `h264`, `aac`.
+fn codec(caps: &gst::Caps) -> String {
+    let Some(structure) = caps.structure(0) else { return String::new() };
+    let version = structure.get::<i32>("mpegversion").unwrap_or(0);
+    let name = match structure.name().as_str() {
+        "video/x-h264" => "h264",
+        "video/x-h265" => "hevc",
+        "video/x-vp8" => "vp8",
+        "video/x-vp9" => "vp9",
+        "video/x-av1" => "av1",
+        "video/mpeg" if version == 4 => "mpeg4",
+        "video/mpeg" if version == 1 => "mpeg1",
+        "video/mpeg" => "mpeg2",
+        "audio/mpeg" if version == 1 => match structure.get::<i32>("layer") {
+            Ok(3) => "mp3",
+            _ => "mp2",
+        },
+        "audio/mpeg" => "aac",
+        "audio/x-opus" => "opus",
+        "audio/x-ac3" => "ac3",
+        "audio/x-eac3" => "eac3",
+        "audio/x-raw" => "pcm",
+        other => other.rsplit(['/', '-']).next().unwrap_or(other),
+    };
+    name.to_owned()
+}
+
+/// Why a file that could not be opened is not a video, in one sentence.
+pub(crate) fn explain(blocks: &Arc<Blocks>, kind: Option<FaultKind>) -> String {
+    if blocks.size() == 0 {
+        return "The file is empty.".to_owned();
+    }
+    let head = blocks.read(0, 4096).map(|parts| parts.concat()).unwrap_or_default();
+    if head.get(4..8) == Some(b"ftyp") && !has_movie_box(blocks) {
+        return "The file is incomplete: the index (moov) that an MP4 or MOV file cannot be read without is \
+                missing. It was probably cut off while it was recorded or copied."
+            .to_owned();
+    }
+    if is_text(&head) {
+        return "This is a text file, not a video or a sound file.".to_owned();
+    }
+    match kind {
+        Some(FaultKind::UnknownType) => "This is not a video or a sound file that this server knows.",
+        Some(FaultKind::Codec) => "This server cannot decode the format of this file.",
+        Some(FaultKind::Damaged) => "The file is damaged: no picture or sound in it can be decoded.",
+        _ => "There is no picture or sound in this file that can be played.",
+    }
+    .to_owned()
+}
+
+fn is_text(head: &[u8]) -> bool {
+    let printable = |byte: &u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace() || *byte >= 0x80;
+    !head.is_empty() && std::str::from_utf8(head).is_ok_and(|_| head.iter().all(printable))
+}
+
+/// Walks the top-level boxes of an MP4 file.
+fn has_movie_box(blocks: &Arc<Blocks>) -> bool {
+    let mut at = 0u64;
+    for _ in 0..1000 {
+        let Ok(header) = blocks.read(at, 16).map(|parts| parts.concat()) else { return false };
+        let (Some(size), Some(kind)) = (header.first_chunk::<4>(), header.get(4..8)) else { return false };
+        if kind == b"moov" || kind == b"moof" {
+            return true;
+        }
+        let size = match u32::from_be_bytes(*size) {
+            0 => return false,
+            1 => match header.get(8..16).and_then(|bytes| bytes.first_chunk::<8>()) {
+                Some(large) => u64::from_be_bytes(*large),
+                None => return false,
+            },
+            size => u64::from(size),
+        };
+        if size < 8 {
+            return false;
+        }
+        at = at.saturating_add(size);
+        if at >= blocks.size() {
+            return false;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::segment::tests::bx;
+    use crate::source::Source;
+    use bytes::Bytes;
+
+    struct Memory(Bytes);
+
+    impl Source for Memory {
+        fn size(&self) -> u64 {
+            self.0.len() as u64
+        }
+        fn read(&self, offset: u64, length: usize) -> std::io::Result<Bytes> {
+            Ok(self.0.slice(offset as usize..offset as usize + length))
+        }
+    }
+
+    fn reason(data: Vec<u8>, kind: Option<FaultKind>) -> String {
+        explain(&Arc::new(Blocks::new(Arc::new(Memory(data.into()))).unwrap()), kind)
+    }
+
+    #[test]
+    fn reasons_are_what_a_person_would_say() {
+        assert_eq!(reason(Vec::new(), None), "The file is empty.");
+        assert!(reason(b"Dear diary,\n".to_vec(), None).contains("text file"));
+        let cut = [bx(b"ftyp", b"isom"), vec![0, 0, 0xff, 0xff], b"mdat....".to_vec()].concat();
+        assert!(reason(cut, None).contains("moov"));
+        let whole = [bx(b"ftyp", b"isom"), bx(b"moov", b"")].concat();
+        assert!(reason(whole, Some(FaultKind::Damaged)).contains("damaged"));
+        assert!(reason(vec![1, 2, 3, 0xff], Some(FaultKind::UnknownType)).contains("knows"));
+    }
+
+    #[test]
+    fn the_rate_is_the_usual_distance_of_frames() {
+        let times: Vec<u64> = (0..60u64).map(|at| at * 33_366_667 / 1_000_000 * 1_000_000).collect();
+        let rate = median_rate(&times).unwrap();
+        assert!((29.5..30.5).contains(&rate), "{rate}");
+        assert_eq!(median_rate(&times[..5]), None);
+    }
+}

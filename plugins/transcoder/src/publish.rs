@@ -1,0 +1,384 @@
+//! Carries the engine's results to storage and then to the catalogue: objects first,
+//! rows after, and of what queued up meanwhile as much as possible at once. A row is
+//! never written before its bytes are stored, nor out of order within a rendition.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use streamgate_contracts::catalogue::v1 as catalogue;
+use streamgate_contracts::catalogue::v1::catalogue_client::CatalogueClient;
+use streamgate_plugin_api::Client;
+use tokio::sync::mpsc;
+use tonic::{Code, Status};
+
+use crate::objects::{ObjectError, Objects};
+use crate::sink::{Facts, Kind, Rendition, Segment, Sink, SinkError};
+
+/// Results that may wait to be stored; more make the encoder wait.
+const QUEUED: usize = 16;
+/// Objects written at the same time.
+const WRITES: usize = 4;
+/// How often a catalogue call is tried.
+const TRIES: u32 = 6;
+
+/// Why results could not be published.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PublishError {
+    /// The content was deleted while it was being encoded.
+    #[error("the content was deleted")]
+    Gone,
+    /// The catalogue refused the step.
+    #[error("the catalogue refused: {0}")]
+    Refused(String),
+    /// The catalogue did not answer.
+    #[error("the catalogue: {0}")]
+    Catalogue(String),
+    /// The storage failed.
+    #[error(transparent)]
+    Storage(#[from] ObjectError),
+}
+
+impl From<Status> for PublishError {
+    fn from(status: Status) -> Self {
+        match status.code() {
+            Code::NotFound => Self::Gone,
+            Code::FailedPrecondition | Code::InvalidArgument => Self::Refused(status.message().to_owned()),
+            _ => Self::Catalogue(status.to_string()),
+        }
+    }
+}
+
+/// The catalogue's calls for one content, retried while it is unavailable.
+#[derive(Clone)]
+pub(crate) struct Entry {
+    client: CatalogueClient<Client>,
+    id: String,
+}
+
+impl Entry {
+    pub(crate) fn new(catalogue: Client, id: &str) -> Self {
+        Self { client: CatalogueClient::new(catalogue), id: id.to_owned() }
+    }
+
+    pub(crate) async fn timeline(&self) -> Result<catalogue::TimelineResponse, PublishError> {
+        let request = catalogue::TimelineRequest { id: self.id.clone(), known_revision: 0 };
+        retry(|| {
+            let (mut client, request) = (self.client.clone(), request.clone());
+            async move { client.timeline(request).await }
+        })
+        .await
+    }
+
+    pub(crate) async fn update(
+        &self,
+        update: catalogue::UpdateRequest,
+    ) -> Result<catalogue::Content, PublishError> {
+        let request = catalogue::UpdateRequest { id: self.id.clone(), ..update };
+        retry(|| {
+            let (mut client, request) = (self.client.clone(), request.clone());
+            async move { client.update(request).await }
+        })
+        .await
+    }
+
+    async fn put_renditions(&self, renditions: Vec<catalogue::Rendition>) -> Result<(), PublishError> {
+        let request = catalogue::PutRenditionsRequest { id: self.id.clone(), renditions };
+        retry(|| {
+            let (mut client, request) = (self.client.clone(), request.clone());
+            async move { client.put_renditions(request).await }
+        })
+        .await
+        .map(drop)
+    }
+
+    async fn put_segments(&self, request: catalogue::PutSegmentsRequest) -> Result<(), PublishError> {
+        let request = catalogue::PutSegmentsRequest { id: self.id.clone(), ..request };
+        retry(|| {
+            let (mut client, request) = (self.client.clone(), request.clone());
+            async move { client.put_segments(request).await }
+        })
+        .await
+        .map(drop)
+    }
+}
+
+/// Every call here is idempotent, so that an answer that got lost is no harm.
+async fn retry<T, F>(mut call: impl FnMut() -> F) -> Result<T, PublishError>
+where
+    F: Future<Output = Result<tonic::Response<T>, Status>>,
+{
+    let mut pause = Duration::from_millis(100);
+    for _ in 1..TRIES {
+        match call().await {
+            Ok(response) => return Ok(response.into_inner()),
+            Err(status) if transient(status.code()) => {
+                tracing::debug!(%status, "the catalogue is asked again")
+            }
+            Err(status) => return Err(status.into()),
+        }
+        tokio::time::sleep(pause).await;
+        pause *= 2;
+    }
+    Ok(call().await?.into_inner())
+}
+
+pub(crate) fn transient(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unavailable
+            | Code::Internal
+            | Code::Unknown
+            | Code::Aborted
+            | Code::DeadlineExceeded
+            | Code::ResourceExhausted
+    )
+}
+
+enum Outcome {
+    Planned(Facts, Vec<String>),
+    Rendition(Rendition, Bytes),
+    Segment(String, Segment, Bytes),
+    Complete(String),
+    Image(String, Bytes),
+}
+
+/// Progress of an encode, readable from any thread.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Progress(Arc<AtomicU64>);
+
+impl Progress {
+    pub(crate) fn get(&self) -> f64 {
+        f64::from_bits(self.0.load(Ordering::Relaxed))
+    }
+
+    fn raise(&self, to: f64) {
+        // Several threads report; the largest counts.
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| {
+            (to > f64::from_bits(old)).then(|| to.to_bits())
+        });
+    }
+}
+
+/// The engine's end.
+pub(crate) struct StoreSink {
+    results: Mutex<Option<mpsc::Sender<Outcome>>>,
+    progress: Progress,
+}
+
+impl StoreSink {
+    fn send(&self, result: Outcome) -> Result<(), SinkError> {
+        let sender = self.results.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let sender = sender.ok_or("publishing has ended")?;
+        sender.blocking_send(result).map_err(|_| "publishing has stopped".into())
+    }
+
+    /// No more results: the publisher ends when it has stored what it has.
+    pub(crate) fn close(&self) {
+        self.results.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+impl Sink for StoreSink {
+    fn planned(&self, facts: &Facts, watch: &[String]) -> Result<(), SinkError> {
+        self.send(Outcome::Planned(facts.clone(), watch.to_vec()))
+    }
+
+    fn rendition(&self, rendition: &Rendition, init: Bytes) -> Result<(), SinkError> {
+        self.send(Outcome::Rendition(rendition.clone(), init))
+    }
+
+    fn segment(&self, rendition: &str, segment: Segment, data: Bytes) -> Result<(), SinkError> {
+        self.send(Outcome::Segment(rendition.to_owned(), segment, data))
+    }
+
+    fn complete(&self, rendition: &str) -> Result<(), SinkError> {
+        self.send(Outcome::Complete(rendition.to_owned()))
+    }
+
+    fn image(&self, name: &str, data: Bytes) -> Result<(), SinkError> {
+        self.send(Outcome::Image(name.to_owned(), data))
+    }
+
+    fn progress(&self, progress: f64) {
+        self.progress.raise(progress);
+    }
+}
+
+/// The platform's end: stores what comes until the engine closes its end.
+pub(crate) struct Publisher {
+    results: mpsc::Receiver<Outcome>,
+    entry: Entry,
+    objects: Objects,
+    source: catalogue::Source,
+    progress: Progress,
+    rows: HashMap<String, catalogue::Rendition>,
+    segments: HashMap<String, usize>,
+    watch: Vec<String>,
+    playable: bool,
+}
+
+impl Publisher {
+    /// Both ends, going on from what the catalogue has.
+    pub(crate) fn new(
+        entry: Entry,
+        objects: Objects,
+        timeline: &catalogue::TimelineResponse,
+    ) -> (Arc<StoreSink>, Self, Progress) {
+        let (sender, results) = mpsc::channel(QUEUED);
+        let progress = Progress::default();
+        let content = timeline.content.clone().unwrap_or_default();
+        let mut publisher = Self {
+            results,
+            entry,
+            objects,
+            playable: content.state() == catalogue::ContentState::Playable,
+            source: content.source.unwrap_or_default(),
+            progress: progress.clone(),
+            rows: HashMap::new(),
+            segments: HashMap::new(),
+            watch: Vec::new(),
+        };
+        for row in &timeline.renditions {
+            let Some(rendition) = &row.rendition else { continue };
+            publisher.segments.insert(rendition.name.clone(), row.segments.len());
+            publisher.rows.insert(rendition.name.clone(), rendition.clone());
+        }
+        let sink = StoreSink { results: Mutex::new(Some(sender)), progress: progress.clone() };
+        (Arc::new(sink), publisher, progress)
+    }
+
+    /// Runs until the engine's end is closed and everything is stored, or the first failure.
+    pub(crate) async fn run(mut self) -> Result<(), PublishError> {
+        let mut batch = Vec::with_capacity(QUEUED);
+        while self.results.recv_many(&mut batch, QUEUED).await > 0 {
+            self.publish(std::mem::take(&mut batch)).await?;
+        }
+        Ok(())
+    }
+
+    async fn publish(&mut self, batch: Vec<Outcome>) -> Result<(), PublishError> {
+        let mut writes = Vec::new();
+        let mut begun = Vec::new();
+        let mut completed = Vec::new();
+        let mut segments: Vec<catalogue::RenditionSegments> = Vec::new();
+        let mut update = None::<catalogue::UpdateRequest>;
+        for result in batch {
+            match result {
+                Outcome::Planned(facts, watch) => {
+                    self.watch = watch;
+                    update.get_or_insert_default().source = Some(source(&facts, self.source.clone()));
+                }
+                Outcome::Rendition(rendition, init) => {
+                    let row = row(&rendition, init.len());
+                    writes.push((format!("{}/init.mp4", rendition.name), init));
+                    self.rows.insert(rendition.name, row.clone());
+                    begun.push(row);
+                }
+                Outcome::Segment(rendition, segment, data) => {
+                    let sync_points = segment.key_frame.map(|(offset, length)| catalogue::SyncPoint {
+                        time: segment.start,
+                        offset,
+                        length,
+                    });
+                    let row = catalogue::Segment {
+                        number: segment.number,
+                        start: segment.start,
+                        duration: segment.duration,
+                        bytes: u32::try_from(data.len()).unwrap_or(u32::MAX),
+                        sync_points: sync_points.into_iter().collect(),
+                    };
+                    writes.push((format!("{rendition}/{}.m4s", segment.number), data));
+                    *self.segments.entry(rendition.clone()).or_default() += 1;
+                    match segments.iter_mut().find(|of| of.rendition == rendition) {
+                        Some(of) => of.segments.push(row),
+                        None => {
+                            segments.push(catalogue::RenditionSegments { rendition, segments: vec![row] })
+                        }
+                    }
+                }
+                Outcome::Complete(name) => {
+                    if let Some(row) = self.rows.get_mut(&name) {
+                        row.complete = true;
+                        completed.push(row.clone());
+                    }
+                }
+                Outcome::Image(name, data) => {
+                    match name.as_str() {
+                        "poster.jpg" => update.get_or_insert_default().has_poster = Some(true),
+                        "thumbnails.vtt" => update.get_or_insert_default().has_thumbnails = Some(true),
+                        _ => {}
+                    }
+                    writes.push((name, data));
+                }
+            }
+        }
+        let objects = &self.objects;
+        stream::iter(writes)
+            .map(|(name, data)| async move { objects.put(&name, data).await })
+            .buffer_unordered(WRITES)
+            .try_collect::<()>()
+            .await?;
+        if !begun.is_empty() {
+            self.entry.put_renditions(begun).await?;
+        }
+        let watchable = !self.watch.is_empty()
+            && self.watch.iter().all(|name| self.segments.get(name).is_some_and(|count| *count > 0));
+        if !segments.is_empty() {
+            let request = catalogue::PutSegmentsRequest {
+                id: String::new(),
+                segments,
+                progress: Some(self.progress.get()),
+                playable: watchable && !self.playable,
+            };
+            self.entry.put_segments(request).await?;
+            self.playable |= watchable;
+        }
+        if !completed.is_empty() {
+            self.entry.put_renditions(completed).await?;
+        }
+        if let Some(update) = update {
+            self.entry.update(update).await?;
+        }
+        Ok(())
+    }
+}
+
+fn row(rendition: &Rendition, init_bytes: usize) -> catalogue::Rendition {
+    let mut row = catalogue::Rendition {
+        name: rendition.name.clone(),
+        codec: rendition.codec.clone(),
+        timescale: rendition.timescale,
+        target_bitrate: rendition.target_bitrate,
+        init_bytes: u32::try_from(init_bytes).unwrap_or(u32::MAX),
+        ..catalogue::Rendition::default()
+    };
+    match rendition.kind {
+        Kind::Video { width, height, rate } => {
+            row.set_kind(catalogue::RenditionKind::Video);
+            (row.width, row.height) = (width, height);
+            (row.fps_numerator, row.fps_denominator) = (rate.num, rate.den);
+        }
+        Kind::Audio { sample_rate, channels } => {
+            row.set_kind(catalogue::RenditionKind::Audio);
+            (row.sample_rate, row.channels) = (sample_rate, channels);
+        }
+    }
+    row
+}
+
+fn source(facts: &Facts, known: catalogue::Source) -> catalogue::Source {
+    catalogue::Source {
+        width: facts.width,
+        height: facts.height,
+        fps_numerator: facts.rate.map_or(0, |rate| rate.num),
+        fps_denominator: facts.rate.map_or(0, |rate| rate.den),
+        video_codec: facts.video_codec.clone(),
+        audio_codec: facts.audio_codec.clone(),
+        audio_channels: facts.audio_channels,
+        ..known
+    }
+}

@@ -1,0 +1,274 @@
+//! Carries raw media from the decoder to the encoder and gives it final times: frames at
+//! a constant rate, sound without gaps, from the point where an earlier attempt stopped.
+
+use std::sync::Arc;
+
+use gstreamer as gst;
+
+use crate::control::{Control, EncodeError};
+use crate::decode::{Branch, Next};
+use crate::ladder::{AUDIO_CHANNELS, AUDIO_RATE, Rate};
+use crate::pipeline::Feed;
+use crate::probe::running_time;
+use crate::sink::Sink;
+use crate::thumbs::Thumbnails;
+use crate::timeline::{FrameClock, Placement, SampleClock};
+
+/// Caps of frames at a constant rate.
+pub(crate) fn constant_rate_caps(caps: Option<&gst::CapsRef>, rate: Rate) -> Result<gst::Caps, EncodeError> {
+    let mut caps = caps
+        .map(|caps| caps.to_owned())
+        .ok_or_else(|| EncodeError::Engine("the first frame has no caps".to_owned()))?;
+    let writable = caps.make_mut();
+    writable.set("framerate", gst::Fraction::new(rate.num as i32, rate.den as i32));
+    writable.set("interlace-mode", "progressive");
+    Ok(caps)
+}
+
+#[derive(Clone)]
+pub(crate) struct Progress {
+    pub(crate) sink: Arc<dyn Sink>,
+    pub(crate) total_ns: u64,
+    pub(crate) size_says: u64,
+    pub(crate) from: f64,
+    pub(crate) to: f64,
+    pub(crate) max_ns: u64,
+    pub(crate) too_long: EncodeError,
+}
+
+impl Progress {
+    /// Reports how far it is; `Err` past the duration limit.
+    fn at(&self, time_ns: u64) -> Result<(), EncodeError> {
+        if time_ns > self.max_ns {
+            return Err(self.too_long.clone());
+        }
+        if self.total_ns > 0 && self.size_says > 0 {
+            let share = (time_ns as f64 / self.total_ns as f64).min(0.999);
+            self.sink.progress(self.from + (self.to - self.from) * share);
+        }
+        Ok(())
+    }
+}
+
+/// Carries frames from the decoder to the encoder at a constant rate.
+pub(crate) struct VideoPump {
+    pub(crate) branch: Branch,
+    pub(crate) feed: Option<Feed>,
+    pub(crate) rate: Rate,
+    pub(crate) start: i64,
+    /// Frames before this index are there already.
+    pub(crate) first: u64,
+    pub(crate) tracks: usize,
+    pub(crate) thumbnails: Option<Thumbnails>,
+    pub(crate) progress: Progress,
+    pub(crate) control: Arc<Control>,
+}
+
+/// The frame that waits to learn how long it is shown.
+struct Pending {
+    buffer: gst::Buffer,
+}
+
+impl VideoPump {
+    /// Returns the number of frames of the presentation.
+    pub(crate) fn run(mut self) -> u64 {
+        let mut clock = FrameClock::new(self.rate);
+        let mut pending: Option<Pending> = None;
+        let mut pushed = 0u64;
+        let mut fed = false;
+        let mut end = 0i64;
+        let mut caps = self.branch.first.caps().map(|caps| caps.to_owned());
+        let mut next = Next::Sample(self.branch.first.clone());
+        while let Next::Sample(sample) = next {
+            if self.control.stopped() {
+                break;
+            }
+            let expected = end - self.start;
+            let time = running_time(&sample).map_or(expected, |time| time - self.start);
+            if let Placement::Show { index, .. } = clock.place(time) {
+                if !self.show(&mut pending, &mut pushed, index, &mut fed) {
+                    break;
+                }
+                let time_ns = self.rate.time_ns(index);
+                if let Some(thumbnails) = &mut self.thumbnails {
+                    thumbnails.offer(time_ns / 1_000_000, &sample);
+                }
+                if let Err(error) = self.progress.at(time_ns) {
+                    self.control.fail(error);
+                    break;
+                }
+                if sample.caps() != caps.as_deref() {
+                    self.change_caps(sample.caps());
+                    caps = sample.caps().map(|caps| caps.to_owned());
+                }
+                pending = sample.buffer_owned().map(|buffer| Pending { buffer });
+            }
+            let frame = self.rate.time_ns(1) as i64;
+            let duration = sample.buffer().and_then(gst::BufferRef::duration);
+            let duration =
+                duration.map_or(frame, |duration| duration.nseconds().min(i64::MAX as u64 / 4) as i64);
+            end = time + self.start + duration;
+            drop(sample);
+            next = self.branch.next();
+        }
+        clock.finish(end - self.start);
+        let total = clock.next();
+        self.show(&mut pending, &mut pushed, total, &mut fed);
+        // All frames are there already: the encoder never saw one and has nothing to end.
+        match &self.feed {
+            Some(feed) if fed => feed.end(),
+            _ => {
+                for _ in 0..self.tracks {
+                    self.control.track_done();
+                }
+            }
+        }
+        if let Some(thumbnails) = self.thumbnails.take() {
+            thumbnails.finish();
+        }
+        total
+    }
+
+    /// Pushes the pending frame for every index from `pushed` up to `until`.
+    fn show(&self, pending: &mut Option<Pending>, pushed: &mut u64, until: u64, fed: &mut bool) -> bool {
+        let Some(Pending { buffer }) = pending.take() else { return true };
+        let (Some(feed), true) = (&self.feed, until > self.first) else {
+            *pushed = until;
+            return true;
+        };
+        let mut buffer = Some(buffer);
+        for index in (*pushed).max(self.first)..until {
+            let last = index + 1 == until;
+            let Some(mut frame) = (if last { buffer.take() } else { buffer.clone() }) else { break };
+            let (start, end) = (self.rate.time_ns(index), self.rate.time_ns(index + 1));
+            let writable = frame.make_mut();
+            writable.set_pts(gst::ClockTime::from_nseconds(start));
+            writable.set_dts(gst::ClockTime::NONE);
+            writable.set_duration(gst::ClockTime::from_nseconds(end - start));
+            if !feed.push(frame) {
+                return false;
+            }
+            *fed = true;
+        }
+        *pushed = until;
+        true
+    }
+
+    fn change_caps(&self, caps: Option<&gst::CapsRef>) {
+        if let (Ok(caps), Some(feed)) = (constant_rate_caps(caps, self.rate), &self.feed) {
+            tracing::debug!(%caps, "the source changes its picture format");
+            feed.set_caps(&caps);
+        }
+    }
+}
+
+/// Carries samples from the decoder to the encoder without gaps.
+pub(crate) struct AudioPump {
+    pub(crate) branch: Branch,
+    pub(crate) feed: Option<Feed>,
+    pub(crate) start: i64,
+    /// Samples before this index are there already.
+    pub(crate) first: u64,
+    pub(crate) tracks: usize,
+    pub(crate) progress: Option<Progress>,
+    pub(crate) control: Arc<Control>,
+}
+
+/// Bytes of one sample of all channels, 32-bit float.
+const SAMPLE_BYTES: u64 = 4 * AUDIO_CHANNELS as u64;
+/// Silence is made in runs of this many samples.
+const SILENCE_RUN: u64 = 4800;
+
+impl AudioPump {
+    /// Returns the number of samples of the presentation.
+    pub(crate) fn run(self) -> u64 {
+        let mut clock = SampleClock::default();
+        let mut fed = false;
+        let mut next = Next::Sample(self.branch.first.clone());
+        while let Next::Sample(sample) = next {
+            if self.control.stopped() || !self.carry(&mut clock, &sample, &mut fed) {
+                break;
+            }
+            if let Some(progress) = &self.progress
+                && let Err(error) = progress.at(Rate { num: AUDIO_RATE, den: 1 }.time_ns(clock.next()))
+            {
+                self.control.fail(error);
+                break;
+            }
+            next = self.branch.next();
+        }
+        match &self.feed {
+            Some(feed) if fed => feed.end(),
+            _ => {
+                for _ in 0..self.tracks {
+                    self.control.track_done();
+                }
+            }
+        }
+        clock.next()
+    }
+
+    fn carry(&self, clock: &mut SampleClock, sample: &gst::Sample, fed: &mut bool) -> bool {
+        let Some(buffer) = sample.buffer_owned() else { return true };
+        let count = buffer.size() as u64 / SAMPLE_BYTES;
+        let at = clock.next();
+        let expected = Rate { num: AUDIO_RATE, den: 1 }.time_ns(at) as i64;
+        let time = running_time(sample).map_or(expected, |time| time - self.start);
+        let splice = clock.place(time, count);
+        let mut at = at;
+        let mut silence = splice.silence;
+        while silence > 0 {
+            let run = silence.min(SILENCE_RUN);
+            if at + run > self.first {
+                let Ok(mut quiet) = gst::Buffer::with_size((run * SAMPLE_BYTES) as usize) else {
+                    return false;
+                };
+                if let Ok(mut data) = quiet.make_mut().map_writable() {
+                    data.fill(0);
+                }
+                if !self.push(quiet, at, run, fed) {
+                    return false;
+                }
+            }
+            at += run;
+            silence -= run;
+        }
+        let left = count - splice.skip;
+        if left == 0 || at + left <= self.first {
+            return true;
+        }
+        let rest = if splice.skip == 0 {
+            Ok(buffer)
+        } else {
+            let skipped = (splice.skip * SAMPLE_BYTES) as usize;
+            buffer.copy_region(gst::BufferCopyFlags::MEMORY, skipped..)
+        };
+        rest.is_ok_and(|rest| self.push(rest, at, left, fed))
+    }
+
+    /// Pushes `count` samples that begin at index `at`, less those there already.
+    fn push(&self, buffer: gst::Buffer, at: u64, count: u64, fed: &mut bool) -> bool {
+        let Some(feed) = &self.feed else { return true };
+        let before = self.first.saturating_sub(at).min(count);
+        let cut = (before * SAMPLE_BYTES) as usize..(count * SAMPLE_BYTES) as usize;
+        let mut run = if before == 0 {
+            buffer
+        } else {
+            match buffer.copy_region(gst::BufferCopyFlags::MEMORY, cut) {
+                Ok(run) => run,
+                Err(_) => return false,
+            }
+        };
+        let seconds = Rate { num: AUDIO_RATE, den: 1 };
+        let (start, end) = (seconds.time_ns(at + before), seconds.time_ns(at + count));
+        let writable = run.make_mut();
+        writable.set_pts(gst::ClockTime::from_nseconds(start));
+        writable.set_dts(gst::ClockTime::NONE);
+        writable.set_duration(gst::ClockTime::from_nseconds(end - start));
+        writable.set_offset(at + before);
+        writable.set_offset_end(at + count);
+        writable.unset_flags(gst::BufferFlags::DISCONT);
+        *fed = true;
+        feed.push(run)
+    }
+}

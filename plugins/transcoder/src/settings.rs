@@ -1,0 +1,163 @@
+//! What an operator can set, with defaults that suit a small machine. It never reads
+//! files or the environment: the kernel hands the values over.
+
+use std::num::NonZeroUsize;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use streamgate_plugin_api::SettingsProblem;
+use streamgate_plugin_api::settings::{ByteSize, Duration};
+
+use crate::encode::Options;
+use crate::encode::Passes;
+
+/// Settings of the transcoder.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Contents encoded at the same time; 0 means one for every four processors, at least one.
+    pub jobs: usize,
+    /// x264 speed preset of all rungs: ultrafast, superfast, veryfast, faster, fast, medium, slow, slower, veryslow.
+    pub preset: String,
+    /// x264 constant rate factor, 1 (best) to 50; the ladder's bit rates cap what it may cost.
+    pub quality: u32,
+    /// Threads of each video encoder; 0 lets x264 choose by the number of processors.
+    pub encoder_threads: u32,
+    /// How much encoding gives way to everything else on the machine: 0 (not at all) to 19.
+    pub nice: i32,
+    /// Passes over a source: "one" encodes all rungs side by side, "two" the smallest watchable one and sound
+    /// first, "auto" takes two for sources that are long or heavy.
+    pub passes: Passes,
+    /// With passes = "auto": sources at least this long get two.
+    pub two_passes_from: Duration,
+    /// Longest source that is encoded.
+    pub max_duration: Duration,
+    /// Largest source that is encoded.
+    pub max_bytes: ByteSize,
+    /// Most pixels of a source's picture (width times height).
+    pub max_pixels: u64,
+    /// Streams of a source that are looked at.
+    pub max_streams: usize,
+    /// Longest time one encode may take.
+    pub max_wall_time: Duration,
+    /// An encode that makes no progress for this long is given up.
+    pub stall_timeout: Duration,
+    /// How long a job stays ours without a sign of life; after a crash it is taken up again this much later.
+    pub lease: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let options = Options::default();
+        Self {
+            jobs: 0,
+            preset: options.preset,
+            quality: options.quality,
+            encoder_threads: options.threads,
+            nice: options.nice,
+            passes: options.passes,
+            two_passes_from: Duration::secs(options.two_passes_from.as_secs()),
+            max_duration: Duration::secs(options.max_duration.as_secs()),
+            max_bytes: ByteSize::bytes(options.max_bytes),
+            max_pixels: options.max_pixels,
+            max_streams: options.max_streams,
+            max_wall_time: Duration::secs(options.max_wall_time.as_secs()),
+            stall_timeout: Duration::secs(options.stall_timeout.as_secs()),
+            lease: Duration::secs(10),
+        }
+    }
+}
+
+const PRESETS: [&str; 9] =
+    ["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"];
+
+impl Settings {
+    /// All problems that the types do not rule out.
+    pub(crate) fn problems(&self) -> Vec<SettingsProblem> {
+        let mut problems = Vec::new();
+        let mut check = |good: bool, key: &str, message: String| {
+            if !good {
+                problems.push(SettingsProblem::new(key, message));
+            }
+        };
+        let preset = self.preset.as_str();
+        check(
+            PRESETS.contains(&preset),
+            "preset",
+            format!("`{preset}` is no x264 preset; choose one of {}", PRESETS.join(", ")),
+        );
+        check(
+            (1..=50).contains(&self.quality),
+            "quality",
+            format!("{} is not between 1 and 50", self.quality),
+        );
+        check((0..=19).contains(&self.nice), "nice", format!("{} is not between 0 and 19", self.nice));
+        check(self.jobs <= 64, "jobs", format!("{} at a time is more than 64", self.jobs));
+        check(
+            self.encoder_threads <= 128,
+            "encoder_threads",
+            format!("{} threads are more than 128", self.encoder_threads),
+        );
+        check(self.max_pixels >= 256, "max_pixels", "no picture has fewer than 256 pixels".to_owned());
+        check(self.max_streams >= 1, "max_streams", "0 would refuse every file; set at least 1".to_owned());
+        check(self.max_bytes.get() >= 1, "max_bytes", "0 would refuse every file; set at least 1".to_owned());
+        for (key, value, least) in [
+            ("max_duration", self.max_duration, 1),
+            ("max_wall_time", self.max_wall_time, 1),
+            ("stall_timeout", self.stall_timeout, 5),
+            ("lease", self.lease, 3),
+        ] {
+            check(value.get().as_secs() >= least, key, format!("is too short; set at least {least}s"));
+        }
+        check(self.lease.get().as_secs() <= 600, "lease", "is too long; set at most 10m".to_owned());
+        problems
+    }
+
+    /// Contents encoded at the same time on this machine.
+    pub(crate) fn slots(&self) -> usize {
+        let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        if self.jobs > 0 { self.jobs } else { (processors / 4).max(1) }
+    }
+
+    /// What the engine needs of them.
+    pub(crate) fn options(&self) -> Options {
+        Options {
+            preset: self.preset.clone(),
+            quality: self.quality,
+            threads: self.encoder_threads,
+            nice: self.nice,
+            passes: self.passes,
+            two_passes_from: self.two_passes_from.get(),
+            max_duration: self.max_duration.get(),
+            max_pixels: self.max_pixels,
+            max_bytes: self.max_bytes.get(),
+            max_wall_time: self.max_wall_time.get(),
+            max_streams: self.max_streams,
+            stall_timeout: self.stall_timeout.get(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_have_no_problems() {
+        assert_eq!(Settings::default().problems(), []);
+        assert!(Settings::default().slots() >= 1);
+    }
+
+    #[test]
+    fn every_mistake_is_named_at_once() {
+        let settings = Settings {
+            preset: "turbo".to_owned(),
+            quality: 99,
+            nice: -5,
+            stall_timeout: Duration::secs(0),
+            ..Settings::default()
+        };
+        let keys: Vec<_> = settings.problems().into_iter().map(|problem| problem.key).collect();
+        assert_eq!(keys, ["preset", "quality", "nice", "stall_timeout"]);
+    }
+}
