@@ -86,7 +86,7 @@ export function Controls(props: ControlsProps) {
             <Icon name="keys" />
           </button>
           <Menu
-            label="Speed"
+            label={`Speed: ${video.speed}×`}
             button={<span className="digits text-sm">{video.speed}×</span>}
             choices={SPEEDS.map((speed) => ({
               value: speed,
