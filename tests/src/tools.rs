@@ -43,12 +43,7 @@ fn installed(folder: &str, lock: &str, install: impl FnOnce(&Path) -> Result<Out
     fs::create_dir_all(&to)?;
     let turn = File::create(to.join(".turn"))?;
     turn.lock()?;
-    for entry in fs::read_dir(&from).with_context(|| from.display().to_string())? {
-        let entry = entry?;
-        if entry.file_type()?.is_file() {
-            fs::copy(entry.path(), to.join(entry.file_name()))?;
-        }
-    }
+    copy(&from, &to)?;
     let wanted = fs::read_to_string(from.join(lock))?;
     let stamp = to.join(".installed");
     if fs::read_to_string(&stamp).unwrap_or_default() != wanted {
@@ -56,6 +51,22 @@ fn installed(folder: &str, lock: &str, install: impl FnOnce(&Path) -> Result<Out
         fs::write(&stamp, wanted)?;
     }
     Ok(to)
+}
+
+/// Copies files and folders, but not what was installed beside them.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    for entry in fs::read_dir(from).with_context(|| from.display().to_string())? {
+        let entry = entry?;
+        let (name, kind) = (entry.file_name(), entry.file_type()?);
+        if kind.is_file() {
+            fs::copy(entry.path(), to.join(name))?;
+        } else if kind.is_dir() && name != "node_modules" && name != ".venv" {
+            let folder = to.join(name);
+            fs::create_dir_all(&folder)?;
+            copy(&entry.path(), &folder)?;
+        }
+    }
+    Ok(())
 }
 
 /// Runs a program to its end.

@@ -11,7 +11,11 @@ async fn a_person_uploads_watches_and_manages_contents_in_the_console() {
     let server = Server::start().await;
     let clip = clips::plain("1280x720", "25", 11.0);
     let output = tools::run(
-        Command::new("node").arg(dir.join("run.mjs")).arg(server.url("")).arg(&clip).current_dir(&dir),
+        Command::new("node")
+            .arg(dir.join("console.e2e.mjs"))
+            .arg(server.url(""))
+            .arg(&clip)
+            .current_dir(&dir),
     )
     .expect("every step works");
     eprintln!("{}", String::from_utf8_lossy(&output.stdout));
