@@ -165,3 +165,29 @@ fn a_server_that_was_killed_leaves_nothing_in_the_way_of_the_next() {
     assert_eq!(place.output(&["plugins"]).status.code(), Some(3));
     place.run(&[]).wait_for("ready");
 }
+
+#[test]
+fn a_running_plugin_does_not_mind_that_its_file_is_overwritten() {
+    let place = Place::new(ALL);
+    place.patch("echo", |_| {});
+    let mut server = place.run(&[]);
+    server.wait_for("ready");
+    std::fs::write(place.dir.path().join("lib/libstreamgate_fixture_echo.so"), "half a build").unwrap();
+    place.wait_for("health", |report| report["status"] == "healthy");
+    server.signal(Signal::TERM);
+    assert_eq!(server.end(), Some(0));
+    assert_eq!(server.plugins("plugin stopped").len(), 3);
+}
+
+#[test]
+fn each_plugin_logs_at_its_own_level_and_no_setting_is_logged() {
+    let place = Place::new(ALL);
+    let args = ["--set", "plugins.fixture-echo.log=warn", "--set", "kernel.log.level=trace"];
+    let mut server = place.run(&[&args[..], &["--set", "plugins.fixture-echo.key=hunter2"]].concat());
+    server.wait_for("ready");
+    server.signal(Signal::TERM);
+    assert_eq!(server.end(), Some(0));
+    assert!(server.seen.iter().any(|record| record["plugin"] == "fixture-caller"));
+    assert!(server.seen.iter().all(|record| record["plugin"] != "fixture-echo"));
+    assert!(server.seen.iter().all(|record| !record.to_string().contains("hunter2")));
+}
