@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use streamgate_plugin_api::settings::ByteSize;
 
 /// Settings of `storage-fs`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// Directory of the objects, `<root>/<bucket>/<key>`; relative to the working directory. It must be one

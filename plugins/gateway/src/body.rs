@@ -1,0 +1,199 @@
+//! Bodies on their way through: requests are limited and must move, responses tell when they end. Neither copies a byte.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use streamgate_plugin_api::{Body, BoxError};
+use tokio::time::{Instant, Sleep};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use crate::access_log::Ending;
+use crate::compress::Gzip;
+use crate::watch::InFlight;
+
+/// Why a request's body was cut short, for the one who answers in the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cut {
+    TooLarge,
+    TooSlow,
+}
+
+/// Shared by a request's body and its handler.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Cuts(Arc<AtomicU8>);
+
+impl Cuts {
+    fn set(&self, cut: Cut) {
+        self.0.store(1 + cut as u8, Ordering::Release);
+    }
+
+    /// Whether the body was cut, and why.
+    pub(crate) fn get(&self) -> Option<Cut> {
+        match self.0.load(Ordering::Acquire) {
+            0 => None,
+            1 => Some(Cut::TooLarge),
+            _ => Some(Cut::TooSlow),
+        }
+    }
+}
+
+/// A client's body, limited in size and in standstill.
+pub(crate) struct RequestBody {
+    inner: Incoming,
+    left: u64,
+    patience: Duration,
+    moved: Instant,
+    timer: Option<Pin<Box<Sleep>>>,
+    cuts: Cuts,
+}
+
+impl RequestBody {
+    pub(crate) fn new(inner: Incoming, limit: u64, patience: Duration, cuts: Cuts) -> Self {
+        Self { inner, left: limit, patience, moved: Instant::now(), timer: None, cuts }
+    }
+
+    /// Comes when the body stood still for too long.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let due = self.moved + self.patience;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            // Set once and looked at rarely: what moved meanwhile counts now.
+            if due <= Instant::now() {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(due);
+        }
+    }
+}
+
+impl http_body::Body for RequestBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match Pin::new(&mut self.inner).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(data) = frame.data_ref() {
+                    let Some(left) = self.left.checked_sub(data.len() as u64) else {
+                        self.cuts.set(Cut::TooLarge);
+                        return Poll::Ready(Some(Err("the body is larger than allowed".into())));
+                    };
+                    self.left = left;
+                    self.moved = Instant::now();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(other) => Poll::Ready(other.map(|frame| frame.map_err(Into::into))),
+            Poll::Pending => {
+                ready!(self.poll_timer(cx));
+                self.cuts.set(Cut::TooSlow);
+                Poll::Ready(Some(Err("the body stood still for too long".into())))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    /// Never exact, although it may be known: who knows the length is tempted to ask for bytes at once, and asking
+    /// is what sends `100 Continue` to the client.
+    fn size_hint(&self) -> SizeHint {
+        let mut hint = SizeHint::new();
+        hint.set_lower(self.inner.size_hint().lower());
+        hint
+    }
+}
+
+/// What a response carries.
+pub(crate) enum Content {
+    Plain(Body),
+    Whole(Bytes),
+    Gzip(Box<Gzip>),
+}
+
+/// A response's body, which counts as in flight until it is sent or dropped.
+pub(crate) struct ResponseBody {
+    content: Content,
+    /// Ends an endless stream (server-sent events) in good order when the gateway stops.
+    until: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    ending: Option<Box<Ending>>,
+    _in_flight: InFlight,
+}
+
+impl ResponseBody {
+    pub(crate) fn new(content: Content, in_flight: InFlight) -> Self {
+        Self { content, until: None, ending: None, _in_flight: in_flight }
+    }
+
+    /// Ends the body when `stop` comes.
+    pub(crate) fn until(&mut self, stop: WaitForCancellationFutureOwned) {
+        self.until = Some(Box::pin(stop));
+    }
+
+    /// Tells `ending` what was sent.
+    pub(crate) fn report_to(&mut self, ending: Ending) {
+        self.ending = Some(Box::new(ending));
+    }
+}
+
+impl http_body::Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        let frame = match &mut this.content {
+            Content::Plain(body) => {
+                Pin::new(body).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Into::into)))
+            }
+            Content::Whole(data) => {
+                let data = std::mem::take(data);
+                Poll::Ready((!data.is_empty()).then(|| Ok(Frame::data(data))))
+            }
+            Content::Gzip(gzip) => gzip.poll_frame(cx),
+        };
+        if let Some(ending) = &mut this.ending
+            && let Poll::Ready(frame) = &frame
+        {
+            ending.note(frame.as_ref());
+        }
+        if frame.is_pending()
+            && let Some(until) = &mut this.until
+            && until.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(None);
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Plain(body) => body.is_end_stream(),
+            Content::Whole(data) => data.is_empty(),
+            Content::Gzip(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Plain(body) => body.size_hint(),
+            Content::Whole(data) => SizeHint::with_exact(data.len() as u64),
+            Content::Gzip(_) => SizeHint::new(),
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! One connection from its first byte to its last: HTTP/1.1 or HTTP/2, told apart by the client's first bytes; watched
+//! by one lazy timer; ended in good order when the gateway stops.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use streamgate_plugin_api::Problem;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::body::ResponseBody;
+use crate::gateway::{Gateway, slow};
+use crate::head::Peer;
+use crate::watch::{InFlight, Patience, Verdict, Watch, Watched};
+
+/// How a client of HTTP/2 with prior knowledge begins (RFC 9113 §3.4). No method of HTTP/1 begins so.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// As many bytes of the preface as tell.
+const TELLING: usize = 4;
+/// How long the last bytes of a client are waited for and thrown away, so that it reads our last answer first.
+const LINGER: Duration = Duration::from_secs(1);
+/// Streams of one connection at a time.
+const MAX_STREAMS: u32 = 200;
+/// What may be on its way to us on one stream, and on one connection.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+
+/// How connections are served.
+#[derive(Debug, Clone)]
+pub(crate) struct Protocols {
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
+    patience: Patience,
+}
+
+impl Protocols {
+    pub(crate) fn new(patience: Patience, max_header_bytes: usize) -> Self {
+        let mut http1 = http1::Builder::new();
+        // Larger heads than ours to refuse with a reason are refused by hyper without one. `pipeline_flush` stays off: it
+        // lifts hyper's bound on what waits for a client that does not read.
+        http1.half_close(true).header_read_timeout(None).max_header_size(2 * max_header_bytes).writev(true);
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        http2
+            .timer(TokioTimer::new())
+            .keep_alive_interval(Some(Duration::from_secs(20)))
+            .keep_alive_timeout(Duration::from_secs(20))
+            .max_concurrent_streams(MAX_STREAMS)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(2 * max_header_bytes as u32)
+            .max_send_buf_size(1 << 20)
+            .max_frame_size(64 << 10);
+        Self { http1, http2, patience }
+    }
+
+    /// Serves `tcp` until it ends, or `stop` comes and all requests are answered.
+    pub(crate) async fn serve(
+        &self,
+        tcp: TcpStream,
+        peer: Peer,
+        gateway: Arc<Gateway>,
+        stop: CancellationToken,
+    ) {
+        let watch = Arc::new(Watch::new());
+        let told = tokio::select! {
+            biased;
+            told = timeout(self.patience.header, is_http2(&tcp)) => told,
+            () = stop.cancelled() => return,
+        };
+        let serve = Serve { gateway, peer: Arc::new(peer), watch: watch.clone() };
+        match told {
+            Ok(Some(true)) => self.serve_http2(tcp, serve, stop).await,
+            Ok(Some(false)) => self.serve_http1(tcp, serve, stop).await,
+            Ok(None) | Err(_) => {}
+        }
+    }
+
+    async fn serve_http1(&self, tcp: TcpStream, serve: Serve, stop: CancellationToken) {
+        let watch = serve.watch.clone();
+        let io = TokioIo::new(Watched::new(tcp, watch.clone()));
+        let mut connection = self.http1.serve_connection(io, serve);
+        let end = {
+            let mut stopped = pin!(stop.cancelled());
+            let mut stopping = false;
+            let mut timer = pin!(sleep(self.patience.header));
+            poll_fn(|cx| {
+                if connection.poll_without_shutdown(cx).is_ready() {
+                    return Poll::Ready(None);
+                }
+                if !stopping && stopped.as_mut().poll(cx).is_ready() {
+                    stopping = true;
+                    Pin::new(&mut connection).graceful_shutdown();
+                    if connection.poll_without_shutdown(cx).is_ready() {
+                        return Poll::Ready(None);
+                    }
+                }
+                while timer.as_mut().poll(cx).is_ready() {
+                    match watch.judge(&self.patience, true) {
+                        Verdict::AskAgain(after) => timer.as_mut().reset(Instant::now() + after),
+                        verdict => return Poll::Ready(Some(verdict)),
+                    }
+                }
+                Poll::Pending
+            })
+            .await
+        };
+        let mut tcp = connection.into_parts().io.into_inner().into_inner();
+        match end {
+            Some(Verdict::SlowHead(true)) => {
+                let _ = timeout(
+                    LINGER,
+                    tcp.write_all(&plain(slow("The head of the request did not end in time."))),
+                )
+                .await;
+                linger(tcp).await;
+            }
+            Some(Verdict::Stalled) => reset(&tcp),
+            Some(_) => {}
+            None => linger(tcp).await,
+        }
+    }
+
+    async fn serve_http2(&self, tcp: TcpStream, serve: Serve, stop: CancellationToken) {
+        let watch = serve.watch.clone();
+        let io = TokioIo::new(Watched::new(tcp, watch.clone()));
+        let mut connection = pin!(self.http2.serve_connection(io, serve));
+        let mut stopped = pin!(stop.cancelled());
+        let mut stopping = false;
+        let mut timer = pin!(sleep(self.patience.header));
+        poll_fn(|cx| {
+            if connection.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            let mut leave = !stopping && stopped.as_mut().poll(cx).is_ready();
+            while timer.as_mut().poll(cx).is_ready() {
+                match watch.judge(&self.patience, false) {
+                    Verdict::AskAgain(after) => timer.as_mut().reset(Instant::now() + after),
+                    Verdict::Idle | Verdict::SlowHead(_) if !stopping && !leave => {
+                        leave = true;
+                        timer.as_mut().reset(Instant::now() + LINGER);
+                    }
+                    _ => return Poll::Ready(()),
+                }
+            }
+            if leave {
+                stopping = true;
+                connection.as_mut().graceful_shutdown();
+                return connection.as_mut().poll(cx).map(drop);
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+/// Whether the client speaks HTTP/2; `None` when it goes away before it is known.
+async fn is_http2(tcp: &TcpStream) -> Option<bool> {
+    let mut bytes = [0; TELLING];
+    loop {
+        match tcp.peek(&mut bytes).await {
+            Ok(0) | Err(_) => return None,
+            Ok(read) if !PREFACE.starts_with(&bytes[..read]) => return Some(false),
+            Ok(TELLING) => return Some(true),
+            // The rest of the first packet; waiting for readiness would answer at once.
+            Ok(_) => sleep(Duration::from_millis(5)).await,
+        }
+    }
+}
+
+/// A problem as a whole response of HTTP/1.1, for a connection that hyper has left.
+pub(crate) fn plain(problem: Problem) -> Vec<u8> {
+    let status = problem.status();
+    let response = problem.into_http();
+    let mut out = format!("HTTP/1.1 {status}\r\nconnection: close\r\nserver: streamgate\r\n").into_bytes();
+    for (name, value) in response.headers() {
+        out.extend_from_slice(name.as_str().as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    use http_body::Body as _;
+    let length = response.body().size_hint().exact().unwrap_or(0);
+    out.extend_from_slice(format!("content-length: {length}\r\n\r\n").as_bytes());
+    let mut body = pin!(response.into_body());
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    while let Poll::Ready(Some(Ok(frame))) = body.as_mut().poll_frame(&mut cx) {
+        out.extend_from_slice(frame.data_ref().map_or(&[][..], |data| &data[..]));
+    }
+    out
+}
+
+/// Ends our side and throws away what the client still sends: closing with bytes unread would reset the connection,
+/// and the client might lose the answer that it did not read yet.
+pub(crate) async fn linger(mut tcp: TcpStream) {
+    if tcp.shutdown().await.is_err() {
+        return;
+    }
+    let mut sink = vec![0; 16 << 10];
+    let _ = timeout(LINGER, async { while tcp.read(&mut sink).await.is_ok_and(|read| read > 0) {} }).await;
+}
+
+/// Closes at once, so that the system does not go on trying to deliver.
+fn reset(tcp: &TcpStream) {
+    let _ = socket2::SockRef::from(tcp).set_linger(Some(Duration::ZERO));
+}
+
+/// Hands each request of a connection to the gateway.
+#[derive(Debug, Clone)]
+struct Serve {
+    gateway: Arc<Gateway>,
+    peer: Arc<Peer>,
+    watch: Arc<Watch>,
+}
+
+impl hyper::service::Service<Request<Incoming>> for Serve {
+    type Response = Response<ResponseBody>;
+    type Error = std::convert::Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let in_flight: InFlight = self.watch.begin();
+        let (gateway, peer) = (self.gateway.clone(), self.peer.clone());
+        Box::pin(async move { Ok(gateway.handle(request, &peer, in_flight).await) })
+    }
+}

@@ -1,0 +1,178 @@
+//! One request through the gateway: vetted, routed, put in order, answered by a plugin (or here, with a problem), and
+//! its response put in order. The plugin's handler is polled in the connection's own task.
+
+use std::sync::Arc;
+
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, TRANSFER_ENCODING};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use streamgate_plugin_api::{Body, Problem};
+use tokio_util::sync::CancellationToken;
+
+use crate::access_log::Log;
+use crate::body::{Content, Cut, Cuts, RequestBody, ResponseBody};
+use crate::compress::Compressor;
+use crate::head::{self, HeadLimits, Peer};
+use crate::health::{Health, Report};
+use crate::settings::{Network, Settings};
+use crate::table::Table;
+use crate::watch::InFlight;
+
+/// What all connections share.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    table: Arc<Table>,
+    health: Health,
+    log: Log,
+    compressor: Option<Compressor>,
+    limits: HeadLimits,
+    max_body: u64,
+    body_timeout: std::time::Duration,
+    pub(crate) proxies: Vec<Network>,
+    pub(crate) stopping: CancellationToken,
+}
+
+impl Gateway {
+    pub(crate) fn new(settings: &Settings, table: Arc<Table>, report: Report) -> Self {
+        Self {
+            table,
+            health: Health::new(report),
+            log: Log::new(settings.access_log, settings.slow_request.get()),
+            compressor: settings.compression.then(|| Compressor::new(settings.compress_min.get())),
+            limits: HeadLimits {
+                fields: settings.max_headers,
+                bytes: settings.max_header_bytes.get() as usize,
+            },
+            max_body: settings.max_body.get(),
+            body_timeout: settings.body_timeout.get(),
+            proxies: settings.trusted_proxies.iter().filter_map(|proxy| Network::parse(proxy)).collect(),
+            stopping: CancellationToken::new(),
+        }
+    }
+
+    /// Answers one request.
+    pub(crate) async fn handle(
+        &self,
+        request: Request<Incoming>,
+        peer: &Peer,
+        in_flight: InFlight,
+    ) -> Response<ResponseBody> {
+        let (mut parts, incoming) = request.into_parts();
+        let has_body = !incoming.is_end_stream();
+        let beginning = self.log.begin(&parts.method, &parts.uri, has_body);
+        // A request that both a length and chunks frame can be read in two ways; hyper reads the chunks, as RFC 9112
+        // §6.3 says, and whoever reads it otherwise gets no second request on this connection.
+        let mut close = parts.version <= Version::HTTP_11 && parts.headers.contains_key(TRANSFER_ENCODING);
+        let vetted = head::vet(&parts, &self.limits);
+        let request_id = head::put_on(&mut parts, peer);
+        let wish = self.compressor.as_ref().and_then(|compressor| compressor.wish(&parts));
+        let response = match vetted {
+            Err(problem) => {
+                close = true;
+                problem.into_http()
+            }
+            Ok(()) => match self.health.answer(&parts.method, parts.uri.path()) {
+                Some(response) => response,
+                None => self.forward(parts, incoming, has_body, &mut close).await,
+            },
+        };
+        let mut response = match &self.compressor {
+            Some(compressor) if wish.is_some() || is_text(&response) => {
+                compressor.apply(wish, response).await
+            }
+            _ => response.map(Content::Plain),
+        };
+        head::finish(response.headers_mut(), request_id.clone());
+        if close {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        let ending = self.log.answer(beginning, response.status(), &peer.address, &request_id);
+        let endless = response
+            .headers()
+            .get(CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+        response.map(|content| {
+            let mut body = ResponseBody::new(content, in_flight);
+            if let Some(ending) = ending {
+                body.report_to(ending);
+            }
+            if endless {
+                body.until(self.stopping.clone().cancelled_owned());
+            }
+            body
+        })
+    }
+
+    /// Lets the plugin of the path answer.
+    async fn forward(
+        &self,
+        parts: http::request::Parts,
+        incoming: Incoming,
+        has_body: bool,
+        close: &mut bool,
+    ) -> Response<Body> {
+        let cuts = Cuts::default();
+        // The route is let go of before anything is waited for: a table must not be held while a long answer goes on.
+        let answer = {
+            let Some(route) = self.table.find(parts.uri.path()) else {
+                let text = format!("No plugin serves the path {}.", parts.uri.path());
+                *close |= has_body;
+                return Problem::new(StatusCode::NOT_FOUND, "no-route", "Nothing is here")
+                    .detail(text)
+                    .into_http();
+            };
+            if has_body {
+                let limit = if route.unlimited { u64::MAX } else { self.max_body };
+                let announced =
+                    parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+                if announced.is_some_and(|announced: u64| announced > limit) {
+                    *close = true;
+                    return self.too_large().into_http();
+                }
+                let body = RequestBody::new(incoming, limit, self.body_timeout, cuts.clone());
+                route.service.send(Request::from_parts(parts, body))
+            } else {
+                route.service.send(Request::from_parts(parts, Body::empty()))
+            }
+        };
+        let answered = answer.await;
+        if let Some(cut) = cuts.get() {
+            // Whatever the plugin made of a body that was cut short here, the reason is ours to tell.
+            *close = true;
+            return match cut {
+                Cut::TooLarge => self.too_large(),
+                Cut::TooSlow => slow("The body stood still for too long."),
+            }
+            .into_http();
+        }
+        answered.unwrap_or_else(|error| {
+            tracing::error!(%error, "a plugin's response could not be read");
+            Problem::new(StatusCode::BAD_GATEWAY, "bad-gateway", "The plugin's answer could not be read")
+                .into_http()
+        })
+    }
+
+    fn too_large(&self) -> Problem {
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The request's body is too large")
+            .detail(format!("Bodies have at most {} bytes here.", self.max_body))
+            .with("max_bytes", self.max_body)
+    }
+}
+
+/// Text is told apart by clients that accept compression, even when this one does not.
+fn is_text(response: &Response<Body>) -> bool {
+    response.headers().get(CONTENT_TYPE).is_some_and(|kind| !kind.as_bytes().starts_with(b"video/"))
+}
+
+/// The answer to a client that is too slow.
+pub(crate) fn slow(detail: &str) -> Problem {
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "request-timeout", "The request took too long to arrive")
+        .detail(detail)
+}
+
+/// The answer when there are too many connections.
+pub(crate) fn busy() -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-connections", "Too many connections are open")
+        .header(RETRY_AFTER, "2")
+}

@@ -1,0 +1,81 @@
+//! The door: HTTP/1.1 and HTTP/2 on TCP, in front of the public routes of all plugins.
+//!
+//! It limits, times, identifies, compresses and logs; it keeps no state of a user and knows no plugin by name. What it
+//! mounts is what the host says at the moment.
+
+mod access_log;
+mod body;
+mod compress;
+mod connection;
+mod gateway;
+mod head;
+mod health;
+mod server;
+mod settings;
+mod table;
+mod watch;
+
+use std::sync::Arc;
+
+use streamgate_plugin_api::{Host, Plugin, SettingsProblem, StartError, export_plugin};
+
+pub use crate::health::Report;
+pub use crate::server::{ListenError, Server};
+pub use crate::settings::{AccessLog, Listen, Settings};
+pub use crate::table::{Route, Table};
+
+/// The plugin.
+pub struct GatewayPlugin {
+    server: Server,
+    mounting: tokio::task::JoinHandle<()>,
+}
+
+impl Plugin for GatewayPlugin {
+    type Settings = Settings;
+
+    fn check(settings: &Settings) -> Vec<SettingsProblem> {
+        settings.problems()
+    }
+
+    async fn start(host: Host, settings: Settings) -> Result<Self, StartError> {
+        if let Some(problem) = settings.problems().into_iter().next() {
+            return Err(StartError::new(format!("{}: {}", problem.key, problem.message)));
+        }
+        let table = Arc::new(Table::new(settings.unlimited_bodies.clone()));
+        let report_host = host.clone();
+        let report: Report = Arc::new(move || report_host.report());
+        let server = Server::start(&settings, table.clone(), report)?;
+        for address in server.addresses() {
+            tracing::info!(%address, "listening on http://{address}/");
+        }
+        host.health("listener").healthy();
+        let mounting = host.spawn(mount(host.clone(), table));
+        Ok(Self { server, mounting })
+    }
+
+    async fn stop(self) {
+        self.server.drain().await;
+        self.mounting.abort();
+    }
+}
+
+export_plugin! {
+    GatewayPlugin {
+        name: "gateway",
+        description: "HTTP/1.1 and HTTP/2 in front of what the plugins serve",
+        provides: ["ingress"],
+        ingress: true,
+    }
+}
+
+/// Follows the host's mounts.
+async fn mount(host: Host, table: Arc<Table>) {
+    let mut generation = 0;
+    loop {
+        let mounts = host.next_mounts(generation).await;
+        generation = mounts.generation;
+        table.replace(
+            mounts.mounts.into_iter().map(|mount| Route { prefix: mount.prefix, service: mount.service }),
+        );
+    }
+}

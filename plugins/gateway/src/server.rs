@@ -1,0 +1,270 @@
+//! Listens, hands each connection to the thread with the fewest, and ends in good order. One single-threaded runtime
+//! per core: a connection never changes threads, and nothing on its way is shared but the table of routes.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::connection::{Protocols, linger, plain};
+use crate::gateway::{Gateway, busy};
+use crate::head::Peer;
+use crate::health::Report;
+use crate::settings::Settings;
+use crate::table::Table;
+use crate::watch::Patience;
+
+/// Connections that the system keeps until they are accepted.
+const BACKLOG: i32 = 4096;
+/// How long accepting rests when the process has no descriptors left.
+const REST: Duration = Duration::from_millis(50);
+
+/// Why the gateway cannot listen.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// The address is taken or not ours.
+    #[error(
+        "cannot listen on {address}; stop what listens there or set plugins.gateway.listen to another address"
+    )]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The system gave no thread or no runtime.
+    #[error("cannot start a thread for connections")]
+    Thread(#[source] io::Error),
+}
+
+/// A running gateway.
+#[derive(Debug)]
+pub struct Server {
+    addresses: Vec<SocketAddr>,
+    gateway: Arc<Gateway>,
+    stop: CancellationToken,
+    workers: Vec<oneshot::Receiver<()>>,
+    drain_timeout: Duration,
+}
+
+/// A thread that serves connections, as those who accept see it.
+#[derive(Debug, Clone)]
+struct Worker {
+    connections: mpsc::UnboundedSender<(std::net::TcpStream, SocketAddr)>,
+    load: Arc<AtomicUsize>,
+}
+
+/// What those who accept share.
+struct Door {
+    workers: Vec<Worker>,
+    max_connections: usize,
+    stop: CancellationToken,
+}
+
+impl Server {
+    /// Listens on the addresses of `settings` and serves what `table` has, also later.
+    ///
+    /// # Errors
+    /// When an address cannot be listened on.
+    pub fn start(settings: &Settings, table: Arc<Table>, report: Report) -> Result<Self, ListenError> {
+        let mut listeners = Vec::new();
+        let mut addresses = Vec::new();
+        for address in settings.addresses() {
+            let failed = |source| ListenError::Bind { address, source };
+            let listener = listen(address).map_err(failed)?;
+            addresses.push(listener.local_addr().map_err(failed)?);
+            listeners.push(listener);
+        }
+        let patience = Patience {
+            header: settings.header_timeout.get(),
+            keep_alive: settings.keep_alive.get(),
+            write: settings.write_timeout.get(),
+        };
+        let protocols = Protocols::new(patience, settings.max_header_bytes.get() as usize);
+        let gateway = Arc::new(Gateway::new(settings, table, report));
+        let stop = CancellationToken::new();
+        let threads = match settings.threads {
+            0 => thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        };
+        let mut workers = Vec::new();
+        let mut ended = Vec::new();
+        let mut runtimes = Vec::new();
+        for _ in 0..threads {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .map_err(ListenError::Thread)?;
+            let (connections, receive) = mpsc::unbounded_channel();
+            workers.push(Worker { connections, load: Arc::default() });
+            runtimes.push((runtime, receive));
+        }
+        let door = Arc::new(Door { workers, max_connections: settings.max_connections, stop: stop.clone() });
+        let mut listeners = listeners.into_iter();
+        for (index, (runtime, receive)) in runtimes.into_iter().enumerate() {
+            // The first thread accepts too; a listener is little work beside what its connections bring.
+            let own: Vec<_> = if index == 0 { listeners.by_ref().collect() } else { Vec::new() };
+            let (end, end_received) = oneshot::channel();
+            ended.push(end_received);
+            let serving = Serving {
+                protocols: protocols.clone(),
+                gateway: gateway.clone(),
+                stop: stop.clone(),
+                load: door.workers[index].load.clone(),
+                drain_timeout: settings.drain_timeout.get(),
+            };
+            let door = (index == 0).then(|| door.clone());
+            thread::Builder::new()
+                .name(format!("gateway-{index}"))
+                .spawn(move || {
+                    runtime.block_on(serving.run(receive, own, door));
+                    let _ = end.send(());
+                    // Connections past the deadline are dropped here.
+                    runtime.shutdown_background();
+                })
+                .map_err(ListenError::Thread)?;
+        }
+        Ok(Self { addresses, gateway, stop, workers: ended, drain_timeout: settings.drain_timeout.get() })
+    }
+
+    /// Where it listens; the real ports, if 0 was asked for.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Stops: accepts no more, answers what is in flight (saying that the connection ends), and returns when all
+    /// connections ended or the drain timeout passed.
+    pub async fn drain(mut self) {
+        self.stop.cancel();
+        self.gateway.stopping.cancel();
+        let ended = async {
+            for worker in &mut self.workers {
+                let _ = worker.await;
+            }
+        };
+        // The threads keep the time themselves; this one is for threads that hang.
+        let _ = tokio::time::timeout(self.drain_timeout + Duration::from_secs(2), ended).await;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.gateway.stopping.cancel();
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// One thread's part.
+struct Serving {
+    protocols: Protocols,
+    gateway: Arc<Gateway>,
+    stop: CancellationToken,
+    load: Arc<AtomicUsize>,
+    drain_timeout: Duration,
+}
+
+impl Serving {
+    async fn run(
+        self,
+        mut connections: mpsc::UnboundedReceiver<(std::net::TcpStream, SocketAddr)>,
+        listeners: Vec<std::net::TcpListener>,
+        door: Option<Arc<Door>>,
+    ) {
+        if let Some(door) = door {
+            for listener in listeners {
+                match TcpListener::from_std(listener) {
+                    Ok(listener) => drop(tokio::spawn(door.clone().accept(listener))),
+                    Err(error) => tracing::error!(%error, "a listener could not be watched"),
+                }
+            }
+        }
+        let serving = Arc::new(self);
+        let tracker = TaskTracker::new();
+        // Ends when all who accept have ended, after the last connection that they took.
+        while let Some((tcp, address)) = connections.recv().await {
+            let serving = serving.clone();
+            tracker.spawn(async move {
+                let _load = Load(serving.load.clone());
+                if let Ok(tcp) = TcpStream::from_std(tcp) {
+                    let _ = tcp.set_nodelay(true);
+                    let peer = Peer::new(address.ip(), &serving.gateway.proxies);
+                    serving.protocols.serve(tcp, peer, serving.gateway.clone(), serving.stop.clone()).await;
+                }
+            });
+        }
+        tracker.close();
+        if tokio::time::timeout(serving.drain_timeout, tracker.wait()).await.is_err() {
+            tracing::warn!(
+                connections = tracker.len(),
+                "requests were still in flight at the end of drain_timeout"
+            );
+        }
+    }
+}
+
+impl Door {
+    /// Accepts until it is told to stop, and then what the system accepted for us already.
+    async fn accept(self: Arc<Self>, listener: TcpListener) {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => break,
+                accepted = listener.accept() => match accepted {
+                    Ok((tcp, address)) => self.hand_over(tcp, address),
+                    // The client was gone before it was accepted.
+                    Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                    Err(error) => {
+                        tracing::warn!(%error, "no connection can be accepted for now");
+                        tokio::time::sleep(REST).await;
+                    }
+                }
+            }
+        }
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        while let std::task::Poll::Ready(Ok((tcp, address))) = listener.poll_accept(&mut cx) {
+            self.hand_over(tcp, address);
+        }
+    }
+
+    fn hand_over(&self, tcp: TcpStream, address: SocketAddr) {
+        let load = |worker: &Worker| worker.load.load(Ordering::Relaxed);
+        if self.workers.iter().map(load).sum::<usize>() >= self.max_connections {
+            let _ = tcp.try_write(&plain(busy()));
+            // Detached and short: it must not hold up the next.
+            tokio::spawn(linger(tcp));
+            return;
+        }
+        let Some(worker) = self.workers.iter().min_by_key(|worker| load(worker)) else { return };
+        if let Ok(tcp) = tcp.into_std() {
+            worker.load.fetch_add(1, Ordering::Relaxed);
+            if worker.connections.send((tcp, address)).is_err() {
+                worker.load.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// Counts a connection until it ends.
+struct Load(Arc<AtomicUsize>);
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,260 @@
+//! What an operator can set for the gateway. Never resolves a name or opens a socket.
+
+use std::borrow::Cow;
+use std::net::{IpAddr, SocketAddr};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use streamgate_plugin_api::SettingsProblem;
+use streamgate_plugin_api::settings::{ByteSize, Duration};
+
+/// Settings of `gateway`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Address and port to listen on, or a list of them: "127.0.0.1:8080", "[::]:8080".
+    pub listen: Listen,
+    /// Threads that serve connections; 0 means one for each core.
+    pub threads: usize,
+    /// Connections at a time; more are answered 503 and closed.
+    pub max_connections: usize,
+    /// How long a client may take to send the head of a request.
+    pub header_timeout: Duration,
+    /// How long a request's body may stand still.
+    pub body_timeout: Duration,
+    /// How long a client may take nothing of a response.
+    pub write_timeout: Duration,
+    /// How long a connection is kept without a request.
+    pub keep_alive: Duration,
+    /// How long requests in flight may go on when the gateway stops.
+    pub drain_timeout: Duration,
+    /// Size of a request's head, all fields together.
+    pub max_header_bytes: ByteSize,
+    /// Fields of a request's head, at most 100.
+    pub max_headers: usize,
+    /// Size of a request's body, but for the paths of `unlimited_bodies`.
+    pub max_body: ByteSize,
+    /// Path prefixes where the plugin limits bodies itself; the gateway only watches that they move.
+    pub unlimited_bodies: Vec<String>,
+    /// Compress text for clients that accept br or gzip.
+    pub compression: bool,
+    /// Bodies below this size are not worth compressing.
+    pub compress_min: ByteSize,
+    /// Which requests are logged: "off", "errors" (failed and slow ones) or "all".
+    pub access_log: AccessLog,
+    /// With access_log = "errors": what takes longer until its first byte is slow.
+    pub slow_request: Duration,
+    /// Proxies (addresses or networks such as "10.0.0.0/8") whose X-Forwarded-For, -Proto and -Host are believed.
+    pub trusted_proxies: Vec<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: Listen(vec!["127.0.0.1:8080".into()]),
+            threads: 0,
+            max_connections: 10_000,
+            header_timeout: Duration::secs(10),
+            body_timeout: Duration::secs(30),
+            write_timeout: Duration::secs(30),
+            keep_alive: Duration::secs(75),
+            drain_timeout: Duration::secs(20),
+            max_header_bytes: ByteSize::kib(32),
+            max_headers: 80,
+            max_body: ByteSize::mib(4),
+            unlimited_bodies: vec!["/files".into()],
+            compression: true,
+            compress_min: ByteSize::bytes(860),
+            access_log: AccessLog::Errors,
+            slow_request: Duration::secs(5),
+            trusted_proxies: Vec::new(),
+        }
+    }
+}
+
+/// Which requests are logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AccessLog {
+    /// None.
+    Off,
+    /// Those that failed on our side, and slow ones.
+    Errors,
+    /// All.
+    All,
+}
+
+/// One address or several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen(pub Vec<String>);
+
+impl<'de> Deserialize<'de> for Listen {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "an address such as \"127.0.0.1:8080\", or a list of them")]
+        enum Either {
+            One(String),
+            Many(Vec<String>),
+        }
+        Ok(Self(match Either::deserialize(deserializer)? {
+            Either::One(address) => vec![address],
+            Either::Many(addresses) => addresses,
+        }))
+    }
+}
+
+impl Serialize for Listen {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0[..] {
+            [one] => serializer.serialize_str(one),
+            many => many.serialize(serializer),
+        }
+    }
+}
+
+impl JsonSchema for Listen {
+    fn schema_name() -> Cow<'static, str> {
+        "Listen".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        // `format` speaks of strings and `items` of lists, so that both may stand side by side.
+        json_schema!({
+            "type": ["string", "array"],
+            "format": "listen-address",
+            "items": { "type": "string", "format": "listen-address" },
+            "minItems": 1,
+        })
+    }
+}
+
+/// A network of proxies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Network {
+    address: IpAddr,
+    prefix: u8,
+}
+
+impl Network {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (address, prefix) =
+            text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
+        let address: IpAddr = address.trim().parse().ok()?;
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = prefix.map_or(Some(bits), |prefix| prefix.trim().parse().ok())?;
+        (prefix <= bits).then_some(Self { address, prefix })
+    }
+
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
+        let bits = |address: IpAddr| match address {
+            IpAddr::V4(address) => (u128::from(address.to_bits()) << 96, true),
+            IpAddr::V6(address) => (address.to_bits(), false),
+        };
+        let ((own, own_v4), (other, other_v4)) = (bits(self.address), bits(address));
+        let mask = u128::MAX.checked_shl(128 - u32::from(self.prefix)).unwrap_or(0);
+        own_v4 == other_v4 && own & mask == other & mask
+    }
+}
+
+impl Settings {
+    /// The addresses to listen on.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.listen.0.iter().filter_map(|address| parse_address(address)).collect()
+    }
+
+    /// What is wrong beyond types.
+    pub(crate) fn problems(&self) -> Vec<SettingsProblem> {
+        let mut problems = Vec::new();
+        let mut problem = |key: &str, text: String| problems.push(SettingsProblem::new(key, text));
+        if self.listen.0.is_empty() {
+            problem("listen", "names no address; give one such as \"127.0.0.1:8080\"".into());
+        }
+        for address in self.listen.0.iter().filter(|address| parse_address(address).is_none()) {
+            problem(
+                "listen",
+                format!("\"{address}\" is not an address with a port, such as \"127.0.0.1:8080\""),
+            );
+        }
+        if !(1..=100).contains(&self.max_headers) {
+            problem("max_headers", format!("{} is not from 1 to 100", self.max_headers));
+        }
+        if !(1024..=256 << 10).contains(&self.max_header_bytes.get()) {
+            problem("max_header_bytes", "is not from 1KiB to 256KiB".into());
+        }
+        if self.max_connections == 0 {
+            problem("max_connections", "is 0, which lets nobody in".into());
+        }
+        for (key, value) in [
+            ("header_timeout", self.header_timeout),
+            ("body_timeout", self.body_timeout),
+            ("write_timeout", self.write_timeout),
+            ("keep_alive", self.keep_alive),
+        ] {
+            if value.is_zero() {
+                problem(key, "is 0, which cuts every connection; give a time such as \"30s\"".into());
+            }
+        }
+        for prefix in self.unlimited_bodies.iter().filter(|prefix| !prefix.starts_with('/')) {
+            problem("unlimited_bodies", format!("\"{prefix}\" does not begin with a slash"));
+        }
+        for proxy in self.trusted_proxies.iter().filter(|proxy| Network::parse(proxy).is_none()) {
+            problem(
+                "trusted_proxies",
+                format!("\"{proxy}\" is neither an address nor a network such as 10.0.0.0/8"),
+            );
+        }
+        problems
+    }
+}
+
+fn parse_address(text: &str) -> Option<SocketAddr> {
+    let text = text.trim();
+    match text.strip_prefix("localhost:") {
+        Some(port) => Some(SocketAddr::from(([127, 0, 0, 1], port.parse().ok()?))),
+        None => text.parse().ok(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_and_a_list_are_both_taken() {
+        let one: Settings = serde_json::from_str(r#"{"listen": "127.0.0.1:1"}"#).unwrap();
+        let two: Settings = serde_json::from_str(r#"{"listen": ["127.0.0.1:1", "[::1]:2"]}"#).unwrap();
+        assert_eq!((one.addresses().len(), two.addresses().len()), (1, 2));
+        assert!(serde_json::from_str::<Settings>(r#"{"listen": 8080}"#).is_err());
+        assert!(serde_json::from_str::<Settings>(r#"{"lisen": "x"}"#).is_err());
+    }
+
+    #[test]
+    fn the_defaults_have_no_problem_and_every_mistake_is_found_at_once() {
+        assert_eq!(Settings::default().problems(), []);
+        let wrong = Settings {
+            listen: Listen(vec!["nowhere".into()]),
+            max_headers: 0,
+            max_connections: 0,
+            keep_alive: Duration::secs(0),
+            unlimited_bodies: vec!["files".into()],
+            trusted_proxies: vec!["10.0.0.0/33".into()],
+            ..Settings::default()
+        };
+        let keys: Vec<_> = wrong.problems().into_iter().map(|problem| problem.key).collect();
+        assert_eq!(
+            keys,
+            ["listen", "max_headers", "max_connections", "keep_alive", "unlimited_bodies", "trusted_proxies"]
+        );
+    }
+
+    #[test]
+    fn a_network_holds_its_own_addresses_only() {
+        let network = Network::parse("10.1.0.0/16").unwrap();
+        assert!(network.contains("10.1.255.1".parse().unwrap()));
+        assert!(!network.contains("10.2.0.1".parse().unwrap()));
+        assert!(!network.contains("::1".parse().unwrap()));
+        assert!(Network::parse("0.0.0.0/0").unwrap().contains("8.8.8.8".parse().unwrap()));
+        assert!(Network::parse("::1").unwrap().contains("::1".parse().unwrap()));
+    }
+}

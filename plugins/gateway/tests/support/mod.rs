@@ -1,0 +1,159 @@
+//! A gateway over real TCP with services of this process behind it, and a client that says exactly what it is told.
+#![allow(dead_code, missing_docs, clippy::unwrap_used)]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use serde_json::json;
+use streamgate_gateway::{Report, Route, Server, Settings, Table};
+use streamgate_plugin_api::Client;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+pub(crate) struct Gateway {
+    pub(crate) server: Server,
+    pub(crate) table: Arc<Table>,
+    pub(crate) address: SocketAddr,
+}
+
+/// Settings for a free port and one thread.
+pub(crate) fn settings() -> Settings {
+    serde_json::from_value(json!({ "listen": "127.0.0.1:0", "threads": 1, "drain_timeout": "5s" })).unwrap()
+}
+
+pub(crate) fn start(
+    settings: &Settings,
+    routes: impl IntoIterator<Item = (&'static str, Router)>,
+) -> Gateway {
+    start_with(settings, routes, Arc::new(|| json!({ "status": "healthy", "ready": true, "plugins": [] })))
+}
+
+pub(crate) fn start_with(
+    settings: &Settings,
+    routes: impl IntoIterator<Item = (&'static str, Router)>,
+    report: Report,
+) -> Gateway {
+    let table = Arc::new(Table::new(settings.unlimited_bodies.clone()));
+    table.replace(
+        routes
+            .into_iter()
+            .map(|(prefix, router)| Route { prefix: prefix.into(), service: Client::from_service(router) }),
+    );
+    let server = Server::start(settings, table.clone(), report).unwrap();
+    let address = server.addresses()[0];
+    Gateway { server, table, address }
+}
+
+impl Gateway {
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub(crate) async fn connect(&self) -> Raw {
+        Raw { tcp: TcpStream::connect(self.address).await.unwrap(), read: Vec::new() }
+    }
+}
+
+/// A client of raw bytes.
+pub(crate) struct Raw {
+    pub(crate) tcp: TcpStream,
+    read: Vec<u8>,
+}
+
+/// A response as it came.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().skip(1).find_map(|line| {
+            let (found, value) = line.split_once(": ")?;
+            found.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+}
+
+impl Raw {
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.tcp.write_all(bytes.as_ref()).await.unwrap();
+    }
+
+    /// The next response, with a body of its Content-Length or of chunks.
+    pub(crate) async fn answer(&mut self) -> Answer {
+        self.answer_to("GET").await
+    }
+
+    pub(crate) async fn answer_to(&mut self, method: &str) -> Answer {
+        let end = loop {
+            if let Some(at) = self.read.windows(4).position(|window| window == b"\r\n\r\n") {
+                break at;
+            }
+            assert!(
+                self.more().await,
+                "the connection ended before a head: {:?}",
+                String::from_utf8_lossy(&self.read)
+            );
+        };
+        let head = String::from_utf8(self.read.drain(..end + 4).take(end).collect()).unwrap();
+        let status: u16 = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let mut answer = Answer { status, head, body: Vec::new() };
+        if method == "HEAD" || status == 304 || status == 204 || status < 200 {
+            return answer;
+        }
+        if answer.header("transfer-encoding") == Some("chunked") {
+            loop {
+                let line = self.line().await;
+                let size = usize::from_str_radix(line.trim(), 16).unwrap();
+                let chunk = self.take(size + 2).await;
+                answer.body.extend_from_slice(&chunk[..size]);
+                if size == 0 {
+                    return answer;
+                }
+            }
+        }
+        let length = answer.header("content-length").unwrap().parse().unwrap();
+        answer.body = self.take(length).await;
+        answer
+    }
+
+    async fn line(&mut self) -> String {
+        loop {
+            if let Some(at) = self.read.windows(2).position(|window| window == b"\r\n") {
+                return String::from_utf8(self.read.drain(..at + 2).collect()).unwrap();
+            }
+            assert!(self.more().await, "the connection ended within a line");
+        }
+    }
+
+    async fn take(&mut self, length: usize) -> Vec<u8> {
+        while self.read.len() < length {
+            assert!(self.more().await, "the connection ended within a body");
+        }
+        self.read.drain(..length).collect()
+    }
+
+    async fn more(&mut self) -> bool {
+        let mut buffer = vec![0; 64 << 10];
+        let read = tokio::time::timeout(Duration::from_secs(20), self.tcp.read(&mut buffer))
+            .await
+            .expect("no answer in 20 s");
+        let read = read.unwrap_or(0);
+        self.read.extend_from_slice(&buffer[..read]);
+        read > 0
+    }
+
+    /// Whether the gateway closed the connection, with nothing more to say.
+    pub(crate) async fn ended(&mut self) -> bool {
+        self.read.is_empty() && !self.more().await
+    }
+}
