@@ -201,7 +201,7 @@ mod tests {
             Segment { bytes: 0, ..good.clone() },
             Segment { start: u64::MAX, ..good.clone() },
             Segment { sync_points: vec![late], ..good.clone() },
-            Segment { sync_points: vec![late.clone(), SyncPoint { time: 0, ..late }], ..good.clone() },
+            Segment { sync_points: vec![late, SyncPoint { time: 0, ..late }], ..good.clone() },
         ] {
             assert!(Table::default().put(vec![bad.clone()]).is_err(), "{bad:?}");
         }

@@ -240,13 +240,14 @@ impl Store {
                 "UPDATE uploads SET state = 'gone', updated_at_ms = $2, expires_at_ms = $3 WHERE id = $1",
                 params![id, now_ms(), forget_at_ms],
             )
-            .push("UPDATE uploads SET used_by = NULL WHERE used_by = $1", params![id])
+            .push("UPDATE uploads SET used_by = NULL WHERE used_by = $1 AND state = 'done'", params![id])
             .run()
             .await
             .map(drop)
     }
 
-    /// A final upload is handed over: its parts are of no more use.
+    /// A final upload is handed over: its parts are of no more use. They keep the memory of
+    /// what they were used for, so that the same request again gets the same answer.
     pub(crate) async fn done_with_parts(&self, id: &str, expires_at_ms: i64) -> Result<(), DbError> {
         let now = now_ms();
         self.db
@@ -258,7 +259,7 @@ impl Store {
                 1,
             )
             .push(
-                "UPDATE uploads SET state = 'ending', updated_at_ms = $2, used_by = NULL WHERE used_by = $1",
+                "UPDATE uploads SET state = 'ending', updated_at_ms = $2 WHERE used_by = $1 AND state = 'done'",
                 params![id, now],
             )
             .run()

@@ -1,7 +1,6 @@
 //! What clients do with uploads: create, ask for, continue, terminate. Each of them runs to
 //! its end in a task of its own, so that a client that goes away cuts nothing in the middle.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -89,7 +88,7 @@ impl Uploads {
         if kind == Kind::Final {
             match self.joinable(&parts).await? {
                 Joinable::Free { total } => length = Some(total),
-                Joinable::Already(earlier) => return Ok(earlier),
+                Joinable::Already(earlier) => return Ok(*earlier),
             }
         }
         let mut upload = Upload {
@@ -149,44 +148,40 @@ impl Uploads {
         Ok(())
     }
 
-    async fn joinable(&self, parts: &[String]) -> Result<Joinable, Fault> {
+    async fn joinable(&self, ids: &[String]) -> Result<Joinable, Fault> {
+        let mut parts = Vec::with_capacity(ids.len());
+        for id in ids {
+            let part = self.pump.store.find(id).await?;
+            parts.push(part.ok_or_else(|| Fault::Conflict(format!("there is no partial upload `{id}`")))?);
+        }
+        // The same request again, because its answer was lost, gets the same answer.
+        if let Some(user) = parts.first().and_then(|part| part.used_by.as_ref())
+            && let Ok(earlier) = self.pump.store.get(user).await
+            && earlier.parts == ids
+        {
+            return Ok(Joinable::Already(Box::new(earlier)));
+        }
         let mut total: u64 = 0;
-        let mut users = HashSet::new();
-        for id in parts {
-            let part = self.pump.store.get(id).await.map_err(|fault| match fault {
-                Fault::NotFound | Fault::Gone => {
-                    Fault::Conflict(format!("there is no partial upload `{id}`"))
+        for Upload { id, kind, state, used_by, received, .. } in &parts {
+            let problem = match state {
+                _ if *kind != Kind::Partial => "is not a partial one",
+                _ if used_by.is_some() => "belongs to another final upload",
+                State::Done => {
+                    total = total.saturating_add(*received);
+                    continue;
                 }
-                other => other,
-            })?;
-            if part.kind != Kind::Partial {
-                return Err(Fault::Conflict(format!("the upload `{id}` is not a partial one")));
-            }
-            if !part.is_whole() {
-                return Err(Fault::Conflict(format!(
-                    "the partial upload `{id}` does not have all its bytes yet"
-                )));
-            }
-            if part.state == State::Finishing {
-                return Err(Fault::Unavailable(format!("the partial upload `{id}` is being completed")));
-            }
-            users.insert(part.used_by);
-            total = total.saturating_add(part.received);
+                State::Finishing => {
+                    return Err(Fault::Unavailable(format!("the partial upload `{id}` is being completed")));
+                }
+                State::Ending | State::Gone => "has ended",
+                State::Creating | State::Receiving | State::Joining => "does not have all its bytes yet",
+            };
+            return Err(Fault::Conflict(format!("the upload `{id}` {problem}")));
         }
         if total > self.max_size {
             return Err(Fault::TooLarge { max: self.max_size });
         }
-        if users.iter().all(Option::is_none) {
-            return Ok(Joinable::Free { total });
-        }
-        // The same request again, because its answer was lost, gets the same answer.
-        if let [Some(user)] = users.iter().cloned().collect::<Vec<_>>().as_slice()
-            && let Ok(earlier) = self.pump.store.get(user).await
-            && earlier.parts == parts
-        {
-            return Ok(Joinable::Already(earlier));
-        }
-        Err(Fault::Conflict("a part belongs to another final upload".into()))
+        Ok(Joinable::Free { total })
     }
 
     /// tus 1.0 §HEAD. Whoever is still sending to the upload is stopped first: its client
@@ -367,7 +362,7 @@ impl Pump {
 /// A final upload's parts: ready to be joined, or joined before.
 enum Joinable {
     Free { total: u64 },
-    Already(Upload),
+    Already(Box<Upload>),
 }
 
 /// What is left is repeated by the sweeper.

@@ -1,0 +1,332 @@
+//! What the tests share: uploads over a real database, real storage and the real catalogue,
+//! with a job queue that remembers, and a fuse that kills everything at a chosen call.
+#![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use serde_json::Value;
+use streamgate_contracts::jobs::v1::jobs_server::{Jobs, JobsServer};
+use streamgate_contracts::jobs::v1::*;
+use streamgate_metadata::Metadata;
+use streamgate_plugin_api::settings::ByteSize;
+use streamgate_plugin_api::{Body, Client};
+use streamgate_sqlite::Engine;
+use streamgate_upload::{Outside, Settings, Upload};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+/// Everything that outlives a kill of the upload plugin.
+pub struct World {
+    pub jobs: Queue,
+    pub metadata: Metadata,
+    pub storage: Client,
+    engine: Engine,
+    tasks: Vec<JoinHandle<()>>,
+    _directory: tempfile::TempDir,
+}
+
+/// The upload plugin from one start to the next.
+pub struct Life {
+    pub upload: Upload,
+    public: Client,
+    sweeper: JoinHandle<()>,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let engine = Engine::new(directory.path(), streamgate_sqlite::Settings::default());
+        let settings = streamgate_storage_fs::Settings {
+            min_free: ByteSize::bytes(0),
+            ..streamgate_storage_fs::Settings::default()
+        };
+        let objects = directory.path().join("objects");
+        let storage = Client::from_service(streamgate_storage_fs::open_storage(&objects, &settings).unwrap());
+        let jobs = Queue::default();
+        let outside =
+            streamgate_metadata::Outside::new(storage.clone(), jobs.client(), |_| Box::pin(async {}));
+        let settings = streamgate_metadata::Settings::default();
+        let database = Client::from_service(engine.router());
+        let metadata = Metadata::open(database, outside, settings, CancellationToken::new()).await.unwrap();
+        let tasks = vec![tokio::spawn(metadata.show_changes()), tokio::spawn(metadata.sweep(|_| {}))];
+        Self { jobs, metadata, storage, engine, tasks, _directory: directory }
+    }
+
+    pub async fn live(&self, settings: Settings) -> Life {
+        self.live_until(settings, Fuse::never()).await.unwrap()
+    }
+
+    /// Starts the upload plugin with a fuse in each of its lines.
+    pub async fn live_until(&self, settings: Settings, fuse: Fuse) -> Result<Life, String> {
+        let outside = Outside::new(
+            fuse.wrap(self.storage.clone()),
+            fuse.wrap(Client::from_service(self.metadata.internal())),
+            fuse.wrap(self.jobs.client()),
+            |_| Box::pin(async {}),
+        );
+        let database = fuse.wrap(Client::from_service(self.engine.router()));
+        let upload = Upload::open(database, outside, settings).await.map_err(|error| error.to_string())?;
+        let public = Client::from_service(upload.public());
+        let sweeper = tokio::spawn(upload.sweep(|_| {}));
+        Ok(Life { upload, public, sweeper })
+    }
+
+    /// The content as the REST API shows it.
+    pub async fn content(&self, id: &str) -> Option<Value> {
+        let api = Client::from_service(self.metadata.public());
+        let request = Request::builder().uri(format!("/api/v1/contents/{id}")).body(Body::empty()).unwrap();
+        let answer = api.send(request).await.unwrap();
+        if answer.status() == StatusCode::NOT_FOUND {
+            return None;
+        }
+        Some(serde_json::from_slice(&answer.into_body().collect_bytes(1 << 20).await.unwrap()).unwrap())
+    }
+
+    pub async fn contents(&self) -> Vec<Value> {
+        let api = Client::from_service(self.metadata.public());
+        let request = Request::builder().uri("/api/v1/contents?limit=100").body(Body::empty()).unwrap();
+        let answer = api.send(request).await.unwrap().into_body().collect_bytes(1 << 20).await.unwrap();
+        serde_json::from_slice::<Value>(&answer).unwrap()["items"].as_array().unwrap().clone()
+    }
+
+    pub async fn object(&self, path: &str) -> Option<Bytes> {
+        let request = Request::builder().uri(format!("http://storage/{path}")).body(Body::empty()).unwrap();
+        let answer = self.storage.send(request).await.unwrap();
+        (answer.status() == StatusCode::OK).then_some(())?;
+        Some(answer.into_body().collect_bytes(64 << 20).await.unwrap())
+    }
+
+    /// Every object and every unfinished one.
+    pub async fn keys(&self, bucket: &str) -> Vec<String> {
+        let mut keys = Vec::new();
+        for kind in ["", "&incomplete=true"] {
+            let uri = format!("http://storage/{bucket}/?prefix={kind}");
+            let request = Request::builder().uri(uri).body(Body::empty()).unwrap();
+            let answer = self.storage.send(request).await.unwrap();
+            if answer.status() != StatusCode::OK {
+                continue;
+            }
+            let list = answer.into_body().collect_bytes(1 << 20).await.unwrap();
+            let list: Value = serde_json::from_slice(&list).unwrap();
+            keys.extend(
+                list["objects"].as_array().unwrap().iter().map(|o| o["key"].as_str().unwrap().to_owned()),
+            );
+        }
+        keys
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        self.sweeper.abort();
+    }
+}
+
+impl Life {
+    /// A tus request; `Tus-Resumable` is added.
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Response<Body> {
+        self.raw(method, path, &[&[("Tus-Resumable", "1.0.0")], headers].concat(), body).await
+    }
+
+    pub async fn raw(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Response<Body> {
+        let mut request = Request::builder().method(Method::try_from(method).unwrap()).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.public.send(request.body(body.into()).unwrap()).await.unwrap()
+    }
+
+    /// Creates an upload of `length` bytes and answers its path.
+    pub async fn create(&self, length: usize) -> String {
+        let answer =
+            self.send("POST", "/files", &[("Upload-Length", &length.to_string())], Body::empty()).await;
+        assert_eq!(answer.status(), StatusCode::CREATED);
+        header(&answer, "location").unwrap()
+    }
+
+    pub async fn patch(
+        &self,
+        path: &str,
+        offset: usize,
+        data: impl Into<Body>,
+        more: &[(&str, &str)],
+    ) -> Response<Body> {
+        let offset = offset.to_string();
+        let headers = [("Content-Type", "application/offset+octet-stream"), ("Upload-Offset", &*offset)];
+        self.send("PATCH", path, &[&headers, more].concat(), data).await
+    }
+
+    /// `Upload-Offset` as HEAD tells it.
+    pub async fn offset(&self, path: &str) -> Option<usize> {
+        let answer = self.send("HEAD", path, &[], Body::empty()).await;
+        header(&answer, "upload-offset")?.parse().ok()
+    }
+}
+
+pub fn header(answer: &Response<Body>, name: &str) -> Option<String> {
+    Some(answer.headers().get(name)?.to_str().unwrap().to_owned())
+}
+
+pub fn id_of(path: &str) -> String {
+    path.rsplit('/').next().unwrap().to_owned()
+}
+
+pub fn metadata(pairs: &[(&str, &str)]) -> String {
+    let pairs: Vec<String> =
+        pairs.iter().map(|(key, value)| format!("{key} {}", STANDARD.encode(value))).collect();
+    pairs.join(",")
+}
+
+/// Bytes that differ everywhere, so that a shift is seen.
+pub fn bytes(length: usize) -> Bytes {
+    (0..length).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect::<Vec<u8>>().into()
+}
+
+/// Looks again and again until there is something.
+pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
+    let begun = Instant::now();
+    let mut ticks = tokio::time::interval(Duration::from_millis(5));
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "{what} did not come");
+        ticks.tick().await;
+    }
+}
+
+/// Lets a number of calls through; the next one, and all after it, fail. With `after` that
+/// one takes effect and only its answer is lost.
+#[derive(Clone)]
+pub struct Fuse {
+    left: Arc<AtomicI64>,
+    after: bool,
+}
+
+impl Fuse {
+    pub fn never() -> Self {
+        Self::at(i64::MAX, false)
+    }
+
+    pub fn at(calls: i64, after: bool) -> Self {
+        Self { left: Arc::new(AtomicI64::new(calls)), after }
+    }
+
+    pub fn is_blown(&self) -> bool {
+        self.left.load(Ordering::SeqCst) < 0
+    }
+
+    /// From now on.
+    pub fn blow(&self) {
+        self.left.store(-1, Ordering::SeqCst);
+    }
+
+    fn wrap(&self, inner: Client) -> Client {
+        let fuse = self.clone();
+        Client::from_service(tower::service_fn(move |request: Request<Body>| {
+            let (inner, fuse) = (inner.clone(), fuse.clone());
+            async move {
+                let left = fuse.left.fetch_sub(1, Ordering::SeqCst);
+                let dead = || {
+                    let mut answer = Response::new(Body::empty());
+                    *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+                    Ok::<_, std::convert::Infallible>(answer)
+                };
+                if left < 0 || (left == 0 && !fuse.after) {
+                    return dead();
+                }
+                let answer = inner.send(request).await;
+                if fuse.is_blown() {
+                    return dead();
+                }
+                answer.or_else(|_| dead())
+            }
+        }))
+    }
+}
+
+/// A job queue that only remembers what was enqueued.
+#[derive(Clone, Default)]
+pub struct Queue {
+    jobs: Arc<Mutex<Vec<Job>>>,
+    pub refusing: Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl Queue {
+    fn client(&self) -> Client {
+        Client::from_service(tonic::service::Routes::new(JobsServer::new(self.clone())).into_axum_router())
+    }
+
+    /// Dedupe keys in the order they were enqueued.
+    pub fn keys(&self) -> Vec<String> {
+        self.jobs.lock().unwrap().iter().map(|job| job.dedupe_key.clone()).collect()
+    }
+}
+
+macro_rules! jobs {
+    ({$($enqueue:tt)*} $($name:ident: $request:ty => $response:ty),* $(,)?) => {
+        #[tonic::async_trait]
+        impl Jobs for Queue {
+            $($enqueue)*
+            $(
+                async fn $name(&self, _: tonic::Request<$request>) -> Result<tonic::Response<$response>, Status> {
+                    Err(Status::unimplemented("not in this test"))
+                }
+            )*
+        }
+    };
+}
+
+jobs! {
+    {
+    async fn enqueue(&self, request: tonic::Request<EnqueueRequest>) -> Result<tonic::Response<Job>, Status> {
+        if self.refusing.load(Ordering::SeqCst) {
+            return Err(Status::unavailable("closed"));
+        }
+        let request = request.into_inner();
+        assert_eq!(request.queue, "transcode");
+        let payload: Value = serde_json::from_slice(&request.payload).unwrap();
+        assert_eq!(payload["content"], request.dedupe_key.as_str());
+        let mut jobs = self.jobs.lock().unwrap();
+        if let Some(job) = jobs.iter().find(|job| job.dedupe_key == request.dedupe_key) {
+            return Ok(tonic::Response::new(job.clone()));
+        }
+        let job = Job { dedupe_key: request.dedupe_key, queue: request.queue, ..Job::default() };
+        jobs.push(job.clone());
+        Ok(tonic::Response::new(job))
+    }
+    }
+    lease: LeaseRequest => LeaseResponse,
+    heartbeat: HeartbeatRequest => HeartbeatResponse,
+    complete: CompleteRequest => Job,
+    fail: FailRequest => Job,
+    release: ReleaseRequest => Job,
+    get: GetRequest => Job,
+    cancel: CancelRequest => Job,
+    retry: RetryRequest => Job,
+}

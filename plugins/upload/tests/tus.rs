@@ -1,0 +1,367 @@
+//! tus 1.0.0 from outside: requests, answers, and what is in storage and catalogue afterwards.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod common;
+
+use bytes::Bytes;
+use common::*;
+use futures_util::{StreamExt as _, stream};
+use http::StatusCode;
+use sha1::{Digest as _, Sha1};
+use streamgate_plugin_api::Body;
+use streamgate_plugin_api::settings::{ByteSize, Duration};
+use streamgate_upload::Settings;
+
+const DATA: (&str, &str) = ("Content-Type", "application/offset+octet-stream");
+
+/// Checkpoints as small as settings allow them, so that bodies span several.
+fn small() -> Settings {
+    Settings { checkpoint: ByteSize::mib(1), max_size: ByteSize::mib(32), ..Settings::default() }
+}
+
+/// A body that gives these frames and then never ends.
+fn stuck(frames: Vec<Bytes>) -> Body {
+    Body::from_stream(stream::iter(frames.into_iter().map(Ok::<_, std::io::Error>)).chain(stream::pending()))
+}
+
+#[tokio::test]
+async fn options_tells_what_the_server_can_do_without_a_version() {
+    let world = World::new().await;
+    let life = world.live(small()).await;
+    let answer = life.raw("OPTIONS", "/files", &[("Origin", "https://a.example")], Body::empty()).await;
+    assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+    assert_eq!(header(&answer, "tus-version").unwrap(), "1.0.0");
+    assert_eq!(header(&answer, "tus-max-size").unwrap(), (32 << 20).to_string());
+    assert_eq!(header(&answer, "tus-checksum-algorithm").unwrap(), "sha1,sha256,md5,crc32");
+    let extensions = header(&answer, "tus-extension").unwrap();
+    for extension in ["creation", "creation-with-upload", "creation-defer-length", "termination", "checksum"]
+    {
+        assert!(extensions.split(',').any(|known| known == extension), "{extensions}");
+    }
+    assert_eq!(header(&answer, "access-control-allow-origin").unwrap(), "*");
+    assert!(header(&answer, "access-control-allow-methods").unwrap().contains("PATCH"));
+}
+
+#[tokio::test]
+async fn an_upload_in_several_requests_becomes_an_uploaded_content_with_one_job() {
+    let world = World::new().await;
+    let life = world.live(small()).await;
+    let file = bytes(3_500_000);
+    let told = metadata(&[("filename", "My film.mp4"), ("filetype", "video/mp4")]);
+    let length = file.len().to_string();
+    let headers = [("Upload-Length", &*length), ("Upload-Metadata", &*told)];
+    let answer = life.send("POST", "/files", &headers, Body::empty()).await;
+    assert_eq!(answer.status(), StatusCode::CREATED);
+    assert!(header(&answer, "upload-expires").is_some());
+    let path = header(&answer, "location").unwrap();
+    let id = id_of(&path);
+    assert_eq!(world.content(&id).await.unwrap()["state"], "uploading");
+
+    let answer = life.patch(&path, 0, file.slice(..1_500_000), &[]).await;
+    assert_eq!(
+        (answer.status(), header(&answer, "upload-offset").unwrap().as_str()),
+        (StatusCode::NO_CONTENT, "1500000")
+    );
+    let answer = life.send("HEAD", &path, &[], Body::empty()).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(header(&answer, "upload-offset").unwrap(), "1500000");
+    assert_eq!(header(&answer, "upload-length").unwrap(), length);
+    assert_eq!(header(&answer, "upload-metadata").unwrap(), told);
+    assert_eq!(header(&answer, "cache-control").unwrap(), "no-store");
+    let answer = life.patch(&path, 1_500_000, file.slice(1_500_000..), &[]).await;
+    assert_eq!(header(&answer, "upload-offset").unwrap(), length);
+
+    let content = world.content(&id).await.unwrap();
+    assert_eq!((&content["state"], &content["title"]), (&"uploaded".into(), &"My film".into()));
+    assert_eq!(content["source"]["bytes"], file.len());
+    assert_eq!(world.object(&format!("media/{id}/source")).await.unwrap(), file);
+    assert_eq!(world.jobs.keys(), [id]);
+    assert_eq!(life.offset(&path).await, Some(file.len()));
+}
+
+#[tokio::test]
+async fn an_empty_file_and_one_that_comes_with_its_creation_are_complete_at_once() {
+    let world = World::new().await;
+    let life = world.live(small()).await;
+    let empty = id_of(&life.create(0).await);
+    let file = bytes(70_000);
+    let headers = [("Upload-Length", "70000"), DATA, ("Content-Length", "70000")];
+    let answer = life.send("POST", "/files", &headers, file.clone()).await;
+    assert_eq!(
+        (answer.status(), header(&answer, "upload-offset").unwrap().as_str()),
+        (StatusCode::CREATED, "70000")
+    );
+    let with_data = id_of(&header(&answer, "location").unwrap());
+    assert_eq!(world.object(&format!("media/{empty}/source")).await.unwrap(), Bytes::new());
+    assert_eq!(world.object(&format!("media/{with_data}/source")).await.unwrap(), file);
+    assert_eq!(world.jobs.keys(), [empty, with_data]);
+}
+
+#[tokio::test]
+async fn the_length_may_come_later_and_then_stays() {
+    let world = World::new().await;
+    let life = world.live(small()).await;
+    let answer = life.send("POST", "/files", &[("Upload-Defer-Length", "1")], Body::empty()).await;
+    let path = header(&answer, "location").unwrap();
+    let answer = life.send("HEAD", &path, &[], Body::empty()).await;
+    assert_eq!(header(&answer, "upload-defer-length").unwrap(), "1");
+    assert!(header(&answer, "upload-length").is_none());
+    life.patch(&path, 0, "abcd", &[]).await;
+    assert_eq!(life.patch(&path, 4, "", &[("Upload-Length", "3")]).await.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(
+        life.patch(&path, 4, "", &[("Upload-Length", "99999999")]).await.status(),
+        StatusCode::PAYLOAD_TOO_LARGE
+    );
+    assert_eq!(life.patch(&path, 4, "e", &[("Upload-Length", "6")]).await.status(), StatusCode::NO_CONTENT);
+    assert_eq!(life.patch(&path, 5, "f", &[("Upload-Length", "7")]).await.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(life.patch(&path, 5, "f", &[]).await.status(), StatusCode::NO_CONTENT);
+    assert_eq!(world.object(&format!("media/{}/source", id_of(&path))).await.unwrap(), "abcdef");
+}
+
+#[tokio::test]
+async fn wrong_requests_get_the_status_that_tus_asks_for() {
+    let world = World::new().await;
+    let life = world.live(small()).await;
+    let path = life.create(10).await;
+    let unknown = "/files/0190163d-8694-739b-aea5-966c26f8ad91";
+    let status = async |answer: http::Response<Body>| answer.status().as_u16();
+    let no_version = life.raw("HEAD", &path, &[], Body::empty()).await;
+    assert_eq!(header(&no_version, "tus-version").unwrap(), "1.0.0");
+    assert_eq!(status(no_version).await, 412);
+    assert_eq!(
+        status(life.raw("POST", "/files", &[("Tus-Resumable", "0.2.2")], Body::empty()).await).await,
+        412
+    );
+    assert_eq!(status(life.patch(&path, 3, "x", &[]).await).await, 409);
+    assert_eq!(status(life.send("PATCH", &path, &[("Upload-Offset", "0")], "x").await).await, 415);
+    assert_eq!(status(life.send("PATCH", &path, &[DATA], "x").await).await, 400);
+    assert_eq!(status(life.patch(unknown, 0, "x", &[]).await).await, 404);
+    assert_eq!(status(life.patch("/files/../x", 0, "x", &[]).await).await, 404);
+    assert_eq!(status(life.send("HEAD", unknown, &[], Body::empty()).await).await, 404);
+    assert_eq!(status(life.send("DELETE", unknown, &[], Body::empty()).await).await, 404);
+    assert_eq!(status(life.send("GET", &path, &[], Body::empty()).await).await, 405);
+    assert_eq!(
+        status(life.send("POST", "/files", &[("Upload-Length", "33554433")], Body::empty()).await).await,
+        413
+    );
+    assert_eq!(status(life.send("POST", "/files", &[], Body::empty()).await).await, 400);
+    let bad = [("Upload-Length", "1"), ("Upload-Metadata", "filename !!!")];
+    assert_eq!(status(life.send("POST", "/files", &bad, Body::empty()).await).await, 400);
+    assert_eq!(status(life.patch(&path, 0, bytes(11), &[("Content-Length", "11")]).await).await, 413);
+    let chunked = Body::from_stream(stream::iter([Ok::<_, std::io::Error>(bytes(11))]));
+    assert_eq!(status(life.patch(&path, 0, chunked, &[]).await).await, 413);
+    assert_eq!(life.offset(&path).await, Some(0));
+    let answer = life
+        .send(
+            "POST",
+            &path,
+            &[DATA, ("Upload-Offset", "0"), ("X-HTTP-Method-Override", "PATCH")],
+            "0123456789",
+        )
+        .await;
+    assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn a_body_with_a_wrong_checksum_does_not_count_and_a_right_one_does() {
+    let world = World::new().await;
+    let life = world.live(small()).await;
+    let file = bytes(2_500_000);
+    let path = life.create(file.len()).await;
+    let sum = |data: &[u8]| {
+        use base64::Engine as _;
+        format!("sha1 {}", base64::engine::general_purpose::STANDARD.encode(Sha1::digest(data)))
+    };
+    let (first, rest) = (file.slice(..1_200_000), file.slice(1_200_000..));
+    let right = sum(&first);
+    let mut damaged = first.to_vec();
+    damaged[1_100_000] ^= 1;
+    let answer = life.patch(&path, 0, damaged, &[("Upload-Checksum", &right)]).await;
+    assert_eq!(answer.status().as_u16(), 460);
+    assert_eq!(life.offset(&path).await, Some(0));
+    assert_eq!(
+        life.patch(&path, 0, first, &[("Upload-Checksum", &right)]).await.status(),
+        StatusCode::NO_CONTENT
+    );
+    let damaged = life.patch(&path, 1_200_000, bytes(1_300_000), &[("Upload-Checksum", &right)]).await;
+    assert_eq!(damaged.status().as_u16(), 460);
+    assert_eq!(world.content(&id_of(&path)).await.unwrap()["state"], "uploading");
+    let unknown = life.patch(&path, 1_200_000, "x", &[("Upload-Checksum", "crc7 AAAA")]).await;
+    assert_eq!(unknown.status(), StatusCode::BAD_REQUEST);
+    let right = sum(&rest);
+    assert_eq!(
+        life.patch(&path, 1_200_000, rest, &[("Upload-Checksum", &right)]).await.status(),
+        StatusCode::NO_CONTENT
+    );
+    assert_eq!(world.object(&format!("media/{}/source", id_of(&path))).await.unwrap(), file);
+}
+
+#[tokio::test]
+async fn what_came_before_a_connection_broke_is_kept() {
+    let world = World::new().await;
+    let life = world.live(small()).await;
+    let file = bytes(2_000_000);
+    let path = life.create(file.len()).await;
+    let frames = vec![Ok(file.slice(..1_700_001)), Err(std::io::Error::other("connection reset"))];
+    let answer =
+        life.patch(&path, 0, Body::from_stream(stream::iter(frames)), &[("Content-Length", "2000000")]).await;
+    assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(life.offset(&path).await, Some(1_700_001));
+    life.patch(&path, 1_700_001, file.slice(1_700_001..), &[]).await;
+    assert_eq!(world.object(&format!("media/{}/source", id_of(&path))).await.unwrap(), file);
+}
+
+#[tokio::test]
+async fn a_client_that_comes_back_takes_over_from_its_stale_connection() {
+    let world = World::new().await;
+    let life = world.live(small()).await;
+    let file = bytes(50_000);
+    let path = life.create(file.len()).await;
+    let stale = {
+        let (path, head) = (path.clone(), file.slice(..30_000));
+        let answer = life.upload.public();
+        tokio::spawn(async move {
+            let request = http::Request::builder().method("PATCH").uri(path).header("Tus-Resumable", "1.0.0");
+            let request = request.header(DATA.0, DATA.1).header("Upload-Offset", "0").body(stuck(vec![head]));
+            tower::ServiceExt::oneshot(answer, request.unwrap()).await.unwrap().status()
+        })
+    };
+    until("some progress", || async {
+        let content = world.content(&id_of(&path)).await?;
+        (content["progress"].as_f64()? > 0.0).then_some(())
+    })
+    .await;
+    // HEAD settles what the stale connection has brought, before it tells the offset.
+    assert_eq!(life.offset(&path).await, Some(30_000));
+    assert_eq!(stale.await.unwrap(), StatusCode::LOCKED);
+    assert_eq!(life.patch(&path, 30_000, file.slice(30_000..), &[]).await.status(), StatusCode::NO_CONTENT);
+    assert_eq!(world.object(&format!("media/{}/source", id_of(&path))).await.unwrap(), file);
+}
+
+#[tokio::test]
+async fn a_silent_client_is_ended_and_what_it_sent_is_kept() {
+    let world = World::new().await;
+    let life = world.live(Settings { idle_timeout: Duration::secs(1), ..small() }).await;
+    let path = life.create(10).await;
+    let answer = life.patch(&path, 0, stuck(vec![Bytes::from_static(b"abc")]), &[]).await;
+    assert_eq!(answer.status(), StatusCode::REQUEST_TIMEOUT);
+    assert_eq!(life.offset(&path).await, Some(3));
+}
+
+#[tokio::test]
+async fn a_terminated_upload_leaves_neither_content_nor_bytes() {
+    let world = World::new().await;
+    let life = world.live(small()).await;
+    let path = life.create(10).await;
+    life.patch(&path, 0, "abc", &[]).await;
+    assert_eq!(life.send("DELETE", &path, &[], Body::empty()).await.status(), StatusCode::NO_CONTENT);
+    for (method, status) in [("HEAD", 410), ("DELETE", 410)] {
+        assert_eq!(life.send(method, &path, &[], Body::empty()).await.status().as_u16(), status);
+    }
+    assert_eq!(life.patch(&path, 3, "d", &[]).await.status(), StatusCode::GONE);
+    assert!(world.content(&id_of(&path)).await.is_none());
+    until("an empty bucket", || async { world.keys("media").await.is_empty().then_some(()) }).await;
+}
+
+#[tokio::test]
+async fn an_expired_upload_is_removed_with_its_content() {
+    let world = World::new().await;
+    let settings =
+        Settings { expire_after: Duration::millis(50), sweep_interval: Duration::millis(20), ..small() };
+    let life = world.live(settings).await;
+    let path = life.create(10).await;
+    until("the end", || async {
+        let status = life.send("HEAD", &path, &[], Body::empty()).await.status();
+        matches!(status, StatusCode::GONE | StatusCode::NOT_FOUND).then_some(())
+    })
+    .await;
+    until("the content's end", || async { world.content(&id_of(&path)).await.is_none().then_some(()) }).await;
+    assert!(world.jobs.keys().is_empty());
+}
+
+#[tokio::test]
+async fn deleting_the_content_ends_its_upload() {
+    let world = World::new().await;
+    let life = world.live(small()).await;
+    let path = life.create(10).await;
+    life.patch(&path, 0, "abc", &[]).await;
+    life.upload.content_deleted(&id_of(&path)).await;
+    assert_eq!(life.patch(&path, 3, "d", &[]).await.status(), StatusCode::GONE);
+    until("an empty bucket", || async { world.keys("media").await.is_empty().then_some(()) }).await;
+}
+
+#[tokio::test]
+async fn partial_uploads_are_joined_in_the_order_that_is_asked_for() {
+    let world = World::new().await;
+    let life = world.live(small()).await;
+    let file = bytes(2_600_000);
+    let mut parts = Vec::new();
+    for part in [file.slice(1_300_000..), file.slice(..1_300_000)] {
+        let length = part.len().to_string();
+        let headers =
+            [("Upload-Concat", "partial"), ("Upload-Length", &*length), DATA, ("Content-Length", &*length)];
+        let answer = life.send("POST", "/files", &headers, part).await;
+        assert_eq!(answer.status(), StatusCode::CREATED);
+        parts.push(header(&answer, "location").unwrap());
+    }
+    assert!(world.contents().await.is_empty(), "a part is no content");
+    let concat = format!("final;{} https://x.example{}", parts[1], parts[0]);
+    let create = async || life.send("POST", "/files", &[("Upload-Concat", &concat)], Body::empty()).await;
+    let answer = create().await;
+    assert_eq!(answer.status(), StatusCode::CREATED);
+    let path = header(&answer, "location").unwrap();
+    let id = id_of(&path);
+    until("the whole", || async { life.offset(&path).await }).await;
+    let answer = life.send("HEAD", &path, &[], Body::empty()).await;
+    assert_eq!(header(&answer, "upload-length").unwrap(), "2600000");
+    assert_eq!(header(&answer, "upload-concat").unwrap(), concat);
+    assert_eq!(life.patch(&path, 2_600_000, "x", &[]).await.status(), StatusCode::FORBIDDEN);
+    until("the hand-over", || async { (world.jobs.keys() == [id.clone()]).then_some(()) }).await;
+    assert_eq!(world.object(&format!("media/{id}/source")).await.unwrap(), file);
+    until("the parts' end", || async { world.keys("uploads").await.is_empty().then_some(()) }).await;
+}
+
+#[tokio::test]
+async fn a_final_upload_wants_whole_partial_uploads() {
+    let world = World::new().await;
+    let life = world.live(small()).await;
+    let whole = life.create(1).await;
+    let headers = [("Upload-Concat", "partial"), ("Upload-Length", "5")];
+    let answer = life.send("POST", "/files", &headers, Body::empty()).await;
+    let partial = header(&answer, "location").unwrap();
+    assert_eq!(
+        header(&life.send("HEAD", &partial, &[], Body::empty()).await, "upload-concat").unwrap(),
+        "partial"
+    );
+    for part in [&whole, &partial, "/files/0190163d-8694-739b-aea5-966c26f8ad91"] {
+        let answer =
+            life.send("POST", "/files", &[("Upload-Concat", &format!("final;{part}"))], Body::empty()).await;
+        assert_eq!(answer.status(), StatusCode::CONFLICT, "{part}");
+    }
+    assert_eq!(world.contents().await.len(), 1);
+}
+
+#[tokio::test]
+async fn no_more_uploads_run_or_wait_than_the_settings_allow() {
+    let world = World::new().await;
+    let life = world.live(Settings { max_unfinished: 2, max_transfers: 1, ..small() }).await;
+    let (one, two) = (life.create(10).await, life.create(10).await);
+    let answer = life.send("POST", "/files", &[("Upload-Length", "1")], Body::empty()).await;
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let running = tokio::spawn({
+        let router = life.upload.public();
+        async move {
+            let request = http::Request::builder().method("PATCH").uri(one).header("Tus-Resumable", "1.0.0");
+            let request = request.header(DATA.0, DATA.1).header("Upload-Offset", "0").body(stuck(vec![]));
+            tower::ServiceExt::oneshot(router, request.unwrap()).await.unwrap().status()
+        }
+    });
+    let status = until("a full house", || async {
+        let status = life.patch(&two, 0, "", &[]).await.status();
+        (status != StatusCode::NO_CONTENT).then_some(status)
+    })
+    .await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    life.upload.settle().await;
+    assert_eq!(running.await.unwrap(), StatusCode::LOCKED);
+}
