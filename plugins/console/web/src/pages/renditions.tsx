@@ -12,7 +12,7 @@ export function Renditions({ content }: { content: Content }) {
       (b.height ?? 0) - (a.height ?? 0) ||
       (b.target_bitrate ?? 0) - (a.target_bitrate ?? 0),
   );
-  const most = Math.max(1, ...rows.map((rendition) => rendition.segments));
+  const expected = expectedSegments(content);
   return (
     <section aria-labelledby="renditions-title" className="mt-10">
       <h2 id="renditions-title" className="wide text-lg">
@@ -44,7 +44,7 @@ export function Renditions({ content }: { content: Content }) {
                 <td className="w-1/4 py-2 sm:w-2/5">
                   <div className="flex items-center gap-3">
                     <Slats
-                      value={rendition.complete ? 1 : share(rendition, most, content)}
+                      value={rendition.complete ? 1 : share(rendition, expected)}
                       tone={rendition.complete ? "good" : "busy"}
                       label={`${rendition.name}: ${rendition.segments} segments${rendition.complete ? ", complete" : ""}`}
                       className="h-2.5 min-w-10 flex-1"
@@ -64,9 +64,17 @@ export function Renditions({ content }: { content: Content }) {
 const SEGMENT_S = 2;
 
 /** How much of the time line a rendition covers so far. */
-function share(rendition: Rendition, most: number, content: Content): number {
-  const expected = content.duration ? Math.ceil(content.duration / SEGMENT_S) : most;
-  return Math.min(0.99, rendition.segments / Math.max(expected, most));
+function share(rendition: Rendition, expected: number): number {
+  return Math.min(0.99, rendition.segments / expected);
+}
+
+/** How many segments a rendition will have: by the length, or else by the progress. */
+export function expectedSegments(content: Pick<Content, "duration" | "progress" | "renditions">): number {
+  const most = Math.max(1, ...content.renditions.map((rendition) => rendition.segments));
+  if (content.duration) return Math.max(most, Math.ceil(content.duration / SEGMENT_S));
+  const videos = content.renditions.filter((rendition) => rendition.kind === "video");
+  const furthest = Math.max(0, ...videos.map((rendition) => rendition.segments)) || most;
+  return Math.max(most, content.progress > 0 ? Math.ceil(furthest / content.progress) : most);
 }
 
 function form(rendition: Rendition): string {

@@ -15,6 +15,8 @@ interface ControlsProps {
   video: VideoState;
   engine: EngineState;
   total: number;
+  /** How far one can seek now. */
+  available: number;
   thumbnails: Thumbnail[];
   fullscreen: boolean;
   canPip: boolean;
@@ -36,7 +38,7 @@ export function Controls(props: ControlsProps) {
       <SeekBar
         time={video.time}
         total={total}
-        available={Math.min(video.duration || total, total)}
+        available={Math.min(props.available, total)}
         buffered={video.buffered}
         thumbnails={props.thumbnails}
         onSeek={props.onSeek}

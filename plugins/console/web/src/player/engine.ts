@@ -14,6 +14,8 @@ export interface EngineState {
   playing: number;
   /** More is still being added at the end. */
   growing: boolean;
+  /** Seconds up to which sound and picture both reach; null while unknown. */
+  edge: number | null;
   /** For people; the engine has given up, or waits for the network. */
   trouble: string | null;
   /** The browser chooses the quality, and cannot be told. */
@@ -25,6 +27,7 @@ export const INITIAL: EngineState = {
   chosen: -1,
   playing: -1,
   growing: false,
+  edge: null,
   trouble: null,
   native: false,
 };
@@ -128,8 +131,21 @@ export class Engine {
       this.judge();
     });
     hls.on(Events.LEVEL_SWITCHED, (_, { level }) => this.set({ playing: level }));
-    hls.on(Events.LEVEL_UPDATED, (_, { details }) => this.set({ growing: details.live, trouble: null }));
-    hls.on(Events.LEVEL_LOADED, (_, { details }) => this.set({ growing: details.live }));
+    // Sound is encoded faster than pictures: what can be seen ends where the first of both does.
+    const edges: Record<"video" | "audio", number> = {
+      video: Number.POSITIVE_INFINITY,
+      audio: Number.POSITIVE_INFINITY,
+    };
+    const reaches = (kind: "video" | "audio", edge: number) => {
+      edges[kind] = edge;
+      const both = Math.min(edges.video, edges.audio);
+      this.set({ edge: Number.isFinite(both) ? both : null });
+    };
+    hls.on(Events.LEVEL_UPDATED, (_, { details }) => {
+      this.set({ growing: details.live, trouble: null });
+      reaches("video", details.edge);
+    });
+    hls.on(Events.AUDIO_TRACK_UPDATED, (_, { details }) => reaches("audio", details.edge));
     hls.on(Events.FRAG_BUFFERED, () => {
       if (this.state.trouble) this.set({ trouble: null });
     });

@@ -65,7 +65,8 @@ export default function Player({ content }: { content: Content }) {
 
   const growing = engineState.growing && content.state !== "ready";
   const total = Math.max(video.duration, growing ? (content.duration ?? 0) : 0) || content.duration || 0;
-  const atEdge = growing && video.duration - video.time < 2;
+  const available = Math.min(video.duration, growing ? (engineState.edge ?? video.duration) : video.duration);
+  const atEdge = growing && available - video.time < 2;
 
   const wake = useCallback(() => {
     setAwake(true);
@@ -92,7 +93,7 @@ export default function Player({ content }: { content: Content }) {
       const media = element.current;
       if (!media) return;
       const say = (text: string) => setFlash((old) => ({ text, id: (old?.id ?? 0) + 1 }));
-      const limit = growing ? media.duration - EDGE_MARGIN_S : media.duration;
+      const limit = growing ? available - EDGE_MARGIN_S : media.duration;
       wake();
       switch (command.do) {
         case "toggle":
@@ -140,7 +141,7 @@ export default function Player({ content }: { content: Content }) {
           break;
       }
     },
-    [content.source.fps, growing, seek, total, wake],
+    [content.source.fps, growing, available, seek, total, wake],
   );
 
   useEffect(() => {
@@ -249,6 +250,7 @@ export default function Player({ content }: { content: Content }) {
           video={video}
           engine={engineState}
           total={total}
+          available={available || total}
           thumbnails={thumbnails}
           fullscreen={fullscreen}
           canPip={document.pictureInPictureEnabled === true && !audioOnly}

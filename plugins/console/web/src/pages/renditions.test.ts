@@ -1,0 +1,32 @@
+import { describe, expect, it } from "vitest";
+import type { Rendition } from "../api/types";
+import { expectedSegments } from "./renditions";
+
+const rendition = (kind: "video" | "audio", segments: number): Rendition => ({
+  name: kind,
+  kind,
+  codec: null,
+  width: null,
+  height: null,
+  fps: null,
+  channels: null,
+  sample_rate: null,
+  bitrate: null,
+  target_bitrate: null,
+  segments,
+  complete: false,
+});
+
+describe("expectedSegments", () => {
+  const renditions = [rendition("video", 20), rendition("audio", 30)];
+  it("follows from the length when that is known", () => {
+    expect(expectedSegments({ duration: 121.7, progress: 0.3, renditions })).toBe(61);
+  });
+  it("follows from the progress of the pictures while the length is unknown", () => {
+    expect(expectedSegments({ duration: null, progress: 0.25, renditions })).toBe(80);
+  });
+  it("is never less than what is there", () => {
+    expect(expectedSegments({ duration: 1, progress: 1, renditions })).toBe(30);
+    expect(expectedSegments({ duration: null, progress: 0, renditions: [] })).toBe(1);
+  });
+});
