@@ -91,7 +91,7 @@ impl Protocols {
         let end = {
             let mut stopped = pin!(stop.cancelled());
             let mut stopping = false;
-            let mut timer = pin!(sleep(self.patience.header));
+            let mut timer = pin!(sleep(self.patience.header.min(self.patience.write)));
             poll_fn(|cx| {
                 if connection.poll_without_shutdown(cx).is_ready() {
                     return Poll::Ready(None);
@@ -135,7 +135,7 @@ impl Protocols {
         let mut connection = pin!(self.http2.serve_connection(io, serve));
         let mut stopped = pin!(stop.cancelled());
         let mut stopping = false;
-        let mut timer = pin!(sleep(self.patience.header));
+        let mut timer = pin!(sleep(self.patience.header.min(self.patience.write)));
         poll_fn(|cx| {
             if connection.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(());

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, TRANSFER_ENCODING};
-use http::{HeaderValue, Request, Response, StatusCode, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use streamgate_plugin_api::{Body, Problem};
@@ -113,6 +113,7 @@ impl Gateway {
         close: &mut bool,
     ) -> Response<Body> {
         let cuts = Cuts::default();
+        let head_only = parts.method == Method::HEAD;
         // The route is let go of before anything is waited for: a table must not be held while a long answer goes on.
         let answer = {
             let Some(route) = self.table.find(parts.uri.path()) else {
@@ -146,11 +147,14 @@ impl Gateway {
             }
             .into_http();
         }
-        answered.unwrap_or_else(|error| {
-            tracing::error!(%error, "a plugin's response could not be read");
-            Problem::new(StatusCode::BAD_GATEWAY, "bad-gateway", "The plugin's answer could not be read")
-                .into_http()
-        })
+        match answered {
+            Ok(response) => explained(response, head_only),
+            Err(error) => {
+                tracing::error!(%error, "a plugin's response could not be read");
+                let title = "The plugin's answer could not be read";
+                Problem::new(StatusCode::BAD_GATEWAY, "bad-gateway", title).into_http()
+            }
+        }
     }
 
     fn too_large(&self) -> Problem {
@@ -158,6 +162,27 @@ impl Gateway {
             .detail(format!("Bodies have at most {} bytes here.", self.max_body))
             .with("max_bytes", self.max_body)
     }
+}
+
+/// A failure without a word (a router's own 404 and 405 have none) says at least what its status means.
+fn explained(response: Response<Body>, head_only: bool) -> Response<Body> {
+    let status = response.status();
+    let failed = status.is_client_error() || status.is_server_error();
+    if !failed
+        || head_only
+        || response.body().size_hint().exact() != Some(0)
+        || response.headers().contains_key(CONTENT_TYPE)
+    {
+        return response;
+    }
+    let title = status.canonical_reason().unwrap_or("The request failed");
+    let slug = title.to_ascii_lowercase().replace(' ', "-");
+    let mut explained = Problem::new(status, &slug, title).into_http();
+    let own = explained.headers().clone();
+    *explained.headers_mut() = response.into_parts().0.headers;
+    explained.headers_mut().extend(own);
+    explained.headers_mut().remove(CONTENT_LENGTH);
+    explained
 }
 
 /// Text is told apart by clients that accept compression, even when this one does not.

@@ -243,6 +243,8 @@ async fn refusals_are_problems() {
         ("GET /v/echo HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n", 400, "invalid-host"),
         ("TRACE /v/echo HTTP/1.1\r\nhost: h\r\n\r\n", 501, "method-not-implemented"),
         ("POST /v/echo HTTP/1.1\r\nhost: h\r\ncontent-length: 99999999\r\n\r\n", 413, "body-too-large"),
+        ("GET /v/unknown HTTP/1.1\r\nhost: h\r\n\r\n", 404, "not-found"),
+        ("POST /v/1.m4s HTTP/1.1\r\nhost: h\r\ncontent-length: 0\r\n\r\n", 405, "method-not-allowed"),
         ("POST /health/live HTTP/1.1\r\nhost: h\r\ncontent-length: 0\r\n\r\n", 405, "method-not-allowed"),
     ] {
         let mut client = gateway.connect().await;
