@@ -332,6 +332,10 @@ impl Uploads {
     pub(crate) async fn finish_under(&self, mut upload: Upload, lease: Lease) -> Upload {
         let outcome = self.pump.finish(&mut upload, &lease).await;
         drop(lease);
+        if outcome.is_ok() && upload.kind == Kind::Final {
+            // Its parts can go.
+            self.work.notify_one();
+        }
         note_unfinished(&upload.id, outcome, &self.work);
         upload
     }

@@ -1,0 +1,237 @@
+//! What the tests share: the catalogue over a real database and real storage, with a job
+//! queue that remembers and a bus that listens.
+#![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use http::{Method, Request, Response, StatusCode};
+use serde_json::Value;
+use streamgate_contracts::catalogue::v1::catalogue_client::CatalogueClient;
+use streamgate_contracts::catalogue::v1::*;
+use streamgate_metadata::{Metadata, Outside, Settings};
+use streamgate_plugin_api::settings::ByteSize;
+use streamgate_plugin_api::{Body, Client, Event};
+use streamgate_sqlite::Engine;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub const ID: &str = "0190163d-8694-739b-aea5-966c26f8ad91";
+
+/// What outlives a restart of the catalogue.
+pub struct World {
+    pub storage: Client,
+    /// Dedupe keys in the order they were enqueued.
+    pub enqueued: Arc<Mutex<Vec<String>>>,
+    pub events: Arc<Mutex<Vec<Event>>>,
+    /// The storage answers 503.
+    pub broken: Arc<AtomicBool>,
+    engine: Engine,
+    _directory: tempfile::TempDir,
+}
+
+/// The catalogue from one start to the next.
+pub struct Life {
+    pub catalogue: CatalogueClient<Client>,
+    pub shutdown: CancellationToken,
+    public: Client,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl World {
+    pub fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let engine = Engine::new(directory.path(), streamgate_sqlite::Settings::default());
+        let storage = storage(&directory.path().join("objects"));
+        let broken = Arc::new(AtomicBool::new(false));
+        let switch = broken.clone();
+        let storage = Client::from_service(tower::service_fn(move |request: Request<Body>| {
+            let (storage, broken) = (storage.clone(), switch.load(Ordering::SeqCst));
+            async move {
+                if !broken && let Ok(answer) = storage.send(request).await {
+                    return Ok(answer);
+                }
+                let mut answer = Response::new(Body::empty());
+                *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+                Ok::<_, std::convert::Infallible>(answer)
+            }
+        }));
+        Self {
+            storage,
+            enqueued: Arc::default(),
+            events: Arc::default(),
+            broken,
+            engine,
+            _directory: directory,
+        }
+    }
+
+    pub async fn live(&self, settings: Settings) -> Life {
+        let (enqueued, events) = (self.enqueued.clone(), self.events.clone());
+        let jobs = Client::from_service(tower::service_fn(move |request: Request<Body>| {
+            let enqueued = enqueued.clone();
+            async move { Ok::<_, std::convert::Infallible>(enqueue(request, &enqueued).await) }
+        }));
+        let outside = Outside::new(self.storage.clone(), jobs, move |event| {
+            events.lock().unwrap().push(event);
+            Box::pin(async {})
+        });
+        let shutdown = CancellationToken::new();
+        let database = Client::from_service(self.engine.router());
+        let metadata = Metadata::open(database, outside, settings, shutdown.clone()).await.unwrap();
+        Life {
+            catalogue: CatalogueClient::new(Client::from_service(metadata.internal())),
+            shutdown,
+            public: Client::from_service(metadata.public()),
+            tasks: vec![tokio::spawn(metadata.show_changes()), tokio::spawn(metadata.sweep(|_| {}))],
+        }
+    }
+
+    pub async fn put(&self, path: &str) {
+        let request = Request::builder().method("PUT").uri(format!("http://storage/media/{path}"));
+        let answer = self.storage.send(request.body(Body::from("x")).unwrap()).await.unwrap();
+        assert!(answer.status().is_success());
+    }
+
+    /// All objects and all unfinished ones of the media.
+    pub async fn keys(&self) -> Vec<String> {
+        let mut keys = Vec::new();
+        for kind in ["", "&incomplete=true"] {
+            let request = Request::builder().uri(format!("http://storage/media/?prefix={kind}"));
+            let answer = self.storage.send(request.body(Body::empty()).unwrap()).await.unwrap();
+            if answer.status() == StatusCode::OK {
+                let list = answer.into_body().collect_bytes(1 << 20).await.unwrap();
+                let list: Value = serde_json::from_slice(&list).unwrap();
+                let found = list["objects"].as_array().unwrap().iter();
+                keys.extend(found.map(|object| object["key"].as_str().unwrap().to_owned()));
+            }
+        }
+        keys
+    }
+}
+
+fn storage(root: &Path) -> Client {
+    let settings = streamgate_storage_fs::Settings {
+        min_free: ByteSize::bytes(0),
+        ..streamgate_storage_fs::Settings::default()
+    };
+    Client::from_service(streamgate_storage_fs::open_storage(root, &settings).unwrap())
+}
+
+/// `Jobs.Enqueue` by hand: five bytes of gRPC frame before the message.
+async fn enqueue(request: Request<Body>, enqueued: &Mutex<Vec<String>>) -> Response<Body> {
+    use prost::Message as _;
+    use streamgate_contracts::jobs::v1::{EnqueueRequest, Job};
+    assert_eq!(request.uri().path(), "/streamgate.jobs.v1.Jobs/Enqueue");
+    let body = request.into_body().collect_bytes(1 << 16).await.unwrap();
+    let asked = EnqueueRequest::decode(body.slice(5..)).unwrap();
+    enqueued.lock().unwrap().push(asked.dedupe_key.clone());
+    let job = Job { dedupe_key: asked.dedupe_key, ..Job::default() }.encode_to_vec();
+    let mut message = vec![0];
+    message.extend_from_slice(&u32::try_from(job.len()).unwrap().to_be_bytes());
+    message.extend_from_slice(&job);
+    let mut answer = Response::new(Body::from(message));
+    answer.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+    answer.headers_mut().insert("grpc-status", "0".parse().unwrap());
+    answer
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl Life {
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Response<Body> {
+        let mut request = Request::builder()
+            .method(Method::try_from(method).unwrap())
+            .uri(format!("/api/v1/contents{path}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.public.send(request.body(Body::from(body.to_owned())).unwrap()).await.unwrap()
+    }
+
+    /// The status and the JSON of an answer.
+    pub async fn call(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+        let headers = [("Content-Type", "application/merge-patch+json")];
+        let answer = self.send(method, path, &headers, body).await;
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect_bytes(1 << 20).await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    pub async fn create(&self, id: &str, title: &str) -> Content {
+        let source = Some(Source { filename: format!("{title}.mp4"), ..Source::default() });
+        let request =
+            CreateRequest { id: id.into(), title: title.into(), description: String::new(), source };
+        self.catalogue.clone().create(request).await.unwrap().into_inner()
+    }
+
+    pub async fn step(&self, id: &str, state: ContentState) -> Result<Content, tonic::Status> {
+        let request = UpdateRequest { id: id.into(), state: state.into(), ..UpdateRequest::default() };
+        self.catalogue.clone().update(request).await.map(tonic::Response::into_inner)
+    }
+
+    /// A content that is being encoded into a 720p and an audio rendition.
+    pub async fn encode(&self, id: &str) {
+        self.create(id, "Film").await;
+        self.step(id, ContentState::Uploaded).await.unwrap();
+        self.step(id, ContentState::Transcoding).await.unwrap();
+        let video = Rendition {
+            name: "720p".into(),
+            kind: RenditionKind::Video.into(),
+            timescale: 90_000,
+            ..Rendition::default()
+        };
+        let audio = Rendition { name: "audio".into(), kind: RenditionKind::Audio.into(), ..video.clone() };
+        let request = PutRenditionsRequest { id: id.into(), renditions: vec![video, audio] };
+        self.catalogue.clone().put_renditions(request).await.unwrap();
+    }
+
+    pub async fn segments(
+        &self,
+        id: &str,
+        rendition: &str,
+        numbers: std::ops::Range<u32>,
+        playable: bool,
+    ) -> Result<Content, tonic::Status> {
+        let segments = numbers.map(segment).collect();
+        let group = RenditionSegments { rendition: rendition.into(), segments };
+        let request = PutSegmentsRequest { id: id.into(), segments: vec![group], progress: None, playable };
+        self.catalogue.clone().put_segments(request).await.map(tonic::Response::into_inner)
+    }
+
+    pub async fn timeline(&self, id: &str, known_revision: u64) -> TimelineResponse {
+        let request = TimelineRequest { id: id.into(), known_revision };
+        self.catalogue.clone().timeline(request).await.unwrap().into_inner()
+    }
+}
+
+pub fn segment(number: u32) -> Segment {
+    let start = u64::from(number) * 180_000;
+    let sync_points = vec![SyncPoint { time: start, offset: 40, length: 900 }];
+    Segment { number, start, duration: 180_000, bytes: 250_000, sync_points }
+}
+
+/// Looks again and again until there is something.
+pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
+    let begun = Instant::now();
+    let mut ticks = tokio::time::interval(Duration::from_millis(5));
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "{what} did not come");
+        ticks.tick().await;
+    }
+}
