@@ -4,6 +4,7 @@
 //! fetch; ffprobe does the decoding.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 
@@ -20,6 +21,7 @@ use crate::tools::run;
 /// A stream that ffprobe decoded to its end.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Stream {
+    index: u32,
     /// `video` or `audio`.
     pub codec_type: String,
     /// Pixels; none for sound.
@@ -41,22 +43,33 @@ impl Stream {
     }
 }
 
-/// Decodes every stream of a file or an address.
+/// Decodes every stream of a file or an address, each in a run of its own: read all at once,
+/// ffmpeg's DASH demuxer stops when the first of them ends.
 ///
 /// # Errors
 /// When ffprobe cannot read it, or reports any decoding error.
-pub fn decode(input: impl AsRef<std::ffi::OsStr>) -> Result<Vec<Stream>> {
+pub fn decode(input: impl AsRef<OsStr>) -> Result<Vec<Stream>> {
+    let input = input.as_ref();
+    let listed = probe(input, &["-show_entries", "stream=index,codec_type,width,height"])?;
+    let decoded = listed.iter().map(|stream| {
+        let index = stream.index.to_string();
+        let entries = "stream=index,codec_type,width,height,nb_read_frames";
+        let mut one = probe(input, &["-count_frames", "-select_streams", &index, "-show_entries", entries])?;
+        ensure!(one.len() == 1, "{}: stream {index} is read as {one:?}", input.display());
+        Ok(one.remove(0))
+    });
+    decoded.collect()
+}
+
+fn probe(input: &OsStr, arguments: &[&str]) -> Result<Vec<Stream>> {
     #[derive(Deserialize)]
     struct Report {
         streams: Vec<Stream>,
     }
-    let entries = "stream=codec_type,width,height,nb_read_frames";
-    let output = run(Command::new("ffprobe")
-        .args(["-v", "error", "-count_frames", "-show_entries", entries])
-        .args(["-of", "json"])
-        .arg(input.as_ref()))?;
+    let output =
+        run(Command::new("ffprobe").args(["-v", "error", "-of", "json"]).args(arguments).arg(input))?;
     let complaints = String::from_utf8_lossy(&output.stderr);
-    ensure!(complaints.trim().is_empty(), "{}: {complaints}", input.as_ref().display());
+    ensure!(complaints.trim().is_empty(), "{}: {complaints}", input.display());
     let report: Report = serde_json::from_slice(&output.stdout)?;
     Ok(report.streams)
 }

@@ -89,8 +89,9 @@ async fn under_load_no_answer_is_cut_by_sigterm() {
                             answer.bytes().await.expect("a whole answer");
                             answered.fetch_add(1, Ordering::Relaxed);
                         }
-                        // A new connection is refused: that is how a client learns of the end.
-                        Err(error) if error.is_connect() => break,
+                        // How a client learns of the end: a new connection is refused, or
+                        // reset by the system, which held it when the listener closed.
+                        Err(error) if error.is_connect() || was_reset(&error) => break,
                         Err(error) => panic!("cut off: {error:?}"),
                     }
                 }
@@ -106,4 +107,18 @@ async fn under_load_no_answer_is_cut_by_sigterm() {
     for worker in workers {
         worker.await.expect("no request was cut off");
     }
+}
+
+fn was_reset(error: &reqwest::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        if error
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset)
+        {
+            return true;
+        }
+        source = error.source();
+    }
+    false
 }

@@ -28,6 +28,9 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const TELLING: usize = 4;
 /// How long the last bytes of a client are waited for and thrown away, so that it reads our last answer first.
 const LINGER: Duration = Duration::from_secs(1);
+/// How long a connection without a request is kept when the gateway stops: a request that was already on its way is
+/// answered, with word that the connection ends, where closing at once would have cut it off.
+const FAREWELL: Duration = Duration::from_millis(250);
 /// Streams of one connection at a time.
 const MAX_STREAMS: u32 = 200;
 /// What may be on its way to us on one stream, and on one connection.
@@ -74,7 +77,7 @@ impl Protocols {
         let told = tokio::select! {
             biased;
             told = timeout(self.patience.header, is_http2(&tcp)) => told,
-            () = stop.cancelled() => return,
+            () = farewell(&stop) => return,
         };
         let serve = Serve { gateway, peer: Arc::new(peer), watch: watch.clone() };
         match told {
@@ -90,13 +93,19 @@ impl Protocols {
         let mut connection = self.http1.serve_connection(io, serve);
         let end = {
             let mut stopped = pin!(stop.cancelled());
+            let mut left = pin!(farewell(&stop));
             let mut stopping = false;
             let mut timer = pin!(sleep(self.patience.header.min(self.patience.write)));
             poll_fn(|cx| {
                 if connection.poll_without_shutdown(cx).is_ready() {
                     return Poll::Ready(None);
                 }
-                if !stopping && stopped.as_mut().poll(cx).is_ready() {
+                let stop_now = !stopping
+                    && match watch.is_busy() {
+                        true => stop.is_cancelled() || stopped.as_mut().poll(cx).is_ready(),
+                        false => left.as_mut().poll(cx).is_ready(),
+                    };
+                if stop_now {
                     stopping = true;
                     Pin::new(&mut connection).graceful_shutdown();
                     if connection.poll_without_shutdown(cx).is_ready() {
@@ -160,6 +169,12 @@ impl Protocols {
         })
         .await;
     }
+}
+
+/// When a connection without a request is to be ended.
+async fn farewell(stop: &CancellationToken) {
+    stop.cancelled().await;
+    sleep(FAREWELL).await;
 }
 
 /// Whether the client speaks HTTP/2; `None` when it goes away before it is known.

@@ -59,11 +59,12 @@ impl Gateway {
         in_flight: InFlight,
     ) -> Response<ResponseBody> {
         let (mut parts, incoming) = request.into_parts();
+        let one_at_a_time = parts.version <= Version::HTTP_11;
         let has_body = !incoming.is_end_stream();
         let beginning = self.log.begin(&parts.method, &parts.uri, has_body);
         // A request that both a length and chunks frame can be read in two ways; hyper reads the chunks, as RFC 9112
         // §6.3 says, and whoever reads it otherwise gets no second request on this connection.
-        let mut close = parts.version <= Version::HTTP_11 && parts.headers.contains_key(TRANSFER_ENCODING);
+        let mut close = one_at_a_time && parts.headers.contains_key(TRANSFER_ENCODING);
         let vetted = head::vet(&parts, &self.limits);
         let request_id = head::put_on(&mut parts, peer);
         let wish = self.compressor.as_ref().and_then(|compressor| compressor.wish(&parts));
@@ -84,7 +85,7 @@ impl Gateway {
             _ => response.map(Content::Plain),
         };
         head::finish(response.headers_mut(), request_id.clone());
-        if close {
+        if close || (one_at_a_time && self.stopping.is_cancelled()) {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let ending = self.log.answer(beginning, response.status(), &peer.address, &request_id);

@@ -140,6 +140,11 @@ impl Server {
         &self.addresses
     }
 
+    /// Cancelled when it begins to stop.
+    pub fn stopping(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
     /// Stops: accepts no more, answers what is in flight (saying that the connection ends), and returns when all
     /// connections ended or the drain timeout passed.
     pub async fn drain(mut self) {

@@ -91,6 +91,11 @@ impl Watch {
         InFlight(self.clone())
     }
 
+    /// Whether a request is being answered.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.in_flight.load(Relaxed) > 0
+    }
+
     /// Judges the connection. HTTP/2 has frames that belong to no request: `heads` is false there.
     pub(crate) fn judge(&self, patience: &Patience, heads: bool) -> Verdict {
         let now = self.now();

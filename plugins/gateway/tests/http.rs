@@ -503,7 +503,7 @@ async fn draining_cuts_no_request_in_flight_and_takes_no_new_connection() {
     until(|| waiting.load(Ordering::SeqCst) == 21).await;
     let address = gateway.address;
     let drained = tokio::spawn(gateway.server.drain());
-    assert!(idle.ended().await, "an idle connection is ended at once");
+    assert!(idle.ended().await, "an idle connection is ended soon");
     assert!(tokio::net::TcpStream::connect(address).await.is_err(), "nobody new is let in");
     open.send(true).unwrap();
     for mut client in clients {
@@ -549,6 +549,23 @@ async fn draining_under_load_loses_no_answer() {
     for client in clients {
         client.await.unwrap().unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_request_that_was_on_its_way_when_the_gateway_stopped_is_answered() {
+    let gateway = start(&settings(), [("/v", media())]);
+    let mut used = gateway.connect().await;
+    used.send("GET /health/live HTTP/1.1\r\nhost: h\r\n\r\n").await;
+    used.answer().await;
+    let mut fresh = gateway.connect().await;
+    let stopped = gateway.server.stopping();
+    let drained = tokio::spawn(gateway.server.drain());
+    stopped.cancelled().await;
+    for client in [&mut used, &mut fresh] {
+        client.send("GET /health/live HTTP/1.1\r\nhost: h\r\n\r\n").await;
+        assert_eq!(client.answer().await.header("connection"), Some("close"));
+    }
+    tokio::time::timeout(Duration::from_secs(5), drained).await.unwrap().unwrap();
 }
 
 #[tokio::test]
