@@ -17,6 +17,8 @@ interface ControlsProps {
   total: number;
   /** How far one can seek now. */
   available: number;
+  /** There will be more, nobody knows yet how much. */
+  openEnded: boolean;
   thumbnails: Thumbnail[];
   fullscreen: boolean;
   canPip: boolean;
@@ -39,6 +41,7 @@ export function Controls(props: ControlsProps) {
         time={video.time}
         total={total}
         available={Math.min(props.available, total)}
+        openEnded={props.openEnded}
         buffered={video.buffered}
         thumbnails={props.thumbnails}
         onSeek={props.onSeek}
@@ -75,7 +78,11 @@ export function Controls(props: ControlsProps) {
           />
         </div>
         <p className="digits ml-1 whitespace-nowrap text-sm" data-testid="clock">
-          {clock(video.time)} <span className="text-white/70">/ {clock(total)}</span>
+          {clock(video.time)}{" "}
+          <span className="text-white/70">
+            / {clock(total)}
+            {props.openEnded && "+"}
+          </span>
         </p>
         <div className="ml-auto flex items-center">
           <button

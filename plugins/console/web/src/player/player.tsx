@@ -64,8 +64,10 @@ export default function Player({ content }: { content: Content }) {
   }, [content.renditions, engineState.levels.length > 0]);
 
   const growing = engineState.growing && content.state !== "ready";
-  const total = Math.max(video.duration, growing ? (content.duration ?? 0) : 0) || content.duration || 0;
   const available = Math.min(video.duration, growing ? (engineState.edge ?? video.duration) : video.duration);
+  // The length may be known only at the end.
+  const openEnded = growing && content.duration === null;
+  const total = openEnded ? available : Math.max(video.duration, content.duration ?? 0);
   const atEdge = growing && available - video.time < 2;
 
   const wake = useCallback(() => {
@@ -83,7 +85,7 @@ export default function Player({ content }: { content: Content }) {
 
   const seek = useCallback((time: number) => {
     const media = element.current;
-    if (!media) return;
+    if (!media || !Number.isFinite(time)) return;
     const end = Number.isFinite(media.duration) ? media.duration : time;
     media.currentTime = Math.max(0, Math.min(time, end));
   }, []);
@@ -251,6 +253,7 @@ export default function Player({ content }: { content: Content }) {
           engine={engineState}
           total={total}
           available={available || total}
+          openEnded={openEnded}
           thumbnails={thumbnails}
           fullscreen={fullscreen}
           canPip={document.pictureInPictureEnabled === true && !audioOnly}

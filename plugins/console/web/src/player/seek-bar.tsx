@@ -11,6 +11,8 @@ interface SeekBarProps {
   total: number;
   /** How far one can seek now. */
   available: number;
+  /** More will come after `total`, nobody knows yet how much. */
+  openEnded: boolean;
   buffered: [number, number][];
   thumbnails: Thumbnail[];
   onSeek(time: number): void;
@@ -18,18 +20,22 @@ interface SeekBarProps {
 }
 
 const PREVIEW_WIDTH = 168;
+/** Of the bar, while the end is open. */
+const KNOWN_PART = 0.9;
 
-export function SeekBar({ time, total, available, buffered, thumbnails, onSeek, onScrub }: SeekBarProps) {
+export function SeekBar(props: SeekBarProps) {
+  const { time, total, available, openEnded, buffered, thumbnails, onSeek, onScrub } = props;
   const bar = useRef<HTMLDivElement>(null);
   const [hover, setHover] = useState<number | null>(null);
   const [scrub, setScrub] = useState<number | null>(null);
   const shown = scrub ?? time;
-  const at = (value: number) => (total > 0 ? Math.min(1, Math.max(0, value / total)) : 0);
+  const length = openEnded ? total / KNOWN_PART : total;
+  const at = (value: number) => (length > 0 ? Math.min(1, Math.max(0, value / length)) : 0);
 
   const timeOf = (event: PointerEvent) => {
     const box = bar.current?.getBoundingClientRect();
     if (!box || box.width === 0) return 0;
-    return Math.min(1, Math.max(0, (event.clientX - box.left) / box.width)) * total;
+    return Math.min(1, Math.max(0, (event.clientX - box.left) / box.width)) * length;
   };
   const begin = (event: PointerEvent<HTMLDivElement>) => {
     if (event.button !== 0) return;
@@ -53,7 +59,13 @@ export function SeekBar({ time, total, available, buffered, thumbnails, onSeek, 
   return (
     <div className="relative">
       {preview !== null && total > 0 && (
-        <Preview time={preview} fraction={at(preview)} coming={preview > available} thumbnails={thumbnails} />
+        <Preview
+          time={preview}
+          fraction={at(preview)}
+          coming={preview > available}
+          openEnded={openEnded}
+          thumbnails={thumbnails}
+        />
       )}
       <div
         ref={bar}
@@ -86,7 +98,7 @@ export function SeekBar({ time, total, available, buffered, thumbnails, onSeek, 
             className="absolute inset-y-0 left-0 w-full origin-left bg-[#63d3b8]"
             style={{ transform: `scaleX(${at(shown)})` }}
           />
-          {available < total - 0.5 && (
+          {available < length - 0.5 && (
             <span
               className="absolute inset-y-0 right-0 bg-black/60 text-[#efb45c]"
               style={{ left: `${at(available) * 100}%` }}
@@ -108,10 +120,11 @@ interface PreviewProps {
   time: number;
   fraction: number;
   coming: boolean;
+  openEnded: boolean;
   thumbnails: Thumbnail[];
 }
 
-function Preview({ time, fraction, coming, thumbnails }: PreviewProps) {
+function Preview({ time, fraction, coming, openEnded, thumbnails }: PreviewProps) {
   const thumbnail = coming ? null : thumbnailAt(thumbnails, time);
   return (
     <div
@@ -125,8 +138,8 @@ function Preview({ time, fraction, coming, thumbnails }: PreviewProps) {
     >
       {thumbnail && <Picture thumbnail={thumbnail} />}
       <span className="digits mt-1 bg-black/80 px-1.5 text-sm text-white">
-        {clock(time)}
-        {coming && " is still being encoded"}
+        {coming && openEnded ? "Still being encoded" : clock(time)}
+        {coming && !openEnded && " is still being encoded"}
       </span>
     </div>
   );
