@@ -31,7 +31,7 @@ async function step(name, run) {
   } catch (error) {
     failed += 1;
     console.log(`FAIL ${name}\n${error.stack}`);
-    await page.screenshot({ path: join(pictures ?? ".", "failed.png") }).catch(() => {});
+    await picture("failed")?.catch(() => {});
     throw error;
   }
 }
@@ -147,6 +147,24 @@ try {
     await page.getByTestId("plugins").getByRole("heading", { name: "console" }).waitFor();
     await page.getByTestId("jobs").locator("[data-job=completed]").first().waitFor();
     await picture("system");
+  });
+
+  await step("on a phone it plays by touch and nothing is wider than the screen", async () => {
+    const phone = await browser.newContext({
+      viewport: { width: 390, height: 844 },
+      hasTouch: true,
+      isMobile: true,
+    });
+    const small = await phone.newPage();
+    for (const path of ["/", "/system", `/watch/${id}`]) {
+      await small.goto(base + path);
+      await small.locator("[data-content], [data-testid=plugins], [data-testid=player]").first().waitFor();
+      const width = await small.evaluate(() => document.documentElement.scrollWidth);
+      assert.ok(width <= 390, `${path} is ${width} px wide`);
+    }
+    await small.getByRole("button", { name: /^Play / }).tap();
+    await small.waitForFunction(() => document.querySelector("video")?.currentTime > 0.3);
+    await phone.close();
   });
 
   await step("the content can be deleted", async () => {

@@ -21,6 +21,7 @@ interface ControlsProps {
   openEnded: boolean;
   thumbnails: Thumbnail[];
   fullscreen: boolean;
+  visible: boolean;
   canPip: boolean;
   run(command: Command): void;
   onSeek(time: number): void;
@@ -36,96 +37,98 @@ export function Controls(props: ControlsProps) {
   const silent = video.muted || video.volume === 0;
   const hold = useCallback((held: boolean) => onHold(held), [onHold]);
   return (
-    <div className="bg-gradient-to-t from-black/85 via-black/55 to-transparent px-3 pt-14 pb-2 text-white sm:px-4">
-      <SeekBar
-        time={video.time}
-        total={total}
-        available={Math.min(props.available, total)}
-        openEnded={props.openEnded}
-        buffered={video.buffered}
-        thumbnails={props.thumbnails}
-        onSeek={props.onSeek}
-        onScrub={hold}
-      />
-      <div className="flex items-center gap-0.5 sm:gap-1">
-        <button
-          type="button"
-          className="player-button"
-          aria-label={video.ended ? "Play again" : video.paused ? "Play" : "Pause"}
-          onClick={() => run({ do: "toggle" })}
-        >
-          <Icon name={video.ended ? "replay" : video.paused ? "play" : "pause"} size={22} />
-        </button>
-        <div className="group flex items-center">
+    <div className="pointer-events-none bg-gradient-to-t from-black/85 via-black/55 to-transparent px-3 pt-14 pb-2 text-white sm:px-4">
+      <div className={props.visible ? "pointer-events-auto" : ""}>
+        <SeekBar
+          time={video.time}
+          total={total}
+          available={Math.min(props.available, total)}
+          openEnded={props.openEnded}
+          buffered={video.buffered}
+          thumbnails={props.thumbnails}
+          onSeek={props.onSeek}
+          onScrub={hold}
+        />
+        <div className="flex items-center gap-0.5 sm:gap-1">
           <button
             type="button"
             className="player-button"
-            aria-label={silent ? "Sound on" : "Sound off"}
-            onClick={() => run({ do: "mute" })}
+            aria-label={video.ended ? "Play again" : video.paused ? "Play" : "Pause"}
+            onClick={() => run({ do: "toggle" })}
           >
-            <Icon name={silent ? "muted" : "volume"} />
+            <Icon name={video.ended ? "replay" : video.paused ? "play" : "pause"} size={22} />
           </button>
-          <input
-            type="range"
-            min={0}
-            max={1}
-            step={0.05}
-            value={silent ? 0 : video.volume}
-            aria-label="Volume"
-            aria-valuetext={`${Math.round((silent ? 0 : video.volume) * 100)} percent`}
-            className="volume-slider max-sm:hidden"
-            onChange={(event) => props.onVolume(Number(event.target.value))}
-          />
-        </div>
-        <p className="digits ml-1 whitespace-nowrap text-sm" data-testid="clock">
-          {clock(video.time)}{" "}
-          <span className="text-white/70">
-            / {clock(total)}
-            {props.openEnded && "+"}
-          </span>
-        </p>
-        <div className="ml-auto flex items-center">
-          <button
-            type="button"
-            className="player-button max-sm:hidden"
-            aria-label="Keys"
-            title="Keys"
-            onClick={() => run({ do: "help" })}
-          >
-            <Icon name="keys" />
-          </button>
-          <Menu
-            label={`Speed: ${video.speed}×`}
-            button={<span className="digits text-sm">{video.speed}×</span>}
-            choices={SPEEDS.map((speed) => ({
-              value: speed,
-              label: speed === 1 ? "1× (as recorded)" : `${speed}×`,
-            }))}
-            value={video.speed}
-            onChoose={props.onSpeed}
-            onOpen={hold}
-          />
-          <QualityMenu engine={engine} onLevel={props.onLevel} onOpen={hold} />
-          {props.canPip && (
+          <div className="group flex items-center">
+            <button
+              type="button"
+              className="player-button"
+              aria-label={silent ? "Sound on" : "Sound off"}
+              onClick={() => run({ do: "mute" })}
+            >
+              <Icon name={silent ? "muted" : "volume"} />
+            </button>
+            <input
+              type="range"
+              min={0}
+              max={1}
+              step={0.05}
+              value={silent ? 0 : video.volume}
+              aria-label="Volume"
+              aria-valuetext={`${Math.round((silent ? 0 : video.volume) * 100)} percent`}
+              className="volume-slider max-sm:hidden"
+              onChange={(event) => props.onVolume(Number(event.target.value))}
+            />
+          </div>
+          <p className="digits ml-1 whitespace-nowrap text-sm" data-testid="clock">
+            {clock(video.time)}{" "}
+            <span className="text-white/70">
+              / {clock(total)}
+              {props.openEnded && "+"}
+            </span>
+          </p>
+          <div className="ml-auto flex items-center">
             <button
               type="button"
               className="player-button max-sm:hidden"
-              aria-label="Picture in picture"
-              title="Picture in picture (P)"
-              onClick={() => run({ do: "pip" })}
+              aria-label="Keys"
+              title="Keys"
+              onClick={() => run({ do: "help" })}
             >
-              <Icon name="pip" />
+              <Icon name="keys" />
             </button>
-          )}
-          <button
-            type="button"
-            className="player-button"
-            aria-label={props.fullscreen ? "Leave full screen" : "Full screen"}
-            title="Full screen (F)"
-            onClick={() => run({ do: "fullscreen" })}
-          >
-            <Icon name={props.fullscreen ? "unfull" : "full"} />
-          </button>
+            <Menu
+              label={`Speed: ${video.speed}×`}
+              button={<span className="digits text-sm">{video.speed}×</span>}
+              choices={SPEEDS.map((speed) => ({
+                value: speed,
+                label: speed === 1 ? "1× (as recorded)" : `${speed}×`,
+              }))}
+              value={video.speed}
+              onChoose={props.onSpeed}
+              onOpen={hold}
+            />
+            <QualityMenu engine={engine} onLevel={props.onLevel} onOpen={hold} />
+            {props.canPip && (
+              <button
+                type="button"
+                className="player-button max-sm:hidden"
+                aria-label="Picture in picture"
+                title="Picture in picture (P)"
+                onClick={() => run({ do: "pip" })}
+              >
+                <Icon name="pip" />
+              </button>
+            )}
+            <button
+              type="button"
+              className="player-button"
+              aria-label={props.fullscreen ? "Leave full screen" : "Full screen"}
+              title="Full screen (F)"
+              onClick={() => run({ do: "fullscreen" })}
+            >
+              <Icon name={props.fullscreen ? "unfull" : "full"} />
+            </button>
+          </div>
         </div>
       </div>
     </div>

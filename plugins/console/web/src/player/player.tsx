@@ -176,15 +176,16 @@ export default function Player({ content }: { content: Content }) {
     else wake();
   };
 
-  const visible = awake || held || video.paused || help;
   const audioOnly = isAudioOnly(content);
+  const visible = awake || held || video.paused || help || audioOnly;
+  const upright = (content.source.height ?? 0) > (content.source.width ?? 0);
   return (
     <section
       ref={stage}
       aria-label={`Player: ${title}`}
       data-testid="player"
       data-playing={!video.paused && !video.waiting}
-      className={`player relative isolate aspect-video max-h-[82dvh] w-full overflow-hidden bg-black text-white ${visible ? "" : "cursor-none"}`}
+      className={`player relative isolate ${upright ? "aspect-[4/5] sm:aspect-video" : "aspect-video"} max-h-[82dvh] w-full overflow-hidden bg-black text-white ${visible ? "" : "cursor-none"}`}
       onPointerMove={wake}
       onFocus={wake}
     >
@@ -214,7 +215,7 @@ export default function Player({ content }: { content: Content }) {
       {!video.started && !engineState.trouble && (
         <button
           type="button"
-          className="absolute inset-0 m-auto grid size-20 place-items-center bg-black/70 text-white transition-colors hover:bg-[#0a6456] focus-visible:outline-white"
+          className="absolute inset-x-0 top-0 bottom-12 m-auto grid size-16 place-items-center bg-black/70 text-white transition-colors hover:bg-[#0a6456] sm:bottom-0 sm:size-20 focus-visible:outline-white"
           aria-label={`Play ${title}`}
           onClick={() => run({ do: "toggle" })}
         >
@@ -246,7 +247,7 @@ export default function Player({ content }: { content: Content }) {
         </p>
       )}
       <div
-        className={`absolute inset-x-0 bottom-0 transition-opacity duration-200 ${visible ? "" : "pointer-events-none opacity-0 focus-within:pointer-events-auto focus-within:opacity-100"}`}
+        className={`pointer-events-none absolute inset-x-0 bottom-0 transition-opacity duration-200 ${visible ? "" : "opacity-0 focus-within:opacity-100"}`}
       >
         <Controls
           video={video}
@@ -256,6 +257,7 @@ export default function Player({ content }: { content: Content }) {
           openEnded={openEnded}
           thumbnails={thumbnails}
           fullscreen={fullscreen}
+          visible={visible}
           canPip={document.pictureInPictureEnabled === true && !audioOnly}
           run={run}
           onSeek={seek}
