@@ -165,7 +165,12 @@ mod tests {
         assert_eq!(headers["cache-control"], "no-cache");
         assert_eq!(headers["x-content-type-options"], "nosniff");
         let policy = headers["content-security-policy"].to_str().unwrap();
-        assert!(policy.starts_with("default-src 'none';") && !policy.contains("-inline") && !policy.contains("-eval"), "{policy}");
+        assert!(
+            policy.starts_with("default-src 'none';")
+                && !policy.contains("-inline")
+                && !policy.contains("-eval"),
+            "{policy}"
+        );
         assert!(String::from_utf8(body).unwrap().contains("<div id=\"root\">"));
     }
 
