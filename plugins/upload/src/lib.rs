@@ -24,6 +24,7 @@ mod transfer;
 mod uploads;
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -32,6 +33,7 @@ use streamgate_contracts::events::{CONTENT_DELETED_ANY, ContentDeleted};
 use streamgate_plugin_api::{
     Client, Host, Plugin, SettingsProblem, StartError, export_plugin, runtime, trace,
 };
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 pub use outside::Outside;
@@ -45,6 +47,8 @@ use transfer::{Pace, Pump};
 
 /// How long `stop` waits for transfers to put on disk what they received.
 const SETTLE: Duration = Duration::from_secs(20);
+/// Uploads of deleted contents that are being ended at the same moment.
+const ENDINGS: usize = 32;
 
 /// A task on the plugin's runtime, with the trace context of the request that began it.
 fn spawn<F>(future: F) -> JoinHandle<F::Output>
@@ -143,12 +147,23 @@ impl Plugin for Running {
 
         let mut deletions = host.subscribe(CONTENT_DELETED_ANY)?;
         let listener = upload.clone();
+        let places = Arc::new(Semaphore::new(ENDINGS));
         let listen = async move {
             while let Some(event) = deletions.next().await {
-                match event.parse::<ContentDeleted>() {
-                    Ok(deleted) => listener.content_deleted(&deleted.id).await,
-                    Err(error) => tracing::warn!(%error, "an event about a deleted content cannot be read"),
-                }
+                let deleted = match event.parse::<ContentDeleted>() {
+                    Ok(deleted) => deleted,
+                    Err(error) => {
+                        tracing::warn!(%error, "an event about a deleted content cannot be read");
+                        continue;
+                    }
+                };
+                // A transfer that is slow to settle holds up neither the others nor the bus.
+                let Ok(place) = places.clone().acquire_owned().await else { return };
+                let listener = listener.clone();
+                spawn(async move {
+                    listener.content_deleted(&deleted.id).await;
+                    drop(place);
+                });
             }
         };
         let health = host.health("hand-over");
