@@ -68,6 +68,10 @@ async fn after_any_kill_uploads_resume_and_every_content_ends_ready_and_whole() 
         // A creation whose answer was cut off is an upload that nobody will continue.
         assert!(content.state == "ready" || content.state == "uploading", "{content:?}");
     }
+    let jobs = server.json("/api/v1/jobs?queue=transcode&limit=100").await.expect("the jobs");
+    let jobs = jobs["items"].as_array().expect("a list").clone();
+    assert_eq!(jobs.len(), senders.len(), "one job for each upload: {jobs:#?}");
+    assert!(jobs.iter().all(|job| job["state"] == "completed"), "{jobs:#?}");
     objects::no_orphans(&server).await;
     assert_eq!(server.stop().await.code(), Some(0));
 }
