@@ -20,7 +20,7 @@ usage: encode INPUT OUTDIR [--preset NAME] [--quality N] [--threads N] [--passes
 
   --preset   x264 speed preset (default veryfast)
   --quality  x264 constant rate factor (default 23)
-  --threads  threads of each video encoder, 0 lets x264 choose
+  --threads  threads of each video encoder, 0 (default) shares the processors out
   --passes   two: the smallest watchable rung and the sound first
   --nice     niceness of the media threads (default 0 here)";
 
@@ -65,7 +65,10 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     }
     let [input, output] = paths.as_slice() else { return Err(USAGE.into()) };
 
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .init();
     let started = Instant::now();
     streamgate_transcoder::media::start()?;
     println!("library started after {:.3} s", started.elapsed().as_secs_f64());

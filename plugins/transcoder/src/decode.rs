@@ -124,6 +124,10 @@ impl Decoder {
     }
 
     fn open_once(blocks: &Arc<Blocks>, want: Want, control: &Arc<Control>) -> Result<Self, Refused> {
+        if crate::probe::lacks_index(blocks) {
+            // The demuxer would end without a word.
+            return Err(EncodeError::input(crate::probe::explain(blocks, None, None), "no moov").into());
+        }
         let shared = Arc::new(Shared {
             control: Arc::clone(control),
             want,
@@ -163,7 +167,10 @@ impl Decoder {
             if let Some(failure) = shared.control.failure() {
                 return Err(failure.into());
             }
-            watch.check(&shared.control).map_err(Refused::from)?;
+            if let Err(EncodeError::Input { detail, .. }) = watch.check(&shared.control) {
+                drop(state);
+                return Err(self.refusal(blocks, &detail));
+            }
             state = shared
                 .changed
                 .wait_timeout(state, Duration::from_millis(100))
@@ -242,11 +249,7 @@ impl Decoder {
         let state = self.shared.lock();
         let detail = state.fault.as_ref().map_or(detail, |fault| fault.detail.as_str()).to_owned();
         let kind = state.fault.as_ref().map(|fault| fault.kind);
-        let reason = if let Some(missing) = state.missing.first() {
-            format!("This server cannot decode the format of this file: {missing}.")
-        } else {
-            crate::probe::explain(blocks, kind)
-        };
+        let reason = crate::probe::explain(blocks, kind, state.missing.first().map(String::as_str));
         EncodeError::input(reason, detail).into()
     }
 }
@@ -348,6 +351,12 @@ fn build(blocks: &Arc<Blocks>, shared: &Arc<Shared>) -> Result<gst::Pipeline, St
             None
         });
     }
+    let on_drained = Arc::clone(shared);
+    parse.connect("drained", false, move |_| {
+        on_drained.lock().all_streams_known = true;
+        on_drained.changed.notify_all();
+        None
+    });
     let (on_fault, on_message) = (Arc::clone(shared), Arc::clone(shared));
     media::watch(
         &pipeline,
@@ -428,14 +437,19 @@ fn attach(pipeline: &gst::Pipeline, pad: &gst::Pad, shared: &Arc<Shared>) -> Res
     shared.control.alive();
     announce_flow(pad, shared);
     if !(video || audio) || streams > shared.want.max_streams {
-        return ignore(pipeline, pad);
+        ignore(pad);
+        return Ok(());
     }
     if video && let Some(reason) = too_big(&caps, shared.want.max_pixels) {
         shared.lock().too_big = Some(reason);
         shared.changed.notify_all();
-        return ignore(pipeline, pad);
+        ignore(pad);
+        return Ok(());
     }
 
+    if from_program_stream(shared) {
+        open_segment(pad);
+    }
     let times = Arc::new(Mutex::new(Vec::new()));
     if video {
         let log = Arc::clone(&times);
@@ -494,15 +508,31 @@ fn too_big(caps: &gst::Caps, max_pixels: u64) -> Option<String> {
     })
 }
 
-fn ignore(pipeline: &gst::Pipeline, pad: &gst::Pad) -> Result<(), String> {
-    let sink = media::element("fakesink")?;
-    sink.set_property("async", false);
-    sink.set_property("sync", false);
-    pipeline.add(&sink).map_err(|error| error.to_string())?;
-    sink.sync_state_with_parent().map_err(|error| error.to_string())?;
-    let target = sink.static_pad("sink").ok_or("fakesink has no sink pad")?;
-    pad.link(&target).map_err(|error| error.to_string())?;
-    Ok(())
+fn from_program_stream(shared: &Arc<Shared>) -> bool {
+    let state = shared.lock();
+    let structure = state.container.as_ref().and_then(|caps| caps.structure(0));
+    structure.is_some_and(|structure| structure.name() == "video/mpeg" && structure.has_field("systemstream"))
+}
+
+/// The demuxer of MPEG program streams guesses where they start, sometimes too late, and
+/// decoders would throw away what comes before: lets the segment begin at zero.
+fn open_segment(pad: &gst::Pad) {
+    pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |_, info| {
+        if let Some(gst::PadProbeData::Event(event)) = &info.data
+            && event.type_() == gst::EventType::Segment
+        {
+            let open = gst::event::Segment::new(&gst::FormattedSegment::<gst::ClockTime>::new());
+            info.data = Some(gst::PadProbeData::Event(open));
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
+/// Lets a stream's data fall on the floor, undecoded.
+fn ignore(pad: &gst::Pad) {
+    pad.add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST, |_, _| {
+        gst::PadProbeReturn::Drop
+    });
 }
 
 fn video_branch(shared: &Arc<Shared>, items: SyncSender<gst::Sample>) -> Result<gst::Bin, String> {
@@ -511,7 +541,8 @@ fn video_branch(shared: &Arc<Shared>, items: SyncSender<gst::Sample>) -> Result<
     eight_bit.set_property("caps", gst::Caps::builder("video/x-raw").field("format", "I420").build());
     let deinterlace = media::element("deinterlace")?;
     deinterlace.set_property_from_str("mode", "auto");
-    deinterlace.set_property_from_str("method", "yadif");
+    // yadif has better edges, but in 1.22 it gives the first and the last frames wrong times.
+    deinterlace.set_property_from_str("method", "greedyh");
     // One frame per frame: fields are not shown as frames of their own.
     deinterlace.set_property_from_str("fields", "top");
     let flip = media::element("videoflip")?;

@@ -43,7 +43,7 @@ pub struct Options {
     pub preset: String,
     /// x264 constant rate factor, 0 (lossless) to 50; the rungs' bit rates cap it.
     pub quality: u32,
-    /// Threads of each video encoder; 0 lets x264 choose.
+    /// Threads of each video encoder; 0 shares the processors out by size.
     pub threads: u32,
     /// Niceness of the media threads, 0 to 19.
     pub nice: i32,
@@ -158,6 +158,13 @@ impl Run<'_> {
     fn all(&self, earlier: &Earlier) -> Result<Report, EncodeError> {
         let decoder = self.open(true, true)?;
         let probed = probe(&decoder, self.blocks.size()).map_err(EncodeError::Engine)?;
+        let container = decoder.container.as_ref().and_then(|caps| caps.structure(0));
+        if container.is_some_and(|structure| structure.name().starts_with("image/")) {
+            return Err(EncodeError::input(
+                "This is a still picture, not a video.",
+                format!("{container:?}"),
+            ));
+        }
         if let Some(duration) = probed.duration
             && duration > self.options.max_duration
             // A header may lie: a file too small for its length is judged by what comes.

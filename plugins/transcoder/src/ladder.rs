@@ -184,39 +184,48 @@ pub fn gop_frames(rate: Rate) -> u32 {
 }
 
 /// The constant rate a source is encoded with. `nominal` is what its headers say,
-/// `measured` the median distance of its frames as frames a second. Headers win where
-/// they are believable and the frames do not contradict them.
+/// `measured` the usual distance of its frames as frames a second. Headers win where they
+/// say a usual rate that the frames do not contradict.
 pub fn output_rate(nominal: Option<Rate>, measured: Option<f64>) -> Rate {
     let believable = nominal.filter(|rate| (0.2..=240.0).contains(&rate.fps()));
     let measured = measured.filter(|fps| (0.2..=240.0).contains(fps));
     let rate = match (believable, measured) {
-        (Some(rate), Some(fps)) if (fps / rate.fps() - 1.0).abs() > 0.1 => snap(fps),
-        (Some(rate), _) if rate.num <= 240_000 && rate.den <= 1_001 => rate,
-        (Some(rate), _) => snap(rate.fps()),
-        (None, Some(fps)) => snap(fps),
+        (Some(rate), Some(fps)) if is_usual(rate) && (fps / rate.fps() - 1.0).abs() < 0.1 => rate,
+        (_, Some(fps)) => snap(fps),
+        (Some(rate), None) if rate.den <= 1_001 && rate.num <= 240_000 => rate,
+        (Some(rate), None) => snap(rate.fps()),
         (None, None) => Rate::new(25, 1),
     };
     let divisor = (1..).find(|by| rate.divided(*by).fps() <= 60.01).unwrap_or(1);
     rate.divided(divisor)
 }
 
+/// Rates that cameras and editors make.
+const USUAL: [(u32, u32); 15] = [
+    (10, 1),
+    (12, 1),
+    (15, 1),
+    (20, 1),
+    (24_000, 1_001),
+    (24, 1),
+    (25, 1),
+    (30_000, 1_001),
+    (30, 1),
+    (48, 1),
+    (50, 1),
+    (60_000, 1_001),
+    (60, 1),
+    (100, 1),
+    (120, 1),
+];
+
+/// Whether a rate is one of those that cameras and editors make.
+pub fn is_usual(rate: Rate) -> bool {
+    USUAL.into_iter().any(|(num, den)| rate == Rate::new(num, den))
+}
+
 /// The usual rate nearest to `fps`, or `fps` itself in whole thousandths.
 fn snap(fps: f64) -> Rate {
-    const USUAL: [(u32, u32); 13] = [
-        (10, 1),
-        (12, 1),
-        (15, 1),
-        (20, 1),
-        (24_000, 1_001),
-        (24, 1),
-        (25, 1),
-        (30_000, 1_001),
-        (30, 1),
-        (48, 1),
-        (50, 1),
-        (60_000, 1_001),
-        (60, 1),
-    ];
     let nearest = USUAL
         .into_iter()
         .map(|(num, den)| Rate::new(num, den))

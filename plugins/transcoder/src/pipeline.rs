@@ -2,6 +2,8 @@
 //! segments of all renditions come out, from one scaling chain (each rung is scaled from
 //! the next larger one). It never decodes, drops, repeats or retimes.
 
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -230,14 +232,33 @@ impl Builder<'_> {
             link(&above, &scale)?;
             link(&scale, &size)?;
             link(&size, &tee)?;
-            self.rung(&tee, track, plan)?;
+            let threads = self.threads(rung, plan);
+            self.rung(&tee, track, plan, threads)?;
             above = tee;
         }
         Ok(feed)
     }
 
+    /// The rungs are encoded side by side: each gets its share of the processors, since
+    /// threads beyond that only cost synchronisation.
+    fn threads(&self, rung: &Rung, plan: &VideoPlan) -> u32 {
+        if self.tuning.threads > 0 {
+            return self.tuning.threads;
+        }
+        let work = |rung: &Rung| f64::from(rung.width) * f64::from(rung.height) * rung.rate.fps();
+        let all: f64 = plan.tracks.iter().map(|track| work(&track.rung)).sum();
+        let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get) as f64;
+        ((work(rung) / all.max(1.0) * processors).round() as u32).clamp(1, 16)
+    }
+
     /// tee ! queue ! x264enc ! cmafmux ! appsink
-    fn rung(&self, tee: &gst::Element, track: &Track<Rung>, plan: &VideoPlan) -> Result<(), String> {
+    fn rung(
+        &self,
+        tee: &gst::Element,
+        track: &Track<Rung>,
+        plan: &VideoPlan,
+        threads: u32,
+    ) -> Result<(), String> {
         let rung = &track.rung;
         let queue = self.queue(FRAMES_QUEUED)?;
         let encoder = self.add("x264enc")?;
@@ -252,19 +273,18 @@ impl Builder<'_> {
         encoder.set_property("key-int-max", rung.gop);
         encoder.set_property("dct8x8", true);
         encoder.set_property("aud", false);
-        encoder.set_property("threads", self.tuning.threads);
+        encoder.set_property("threads", threads);
         encoder.set_property(
             "option-string",
             format!("scenecut=0:open-gop=0:min-keyint={gop}:force-cfr=1:cabac=1", gop = rung.gop),
         );
         let timescale = timescale(plan.rate);
         let ticks = ticks_per_frame(rung.rate, timescale);
-        let segment_ns = rung.rate.time_ns(u64::from(rung.gop));
         let mux = self.mux(timescale)?;
-        mux.set_property("fragment-duration", segment_ns - rung.rate.time_ns(1) / 2);
         link(tee, &queue)?;
         link(&queue, &encoder)?;
         link(&encoder, &mux)?;
+        cut_video(&encoder)?;
         self.collect(
             &mux,
             Collector {
@@ -310,7 +330,6 @@ impl Builder<'_> {
             encoder.set_property("bitrate", track.rung.bitrate as i32);
             encoder.set_property("perfect-timestamp", true);
             let mux = self.mux(AUDIO_RATE)?;
-            mux.set_property("manual-split", true);
             link(&tee, &queue)?;
             link(&queue, &encoder)?;
             link(&encoder, &mux)?;
@@ -345,6 +364,8 @@ impl Builder<'_> {
         // Key frames come where the encoder was told to put them; late requests for more
         // would break the common cuts.
         mux.set_property("send-force-keyunit", false);
+        // It is told where to cut: its own rule joins short last segments to the one before.
+        mux.set_property("manual-split", true);
         mux.set_property("movie-timescale", timescale);
         let pad = mux.static_pad("sink").ok_or("cmafmux has no sink pad")?;
         pad.set_property("trak-timescale", timescale);
@@ -415,6 +436,27 @@ fn colorimetry(caps: &gst::Caps) -> Option<String> {
     }
 }
 
+/// Tells the muxer to begin a segment with what follows.
+fn split_now() -> gst::Event {
+    gst::event::CustomDownstream::new(
+        gst::Structure::builder("FMP4MuxSplitNow").field("chunk", false).build(),
+    )
+}
+
+/// Begins a segment with every key frame.
+fn cut_video(encoder: &gst::Element) -> Result<(), String> {
+    let pad = encoder.static_pad("src").ok_or("x264enc has no src pad")?;
+    let begun = AtomicBool::new(false);
+    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+        let key = info.buffer().is_some_and(|buffer| !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT));
+        if key && begun.swap(true, Ordering::Relaxed) {
+            pad.push_event(split_now());
+        }
+        gst::PadProbeReturn::Ok
+    });
+    Ok(())
+}
+
 /// Numbers the encoder's access units, leaves out those before the first segment (the
 /// encoder's delay among them: a unit decodes to what went in one unit earlier) and tells
 /// the muxer where segments begin.
@@ -433,8 +475,7 @@ fn cut_audio(encoder: &gst::Element, segment: Rate, first_segment: u32) -> Resul
         let unit = unit as u64;
         if unit >= boundary {
             if unit > first_wanted {
-                let split = gst::Structure::builder("FMP4MuxSplitNow").field("chunk", false).build();
-                pad.push_event(gst::event::CustomDownstream::new(split));
+                pad.push_event(split_now());
             }
             number += 1;
             boundary = first_unit(number, segment);

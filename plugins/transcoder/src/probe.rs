@@ -8,7 +8,7 @@ use gstreamer as gst;
 use gstreamer_video as gst_video;
 
 use crate::decode::{Branch, Decoder};
-use crate::ladder::{Picture, Rate, output_rate};
+use crate::ladder::{Picture, Rate, is_usual, output_rate};
 use crate::media::FaultKind;
 use crate::sink::Facts;
 use crate::source::Blocks;
@@ -63,24 +63,26 @@ fn picture(video: &Branch, size: u64, duration: Option<Duration>) -> Result<Pict
     let fps = info.fps();
     let nominal = (fps.numer() > 0 && fps.denom() > 0)
         .then(|| Rate::new(fps.numer().unsigned_abs(), fps.denom().unsigned_abs()));
-    let usual = nominal.is_some_and(|rate| (9.9..=60.1).contains(&rate.fps()));
-    let patience = if usual { Duration::ZERO } else { PATIENCE };
+    let patience = if nominal.is_some_and(is_usual) { Duration::ZERO } else { PATIENCE };
     let times = video.times(FRAMES_FOR_RATE, patience);
-    let rate = output_rate(nominal, median_rate(&times));
+    let rate = output_rate(nominal, usual_distance(&times));
     let bitrate = bitrate(video, size, duration);
     Ok(Picture { width, height: info.height(), rate, bitrate })
 }
 
-/// Frames a second by the median distance of ascending times in nanoseconds.
-fn median_rate(times: &[u64]) -> Option<f64> {
+/// Frames a second by the distance of ascending times in nanoseconds: the lower quartile,
+/// since a variable rate leaves frames out but seldom adds some.
+fn usual_distance(times: &[u64]) -> Option<f64> {
     if times.len() < 12 {
         return None;
     }
     let mut distances: Vec<u64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
     distances.sort_unstable();
-    // Millisecond time stamps alternate, 33 and 34: average around the median.
-    let middle = &distances[distances.len() / 4..=distances.len() * 3 / 4];
-    let average = middle.iter().sum::<u64>() as f64 / middle.len() as f64;
+    // Millisecond time stamps alternate, 33 and 34: average those within one of it.
+    let quartile = distances[distances.len() / 4];
+    let near: Vec<u64> =
+        distances.into_iter().filter(|distance| distance.abs_diff(quartile) <= 1_100_000).collect();
+    let average = near.iter().sum::<u64>() as f64 / near.len() as f64;
     (average > 0.0).then(|| 1e9 / average)
 }
 
@@ -135,18 +137,21 @@ fn codec(caps: &gst::Caps) -> String {
 }
 
 /// Why a file that could not be opened is not a video, in one sentence.
-pub(crate) fn explain(blocks: &Arc<Blocks>, kind: Option<FaultKind>) -> String {
+pub(crate) fn explain(blocks: &Arc<Blocks>, kind: Option<FaultKind>, missing: Option<&str>) -> String {
     if blocks.size() == 0 {
         return "The file is empty.".to_owned();
     }
     let head = blocks.read(0, 4096).map(|parts| parts.concat()).unwrap_or_default();
-    if head.get(4..8) == Some(b"ftyp") && !has_movie_box(blocks) {
+    if lacks_index(blocks) {
         return "The file is incomplete: the index (moov) that an MP4 or MOV file cannot be read without is \
                 missing. It was probably cut off while it was recorded or copied."
             .to_owned();
     }
     if is_text(&head) {
         return "This is a text file, not a video or a sound file.".to_owned();
+    }
+    if let Some(missing) = missing {
+        return format!("This server cannot decode the format of this file: {missing}.");
     }
     match kind {
         Some(FaultKind::UnknownType) => "This is not a video or a sound file that this server knows.",
@@ -155,6 +160,12 @@ pub(crate) fn explain(blocks: &Arc<Blocks>, kind: Option<FaultKind>) -> String {
         _ => "There is no picture or sound in this file that can be played.",
     }
     .to_owned()
+}
+
+/// Whether this is an MP4 or MOV file without a `moov`: nothing can tell its pictures apart.
+pub(crate) fn lacks_index(blocks: &Arc<Blocks>) -> bool {
+    let head = blocks.read(4, 4).map(|parts| parts.concat()).unwrap_or_default();
+    head == b"ftyp" && !has_movie_box(blocks)
 }
 
 fn is_text(head: &[u8]) -> bool {
@@ -210,7 +221,7 @@ mod tests {
     }
 
     fn reason(data: Vec<u8>, kind: Option<FaultKind>) -> String {
-        explain(&Arc::new(Blocks::new(Arc::new(Memory(data.into()))).unwrap()), kind)
+        explain(&Arc::new(Blocks::new(Arc::new(Memory(data.into()))).unwrap()), kind, None)
     }
 
     #[test]
@@ -227,8 +238,8 @@ mod tests {
     #[test]
     fn the_rate_is_the_usual_distance_of_frames() {
         let times: Vec<u64> = (0..60u64).map(|at| at * 33_366_667 / 1_000_000 * 1_000_000).collect();
-        let rate = median_rate(&times).unwrap();
+        let rate = usual_distance(&times).unwrap();
         assert!((29.5..30.5).contains(&rate), "{rate}");
-        assert_eq!(median_rate(&times[..5]), None);
+        assert_eq!(usual_distance(&times[..5]), None);
     }
 }

@@ -78,14 +78,17 @@ impl VideoPump {
         let mut fed = false;
         let mut end = 0i64;
         let mut caps = self.branch.first.caps().map(|caps| caps.to_owned());
+        let (mut seen, mut repeated, mut dropped) = (0u64, 0u64, 0u64);
         let mut next = Next::Sample(self.branch.first.clone());
         while let Next::Sample(sample) = next {
             if self.control.stopped() {
                 break;
             }
+            seen += 1;
             let expected = end - self.start;
             let time = running_time(&sample).map_or(expected, |time| time - self.start);
-            if let Placement::Show { index, .. } = clock.place(time) {
+            if let Placement::Show { index, repeats } = clock.place(time) {
+                repeated += repeats;
                 if !self.show(&mut pending, &mut pushed, index, &mut fed) {
                     break;
                 }
@@ -102,6 +105,8 @@ impl VideoPump {
                     caps = sample.caps().map(|caps| caps.to_owned());
                 }
                 pending = sample.buffer_owned().map(|buffer| Pending { buffer });
+            } else {
+                dropped += 1;
             }
             let frame = self.rate.time_ns(1) as i64;
             let duration = sample.buffer().and_then(gst::BufferRef::duration);
@@ -114,6 +119,7 @@ impl VideoPump {
         clock.finish(end - self.start);
         let total = clock.next();
         self.show(&mut pending, &mut pushed, total, &mut fed);
+        tracing::debug!(rate = %self.rate, seen, repeated, dropped, total, "the pictures end");
         // All frames are there already: the encoder never saw one and has nothing to end.
         match &self.feed {
             Some(feed) if fed => feed.end(),

@@ -21,7 +21,7 @@ pub struct Settings {
     pub preset: String,
     /// x264 constant rate factor, 1 (best) to 50; the ladder's bit rates cap what it may cost.
     pub quality: u32,
-    /// Threads of each video encoder; 0 lets x264 choose by the number of processors.
+    /// Threads of each video encoder; 0 shares the processors out by size.
     pub encoder_threads: u32,
     /// How much encoding gives way to everything else on the machine: 0 (not at all) to 19.
     pub nice: i32,

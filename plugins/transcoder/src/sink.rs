@@ -202,7 +202,10 @@ impl Sink for DirectorySink {
     fn segment(&self, rendition: &str, segment: Segment, data: Bytes) -> Result<(), SinkError> {
         self.write(&format!("{rendition}/{}.m4s", segment.number), &data)?;
         let mut taken = self.lock();
-        taken.renditions.get_mut(rendition).ok_or("the rendition was not announced")?.segments.push(segment);
+        let written = taken.renditions.get_mut(rendition).ok_or("the rendition was not announced")?;
+        // A later attempt may make a short last segment anew.
+        written.segments.retain(|earlier| earlier.number < segment.number);
+        written.segments.push(segment);
         let watchable = taken
             .watch
             .iter()

@@ -136,8 +136,7 @@ impl Inner {
 
     fn load(&self, block: u64) -> io::Result<Bytes> {
         let mut cache = self.lock();
-        loop {
-            let Some(at) = cache.slots.iter().position(|(index, _)| *index == block) else { break };
+        while let Some(at) = cache.slots.iter().position(|(index, _)| *index == block) {
             match &cache.slots[at].1 {
                 Slot::Ready(data) => {
                     let data = data.clone();

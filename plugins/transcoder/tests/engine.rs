@@ -1,0 +1,242 @@
+//! The engine as a whole: clips in, segments out.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use streamgate_transcoder::control::{Control, EncodeError};
+use streamgate_transcoder::encode::{Passes, encode};
+use streamgate_transcoder::ladder::Rate;
+use streamgate_transcoder::sink::{DirectorySink, Facts, Kind, Rendition, Segment, Sink, SinkError};
+use streamgate_transcoder::source::{FileSource, Source};
+use support::{
+    as_earlier, check_rules, clip, decoded, encode_file, encode_into, frames, joined, mp4, quick, silent,
+};
+
+const SMALL: &str = "width=640,height=360,framerate=25/1";
+
+#[test]
+fn a_clip_becomes_the_ladder_with_every_frame() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = mp4(folder.path(), "clip.mp4", 126, SMALL, 5);
+    let encoded = encode_file(&source, &folder.path().join("out"), &quick()).unwrap();
+    check_rules(&encoded);
+    let names: Vec<_> = encoded.taken.renditions.keys().cloned().collect();
+    assert_eq!(names, ["234p", "360p", "audio-128k", "audio-64k"]);
+    for name in ["234p", "360p"] {
+        assert_eq!(frames(&encoded.folder, name), 126);
+        assert_eq!(encoded.taken.renditions[name].segments.len(), 3);
+    }
+    let facts = &encoded.taken.facts;
+    assert_eq!((facts.width, facts.height, facts.rate), (640, 360, Some(Rate { num: 25, den: 1 })));
+    assert_eq!((facts.video_codec.as_str(), facts.audio_codec.as_str()), ("h264", "aac"));
+    assert_eq!(encoded.report.duration.as_millis(), 5040);
+    assert!(encoded.report.note.is_none());
+}
+
+#[test]
+fn poster_and_thumbnails_are_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = silent(folder.path(), "clip.mp4", 75, SMALL);
+    let encoded = encode_file(&source, &folder.path().join("out"), &quick()).unwrap();
+    let mut images = encoded.taken.images.clone();
+    images.sort();
+    assert_eq!(images, ["poster.jpg", "thumbnails-0.jpg", "thumbnails.vtt"]);
+    for image in ["poster.jpg", "thumbnails-0.jpg"] {
+        assert_eq!(std::fs::read(encoded.folder.join(image)).unwrap()[..3], [0xff, 0xd8, 0xff]);
+    }
+    let index = std::fs::read_to_string(encoded.folder.join("thumbnails.vtt")).unwrap();
+    assert_eq!(index.matches("thumbnails-0.jpg#xywh=").count(), 3);
+}
+
+#[test]
+fn sound_stays_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    // Uncompressed sound: an encoder of the source's would add a delay of its own.
+    let ticks = "audiotestsrc wave=ticks num-buffers=400 samplesperbuffer=441 ! \
+                 audio/x-raw,format=S16LE,rate=44100,channels=2 ! matroskamux";
+    let source = clip(folder.path(), "clip.mkv", ticks);
+    let encoded = encode_file(&source, &folder.path().join("out"), &quick()).unwrap();
+    let (before, after) = (ticks_of(&source), ticks_of(&joined(&encoded.folder, "audio-128k")));
+    assert_eq!((before.len(), after.len()), (3, 3));
+    for (before, after) in before.iter().zip(&after) {
+        assert!(before.abs_diff(*after) < 48, "a tick at sample {before} is now at {after}");
+    }
+}
+
+/// The first loud sample around each full second.
+fn ticks_of(path: &std::path::Path) -> Vec<usize> {
+    let raw = "audioconvert ! audioresample ! audio/x-raw,format=F32LE,channels=1,rate=48000";
+    let runs = decoded(path, raw);
+    let data: Vec<u8> = runs.into_iter().flat_map(|(_, data)| data).collect();
+    let samples: Vec<f32> =
+        data.chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect();
+    (1..4usize)
+        .filter_map(|second| {
+            let around = second * 48_000 - 4800..second * 48_000 + 4800;
+            around.into_iter().find(|at| samples[*at].abs() > 0.15)
+        })
+        .collect()
+}
+
+#[test]
+fn ntsc_rates_are_cut_every_sixty_frames_and_small_rungs_take_half_of_sixty() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = silent(folder.path(), "a.mp4", 150, "width=320,height=180,framerate=30000/1001");
+    let encoded = encode_file(&source, &folder.path().join("a"), &quick()).unwrap();
+    check_rules(&encoded);
+    let written = &encoded.taken.renditions["180p"];
+    assert_eq!(written.rendition.timescale, 30_000);
+    assert_eq!(written.segments[1].start, 60 * 1001);
+    assert_eq!(frames(&encoded.folder, "180p"), 150);
+
+    let source = silent(folder.path(), "b.mp4", 301, "width=960,height=540,framerate=60000/1001");
+    let encoded = encode_file(&source, &folder.path().join("b"), &quick()).unwrap();
+    check_rules(&encoded);
+    assert_eq!(frames(&encoded.folder, "540p"), 301);
+    assert!((150..=151).contains(&frames(&encoded.folder, "360p")));
+}
+
+#[test]
+fn two_passes_give_what_one_gives_with_the_watchable_rung_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = mp4(folder.path(), "clip.mp4", 126, SMALL, 5);
+    let options = streamgate_transcoder::encode::Options { passes: Passes::Two, ..quick() };
+    let encoded = encode_file(&source, &folder.path().join("out"), &options).unwrap();
+    check_rules(&encoded);
+    assert_eq!(encoded.taken.renditions.len(), 4);
+    assert_eq!(frames(&encoded.folder, "234p"), 126);
+    assert_eq!(frames(&encoded.folder, "360p"), 126);
+}
+
+/// Stops the encode, like a crash, once it has taken so many segments.
+struct Breaking {
+    inner: Arc<DirectorySink>,
+    control: Arc<Control>,
+    left: Mutex<usize>,
+}
+
+impl Sink for Breaking {
+    fn planned(&self, facts: &Facts, watch: &[String]) -> Result<(), SinkError> {
+        self.inner.planned(facts, watch)
+    }
+    fn rendition(&self, rendition: &Rendition, init: Bytes) -> Result<(), SinkError> {
+        self.inner.rendition(rendition, init)
+    }
+    fn segment(&self, rendition: &str, segment: Segment, data: Bytes) -> Result<(), SinkError> {
+        let mut left = self.left.lock().unwrap();
+        if *left == 0 {
+            self.control.cancel();
+            return Err("crashed".into());
+        }
+        *left -= 1;
+        self.inner.segment(rendition, segment, data)
+    }
+    fn complete(&self, rendition: &str) -> Result<(), SinkError> {
+        self.inner.complete(rendition)
+    }
+    fn image(&self, name: &str, data: Bytes) -> Result<(), SinkError> {
+        self.inner.image(name, data)
+    }
+    fn progress(&self, progress: f64) {
+        self.inner.progress(progress);
+    }
+}
+
+#[test]
+fn a_broken_encode_goes_on_where_it_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = mp4(folder.path(), "clip.mp4", 260, SMALL, 10);
+    let whole = encode_file(&source, &folder.path().join("whole"), &quick()).unwrap();
+    for after in [0, 1, 5, 9, 14, 22, 23] {
+        let out = folder.path().join(format!("out-{after}"));
+        let directory = Arc::new(DirectorySink::new(&out));
+        let control = Control::new();
+        let sink: Arc<dyn Sink> = Arc::new(Breaking {
+            inner: Arc::clone(&directory),
+            control: Arc::clone(&control),
+            left: Mutex::new(after),
+        });
+        let bytes: Arc<dyn Source> = Arc::new(FileSource::open(&source).unwrap());
+        encode(&bytes, &quick(), Default::default(), &sink, &control).unwrap_err();
+
+        let before = directory.taken();
+        let rest = encode_into(&source, &directory, &out, &quick(), as_earlier(&before)).unwrap();
+        check_rules(&rest);
+        assert_eq!(rest.report.duration, whole.report.duration);
+        for (name, expected) in &whole.taken.renditions {
+            let found = &rest.taken.renditions[name];
+            let times =
+                |of: &[Segment]| of.iter().map(|s| (s.number, s.start, s.duration)).collect::<Vec<_>>();
+            assert_eq!(times(&found.segments), times(&expected.segments), "{name} after {after}");
+            // Whole segments of the first attempt are the very ones it wrote.
+            for segment in before.renditions.get(name).map_or(&[][..], |written| &written.segments) {
+                if segment.duration == expected.segments[0].duration {
+                    assert_eq!(found.segments[segment.number as usize], *segment, "{name} after {after}");
+                }
+            }
+        }
+        for name in ["234p", "360p"] {
+            assert_eq!(frames(&out, name), 260, "after {after}");
+        }
+    }
+}
+
+#[test]
+fn segments_of_other_settings_are_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = silent(folder.path(), "clip.mp4", 130, "width=320,height=180,framerate=25/1");
+    let first = encode_file(&source, &folder.path().join("out"), &quick()).unwrap();
+    let mut earlier = as_earlier(&first.taken);
+    for existing in &mut earlier.renditions {
+        existing.complete = false;
+        existing.segments.truncate(1);
+    }
+    let slower = streamgate_transcoder::encode::Options { preset: "slow".to_owned(), ..quick() };
+    let out = folder.path().join("again");
+    let directory = Arc::new(DirectorySink::new(&out));
+    let error = encode_into(&source, &directory, &out, &slower, earlier).map(|_| ()).unwrap_err();
+    assert!(matches!(error, EncodeError::Changed), "{error:?}");
+}
+
+#[test]
+fn cancelling_stops_soon() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = silent(folder.path(), "clip.mp4", 400, SMALL);
+    let control = Control::new();
+    let directory = Arc::new(DirectorySink::new(&folder.path().join("out")));
+    let sink: Arc<dyn Sink> = Arc::new(Breaking {
+        inner: Arc::clone(&directory),
+        control: Arc::clone(&control),
+        left: Mutex::new(1),
+    });
+    let bytes: Arc<dyn Source> = Arc::new(FileSource::open(&source).unwrap());
+    let error = encode(&bytes, &quick(), Default::default(), &sink, &control).unwrap_err();
+    assert!(matches!(error, EncodeError::Cancelled | EncodeError::Sink(_)), "{error:?}");
+    assert!(directory.taken().renditions.values().all(|written| !written.complete));
+}
+
+#[test]
+fn every_clip_of_the_test_media_is_encoded_whole() {
+    let Some(media) = std::env::var_os("STREAMGATE_TEST_MEDIA") else { return };
+    let clips = std::fs::read_dir(media).unwrap().filter_map(|entry| entry.ok().map(|entry| entry.path()));
+    for clip in clips.filter(|path| path.extension().is_some_and(|kind| kind != "md")) {
+        let folder = tempfile::tempdir().unwrap();
+        let encoded = encode_file(&clip, folder.path(), &quick()).unwrap();
+        check_rules(&encoded);
+        assert!(encoded.report.note.is_none(), "{:?}", encoded.report.note);
+        for (name, written) in &encoded.taken.renditions {
+            if let Kind::Video { .. } = written.rendition.kind {
+                let found = frames(folder.path(), name) as i64;
+                assert!(
+                    (found - encoded.report.frames as i64).abs() <= 1,
+                    "{name} of {}: {found}",
+                    clip.display()
+                );
+            }
+        }
+    }
+}
