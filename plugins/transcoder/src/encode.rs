@@ -2,6 +2,7 @@
 //! pass or two, carries frames from the decoder to the encoder with final times, goes on
 //! where an earlier attempt stopped. It knows no storage and no catalogue.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use crate::ladder::{
     watchable,
 };
 use crate::media;
-use crate::pipeline::{AudioPlan, Encoder, Track, Tuning, VideoPlan, audio_lead_in, timescale};
+use crate::pipeline::{AudioPlan, Encoder, Made, Track, Tuning, VideoPlan, audio_lead_in, timescale};
 use crate::probe::{Probed, probe};
 use crate::pump::{AudioPump, Progress, VideoPump, constant_rate_caps};
 use crate::sink::{Earlier, Existing, Kind, Sink};
@@ -142,6 +143,8 @@ struct Pass {
     video: Vec<Track<Rung>>,
     audio: Vec<Track<AudioRung>>,
     wish: Option<Wish>,
+    /// Only so many segments from the start.
+    lead: Option<u32>,
     /// Progress at the start and at the end of the pass.
     progress: (f64, f64),
 }
@@ -152,6 +155,7 @@ struct Passed {
     frames: u64,
     samples: u64,
     damage: Option<String>,
+    made: HashMap<String, Made>,
 }
 
 impl Run<'_> {
@@ -195,16 +199,28 @@ impl Run<'_> {
         });
 
         let note = decoder.note.clone();
+        let with_sound = decoder.audio.is_some();
         let two = self.two_passes(&probed) && video.len() > 1;
-        let (first, rest): (Vec<_>, Vec<_>) =
+        let (mut first, rest): (Vec<_>, Vec<_>) =
             video.into_iter().partition(|track| !two || watch.contains(&track.rung.name));
+        let mut audio = audio;
+        let mut decoder = Some(decoder);
+        if let Some(lead) = lead(&probed, &first, &audio, &watch) {
+            let opened = decoder.take();
+            self.lead(opened, &probed, lead, (&mut first, &mut audio), &watch)?;
+        }
+        let mut passed = Passed::default();
         let middle = if rest.is_empty() { 1.0 } else { 0.3 };
-        let first = Pass { video: first, audio, wish, progress: (0.0, middle) };
-        let mut passed = self.pass(decoder, &probed, first)?;
+        if !first.is_empty() || !audio.is_empty() || wish.is_some() {
+            let decoder = decoder.take().map_or_else(|| self.open(true, with_sound), Ok)?;
+            let pass = Pass { video: first, audio, wish, lead: None, progress: (0.0, middle) };
+            passed = self.pass(decoder, &probed, pass)?;
+        }
         if !rest.is_empty() {
-            let decoder = self.open(true, false)?;
-            let second = Pass { video: rest, audio: Vec::new(), wish: None, progress: (middle, 1.0) };
-            let second = self.pass(decoder, &probed, second)?;
+            let decoder = decoder.take().map_or_else(|| self.open(true, false), Ok)?;
+            let pass =
+                Pass { video: rest, audio: Vec::new(), wish: None, lead: None, progress: (middle, 1.0) };
+            let second = self.pass(decoder, &probed, pass)?;
             passed.damage = passed.damage.or(second.damage);
             passed.frames = passed.frames.max(second.frames);
         }
@@ -212,12 +228,42 @@ impl Run<'_> {
         let sound_ns = Rate { num: AUDIO_RATE, den: 1 }.time_ns(passed.samples);
         let thumbnails = probed.picture.is_some();
         Ok(Report {
-            duration: Duration::from_nanos(picture_ns.max(sound_ns)),
+            duration: Duration::from_nanos(picture_ns.max(sound_ns)).max(earlier_duration(earlier)),
             frames: passed.frames,
             note: passed.damage.or(note),
             poster: thumbnails,
             thumbnails,
         })
+    }
+
+    /// The first segments of what must be there before a content can be watched, and of
+    /// nothing else: a second time they are only made, not written.
+    fn lead(
+        &self,
+        decoder: Option<Decoder>,
+        probed: &Probed,
+        lead: u32,
+        (video, audio): (&mut [Track<Rung>], &mut [Track<AudioRung>]),
+        watch: &[String],
+    ) -> Result<(), EncodeError> {
+        let decoder = decoder.map_or_else(|| self.open(true, !audio.is_empty()), Ok)?;
+        let watched: Vec<_> =
+            video.iter().filter(|track| watch.contains(&track.rung.name)).cloned().collect();
+        let pass = Pass {
+            video: watched,
+            audio: audio.to_vec(),
+            wish: None,
+            lead: Some(lead),
+            progress: (0.0, 0.0),
+        };
+        let passed = self.pass(decoder, probed, pass)?;
+        for track in video.iter_mut() {
+            track.go_on(passed.made.get(&track.rung.name));
+        }
+        for track in audio.iter_mut() {
+            track.go_on(passed.made.get(&track.rung.name));
+        }
+        Ok(())
     }
 
     fn open(&self, video: bool, audio: bool) -> Result<Decoder, EncodeError> {
@@ -278,6 +324,7 @@ impl Run<'_> {
                 rate: picture.rate,
                 first_segment: pass.video.iter().map(|track| track.write_from).min().unwrap_or(0),
                 tracks: pass.video,
+                lead: pass.lead,
             }),
             _ => None,
         };
@@ -285,6 +332,7 @@ impl Run<'_> {
             segment,
             first_segment: pass.audio.iter().map(|track| track.write_from).min().unwrap_or(0),
             tracks: pass.audio,
+            lead: pass.lead,
         });
         let tuning = Tuning {
             preset: self.options.preset.clone(),
@@ -313,12 +361,14 @@ impl Run<'_> {
                     .map_err(|error| EncodeError::Engine(error.to_string()))?;
                 let gop = u64::from(gop_frames(picture.rate));
                 let first = video_plan.as_ref().map_or(u64::MAX, |plan| u64::from(plan.first_segment) * gop);
+                let end = pass.lead.map_or(u64::MAX, |lead| u64::from(lead) * gop);
                 let pump = VideoPump {
                     branch,
                     feed: encoder.video.clone(),
                     rate: picture.rate,
                     start: probed.start,
                     first,
+                    end,
                     tracks: video_plan.as_ref().map_or(0, |plan| plan.tracks.len()),
                     thumbnails,
                     progress: progress.clone(),
@@ -336,6 +386,10 @@ impl Run<'_> {
                     feed: encoder.audio.clone(),
                     start: probed.start,
                     first: lead_in,
+                    // The encoder is a unit late; another one makes sure.
+                    end: pass
+                        .lead
+                        .map_or(u64::MAX, |lead| (first_unit(u64::from(lead), segment) + 2) * AAC_FRAME),
                     tracks: plan.tracks.len(),
                     progress: (video_pump.is_none()).then_some(progress),
                     control: Arc::clone(self.control),
@@ -351,6 +405,7 @@ impl Run<'_> {
         }
         let frames = join(video_pump)?;
         let samples = join(audio_pump)?;
+        let made = encoder.made();
         drop(encoder);
         let damage = decoder.damage();
         drop(decoder);
@@ -368,7 +423,7 @@ impl Run<'_> {
             let seconds = picture_ns.max(Rate { num: AUDIO_RATE, den: 1 }.time_ns(samples)) as f64 / 1e9;
             format!("The file is damaged after {seconds:.1} s; only what comes before can be watched.")
         });
-        Ok(Passed { frames, samples, damage })
+        Ok(Passed { frames, samples, damage, made })
     }
 }
 
@@ -383,6 +438,32 @@ fn join(thread: Option<JoinHandle<u64>>) -> Result<u64, EncodeError> {
     thread
         .map_or(Ok(0), |thread| thread.join())
         .map_err(|_| EncodeError::Engine("a media thread panicked".to_owned()))
+}
+
+/// How many segments to make ahead of the rest, so that they can be watched at once: one
+/// while the rest will follow soon, more where it takes long. `None`: there is nothing to
+/// gain, or they are there.
+fn lead(probed: &Probed, video: &[Track<Rung>], audio: &[Track<AudioRung>], watch: &[String]) -> Option<u32> {
+    let picture = probed.picture?;
+    let fresh = video.iter().find(|track| watch.contains(&track.rung.name))?.write_from == 0
+        && audio.iter().all(|track| track.write_from == 0);
+    if video.len() < 2 || !fresh {
+        return None;
+    }
+    let pixels_a_second = f64::from(picture.width) * f64::from(picture.height) * picture.rate.fps();
+    Some(if pixels_a_second > 1280.0 * 720.0 * 31.0 { 2 } else { 1 })
+}
+
+/// The end of the longest rendition that is complete already.
+fn earlier_duration(earlier: &Earlier) -> Duration {
+    let complete = earlier.renditions.iter().filter(|existing| existing.complete);
+    let ends = complete.filter_map(|existing| {
+        let (start, duration) = existing.segments.last()?;
+        Some(Duration::from_secs_f64(
+            (start + duration) as f64 / f64::from(existing.rendition.timescale.max(1)),
+        ))
+    });
+    ends.max().unwrap_or_default()
 }
 
 /// The track of a rung, going on after the whole segments that are there; `None` when it

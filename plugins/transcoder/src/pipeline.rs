@@ -2,6 +2,7 @@
 //! segments of all renditions come out, from one scaling chain (each rung is scaled from
 //! the next larger one). It never decodes, drops, repeats or retimes.
 
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -34,6 +35,23 @@ pub(crate) struct Track<R> {
     pub(crate) init: Option<Bytes>,
 }
 
+/// What a pass made of a track.
+#[derive(Debug, Clone)]
+pub(crate) struct Made {
+    init: Bytes,
+    segments: u32,
+}
+
+impl<R> Track<R> {
+    /// Goes on after what an earlier pass made.
+    pub(crate) fn go_on(&mut self, made: Option<&Made>) {
+        if let Some(made) = made {
+            self.init.get_or_insert_with(|| made.init.clone());
+            self.write_from = self.write_from.max(made.segments);
+        }
+    }
+}
+
 /// What to encode from which frames.
 pub(crate) struct VideoPlan {
     /// Caps of the raw frames.
@@ -44,6 +62,8 @@ pub(crate) struct VideoPlan {
     pub(crate) tracks: Vec<Track<Rung>>,
     /// Number of the segment that the first frame begins.
     pub(crate) first_segment: u32,
+    /// Only the segments below this number; the renditions are not complete with them.
+    pub(crate) lead: Option<u32>,
 }
 
 /// What to encode from which samples.
@@ -53,6 +73,8 @@ pub(crate) struct AudioPlan {
     pub(crate) segment: Rate,
     /// Number of the first segment that is made.
     pub(crate) first_segment: u32,
+    /// As [`VideoPlan::lead`].
+    pub(crate) lead: Option<u32>,
 }
 
 /// How to encode.
@@ -69,6 +91,7 @@ pub(crate) struct Encoder {
     pipeline: gst::Pipeline,
     pub(crate) video: Option<Feed>,
     pub(crate) audio: Option<Feed>,
+    made: Arc<Mutex<HashMap<String, Made>>>,
 }
 
 /// The entrance for raw media.
@@ -134,7 +157,8 @@ impl Encoder {
         control: &Arc<Control>,
     ) -> Result<Self, EncodeError> {
         let pipeline = gst::Pipeline::new();
-        let builder = Builder { pipeline: &pipeline, tuning, sink, control };
+        let made = Arc::default();
+        let builder = Builder { pipeline: &pipeline, tuning, sink, control, made: &made };
         let feeds = (|| {
             let video = video.map(|plan| builder.video(plan)).transpose()?;
             let audio = audio.map(|plan| builder.audio(plan)).transpose()?;
@@ -152,12 +176,17 @@ impl Encoder {
             move |fault| failing.fail(EncodeError::Engine(fault.detail)),
             |_| {},
         );
-        let encoder = Self { pipeline, video: video_feed, audio: audio_feed };
+        let encoder = Self { pipeline, video: video_feed, audio: audio_feed, made };
         encoder
             .pipeline
             .set_state(gst::State::Playing)
             .map_err(|_| EncodeError::Engine("the encoding pipeline did not start".to_owned()))?;
         Ok(encoder)
+    }
+
+    /// What was made so far, by rendition.
+    pub(crate) fn made(&self) -> HashMap<String, Made> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -174,6 +203,7 @@ struct Builder<'a> {
     tuning: &'a Tuning,
     sink: &'a Arc<dyn Sink>,
     control: &'a Arc<Control>,
+    made: &'a Arc<Mutex<HashMap<String, Made>>>,
 }
 
 impl Builder<'_> {
@@ -300,8 +330,10 @@ impl Builder<'_> {
                 sample_ticks: ticks,
                 full_samples: Some(rung.gop),
                 write_from: track.write_from,
+                write_to: plan.lead,
                 init: track.init.clone(),
                 announced: false,
+                made: Arc::clone(self.made),
                 sink: Arc::clone(self.sink),
                 control: Arc::clone(self.control),
             },
@@ -349,8 +381,10 @@ impl Builder<'_> {
                     sample_ticks: AAC_FRAME,
                     full_samples: None,
                     write_from: track.write_from,
+                    write_to: plan.lead,
                     init: track.init.clone(),
                     announced: false,
+                    made: Arc::clone(self.made),
                     sink: Arc::clone(self.sink),
                     control: Arc::clone(self.control),
                 },
@@ -378,6 +412,7 @@ impl Builder<'_> {
         sink.set_enable_last_sample(false);
         let (control, name) = (Arc::clone(self.control), collector.rendition.name.clone());
         let results = Arc::clone(self.sink);
+        let completes = collector.write_to.is_none();
         sink.set_callbacks(
             gst_app::AppSinkCallbacks::builder()
                 .new_sample(move |sink| {
@@ -397,7 +432,7 @@ impl Builder<'_> {
                     if control.stopped() {
                         return;
                     }
-                    match results.complete(&name) {
+                    match if completes { results.complete(&name) } else { Ok(()) } {
                         Ok(()) => control.track_done(),
                         Err(error) => control.fail(EncodeError::Sink(error.to_string())),
                     }
@@ -509,8 +544,10 @@ struct Collector {
     /// Samples in every segment but the last.
     full_samples: Option<u32>,
     write_from: u32,
+    write_to: Option<u32>,
     init: Option<Bytes>,
     announced: bool,
+    made: Arc<Mutex<HashMap<String, Made>>>,
     sink: Arc<dyn Sink>,
     control: Arc<Control>,
 }
@@ -551,6 +588,7 @@ impl Collector {
             });
             return if same { Ok(()) } else { Err(EncodeError::Changed) };
         }
+        self.init = Some(data.clone());
         self.sink.rendition(&self.rendition, data).map_err(|error| EncodeError::Sink(error.to_string()))
     }
 
@@ -579,8 +617,15 @@ impl Collector {
         fragment.restamp(&mut data, start, number + 1).map_err(structure)?;
         self.next_number += 1;
         self.next_start += fragment.duration;
-        if number < self.write_from {
+        if number < self.write_from || self.write_to.is_some_and(|end| number >= end) {
             return Ok(());
+        }
+        if let Some(init) = &self.init {
+            let made = Made { init: init.clone(), segments: number + 1 };
+            self.made
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(self.rendition.name.clone(), made);
         }
         let key_frame = is_video
             .then(|| {

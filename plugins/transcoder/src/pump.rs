@@ -58,6 +58,8 @@ pub(crate) struct VideoPump {
     pub(crate) start: i64,
     /// Frames before this index are there already.
     pub(crate) first: u64,
+    /// Frames from this index on are not wanted.
+    pub(crate) end: u64,
     pub(crate) tracks: usize,
     pub(crate) thumbnails: Option<Thumbnails>,
     pub(crate) progress: Progress,
@@ -89,7 +91,7 @@ impl VideoPump {
             let time = running_time(&sample).map_or(expected, |time| time - self.start);
             if let Placement::Show { index, repeats } = clock.place(time) {
                 repeated += repeats;
-                if !self.show(&mut pending, &mut pushed, index, &mut fed) {
+                if !self.show(&mut pending, &mut pushed, index.min(self.end), &mut fed) || index >= self.end {
                     break;
                 }
                 let time_ns = self.rate.time_ns(index);
@@ -117,7 +119,7 @@ impl VideoPump {
             next = self.branch.next();
         }
         clock.finish(end - self.start);
-        let total = clock.next();
+        let total = clock.next().min(self.end);
         self.show(&mut pending, &mut pushed, total, &mut fed);
         tracing::debug!(rate = %self.rate, seen, repeated, dropped, total, "the pictures end");
         // All frames are there already: the encoder never saw one and has nothing to end.
@@ -175,6 +177,8 @@ pub(crate) struct AudioPump {
     pub(crate) start: i64,
     /// Samples before this index are there already.
     pub(crate) first: u64,
+    /// Samples from this index on are not wanted.
+    pub(crate) end: u64,
     pub(crate) tracks: usize,
     pub(crate) progress: Option<Progress>,
     pub(crate) control: Arc<Control>,
@@ -199,6 +203,9 @@ impl AudioPump {
                 && let Err(error) = progress.at(Rate { num: AUDIO_RATE, den: 1 }.time_ns(clock.next()))
             {
                 self.control.fail(error);
+                break;
+            }
+            if clock.next() >= self.end {
                 break;
             }
             next = self.branch.next();
