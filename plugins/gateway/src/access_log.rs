@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, StatusCode, Uri};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method, StatusCode};
 use http_body::Frame;
 use streamgate_plugin_api::BoxError;
 
@@ -20,9 +22,15 @@ pub(crate) struct Log {
 #[derive(Debug)]
 pub(crate) struct Beginning {
     method: Method,
-    uri: Uri,
+    target: Option<PathAndQuery>,
     began: Instant,
     has_body: bool,
+}
+
+impl Beginning {
+    fn path(&self) -> &str {
+        self.target.as_ref().map_or("*", PathAndQuery::path)
+    }
 }
 
 /// A request whose response is being sent. Its drop writes the record.
@@ -41,10 +49,10 @@ impl Log {
     }
 
     /// Notes what the record will need.
-    pub(crate) fn begin(&self, method: &Method, uri: &Uri, has_body: bool) -> Option<Beginning> {
+    pub(crate) fn begin(&self, parts: &Parts, has_body: bool) -> Option<Beginning> {
         (self.which != AccessLog::Off).then(|| Beginning {
-            method: method.clone(),
-            uri: uri.clone(),
+            method: parts.method.clone(),
+            target: parts.uri.path_and_query().cloned(),
             began: Instant::now(),
             has_body,
         })
@@ -80,7 +88,7 @@ impl Log {
             AccessLog::Errors => {
                 tracing::info!(
                     method = %ending.beginning.method,
-                    path = ending.beginning.uri.path(),
+                    path = ending.beginning.path(),
                     status = ending.status.as_u16(),
                     milliseconds = ending.beginning.began.elapsed().as_millis() as u64,
                     client = ending.client.to_str().unwrap_or_default(),
@@ -108,7 +116,7 @@ impl Drop for Ending {
     fn drop(&mut self) {
         tracing::info!(
             method = %self.beginning.method,
-            path = self.beginning.uri.path(),
+            path = self.beginning.path(),
             status = self.status.as_u16(),
             bytes = self.bytes,
             milliseconds = self.beginning.began.elapsed().as_millis() as u64,

@@ -53,6 +53,22 @@ pub(crate) struct Wish {
     key: String,
 }
 
+/// What becomes of a response.
+pub(crate) enum Decision {
+    /// It is as it will be sent.
+    Settled(Response<Content>),
+    /// It is to be compressed.
+    Compress(Box<Work>),
+}
+
+/// A response that is to be compressed.
+pub(crate) struct Work {
+    wish: Wish,
+    coding: Coding,
+    parts: http::response::Parts,
+    body: Body,
+}
+
 #[derive(Debug, Clone)]
 struct ByBytes;
 
@@ -96,9 +112,10 @@ impl Compressor {
         })
     }
 
-    /// Compresses a response, if it is wished and worth it.
-    pub(crate) async fn apply(&self, wish: Option<Wish>, response: Response<Body>) -> Response<Content> {
+    /// Decides at once what becomes of a response. Only what must be compressed takes time, and room for its future.
+    pub(crate) fn decide(&self, wish: Option<Wish>, response: Response<Body>) -> Decision {
         let (mut parts, body) = response.into_parts();
+        let plain = |parts, body| Decision::Settled(Response::from_parts(parts, Content::Plain(body)));
         if parts.status == StatusCode::NOT_MODIFIED {
             // The client compared a tag that was weakened here: it is told the tag that it knows.
             if let Some(known) = wish.as_ref().and_then(|wish| wish.known.as_ref())
@@ -108,15 +125,21 @@ impl Compressor {
                 parts.headers.insert(ETAG, weak);
                 vary(&mut parts.headers);
             }
-            return Response::from_parts(parts, Content::Plain(body));
+            return plain(parts, body);
         }
         if !self.worth_it(parts.status, &parts.headers, &body) {
-            return Response::from_parts(parts, Content::Plain(body));
+            return plain(parts, body);
         }
         vary(&mut parts.headers);
-        let Some((wish, mut coding)) = wish.and_then(|wish| wish.coding.map(|coding| (wish, coding))) else {
-            return Response::from_parts(parts, Content::Plain(body));
-        };
+        match wish.and_then(|wish| wish.coding.map(|coding| (wish, coding))) {
+            None => plain(parts, body),
+            Some((wish, coding)) => Decision::Compress(Box::new(Work { wish, coding, parts, body })),
+        }
+    }
+
+    /// Compresses.
+    pub(crate) async fn compress(&self, work: Box<Work>) -> Response<Content> {
+        let Work { wish, mut coding, mut parts, body } = *work;
         let size = body.size_hint().exact().filter(|size| *size <= WHOLE);
         if size.is_none() && !wish.head_only {
             coding = Coding::Gzip;
@@ -127,16 +150,14 @@ impl Compressor {
             (_, true) => Content::Plain(body),
             (None, false) => Content::Gzip(Box::new(Gzip::new(body))),
             (Some(size), false) => match self.whole(coding, key, body, size as usize).await {
-                Ok(data) => {
-                    parts.headers.insert(CONTENT_LENGTH, data.len().into());
-                    Content::Whole(data)
-                }
+                Ok(data) => Content::Whole(data),
                 // What broke off before its end breaks off here too.
                 Err(broken) => return Response::from_parts(parts, Content::Plain(broken)),
             },
         };
-        if !matches!(content, Content::Whole(_)) {
-            parts.headers.remove(CONTENT_LENGTH);
+        match &content {
+            Content::Whole(data) => drop(parts.headers.insert(CONTENT_LENGTH, data.len().into())),
+            _ => drop(parts.headers.remove(CONTENT_LENGTH)),
         }
         parts.headers.insert(CONTENT_ENCODING, coding.value());
         parts.headers.remove(ACCEPT_RANGES);
@@ -147,22 +168,24 @@ impl Compressor {
     }
 
     fn worth_it(&self, status: StatusCode, headers: &HeaderMap, body: &Body) -> bool {
-        let size = || {
-            let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-            announced.or_else(|| body.size_hint().exact()).is_none_or(|size: u64| size >= self.min)
-        };
-        let has = |name, value: &str| {
-            headers.get(name).is_some_and(|found: &HeaderValue| contains(found.as_bytes(), value.as_bytes()))
-        };
-        headers.get(CONTENT_TYPE).is_some_and(compressible)
-            && !matches!(
-                status,
-                StatusCode::PARTIAL_CONTENT | StatusCode::NO_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE
-            )
-            && !headers.contains_key(CONTENT_ENCODING)
-            && !headers.contains_key(CONTENT_RANGE)
-            && !has(CACHE_CONTROL, "no-transform")
-            && size()
+        if matches!(
+            status,
+            StatusCode::PARTIAL_CONTENT | StatusCode::NO_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE
+        ) {
+            return false;
+        }
+        let mut text = false;
+        let mut size = None;
+        for (name, value) in headers {
+            match *name {
+                CONTENT_TYPE => text = compressible(value),
+                CONTENT_LENGTH => size = value.to_str().ok().and_then(|length| length.parse::<u64>().ok()),
+                CONTENT_ENCODING | CONTENT_RANGE => return false,
+                CACHE_CONTROL if forbids(value) => return false,
+                _ => {}
+            }
+        }
+        text && size.or_else(|| body.size_hint().exact()).is_none_or(|size| size >= self.min)
     }
 
     /// The compressed body, from memory if it was compressed before.
@@ -330,6 +353,12 @@ fn compressible(content_type: &HeaderValue) -> bool {
         ]
         .iter()
         .any(|name| is(name))
+}
+
+/// Whether a `Cache-Control` forbids to change the coding (RFC 9111 §5.2.2.6).
+fn forbids(control: &HeaderValue) -> bool {
+    let mut directives = control.as_bytes().split(|&b| b == b',').map(<[u8]>::trim_ascii);
+    directives.any(|directive| directive.eq_ignore_ascii_case(b"no-transform"))
 }
 
 fn contains(hay: &[u8], needle: &[u8]) -> bool {

@@ -88,28 +88,28 @@ impl Protocols {
     }
 
     async fn serve_http1(&self, tcp: TcpStream, serve: Serve, stop: CancellationToken) {
-        let watch = serve.watch.clone();
+        let (watch, gateway) = (serve.watch.clone(), serve.gateway.clone());
         let io = TokioIo::new(Watched::new(tcp, watch.clone()));
         let mut connection = self.http1.serve_connection(io, serve);
         let end = {
             let mut stopped = pin!(stop.cancelled());
             let mut left = pin!(farewell(&stop));
-            let mut stopping = false;
+            let (mut told, mut stopping) = (false, false);
             let mut timer = pin!(sleep(self.patience.header.min(self.patience.write)));
             poll_fn(|cx| {
                 if connection.poll_without_shutdown(cx).is_ready() {
                     return Poll::Ready(None);
                 }
-                let stop_now = !stopping
-                    && match watch.is_busy() {
-                        true => stop.is_cancelled() || stopped.as_mut().poll(cx).is_ready(),
-                        false => left.as_mut().poll(cx).is_ready(),
-                    };
-                if stop_now {
-                    stopping = true;
-                    Pin::new(&mut connection).graceful_shutdown();
-                    if connection.poll_without_shutdown(cx).is_ready() {
-                        return Poll::Ready(None);
+                // Asked once to wake this task, and then only when the flag is up: it is asked after every request.
+                if !stopping && (!told || gateway.stopping.has_begun()) {
+                    told = true;
+                    let (stopped, left) = (stopped.as_mut().poll(cx), left.as_mut().poll(cx));
+                    stopping = if watch.is_busy() { stopped } else { left }.is_ready();
+                    if stopping {
+                        Pin::new(&mut connection).graceful_shutdown();
+                        if connection.poll_without_shutdown(cx).is_ready() {
+                            return Poll::Ready(None);
+                        }
                     }
                 }
                 while timer.as_mut().poll(cx).is_ready() {

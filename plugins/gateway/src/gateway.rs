@@ -2,8 +2,9 @@
 //! its response put in order. The plugin's handler is polled in the connection's own task.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -12,12 +13,34 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access_log::Log;
 use crate::body::{Content, Cut, Cuts, RequestBody, ResponseBody};
-use crate::compress::Compressor;
-use crate::head::{self, HeadLimits, Peer};
+use crate::compress::{Compressor, Decision};
+use crate::head::{self, HeadLimits, Peer, Survey};
 use crate::health::{Health, Report};
 use crate::settings::{Network, Settings};
 use crate::table::Table;
 use crate::watch::InFlight;
+
+/// That the gateway stops: a flag for those who look often, and a token for those who wait.
+#[derive(Debug, Default)]
+pub(crate) struct Stopping {
+    begun: AtomicBool,
+    token: CancellationToken,
+}
+
+impl Stopping {
+    pub(crate) fn begin(&self) {
+        self.begun.store(true, Ordering::Release);
+        self.token.cancel();
+    }
+
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn token(&self) -> CancellationToken {
+        self.token.clone()
+    }
+}
 
 /// What all connections share.
 #[derive(Debug)]
@@ -30,7 +53,7 @@ pub(crate) struct Gateway {
     max_body: u64,
     body_timeout: std::time::Duration,
     pub(crate) proxies: Vec<Network>,
-    pub(crate) stopping: CancellationToken,
+    pub(crate) stopping: Stopping,
 }
 
 impl Gateway {
@@ -47,7 +70,7 @@ impl Gateway {
             max_body: settings.max_body.get(),
             body_timeout: settings.body_timeout.get(),
             proxies: settings.trusted_proxies.iter().filter_map(|proxy| Network::parse(proxy)).collect(),
-            stopping: CancellationToken::new(),
+            stopping: Stopping::default(),
         }
     }
 
@@ -61,13 +84,17 @@ impl Gateway {
         let (mut parts, incoming) = request.into_parts();
         let one_at_a_time = parts.version <= Version::HTTP_11;
         let has_body = !incoming.is_end_stream();
-        let beginning = self.log.begin(&parts.method, &parts.uri, has_body);
+        let beginning = self.log.begin(&parts, has_body);
+        let survey = Survey::of(&parts.headers);
         // A request that both a length and chunks frame can be read in two ways; hyper reads the chunks, as RFC 9112
         // §6.3 says, and whoever reads it otherwise gets no second request on this connection.
-        let mut close = one_at_a_time && parts.headers.contains_key(TRANSFER_ENCODING);
-        let vetted = head::vet(&parts, &self.limits);
-        let request_id = head::put_on(&mut parts, peer);
-        let wish = self.compressor.as_ref().and_then(|compressor| compressor.wish(&parts));
+        let mut close = one_at_a_time && survey.chunked;
+        let vetted = head::vet(&parts, &survey, &self.limits);
+        let request_id = head::put_on(&mut parts, &survey, peer);
+        let wish = match &self.compressor {
+            Some(compressor) if survey.accept_encoding => compressor.wish(&parts),
+            _ => None,
+        };
         let response = match vetted {
             Err(problem) => {
                 close = true;
@@ -79,13 +106,14 @@ impl Gateway {
             },
         };
         let mut response = match &self.compressor {
-            Some(compressor) if wish.is_some() || is_text(&response) => {
-                compressor.apply(wish, response).await
-            }
-            _ => response.map(Content::Plain),
+            None => response.map(Content::Plain),
+            Some(compressor) => match compressor.decide(wish, response) {
+                Decision::Settled(response) => response,
+                Decision::Compress(work) => Box::pin(compressor.compress(work)).await,
+            },
         };
         head::finish(response.headers_mut(), request_id.clone());
-        if close || (one_at_a_time && self.stopping.is_cancelled()) {
+        if close || (one_at_a_time && self.stopping.has_begun()) {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let ending = self.log.answer(beginning, response.status(), &peer.address, &request_id);
@@ -99,7 +127,7 @@ impl Gateway {
                 body.report_to(ending);
             }
             if endless {
-                body.until(self.stopping.clone().cancelled_owned());
+                body.until(self.stopping.token().cancelled_owned());
             }
             body
         })
@@ -184,11 +212,6 @@ fn explained(response: Response<Body>, head_only: bool) -> Response<Body> {
     explained.headers_mut().extend(own);
     explained.headers_mut().remove(CONTENT_LENGTH);
     explained
-}
-
-/// Text is told apart by clients that accept compression, even when this one does not.
-fn is_text(response: &Response<Body>) -> bool {
-    response.headers().get(CONTENT_TYPE).is_some_and(|kind| !kind.as_bytes().starts_with(b"video/"))
 }
 
 /// The answer to a client that is too slow.

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use bytes::Bytes;
 use http::header::{
     ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, SERVER, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE, X_CONTENT_TYPE_OPTIONS,
@@ -18,6 +19,9 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+const TRACEPARENT_NAME: HeaderName = HeaderName::from_static(TRACEPARENT);
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
@@ -48,8 +52,49 @@ pub(crate) struct HeadLimits {
     pub(crate) bytes: usize,
 }
 
+/// What a head has, found in one pass: most requests have little of it, and looking each name up costs more.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Survey {
+    bytes: usize,
+    hosts: u32,
+    cookies: u32,
+    /// A field for the connection alone, by its own name or in `Connection`.
+    hop_by_hop: bool,
+    /// A field that says where the request came from.
+    origin: bool,
+    expect: bool,
+    ids: bool,
+    pub(crate) chunked: bool,
+    pub(crate) accept_encoding: bool,
+}
+
+impl Survey {
+    /// Looks at every field once.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let mut survey = Self::default();
+        for (name, value) in headers {
+            survey.bytes += name.as_str().len() + value.len() + 4;
+            match *name {
+                HOST => survey.hosts += 1,
+                COOKIE => survey.cookies += 1,
+                ACCEPT_ENCODING => survey.accept_encoding = true,
+                EXPECT => survey.expect = true,
+                FORWARDED => survey.origin = true,
+                TRANSFER_ENCODING => (survey.chunked, survey.hop_by_hop) = (true, true),
+                CONNECTION | TE | TRAILER | UPGRADE => survey.hop_by_hop = true,
+                _ => match name.as_str() {
+                    "x-request-id" | "traceparent" | "tracestate" => survey.ids = true,
+                    "keep-alive" | "proxy-connection" => survey.hop_by_hop = true,
+                    other => survey.origin |= other.starts_with("x-forwarded-") || other == "x-real-ip",
+                },
+            }
+        }
+        survey
+    }
+}
+
 /// Refuses a request whose head is too large, ambiguous or hostile.
-pub(crate) fn vet(parts: &Parts, limits: &HeadLimits) -> Result<(), Box<Problem>> {
+pub(crate) fn vet(parts: &Parts, survey: &Survey, limits: &HeadLimits) -> Result<(), Box<Problem>> {
     let refused =
         |status, slug, title, detail: String| Err(Box::new(Problem::new(status, slug, title).detail(detail)));
     let malformed = |slug, detail: &str| {
@@ -57,8 +102,7 @@ pub(crate) fn vet(parts: &Parts, limits: &HeadLimits) -> Result<(), Box<Problem>
     };
     let headers = &parts.headers;
     let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
-    let fields: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    if headers.len() > limits.fields || target + fields > limits.bytes {
+    if headers.len() > limits.fields || target + survey.bytes > limits.bytes {
         let text = format!("At most {} fields of {} bytes in all are taken.", limits.fields, limits.bytes);
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         return refused(status, "header-too-large", "The request's head is too large", text);
@@ -68,14 +112,12 @@ pub(crate) fn vet(parts: &Parts, limits: &HeadLimits) -> Result<(), Box<Problem>
         let status = StatusCode::NOT_IMPLEMENTED;
         return refused(status, "method-not-implemented", "Not a method for this server", text);
     }
-    let mut hosts = headers.get_all(HOST).iter();
-    let host = hosts.next();
-    if hosts.next().is_some()
-        || (host.is_none() && parts.uri.authority().is_none() && parts.version == Version::HTTP_11)
-    {
+    let nameless = survey.hosts == 0 && parts.uri.authority().is_none() && parts.version == Version::HTTP_11;
+    if survey.hosts > 1 || nameless {
         return malformed("invalid-host", "A request names its host exactly once.");
     }
-    if let (Some(host), Some(authority), Version::HTTP_2) = (host, parts.uri.authority(), parts.version)
+    if parts.version == Version::HTTP_2
+        && let (Some(host), Some(authority)) = (headers.get(HOST), parts.uri.authority())
         && host.as_bytes() != authority.as_str().as_bytes()
     {
         return malformed("invalid-host", "The fields :authority and host differ.");
@@ -84,7 +126,8 @@ pub(crate) fn vet(parts: &Parts, limits: &HeadLimits) -> Result<(), Box<Problem>
         let text = "The path has '.' or '..' as a segment, encoded or not, or an encoded NUL.";
         return malformed("invalid-path", text);
     }
-    if headers.get(EXPECT).is_some_and(|expect| !expect.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+    let unmet = |expect: &HeaderValue| !expect.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    if survey.expect && headers.get_all(EXPECT).iter().any(unmet) {
         let text = "Only 100-continue can be expected.".to_owned();
         let status = StatusCode::EXPECTATION_FAILED;
         return refused(status, "unknown-expectation", "The expectation cannot be met", text);
@@ -105,29 +148,14 @@ fn hostile(path: &str) -> bool {
 
 /// Takes off what was meant for the connection or must not be believed, puts on who asks and the ids. Returns the
 /// request's id, for the response.
-pub(crate) fn put_on(parts: &mut Parts, peer: &Peer) -> HeaderValue {
+pub(crate) fn put_on(parts: &mut Parts, survey: &Survey, peer: &Peer) -> HeaderValue {
     let headers = &mut parts.headers;
-    take_off_hop_by_hop(headers);
-    headers.remove(TE);
-    headers.remove(EXPECT);
-    if peer.trusted {
-        let chain = headers.get(&X_FORWARDED_FOR).and_then(|chain| {
-            let text = format!("{}, {}", chain.to_str().ok()?, peer.address.to_str().ok()?);
-            HeaderValue::try_from(text).ok()
-        });
-        headers.insert(X_FORWARDED_FOR, chain.unwrap_or_else(|| peer.address.clone()));
-        if !headers.contains_key(&X_FORWARDED_PROTO) {
-            headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
-        }
-        if let Some(host) = headers.remove(&X_FORWARDED_HOST) {
-            headers.insert(HOST, host);
-        }
-    } else {
-        headers.remove(FORWARDED);
-        headers.remove(&X_FORWARDED_HOST);
-        headers.remove(&X_REAL_IP);
-        headers.insert(X_FORWARDED_FOR, peer.address.clone());
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    if survey.hop_by_hop {
+        take_off_hop_by_hop(headers);
+        headers.remove(TE);
+    }
+    if survey.expect {
+        headers.remove(EXPECT);
     }
     if let Some(authority) = parts.uri.authority()
         && let Ok(host) = HeaderValue::from_str(authority.as_str())
@@ -135,10 +163,34 @@ pub(crate) fn put_on(parts: &mut Parts, peer: &Peer) -> HeaderValue {
         // RFC 9112 §3.2.2: an absolute target overrides the field. HTTP/2 clients send only the target.
         headers.insert(HOST, host);
     }
-    if parts.version == Version::HTTP_2 && headers.get_all(COOKIE).iter().nth(1).is_some() {
+    if survey.origin && peer.trusted {
+        put_on_believed(headers, peer);
+    } else {
+        if survey.origin {
+            for name in [FORWARDED, X_FORWARDED_HOST, X_REAL_IP, X_FORWARDED_PORT, X_FORWARDED_PREFIX] {
+                headers.remove(name);
+            }
+        }
+        headers.insert(X_FORWARDED_FOR, peer.address.clone());
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    }
+    if survey.cookies > 1 && parts.version == Version::HTTP_2 {
         join_cookies(headers);
     }
-    put_on_ids(headers)
+    if survey.ids { keep_ids(headers) } else { make_ids(headers, None) }
+}
+
+/// A trusted proxy says who asks, and for what.
+fn put_on_believed(headers: &mut HeaderMap, peer: &Peer) {
+    let own = peer.address.as_bytes();
+    let chain: Vec<_> =
+        headers.get_all(&X_FORWARDED_FOR).iter().map(HeaderValue::as_bytes).chain([own]).collect();
+    let chain = HeaderValue::from_bytes(&chain.join(&b", "[..])).unwrap_or_else(|_| peer.address.clone());
+    headers.insert(X_FORWARDED_FOR, chain);
+    headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
+    if let Some(host) = headers.remove(&X_FORWARDED_HOST) {
+        headers.insert(HOST, host);
+    }
 }
 
 /// RFC 9113 §8.2.3: crumbs of a cookie are joined before anybody reads them.
@@ -149,30 +201,42 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// Keeps a sound `traceparent` and a sane `x-request-id`, and makes those that are missing: one random number serves
-/// as the id of both.
-fn put_on_ids(headers: &mut HeaderMap) -> HeaderValue {
-    let traced =
-        headers.get(TRACEPARENT).is_some_and(|value| TraceContext::from_bytes(value.as_bytes()).is_ok());
-    let mut text = *b"00-00000000000000000000000000000000-0000000000000000-01";
-    if !traced {
-        let trace = fastrand::u128(1..);
-        hex(&trace.to_be_bytes(), &mut text[3..35]);
-        hex(&fastrand::u64(1..).to_be_bytes(), &mut text[36..52]);
-        let value = HeaderValue::from_bytes(&text).expect("hex digits and hyphens are a field value");
-        headers.insert(TRACEPARENT, value);
-        // The state belongs to the trace that was thrown away.
-        headers.remove("tracestate");
-    }
-    match headers.get(&X_REQUEST_ID) {
-        Some(id) if sane(id.as_bytes()) => id.clone(),
-        _ => {
-            let traceparent = headers.get(TRACEPARENT).map_or(&text[..], HeaderValue::as_bytes);
-            let id = HeaderValue::from_bytes(&traceparent[3..35]).expect("hex digits are a field value");
+/// Keeps a sound `traceparent` and a sane `x-request-id`, and makes those that are not.
+fn keep_ids(headers: &mut HeaderMap) -> HeaderValue {
+    let mut given = headers.get_all(&X_REQUEST_ID).iter();
+    let id = match (given.next(), given.next()) {
+        (Some(id), None) if sane(id.as_bytes()) => Some(id.clone()),
+        _ => None,
+    };
+    match (headers.get(TRACEPARENT), id) {
+        (Some(value), id) if TraceContext::from_bytes(value.as_bytes()).is_ok() => {
+            let id = id.unwrap_or_else(|| {
+                HeaderValue::from_bytes(&value.as_bytes()[3..35]).expect("hex digits are a field value")
+            });
             headers.insert(X_REQUEST_ID, id.clone());
             id
         }
+        (_, id) => {
+            // The state belongs to the trace that is thrown away.
+            headers.remove("tracestate");
+            make_ids(headers, id)
+        }
     }
+}
+
+/// One random number serves as the id of both the trace and the request.
+fn make_ids(headers: &mut HeaderMap, id: Option<HeaderValue>) -> HeaderValue {
+    let mut text = *b"00-00000000000000000000000000000000-0000000000000000-01";
+    hex(&fastrand::u128(1..).to_be_bytes(), &mut text[3..35]);
+    hex(&fastrand::u64(1..).to_be_bytes(), &mut text[36..52]);
+    // Both values share the bytes of the one.
+    let text = Bytes::copy_from_slice(&text);
+    let value =
+        |text: Bytes| HeaderValue::from_maybe_shared(text).expect("hex digits and hyphens are a field value");
+    let id = id.unwrap_or_else(|| value(text.slice(3..35)));
+    headers.insert(TRACEPARENT_NAME, value(text));
+    headers.insert(X_REQUEST_ID, id.clone());
+    id
 }
 
 fn hex(bytes: &[u8], out: &mut [u8]) {
@@ -189,10 +253,22 @@ fn sane(id: &[u8]) -> bool {
 
 /// Gets a plugin's response ready for the client.
 pub(crate) fn finish(headers: &mut HeaderMap, request_id: HeaderValue) {
-    take_off_hop_by_hop(headers);
+    let (mut hop_by_hop, mut sniffing) = (false, false);
+    for name in headers.keys() {
+        match *name {
+            CONNECTION | TE | TRAILER | UPGRADE | TRANSFER_ENCODING => hop_by_hop = true,
+            X_CONTENT_TYPE_OPTIONS => sniffing = true,
+            _ => hop_by_hop |= matches!(name.as_str(), "keep-alive" | "proxy-connection"),
+        }
+    }
+    if hop_by_hop {
+        take_off_hop_by_hop(headers);
+    }
     headers.insert(X_REQUEST_ID, request_id);
     headers.insert(SERVER, HeaderValue::from_static("streamgate"));
-    headers.entry(X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
+    if !sniffing {
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    }
 }
 
 /// RFC 9110 §7.6.1: fields for one connection, by their own names and by those that `Connection` lists.
@@ -230,6 +306,11 @@ mod tests {
         Peer::new("192.0.2.1".parse().unwrap(), &[])
     }
 
+    fn dressed(parts: &mut Parts, peer: &Peer) -> HeaderValue {
+        let survey = Survey::of(&parts.headers);
+        put_on(parts, &survey, peer)
+    }
+
     const LIMITS: HeadLimits = HeadLimits { fields: 10, bytes: 1000 };
 
     #[test]
@@ -244,7 +325,7 @@ mod tests {
             ("upgrade", "h2c"),
             ("proxy-connection", "x"),
         ]);
-        put_on(&mut parts, &stranger());
+        dressed(&mut parts, &stranger());
         let mut left: Vec<_> = parts.headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(
@@ -262,13 +343,13 @@ mod tests {
             ("forwarded", "for=1"),
         ];
         let mut parts = request(&forged);
-        put_on(&mut parts, &stranger());
+        dressed(&mut parts, &stranger());
         assert_eq!(parts.headers["x-forwarded-for"], "192.0.2.1");
         assert_eq!(parts.headers["x-forwarded-proto"], "http");
         assert!(!parts.headers.contains_key("forwarded"));
         let proxy = Peer::new("10.0.0.9".parse().unwrap(), &[Network::parse("10.0.0.0/8").unwrap()]);
         let mut parts = request(&forged);
-        put_on(&mut parts, &proxy);
+        dressed(&mut parts, &proxy);
         assert_eq!(parts.headers["x-forwarded-for"], "1.2.3.4, 10.0.0.9");
         assert_eq!(parts.headers["x-forwarded-proto"], "https");
     }
@@ -277,20 +358,22 @@ mod tests {
     fn sound_ids_are_kept_and_others_made() {
         let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         let mut parts = request(&[("host", "h"), ("traceparent", traceparent), ("x-request-id", "mine-7")]);
-        assert_eq!(put_on(&mut parts, &stranger()), "mine-7");
+        assert_eq!(dressed(&mut parts, &stranger()), "mine-7");
         assert_eq!(parts.headers["traceparent"], traceparent);
         let mut parts =
             request(&[("host", "h"), ("traceparent", traceparent), ("x-request-id", "has spaces")]);
-        assert_eq!(put_on(&mut parts, &stranger()), "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_eq!(dressed(&mut parts, &stranger()), "4bf92f3577b34da6a3ce929d0e0e4736");
         let mut parts = request(&[("host", "h"), ("traceparent", "00-0-0-0")]);
-        let id = put_on(&mut parts, &stranger());
+        let id = dressed(&mut parts, &stranger());
         let made = TraceContext::from_bytes(parts.headers["traceparent"].as_bytes()).unwrap();
         assert_eq!(id, made.trace_id());
     }
 
     #[test]
     fn ambiguous_and_hostile_heads_are_refused() {
-        let status = |parts: &Parts| vet(parts, &LIMITS).err().map(|problem| problem.status().as_u16());
+        let status = |parts: &Parts| {
+            vet(parts, &Survey::of(&parts.headers), &LIMITS).err().map(|problem| problem.status().as_u16())
+        };
         assert_eq!(status(&request(&[("host", "h")])), None);
         assert_eq!(status(&request(&[])), Some(400));
         assert_eq!(status(&request(&[("host", "a"), ("host", "b")])), Some(400));
@@ -328,8 +411,8 @@ mod tests {
                     parts.headers.append(name, value);
                 }
             }
-            let _ = vet(&parts, &LIMITS);
-            let id = put_on(&mut parts, &stranger());
+            let _ = vet(&parts, &Survey::of(&parts.headers), &LIMITS);
+            let id = dressed(&mut parts, &stranger());
             prop_assert!(sane(id.as_bytes()));
             prop_assert_eq!(parts.headers.get_all("x-forwarded-for").iter().count(), 1);
             prop_assert!(!parts.headers.contains_key("connection") && !parts.headers.contains_key("transfer-encoding"));

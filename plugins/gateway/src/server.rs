@@ -50,7 +50,6 @@ pub enum ListenError {
 pub struct Server {
     addresses: Vec<SocketAddr>,
     gateway: Arc<Gateway>,
-    stop: CancellationToken,
     workers: Vec<oneshot::Receiver<()>>,
     drain_timeout: Duration,
 }
@@ -90,7 +89,7 @@ impl Server {
         };
         let protocols = Protocols::new(patience, settings.max_header_bytes.get() as usize);
         let gateway = Arc::new(Gateway::new(settings, table, report));
-        let stop = CancellationToken::new();
+        let stop = gateway.stopping.token();
         let threads = match settings.threads {
             0 => thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
@@ -132,7 +131,7 @@ impl Server {
                 })
                 .map_err(ListenError::Thread)?;
         }
-        Ok(Self { addresses, gateway, stop, workers: ended, drain_timeout: settings.drain_timeout.get() })
+        Ok(Self { addresses, gateway, workers: ended, drain_timeout: settings.drain_timeout.get() })
     }
 
     /// Where it listens; the real ports, if 0 was asked for.
@@ -142,14 +141,13 @@ impl Server {
 
     /// Cancelled when it begins to stop.
     pub fn stopping(&self) -> CancellationToken {
-        self.stop.clone()
+        self.gateway.stopping.token()
     }
 
     /// Stops: accepts no more, answers what is in flight (saying that the connection ends), and returns when all
     /// connections ended or the drain timeout passed.
     pub async fn drain(mut self) {
-        self.stop.cancel();
-        self.gateway.stopping.cancel();
+        self.gateway.stopping.begin();
         let ended = async {
             for worker in &mut self.workers {
                 let _ = worker.await;
@@ -162,8 +160,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.stop.cancel();
-        self.gateway.stopping.cancel();
+        self.gateway.stopping.begin();
     }
 }
 
