@@ -42,6 +42,8 @@ impl Plugin for GatewayPlugin {
             return Err(StartError::new(format!("{}: {}", problem.key, problem.message)));
         }
         let table = Arc::new(Table::new(settings.unlimited_bodies.clone()));
+        // Nobody is let in before there is something behind the door.
+        let generation = mount(&host, &table, 0).await;
         let report_host = host.clone();
         let report: Report = Arc::new(move || report_host.report());
         let server = Server::start(&settings, table.clone(), report)?;
@@ -49,7 +51,7 @@ impl Plugin for GatewayPlugin {
             tracing::info!(%address, "listening on http://{address}/");
         }
         host.health("listener").healthy();
-        let mounting = host.spawn(mount(host.clone(), table));
+        let mounting = host.spawn(follow(host.clone(), table, generation));
         Ok(Self { server, mounting })
     }
 
@@ -68,14 +70,17 @@ export_plugin! {
     }
 }
 
+/// Takes over the mounts once their generation is greater than `after`, and answers it.
+async fn mount(host: &Host, table: &Table, after: u64) -> u64 {
+    let mounts = host.next_mounts(after).await;
+    let routes = mounts.mounts.into_iter().map(|mount| Route { prefix: mount.prefix, service: mount.service });
+    table.replace(routes);
+    mounts.generation
+}
+
 /// Follows the host's mounts.
-async fn mount(host: Host, table: Arc<Table>) {
-    let mut generation = 0;
+async fn follow(host: Host, table: Arc<Table>, mut generation: u64) {
     loop {
-        let mounts = host.next_mounts(generation).await;
-        generation = mounts.generation;
-        table.replace(
-            mounts.mounts.into_iter().map(|mount| Route { prefix: mount.prefix, service: mount.service }),
-        );
+        generation = mount(&host, &table, generation).await;
     }
 }
