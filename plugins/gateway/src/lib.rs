@@ -73,7 +73,8 @@ export_plugin! {
 /// Takes over the mounts once their generation is greater than `after`, and answers it.
 async fn mount(host: &Host, table: &Table, after: u64) -> u64 {
     let mounts = host.next_mounts(after).await;
-    let routes = mounts.mounts.into_iter().map(|mount| Route { prefix: mount.prefix, service: mount.service });
+    let routes =
+        mounts.mounts.into_iter().map(|mount| Route { prefix: mount.prefix, service: mount.service });
     table.replace(routes);
     mounts.generation
 }
