@@ -16,7 +16,7 @@ use crate::ladder::{
 use crate::media;
 use crate::pipeline::{AudioPlan, Encoder, Made, Track, Tuning, VideoPlan, audio_lead_in, timescale};
 use crate::probe::{Probed, probe};
-use crate::pump::{AudioPump, Progress, VideoPump, constant_rate_caps};
+use crate::pump::{AudioPump, Progress, Tracks, VideoPump, constant_rate_caps};
 use crate::sink::{Earlier, Existing, Kind, Sink};
 use crate::source::{Blocks, Source};
 use crate::thumbs::{Thumbnails, Wish};
@@ -352,6 +352,11 @@ impl Run<'_> {
             max_ns: self.options.max_duration.as_nanos() as u64,
             too_long: self.too_long(),
         };
+        let tracks = |names: &mut dyn Iterator<Item = &String>| Tracks {
+            names: names.cloned().collect(),
+            sink: Arc::clone(self.sink),
+            whole: pass.lead.is_none(),
+        };
         let video_pump = match (video, probed.picture) {
             (Some(branch), Some(picture)) => {
                 let thumbnails = pass
@@ -369,7 +374,9 @@ impl Run<'_> {
                     start: probed.start,
                     first,
                     end,
-                    tracks: video_plan.as_ref().map_or(0, |plan| plan.tracks.len()),
+                    tracks: tracks(
+                        &mut video_plan.iter().flat_map(|plan| &plan.tracks).map(|track| &track.rung.name),
+                    ),
                     thumbnails,
                     progress: progress.clone(),
                     control: Arc::clone(self.control),
@@ -390,7 +397,7 @@ impl Run<'_> {
                     end: pass
                         .lead
                         .map_or(u64::MAX, |lead| (first_unit(u64::from(lead), segment) + 2) * AAC_FRAME),
-                    tracks: plan.tracks.len(),
+                    tracks: tracks(&mut plan.tracks.iter().map(|track| &track.rung.name)),
                     progress: (video_pump.is_none()).then_some(progress),
                     control: Arc::clone(self.control),
                 };

@@ -50,6 +50,34 @@ impl Progress {
     }
 }
 
+/// The renditions that a pump feeds.
+pub(crate) struct Tracks {
+    pub(crate) names: Vec<String>,
+    pub(crate) sink: Arc<dyn Sink>,
+    /// This pass makes them whole.
+    pub(crate) whole: bool,
+}
+
+impl Tracks {
+    /// Ends the feed. Without one nothing was fed, since everything is there already: then
+    /// the encoder has nothing to end, and the renditions are complete as they are.
+    fn end(&self, feed: Option<&Feed>, control: &Control) {
+        if let Some(feed) = feed {
+            return feed.end();
+        }
+        if control.stopped() {
+            return;
+        }
+        for name in &self.names {
+            let completed = if self.whole { self.sink.complete(name) } else { Ok(()) };
+            match completed {
+                Ok(()) => control.track_done(),
+                Err(error) => control.fail(EncodeError::Sink(error.to_string())),
+            }
+        }
+    }
+}
+
 /// Carries frames from the decoder to the encoder at a constant rate.
 pub(crate) struct VideoPump {
     pub(crate) branch: Branch,
@@ -60,7 +88,8 @@ pub(crate) struct VideoPump {
     pub(crate) first: u64,
     /// Frames from this index on are not wanted.
     pub(crate) end: u64,
-    pub(crate) tracks: usize,
+    /// The renditions fed with it.
+    pub(crate) tracks: Tracks,
     pub(crate) thumbnails: Option<Thumbnails>,
     pub(crate) progress: Progress,
     pub(crate) control: Arc<Control>,
@@ -122,15 +151,7 @@ impl VideoPump {
         let total = clock.next().min(self.end);
         self.show(&mut pending, &mut pushed, total, &mut fed);
         tracing::debug!(rate = %self.rate, seen, repeated, dropped, total, "the pictures end");
-        // All frames are there already: the encoder never saw one and has nothing to end.
-        match &self.feed {
-            Some(feed) if fed => feed.end(),
-            _ => {
-                for _ in 0..self.tracks {
-                    self.control.track_done();
-                }
-            }
-        }
+        self.tracks.end(self.feed.as_ref().filter(|_| fed), &self.control);
         if let Some(thumbnails) = self.thumbnails.take() {
             thumbnails.finish();
         }
@@ -179,7 +200,8 @@ pub(crate) struct AudioPump {
     pub(crate) first: u64,
     /// Samples from this index on are not wanted.
     pub(crate) end: u64,
-    pub(crate) tracks: usize,
+    /// The renditions fed with it.
+    pub(crate) tracks: Tracks,
     pub(crate) progress: Option<Progress>,
     pub(crate) control: Arc<Control>,
 }
@@ -210,14 +232,7 @@ impl AudioPump {
             }
             next = self.branch.next();
         }
-        match &self.feed {
-            Some(feed) if fed => feed.end(),
-            _ => {
-                for _ in 0..self.tracks {
-                    self.control.track_done();
-                }
-            }
-        }
+        self.tracks.end(self.feed.as_ref().filter(|_| fed), &self.control);
         clock.next()
     }
 

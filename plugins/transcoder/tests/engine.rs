@@ -38,6 +38,20 @@ fn a_clip_becomes_the_ladder_with_every_frame() {
 }
 
 #[test]
+fn clips_around_the_length_of_a_segment_are_complete() {
+    let folder = tempfile::tempdir().unwrap();
+    for count in [24, 49, 50, 51, 100] {
+        let source = mp4(folder.path(), "clip.mp4", count, SMALL, 1);
+        let encoded = encode_file(&source, &folder.path().join(format!("out-{count}")), &quick()).unwrap();
+        check_rules(&encoded);
+        assert_eq!(encoded.taken.renditions.len(), 4);
+        for name in ["234p", "360p"] {
+            assert_eq!(frames(&encoded.folder, name), count as usize, "{name}");
+        }
+    }
+}
+
+#[test]
 fn poster_and_thumbnails_are_made() {
     let folder = tempfile::tempdir().unwrap();
     let source = silent(folder.path(), "clip.mp4", 75, SMALL);
