@@ -4,6 +4,7 @@
 //! `<root>/.incomplete/`: files in the making under `temporary`, append sessions under `sessions/<bucket>/<key>`.
 //! A write is answered only when it is on the disk.
 
+mod block;
 mod disk;
 mod error;
 mod key;

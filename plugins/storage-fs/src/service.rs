@@ -21,6 +21,7 @@ use percent_encoding::percent_decode_str;
 use streamgate_plugin_api::Body;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::block::Gather;
 use crate::disk::Disk;
 use crate::error::{Error, UPLOAD_OFFSET};
 use crate::key::{Name, Target, check_bucket};
@@ -190,7 +191,7 @@ impl Inner {
         } else {
             let (send, receive) = sink::channel();
             let written = blocking(move || objects.put_stream(&name, receive, length, keep));
-            let (sent, written) = tokio::join!(pump(body, send, None), written);
+            let (sent, written) = tokio::join!(pump(body, send, None, None), written);
             match (sent, written) {
                 (Err(reason), Err(Error::Aborted { .. })) => {
                     return Err(Error::Aborted { reason, offset: None });
@@ -223,14 +224,18 @@ impl Inner {
         // One blocking job with the turn in its hands, so that a caller that goes away changes nothing halfway.
         let written = blocking(move || {
             let append = Append { offset, length, complete };
-            let file = sessions.begin(&turn, &name, &append)?;
-            let _ = ready.send(());
-            sessions.append(&turn, &objects, &name, file, &append, receive)
+            let begun = sessions.begin(&turn, &name, &append)?;
+            let _ = ready.send(begun.is_direct());
+            sessions.append(&turn, &objects, &name, begun, &append, receive)
         });
         // The body is asked for only once the offset is known to be right.
         let sent = async {
             match begun.await {
-                Ok(()) => pump(body, send, Some(interrupt)).await,
+                Ok(true) => {
+                    let gather = Gather::new(&self.sessions.blocks, send.clone(), offset);
+                    pump(body, send, Some(gather), Some(interrupt)).await
+                }
+                Ok(false) => pump(body, send, None, Some(interrupt)).await,
                 Err(_) => Ok(()),
             }
         };
@@ -322,8 +327,14 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(|error| Error::Io(std::io::Error::other(error)))?
 }
 
-/// Sends a body to a sink, until it ends, breaks off (the text says why) or somebody else wants the sink.
-async fn pump(mut body: Body, send: mpsc::Sender<Piece>, interrupt: Option<Interrupt>) -> Result<(), String> {
+/// Sends a body to a sink, in blocks if there is a `gather`, until it ends, breaks off (the text says why) or somebody
+/// else wants the sink.
+async fn pump(
+    mut body: Body,
+    send: mpsc::Sender<Piece>,
+    mut gather: Option<Gather>,
+    interrupt: Option<Interrupt>,
+) -> Result<(), String> {
     let interrupted = async {
         match interrupt {
             Some(interrupt) => interrupt.asked().await,
@@ -333,10 +344,18 @@ async fn pump(mut body: Body, send: mpsc::Sender<Piece>, interrupt: Option<Inter
     let sending = async {
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame.map_err(|error| error.to_string())?.into_data() else { continue };
-            if !data.is_empty() && send.send(Piece::Data(data)).await.is_err() {
+            let taken = match &mut gather {
+                _ if data.is_empty() => continue,
+                Some(gather) => gather.put(&data).await.is_ok(),
+                None => send.send(Piece::Data(data)).await.is_ok(),
+            };
+            if !taken {
                 // The sink failed, and says why itself.
                 return Ok(());
             }
+        }
+        if let Some(gather) = &mut gather {
+            let _ = gather.flush();
         }
         let _ = send.send(Piece::End).await;
         Ok(())

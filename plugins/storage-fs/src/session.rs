@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 use tokio::sync::{Notify, OwnedMutexGuard, mpsc};
 
+use crate::block::Blocks;
 use crate::error::Error;
 use crate::key::Name;
 use crate::object::{Objects, Version};
@@ -22,6 +24,9 @@ use crate::tree::{Tree, absent};
 /// How long a newcomer waits for the request before it to put on the disk what came.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Announced bodies below this size are written the ordinary way.
+const DIRECT_MIN: u64 = 1 << 20;
+
 /// The append sessions of a root.
 #[derive(Debug)]
 pub(crate) struct Sessions {
@@ -29,6 +34,8 @@ pub(crate) struct Sessions {
     /// The directory that is locked for this process while it is open.
     _lock: Tree,
     direct: bool,
+    /// Memory of the streams that go past the page cache.
+    pub(crate) blocks: Blocks,
     slots: Mutex<HashMap<String, Arc<Slot>>>,
 }
 
@@ -72,6 +79,20 @@ pub(crate) struct Append {
     pub(crate) complete: bool,
 }
 
+/// A session that is ready to be written.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    file: File,
+    direct: Option<OwnedFd>,
+}
+
+impl Begun {
+    /// Whether it takes blocks.
+    pub(crate) fn is_direct(&self) -> bool {
+        self.direct.is_some()
+    }
+}
+
 /// What became of an append.
 #[derive(Debug)]
 pub(crate) struct Appended {
@@ -108,7 +129,7 @@ impl Turn {
 impl Sessions {
     /// Sessions in `tree`. `lock` is kept open as long as they are.
     pub(crate) fn new(tree: Tree, lock: Tree, direct: bool) -> Self {
-        Self { tree, _lock: lock, direct, slots: Mutex::default() }
+        Self { tree, _lock: lock, direct, blocks: Blocks::default(), slots: Mutex::default() }
     }
 
     pub(crate) fn tree(&self) -> &Tree {
@@ -159,7 +180,7 @@ impl Sessions {
     }
 
     /// Gets the session ready for bytes at `append.offset`: makes it at 0, and cuts off what is beyond. Blocks.
-    pub(crate) fn begin(&self, _: &Turn, name: &Name, append: &Append) -> Result<File, Error> {
+    pub(crate) fn begin(&self, _: &Turn, name: &Name, append: &Append) -> Result<Begun, Error> {
         let failed = |error| Error::of(error, name.path());
         let file = if append.offset == 0 {
             let (file, made) = self.tree.open_or_create(name.path()).map_err(failed)?;
@@ -180,7 +201,11 @@ impl Sessions {
         if append.offset < have {
             file.set_len(append.offset).map_err(failed)?;
         }
-        Ok(file)
+        let large = append.length.is_none_or(|length| length >= DIRECT_MIN);
+        let direct = (self.direct && large)
+            .then(|| self.tree.file(name.path(), OFlags::WRONLY | OFlags::DIRECT).ok())
+            .flatten();
+        Ok(Begun { file, direct })
     }
 
     /// Writes the body that comes as `pieces` and, if asked, makes the session an object. Blocks.
@@ -189,14 +214,12 @@ impl Sessions {
         turn: &Turn,
         objects: &Objects,
         name: &Name,
-        file: File,
+        begun: Begun,
         append: &Append,
         mut pieces: mpsc::Receiver<Piece>,
     ) -> Result<Appended, Error> {
         let durable = &turn.slot.slot.durable;
-        let direct = (self.direct && append.length.is_none_or(|length| length >= 1 << 20))
-            .then(|| self.tree.file(name.path(), OFlags::WRONLY | OFlags::DIRECT).ok())
-            .flatten();
+        let Begun { file, direct } = begun;
         let keeper = file.try_clone().map_err(Error::Io)?;
         let mut sink = Sink::new(file, direct, append.offset, durable);
         let drained = sink.drain(&mut pieces);

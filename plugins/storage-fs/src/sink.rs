@@ -1,8 +1,9 @@
 //! Takes a stream of pieces to a file, in order and from one blocking thread, and makes it durable.
 //!
 //! Pieces come through a bounded channel, so that the network is never ahead of the disk by more than a few of them.
-//! Large streams go past the page cache (O_DIRECT) where the file system can; otherwise write-back is begun early,
-//! so that the sync at the end finds little left to do. It never decides what a half-written file is worth.
+//! Large streams go past the page cache (O_DIRECT) where the file system can, in aligned blocks that are filled where
+//! the bytes arrive and are still in the processor's cache; otherwise write-back is begun early, so that the sync at
+//! the end finds little left to do. It never decides what a half-written file is worth.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -15,12 +16,12 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::block::{ALIGN, Filled};
+
 /// Pieces that may wait between the network and the disk.
 const QUEUE: usize = 8;
-/// What one direct write takes to the disk.
-const BLOCK: usize = 1 << 20;
-/// Alignment of memory, offset and length that every block device accepts for direct writes.
-const ALIGN: usize = 4096;
+/// Less than this is not worth a write past the page cache.
+const DIRECT_MIN: usize = 64 << 10;
 /// What is written before a sync in the background is begun.
 const SYNC_EVERY: u64 = 64 << 20;
 /// Most pieces that one system call takes.
@@ -31,6 +32,8 @@ const BATCH: usize = 16;
 pub(crate) enum Piece {
     /// The next bytes.
     Data(Bytes),
+    /// The next bytes, gathered for a direct write.
+    Block(Filled),
     /// That was all. A channel that closes without this is a stream that broke off.
     End,
 }
@@ -44,7 +47,8 @@ pub(crate) fn channel() -> (mpsc::Sender<Piece>, mpsc::Receiver<Piece>) {
 #[derive(Debug)]
 pub(crate) struct Sink<'p> {
     file: File,
-    direct: Option<Direct>,
+    /// The same file past the page cache.
+    direct: Option<File>,
     /// Everything before this offset is in the file.
     offset: u64,
     /// Everything before this offset is on the disk.
@@ -52,22 +56,12 @@ pub(crate) struct Sink<'p> {
     sync: Option<(u64, JoinHandle<io::Result<()>>)>,
 }
 
-/// The way past the page cache: a second descriptor and one aligned block that is being filled.
-#[derive(Debug)]
-struct Direct {
-    file: File,
-    memory: Vec<u8>,
-    start: usize,
-    filled: usize,
-}
-
 impl<'p> Sink<'p> {
     /// Writes to `file` from `offset` on, what is before it being on the disk already. `direct` is the same file
-    /// opened with O_DIRECT.
+    /// opened with O_DIRECT, which blocks are written with.
     pub(crate) fn new(file: File, direct: Option<OwnedFd>, offset: u64, durable: &'p AtomicU64) -> Self {
         durable.store(offset, Ordering::Release);
-        let direct = direct.map(|file| Direct { file: file.into(), memory: Vec::new(), start: 0, filled: 0 });
-        Self { file, direct, offset, durable, sync: None }
+        Self { file, direct: direct.map(Into::into), offset, durable, sync: None }
     }
 
     /// Everything before this offset is in the file.
@@ -79,48 +73,39 @@ impl<'p> Sink<'p> {
     /// file either way, and on the disk only after [`Sink::sync`].
     pub(crate) fn drain(&mut self, pieces: &mut mpsc::Receiver<Piece>) -> io::Result<bool> {
         let mut batch = VecDeque::with_capacity(BATCH);
-        let ended = loop {
-            let ended = match pieces.blocking_recv() {
+        let mut next = pieces.blocking_recv();
+        loop {
+            match next {
+                None => return Ok(false),
+                Some(Piece::End) => return Ok(true),
+                Some(Piece::Block(filled)) => {
+                    self.write_block(filled.bytes())?;
+                    self.sync_early()?;
+                    drop(filled);
+                    next = pieces.blocking_recv();
+                }
                 Some(Piece::Data(data)) => {
                     batch.push_back(data);
-                    None
+                    // What waits already goes along in the same system call.
+                    let other = loop {
+                        match pieces.try_recv() {
+                            Ok(Piece::Data(data)) if batch.len() < BATCH => batch.push_back(data),
+                            Ok(other) => break Some(other),
+                            Err(_) => break None,
+                        }
+                    };
+                    self.write(&mut batch)?;
+                    next = match other {
+                        Some(other) => Some(other),
+                        None => pieces.blocking_recv(),
+                    };
                 }
-                Some(Piece::End) => Some(true),
-                None => Some(false),
-            };
-            if let Some(ended) = ended {
-                break ended;
             }
-            let mut end = None;
-            while self.direct.is_none() && end.is_none() && batch.len() < BATCH {
-                match pieces.try_recv() {
-                    Ok(Piece::Data(data)) => batch.push_back(data),
-                    Ok(Piece::End) => end = Some(true),
-                    Err(_) => break,
-                }
-            }
-            self.write(&mut batch)?;
-            if let Some(ended) = end {
-                break ended;
-            }
-        };
-        self.flush()?;
-        Ok(ended)
+        }
     }
 
     /// Writes `batch` and empties it.
     pub(crate) fn write(&mut self, batch: &mut VecDeque<Bytes>) -> io::Result<()> {
-        if self.direct.is_some() {
-            for piece in batch.drain(..) {
-                self.write_direct(&piece)?;
-            }
-        } else {
-            self.write_buffered(batch)?;
-        }
-        self.sync_early()
-    }
-
-    fn write_buffered(&mut self, batch: &mut VecDeque<Bytes>) -> io::Result<()> {
         while !batch.is_empty() {
             let slices: Vec<IoSlice<'_>> =
                 batch.iter().take(BATCH).map(|piece| IoSlice::new(piece)).collect();
@@ -141,49 +126,29 @@ impl<'p> Sink<'p> {
                 batch.pop_front();
             }
         }
-        Ok(())
+        self.sync_early()
     }
 
-    fn write_direct(&mut self, mut data: &[u8]) -> io::Result<()> {
-        while !data.is_empty() {
-            let Some(direct) = &mut self.direct else {
-                self.file.write_all_at(data, self.offset)?;
-                self.offset += data.len() as u64;
-                return Ok(());
-            };
-            let odd = (self.offset % ALIGN as u64) as usize;
-            if direct.filled == 0 && odd != 0 {
-                // Up to the next boundary the ordinary way.
-                let (head, rest) = data.split_at(data.len().min(ALIGN - odd));
-                self.file.write_all_at(head, self.offset)?;
-                self.offset += head.len() as u64;
-                data = rest;
-                continue;
-            }
-            let (now, rest) = data.split_at(data.len().min(BLOCK - direct.filled));
-            direct.push(now);
-            data = rest;
-            if direct.filled == BLOCK {
-                match direct.write(self.offset) {
-                    Ok(()) => {
-                        self.offset += BLOCK as u64;
-                        direct.filled = 0;
-                    }
-                    // The file system has second thoughts: the ordinary way from here on.
-                    Err(error) if error.kind() == io::ErrorKind::InvalidInput => self.flush()?,
-                    Err(error) => return Err(error),
+    /// Writes an aligned block: past the page cache as much of it as can be, the ordinary way what is left over.
+    fn write_block(&mut self, block: &[u8]) -> io::Result<()> {
+        let whole = block.len() - block.len() % ALIGN;
+        let mut rest = block;
+        if let Some(direct) = &self.direct
+            && whole >= DIRECT_MIN
+            && self.offset.is_multiple_of(ALIGN as u64)
+        {
+            match direct.write_all_at(&block[..whole], self.offset) {
+                Ok(()) => {
+                    self.offset += whole as u64;
+                    rest = &block[whole..];
                 }
+                // The file system has second thoughts: the ordinary way from here on.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => self.direct = None,
+                Err(error) => return Err(error),
             }
         }
-        Ok(())
-    }
-
-    /// Writes what is left of a block and goes on the ordinary way.
-    fn flush(&mut self) -> io::Result<()> {
-        if let Some(direct) = self.direct.take() {
-            self.file.write_all_at(direct.block(), self.offset)?;
-            self.offset += direct.filled as u64;
-        }
+        self.file.write_all_at(rest, self.offset)?;
+        self.offset += rest.len() as u64;
         Ok(())
     }
 
@@ -223,30 +188,11 @@ impl<'p> Sink<'p> {
     }
 }
 
-impl Direct {
-    fn push(&mut self, data: &[u8]) {
-        if self.memory.is_empty() {
-            self.memory = vec![0; BLOCK + ALIGN];
-            self.start = self.memory.as_ptr().align_offset(ALIGN);
-        }
-        let at = self.start + self.filled;
-        self.memory[at..at + data.len()].copy_from_slice(data);
-        self.filled += data.len();
-    }
-
-    fn block(&self) -> &[u8] {
-        &self.memory[self.start..self.start + self.filled]
-    }
-
-    fn write(&self, offset: u64) -> io::Result<()> {
-        self.file.write_all_at(self.block(), offset)
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::block::{Blocks, Gather};
     use proptest::prelude::*;
     use std::os::unix::fs::OpenOptionsExt;
 
@@ -262,25 +208,40 @@ mod tests {
             start in prop_oneof![Just(0usize), 1usize..10_000],
             sizes in prop::collection::vec(prop_oneof![0usize..5000, 100_000usize..700_000], 0..10),
             past_the_cache in any::<bool>(),
+            ends in any::<bool>(),
         ) {
-            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            let _inside = runtime.enter();
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join("file");
             let mut expected: Vec<u8> = (0..start).map(|i| i as u8).collect();
             std::fs::write(&path, &expected).unwrap();
+            let pieces: Vec<Bytes> = sizes
+                .iter()
+                .enumerate()
+                .map(|(index, size)| (0..*size).map(|i| (i / 7 + index) as u8).collect::<Vec<_>>().into())
+                .collect();
+            expected.extend(pieces.iter().flatten());
+            let (send, mut receive) = channel();
+            runtime.spawn(async move {
+                let blocks = Blocks::default();
+                let mut gather = Gather::new(&blocks, send.clone(), start as u64);
+                for piece in pieces {
+                    if past_the_cache {
+                        gather.put(&piece).await.unwrap();
+                    } else {
+                        send.send(Piece::Data(piece)).await.unwrap();
+                    }
+                }
+                if ends {
+                    gather.flush().unwrap();
+                    send.send(Piece::End).await.unwrap();
+                }
+            });
+            let _inside = runtime.enter();
             let file = std::fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
             let durable = AtomicU64::new(0);
-            let direct = past_the_cache.then(|| direct(&path)).flatten();
-            let mut sink = Sink::new(file, direct, start as u64, &durable);
-            let (send, mut receive) = mpsc::channel(64);
-            for (index, size) in sizes.iter().enumerate() {
-                let piece: Vec<u8> = (0..*size).map(|i| (i / 7 + index) as u8).collect();
-                expected.extend_from_slice(&piece);
-                send.try_send(Piece::Data(piece.into())).unwrap();
-            }
-            send.try_send(Piece::End).unwrap();
-            prop_assert!(sink.drain(&mut receive).unwrap());
+            let mut sink = Sink::new(file, past_the_cache.then(|| direct(&path)).flatten(), start as u64, &durable);
+            prop_assert_eq!(sink.drain(&mut receive).unwrap(), ends);
             prop_assert_eq!(sink.offset(), expected.len() as u64);
             sink.sync().unwrap();
             prop_assert_eq!(durable.load(Ordering::Acquire), expected.len() as u64);
