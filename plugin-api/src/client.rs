@@ -31,18 +31,8 @@ pub struct ClientError(#[from] abi::HeadError);
 
 impl Client {
     /// A client of a service of this library: for tests, and for what has no boundary to cross.
-    pub fn from_service<S, B>(service: S) -> Self
-    where
-        S: Service<http::Request<Body>, Response = http::Response<B>, Error = Infallible>
-            + Clone
-            + Send
-            + Sync
-            + 'static,
-        S::Future: Send + 'static,
-        B: http_body::Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
-        Self { service: to_service(service) }
+    pub fn from_service(service: impl HttpService) -> Self {
+        Self { service: service.into_abi() }
     }
 
     /// A client of what the host handed out.
@@ -107,8 +97,20 @@ impl Future for ResponseFuture {
     }
 }
 
-/// Puts a tower service behind the boundary.
-pub(crate) fn to_service<S, B>(service: S) -> abi::Service
+/// What answers requests: an axum `Router`, or any other tower service from a request to a
+/// response that cannot fail, clones and may be called from any thread.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot answer requests across the boundary",
+    note = "it takes an axum `Router`, or a tower `Service<http::Request<Body>>` with `Error = Infallible` \
+            that is `Clone + Send + Sync + 'static`"
+)]
+pub trait HttpService: Clone + Send + Sync + 'static {
+    /// Puts it behind the boundary.
+    #[doc(hidden)]
+    fn into_abi(self) -> abi::Service;
+}
+
+impl<S, B> HttpService for S
 where
     S: Service<http::Request<Body>, Response = http::Response<B>, Error = Infallible>
         + Clone
@@ -119,7 +121,9 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    abi::Service::new(Served(Some(service)))
+    fn into_abi(self) -> abi::Service {
+        abi::Service::new(Served(Some(self)))
+    }
 }
 
 /// `None` only while it is being dropped.

@@ -1,18 +1,15 @@
 //! What a plugin asks of its host.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tower::Service;
 
-use crate::body::BoxError;
-use crate::client::to_service;
-use crate::{Body, BusError, Client, Event, StartError, SubscribeOptions, Subscription, abi, runtime, trace};
+use crate::{
+    BusError, Client, Event, HttpService, StartError, SubscribeOptions, Subscription, abi, runtime, trace,
+};
 
 pub use crate::abi::HealthState;
 
@@ -66,18 +63,8 @@ impl Host {
 
     /// Gives what answers under the manifest's public prefixes: an axum `Router` or any other
     /// tower service. It sees whole paths, prefix included.
-    pub fn serve<S, B>(&self, service: S)
-    where
-        S: Service<http::Request<Body>, Response = http::Response<B>, Error = Infallible>
-            + Clone
-            + Send
-            + Sync
-            + 'static,
-        S::Future: Send + 'static,
-        B: http_body::Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
-        self.shared.handle.serve(to_service(service));
+    pub fn serve(&self, service: impl HttpService) {
+        self.shared.handle.serve(service.into_abi());
     }
 
     /// Gives an internal service, which other plugins reach by name and nobody from outside: a
@@ -85,18 +72,8 @@ impl Host {
     ///
     /// # Errors
     /// When the manifest does not list it.
-    pub fn provide<S, B>(&self, name: &str, service: S) -> Result<(), StartError>
-    where
-        S: Service<http::Request<Body>, Response = http::Response<B>, Error = Infallible>
-            + Clone
-            + Send
-            + Sync
-            + 'static,
-        S::Future: Send + 'static,
-        B: http_body::Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
-        self.shared.handle.provide(name, to_service(service)).map_err(StartError::new)
+    pub fn provide(&self, name: &str, service: impl HttpService) -> Result<(), StartError> {
+        self.shared.handle.provide(name, service.into_abi()).map_err(StartError::new)
     }
 
     /// The internal service of this name, whoever provides it now or later. It answers 503 while

@@ -63,7 +63,7 @@ pub mod trace;
 use std::sync::OnceLock;
 
 pub use self::body::{Body, BodyError, BoxError};
-pub use self::client::{Client, ClientError, ResponseFuture};
+pub use self::client::{Client, ClientError, HttpService, ResponseFuture};
 pub use self::event::{BusError, Event, SubscribeOptions, Subscription};
 pub use self::host::{Health, HealthState, Host, Mount, Mounts};
 pub use self::manifest::Manifest;
