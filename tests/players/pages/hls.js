@@ -1,0 +1,27 @@
+// hls.js
+import { trouble, video, watch } from './watch.js';
+
+const { Hls } = window;
+const hls = new Hls();
+hls.on(Hls.Events.ERROR, (_, data) => {
+  trouble(data.fatal, `${data.type} ${data.details}${data.response ? ` ${data.response.code}` : ''} ${data.reason ?? ''}`);
+});
+
+watch({
+  load(url) {
+    return new Promise((resolve) => {
+      hls.once(Hls.Events.MANIFEST_PARSED, resolve);
+      hls.once(Hls.Events.ERROR, (_, data) => data.fatal && resolve());
+      hls.loadSource(url);
+      hls.attachMedia(video);
+    });
+  },
+  levels() {
+    return hls.levels
+      .map((level, key) => ({ key, height: level.height ?? 0, bitrate: level.bitrate }))
+      .sort((a, b) => a.bitrate - b.bitrate);
+  },
+  choose(key) {
+    hls.currentLevel = key;
+  },
+});

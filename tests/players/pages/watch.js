@@ -1,0 +1,104 @@
+// What every page shares: it watches the video element and keeps what a test asks for.
+// A page calls `watch(adapter)`; `adapter` has
+//   load(url)    starts to play; answers when the first frame can come
+//   levels()     the video qualities, lowest first: [{ key, height }]
+//   choose(key)  plays that quality from now on, dropping what is buffered of another
+// and reports trouble with `trouble(fatal, text)`.
+
+const video = document.querySelector('video');
+const report = {
+  startedAt: null,
+  firstPictureMs: null,
+  ended: false,
+  position: 0,
+  duration: null,
+  played: 0,
+  heights: [],
+  jumps: [],
+  stalls: [],
+  errors: [],
+  warnings: [],
+};
+
+export function trouble(fatal, text) {
+  const list = fatal ? report.errors : report.warnings;
+  if (list.length < 50) list.push(text);
+}
+
+function playedSeconds() {
+  let sum = 0;
+  for (let i = 0; i < video.played.length; i++) sum += video.played.end(i) - video.played.start(i);
+  return sum;
+}
+
+function sawHeight() {
+  if (video.videoHeight > 0 && report.heights.at(-1) !== video.videoHeight) report.heights.push(video.videoHeight);
+}
+
+let last = null;
+let begun = 0;
+function sample() {
+  const now = performance.now();
+  const position = video.currentTime;
+  // Time without progress, in milliseconds, and where.
+  if (report.startedAt !== null && !report.ended && last !== null && position === last.position) {
+    const stall = report.stalls.at(-1);
+    if (stall && stall.at === position) stall.ms += Math.round(now - last.now);
+    else report.stalls.push({ at: position, ms: Math.round(now - last.now) });
+  }
+  if (last !== null && report.startedAt !== null) {
+    const expected = last.position + ((now - last.now) / 1000) * video.playbackRate;
+    if (position < last.position - 0.5 || position > expected + 1.5) {
+      report.jumps.push([Number(last.position.toFixed(3)), Number(position.toFixed(3))]);
+    }
+  }
+  last = { now, position };
+  report.position = position;
+  report.played = playedSeconds();
+  report.duration = video.duration;
+  sawHeight();
+}
+
+video.addEventListener('playing', () => {
+  if (report.startedAt !== null) return;
+  report.startedAt = video.currentTime;
+  report.firstPictureMs = Math.round(performance.now() - begun);
+});
+video.addEventListener('resize', sawHeight);
+video.addEventListener('ended', () => {
+  report.ended = true;
+});
+video.addEventListener('error', () => {
+  trouble(true, `video element: ${video.error.code} ${video.error.message}`);
+});
+window.addEventListener('error', (event) => trouble(true, `page: ${event.message}`));
+window.addEventListener('unhandledrejection', (event) => trouble(true, `page: ${event.reason}`));
+
+export function watch(adapter) {
+  setInterval(sample, 200);
+  window.start = async (url, rate) => {
+    begun = performance.now();
+    try {
+      await adapter.load(url);
+      video.playbackRate = rate;
+      await video.play();
+    } catch (error) {
+      trouble(true, `load: ${error && error.message ? error.message : JSON.stringify(error)}`);
+    }
+  };
+  window.levels = () => adapter.levels();
+  window.choose = (key) => adapter.choose(key);
+  window.report = () => {
+    sample();
+    return {
+      ...report,
+      stalls: report.stalls.filter((stall) => stall.ms > 250),
+      duration: Number.isFinite(report.duration) ? report.duration : null,
+      audioBytes: video.webkitAudioDecodedByteCount ?? null,
+      videoBytes: video.webkitVideoDecodedByteCount ?? null,
+      droppedFrames: video.getVideoPlaybackQuality().droppedVideoFrames,
+    };
+  };
+}
+
+export { video };
