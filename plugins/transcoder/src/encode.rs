@@ -46,7 +46,7 @@ pub struct Options {
     pub quality: u32,
     /// Threads of each video encoder; 0 shares the processors out by size.
     pub threads: u32,
-    /// Niceness of the media threads, 0 to 19.
+    /// Niceness of the media threads, 0 to 19, once the first segments are there.
     pub nice: i32,
     /// Passes over the source.
     pub passes: Passes,
@@ -123,7 +123,6 @@ pub fn encode(
             "the size limit (setting max_bytes)",
         ));
     }
-    media::lower_priority(options.nice);
     let blocks =
         Arc::new(Blocks::new(Arc::clone(source)).map_err(|error| EncodeError::Engine(error.to_string()))?);
     let run = Run { blocks, options, sink, control, deadline };
@@ -160,7 +159,8 @@ struct Passed {
 
 impl Run<'_> {
     fn all(&self, earlier: &Earlier) -> Result<Report, EncodeError> {
-        let decoder = self.open(true, true)?;
+        // Someone waits for the first segments: until they are there, nothing gives way.
+        let decoder = self.open(true, true, 0)?;
         let probed = probe(&decoder, self.blocks.size()).map_err(EncodeError::Engine)?;
         let container = decoder.container.as_ref().and_then(|caps| caps.structure(0));
         if container.is_some_and(|structure| structure.name().starts_with("image/")) {
@@ -205,19 +205,21 @@ impl Run<'_> {
             video.into_iter().partition(|track| !two || watch.contains(&track.rung.name));
         let mut audio = audio;
         let mut decoder = Some(decoder);
-        if let Some(lead) = lead(&probed, &first, &audio, &watch) {
+        if let Some(lead) = lead(&probed, &first, &watch) {
             let opened = decoder.take();
             self.lead(opened, &probed, lead, (&mut first, &mut audio), &watch)?;
         }
+        media::set_niceness(self.options.nice);
         let mut passed = Passed::default();
         let middle = if rest.is_empty() { 1.0 } else { 0.3 };
         if !first.is_empty() || !audio.is_empty() || wish.is_some() {
-            let decoder = decoder.take().map_or_else(|| self.open(true, with_sound), Ok)?;
+            let decoder =
+                decoder.take().map_or_else(|| self.open(true, with_sound, self.options.nice), Ok)?;
             let pass = Pass { video: first, audio, wish, lead: None, progress: (0.0, middle) };
             passed = self.pass(decoder, &probed, pass)?;
         }
         if !rest.is_empty() {
-            let decoder = decoder.take().map_or_else(|| self.open(true, false), Ok)?;
+            let decoder = decoder.take().map_or_else(|| self.open(true, false, self.options.nice), Ok)?;
             let pass =
                 Pass { video: rest, audio: Vec::new(), wish: None, lead: None, progress: (middle, 1.0) };
             let second = self.pass(decoder, &probed, pass)?;
@@ -246,7 +248,7 @@ impl Run<'_> {
         (video, audio): (&mut [Track<Rung>], &mut [Track<AudioRung>]),
         watch: &[String],
     ) -> Result<(), EncodeError> {
-        let decoder = decoder.map_or_else(|| self.open(true, !audio.is_empty()), Ok)?;
+        let decoder = decoder.map_or_else(|| self.open(true, !audio.is_empty(), 0), Ok)?;
         let watched: Vec<_> =
             video.iter().filter(|track| watch.contains(&track.rung.name)).cloned().collect();
         let pass = Pass {
@@ -266,14 +268,14 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn open(&self, video: bool, audio: bool) -> Result<Decoder, EncodeError> {
+    fn open(&self, video: bool, audio: bool, nice: i32) -> Result<Decoder, EncodeError> {
         let want = Want {
             video,
             audio,
             max_pixels: self.options.max_pixels,
             max_streams: self.options.max_streams,
             patience: self.options.stall_timeout,
-            nice: self.options.nice,
+            nice,
         };
         Decoder::open(&self.blocks, want, self.control)
     }
@@ -338,7 +340,7 @@ impl Run<'_> {
             preset: self.options.preset.clone(),
             quality: self.options.quality,
             threads: self.options.threads,
-            nice: self.options.nice,
+            nice: if pass.lead.is_some() { 0 } else { self.options.nice },
         };
         let encoder =
             Encoder::start(video_plan.as_ref(), audio_plan.as_ref(), &tuning, self.sink, self.control)?;
@@ -450,11 +452,10 @@ fn join(thread: Option<JoinHandle<u64>>) -> Result<u64, EncodeError> {
 /// How many segments to make ahead of the rest, so that they can be watched at once: one
 /// while the rest will follow soon, more where it takes long. `None`: there is nothing to
 /// gain, or they are there.
-fn lead(probed: &Probed, video: &[Track<Rung>], audio: &[Track<AudioRung>], watch: &[String]) -> Option<u32> {
+fn lead(probed: &Probed, video: &[Track<Rung>], watch: &[String]) -> Option<u32> {
     let picture = probed.picture?;
-    let fresh = video.iter().find(|track| watch.contains(&track.rung.name))?.write_from == 0
-        && audio.iter().all(|track| track.write_from == 0);
-    if video.len() < 2 || !fresh {
+    let watched = video.iter().find(|track| watch.contains(&track.rung.name))?;
+    if video.len() < 2 || watched.write_from > 0 {
         return None;
     }
     let pixels_a_second = f64::from(picture.width) * f64::from(picture.height) * picture.rate.fps();

@@ -370,3 +370,7 @@ async fn earlier(timeline: &catalogue::TimelineResponse, objects: &Objects) -> R
     }
     Ok(earlier)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -186,8 +186,8 @@ pub(crate) fn fault(message: &gst::message::Error) -> Fault {
     Fault { detail: format!("{error} ({path}: {})", debug.replace('\n', " ")), path, kind }
 }
 
-/// Watches a pipeline's bus from the threads that post to it: streaming threads lower
-/// their own priority as they start, errors go to `on_fault`, everything else to
+/// Watches a pipeline's bus from the threads that post to it: streaming threads set
+/// their own niceness as they start, errors go to `on_fault`, everything else to
 /// `on_message`. Nothing piles up on the bus.
 pub(crate) fn watch(
     pipeline: &gst::Pipeline,
@@ -211,7 +211,7 @@ pub(crate) fn watch(
                 );
             }
             gst::MessageView::StreamStatus(status) if status.type_() == gst::StreamStatusType::Enter => {
-                lower_priority(nice);
+                set_niceness(nice);
             }
             _ => on_message(message),
         }
@@ -219,12 +219,10 @@ pub(crate) fn watch(
     });
 }
 
-/// Makes the calling thread, and those it will start, give way to the rest of the
-/// machine. Threads of the library's pool keep it: they encode again or do nothing.
-pub(crate) fn lower_priority(nice: i32) {
-    if nice > 0 {
-        // Lowering one's own priority needs no privilege. If it fails, encoding competes
-        // with serving: slower, but right.
-        let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), nice);
-    }
+/// Sets the niceness of the calling thread and of those it will start: how much they give
+/// way to the rest of the machine.
+pub(crate) fn set_niceness(nice: i32) {
+    // A thread of the library's pool may have been lowered before; raising it again takes a
+    // privilege. If either fails, encoding is slower or competes with serving, but right.
+    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), nice);
 }

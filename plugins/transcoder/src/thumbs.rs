@@ -67,7 +67,7 @@ impl Thumbnails {
         let step_ms = step_ms(wish.duration);
         let sink = Arc::clone(sink);
         let thread = std::thread::Builder::new().name("thumbnails".to_owned()).spawn(move || {
-            crate::media::lower_priority(nice);
+            crate::media::set_niceness(nice);
             // Without thumbnails a content is still whole: say it and go on.
             if let Err(error) = make(wish, step_ms, &received, &sink) {
                 tracing::warn!(%error, "no thumbnails");

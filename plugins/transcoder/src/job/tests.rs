@@ -1,0 +1,417 @@
+//! Jobs against a storage, a catalogue and a queue in memory.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
+use axum::routing::{any, delete};
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use streamgate_contracts::catalogue::v1::catalogue_server::{Catalogue, CatalogueServer};
+use streamgate_contracts::jobs::v1::jobs_server::{Jobs, JobsServer};
+use tonic::{Request, Response};
+
+use super::*;
+
+const ID: &str = "0190aaaa-0000-7000-8000-000000000001";
+
+#[derive(Default)]
+struct Inner {
+    objects: BTreeMap<String, Bytes>,
+    puts: HashMap<String, usize>,
+    full: bool,
+    content: catalogue::Content,
+    renditions: BTreeMap<String, catalogue::Rendition>,
+    segments: BTreeMap<String, Vec<catalogue::Segment>>,
+    playable_with: Vec<String>,
+    gone: bool,
+    cancel: bool,
+    /// Cancelled with the first rows of segments.
+    stop_at_segments: Option<CancellationToken>,
+    ends: Vec<String>,
+}
+
+#[derive(Clone, Default)]
+struct World(Arc<Mutex<Inner>>);
+
+impl World {
+    fn with(source: &[u8]) -> Self {
+        let world = Self::default();
+        let mut inner = world.0.lock().unwrap();
+        inner.objects.insert(format!("{ID}/source"), Bytes::copy_from_slice(source));
+        inner.content.id = ID.to_owned();
+        inner.content.set_state(ContentState::Uploaded);
+        drop(inner);
+        world
+    }
+
+    fn platform(&self, shutdown: &CancellationToken) -> Platform {
+        let storage = Router::new()
+            .route("/media/", delete(remove))
+            .route("/media/{*key}", any(object))
+            .with_state(self.clone());
+        let catalogue = tonic::service::Routes::new(CatalogueServer::new(self.clone())).into_axum_router();
+        let jobs = tonic::service::Routes::new(JobsServer::new(self.clone())).into_axum_router();
+        Platform {
+            storage: Client::from_service(storage),
+            catalogue: Client::from_service(catalogue),
+            jobs: Client::from_service(jobs),
+            host: None,
+            shutdown: shutdown.clone(),
+            options: Options { preset: "ultrafast".to_owned(), nice: 0, ..Options::default() },
+            lease: Duration::from_secs(10),
+        }
+    }
+
+    async fn run(&self, shutdown: &CancellationToken) {
+        crate::media::start().unwrap();
+        let job = jobs::Job {
+            id: "job".to_owned(),
+            payload: format!("{{\"content\":\"{ID}\"}}").into(),
+            attempt: 1,
+            max_attempts: 5,
+            ..jobs::Job::default()
+        };
+        run(&self.platform(shutdown), job, "lease".to_owned()).await;
+    }
+
+    async fn run_once(&self) {
+        self.run(&CancellationToken::new()).await;
+    }
+
+    fn check_whole(&self) {
+        let inner = self.0.lock().unwrap();
+        assert_eq!(inner.content.state(), ContentState::Ready, "{}", inner.content.reason);
+        assert_eq!(inner.content.progress, 1.0);
+        assert!(inner.content.has_poster && inner.content.has_thumbnails);
+        let names: Vec<_> = inner.renditions.keys().map(String::as_str).collect();
+        assert_eq!(names, ["234p", "360p"]);
+        let mut keys: Vec<String> =
+            ["poster.jpg", "source", "thumbnails-0.jpg", "thumbnails.vtt"].map(str::to_owned).into();
+        for (name, rendition) in &inner.renditions {
+            assert!(rendition.complete, "{name}");
+            assert_eq!(inner.objects[&format!("{ID}/{name}/init.mp4")].len(), rendition.init_bytes as usize);
+            keys.push(format!("{name}/init.mp4"));
+            let rows = &inner.segments[name];
+            assert_eq!(
+                rows.iter().map(|row| row.number).collect::<Vec<_>>(),
+                (0..rows.len() as u32).collect::<Vec<_>>()
+            );
+            for row in rows {
+                let key = format!("{name}/{}.m4s", row.number);
+                assert_eq!(inner.objects[&format!("{ID}/{key}")].len(), row.bytes as usize);
+                assert_eq!((row.sync_points.len(), row.sync_points[0].time), (1, row.start));
+                keys.push(key);
+            }
+        }
+        let mut found: Vec<_> = inner.objects.keys().map(|key| key[ID.len() + 1..].to_owned()).collect();
+        keys.sort();
+        found.sort();
+        assert_eq!(found, keys, "objects and rows agree");
+    }
+
+    fn ends(&self) -> Vec<String> {
+        self.0.lock().unwrap().ends.clone()
+    }
+}
+
+async fn object(
+    State(world): State<World>,
+    Path(key): Path<String>,
+    method: Method,
+    headers: HeaderMap,
+    body: axum::body::Bytes,
+) -> axum::response::Response {
+    let mut inner = world.0.lock().unwrap();
+    if method == Method::PUT {
+        if inner.full {
+            return StatusCode::INSUFFICIENT_STORAGE.into_response();
+        }
+        *inner.puts.entry(key.clone()).or_default() += 1;
+        inner.objects.insert(key, body);
+        return StatusCode::CREATED.into_response();
+    }
+    let Some(data) = inner.objects.get(&key).cloned() else { return StatusCode::NOT_FOUND.into_response() };
+    let range =
+        headers.get("range").map(|range| range.to_str().unwrap().trim_start_matches("bytes=").to_owned());
+    match range.as_deref().and_then(|range| range.split_once('-')) {
+        Some((from, to)) => {
+            let (from, to): (usize, usize) = (from.parse().unwrap(), to.parse().unwrap());
+            (StatusCode::PARTIAL_CONTENT, data.slice(from..=to)).into_response()
+        }
+        None if method == Method::HEAD => [("content-length", data.len().to_string())].into_response(),
+        None => data.into_response(),
+    }
+}
+
+use http::Method;
+
+async fn remove(State(world): State<World>) -> &'static str {
+    world.0.lock().unwrap().objects.clear();
+    "{}"
+}
+
+#[tonic::async_trait]
+impl Catalogue for World {
+    async fn create(
+        &self,
+        _: Request<catalogue::CreateRequest>,
+    ) -> Result<Response<catalogue::Content>, Status> {
+        Err(Status::unimplemented(""))
+    }
+    async fn get(&self, _: Request<catalogue::GetRequest>) -> Result<Response<catalogue::Content>, Status> {
+        Err(Status::unimplemented(""))
+    }
+    async fn update(
+        &self,
+        request: Request<catalogue::UpdateRequest>,
+    ) -> Result<Response<catalogue::Content>, Status> {
+        let update = request.into_inner();
+        let mut inner = self.0.lock().unwrap();
+        if update.state() != ContentState::Unspecified {
+            inner.content.state = update.state;
+        }
+        let content = &mut inner.content;
+        content.reason = update.reason.unwrap_or(content.reason.clone());
+        content.progress = update.progress.unwrap_or(content.progress);
+        content.duration_ms = update.duration_ms.unwrap_or(content.duration_ms);
+        content.has_poster |= update.has_poster.unwrap_or(false);
+        content.has_thumbnails |= update.has_thumbnails.unwrap_or(false);
+        if update.source.is_some() {
+            content.source = update.source;
+        }
+        Ok(Response::new(content.clone()))
+    }
+    async fn put_renditions(
+        &self,
+        request: Request<catalogue::PutRenditionsRequest>,
+    ) -> Result<Response<catalogue::Content>, Status> {
+        let mut inner = self.0.lock().unwrap();
+        for rendition in request.into_inner().renditions {
+            assert!(
+                inner.objects.contains_key(&format!("{ID}/{}/init.mp4", rendition.name)),
+                "bytes before rows"
+            );
+            inner.renditions.insert(rendition.name.clone(), rendition);
+        }
+        Ok(Response::new(inner.content.clone()))
+    }
+    async fn put_segments(
+        &self,
+        request: Request<catalogue::PutSegmentsRequest>,
+    ) -> Result<Response<catalogue::Content>, Status> {
+        let request = request.into_inner();
+        let mut inner = self.0.lock().unwrap();
+        if inner.gone {
+            return Err(Status::not_found("deleted"));
+        }
+        for of in request.segments {
+            assert!(inner.renditions.contains_key(&of.rendition), "the rendition before its segments");
+            for row in of.segments {
+                let key = format!("{ID}/{}/{}.m4s", of.rendition, row.number);
+                assert!(inner.objects.contains_key(&key), "bytes before rows");
+                let rows = inner.segments.entry(of.rendition.clone()).or_default();
+                rows.retain(|earlier| earlier.number < row.number);
+                assert_eq!(rows.len(), row.number as usize, "no gaps");
+                rows.push(row);
+            }
+        }
+        if request.playable {
+            inner.content.set_state(ContentState::Playable);
+            inner.playable_with = inner.segments.keys().cloned().collect();
+        }
+        if let Some(stop) = inner.stop_at_segments.take() {
+            stop.cancel();
+        }
+        Ok(Response::new(inner.content.clone()))
+    }
+    async fn timeline(
+        &self,
+        _: Request<catalogue::TimelineRequest>,
+    ) -> Result<Response<catalogue::TimelineResponse>, Status> {
+        let inner = self.0.lock().unwrap();
+        let renditions = inner.renditions.values().map(|rendition| catalogue::RenditionTimeline {
+            segments: inner.segments.get(&rendition.name).cloned().unwrap_or_default(),
+            rendition: Some(rendition.clone()),
+        });
+        Ok(Response::new(catalogue::TimelineResponse {
+            unchanged: false,
+            content: Some(inner.content.clone()),
+            renditions: renditions.collect(),
+        }))
+    }
+    async fn delete(
+        &self,
+        _: Request<catalogue::DeleteRequest>,
+    ) -> Result<Response<catalogue::DeleteResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+}
+
+impl World {
+    fn ended(&self, how: String) -> Result<Response<jobs::Job>, Status> {
+        self.0.lock().unwrap().ends.push(how);
+        Ok(Response::new(jobs::Job::default()))
+    }
+}
+
+#[tonic::async_trait]
+impl Jobs for World {
+    async fn enqueue(&self, _: Request<jobs::EnqueueRequest>) -> Result<Response<jobs::Job>, Status> {
+        Err(Status::unimplemented(""))
+    }
+    async fn lease(&self, _: Request<jobs::LeaseRequest>) -> Result<Response<jobs::LeaseResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+    async fn heartbeat(
+        &self,
+        _: Request<jobs::HeartbeatRequest>,
+    ) -> Result<Response<jobs::HeartbeatResponse>, Status> {
+        Ok(Response::new(jobs::HeartbeatResponse { cancelled: self.0.lock().unwrap().cancel }))
+    }
+    async fn complete(&self, request: Request<jobs::CompleteRequest>) -> Result<Response<jobs::Job>, Status> {
+        self.ended(format!("complete {}", String::from_utf8_lossy(&request.get_ref().result)))
+    }
+    async fn fail(&self, request: Request<jobs::FailRequest>) -> Result<Response<jobs::Job>, Status> {
+        let request = request.into_inner();
+        self.ended(format!("{} {}", if request.permanent { "dead" } else { "again" }, request.error))
+    }
+    async fn release(&self, _: Request<jobs::ReleaseRequest>) -> Result<Response<jobs::Job>, Status> {
+        self.ended("release".to_owned())
+    }
+    async fn get(&self, _: Request<jobs::GetRequest>) -> Result<Response<jobs::Job>, Status> {
+        Err(Status::unimplemented(""))
+    }
+    async fn cancel(&self, _: Request<jobs::CancelRequest>) -> Result<Response<jobs::Job>, Status> {
+        Err(Status::unimplemented(""))
+    }
+    async fn retry(&self, _: Request<jobs::RetryRequest>) -> Result<Response<jobs::Job>, Status> {
+        Err(Status::unimplemented(""))
+    }
+}
+
+/// Five seconds of moving picture.
+fn clip() -> Vec<u8> {
+    crate::media::start().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("clip.mp4");
+    let pipeline = gst::parse::launch(&format!(
+        "videotestsrc num-buffers=126 ! video/x-raw,width=640,height=360,framerate=25/1 ! \
+         x264enc speed-preset=ultrafast ! mp4mux ! filesink location={}",
+        path.display()
+    ))
+    .unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let kinds = [gst::MessageType::Eos, gst::MessageType::Error];
+    let end = pipeline.bus().unwrap().timed_pop_filtered(gst::ClockTime::from_seconds(60), &kinds).unwrap();
+    assert_eq!(end.type_(), gst::MessageType::Eos);
+    pipeline.set_state(gst::State::Null).unwrap();
+    std::fs::read(path).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_becomes_ready_and_is_playable_with_its_watchable_rung() {
+    let world = World::with(&clip());
+    world.run_once().await;
+    world.check_whole();
+    assert_eq!(world.ends(), ["complete "]);
+    let inner = world.0.lock().unwrap();
+    assert_eq!(inner.playable_with, ["360p"]);
+    assert_eq!(inner.content.duration_ms, 5040);
+    assert_eq!(inner.content.source.as_ref().unwrap().video_codec, "h264");
+    assert!(inner.puts.values().all(|count| *count == 1), "{:?}", inner.puts);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_no_video_fails_for_good_with_its_reason() {
+    let world = World::with(b"Dear diary, nothing happened.\n");
+    world.run_once().await;
+    let reason = "This is a text file, not a video or a sound file.";
+    assert_eq!(world.ends(), [format!("dead {reason}")]);
+    let inner = world.0.lock().unwrap();
+    assert_eq!((inner.content.state(), inner.content.reason.as_str()), (ContentState::Failed, reason));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ready_content_is_left_alone() {
+    let world = World::with(b"");
+    world.0.lock().unwrap().content.set_state(ContentState::Ready);
+    world.run_once().await;
+    assert_eq!(world.ends(), ["complete the content is ready"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shutdown_gives_the_job_back_and_the_next_attempt_writes_no_whole_segment_again() {
+    let world = World::with(&clip());
+    let shutdown = CancellationToken::new();
+    world.0.lock().unwrap().stop_at_segments = Some(shutdown.clone());
+    world.run(&shutdown).await;
+    assert_eq!(world.ends(), ["release"]);
+    let written: Vec<_> = {
+        let inner = world.0.lock().unwrap();
+        let whole = |(name, rows): (&String, &Vec<catalogue::Segment>)| {
+            let name = name.clone();
+            rows.iter().map(move |row| format!("{ID}/{name}/{}.m4s", row.number)).collect::<Vec<_>>()
+        };
+        inner.segments.iter().flat_map(whole).collect()
+    };
+    assert!(!written.is_empty());
+    world.run_once().await;
+    world.check_whole();
+    let inner = world.0.lock().unwrap();
+    for key in written {
+        assert_eq!(inner.puts[&key], 1, "{key}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_content_leaves_nothing_behind() {
+    let world = World::with(&clip());
+    world.0.lock().unwrap().gone = true;
+    world.run_once().await;
+    assert_eq!(world.ends(), ["complete the content is gone"]);
+    assert!(world.0.lock().unwrap().objects.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_is_tried_again_later() {
+    let world = World::with(&clip());
+    world.0.lock().unwrap().full = true;
+    world.run_once().await;
+    assert_eq!(world.ends(), ["again the storage is full"]);
+    assert_eq!(world.0.lock().unwrap().content.state(), ContentState::Transcoding);
+    world.0.lock().unwrap().full = false;
+    world.run_once().await;
+    world.check_whole();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancelled_job_stops_and_says_so() {
+    let world = World::with(&clip());
+    world.0.lock().unwrap().cancel = true;
+    world.run_once().await;
+    assert_eq!(world.ends(), Vec::<String>::new());
+    let inner = world.0.lock().unwrap();
+    assert_eq!(inner.content.state(), ContentState::Failed);
+    assert_eq!(inner.content.reason, "Encoding was cancelled.");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn segments_that_do_not_fit_any_more_are_made_anew() {
+    let world = World::with(&clip());
+    let shutdown = CancellationToken::new();
+    world.0.lock().unwrap().stop_at_segments = Some(shutdown.clone());
+    world.run(&shutdown).await;
+    let mut platform = world.platform(&CancellationToken::new());
+    platform.options.preset = "slow".to_owned();
+    let job = jobs::Job {
+        id: "job".to_owned(),
+        payload: format!("{{\"content\":\"{ID}\"}}").into(),
+        ..jobs::Job::default()
+    };
+    run(&platform, job, "lease".to_owned()).await;
+    world.check_whole();
+}
