@@ -4,7 +4,7 @@
 //! ends the frames, not the encode. It never retimes anything.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,8 @@ use crate::source::Blocks;
 
 /// Compressed data queued before a decoder.
 const QUEUE_BYTES: u32 = 4 << 20;
+/// A seek may take this long.
+const SEEK_PATIENCE: Duration = Duration::from_secs(10);
 /// Raw frames queued behind the video decoder.
 const FRAMES_QUEUED: usize = 3;
 /// Raw sample runs queued behind the audio decoder.
@@ -46,6 +48,8 @@ pub(crate) struct Branch {
     times: Arc<Mutex<Vec<u64>>>,
     items: Receiver<gst::Sample>,
     shared: Arc<Shared>,
+    /// Running times start anew with a seek: what to add to them.
+    shift: i64,
 }
 
 /// What [`Branch::next`] found.
@@ -153,12 +157,67 @@ impl Decoder {
             .filter(|duration| !duration.is_zero())
     }
 
+    /// Jumps to `to` nanoseconds, if the container can do that exactly. `false`: it cannot,
+    /// or it did not; then the decoder is of no use any more.
+    pub(crate) fn seek(&mut self, to: u64) -> bool {
+        let mut branches: Vec<_> = [self.video.take(), self.audio.take()].into_iter().collect();
+        let pipeline = self.pipeline.clone();
+        let flags = gst::SeekFlags::FLUSH | gst::SeekFlags::ACCURATE;
+        let seeking =
+            std::thread::spawn(move || pipeline.seek_simple(flags, gst::ClockTime::from_nseconds(to)));
+        let mut found = [None, None];
+        let deadline = Instant::now() + SEEK_PATIENCE;
+        // A streaming thread that waits for room in a queue would hold up the seek.
+        let complete = loop {
+            let mut missing = false;
+            let mut ended = false;
+            for (branch, found) in branches.iter().zip(&mut found) {
+                let Some(branch) = branch.as_ref().filter(|_| found.is_none()) else { continue };
+                match branch.skip_to(to) {
+                    Ok(sample) => *found = sample,
+                    Err(()) => ended = true,
+                }
+                missing |= found.is_none();
+            }
+            if !missing && seeking.is_finished() {
+                break true;
+            }
+            let over = Instant::now() >= deadline || self.shared.control.stopped();
+            if ended || over || self.damage().is_some() {
+                break false;
+            }
+            std::thread::park_timeout(Duration::from_millis(1));
+        };
+        if !complete {
+            // Their queues close, which lets the seek go on.
+            branches.clear();
+        }
+        let accepted = matches!(seeking.join(), Ok(Ok(())));
+        let mut branches = branches.into_iter().zip(found).map(|(branch, first)| {
+            let mut branch = branch?;
+            branch.first = first?;
+            branch.shift = i64::try_from(to).unwrap_or(i64::MAX);
+            Some(branch)
+        });
+        self.video = branches.next().flatten();
+        self.audio = branches.next().flatten();
+        complete && accepted
+    }
+
+    /// Whether the container has an index that leads to any time exactly.
+    pub(crate) fn seeks_exactly(&self) -> bool {
+        let structure = self.container.as_ref().and_then(|caps| caps.structure(0));
+        structure.is_some_and(|structure| {
+            matches!(structure.name().as_str(), "video/quicktime" | "video/x-matroska" | "video/webm")
+        })
+    }
+
     /// What ended the source early, if anything did.
     pub(crate) fn damage(&self) -> Option<Fault> {
         self.shared.lock().fault.clone()
     }
 
-    /// A handle to ask for [`Decoder::damage`] later.
+    /// Waits for the first sample of every stream.
     fn prime(&mut self, blocks: &Arc<Blocks>) -> Result<(), Refused> {
         let mut watch = Watchdog::new(&self.shared.control, self.shared.want.patience);
         let shared = Arc::clone(&self.shared);
@@ -219,6 +278,7 @@ impl Decoder {
                         times: opening.times,
                         items: opening.items,
                         shared: Arc::clone(&self.shared),
+                        shift: 0,
                     }));
                 }
                 Err(RecvTimeoutError::Disconnected) => return Ok(None),
@@ -230,6 +290,7 @@ impl Decoder {
                             times: opening.times,
                             items: opening.items,
                             shared: Arc::clone(&self.shared),
+                            shift: 0,
                         }));
                     }
                     if let Some(failure) = control.failure() {
@@ -282,6 +343,30 @@ impl From<EncodeError> for Refused {
 }
 
 impl Branch {
+    /// When a sample is shown or heard, nanoseconds of running time; it may be negative.
+    pub(crate) fn time(&self, sample: &gst::Sample) -> Option<i64> {
+        crate::probe::running_time(sample).map(|time| time.saturating_add(self.shift))
+    }
+
+    /// Takes what is queued until the first sample of the segment that begins at `to`.
+    /// `None`: it is not there yet; `Err`: the stream has ended.
+    fn skip_to(&self, to: u64) -> Result<Option<gst::Sample>, ()> {
+        loop {
+            match self.items.try_recv() {
+                Ok(sample) => {
+                    let segment =
+                        sample.segment().and_then(|segment| segment.downcast_ref::<gst::ClockTime>());
+                    let time = segment.and_then(|segment| segment.time()).map_or(0, gst::ClockTime::nseconds);
+                    if time.abs_diff(to) < 1_000_000 {
+                        return Ok(Some(sample));
+                    }
+                }
+                Err(TryRecvError::Empty) => return Ok(None),
+                Err(TryRecvError::Disconnected) => return Err(()),
+            }
+        }
+    }
+
     /// The next sample, waiting for it. Ends when the stream, the source or the encode does.
     pub(crate) fn next(&self) -> Next {
         loop {

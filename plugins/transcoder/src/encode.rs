@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::control::{Control, EncodeError, over};
-use crate::decode::{Decoder, Want};
+use crate::decode::{Branch, Decoder, Want};
 use crate::ladder::{
     AAC_FRAME, AUDIO_CHANNELS, AUDIO_RATE, AudioRung, Rate, Rung, audio_ladder, gop_frames, video_ladder,
     watchable,
@@ -21,6 +21,9 @@ use crate::sink::{Earlier, Existing, Kind, Sink};
 use crate::source::{Blocks, Source};
 use crate::thumbs::{Thumbnails, Wish};
 use crate::timeline::first_unit;
+
+/// Skipping less than this is as quickly done by decoding it.
+const JUMP_FROM: Duration = Duration::from_secs(20);
 
 /// How often a source is decoded.
 #[derive(
@@ -316,7 +319,57 @@ impl Run<'_> {
         }
     }
 
+    /// Jumps over what is there already, where that saves much decoding.
+    fn jump(
+        &self,
+        mut decoder: Decoder,
+        probed: &Probed,
+        pass: &Pass,
+    ) -> Result<(Decoder, bool), EncodeError> {
+        if pass.wish.is_some() || !decoder.seeks_exactly() {
+            return Ok((decoder, false));
+        }
+        let segment = self.segment_rate(probed);
+        let first_frame = decoder.video.as_ref().and(probed.picture).map(|picture| {
+            let number = pass.video.iter().map(|track| track.write_from).min().unwrap_or(0);
+            // One frame earlier: the decoder cuts what it begins in the middle of.
+            picture.rate.time_ns((u64::from(number) * u64::from(gop_frames(picture.rate))).saturating_sub(2))
+        });
+        let first_sample = decoder.audio.as_ref().map(|_| {
+            let number = pass.audio.iter().map(|track| track.write_from).min().unwrap_or(0);
+            let unit = audio_lead_in(first_unit(u64::from(number), segment));
+            // Decoders of sound need a moment to settle.
+            Rate { num: AUDIO_RATE, den: AAC_FRAME as u32 }.time_ns(unit).saturating_sub(100_000_000)
+        });
+        let wanted = [first_frame, first_sample].into_iter().flatten().min().unwrap_or(0);
+        let to = wanted.saturating_add_signed(probed.start);
+        if to < JUMP_FROM.as_nanos() as u64 {
+            return Ok((decoder, false));
+        }
+        let (video, audio) = (decoder.video.is_some(), decoder.audio.is_some());
+        if decoder.seek(to) {
+            let begins =
+                |branch: &Option<Branch>| branch.as_ref().and_then(|branch| branch.time(&branch.first));
+            let late = begins(&decoder.video).is_some_and(|time| time > to as i64 + 1_000_000_000);
+            if !late {
+                tracing::info!(seconds = to / 1_000_000_000, "going on in the middle of the source");
+                return Ok((decoder, true));
+            }
+        }
+        tracing::info!("the source cannot be entered in the middle; decoding what is there already");
+        drop(decoder);
+        Ok((self.open(video, audio, self.options.nice)?, false))
+    }
+
     fn pass(&self, mut decoder: Decoder, probed: &Probed, pass: Pass) -> Result<Passed, EncodeError> {
+        // Streams that nothing is made of must not hold up the others.
+        if pass.video.is_empty() && pass.wish.is_none() {
+            decoder.video = None;
+        }
+        if pass.audio.is_empty() {
+            decoder.audio = None;
+        }
+        let (mut decoder, jumped) = self.jump(decoder, probed, &pass)?;
         let video = decoder.video.take().filter(|_| !pass.video.is_empty() || pass.wish.is_some());
         let audio = decoder.audio.take().filter(|_| !pass.audio.is_empty());
         let segment = self.segment_rate(probed);
@@ -374,6 +427,8 @@ impl Run<'_> {
                     feed: encoder.video.clone(),
                     rate: picture.rate,
                     start: probed.start,
+                    picture_start: probed.picture_start,
+                    jumped,
                     first,
                     end,
                     tracks: tracks(
@@ -394,6 +449,7 @@ impl Run<'_> {
                     branch,
                     feed: encoder.audio.clone(),
                     start: probed.start,
+                    jumped,
                     first: lead_in,
                     // The encoder is a unit late; another one makes sure.
                     end: pass

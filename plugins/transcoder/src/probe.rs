@@ -27,6 +27,8 @@ pub(crate) struct Probed {
     pub(crate) duration: Option<Duration>,
     /// When the earlier of picture and sound starts, nanoseconds of running time.
     pub(crate) start: i64,
+    /// When the picture starts, likewise.
+    pub(crate) picture_start: i64,
 }
 
 /// Gathers the facts.
@@ -46,7 +48,8 @@ pub(crate) fn probe(decoder: &Decoder, size: u64) -> Result<Probed, String> {
     }
     let starts = [&decoder.video, &decoder.audio].into_iter().flatten();
     let start = starts.filter_map(|branch| running_time(&branch.first)).min().unwrap_or(0);
-    Ok(Probed { facts, picture, duration, start })
+    let picture_start = decoder.video.as_ref().and_then(|video| running_time(&video.first)).unwrap_or(start);
+    Ok(Probed { facts, picture, duration, start, picture_start })
 }
 
 fn channels(audio: &Branch) -> u32 {

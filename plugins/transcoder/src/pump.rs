@@ -9,7 +9,6 @@ use crate::control::{Control, EncodeError};
 use crate::decode::{Branch, Next};
 use crate::ladder::{AUDIO_CHANNELS, AUDIO_RATE, Rate};
 use crate::pipeline::Feed;
-use crate::probe::running_time;
 use crate::sink::Sink;
 use crate::thumbs::Thumbnails;
 use crate::timeline::{FrameClock, Placement, SampleClock};
@@ -84,6 +83,9 @@ pub(crate) struct VideoPump {
     pub(crate) feed: Option<Feed>,
     pub(crate) rate: Rate,
     pub(crate) start: i64,
+    /// When the source's first frame is shown, and whether the decoder jumped over it.
+    pub(crate) picture_start: i64,
+    pub(crate) jumped: bool,
     /// Frames before this index are there already.
     pub(crate) first: u64,
     /// Frames from this index on are not wanted.
@@ -103,9 +105,13 @@ struct Pending {
 impl VideoPump {
     /// Returns the number of frames of the presentation.
     pub(crate) fn run(mut self) -> u64 {
-        let mut clock = FrameClock::new(self.rate);
+        let mut clock = if self.jumped {
+            FrameClock::resumed(self.rate, self.picture_start - self.start, self.first)
+        } else {
+            FrameClock::new(self.rate)
+        };
         let mut pending: Option<Pending> = None;
-        let mut pushed = 0u64;
+        let mut pushed = clock.next();
         let mut fed = false;
         let mut end = 0i64;
         let mut caps = self.branch.first.caps().map(|caps| caps.to_owned());
@@ -117,7 +123,7 @@ impl VideoPump {
             }
             seen += 1;
             let expected = end - self.start;
-            let time = running_time(&sample).map_or(expected, |time| time - self.start);
+            let time = self.branch.time(&sample).map_or(expected, |time| time - self.start);
             if let Placement::Show { index, repeats } = clock.place(time) {
                 repeated += repeats;
                 if !self.show(&mut pending, &mut pushed, index.min(self.end), &mut fed) || index >= self.end {
@@ -196,6 +202,8 @@ pub(crate) struct AudioPump {
     pub(crate) branch: Branch,
     pub(crate) feed: Option<Feed>,
     pub(crate) start: i64,
+    /// The decoder jumped over what is there already.
+    pub(crate) jumped: bool,
     /// Samples before this index are there already.
     pub(crate) first: u64,
     /// Samples from this index on are not wanted.
@@ -214,7 +222,7 @@ const SILENCE_RUN: u64 = 4800;
 impl AudioPump {
     /// Returns the number of samples of the presentation.
     pub(crate) fn run(self) -> u64 {
-        let mut clock = SampleClock::default();
+        let mut clock = if self.jumped { SampleClock::resumed(self.first) } else { SampleClock::default() };
         let mut fed = false;
         let mut next = Next::Sample(self.branch.first.clone());
         while let Next::Sample(sample) = next {
@@ -241,7 +249,7 @@ impl AudioPump {
         let count = buffer.size() as u64 / SAMPLE_BYTES;
         let at = clock.next();
         let expected = Rate { num: AUDIO_RATE, den: 1 }.time_ns(at) as i64;
-        let time = running_time(sample).map_or(expected, |time| time - self.start);
+        let time = self.branch.time(sample).map_or(expected, |time| time - self.start);
         let splice = clock.place(time, count);
         let mut at = at;
         let mut silence = splice.silence;

@@ -38,6 +38,15 @@ impl FrameClock {
         Self { rate, origin: None, next: 0, dropped: 0 }
     }
 
+    /// Goes on with frame `next` of a clock whose first frame was shown at `first`
+    /// nanoseconds.
+    pub(crate) fn resumed(rate: Rate, first: i64, next: u64) -> Self {
+        let mut clock = Self::new(rate);
+        clock.place(first);
+        clock.next = next;
+        clock
+    }
+
     /// The index after the last shown frame.
     pub(crate) fn next(&self) -> u64 {
         self.next
@@ -113,6 +122,11 @@ pub(crate) struct SampleClock {
 }
 
 impl SampleClock {
+    /// Goes on with sample `next`.
+    pub(crate) fn resumed(next: u64) -> Self {
+        Self { next, ..Self::default() }
+    }
+
     /// The index after the last sample.
     pub(crate) fn next(&self) -> u64 {
         self.next
@@ -124,7 +138,6 @@ impl SampleClock {
         let gap = wanted.saturating_add(self.shift).saturating_sub(self.next as i64);
         let longest = (LONGEST_GAP_SECONDS * u64::from(AUDIO_RATE)) as i64;
         let tolerance = if self.started { AUDIO_TOLERANCE } else { 0 };
-        self.started = true;
         let mut splice = Splice { silence: 0, skip: 0 };
         if gap > longest {
             self.shift = self.shift.saturating_sub(gap);
@@ -143,6 +156,7 @@ impl SampleClock {
         } else {
             self.overlapped = 0;
         }
+        self.started |= splice.silence + count > splice.skip;
         self.next += splice.silence + count - splice.skip;
         splice
     }
@@ -189,6 +203,28 @@ mod tests {
             }
         }
         assert!((500..=501).contains(&shown), "{shown}");
+    }
+
+    #[test]
+    fn a_clock_that_goes_on_places_frames_as_one_that_never_stopped() {
+        let rate = Rate::new(30_000, 1_001);
+        let time = |index: u64| 20 * MS + (index as f64 * 1001.0 / 30.0).round() as i64 * MS;
+        let mut whole = FrameClock::new(rate);
+        let mut resumed = FrameClock::resumed(rate, time(0), 600);
+        for index in 0..1000 {
+            let placed = whole.place(time(index));
+            match placed {
+                Placement::Show { index: 0..598, .. } => {}
+                Placement::Show { index: 598..600, .. } => {
+                    assert_eq!(resumed.place(time(index)), Placement::Drop);
+                }
+                _ => assert_eq!(resumed.place(time(index)), placed),
+            }
+        }
+        let mut sound = SampleClock::resumed(48_000);
+        assert_eq!(sound.place(970 * MS, 960), Splice { silence: 0, skip: 960 });
+        assert_eq!(sound.place(990 * MS, 960), Splice { silence: 0, skip: 480 });
+        assert_eq!(sound.next(), 48_480);
     }
 
     #[test]

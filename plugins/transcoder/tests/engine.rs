@@ -14,6 +14,7 @@ use streamgate_transcoder::sink::{DirectorySink, Facts, Kind, Rendition, Segment
 use streamgate_transcoder::source::{FileSource, Source};
 use support::{
     as_earlier, check_rules, clip, decoded, encode_file, encode_into, frames, joined, mp4, quick, silent,
+    video,
 };
 
 const SMALL: &str = "width=640,height=360,framerate=25/1";
@@ -74,7 +75,7 @@ fn sound_stays_where_it_was() {
                  audio/x-raw,format=S16LE,rate=44100,channels=2 ! matroskamux";
     let source = clip(folder.path(), "clip.mkv", ticks);
     let encoded = encode_file(&source, &folder.path().join("out"), &quick()).unwrap();
-    let (before, after) = (ticks_of(&source), ticks_of(&joined(&encoded.folder, "audio-128k")));
+    let (before, after) = (ticks_of(&source, 4), ticks_of(&joined(&encoded.folder, "audio-128k"), 4));
     assert_eq!((before.len(), after.len()), (3, 3));
     for (before, after) in before.iter().zip(&after) {
         assert!(before.abs_diff(*after) < 48, "a tick at sample {before} is now at {after}");
@@ -82,13 +83,13 @@ fn sound_stays_where_it_was() {
 }
 
 /// The first loud sample around each full second.
-fn ticks_of(path: &std::path::Path) -> Vec<usize> {
+fn ticks_of(path: &std::path::Path, seconds: usize) -> Vec<usize> {
     let raw = "audioconvert ! audioresample ! audio/x-raw,format=F32LE,channels=1,rate=48000";
     let runs = decoded(path, raw);
     let data: Vec<u8> = runs.into_iter().flat_map(|(_, data)| data).collect();
     let samples: Vec<f32> =
         data.chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect();
-    (1..4usize)
+    (1..seconds)
         .filter_map(|second| {
             let around = second * 48_000 - 4800..second * 48_000 + 4800;
             around.into_iter().find(|at| samples[*at].abs() > 0.15)
@@ -196,6 +197,50 @@ fn a_broken_encode_goes_on_where_it_stopped() {
         for name in ["234p", "360p"] {
             assert_eq!(frames(&out, name), 260, "after {after}");
         }
+    }
+}
+
+#[test]
+fn a_long_encode_goes_on_in_the_middle_with_the_same_pictures_and_sound() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipeline = format!(
+        "{} ! h264parse ! mkv. audiotestsrc wave=ticks num-buffers=4000 samplesperbuffer=441 ! \
+         audio/x-raw,format=S16LE,rate=44100,channels=2 ! matroskamux name=mkv",
+        video(400, "width=160,height=90,framerate=10/1")
+    );
+    let source = clip(folder.path(), "clip.mkv", &pipeline);
+    let whole = encode_file(&source, &folder.path().join("whole"), &quick()).unwrap();
+    let mut earlier = as_earlier(&whole.taken);
+    for existing in &mut earlier.renditions {
+        existing.complete = false;
+        existing.segments.truncate(14);
+    }
+    let out = folder.path().join("rest");
+    let directory = Arc::new(DirectorySink::new(&out));
+    let mut announced = whole.taken.renditions.clone();
+    for written in announced.values_mut() {
+        directory.rendition(&written.rendition, written.init.clone()).unwrap();
+        for segment in written.segments.drain(..).take(14) {
+            let name = &written.rendition.name;
+            let data = std::fs::read(whole.folder.join(format!("{name}/{}.m4s", segment.number))).unwrap();
+            directory.segment(name, segment, data.into()).unwrap();
+        }
+    }
+    let rest = encode_into(&source, &directory, &out, &quick(), earlier).unwrap();
+    check_rules(&rest);
+    assert_eq!(rest.report.duration, whole.report.duration);
+
+    let raw = "videoconvert ! video/x-raw,format=GRAY8 ! videoscale ! video/x-raw,width=32,height=32";
+    let pictures = |folder: &std::path::Path| decoded(&joined(folder, "90p"), raw);
+    let (before, after) = (pictures(&whole.folder), pictures(&out));
+    assert_eq!((before.len(), after.len()), (400, 400));
+    for (at, (before, after)) in before.iter().zip(&after).enumerate() {
+        let off: u64 = before.1.iter().zip(&after.1).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+        assert!(off < 32 * 32 * 4, "frame {at} is another picture: {off}");
+    }
+    let ticks = |folder: &std::path::Path| ticks_of(&joined(folder, "audio-128k"), 38);
+    for (before, after) in ticks(&whole.folder).iter().zip(ticks(&out)) {
+        assert!(before.abs_diff(after) < 48, "a tick at sample {before} is now at {after}");
     }
 }
 
