@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::collect::Made;
 use crate::control::{Control, EncodeError, over};
 use crate::decode::{Branch, Decoder, Want};
 use crate::ladder::{
@@ -14,7 +15,7 @@ use crate::ladder::{
     watchable,
 };
 use crate::media;
-use crate::pipeline::{AudioPlan, Encoder, Made, Track, Tuning, VideoPlan, audio_lead_in, timescale};
+use crate::pipeline::{AudioPlan, Encoder, Track, Tuning, VideoPlan, audio_lead_in, timescale};
 use crate::probe::{Probed, probe};
 use crate::pump::{AudioPump, Progress, Tracks, VideoPump, constant_rate_caps};
 use crate::sink::{Earlier, Existing, Kind, Sink};

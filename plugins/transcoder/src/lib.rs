@@ -6,6 +6,7 @@
 //! [`source::Source`] and writes to a [`sink::Sink`]. It never serves media, never keeps
 //! state of its own on disk, and continues after a crash from what the catalogue has.
 
+mod collect;
 pub mod control;
 mod decode;
 pub mod encode;
@@ -21,6 +22,7 @@ pub mod segment;
 mod settings;
 pub mod sink;
 pub mod source;
+mod streams;
 mod thumbs;
 mod timeline;
 

@@ -8,16 +8,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
 
+use crate::collect::{Collector, Made};
 use crate::control::{Control, EncodeError};
 use crate::ladder::{AAC_FRAME, AUDIO_CHANNELS, AUDIO_RATE, AudioRung, Rate, Rung};
 use crate::media;
-use crate::segment::{BoxError, parse_fragment, parse_init};
-use crate::sink::{Kind, Rendition, Segment, Sink};
+use crate::sink::{Kind, Rendition, Sink};
 use crate::timeline::first_unit;
 
 /// Raw frames queued between threads, for each of the chain's queues.
@@ -33,13 +33,6 @@ pub(crate) struct Track<R> {
     pub(crate) write_from: u32,
     /// The init segment that those segments belong to.
     pub(crate) init: Option<Bytes>,
-}
-
-/// What a pass made of a track.
-#[derive(Debug, Clone)]
-pub(crate) struct Made {
-    init: Bytes,
-    segments: u32,
 }
 
 impl<R> Track<R> {
@@ -533,119 +526,6 @@ fn cut_audio(encoder: &gst::Element, segment: Rate, first_segment: u32) -> Resul
 /// is `first`: two earlier ones let the encoder and its filters settle.
 pub(crate) fn audio_lead_in(first: u64) -> u64 {
     first.saturating_sub(2)
-}
-
-/// Takes one rendition's output apart and hands it on.
-struct Collector {
-    rendition: Rendition,
-    next_number: u32,
-    next_start: u64,
-    sample_ticks: u64,
-    /// Samples in every segment but the last.
-    full_samples: Option<u32>,
-    write_from: u32,
-    write_to: Option<u32>,
-    init: Option<Bytes>,
-    announced: bool,
-    made: Arc<Mutex<HashMap<String, Made>>>,
-    sink: Arc<dyn Sink>,
-    control: Arc<Control>,
-}
-
-impl Collector {
-    fn take(&mut self, sample: &gst::Sample) -> Result<(), EncodeError> {
-        let list = sample.buffer_list().ok_or_else(|| engine("the muxer gave no list"))?;
-        let mut data = BytesMut::with_capacity(list.calculate_size());
-        for buffer in list {
-            let is_init = buffer.flags().contains(gst::BufferFlags::DISCONT | gst::BufferFlags::HEADER);
-            let bytes = buffer.map_readable().map_err(|error| engine(&error.to_string()))?;
-            if is_init {
-                self.init_segment(Bytes::copy_from_slice(&bytes))?;
-            } else {
-                data.extend_from_slice(&bytes);
-            }
-        }
-        self.control.alive();
-        if data.is_empty() { Ok(()) } else { self.segment(data) }
-    }
-
-    fn init_segment(&mut self, data: Bytes) -> Result<(), EncodeError> {
-        if self.announced {
-            return Ok(());
-        }
-        let init = parse_init(&data).map_err(structure)?;
-        if init.timescale != self.rendition.timescale {
-            return Err(engine("the muxer chose another time scale"));
-        }
-        self.rendition.codec = init.codec;
-        self.announced = true;
-        if let Some(earlier) = &self.init {
-            // Segments of an earlier attempt stay valid only with the very same decoder
-            // configuration; their init segment stays as it is.
-            let same = parse_init(earlier).is_ok_and(|old| {
-                earlier.get(old.sample_description.clone()) == data.get(init.sample_description.clone())
-                    && old.timescale == init.timescale
-            });
-            return if same { Ok(()) } else { Err(EncodeError::Changed) };
-        }
-        self.init = Some(data.clone());
-        self.sink.rendition(&self.rendition, data).map_err(|error| EncodeError::Sink(error.to_string()))
-    }
-
-    fn segment(&mut self, mut data: BytesMut) -> Result<(), EncodeError> {
-        let mut fragment = parse_fragment(&data).map_err(structure)?;
-        let number = self.next_number;
-        let is_video = self.full_samples.is_some();
-        if is_video && !fragment.starts_with_sync {
-            return Err(engine("a segment does not start with a key frame"));
-        }
-        if self.full_samples.is_some_and(|full| fragment.samples > full) {
-            return Err(engine("a segment is longer than its group of pictures"));
-        }
-        // Exact ticks: the muxer counts in nanoseconds.
-        let duration = u64::from(fragment.samples) * self.sample_ticks;
-        if fragment.duration.abs_diff(duration) > u64::from(fragment.samples) {
-            tracing::warn!(
-                rendition = self.rendition.name,
-                number,
-                muxed = fragment.duration,
-                duration,
-                "a segment has samples of uneven duration"
-            );
-        }
-        let start = self.next_start;
-        fragment.restamp(&mut data, start, number + 1).map_err(structure)?;
-        self.next_number += 1;
-        self.next_start += fragment.duration;
-        if number < self.write_from || self.write_to.is_some_and(|end| number >= end) {
-            return Ok(());
-        }
-        if let Some(init) = &self.init {
-            let made = Made { init: init.clone(), segments: number + 1 };
-            self.made
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(self.rendition.name.clone(), made);
-        }
-        let key_frame = is_video
-            .then(|| {
-                let length = fragment.first_sample_end - fragment.moof;
-                Some((u32::try_from(fragment.moof).ok()?, u32::try_from(length).ok()?))
-            })
-            .flatten();
-        let segment = Segment { number, start, duration: fragment.duration, key_frame };
-        self.sink
-            .segment(&self.rendition.name, segment, data.freeze())
-            .map_err(|error| EncodeError::Sink(error.to_string()))
-    }
-}
-
-fn engine(why: &str) -> EncodeError {
-    EncodeError::Engine(why.to_owned())
-}
-
-fn structure(error: BoxError) -> EncodeError {
-    EncodeError::Engine(format!("the muxer's output is not as expected: {error}"))
 }
 
 #[cfg(test)]
