@@ -16,13 +16,14 @@ use streamgate_transcoder::source::{FileSource, Source};
 const USAGE: &str = "\
 Encodes INPUT into the ladder, as CMAF segments below OUTDIR.
 
-usage: encode INPUT OUTDIR [--preset NAME] [--quality N] [--threads N] [--passes auto|one|two] [--nice N]
+usage: encode INPUT OUTDIR [--preset NAME] [--quality N] [--threads N] [--passes auto|one|two] [--nice N] [--repeat N]
 
   --preset   x264 speed preset (default veryfast)
   --quality  x264 constant rate factor (default 23)
   --threads  threads of each video encoder, 0 (default) shares the processors out
   --passes   two: the smallest watchable rung and the sound first
-  --nice     niceness of the media threads (default 0 here)";
+  --nice     niceness of the media threads (default 0 here)
+  --repeat   so many times, to see what memory stays";
 
 fn main() -> ExitCode {
     match run() {
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Box<dyn std::error::Error>> {
     let mut paths = Vec::new();
+    let mut repeat = 1u32;
     let mut options = Options { nice: 0, ..Options::default() };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -48,6 +50,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
             "--preset" => options.preset = value()?,
             "--quality" => options.quality = value()?.parse()?,
             "--threads" => options.threads = value()?.parse()?,
+            "--repeat" => repeat = value()?.parse()?,
             "--nice" => options.nice = value()?.parse()?,
             "--passes" => {
                 options.passes = match value()?.as_str() {
@@ -72,11 +75,17 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     let started = Instant::now();
     streamgate_transcoder::media::start()?;
     println!("library started after {:.3} s", started.elapsed().as_secs_f64());
-    let begun = Instant::now();
-    let source: Arc<dyn Source> = Arc::new(FileSource::open(input)?);
-    let directory = Arc::new(DirectorySink::new(output));
-    let sink: Arc<dyn Sink> = Arc::clone(&directory) as Arc<dyn Sink>;
-    let report = encode(&source, &options, Earlier::default(), &sink, &Control::new())?;
+    let mut last = None;
+    for _ in 0..repeat {
+        let begun = Instant::now();
+        let source: Arc<dyn Source> = Arc::new(FileSource::open(input)?);
+        let directory = Arc::new(DirectorySink::new(output));
+        let sink: Arc<dyn Sink> = Arc::clone(&directory) as Arc<dyn Sink>;
+        let report = encode(&source, &options, Earlier::default(), &sink, &Control::new())?;
+        println!("encoded in {:.3} s, {} afterwards", begun.elapsed().as_secs_f64(), resident());
+        last = Some((directory, report));
+    }
+    let Some((directory, report)) = last else { return Ok(()) };
     let taken = directory.taken();
     println!("facts {:?}", taken.facts);
     for written in taken.renditions.values() {
@@ -98,6 +107,12 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         println!("playable after {:.3} s", after.as_secs_f64());
     }
     println!("media duration {:.3} s, {} frames", report.duration.as_secs_f64(), report.frames);
-    println!("encoded in {:.3} s", begun.elapsed().as_secs_f64());
     Ok(())
+}
+
+/// What the process holds in memory, as the kernel says.
+fn resident() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.map_or_else(|| "unknown memory".to_owned(), |line| format!("{} resident", line.trim()))
 }

@@ -109,6 +109,13 @@ pub fn start() -> Result<(), MediaError> {
 }
 
 fn start_once() -> Result<(), MediaError> {
+    // What the library and its plugins complain of belongs into the one stream of logs.
+    gst::glib::log_set_default_handler(|domain, level, message| match level {
+        gst::glib::LogLevel::Error | gst::glib::LogLevel::Critical | gst::glib::LogLevel::Warning => {
+            tracing::warn!(domain, message, "GLib complains");
+        }
+        _ => tracing::debug!(domain, message, "GLib says"),
+    });
     gst::init().map_err(|error| MediaError::Start(error.to_string()))?;
     gstfmp4::plugin_register_static().map_err(|error| MediaError::Start(error.to_string()))?;
     let missing: Vec<_> =
