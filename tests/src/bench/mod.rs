@@ -33,9 +33,10 @@ impl Aim {
 
 impl fmt::Display for Aim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let short = |bound: f64| (bound * 100.0).round() / 100.0;
         match self {
-            Self::AtLeast(bound) => write!(f, ">= {bound}"),
-            Self::AtMost(bound) => write!(f, "<= {bound}"),
+            Self::AtLeast(bound) => write!(f, ">= {}", short(*bound)),
+            Self::AtMost(bound) => write!(f, "<= {}", short(*bound)),
         }
     }
 }
