@@ -1,7 +1,7 @@
 //! What the threads of one encode share: stop requests, the first failure, signs of
 //! life and the tracks that are done. It never blocks a media thread.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -53,6 +53,17 @@ pub struct Control {
     changed: Condvar,
     stopped: AtomicBool,
     life: AtomicU64,
+    outside: AtomicUsize,
+}
+
+/// While it lives, a media thread waits for the source or the sink.
+pub(crate) struct Outside<'a>(&'a Control);
+
+impl Drop for Outside<'_> {
+    fn drop(&mut self) {
+        self.0.outside.fetch_sub(1, Ordering::Relaxed);
+        self.0.alive();
+    }
 }
 
 impl Control {
@@ -84,6 +95,12 @@ impl Control {
     /// Something moved: the watchdog starts to count anew.
     pub(crate) fn alive(&self) {
         self.life.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What happens until the guard is dropped has limits of its own: the watchdog waits.
+    pub(crate) fn outside(&self) -> Outside<'_> {
+        self.outside.fetch_add(1, Ordering::Relaxed);
+        Outside(self)
     }
 
     pub(crate) fn life(&self) -> u64 {
@@ -154,7 +171,7 @@ impl Watchdog {
 
     pub(crate) fn check(&mut self, control: &Control) -> Result<(), EncodeError> {
         let life = control.life();
-        if life != self.life {
+        if life != self.life || control.outside.load(Ordering::Relaxed) > 0 {
             *self = Self { life, since: Instant::now(), stall: self.stall };
         }
         if self.since.elapsed() < self.stall {
@@ -197,6 +214,18 @@ mod tests {
         control.fail(EncodeError::Engine("first".to_owned()));
         control.cancel();
         assert!(matches!(control.wait(Duration::from_secs(20), soon()), Err(EncodeError::Engine(_))));
+    }
+
+    #[test]
+    fn waiting_for_source_or_sink_is_no_silence() {
+        let control = Control::new();
+        let mut watch = Watchdog::new(&control, Duration::ZERO);
+        let outside = control.outside();
+        watch.stall = Duration::from_secs(20);
+        watch.check(&control).unwrap();
+        drop(outside);
+        watch.stall = Duration::ZERO;
+        assert!(watch.check(&control).is_err());
     }
 
     #[test]

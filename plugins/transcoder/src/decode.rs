@@ -17,6 +17,9 @@ use crate::media::{self, Fault, FaultKind};
 use crate::source::Blocks;
 use crate::streams::attach;
 
+/// Without reading a byte or finding a stream for this long, a source is not opened: the
+/// parser sometimes swallows a demuxer's error.
+const OPEN_PATIENCE: Duration = Duration::from_secs(5);
 /// A seek may take this long.
 const SEEK_PATIENCE: Duration = Duration::from_secs(10);
 /// Time stamps of compressed frames that are kept to tell the frame rate.
@@ -213,7 +216,8 @@ impl Decoder {
 
     /// Waits for the first sample of every stream.
     fn prime(&mut self, blocks: &Arc<Blocks>) -> Result<(), Refused> {
-        let mut watch = Watchdog::new(&self.shared.control, self.shared.want.patience);
+        let patience = self.shared.want.patience.min(OPEN_PATIENCE);
+        let mut watch = Watchdog::new(&self.shared.control, patience);
         let shared = Arc::clone(&self.shared);
         let mut state = shared.lock();
         while !state.all_streams_known && state.fault.is_none() && state.too_big.is_none() {
@@ -401,7 +405,7 @@ impl Branch {
 
 fn build(blocks: &Arc<Blocks>, shared: &Arc<Shared>) -> Result<gst::Pipeline, String> {
     let pipeline = gst::Pipeline::new();
-    let source = byte_source(blocks);
+    let source = byte_source(blocks, &shared.control);
     let parse = media::element("parsebin")?;
     pipeline.add_many([source.upcast_ref(), &parse]).map_err(|error| error.to_string())?;
     source.link(&parse).map_err(|error| error.to_string())?;
@@ -456,7 +460,8 @@ fn build(blocks: &Arc<Blocks>, shared: &Arc<Shared>) -> Result<gst::Pipeline, St
 }
 
 /// An appsrc that demuxers can read at any place.
-fn byte_source(blocks: &Arc<Blocks>) -> gst_app::AppSrc {
+fn byte_source(blocks: &Arc<Blocks>, control: &Arc<Control>) -> gst_app::AppSrc {
+    let control = Arc::clone(control);
     let position = Arc::new(Mutex::new(0u64));
     let seek_position = Arc::clone(&position);
     let blocks = Arc::clone(blocks);
@@ -472,6 +477,7 @@ fn byte_source(blocks: &Arc<Blocks>) -> gst_app::AppSrc {
                 true
             })
             .need_data(move |source, length| {
+                let _outside = control.outside();
                 let mut at = position.lock().unwrap_or_else(PoisonError::into_inner);
                 let result = match blocks.read(*at, length as usize) {
                     Ok(parts) if parts.is_empty() => source.end_of_stream(),
