@@ -36,6 +36,7 @@ pub(crate) fn timeline(response: TimelineResponse) -> Result<Timeline, NoContent
     Ok(Timeline {
         revision: content.revision,
         phase,
+        created_at_ms: content.created_at_ms,
         updated_at_ms: content.updated_at_ms,
         duration_ms: content.duration_ms,
         has_poster: content.has_poster,

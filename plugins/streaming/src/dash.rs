@@ -14,7 +14,10 @@ const UPDATE_SECONDS: u64 = 2;
 /// Where the time line of a growing content is anchored. Segments come faster than they
 /// play, so the anchor lies far enough back that each one counts as available at once,
 /// whatever the viewer's clock says; players find the edge from the segments themselves.
-const ANCHOR: &str = "1970-01-01T00:00:00Z";
+const ANCHOR_MS: i64 = 24 * 3600 * 1000;
+/// The latency that players which heed service descriptions are to aim at, in milliseconds:
+/// longer than any content, so that they begin at its beginning. 30 days.
+const LATENCY_MS: u32 = 30 * 24 * 3600 * 1000;
 
 /// Text under construction; writing to memory does not fail.
 struct Xml(String);
@@ -98,12 +101,20 @@ pub(crate) fn manifest(timeline: &Timeline, floor: u64) -> Result<String, NotPla
         Duration(timeline.longest_micros())
     ));
     if timeline.growing() {
-        growing_attributes(&mut xml, timeline);
+        growing_attributes(&mut xml, timeline, end - start, target);
     } else {
         let length = Duration(end - start);
         xml.write(format_args!(" type=\"static\" mediaPresentationDuration=\"{length}\""));
     }
     xml.write(format_args!(">\n"));
+    if timeline.growing() {
+        xml.line(
+            1,
+            format_args!(
+                "<ServiceDescription id=\"0\"><Latency target=\"{LATENCY_MS}\"/></ServiceDescription>"
+            ),
+        );
+    }
     xml.line(1, format_args!("<Period id=\"0\" start=\"PT0S\">"));
     adaptation_sets(&mut xml, &offer, start, target);
     xml.line(1, format_args!("</Period>"));
@@ -122,10 +133,16 @@ pub(crate) fn manifest(timeline: &Timeline, floor: u64) -> Result<String, NotPla
 }
 
 /// What tells a player that more is to come, and to start at the beginning all the same.
-fn growing_attributes(xml: &mut Xml, timeline: &Timeline) {
+///
+/// Some players take the suggested delay for the distance from the live edge to where they
+/// begin, and never let a viewer come nearer to it: it is what there is now, and a little for
+/// the time until they begin.
+fn growing_attributes(xml: &mut Xml, timeline: &Timeline, length: u64, target: u64) {
+    let delay = length.div_ceil(1_000_000) + 2 * target;
     xml.write(format_args!(
-        " type=\"dynamic\" availabilityStartTime=\"{ANCHOR}\" publishTime=\"{}\" \
-         minimumUpdatePeriod=\"PT{UPDATE_SECONDS}S\"",
+        " type=\"dynamic\" availabilityStartTime=\"{}\" publishTime=\"{}\" \
+         minimumUpdatePeriod=\"PT{UPDATE_SECONDS}S\" suggestedPresentationDelay=\"PT{delay}S\"",
+        DateTime(timeline.created_at_ms.saturating_sub(ANCHOR_MS)),
         DateTime(timeline.updated_at_ms)
     ));
     if timeline.duration_ms > 0 {

@@ -11,8 +11,9 @@ const VERSION: u32 = 7;
 /// The variant nearest to this many bits a second comes first, for players start with it
 /// (authoring specification 1.32).
 const FIRST_VARIANT: u64 = 2_000_000;
-/// Players would start at the live edge of a playlist that still grows.
-const FROM_THE_START: &str = "#EXT-X-START:TIME-OFFSET=0,PRECISE=YES\n";
+/// Players would start at the live edge of a playlist that still grows. A millisecond, because
+/// there are players that take an offset of zero for none.
+const FROM_THE_START: &str = "#EXT-X-START:TIME-OFFSET=0.001,PRECISE=YES\n";
 
 /// The media type of a playlist (RFC 8216 §4).
 pub(crate) const MEDIA_TYPE: &str = "application/vnd.apple.mpegurl";

@@ -8,6 +8,8 @@ mod contents;
 mod convert;
 mod dash;
 mod documents;
+#[doc(hidden)]
+pub mod fuzz;
 mod hls;
 mod objects;
 mod path;

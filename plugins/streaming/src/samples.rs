@@ -59,6 +59,7 @@ pub(crate) fn growing(tracks: Vec<Track>) -> Timeline {
     Timeline {
         revision: 7,
         phase: Phase::Growing,
+        created_at_ms: 1_760_000_000_000,
         updated_at_ms: 1_760_000_012_345,
         duration_ms: 0,
         has_poster: false,
@@ -157,7 +158,6 @@ pub(crate) fn response(state: ContentState, segments: u32) -> TimelineResponse {
             id: ID.into(),
             state: state.into(),
             revision: 5,
-            created_at_ms: 1_760_000_000_000,
             updated_at_ms: 1_760_000_012_345,
             ..v1::Content::default()
         }),

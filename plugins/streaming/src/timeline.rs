@@ -32,6 +32,7 @@ pub(crate) struct NotPlayable {
 pub(crate) struct Timeline {
     pub(crate) revision: u64,
     pub(crate) phase: Phase,
+    pub(crate) created_at_ms: i64,
     pub(crate) updated_at_ms: i64,
     /// Of the source; 0 while unknown.
     pub(crate) duration_ms: u64,

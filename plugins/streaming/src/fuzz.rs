@@ -1,0 +1,60 @@
+//! Entries for the fuzz targets, not an API: bytes as a client may send them, and what must hold whatever they are.
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+
+use crate::answer::{Entity, IMMUTABLE, etag_of};
+use crate::path::{self, Item};
+
+/// The path of a request: what it names has this path and no other.
+pub fn stream_path(data: &[u8]) {
+    let Ok(given) = std::str::from_utf8(data) else { return };
+    let Some((id, item)) = path::parse(given) else { return };
+    let rest = match item {
+        Item::Multivariant => "master.m3u8".to_owned(),
+        Item::Manifest => "manifest.mpd".to_owned(),
+        Item::Playlist(rendition) => format!("{rendition}/index.m3u8"),
+        Item::IFrames(rendition) => format!("{rendition}/iframes.m3u8"),
+        Item::Init(rendition) => format!("{rendition}/init.mp4"),
+        Item::Segment(rendition, number) => format!("{rendition}/{number}.m4s"),
+        Item::Poster => "poster.jpg".to_owned(),
+        Item::Thumbnails => "thumbnails.vtt".to_owned(),
+        Item::ThumbnailSheet(number) => format!("thumbnails-{number}.jpg"),
+    };
+    assert!(given == format!("/v/{id}/{rest}"), "{given:?} is not the one path of {item:?}");
+}
+
+/// A byte for the number of bytes in memory, then `Range`, `If-Range` and `If-None-Match`, one a line.
+pub fn range(data: &[u8]) {
+    let Some((size, fields)) = data.split_first() else { return };
+    let size = usize::from(*size);
+    let body = Bytes::from(vec![7; size]);
+    let mut headers = HeaderMap::new();
+    let names = [header::RANGE, header::IF_RANGE, header::IF_NONE_MATCH];
+    for (name, line) in names.into_iter().zip(fields.split(|byte| *byte == b'\n')) {
+        if let (false, Ok(value)) = (line.is_empty(), HeaderValue::from_bytes(line)) {
+            headers.insert(name, value);
+        }
+    }
+    let etag = etag_of(&body);
+    let entity = Entity::new(body, HeaderValue::from_static("video/mp4"), IMMUTABLE, etag);
+    for method in [Method::GET, Method::HEAD] {
+        let answer = entity.answer(&method, &headers);
+        let (answer, body) = answer.into_parts();
+        let sent = body.collect_bytes(1 << 10).now_or_never().and_then(Result::ok).map(|sent| sent.len());
+        let announced = answer.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+        match answer.status {
+            StatusCode::OK if method == Method::GET => assert!(sent == Some(size)),
+            StatusCode::OK => assert!(sent == Some(0)),
+            StatusCode::PARTIAL_CONTENT => {
+                assert!(method == Method::GET);
+                assert!(sent.is_some_and(|sent| (1..=size).contains(&sent)));
+                assert!(announced == sent.map(|sent| sent.to_string()).as_deref());
+            }
+            StatusCode::NOT_MODIFIED => assert!(headers.contains_key(header::IF_NONE_MATCH)),
+            StatusCode::RANGE_NOT_SATISFIABLE => assert!(headers.contains_key(header::RANGE)),
+            other => panic!("{other}"),
+        }
+    }
+}
