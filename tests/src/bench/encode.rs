@@ -11,6 +11,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
+use super::process::{cpu_seconds, cpu_seconds_of_children};
 use super::{Aim, Row};
 use crate::api::Rendition;
 use crate::server::Setup;
@@ -34,23 +35,31 @@ pub async fn measure() -> Result<Vec<Row>> {
         .start()
         .await;
     let id = tus::upload_file(&server, &clip).await?;
-    let begun = Instant::now();
+    let (begun, spent) = (Instant::now(), cpu_seconds(server.pid())?);
     server.watchable(&id).await;
     let first = begun.elapsed().as_secs_f64();
     let content = server.finished(&id).await;
     let ours = begun.elapsed().as_secs_f64();
+    let our_cpu = cpu_seconds(server.pid())? - spent;
     server.stop().await;
 
     let home = TempDir::new()?;
-    let begun = Instant::now();
+    let (begun, spent) = (Instant::now(), cpu_seconds_of_children()?);
     ffmpeg(&clip, &content.renditions, home.path())?;
     let theirs = begun.elapsed().as_secs_f64();
+    let their_cpu = cpu_seconds_of_children()? - spent;
     Ok(vec![
         Row {
             what: format!("ladder of {SECONDS} s of 1080p, preset {PRESET}, s"),
             ours,
             peer: Some(("ffmpeg", theirs)),
             aim: Some(Aim::AtMost(1.0)),
+        },
+        Row {
+            what: "processor time of that ladder, s".to_owned(),
+            ours: our_cpu,
+            peer: Some(("ffmpeg", their_cpu)),
+            aim: None,
         },
         Row {
             what: "its first picture can be watched after, s".to_owned(),

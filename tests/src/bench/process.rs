@@ -9,10 +9,23 @@ use anyhow::{Context, Result};
 /// # Errors
 /// When the process is gone.
 pub fn cpu_seconds(pid: u32) -> Result<f64> {
+    times(&pid.to_string(), 11)
+}
+
+/// The same of all processes that this one started and waited for.
+///
+/// # Errors
+/// Without a /proc.
+pub fn cpu_seconds_of_children() -> Result<f64> {
+    times("self", 13)
+}
+
+/// Two neighbouring times of `/proc/PID/stat`, in seconds.
+fn times(pid: &str, first: usize) -> Result<f64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The name may hold spaces and brackets; the fields after it do not.
     let (_, fields) = stat.rsplit_once(')').context("a name in brackets")?;
-    let mut fields = fields.split_whitespace().skip(11);
+    let mut fields = fields.split_whitespace().skip(first);
     let mut ticks = || -> Result<f64> { Ok(fields.next().context("a field")?.parse()?) };
     // USER_HZ is 100 on every Linux that Debian runs on.
     Ok((ticks()? + ticks()?) / 100.0)
