@@ -2,15 +2,17 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build test e2e bench lint fmt clean packages packages-test packages-bench
+.PHONY: help run build test e2e bench fuzz lint fmt clean packages packages-test packages-bench
 
 # Cargo's own variable; an absolute or relative path.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 CONFIG ?= plugins.toml
 # Further arguments of `streamgate run`, such as --set plugins.gateway.listen=0.0.0.0:8080
 ARGS ?=
-# One part of `make bench`: start, memory, serve, upload or encode.
+# One part of `make bench` (start, memory, serve, upload or encode), `make e2e` or `make fuzz`.
 ONLY ?=
+# How long `make fuzz` runs each target.
+FUZZ_SECONDS ?= 30
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +27,7 @@ build: packages ## Build the server and all plugins (release)
 test: packages-test ## All tests, against the real server where it matters
 	cargo build --locked --workspace --all-targets
 	cargo test --locked --workspace --no-fail-fast
+	cd plugins/console/web && npm test
 
 e2e: packages-test ## End-to-end tests only; one of them: make e2e ONLY=crash
 	cargo build --locked --workspace --all-targets
@@ -33,6 +36,14 @@ e2e: packages-test ## End-to-end tests only; one of them: make e2e ONLY=crash
 bench: build packages-bench ## Measure against nginx, ffmpeg and @tus/server; ONLY=serve for one part
 	cargo build --release --locked --package streamgate-tests --bin bench
 	$(TARGET)/release/bench $(ONLY)
+
+fuzz: packages ## Every fuzz target for FUZZ_SECONDS (30); needs a nightly Rust and cargo-fuzz; ONLY=range for one
+	cargo +nightly fuzz build $(ONLY)
+	@for target in $(or $(ONLY),$$(cargo +nightly fuzz list)); do \
+	  echo "== $$target"; \
+	  cargo +nightly fuzz run $$target -- -dict=fuzz/dictionaries/$$target.dict \
+	    -max_total_time=$(FUZZ_SECONDS) -timeout=5 -rss_limit_mb=2048 -print_final_stats=1; \
+	done
 
 lint: packages ## Formatting, clippy and the console's own lint, warnings are errors
 	cargo fmt --all --check
@@ -44,7 +55,7 @@ fmt: ## Format everything
 
 clean: ## Remove what was built (./data stays)
 	cargo clean
-	rm -rf plugins/console/web/node_modules plugins/console/web/dist
+	rm -rf plugins/console/web/node_modules plugins/console/web/dist fuzz/target
 
 packages:
 	@scripts/system-packages build

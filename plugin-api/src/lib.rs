@@ -48,6 +48,8 @@ pub mod abi;
 mod body;
 mod client;
 mod event;
+#[doc(hidden)]
+pub mod fuzz;
 mod guard;
 mod host;
 mod log;

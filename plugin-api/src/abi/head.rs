@@ -32,6 +32,11 @@ pub struct ResponseHead {
 }
 
 impl RequestHead {
+    /// Bytes as the other side may have written them, for the fuzz targets.
+    pub(crate) fn from_bytes(bytes: Bytes) -> Self {
+        Self { bytes: bytes.into() }
+    }
+
     /// Flattens a head. Extensions do not cross.
     pub fn encode(parts: &http::request::Parts) -> Self {
         let method = parts.method.as_str().as_bytes();
@@ -70,6 +75,11 @@ impl RequestHead {
 }
 
 impl ResponseHead {
+    /// Bytes as the other side may have written them, for the fuzz targets.
+    pub(crate) fn from_bytes(bytes: Bytes) -> Self {
+        Self { bytes: bytes.into() }
+    }
+
     /// Flattens a head. Extensions do not cross.
     pub fn encode(parts: &http::response::Parts) -> Self {
         let mut out = BytesMut::with_capacity(8 + fields_len(&parts.headers));
@@ -112,25 +122,33 @@ pub(super) fn decode_fields(bytes: FfiBytes) -> Result<HeaderMap, HeadError> {
 struct UriParts<'a> {
     scheme: &'a str,
     authority: &'a str,
+    /// In front of a path that came without one (HTTP/2 can carry such), lest it be read as part of the authority.
+    slash: &'static str,
     path: &'a str,
 }
 
 impl<'a> UriParts<'a> {
     fn of(uri: &'a Uri) -> Self {
         let path = uri.path_and_query().map_or("", |path| path.as_str());
+        let slash = if path.starts_with('/') || path == "*" { "" } else { "/" };
         match (uri.scheme_str(), uri.authority()) {
-            (Some(scheme), Some(authority)) => Self { scheme, authority: authority.as_str(), path },
+            // The asterisk-form has neither (RFC 9112 section 3.2.4).
+            _ if path == "*" => Self { scheme: "", authority: "", slash, path },
+            // HTTP/2 can carry an empty scheme, which no URI has.
+            (Some(scheme), Some(authority)) if !scheme.is_empty() => {
+                Self { scheme, authority: authority.as_str(), slash, path }
+            }
             // The authority-form of CONNECT has no path; in every other case a path suffices.
             (None, Some(authority)) if path.is_empty() => {
-                Self { scheme: "", authority: authority.as_str(), path }
+                Self { scheme: "", authority: authority.as_str(), slash: "", path }
             }
-            _ => Self { scheme: "", authority: "", path: if path.is_empty() { "/" } else { path } },
+            _ => Self { scheme: "", authority: "", slash, path },
         }
     }
 
     fn len(&self) -> usize {
         let scheme = if self.scheme.is_empty() { 0 } else { self.scheme.len() + 3 };
-        scheme + self.authority.len() + self.path.len()
+        scheme + self.authority.len() + self.slash.len() + self.path.len()
     }
 
     fn write(&self, out: &mut BytesMut) {
@@ -139,6 +157,7 @@ impl<'a> UriParts<'a> {
             out.put_slice(b"://");
         }
         out.put_slice(self.authority.as_bytes());
+        out.put_slice(self.slash.as_bytes());
         out.put_slice(self.path.as_bytes());
     }
 }
@@ -261,6 +280,21 @@ mod tests {
             let (parts, ()) = http::Request::builder().uri(target).body(()).unwrap().into_parts();
             assert_eq!(RequestHead::encode(&parts).decode().unwrap().uri, parts.uri);
         }
+    }
+
+    /// As HTTP/2 carries targets.
+    fn crossed(scheme: &'static str, authority: &'static str, path: &'static str) -> Uri {
+        let uri = Uri::builder().scheme(scheme).authority(authority).path_and_query(path).build().unwrap();
+        let (parts, ()) = http::Request::builder().uri(uri).body(()).unwrap().into_parts();
+        RequestHead::encode(&parts).decode().unwrap().uri
+    }
+
+    #[test]
+    fn a_path_never_becomes_part_of_the_host() {
+        assert_eq!(crossed("http", "a", ".example/x"), "http://a/.example/x");
+        assert_eq!(crossed("http", "a", "?x"), "http://a/?x");
+        assert_eq!(crossed("http", "a", "*"), "*");
+        assert_eq!(crossed("", "a", "/x"), "/x");
     }
 
     proptest! {

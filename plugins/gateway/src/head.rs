@@ -122,7 +122,13 @@ pub(crate) fn vet(parts: &Parts, survey: &Survey, limits: &HeadLimits) -> Result
     {
         return malformed("invalid-host", "The fields :authority and host differ.");
     }
-    if hostile(parts.uri.path()) {
+    // RFC 9113 §8.3.1; libraries let other paths through.
+    let path = parts.uri.path();
+    let whole_server = path == "*" && parts.method == Method::OPTIONS;
+    if !path.starts_with('/') && !whole_server {
+        return malformed("invalid-path", "The path does not begin with '/'.");
+    }
+    if hostile(path) {
         let text = "The path has '.' or '..' as a segment, encoded or not, or an encoded NUL.";
         return malformed("invalid-path", text);
     }
@@ -138,7 +144,7 @@ pub(crate) fn vet(parts: &Parts, survey: &Survey, limits: &HeadLimits) -> Result
 /// Whether a path could mean another place to whoever reads it less carefully.
 fn hostile(path: &str) -> bool {
     let bytes = path.as_bytes();
-    if !bytes.contains(&b'%') && !path.contains("/.") {
+    if !bytes.contains(&b'%') && !path.contains("/.") && !path.contains("\\.") {
         return false;
     }
     let lower = path.to_ascii_lowercase();
@@ -208,7 +214,8 @@ fn keep_ids(headers: &mut HeaderMap) -> HeaderValue {
         (Some(id), None) if sane(id.as_bytes()) => Some(id.clone()),
         _ => None,
     };
-    match (headers.get(TRACEPARENT), id) {
+    let mut parents = headers.get_all(TRACEPARENT).iter();
+    match (parents.next().filter(|_| parents.next().is_none()), id) {
         (Some(value), id) if TraceContext::from_bytes(value.as_bytes()).is_ok() => {
             let id = id.unwrap_or_else(|| {
                 HeaderValue::from_bytes(&value.as_bytes()[3..35]).expect("hex digits are a field value")
@@ -273,8 +280,11 @@ pub(crate) fn finish(headers: &mut HeaderMap, request_id: HeaderValue) {
 
 /// RFC 9110 §7.6.1: fields for one connection, by their own names and by those that `Connection` lists.
 fn take_off_hop_by_hop(headers: &mut HeaderMap) {
-    if let Some(listed) = headers.remove(CONNECTION) {
-        for name in listed.to_str().unwrap_or_default().split(',').map(str::trim) {
+    // Further lines of a field extend its list (RFC 9110 §5.3).
+    if let http::header::Entry::Occupied(connection) = headers.entry(CONNECTION) {
+        let lines: Vec<_> = connection.remove_entry_mult().1.collect();
+        let listed = lines.iter().flat_map(|line| line.to_str().unwrap_or_default().split(','));
+        for name in listed.map(str::trim) {
             // What frames or addresses a message is never a matter of the connection alone.
             if let Ok(name) = HeaderName::try_from(name)
                 && !matches!(name, CONTENT_LENGTH | HOST | ACCEPT_ENCODING)
@@ -370,6 +380,31 @@ mod tests {
     }
 
     #[test]
+    fn every_line_of_connection_is_heeded() {
+        let mut parts = request(&[
+            ("host", "h"),
+            ("connection", "close"),
+            ("connection", "x-one, x-two"),
+            ("x-one", "1"),
+            ("x-two", "2"),
+        ]);
+        dressed(&mut parts, &stranger());
+        assert!(!["connection", "x-one", "x-two"].iter().any(|name| parts.headers.contains_key(*name)));
+    }
+
+    #[test]
+    fn of_two_traces_neither_is_continued() {
+        let (one, two) = (
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-5bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        );
+        let mut parts = request(&[("host", "h"), ("traceparent", one), ("traceparent", two)]);
+        dressed(&mut parts, &stranger());
+        let left: Vec<_> = parts.headers.get_all("traceparent").iter().collect();
+        assert!(left.len() == 1 && left[0] != one && left[0] != two, "{left:?}");
+    }
+
+    #[test]
     fn ambiguous_and_hostile_heads_are_refused() {
         let status = |parts: &Parts| {
             vet(parts, &Survey::of(&parts.headers), &LIMITS).err().map(|problem| problem.status().as_u16())
@@ -384,10 +419,20 @@ mod tests {
         let mut trace = request(&[("host", "h")]);
         trace.method = Method::TRACE;
         assert_eq!(status(&trace), Some(501));
-        for path in ["/a/../b", "/a/..", "/./a", "/%2e%2e/a", "/a/%2E./b", "/a%00", "/a/..\\b", "/%2e"] {
+        for path in
+            ["/a/../b", "/a/..", "/./a", "/%2e%2e/a", "/a/%2E./b", "/a%00", "/a/..\\b", "/a\\..\\b", "/%2e"]
+        {
             let mut parts = request(&[("host", "h")]);
             parts.uri = path.parse().unwrap();
             assert_eq!(status(&parts), Some(400), "{path}");
+        }
+        for path in ["x", ".", "..", "x/y", "*"] {
+            let mut parts = request(&[]);
+            let uri = http::Uri::builder().scheme("http").authority("h").path_and_query(path);
+            (parts.uri, parts.version) = (uri.build().unwrap(), Version::HTTP_2);
+            assert_eq!(status(&parts), Some(400), "{path}");
+            parts.method = Method::OPTIONS;
+            assert_eq!(status(&parts).is_none(), path == "*", "{path}");
         }
         for path in ["/a..b", "/a/...", "/.well-known/x", "/a%20b", "/%252e%252e/a"] {
             let mut parts = request(&[("host", "h")]);

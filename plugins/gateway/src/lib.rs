@@ -7,6 +7,8 @@ mod access_log;
 mod body;
 mod compress;
 mod connection;
+#[doc(hidden)]
+pub mod fuzz;
 mod gateway;
 mod head;
 mod health;

@@ -10,6 +10,8 @@ mod changes;
 mod clock;
 mod cors;
 mod cursor;
+#[doc(hidden)]
+pub mod fuzz;
 mod graves;
 mod lifecycle;
 mod limits;

@@ -7,6 +7,8 @@
 mod block;
 mod disk;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod key;
 mod object;
 mod range;

@@ -40,6 +40,8 @@ use job::{Platform, QUEUE};
 
 /// How long one request for a job waits for one to come.
 const WAIT: Duration = Duration::from_secs(20);
+/// A start of GStreamer that takes longer is worth a word.
+const QUICK_START: Duration = Duration::from_secs(1);
 /// Pause after a request that failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -90,8 +92,14 @@ impl Plugin for Transcoder {
 
 /// Starts GStreamer in the background, so that the process is ready meanwhile.
 async fn start_media(health: Health, ready: watch::Sender<Option<bool>>) {
-    health.degraded("GStreamer is starting; the first time on a machine that takes some seconds");
-    let result = tokio::task::spawn_blocking(media::start).await;
+    let mut starting = tokio::task::spawn_blocking(media::start);
+    let result = match tokio::time::timeout(QUICK_START, &mut starting).await {
+        Ok(result) => result,
+        Err(_) => {
+            health.degraded("GStreamer looks for its plugins, as it does the first time on a machine");
+            starting.await
+        }
+    };
     let started = match result {
         Ok(Ok(())) => {
             health.healthy();

@@ -8,6 +8,8 @@
 mod checksum;
 mod cors;
 mod fault;
+#[doc(hidden)]
+pub mod fuzz;
 mod handover;
 mod incoming;
 mod joining;

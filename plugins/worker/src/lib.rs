@@ -5,6 +5,8 @@
 
 mod announce;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod identity;
 mod jobs;
 mod moment;

@@ -21,7 +21,7 @@ use crate::policy::is_queue;
 use crate::store::Filter;
 
 const DEFAULT_LIMIT: u32 = 50;
-const MAX_LIMIT: u32 = 200;
+pub(crate) const MAX_LIMIT: u32 = 200;
 
 pub(crate) fn router(jobs: Jobs) -> Router {
     Router::new()
@@ -102,7 +102,7 @@ fn rfc3339(ms: i64) -> String {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ListQuery {
+pub(crate) struct ListQuery {
     queue: Option<String>,
     state: Option<String>,
     limit: Option<u32>,
@@ -110,7 +110,7 @@ struct ListQuery {
 }
 
 impl ListQuery {
-    fn filter(self) -> Result<(Filter, u32), JobError> {
+    pub(crate) fn filter(self) -> Result<(Filter, u32), JobError> {
         let invalid = |message: String| Err(JobError::Invalid(message));
         let limit = self.limit.unwrap_or(DEFAULT_LIMIT);
         if limit == 0 || limit > MAX_LIMIT {

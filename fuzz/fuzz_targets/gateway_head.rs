@@ -1,0 +1,6 @@
+//! Heads of requests at the door.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    streamgate_gateway::fuzz::head(data);
+});

@@ -1,0 +1,94 @@
+//! Entries for the fuzz targets, not an API: bytes as a client, a plugin or a person may send them, and what must
+//! hold whatever they are.
+
+use std::fmt::{Debug, Display};
+
+use bytes::Bytes;
+use http::uri::{Authority, Scheme};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
+use serde::de::IntoDeserializer;
+
+use crate::abi::{RequestHead, ResponseHead};
+use crate::settings::{ByteSize, Duration};
+use crate::trace::TraceContext;
+
+/// A `traceparent`: what is read is passed on as one that reads alike.
+pub fn traceparent(data: &[u8]) {
+    let Ok(context) = TraceContext::from_bytes(data) else { return };
+    let passed_on = context.to_header();
+    assert!(TraceContext::from_bytes(passed_on.as_bytes()) == Ok(context));
+    assert!(context.to_string().as_bytes() == passed_on.as_bytes());
+    assert!(data[3..52] == passed_on.as_bytes()[3..52]);
+    assert!(TraceContext::from_bytes(context.child().to_header().as_bytes()).is_ok());
+}
+
+/// Heads as the other side may send them: what is read is written so that it reads alike.
+pub fn boundary_head(data: &[u8]) {
+    let bytes = Bytes::copy_from_slice(data);
+    if let Ok(parts) = RequestHead::from_bytes(bytes.clone()).decode() {
+        assert_crosses(&parts);
+    }
+    if let Ok(parts) = ResponseHead::from_bytes(bytes).decode() {
+        let back = ResponseHead::encode(&parts).decode().expect("what was written is read");
+        assert!((back.status, back.version) == (parts.status, parts.version));
+        assert_same(&back.headers, &parts.headers);
+    }
+}
+
+/// A request as a client may send it, over the boundary: method, scheme, authority, path and fields, one a line.
+pub fn boundary_request(data: &[u8]) {
+    let mut lines = data.split(|byte| *byte == b'\n');
+    let mut next = || lines.next().unwrap_or_default();
+    let (mut parts, ()) = http::Request::new(()).into_parts();
+    parts.method = Method::from_bytes(next()).unwrap_or_default();
+    let mut uri = http::uri::Parts::default();
+    uri.scheme = Scheme::try_from(next()).ok();
+    uri.authority = Authority::try_from(next()).ok().filter(|authority| authority != "*");
+    uri.path_and_query = Some(next()).filter(|path| !path.is_empty()).and_then(|path| path.try_into().ok());
+    let Ok(uri) = Uri::from_parts(uri) else { return };
+    parts.uri = uri;
+    parts.version = if data.len().is_multiple_of(2) { Version::HTTP_11 } else { Version::HTTP_2 };
+    for line in lines {
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
+        if let (Ok(name), Ok(mut value)) =
+            (HeaderName::from_bytes(&line[..colon]), HeaderValue::from_bytes(&line[colon + 1..]))
+        {
+            value.set_sensitive(line.len() % 2 == 0);
+            parts.headers.append(name, value);
+        }
+    }
+    assert_crosses(&parts);
+}
+
+fn assert_crosses(parts: &http::request::Parts) {
+    let back = RequestHead::encode(parts).decode().unwrap_or_else(|error| panic!("{parts:?}: {error}"));
+    assert!(back.method == parts.method, "{} has become {}", parts.method, back.method);
+    let (sent, read) = (&parts.uri, &back.uri);
+    let alike = read.path() == sent.path() || read.path().strip_prefix('/') == Some(sent.path());
+    let dropped = sent.path() == "*" || sent.scheme_str() == Some("");
+    let host = dropped || (read.scheme(), read.authority()) == (sent.scheme(), sent.authority());
+    assert!(alike && host && read.query() == sent.query(), "{sent:?} has become {read:?}");
+    assert!(back.version == parts.version);
+    assert_same(&back.headers, &parts.headers);
+}
+
+fn assert_same(one: &HeaderMap, other: &HeaderMap) {
+    assert!(one == other, "{one:?} is not {other:?}");
+    let sensitive = |headers: &HeaderMap| headers.values().filter(|value| value.is_sensitive()).count();
+    assert!(sensitive(one) == sensitive(other));
+}
+
+/// A length of time and a size, as text: what is read is written so that it reads alike.
+pub fn config(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    reads_alike::<Duration>(text);
+    reads_alike::<ByteSize>(text);
+}
+
+fn reads_alike<T: serde::de::DeserializeOwned + Display + Debug + PartialEq>(text: &str) {
+    let read =
+        |text: &str| T::deserialize(IntoDeserializer::<serde::de::value::Error>::into_deserializer(text));
+    let Ok(value) = read(text) else { return };
+    let again = read(&value.to_string());
+    assert!(again.as_ref() == Ok(&value), "{text:?} is {value}, then {again:?}");
+}

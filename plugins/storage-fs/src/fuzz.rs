@@ -1,0 +1,69 @@
+//! Entries for the fuzz targets, not an API: bytes as a client may send them, and what must hold whatever they are.
+
+use std::path::{Component, Path};
+
+use http::header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::key::{Name, Target};
+use crate::range::{Part, select};
+
+const NAMES: [HeaderName; 6] =
+    [RANGE, IF_RANGE, IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE];
+
+/// A byte for the object's size, then header fields, one a line: a byte that chooses the name, and the value.
+pub fn range(data: &[u8]) {
+    let Some((size, fields)) = data.split_first() else { return };
+    let size = u64::from(*size);
+    let mut headers = HeaderMap::new();
+    for line in fields.split(|byte| *byte == b'\n') {
+        let Some((name, value)) = line.split_first() else { continue };
+        if let Ok(value) = HeaderValue::from_bytes(value) {
+            headers.append(NAMES[usize::from(*name) % NAMES.len()].clone(), value);
+        }
+    }
+    let part = select(&headers, "\"abc\"", 1_700_000_000_123, size);
+    match part {
+        Part::Slice(first, end) => assert!(first < end && end <= size, "{first}..{end} of {size}"),
+        Part::Unsatisfiable => assert!(headers.contains_key(RANGE)),
+        Part::NotModified | Part::PreconditionFailed => {
+            assert!(NAMES[2..].iter().any(|name| headers.contains_key(name)));
+        }
+        Part::Whole => {}
+    }
+}
+
+/// The path of a request.
+pub fn key(data: &[u8]) {
+    let Ok(path) = std::str::from_utf8(data) else { return };
+    match Target::parse(path) {
+        Ok(Target::Object(name)) => {
+            assert_below(name.path());
+            let encoded: Vec<_> = name.path().split('/').map(encoded).collect();
+            let again = Target::parse(&encoded.join("/"));
+            assert!(again == Ok(Target::Object(name.clone())), "{name:?} has become {again:?}");
+            let (bucket, key) = name.path().split_once('/').unwrap_or_default();
+            assert!(Name::new(bucket, key) == Ok(name.clone()));
+        }
+        Ok(Target::Bucket(bucket)) => {
+            assert_below(&bucket);
+            assert!(!bucket.contains('/'));
+        }
+        Err(_) => {}
+    }
+}
+
+fn encoded(segment: &str) -> String {
+    // A bucket is never encoded, and '-' is all that it has besides letters and digits.
+    utf8_percent_encode(segment, NON_ALPHANUMERIC).to_string().replace("%2D", "-")
+}
+
+/// Whatever it names is below the root, each segment for itself, and none of the plugin's own files.
+fn assert_below(path: &str) {
+    let root = Path::new("/root-of-objects");
+    let normal = Path::new(path).components().filter(|part| matches!(part, Component::Normal(_))).count();
+    assert!(normal == path.split('/').count(), "{path:?}");
+    assert!(root.join(path).starts_with(root) && !path.starts_with('.'), "{path:?}");
+    assert!(!path.bytes().any(|byte| byte < b' ' || byte == b'\\'), "{path:?}");
+}
