@@ -122,7 +122,7 @@ pub(super) fn decode_fields(bytes: FfiBytes) -> Result<HeaderMap, HeadError> {
 struct UriParts<'a> {
     scheme: &'a str,
     authority: &'a str,
-    /// In front of a path that came without one (HTTP/2 can carry such), lest it be read as part of the authority.
+    /// In front of what begins with its query, as HTTP/2 can carry it: alone it would not be read as a path.
     slash: &'static str,
     path: &'a str,
 }
@@ -290,8 +290,12 @@ mod tests {
     }
 
     #[test]
-    fn a_path_never_becomes_part_of_the_host() {
-        assert_eq!(crossed("http", "a", ".example/x"), "http://a/.example/x");
+    fn what_only_http_2_can_say_is_said_as_everybody_reads_it() {
+        let mut bare = http::uri::Parts::default();
+        bare.path_and_query = Some("?x".parse().unwrap());
+        let uri = Uri::from_parts(bare).unwrap();
+        let (parts, ()) = http::Request::builder().uri(uri).body(()).unwrap().into_parts();
+        assert_eq!(RequestHead::encode(&parts).decode().unwrap().uri, "/?x");
         assert_eq!(crossed("http", "a", "?x"), "http://a/?x");
         assert_eq!(crossed("http", "a", "*"), "*");
         assert_eq!(crossed("", "a", "/x"), "/x");
