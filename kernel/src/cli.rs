@@ -245,6 +245,7 @@ fn run(sources: &Sources, problems: Vec<Problem>, data_dir: &Path, began: Instan
         Err(problems) => return report_problems(&problems),
     };
     raise_file_limit();
+    loader::give_back_large_blocks();
     let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("kernel").enable_all().build();
     let taken =
         DataDir::take(data_dir).and_then(|taken| Ok((taken, runtime.map_err(ControlError::Threads)?)));

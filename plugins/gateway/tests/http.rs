@@ -563,6 +563,8 @@ async fn a_request_that_was_on_its_way_when_the_gateway_stopped_is_answered() {
     stopped.cancelled().await;
     for client in [&mut used, &mut fresh] {
         client.send("GET /health/live HTTP/1.1\r\nhost: h\r\n\r\n").await;
+    }
+    for client in [&mut used, &mut fresh] {
         assert_eq!(client.answer().await.header("connection"), Some("close"));
     }
     tokio::time::timeout(Duration::from_secs(5), drained).await.unwrap().unwrap();
