@@ -19,7 +19,7 @@ use crate::streams::attach;
 
 /// Without reading a byte or finding a stream for this long, a source is not opened: the
 /// parser sometimes swallows a demuxer's error.
-const OPEN_PATIENCE: Duration = Duration::from_secs(5);
+const OPEN_PATIENCE: Duration = Duration::from_secs(15);
 /// A seek may take this long.
 const SEEK_PATIENCE: Duration = Duration::from_secs(10);
 /// Time stamps of compressed frames that are kept to tell the frame rate.

@@ -176,10 +176,13 @@ pub fn watchable(rungs: &[Rung]) -> usize {
     rungs.len().saturating_sub(1).min(1)
 }
 
-/// Frames of the ladder's rate in one segment: 2 s, as nearly as whole frames allow,
-/// and even where a rung takes every other frame.
+/// Frames of the ladder's rate in one segment: 2 s, as nearly as whole frames allow, but at
+/// most 0.5 s more (Apple's authoring specification, 7.7) unless a single frame lasts longer;
+/// even where a rung takes every other frame.
 pub fn gop_frames(rate: Rate) -> u32 {
-    let frames = (rate.fps() * SEGMENT_SECONDS).round().max(1.0) as u32;
+    let nearest = (rate.fps() * SEGMENT_SECONDS).round();
+    let most = (rate.fps() * (SEGMENT_SECONDS + 0.5)).floor();
+    let frames = nearest.min(most).max(1.0) as u32;
     if rate.fps() > 30.01 { frames.next_multiple_of(2) } else { frames }
 }
 
@@ -338,6 +341,12 @@ mod tests {
         assert_eq!(gop_frames(Rate::new(24_000, 1_001)), 48);
         assert_eq!(gop_frames(Rate::new(25, 1)), 50);
         assert_eq!(gop_frames(Rate::new(1, 5)), 1);
+    }
+
+    #[test]
+    fn two_slow_frames_that_would_last_too_long_are_two_groups() {
+        assert_eq!(gop_frames(Rate::new(1_143, 1_430)), 1);
+        assert_eq!(gop_frames(Rate::new(4, 5)), 2);
     }
 
     #[test]
