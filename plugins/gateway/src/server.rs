@@ -238,9 +238,14 @@ impl Door {
                 }
             }
         }
-        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-        while let std::task::Poll::Ready(Ok((tcp, address))) = listener.poll_accept(&mut cx) {
-            self.hand_over(tcp, address);
+        // Asked of the system itself: the runtime may not have heard yet of what waits there.
+        let Ok(listener) = listener.into_std() else { return };
+        while let Ok((tcp, address)) = listener.accept() {
+            if tcp.set_nonblocking(true).is_ok()
+                && let Ok(tcp) = TcpStream::from_std(tcp)
+            {
+                self.hand_over(tcp, address);
+            }
         }
     }
 
