@@ -271,7 +271,7 @@ impl Builder<'_> {
         let work = |rung: &Rung| f64::from(rung.width) * f64::from(rung.height) * rung.rate.fps();
         let all: f64 = plan.tracks.iter().map(|track| work(&track.rung)).sum();
         let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get) as f64;
-        ((work(rung) / all.max(1.0) * processors).round() as u32).clamp(1, 16)
+        ((work(rung) / all.max(1.0) * processors).ceil() as u32).clamp(1, 16)
     }
 
     /// tee ! queue ! x264enc ! cmafmux ! appsink

@@ -220,6 +220,15 @@ fn branch(
     gst::Element::link_many(chain).map_err(|error| error.to_string())?;
     let target =
         raw.first().and_then(|first| first.static_pad("sink")).ok_or("an element has no sink pad")?;
+    // Frames that a decoder still refers to would be copied into memory of their own; this
+    // way they are copied once, into buffers that are used again.
+    decode.connect("element-added", false, |values| {
+        let element = values.get(1)?.get::<gst::Element>().ok()?;
+        if element.has_property("direct-rendering") {
+            element.set_property("direct-rendering", false);
+        }
+        None
+    });
     let (target, limit) = (target.downgrade(), Arc::clone(shared));
     decode.connect_pad_added(move |_, pad| {
         let Some(target) = target.upgrade() else { return };
