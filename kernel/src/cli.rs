@@ -8,11 +8,11 @@ use std::time::Instant;
 
 use clap::{Args, Parser, Subcommand};
 use serde_json::Value;
+use streamgate_config::{Problem, Sources, file_schema};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::check::{Edition, file_schema, lenient_kernel};
-use crate::config::{Problem, Sources};
+use crate::check::Edition;
 use crate::control::{self, ControlError, DataDir};
 use crate::lifecycle::Kernel;
 use crate::loader::{self, Library};
@@ -107,7 +107,7 @@ pub fn main() -> ExitCode {
     let began = Instant::now();
     let Cli { source, command } = Cli::parse();
     let (sources, problems) = Sources::read(&source.config, std::env::vars_os(), &source.sets);
-    let data_dir = lenient_kernel(sources.value()).data_dir;
+    let data_dir = sources.kernel().data_dir;
     match command {
         Command::Run => run(&sources, problems, &data_dir, began),
         Command::Check => check(&source, &sources, problems),
@@ -166,7 +166,7 @@ fn check(source: &Source, sources: &Sources, problems: Vec<Problem>) -> ExitCode
 fn schema(sources: &Sources) -> ExitCode {
     let mut schemas = BTreeMap::new();
     let mut code = ExitCode::SUCCESS;
-    for (name, path) in loader::discover(&lenient_kernel(sources.value()).plugin_dirs()) {
+    for (name, path) in loader::discover(&sources.kernel().plugin_dirs()) {
         match Library::open(&name, &path, None) {
             Ok(library) => _ = schemas.insert(name, library.schema()),
             Err(error) => {

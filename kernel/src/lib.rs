@@ -3,7 +3,7 @@
 //! nothing else, and knows no capability by name.
 //!
 //! ```text
-//! cli ── config ─ check (wording) ─ loader        what is to run, and all that is wrong with it
+//! cli ── check ─ loader                          what is to run, and all that is wrong with it
 //!  └─ lifecycle (graph) ─ host ─┬─ services       requests
 //!        │                      ├─ bus            events
 //!        └─ report ─ control    └─ health, log    what became of them
@@ -14,7 +14,6 @@
 mod bus;
 mod check;
 mod cli;
-mod config;
 mod control;
 mod graph;
 mod health;
@@ -24,7 +23,6 @@ mod loader;
 mod log;
 mod report;
 mod services;
-mod wording;
 
 pub use cli::main;
 

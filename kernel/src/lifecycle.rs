@@ -12,6 +12,7 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use serde::Serialize;
+use streamgate_config::KernelSettings;
 use streamgate_plugin_api::abi::{FfiFuture, HostHandle, Instance, RResult, StartArgs};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -19,7 +20,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bus::Bus;
 use crate::check::{Edition, Planned};
-use crate::config::KernelSettings;
 use crate::graph::Graph;
 use crate::health::{Health, Status};
 use crate::host::HostSide;

@@ -163,8 +163,7 @@ impl Library {
 
 fn read_manifest(blob: &ManifestBlob) -> Result<Manifest, String> {
     let text = blob.text().ok_or("it is not UTF-8")?;
-    let document = toml_edit::Document::parse(text).map_err(|error| error.to_string())?;
-    serde_json::from_value(crate::config::to_json(document.as_item())).map_err(|error| error.to_string())
+    streamgate_config::from_toml(text)
 }
 
 /// The entries, after abi_stable has compared its own version and the layouts of all types. Its

@@ -17,7 +17,7 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
-use crate::config::{LogFormat, LogSettings};
+use streamgate_config::{LogFormat, LogSettings};
 
 /// How many lines wait for the terminal or the pipe, and the longest field.
 const QUEUE: usize = 8_192;

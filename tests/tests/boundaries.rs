@@ -55,7 +55,8 @@ fn lines(files: &[PathBuf], wrong: impl Fn(&Path, &str) -> bool) -> Vec<String> 
 #[test]
 fn the_kernel_knows_no_capability_by_name() {
     let words = ["transcod", "hls", "dash", "sqlite", "upload"];
-    let found = lines(&rust("kernel/src"), |_, line| {
+    let sources = [rust("kernel/src"), rust("kernel/config/src")].concat();
+    let found = lines(&sources, |_, line| {
         let line = line.to_lowercase();
         words.iter().any(|word| line.contains(word))
     });
@@ -121,7 +122,7 @@ fn the_kernel_stays_small() {
                 .count()
         })
         .sum();
-    assert!(code <= 2_750, "{code} lines of code without tests");
+    assert!(code <= 2_000, "{code} lines of code without tests");
 }
 
 #[test]

@@ -1,138 +1,31 @@
 //! The configuration as text: one file, over it the environment, over that `--set`. Keeps for
 //! every value where it came from, so that whoever finds a fault can name the place.
-//!
-//! It knows the kernel's own keys and those that the kernel keeps for itself in a plugin's table.
-//! It never judges a plugin's settings (see `check`), and never writes anything.
 
 use std::ffi::OsString;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use figment::Figment;
 use figment::providers::Serialized;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use streamgate_plugin_api::settings::Duration;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 use toml_edit::{Document, Item};
 
 const ENV_PREFIX: &str = "STREAMGATE_";
-const LOG_LEVEL: &str =
-    "^([^=,]+=)?(off|error|warn|info|debug|trace)(,([^=,]+=)?(off|error|warn|info|debug|trace))*$";
-
-/// The kernel's own settings.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct KernelSettings {
-    /// Where everything that lasts is kept: a folder per plugin, the control socket, the lock.
-    pub(crate) data_dir: PathBuf,
-    /// Where plugins (`libstreamgate_<plugin>.so`) are looked for, in this order. Without it: the
-    /// folder of the executable, then `../lib/streamgate` beside it.
-    pub(crate) plugin_dirs: Option<Vec<PathBuf>>,
-    /// What is logged, and how.
-    pub(crate) log: LogSettings,
-    /// How long a plugin may take to start, unless its own table says otherwise.
-    pub(crate) start_deadline: Duration,
-    /// How long a plugin may take to finish its work when it is stopped, unless its own table
-    /// says otherwise.
-    pub(crate) stop_deadline: Duration,
-    /// How often each plugin is asked whether it still answers.
-    pub(crate) ping_interval: Duration,
-    /// How long a plugin may take to answer before it counts as unhealthy.
-    pub(crate) ping_deadline: Duration,
-}
-
-/// What is logged, and how.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-#[schemars(inline)]
-pub(crate) struct LogSettings {
-    /// `error`, `warn`, `info`, `debug` or `trace`; finer by target after commas: `info,hyper=warn`.
-    #[schemars(extend("pattern" = LOG_LEVEL, "examples" = ["info", "warn,hyper=debug"]))]
-    pub(crate) level: String,
-    /// `auto` is `pretty` on a terminal and `json` otherwise.
-    pub(crate) format: LogFormat,
-}
-
-/// The form of a log line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[schemars(inline)]
-pub(crate) enum LogFormat {
-    Auto,
-    Pretty,
-    Json,
-}
-
-impl Default for KernelSettings {
-    fn default() -> Self {
-        Self {
-            data_dir: PathBuf::from("./data"),
-            plugin_dirs: None,
-            log: LogSettings::default(),
-            start_deadline: Duration::secs(30),
-            stop_deadline: Duration::secs(30),
-            ping_interval: Duration::secs(5),
-            ping_deadline: Duration::secs(5),
-        }
-    }
-}
-
-impl Default for LogSettings {
-    fn default() -> Self {
-        Self { level: "info".to_owned(), format: LogFormat::Auto }
-    }
-}
-
-impl KernelSettings {
-    /// Where plugins are looked for.
-    pub(crate) fn plugin_dirs(&self) -> Vec<PathBuf> {
-        if let Some(dirs) = &self.plugin_dirs {
-            return dirs.clone();
-        }
-        let Some(beside) = std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_owned))
-        else {
-            return Vec::new();
-        };
-        let installed = beside.join("../lib/streamgate");
-        vec![beside, installed]
-    }
-}
-
-/// The keys that the kernel keeps for itself in every plugin's table.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(default)]
-pub(crate) struct PluginKeys {
-    /// Whether the plugin is loaded.
-    #[schemars(extend("default" = true))]
-    pub(crate) enabled: Option<bool>,
-    /// The cdylib, if it is not `libstreamgate_<plugin>.so`: a path, or a file name to be looked
-    /// for in `kernel.plugin_dirs`.
-    pub(crate) file: Option<PathBuf>,
-    /// Whether the process ends when this plugin does not start.
-    pub(crate) required: bool,
-    /// What this plugin logs, in the form of `kernel.log.level`.
-    #[schemars(extend("pattern" = LOG_LEVEL, "examples" = ["debug", "warn,hyper=debug"]))]
-    pub(crate) log: Option<String>,
-    /// How long it may take to start, instead of `kernel.start_deadline`.
-    pub(crate) start_deadline: Option<Duration>,
-    /// How long it may take to stop, instead of `kernel.stop_deadline`.
-    pub(crate) stop_deadline: Option<Duration>,
-}
 
 /// One fault of the configuration: where it stands, which key with which value, what is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Problem {
+pub struct Problem {
     /// Line and column in the file, from 1; `None` sorts last with [`usize::MAX`].
-    pub(crate) position: (usize, usize),
+    pub position: (usize, usize),
     /// `plugins.toml:3:1`, `STREAMGATE_PLUGINS__GATEWAY__LISTEN` or `--set`.
-    pub(crate) place: String,
+    pub place: String,
     /// The key, dotted; empty for the file as a whole.
-    pub(crate) key: String,
+    pub key: String,
     /// The value as TOML, unless it may be a secret.
-    pub(crate) value: Option<String>,
+    pub value: Option<String>,
     /// What is wrong, and what would be right.
-    pub(crate) message: String,
+    pub message: String,
 }
 
 impl fmt::Display for Problem {
@@ -150,7 +43,7 @@ impl fmt::Display for Problem {
 }
 
 /// All values with their origins.
-pub(crate) struct Sources {
+pub struct Sources {
     file: String,
     document: Document<String>,
     /// What set which key over the file, in order.
@@ -161,7 +54,7 @@ pub(crate) struct Sources {
 impl Sources {
     /// Reads the file and lays environment and `--set` over it. The problems are those of the
     /// text itself; the sources are usable without what they concern.
-    pub(crate) fn read(
+    pub fn read(
         path: &Path,
         env: impl IntoIterator<Item = (OsString, OsString)>,
         sets: &[String],
@@ -187,19 +80,19 @@ impl Sources {
         }
         let value = figment.extract::<Value>().unwrap_or_else(|error| {
             problems.push(whole(&file, error.to_string()));
-            Value::Object(serde_json::Map::new())
+            Value::Object(Map::new())
         });
         let set = layers.into_iter().map(|(name, path, _)| (name, path)).collect();
         (Self { file, document, set, value }, problems)
     }
 
     /// The whole configuration.
-    pub(crate) fn value(&self) -> &Value {
+    pub fn value(&self) -> &Value {
         &self.value
     }
 
     /// A problem of the key at `path`, with its value unless `secret`.
-    pub(crate) fn problem(&self, path: &[String], secret: bool, message: impl Into<String>) -> Problem {
+    pub fn problem(&self, path: &[String], secret: bool, message: impl Into<String>) -> Problem {
         let found = path.iter().try_fold(&self.value, |value, key| match value {
             Value::Array(items) => items.get(key.parse::<usize>().ok()?),
             other => other.get(key),
@@ -310,8 +203,17 @@ fn parse_value(text: &str) -> Value {
     }
 }
 
+/// Reads TOML that is no configuration.
+///
+/// # Errors
+/// When it is not TOML, or has another shape.
+pub fn from_toml<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    let document = Document::parse(text).map_err(|error| error.to_string())?;
+    serde_json::from_value(to_json(document.as_item())).map_err(|error| error.to_string())
+}
+
 /// TOML as JSON. What JSON lacks (dates, infinities) becomes its text.
-pub(crate) fn to_json(item: &Item) -> Value {
+fn to_json(item: &Item) -> Value {
     if let Some(table) = item.as_table_like() {
         return table.iter().map(|(key, item)| (key.to_owned(), to_json(item))).collect();
     }

@@ -6,7 +6,7 @@ use jsonschema::error::ValidationErrorKind as Kind;
 use jsonschema::paths::Location;
 use serde_json::Value;
 
-use crate::config::{Problem, Sources};
+use crate::{Problem, Sources};
 
 /// Every violation of the schema by the whole configuration.
 pub(crate) fn violations(sources: &Sources, schema: &Value) -> Vec<Problem> {
@@ -159,7 +159,7 @@ fn looks_secret(key: &str) -> bool {
 }
 
 /// `; did you mean ...?` with the nearest candidate, or all of them under `title` when none is near.
-pub(crate) fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>, title: &str) -> String {
+pub fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>, title: &str) -> String {
     let mut near: Vec<_> =
         candidates.into_iter().map(|name| (strsim::jaro_winkler(word, name), name)).collect();
     near.sort_by(|a, b| b.0.total_cmp(&a.0));

@@ -1,0 +1,15 @@
+//! The configuration as text: read from a file, the environment and `--set`, judged by JSON
+//! Schemas, and every fault told in the words of somebody who edits the file.
+//!
+//! It knows schemas and tables and nothing of what they are for: it loads nothing, starts
+//! nothing and writes nothing.
+
+mod settings;
+mod sources;
+mod tables;
+mod wording;
+
+pub use settings::{KernelSettings, LogFormat, LogSettings, PluginKeys};
+pub use sources::{Problem, Sources, from_toml};
+pub use tables::{Table, check, file_schema};
+pub use wording::suggest;

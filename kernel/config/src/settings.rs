@@ -1,0 +1,114 @@
+//! The keys that are the kernel's own: its table `[kernel]`, and those which it keeps for itself in
+//! the table of every plugin.
+
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use streamgate_plugin_api::settings::Duration;
+
+const LOG_LEVEL: &str =
+    "^([^=,]+=)?(off|error|warn|info|debug|trace)(,([^=,]+=)?(off|error|warn|info|debug|trace))*$";
+
+/// The kernel's own settings.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct KernelSettings {
+    /// Where everything that lasts is kept: a folder per plugin, the control socket, the lock.
+    pub data_dir: PathBuf,
+    /// Where plugins (`libstreamgate_<plugin>.so`) are looked for, in this order. Without it: the
+    /// folder of the executable, then `../lib/streamgate` beside it.
+    pub plugin_dirs: Option<Vec<PathBuf>>,
+    /// What is logged, and how.
+    pub log: LogSettings,
+    /// How long a plugin may take to start, unless its own table says otherwise.
+    pub start_deadline: Duration,
+    /// How long a plugin may take to finish its work when it is stopped, unless its own table
+    /// says otherwise.
+    pub stop_deadline: Duration,
+    /// How often each plugin is asked whether it still answers.
+    pub ping_interval: Duration,
+    /// How long a plugin may take to answer before it counts as unhealthy.
+    pub ping_deadline: Duration,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(inline)]
+pub struct LogSettings {
+    /// `error`, `warn`, `info`, `debug` or `trace`; finer by target after commas: `info,hyper=warn`.
+    #[schemars(extend("pattern" = LOG_LEVEL, "examples" = ["info", "warn,hyper=debug"]))]
+    pub level: String,
+    /// `auto` is `pretty` on a terminal and `json` otherwise.
+    pub format: LogFormat,
+}
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum LogFormat {
+    /// The one or the other.
+    Auto,
+    /// For people.
+    Pretty,
+    /// An object a line.
+    Json,
+}
+
+impl Default for KernelSettings {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("./data"),
+            plugin_dirs: None,
+            log: LogSettings::default(),
+            start_deadline: Duration::secs(30),
+            stop_deadline: Duration::secs(30),
+            ping_interval: Duration::secs(5),
+            ping_deadline: Duration::secs(5),
+        }
+    }
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: LogFormat::Auto }
+    }
+}
+
+impl KernelSettings {
+    /// Where plugins are looked for.
+    pub fn plugin_dirs(&self) -> Vec<PathBuf> {
+        if let Some(dirs) = &self.plugin_dirs {
+            return dirs.clone();
+        }
+        let Some(beside) = std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_owned))
+        else {
+            return Vec::new();
+        };
+        let installed = beside.join("../lib/streamgate");
+        vec![beside, installed]
+    }
+}
+
+/// The keys that the kernel keeps for itself in every plugin's table.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct PluginKeys {
+    /// Whether the plugin is loaded.
+    #[schemars(extend("default" = true))]
+    pub enabled: Option<bool>,
+    /// The cdylib, if it is not `libstreamgate_<plugin>.so`: a path, or a file name to be looked
+    /// for in `kernel.plugin_dirs`.
+    pub file: Option<PathBuf>,
+    /// Whether the process ends when this plugin does not start.
+    pub required: bool,
+    /// What this plugin logs, in the form of `kernel.log.level`.
+    #[schemars(extend("pattern" = LOG_LEVEL, "examples" = ["debug", "warn,hyper=debug"]))]
+    pub log: Option<String>,
+    /// How long it may take to start, instead of `kernel.start_deadline`.
+    pub start_deadline: Option<Duration>,
+    /// How long it may take to stop, instead of `kernel.stop_deadline`.
+    pub stop_deadline: Option<Duration>,
+}

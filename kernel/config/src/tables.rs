@@ -1,0 +1,225 @@
+//! The tables of plugins: what is the plugin's in them and what the kernel's, and everything that
+//! is wrong with them at once.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use schemars::schema_for;
+use serde_json::{Map, Value, json};
+use streamgate_plugin_api::SettingsProblem;
+
+use crate::sources::dotted;
+use crate::{KernelSettings, PluginKeys, Problem, Sources, wording};
+
+/// A plugin's table and the schema of its settings.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// The plugin's name.
+    pub plugin: String,
+    /// All keys with their values, the kernel's among them.
+    pub values: Map<String, Value>,
+    /// The JSON Schema of the plugin's own settings.
+    pub schema: Value,
+}
+
+impl Table {
+    /// What the kernel has to know of it.
+    pub fn keys(&self) -> PluginKeys {
+        serde_json::from_value(Value::Object(self.values.clone())).unwrap_or_default()
+    }
+
+    /// The plugin's own settings, as JSON text.
+    pub fn settings(&self) -> String {
+        self.settings_without(|_| false)
+    }
+
+    fn settings_without(&self, left_out: impl Fn(&str) -> bool) -> String {
+        if self.schema["type"] == "null" {
+            // The settings of a plugin that has none are of the unit type.
+            return "null".to_owned();
+        }
+        let reserved = reserved_properties();
+        let own = self.values.iter().filter(|(key, _)| !reserved.contains_key(*key) && !left_out(key));
+        Value::Object(own.map(|(key, value)| (key.clone(), value.clone())).collect()).to_string()
+    }
+}
+
+impl Sources {
+    /// As much of the kernel's settings as can be read: the search for plugins goes on with them.
+    pub fn kernel(&self) -> KernelSettings {
+        let table = self.value().get("kernel").cloned().unwrap_or_else(|| json!({}));
+        serde_json::from_value(table.clone()).unwrap_or_else(|_| {
+            let mut kernel = KernelSettings::default();
+            if let Ok(dirs) = serde_json::from_value::<Vec<PathBuf>>(table["plugin_dirs"].clone()) {
+                kernel.plugin_dirs = Some(dirs);
+            }
+            if let Some(dir) = table["data_dir"].as_str() {
+                kernel.data_dir = dir.into();
+            }
+            kernel
+        })
+    }
+
+    /// The plugins that are not disabled, with their tables.
+    pub fn plugins(&self) -> impl Iterator<Item = (&String, &Map<String, Value>)> {
+        let tables = self.value().get("plugins").and_then(Value::as_object).into_iter().flatten();
+        let tables = tables.filter_map(|(name, table)| Some((name, table.as_object()?)));
+        tables.filter(|(_, table)| table.get("enabled") != Some(&Value::Bool(false)))
+    }
+
+    /// A problem of a plugin's key, with its value; of the whole table without a key.
+    pub fn plugin_problem(&self, plugin: &str, key: Option<&str>, message: impl Into<String>) -> Problem {
+        self.problem(&plugin_path(plugin, key), false, message)
+    }
+}
+
+fn plugin_path<'a>(name: &'a str, rest: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    ["plugins", name].into_iter().chain(rest).map(str::to_owned).collect()
+}
+
+/// Everything that is wrong with the whole configuration: by the schemas, between listen
+/// addresses, and as each plugin sees its own settings. `own` asks the plugin of `tables[index]`
+/// about settings (JSON text) without what is known to be wrong.
+pub fn check(
+    sources: &Sources,
+    tables: &[Table],
+    own: impl Fn(usize, &str) -> Vec<SettingsProblem>,
+) -> Vec<Problem> {
+    let schemas = tables.iter().map(|table| (table.plugin.clone(), table.schema.clone())).collect();
+    let mut schema = file_schema(&schemas);
+    // Plugins without a schema here are disabled, or reported already.
+    let reserved = json!({ "type": "object", "properties": reserved_properties() });
+    schema["properties"]["plugins"]["additionalProperties"] = reserved;
+    let mut problems = Vec::new();
+    let found = wording::violations(sources, &schema);
+    for (index, table) in tables.iter().enumerate() {
+        let fault = |key: &str| {
+            let key = dotted(&plugin_path(&table.plugin, [key]));
+            found.iter().any(|p| p.key == key || p.key.starts_with(&format!("{key}.")))
+        };
+        let whole = |key: &str| key.is_empty() && table.values.keys().any(|key| fault(key));
+        for problem in own(index, &table.settings_without(fault)) {
+            let keys: Vec<_> = problem.key.split('.').filter(|key| !key.is_empty()).collect();
+            if !fault(keys.first().unwrap_or(&"")) && !whole(&problem.key) {
+                let path = plugin_path(&table.plugin, keys);
+                let secret = wording::is_secret_at(&schema, &path);
+                problems.push(sources.problem(&path, secret, problem.message));
+            }
+        }
+    }
+    problems.extend(found);
+    check_listen_addresses(sources, tables, &mut problems);
+    problems
+}
+
+fn reserved_properties() -> Map<String, Value> {
+    let mut schema = schema_for!(PluginKeys).to_value();
+    match schema["properties"].take() {
+        Value::Object(properties) => properties,
+        _ => Map::new(),
+    }
+}
+
+/// The schema of the whole file: the kernel's keys, and for each plugin its own and those that
+/// the kernel keeps for itself. Each has an id, so that references in it stay in it.
+pub fn file_schema(plugins: &BTreeMap<String, Value>) -> Value {
+    let mut kernel = schema_for!(KernelSettings).to_value();
+    kernel["$id"] = "urn:streamgate:kernel".into();
+    let table = |(name, schema): (&String, &Value)| {
+        let mut table =
+            schema.as_object().filter(|table| table["type"] == "object").cloned().unwrap_or_default();
+        let mut properties = reserved_properties();
+        if let Some(Value::Object(own)) = table.remove("properties") {
+            properties.extend(own);
+        }
+        table.insert("type".into(), "object".into());
+        table.insert("properties".into(), properties.into());
+        table.insert("$id".into(), format!("urn:streamgate:plugin:{name}").into());
+        table.entry("additionalProperties").or_insert(false.into());
+        (name.clone(), Value::Object(table))
+    };
+    let tables: Map<_, _> = plugins.iter().map(table).collect();
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "StreamGate configuration",
+        "type": "object",
+        "properties": {
+            "kernel": kernel,
+            "plugins": { "type": "object", "properties": tables, "additionalProperties": false },
+        },
+        "additionalProperties": false,
+    })
+}
+
+/// No two settings that their schemas call listen addresses may be the same.
+fn check_listen_addresses(sources: &Sources, tables: &[Table], problems: &mut Vec<Problem>) {
+    let mut taken: Vec<(Vec<String>, String)> = Vec::new();
+    for table in tables {
+        let properties = table.schema["properties"].as_object().into_iter().flatten();
+        for (key, property) in properties {
+            if ![&property["format"], &property["items"]["format"]].contains(&&json!("listen-address")) {
+                continue;
+            }
+            let addresses: Vec<&str> = match table.values.get(key).or_else(|| property.get("default")) {
+                Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).collect(),
+                value => value.and_then(Value::as_str).into_iter().collect(),
+            };
+            let path = plugin_path(&table.plugin, [key.as_str()]);
+            for address in addresses {
+                if let Some((other, theirs)) = taken.iter().find(|(_, theirs)| same_address(address, theirs))
+                {
+                    let message = format!(
+                        "listens on {address}, and {} listens on {theirs}; give one of them another port",
+                        dotted(other)
+                    );
+                    problems.push(sources.problem(&path, false, message));
+                }
+                taken.push((path.clone(), address.to_owned()));
+            }
+        }
+    }
+}
+
+/// Whether both cannot be bound: the same port on the same address, or on all of them.
+fn same_address(a: &str, b: &str) -> bool {
+    match (a.parse::<SocketAddr>(), b.parse::<SocketAddr>()) {
+        (Ok(a), Ok(b)) => {
+            let overlap = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
+            a.port() == b.port() && a.port() != 0 && overlap
+        }
+        _ => a == b,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_clash_on_the_same_port_unless_the_system_chooses_it() {
+        assert!(same_address("127.0.0.1:80", "0.0.0.0:80"));
+        assert!(same_address("[::]:80", "127.0.0.1:80"));
+        assert!(!same_address("127.0.0.1:80", "127.0.0.2:80"));
+        assert!(!same_address("127.0.0.1:0", "127.0.0.1:0"));
+        assert!(same_address("/run/a.sock", "/run/a.sock"));
+    }
+
+    #[test]
+    fn definitions_of_two_plugins_with_the_same_name_are_kept_apart() {
+        let schema = |kind: &str| {
+            json!({
+                "type": "object",
+                "properties": { "a": { "$ref": "#/$defs/A" } },
+                "$defs": { "A": { "type": kind } },
+            })
+        };
+        let all = BTreeMap::from([("x".to_owned(), schema("string")), ("y".to_owned(), schema("integer"))]);
+        let whole = file_schema(&all);
+        let validator = jsonschema::validator_for(&whole).expect("the schema is one");
+        assert!(
+            validator.is_valid(&json!({ "plugins": { "x": { "a": "" }, "y": { "a": 1, "enabled": true } } }))
+        );
+        assert!(!validator.is_valid(&json!({ "plugins": { "x": { "a": 1 } } })));
+    }
+}
