@@ -6,11 +6,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use futures_util::future::{join_all, select_all};
+use futures_util::future::{join_all, select_ok};
+use parking_lot::{Mutex, RwLock};
 use serde_json::{Value, json};
 use streamgate_plugin_api::{Event, abi};
 use tokio::sync::mpsc;
@@ -86,7 +87,6 @@ struct Subscriber {
     plugin: String,
     pattern: Pattern,
     queue: String,
-    capacity: usize,
     sender: mpsc::Sender<Event>,
     delivered: AtomicU64,
     missed: AtomicU64,
@@ -101,7 +101,7 @@ struct Waiting<'a>(&'a Subscriber);
 
 impl<'a> Waiting<'a> {
     fn begin(subscriber: &'a Subscriber) -> Self {
-        let mut waited_for = lock(&subscriber.waited_for);
+        let mut waited_for = subscriber.waited_for.lock();
         waited_for.0.get_or_insert_with(Instant::now);
         waited_for.1 += 1;
         drop(waited_for);
@@ -111,7 +111,7 @@ impl<'a> Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let mut waited_for = lock(&self.0.waited_for);
+        let mut waited_for = self.0.waited_for.lock();
         waited_for.1 -= 1;
         if waited_for.1 == 0 {
             waited_for.0 = None;
@@ -157,10 +157,6 @@ impl Drop for Receiver {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Bus {
     pub(crate) fn new(publish_deadline: Duration, max_event_size: usize) -> Arc<Self> {
         Arc::new(Self {
@@ -186,23 +182,18 @@ impl Bus {
             plugin: plugin.to_owned(),
             pattern,
             queue: queue.to_owned(),
-            capacity,
             sender,
             delivered: AtomicU64::new(0),
             missed: AtomicU64::new(0),
             last: AtomicU64::new(0),
             waited_for: Mutex::new((None, 0)),
         });
-        let mut subscribers = self.subscribers.write().unwrap_or_else(PoisonError::into_inner);
+        let mut subscribers = self.subscribers.write();
         if subscribers.len() >= MAX_SUBSCRIPTIONS {
             return Err(BusError::TooMany);
         }
         subscribers.push(subscriber.clone());
         Ok(Receiver { events, subscriber: Arc::downgrade(&subscriber), bus: self.clone() })
-    }
-
-    fn subscribers(&self) -> RwLockReadGuard<'_, Vec<Arc<Subscriber>>> {
-        self.subscribers.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends all subscriptions of a plugin.
@@ -211,10 +202,7 @@ impl Bus {
     }
 
     fn remove(&self, which: impl Fn(&Arc<Subscriber>) -> bool) {
-        self.subscribers
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|subscriber| !which(subscriber));
+        self.subscribers.write().retain(|subscriber| !which(subscriber));
     }
 
     /// Hands an event to every subscription that matches, and to one of each queue group. Waits
@@ -226,7 +214,7 @@ impl Bus {
         }
         self.metrics.published.fetch_add(1, Relaxed);
         let mut groups = BTreeMap::<_, Vec<_>>::new();
-        for (at, subscriber) in self.subscribers().iter().enumerate() {
+        for (at, subscriber) in self.subscribers.read().iter().enumerate() {
             if subscriber.pattern.matches(&event.subject) {
                 // Without a queue, it is a group of its own.
                 let alone = if subscriber.queue.is_empty() { at + 1 } else { 0 };
@@ -265,32 +253,24 @@ impl Bus {
         let began = Instant::now();
         self.metrics.waits.fetch_add(1, Relaxed);
         let _waiting: Vec<_> = members.iter().map(|member| Waiting::begin(member)).collect();
-        let mut open: Vec<_> = members.iter().map(|member| Box::pin(member.sender.reserve())).collect();
-        let mut left: Vec<_> = members.iter().collect();
-        let deadline = tokio::time::sleep(self.publish_deadline);
-        tokio::pin!(deadline);
-        let result = loop {
-            tokio::select! {
-                (permit, at, rest) = select_all(open) => {
-                    // `select_all` swaps the finished one out.
-                    let member = left.swap_remove(at);
-                    if let Ok(permit) = permit {
-                        self.hand(member, permit, event);
-                        break Ok(());
-                    }
-                    if rest.is_empty() {
-                        break Ok(());
-                    }
-                    open = rest;
+        let open = members.iter().map(|member| {
+            Box::pin(async move {
+                let permit = member.sender.reserve().await?;
+                self.hand(member, permit, event);
+                Ok::<_, mpsc::error::SendError<()>>(())
+            })
+        });
+        let result = match tokio::time::timeout(self.publish_deadline, select_ok(open)).await {
+            // Taken by one of them, or all of them have ended.
+            Ok(_) => Ok(()),
+            Err(_) => {
+                self.metrics.deadlines.fetch_add(1, Relaxed);
+                let left: Vec<_> = members.iter().filter(|member| !member.sender.is_closed()).collect();
+                for member in &left {
+                    member.missed.fetch_add(1, Relaxed);
                 }
-                () = &mut deadline => {
-                    self.metrics.deadlines.fetch_add(1, Relaxed);
-                    for member in &left {
-                        member.missed.fetch_add(1, Relaxed);
-                    }
-                    let names: Vec<_> = left.iter().map(|m| format!("{} ({})", m.plugin, m.pattern.0)).collect();
-                    break Err(BusError::Deadline(names.join(", "), self.publish_deadline));
-                }
+                let names: Vec<_> = left.iter().map(|m| format!("{} ({})", m.plugin, m.pattern.0)).collect();
+                Err(BusError::Deadline(names.join(", "), self.publish_deadline))
             }
         };
         self.metrics.wait_micros.fetch_add(began.elapsed().as_micros() as u64, Relaxed);
@@ -300,12 +280,12 @@ impl Bus {
     /// Subscriptions of a plugin that publishers have been waiting for at least that long: since
     /// when, and a sentence about it.
     pub(crate) fn slow(&self, plugin: &str, at_least: Duration) -> Option<(Duration, String)> {
-        let subscribers = self.subscribers();
+        let subscribers = self.subscribers.read();
         let waits = subscribers.iter().filter(|subscriber| subscriber.plugin == plugin).filter_map(|s| {
-            let (since, publishers) = *lock(&s.waited_for);
+            let (since, publishers) = *s.waited_for.lock();
             let waited = since?.elapsed();
             (waited >= at_least).then(|| {
-                let (subject, capacity) = (&s.pattern.0, s.capacity);
+                let (subject, capacity) = (&s.pattern.0, s.sender.max_capacity());
                 let text =
                     format!("the subscription to {subject} is full ({capacity} events); publishers waiting: {publishers}");
                 (waited, text)
@@ -317,17 +297,17 @@ impl Bus {
     /// The counters, for the report.
     pub(crate) fn report(&self) -> Value {
         let metrics = &self.metrics;
-        let subscribers = self.subscribers();
+        let subscribers = self.subscribers.read();
         let subscriptions = subscribers.iter().map(|s| {
             json!({
                 "plugin": s.plugin,
                 "subject": s.pattern.0,
                 "queue": (!s.queue.is_empty()).then_some(&s.queue),
-                "capacity": s.capacity,
-                "queued": s.capacity - s.sender.capacity().min(s.capacity),
+                "capacity": s.sender.max_capacity(),
+                "queued": s.sender.max_capacity() - s.sender.capacity(),
                 "delivered": s.delivered.load(Relaxed),
                 "missed": s.missed.load(Relaxed),
-                "publishers_waiting": lock(&s.waited_for).1,
+                "publishers_waiting": s.waited_for.lock().1,
             })
         });
         json!({

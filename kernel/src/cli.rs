@@ -23,28 +23,13 @@ const NOT_RUNNING: u8 = 3;
 const REQUIRED_FAILED: u8 = 4;
 const SYSTEM: u8 = 5;
 
-const EXIT_CODES: &str = "\
-Exit codes:
-  0    done; for `health`: everything is healthy
-  1    the configuration has problems; for `health`: something is not healthy
-  2    the command line is wrong
-  3    `plugins`, `health`: no streamgate runs with this data directory
-  4    `run`: a plugin marked `required = true` did not start
-  5    `run`: the data directory is in use or cannot be written, or the system refused something
-  130  `run`: ended at once by a second SIGINT (143: SIGTERM)";
+const EXIT_CODES: &str = include_str!("help/exit-codes.txt");
 
-const CONFIGURATION: &str = "\
-Configuration, each over the one before:
-  1. the file: [kernel], and a table [plugins.NAME] for each plugin that is to run
-  2. the environment: STREAMGATE_PLUGINS__STORAGE_FS__ROOT=/srv sets plugins.storage-fs.root
-     (two underscores for a dot; in a plugin's name one underscore for a hyphen)
-  3. --set plugins.storage-fs.root=/srv
-Values in 2 and 3 are TOML; what is not TOML is a string. `streamgate config schema` lists every
-key with its meaning and default.";
+const CONFIGURATION: &str = include_str!("help/configuration.txt");
 
 /// Runs plugins: every capability of StreamGate is one, named in the configuration.
 #[derive(Parser)]
-#[command(name = "streamgate", version, max_term_width = 100, after_help = EXIT_CODES, after_long_help = format!("{CONFIGURATION}\n\n{EXIT_CODES}"))]
+#[command(name = "streamgate", version, max_term_width = 100, after_help = EXIT_CODES, after_long_help = format!("{CONFIGURATION}\n{EXIT_CODES}"))]
 struct Cli {
     #[command(flatten)]
     source: Source,
@@ -111,10 +96,17 @@ pub fn main() -> ExitCode {
     match command {
         Command::Run => run(&sources, problems, &data_dir, began),
         Command::Check => check(&source, &sources, problems),
-        Command::Plugins { json } => ask(&data_dir, "/plugins", |report| match json {
-            true => (pretty(report), true),
-            false => (plugins_table(report), true),
-        }),
+        Command::Plugins { json } => {
+            let code = ask(&data_dir, "/plugins", |report| {
+                (if json { pretty(report) } else { plugins_table(report) }, true)
+            });
+            if code == ExitCode::from(NOT_RUNNING)
+                && let Err(problems) = Edition::check(&sources, problems, None)
+            {
+                report_problems(&problems);
+            }
+            code
+        }
         Command::Health { json } => ask(&data_dir, "/health", |report| {
             let text = if json { pretty(report) } else { health_table(report) };
             (text, report["status"] == "healthy")
@@ -276,6 +268,12 @@ async fn until_stopped(
     data_dir: &DataDir,
 ) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let mut signals = Signals::new()?;
+    let mut hangups = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            tracing::warn!("SIGHUP: reload is not available yet; restart to apply a changed configuration");
+        }
+    });
     tokio::spawn(control::serve(data_dir.listen()?, kernel.clone()));
     let started = tokio::select! {
         started = kernel.start() => Some(started),

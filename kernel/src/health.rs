@@ -2,9 +2,9 @@
 //! for the plugin. It never asks anybody: plugins report, and the lifecycle pings.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use parking_lot::Mutex;
 use serde::Serialize;
 use streamgate_plugin_api::abi::HealthState;
 
@@ -64,52 +64,38 @@ pub(crate) fn worst(components: &[Component]) -> Component {
     worst.cloned().unwrap_or_else(|| Component::new("", status, "", SystemTime::now()))
 }
 
+/// All components of all plugins, by name.
 #[derive(Default)]
-struct Registry(BTreeMap<String, BTreeMap<String, (Status, String, SystemTime)>>);
-
-/// All components of all plugins.
-#[derive(Default)]
-pub(crate) struct Health(Mutex<Registry>);
+pub(crate) struct Health(Mutex<BTreeMap<String, BTreeMap<String, Component>>>);
 
 impl Health {
-    fn lock(&self) -> MutexGuard<'_, Registry> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Sets a component. Answers whether its state changed; only then its `since` does.
     pub(crate) fn set(&self, plugin: &str, component: &str, status: Status, reason: &str) -> bool {
-        let reason: String =
-            if status == Status::Healthy { String::new() } else { reason.chars().take(MAX_REASON).collect() };
-        let mut registry = self.lock();
-        let components = registry.0.entry(plugin.to_owned()).or_default();
-        let full = components.len() >= MAX_COMPONENTS;
-        match components.get_mut(component) {
-            Some(known) => {
-                let changed = known.0 != status;
-                let since = if changed { SystemTime::now() } else { known.2 };
-                *known = (status, reason, since);
-                changed
-            }
-            None if full => false,
-            None => {
-                components.insert(component.to_owned(), (status, reason, SystemTime::now()));
-                status != Status::Healthy
-            }
+        let reason = if status == Status::Healthy { "" } else { reason };
+        let reason: String = reason.chars().take(MAX_REASON).collect();
+        let mut plugins = self.0.lock();
+        let components = plugins.entry(plugin.to_owned()).or_default();
+        if components.len() >= MAX_COMPONENTS && !components.contains_key(component) {
+            return false;
         }
+        let mut new = Component::new(component, status, reason, SystemTime::now());
+        let before = components.get(component);
+        let changed = before.map_or(Status::Healthy, |known| known.status) != status;
+        if let Some(known) = before.filter(|_| !changed) {
+            new.since.clone_from(&known.since);
+        }
+        components.insert(component.to_owned(), new);
+        changed
     }
 
     /// Forgets a plugin.
     pub(crate) fn clear(&self, plugin: &str) {
-        self.lock().0.remove(plugin);
+        self.0.lock().remove(plugin);
     }
 
     /// A plugin's components by name.
     pub(crate) fn components(&self, plugin: &str) -> Vec<Component> {
-        let registry = self.lock();
-        let components = registry.0.get(plugin).into_iter().flatten();
-        components
-            .map(|(name, (status, reason, since))| Component::new(name, *status, reason, *since))
-            .collect()
+        self.0.lock().get(plugin).into_iter().flat_map(BTreeMap::values).cloned().collect()
     }
 }
 
@@ -123,9 +109,10 @@ mod tests {
         assert!(!health.set("p", "disk", Status::Healthy, "ignored"));
         assert_eq!(health.components("p")[0].reason, "");
         assert!(health.set("p", "disk", Status::Degraded, "90 % full"));
-        let before = health.lock().0["p"]["disk"].2;
+        let before = health.components("p")[0].since.clone();
         assert!(!health.set("p", "disk", Status::Degraded, "91 % full"));
-        assert_eq!(health.lock().0["p"]["disk"], (Status::Degraded, "91 % full".into(), before));
+        let after = &health.components("p")[0];
+        assert_eq!((after.reason.as_str(), &after.since), ("91 % full", &before));
     }
 
     #[test]

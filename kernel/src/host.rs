@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use async_ffi::FutureExt;
+use streamgate_plugin_api::Manifest;
 use streamgate_plugin_api::abi::{
     Event, FfiFuture, HealthState, HostApi, LogRecord, Mounts, RResult, RString, Service, SubscribeOptions,
     Subscription,
 };
 use tokio_util::context::TokioContext;
-use tracing::Level;
 use tracing_subscriber::filter::Targets;
 
 use crate::lifecycle::Kernel;
-use crate::log::Record;
+use crate::log::level;
 
 /// One plugin's side of the kernel.
 pub(crate) struct HostSide {
@@ -36,6 +36,10 @@ impl HostSide {
         &self.kernel.plugins[self.index].planned.name
     }
 
+    fn manifest(&self) -> &Manifest {
+        &self.kernel.plugins[self.index].planned.library.manifest
+    }
+
     /// For futures that need the kernel's timers but are polled by a plugin.
     fn inside<F>(&self, future: F) -> FfiFuture<F::Output>
     where
@@ -45,36 +49,17 @@ impl HostSide {
     }
 }
 
-fn level(number: u8) -> Level {
-    match number {
-        0 | 1 => Level::ERROR,
-        2 => Level::WARN,
-        3 => Level::INFO,
-        4 => Level::DEBUG,
-        _ => Level::TRACE,
-    }
-}
-
 impl HostApi for HostSide {
     fn log_enabled(&self, number: u8, target: &str) -> bool {
         self.filter.would_enable(target, &level(number))
     }
 
     fn log(&self, record: &LogRecord<'_>) {
-        let fields = record.fields.iter().map(|field| (field.name.as_str(), field.value.as_str()));
-        self.kernel.log.write(&Record {
-            level: level(record.level),
-            plugin: Some(self.name()),
-            target: record.target.as_str(),
-            message: record.message.as_str(),
-            fields: &fields.collect::<Vec<_>>(),
-            trace_id: record.trace_id.as_str(),
-            span_id: record.span_id.as_str(),
-        });
+        self.kernel.log.write(Some(self.name()), record);
     }
 
     fn serve(&self, service: Service) {
-        if self.kernel.plugins[self.index].planned.library.manifest.prefixes.is_empty() {
+        if self.manifest().prefixes.is_empty() {
             tracing::warn!(
                 plugin = self.name(),
                 "serves public routes, but its manifest declares no prefixes"
@@ -84,7 +69,7 @@ impl HostApi for HostSide {
     }
 
     fn provide(&self, name: &str, service: Service) -> Result<(), String> {
-        let manifest = &self.kernel.plugins[self.index].planned.library.manifest;
+        let manifest = self.manifest();
         if !manifest.provides.iter().any(|capability| capability == name) {
             return Err(format!("the manifest does not list `{name}` under `provides`; add it there"));
         }
@@ -93,7 +78,7 @@ impl HostApi for HostSide {
     }
 
     fn service(&self, name: &str) -> Service {
-        let manifest = &self.kernel.plugins[self.index].planned.library.manifest;
+        let manifest = self.manifest();
         let declared = manifest.requires.iter().chain(&manifest.uses).chain(&manifest.provides);
         if !declared.into_iter().any(|capability| capability == name) && !self.warned.swap(true, Relaxed) {
             let plugin = self.name();

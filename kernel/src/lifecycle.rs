@@ -4,13 +4,14 @@
 //!
 //! Plugin code runs on threads that may be lost to it, never on those that the kernel needs.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
+use parking_lot::Mutex;
 use serde::Serialize;
 use streamgate_config::KernelSettings;
 use streamgate_plugin_api::abi::{FfiFuture, HostHandle, Instance, RResult, StartArgs};
@@ -114,10 +115,6 @@ pub(crate) struct Kernel {
     stopping: CancellationToken,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Kernel {
     /// A kernel that has started nothing yet. `runtime` is its own.
     pub(crate) fn new(edition: Edition, log: Arc<Log>, began: Instant, runtime: Handle) -> Arc<Self> {
@@ -193,7 +190,7 @@ impl Kernel {
         match self.launch(index).await {
             Ok(instance) => {
                 let instance = Arc::new(instance);
-                *lock(&entry.instance) = Some(instance.clone());
+                *entry.instance.lock() = Some(instance.clone());
                 entry.enter(Stage::Running, "");
                 let (version, millis) =
                     (&entry.planned.library.manifest.version, began.elapsed().as_millis() as u64);
@@ -310,7 +307,7 @@ impl Kernel {
         }
         let entry = &self.plugins[index];
         let _ = entry.state.subscribe().wait_for(|state| !state.is_pending()).await;
-        let Some(instance) = lock(&entry.instance).take() else { return };
+        let Some(instance) = entry.instance.lock().take() else { return };
         entry.enter(Stage::Stopping, "");
         let name = &entry.planned.name;
         let deadline = entry.planned.keys.stop_deadline.unwrap_or(self.settings.stop_deadline).get();
@@ -346,6 +343,6 @@ impl Kernel {
         entry.panics.fetch_add(1, Relaxed);
         let text: String = format!("{message} ({location})").chars().take(1_024).collect();
         tracing::error!(plugin = entry.planned.name, panic = text.as_str(), "plugin panicked");
-        *lock(&entry.last_panic) = Some((SystemTime::now(), text));
+        *entry.last_panic.lock() = Some((SystemTime::now(), text));
     }
 }

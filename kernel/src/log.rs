@@ -11,29 +11,34 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, SystemTime};
 
-use serde_json::Value;
-use tracing::field::{Field, Visit};
+use serde_json::{Map, Value, json};
+use streamgate_config::{LogFormat, LogSettings};
+use streamgate_plugin_api::abi::{LogField, LogRecord};
 use tracing::{Event, Level, Subscriber};
+use tracing_serde::fields::AsMap;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
-
-use streamgate_config::{LogFormat, LogSettings};
 
 /// How many lines wait for the terminal or the pipe, and the longest field.
 const QUEUE: usize = 8_192;
 const MAX_FIELD: usize = 16 << 10;
 
-/// A record from either side of the boundary.
-pub(crate) struct Record<'a> {
-    pub(crate) level: Level,
-    /// The plugin that logs; `None` for the kernel.
-    pub(crate) plugin: Option<&'a str>,
-    pub(crate) target: &'a str,
-    pub(crate) message: &'a str,
-    /// Names, and values as JSON text.
-    pub(crate) fields: &'a [(&'a str, &'a str)],
-    pub(crate) trace_id: &'a str,
-    pub(crate) span_id: &'a str,
+/// The levels by their number at the boundary, from 1, with their colours.
+const LEVELS: [(Level, &str); 5] = [
+    (Level::ERROR, "31"),
+    (Level::WARN, "33"),
+    (Level::INFO, "32"),
+    (Level::DEBUG, "34"),
+    (Level::TRACE, "35"),
+];
+
+fn numbered(number: u8) -> (Level, &'static str) {
+    LEVELS[usize::from(number.clamp(1, 5)) - 1]
+}
+
+/// The level of a record of the boundary.
+pub(crate) fn level(number: u8) -> Level {
+    numbered(number).0
 }
 
 enum Line {
@@ -67,32 +72,21 @@ impl Log {
         log
     }
 
-    /// Writes a record whose level is enabled.
-    pub(crate) fn write(&self, record: &Record<'_>) {
+    /// Writes a record of a plugin, or of the kernel, whose level is enabled.
+    pub(crate) fn write(&self, plugin: Option<&str>, record: &LogRecord<'_>) {
         let mut line = String::with_capacity(256);
         let now = rfc3339(SystemTime::now());
-        let written =
-            if self.json { json(&mut line, &now, record) } else { self.pretty(&mut line, &now, record) };
+        let written = match self.json {
+            true => json_line(&mut line, &now, plugin, record),
+            false => self.pretty(&mut line, &now, plugin, record),
+        };
         if written.is_ok() {
             line.push('\n');
-            match self.lines.try_send(Line::Text(line)) {
-                Err(_) => _ = self.dropped.fetch_add(1, Relaxed),
-                Ok(()) if self.dropped.load(Relaxed) == 0 => {}
-                Ok(()) => {
-                    let count = self.dropped.swap(0, Relaxed);
-                    let message = format!("{count} log records were dropped: the log is read too slowly");
-                    let (level, target) = (Level::WARN, "log");
-                    let (plugin, trace_id, span_id, fields) = (None, "", "", &[][..]);
-                    self.write(&Record {
-                        level,
-                        plugin,
-                        target,
-                        message: &message,
-                        fields,
-                        trace_id,
-                        span_id,
-                    });
-                }
+            if self.lines.try_send(Line::Text(line)).is_err() {
+                self.dropped.fetch_add(1, Relaxed);
+            } else if self.dropped.load(Relaxed) > 0 {
+                let count = self.dropped.swap(0, Relaxed);
+                tracing::warn!(count, "log records were dropped: the log is read too slowly");
             }
         }
     }
@@ -105,26 +99,26 @@ impl Log {
         }
     }
 
-    fn pretty(&self, line: &mut String, now: &str, record: &Record<'_>) -> fmt::Result {
-        let (level, colour) = match record.level {
-            Level::ERROR => ("ERROR", "31"),
-            Level::WARN => (" WARN", "33"),
-            Level::INFO => (" INFO", "32"),
-            Level::DEBUG => ("DEBUG", "34"),
-            Level::TRACE => ("TRACE", "35"),
-        };
+    fn pretty(
+        &self,
+        line: &mut String,
+        now: &str,
+        plugin: Option<&str>,
+        record: &LogRecord<'_>,
+    ) -> fmt::Result {
+        let (level, colour) = numbered(record.level);
         let paint = |code: &str, text: &str| match self.colour {
             true => format!("\x1b[{code}m{text}\x1b[0m"),
             false => text.to_owned(),
         };
-        let who = record.plugin.unwrap_or("kernel");
-        write!(line, "{} {} {}: ", paint("2", now), paint(colour, level), paint("1", who))?;
+        let (shown, who) = (format!("{level:>5}"), plugin.unwrap_or("kernel"));
+        write!(line, "{} {} {}: ", paint("2", now), paint(colour, &shown), paint("1", who))?;
         // What others wrote must not move the cursor of whoever reads the log.
-        line.extend(clip(record.message).chars().map(|c| if c.is_control() { ' ' } else { c }));
-        for (name, value) in record.fields {
+        line.extend(clip(&record.message).chars().map(|c| if c.is_control() { ' ' } else { c }));
+        for LogField { name, value } in &record.fields {
             write!(line, " {}{}", paint("2", &format!("{name}=")), plain(short(value).as_ref()))?;
         }
-        if record.level <= Level::WARN || record.level >= Level::DEBUG {
+        if level != Level::INFO {
             write!(line, " {}", paint("2", &format!("({})", record.target)))?;
         }
         if !record.trace_id.is_empty() {
@@ -134,23 +128,20 @@ impl Log {
     }
 }
 
-fn json(line: &mut String, now: &str, record: &Record<'_>) -> fmt::Result {
+fn json_line(line: &mut String, now: &str, plugin: Option<&str>, record: &LogRecord<'_>) -> fmt::Result {
     let text = |text: &str| Value::from(text).to_string();
-    write!(line, r#"{{"timestamp":"{now}","level":"{}""#, record.level)?;
-    if let Some(plugin) = record.plugin {
+    write!(line, r#"{{"timestamp":"{now}","level":"{}""#, level(record.level))?;
+    if let Some(plugin) = plugin {
         write!(line, r#","plugin":{}"#, text(plugin))?;
     }
-    write!(line, r#","target":{},"message":{}"#, text(record.target), text(clip(record.message)))?;
+    write!(line, r#","target":{},"message":{}"#, text(&record.target), text(clip(&record.message)))?;
     if !record.trace_id.is_empty() {
-        write!(line, r#","trace_id":{},"span_id":{}"#, text(record.trace_id), text(record.span_id))?;
+        write!(line, r#","trace_id":{},"span_id":{}"#, text(&record.trace_id), text(&record.span_id))?;
     }
     if !record.fields.is_empty() {
-        line.push_str(r#","fields":{"#);
-        for (at, (name, value)) in record.fields.iter().enumerate() {
-            let comma = if at == 0 { "" } else { "," };
-            write!(line, "{comma}{}:{}", text(name), short(value))?;
-        }
-        line.push('}');
+        let fields =
+            record.fields.iter().map(|field| format!("{}:{}", text(&field.name), short(&field.value)));
+        write!(line, r#","fields":{{{}}}"#, fields.collect::<Vec<_>>().join(","))?;
     }
     line.push('}');
     Ok(())
@@ -186,47 +177,25 @@ fn write_lines(queue: &Receiver<Line>) {
 /// The kernel's own records.
 struct Kernel(Arc<Log>);
 
-#[derive(Default)]
-struct Fields {
-    message: String,
-    others: Vec<(&'static str, String)>,
-}
-
-impl Visit for Fields {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        match field.name() {
-            "message" => self.message = format!("{value:?}"),
-            name => self.others.push((name, Value::from(format!("{value:?}")).to_string())),
-        }
-    }
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.others.push((field.name(), Value::from(value).to_string()));
-    }
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.others.push((field.name(), value.to_string()));
-    }
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.others.push((field.name(), value.to_string()));
-    }
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.others.push((field.name(), value.to_string()));
-    }
-}
-
 impl<S: Subscriber> Layer<S> for Kernel {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut found = Fields::default();
-        event.record(&mut found);
-        let fields: Vec<_> = found.others.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        self.0.write(&Record {
-            level: *event.metadata().level(),
-            plugin: None,
-            target: event.metadata().target(),
-            message: &found.message,
-            fields: &fields,
-            trace_id: "",
-            span_id: "",
-        });
+        let mut fields: Map<_, _> = serde_json::from_value(json!(event.field_map())).unwrap_or_default();
+        let message = fields.remove("message").unwrap_or_default();
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (name, value.to_string())).collect();
+        let metadata = event.metadata();
+        let level = LEVELS.iter().position(|(level, _)| level == metadata.level()).unwrap_or_default();
+        let record = LogRecord {
+            level: level as u8 + 1,
+            target: metadata.target().into(),
+            message: message.as_str().unwrap_or_default().into(),
+            fields: fields
+                .iter()
+                .map(|(name, value)| LogField { name: name.as_str().into(), value: value.as_str().into() })
+                .collect(),
+            trace_id: "".into(),
+            span_id: "".into(),
+        };
+        self.0.write(None, &record);
     }
 }
 
@@ -239,26 +208,26 @@ pub(crate) fn rfc3339(time: SystemTime) -> String {
 mod tests {
     use super::*;
 
-    fn record<'a>(fields: &'a [(&'a str, &'a str)]) -> Record<'a> {
-        Record {
-            level: Level::INFO,
-            plugin: Some("gate"),
-            target: "gate::http",
-            message: "it \"works\"\n",
-            fields,
-            trace_id: "4bf9",
-            span_id: "00f0",
+    fn record<'a>(fields: &[(&'a str, &'a str)]) -> LogRecord<'a> {
+        let field = |&(name, value): &(&'a str, &'a str)| LogField { name: name.into(), value: value.into() };
+        LogRecord {
+            level: 3,
+            target: "gate::http".into(),
+            message: "it \"works\"\n".into(),
+            fields: fields.iter().map(field).collect(),
+            trace_id: "4bf9".into(),
+            span_id: "00f0".into(),
         }
     }
 
     #[test]
     fn a_json_line_is_json_with_plugin_trace_and_fields() {
         let mut line = String::new();
-        assert!(json(&mut line, "now", &record(&[("n", "1"), ("s", "\"x\"")])).is_ok());
+        assert!(json_line(&mut line, "now", Some("gate"), &record(&[("n", "1"), ("s", "\"x\"")])).is_ok());
         let value: Value = serde_json::from_str(&line).expect("JSON");
         assert_eq!(
             value,
-            serde_json::json!({
+            json!({
                 "timestamp": "now", "level": "INFO", "plugin": "gate", "target": "gate::http",
                 "message": "it \"works\"\n", "trace_id": "4bf9", "span_id": "00f0",
                 "fields": { "n": 1, "s": "x" },
@@ -270,7 +239,9 @@ mod tests {
     fn a_pretty_line_is_one_line_without_control_characters() {
         let log = Log { lines: sync_channel(1).0, dropped: AtomicU64::default(), json: false, colour: false };
         let mut line = String::new();
-        assert!(log.pretty(&mut line, "now", &record(&[("s", "\"x\""), ("t", "\"a b\"")])).is_ok());
+        assert!(
+            log.pretty(&mut line, "now", Some("gate"), &record(&[("s", "\"x\""), ("t", "\"a b\"")])).is_ok()
+        );
         assert_eq!(line, "now  INFO gate: it \"works\"  s=x t=\"a b\" trace=4bf9");
     }
 
@@ -279,7 +250,7 @@ mod tests {
         let (lines, _kept) = sync_channel(1);
         let log = Log { lines, dropped: AtomicU64::default(), json: true, colour: false };
         for _ in 0..3 {
-            log.write(&record(&[]));
+            log.write(None, &record(&[]));
         }
         assert_eq!(log.dropped.load(Relaxed), 2);
     }

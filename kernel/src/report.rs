@@ -1,7 +1,6 @@
 //! What the kernel can tell of itself and its plugins, as JSON: the same for `streamgate
 //! plugins --json`, for `streamgate health --json` and for a plugin that asks.
 
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
@@ -94,7 +93,7 @@ impl Kernel {
             let reason = if state.reason.is_empty() { format!("{:?}", state.stage) } else { state.reason };
             components.insert(0, Component::new("state", Status::Unhealthy, reason, state.since));
         }
-        if let Some((at, panic)) = &*entry.last_panic.lock().unwrap_or_else(PoisonError::into_inner)
+        if let Some((at, panic)) = &*entry.last_panic.lock()
             && at.elapsed().unwrap_or_default() < RECENT
         {
             components.push(Component::new("panics", Status::Degraded, panic, *at));

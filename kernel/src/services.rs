@@ -5,12 +5,13 @@
 //! the other without stopping here; nothing looks into it.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use async_ffi::FutureExt;
 use http::StatusCode;
 use http::header::RETRY_AFTER;
+use parking_lot::Mutex;
 use streamgate_plugin_api::Problem;
 use streamgate_plugin_api::abi::{CallService, FfiFuture, Mount, Mounts, Request, Response, Service};
 use tokio::sync::watch;
@@ -45,64 +46,55 @@ impl CallService for Handle {
     }
 }
 
-#[derive(Default)]
-struct Slots {
-    internal: BTreeMap<String, Arc<Slot>>,
-    public: BTreeMap<String, Arc<Slot>>,
-    /// Prefix and plugin.
-    mounts: Vec<(String, String)>,
-}
-
 /// All slots.
 pub(crate) struct Services {
-    slots: Mutex<Slots>,
+    /// By what they are for.
+    slots: Mutex<BTreeMap<String, Arc<Slot>>>,
+    /// Prefix and plugin.
+    mounts: Vec<(String, String)>,
     generation: watch::Sender<u64>,
-}
-
-fn slot(slots: &mut BTreeMap<String, Arc<Slot>>, kind: &str, name: &str) -> Arc<Slot> {
-    let empty = || Arc::new(Slot { what: format!("the {kind} \"{name}\""), present: ArcSwapOption::empty() });
-    slots.entry(name.to_owned()).or_insert_with(empty).clone()
 }
 
 impl Services {
     /// The slots of these public prefixes, each with its plugin.
     pub(crate) fn new(mounts: Vec<(String, String)>) -> Self {
-        let slots = Slots { mounts, ..Slots::default() };
-        Self { slots: Mutex::new(slots), generation: watch::Sender::new(1) }
+        Self { slots: Mutex::default(), mounts, generation: watch::Sender::new(1) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Slots> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    fn slot(&self, kind: &str, name: &str) -> Arc<Slot> {
+        let what = format!("the {kind} \"{name}\"");
+        let empty = || Arc::new(Slot { what: what.clone(), present: ArcSwapOption::empty() });
+        self.slots.lock().entry(what.clone()).or_insert_with(empty).clone()
+    }
+
+    fn fill(slot: &Slot, plugin: &str, service: Service) {
+        slot.present.store(Some(Arc::new(Provider { plugin: plugin.to_owned(), service })));
     }
 
     /// Fills the slot of a capability, instead of whoever filled it before.
     pub(crate) fn provide(&self, plugin: &str, capability: &str, service: Service) {
-        let slot = slot(&mut self.lock().internal, "capability", capability);
-        slot.present.store(Some(Arc::new(Provider { plugin: plugin.to_owned(), service })));
+        Self::fill(&self.slot("capability", capability), plugin, service);
     }
 
     /// Fills the public slot of a plugin.
     pub(crate) fn serve(&self, plugin: &str, service: Service) {
-        let slot = slot(&mut self.lock().public, "plugin", plugin);
-        slot.present.store(Some(Arc::new(Provider { plugin: plugin.to_owned(), service })));
+        Self::fill(&self.slot("plugin", plugin), plugin, service);
         self.generation.send_modify(|generation| *generation += 1);
     }
 
     /// Empties all slots that a plugin fills.
     pub(crate) fn remove_plugin(&self, plugin: &str) {
-        let slots = self.lock();
-        for slot in slots.internal.values().chain(slots.public.values()) {
+        for slot in self.slots.lock().values() {
             if slot.present.load().as_ref().is_some_and(|provider| provider.plugin == plugin) {
                 slot.present.store(None);
             }
         }
-        drop(slots);
         self.generation.send_modify(|generation| *generation += 1);
     }
 
     /// The handle of a capability.
     pub(crate) fn service(&self, capability: &str) -> Service {
-        Service::new(Handle(slot(&mut self.lock().internal, "capability", capability)))
+        Service::new(Handle(self.slot("capability", capability)))
     }
 
     /// All public prefixes, once their generation is greater than `after`. A prefix whose plugin
@@ -112,10 +104,9 @@ impl Services {
         // The sender is ours, so the wait ends with a generation.
         let generation =
             changes.wait_for(|generation| *generation > after).await.map_or(after, |found| *found);
-        let mut slots = self.lock();
-        let mounts = slots.mounts.clone().into_iter().map(|(prefix, plugin)| {
-            let service = Service::new(Handle(slot(&mut slots.public, "plugin", &plugin)));
-            Mount { plugin: plugin.into(), prefix: prefix.into(), service }
+        let mounts = self.mounts.iter().map(|(prefix, plugin)| {
+            let service = Service::new(Handle(self.slot("plugin", plugin)));
+            Mount { plugin: plugin.as_str().into(), prefix: prefix.as_str().into(), service }
         });
         Mounts { generation, mounts: mounts.collect() }
     }
