@@ -57,7 +57,7 @@ plenty = 1
             "plugins.toml:7:1: kernel.ping_interval = -1: must be at least 0",
             "plugins.toml:10:1: plugins.fixture-echo.greting = \"hi\": unknown key; did you mean `greeting`?",
             "plugins.toml:11:1: plugins.fixture-echo.greeting = \"goodbye\": is no greeting; say hello",
-            "plugins.toml:12:1: plugins.fixture-echo.mode = \"hang-in-stat\": must be one of \"well\", \"fail\", \"panic\", \"hang-in-start\", \"block-in-start\", \"hang-in-stop\", \"deaf\", \"sick\"; did you mean `hang-in-start`?",
+            "plugins.toml:12:1: plugins.fixture-echo.mode = \"hang-in-stat\": must be one of \"well\", \"fail\", \"panic\", \"hang-in-start\", \"block-in-start\", \"hang-in-stop\", \"deaf\", \"sick\", \"slow\"; did you mean `hang-in-start`?",
             "plugins.toml:13:1: plugins.fixture-echo.count = 12: must be at most 9",
             "plugins.toml:14:1: plugins.fixture-echo.key = (secret): must be a string, not an integer",
             "plugins.toml:15:1: plugins.fixture-echo.listen = true: must be a string, not true or false",
@@ -167,25 +167,52 @@ fn two_settings_do_not_take_the_same_address() {
     );
 }
 
+/// The lines of the one problem with a fixture that is refused.
+fn refusal(fixture: &str) -> Vec<String> {
+    let place = Place::new(&format!("[plugins.fixture-{fixture}]\n"));
+    place.link(fixture);
+    let problems = place.problems(&[]);
+    assert_eq!(problems.len(), 1, "{problems:#?}");
+    // Nothing runs with it, and whoever asks what does is told why.
+    let plugins = place.output(&["plugins"]);
+    assert_eq!(plugins.status.code(), Some(3));
+    let said = String::from_utf8(plugins.stderr).unwrap();
+    assert!(said.contains("no streamgate runs") && said.contains(&problems[0]), "{said}");
+    problems[0].lines().map(str::to_owned).collect()
+}
+
 #[test]
 fn another_version_of_the_api_is_refused_with_both_sides_and_the_mend() {
-    let place = Place::new("[plugins.fixture-echo]\n");
-    place.patch("echo", |bytes| {
-        let at = bytes.windows(8).position(|window| window == b"SGPLUGIN").unwrap();
-        bytes[at + 12..at + 16].copy_from_slice(&9u32.to_le_bytes());
-    });
-    let problems = place.problems(&[]);
-    let lines: Vec<_> = problems[0].lines().collect();
+    for (fixture, version) in [("older", "0.9"), ("newer", "1.1")] {
+        let lines = refusal(fixture);
+        assert_eq!(
+            lines[0],
+            format!(
+                "plugins.toml:3:10: plugins.fixture-{fixture}: was built for another version of the plugin API"
+            )
+        );
+        assert!(lines[1].starts_with("  host     streamgate 0.1.0, plugin API 1.0"), "{lines:?}");
+        assert_eq!(
+            lines[2],
+            format!("  plugin   lib/libstreamgate_fixture_{fixture}.so, plugin API {version}")
+        );
+        assert!(lines[3].contains("cargo add streamgate-plugin-api@0.1.0"), "{lines:?}");
+        assert_eq!(lines[3].contains("update streamgate"), fixture == "newer", "{lines:?}");
+    }
+}
+
+#[test]
+fn another_layout_of_the_same_version_is_refused_with_both_sides_the_mend_and_the_type() {
+    let lines = refusal("layout");
     assert_eq!(
         lines[0],
-        "plugins.toml:3:10: plugins.fixture-echo: was built for another version of the plugin API"
+        "plugins.toml:3:10: plugins.fixture-layout: its types that cross the boundary are laid out differently"
     );
     assert!(lines[1].starts_with("  host     streamgate 0.1.0, plugin API 1.0"), "{lines:?}");
-    assert_eq!(lines[2], "  plugin   lib/libstreamgate_fixture_echo.so, plugin API 1.9");
-    assert!(
-        lines[3].contains("update streamgate") && lines[3].contains("cargo add streamgate-plugin-api@"),
-        "{lines:?}"
-    );
+    assert_eq!(lines[2], "  plugin   lib/libstreamgate_fixture_layout.so, plugin API 1.0");
+    assert!(lines[3].starts_with("  to mend  in the plugin's crate: cargo add streamgate-plugin-api@0.1.0 "));
+    assert!(lines.iter().any(|line| line.contains("OtherModule")), "{lines:#?}");
+    assert!(lines.iter().any(|line| line.contains("PluginModule")), "{lines:#?}");
 }
 
 #[test]

@@ -127,6 +127,34 @@ fn what_a_plugin_says_of_itself_degrades_those_that_need_it_and_counts_if_it_is_
 }
 
 #[test]
+fn a_subscriber_that_takes_nothing_is_degraded_with_its_subject() {
+    let place = Place::new(ALL);
+    let mut server = place.run(&["--set", "plugins.fixture-echo.mode=slow"]);
+    server.wait_for("ready");
+    let report = place.wait_for("health", |report| report["status"] == "degraded");
+    assert_eq!(report["ready"], true);
+    let echo = plugin(&report, "fixture-echo");
+    assert_eq!(echo["status"], "degraded");
+    assert_eq!(
+        echo["reason"],
+        "events: the subscription to flood.> is full (1 events); publishers waiting: 1"
+    );
+    assert_eq!(plugin(&report, "fixture-gate")["status"], "healthy");
+}
+
+#[test]
+fn a_hangup_is_logged_and_ends_nothing() {
+    let place = Place::new(ALL);
+    let mut server = place.run(&[]);
+    server.wait_for("ready");
+    server.signal(Signal::HUP);
+    server.wait_for("SIGHUP: reload is not available yet; restart to apply a changed configuration");
+    place.wait_for("health", |report| report["status"] == "healthy");
+    server.signal(Signal::TERM);
+    assert_eq!(server.end(), Some(0));
+}
+
+#[test]
 fn stopping_has_a_deadline_for_each_plugin() {
     let place = Place::new(&format!("stop_deadline = \"100ms\"\n{ALL}"));
     let mut server = place.run(&["--set", "plugins.fixture-echo.mode=hang-in-stop"]);

@@ -27,18 +27,24 @@ impl Place {
         let dir = tempfile::tempdir().unwrap();
         let plugins = dir.path().join("lib");
         std::fs::create_dir(&plugins).unwrap();
-        for name in ["echo", "caller", "gate"] {
-            let file = format!("libstreamgate_fixture_{name}.so");
-            let built = binary().with_file_name("examples").join(&file);
-            assert!(built.is_file(), "run the tests of the whole package, which builds the fixtures");
-            std::os::unix::fs::symlink(built, plugins.join(file)).unwrap();
-        }
         std::fs::write(
             dir.path().join("plugins.toml"),
             format!("[kernel]\nplugin_dirs = [\"lib\"]\n{config}"),
         )
         .unwrap();
-        Self { dir }
+        let place = Self { dir };
+        for name in ["echo", "caller", "gate"] {
+            place.link(name);
+        }
+        place
+    }
+
+    /// Puts a fixture into the folder of plugins.
+    pub(crate) fn link(&self, fixture: &str) {
+        let file = format!("libstreamgate_fixture_{fixture}.so");
+        let built = binary().with_file_name("examples").join(&file);
+        assert!(built.is_file(), "run the tests of the whole package, which builds the fixtures");
+        std::os::unix::fs::symlink(built, self.dir.path().join("lib").join(file)).unwrap();
     }
 
     /// Replaces the link to a fixture by a copy with some bytes changed.
