@@ -11,6 +11,7 @@ use futures_util::{Stream, TryStreamExt};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{BodyExt, StreamBody};
 
+use crate::drain::Open;
 use crate::trace::TraceContext;
 use crate::{abi, guard};
 
@@ -131,8 +132,9 @@ pub(crate) fn describe(error: BoxError) -> String {
     text
 }
 
-/// Makes a body ready to cross. What is there already crosses as one piece, without a stream.
-pub(crate) fn to_abi<B>(body: B, context: Option<TraceContext>) -> abi::Body
+/// Makes a body ready to cross. What is there already crosses as one piece, without a stream; a
+/// stream keeps `open` to its end.
+pub(crate) fn to_abi<B>(body: B, context: Option<TraceContext>, open: Option<Open>) -> abi::Body
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
@@ -144,16 +146,16 @@ where
             Inner::Full(data) => return abi::Body::full(data),
             // It goes on to a third party as it came; this side need not be in between.
             Inner::Crossed(body) => return body,
-            boxed @ Inner::Boxed(_) => return boxed_to_abi(Body(boxed), context),
+            boxed @ Inner::Boxed(_) => return boxed_to_abi(Body(boxed), context, open),
         }
     }
     match slot {
         None => abi::Body::empty(),
-        Some(body) => boxed_to_abi(body, context),
+        Some(body) => boxed_to_abi(body, context, open),
     }
 }
 
-fn boxed_to_abi<B>(body: B, context: Option<TraceContext>) -> abi::Body
+fn boxed_to_abi<B>(body: B, context: Option<TraceContext>, open: Option<Open>) -> abi::Body
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
@@ -163,7 +165,7 @@ where
     }
     let hint = body.size_hint();
     if hint.exact().is_none() {
-        return abi::Body::stream(None, Source { inner: Some(body), context }, &hint);
+        return abi::Body::stream(None, Source { inner: Some(body), context, _open: open }, &hint);
     }
     // A body that knows its length often has it at hand. Whoever reads the stream polls it again
     // with a waker of its own, so that nothing is lost by asking once without.
@@ -171,19 +173,29 @@ where
     match body.as_mut().poll_frame(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
             Ok(data) if body.is_end_stream() => abi::Body::full(data),
-            Ok(data) => abi::Body::stream(Some(data), Source { inner: Some(body), context }, &hint),
+            Ok(data) => {
+                abi::Body::stream(Some(data), Source { inner: Some(body), context, _open: open }, &hint)
+            }
             Err(frame) => {
                 let trailers = futures_util::stream::iter([Ok::<_, BodyError>(frame)]);
-                abi::Body::stream(None, Source { inner: Some(StreamBody::new(trailers)), context }, &hint)
+                abi::Body::stream(
+                    None,
+                    Source { inner: Some(StreamBody::new(trailers)), context, _open: open },
+                    &hint,
+                )
             }
         },
         Poll::Ready(None) => abi::Body::empty(),
         Poll::Ready(Some(Err(error))) => {
             let failed =
                 futures_util::stream::iter([Err::<Frame<Bytes>, _>(BodyError::new(describe(error.into())))]);
-            abi::Body::stream(None, Source { inner: Some(StreamBody::new(failed)), context }, &hint)
+            abi::Body::stream(
+                None,
+                Source { inner: Some(StreamBody::new(failed)), context, _open: open },
+                &hint,
+            )
         }
-        Poll::Pending => abi::Body::stream(None, Source { inner: Some(body), context }, &hint),
+        Poll::Pending => abi::Body::stream(None, Source { inner: Some(body), context, _open: open }, &hint),
     }
 }
 
@@ -193,6 +205,7 @@ pin_project_lite::pin_project! {
         #[pin]
         inner: Option<B>,
         context: Option<TraceContext>,
+        _open: Option<Open>,
     }
     impl<B> PinnedDrop for Source<B> where B: http_body::Body {
         fn drop(this: Pin<&mut Self>) {

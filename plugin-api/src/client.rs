@@ -11,6 +11,7 @@ use http::StatusCode;
 use tower::{Service, ServiceExt};
 
 use crate::body::{BoxError, to_abi};
+use crate::drain::Open;
 use crate::guard::{self, Guarded};
 use crate::trace::{self, TRACEPARENT, TraceContext};
 use crate::{Body, Problem, abi};
@@ -58,7 +59,7 @@ impl Client {
             parts.headers.insert(TRACEPARENT, context.to_header());
         }
         let head = abi::RequestHead::encode(&parts);
-        let body = to_abi(body, context);
+        let body = to_abi(body, context, None);
         ResponseFuture { inner: self.service.call(abi::Request { head, body }) }
     }
 }
@@ -154,13 +155,14 @@ where
             parts.headers.get(TRACEPARENT).and_then(|value| TraceContext::from_bytes(value.as_bytes()).ok());
         let service = guard::run(context, || self.0.clone()).unwrap_or_default();
         let body = Body::crossed(request.body);
+        let open = Open::new();
         let answer = async move {
             let Some(service) = service else {
                 return panicked("its service could not be cloned");
             };
             let Ok(response) = service.oneshot(http::Request::from_parts(parts, body)).await;
             let (parts, body) = response.into_parts();
-            abi::Response { head: abi::ResponseHead::encode(&parts), body: to_abi(body, context) }
+            abi::Response { head: abi::ResponseHead::encode(&parts), body: to_abi(body, context, Some(open)) }
         };
         Guarded::new(context, answer, |message| panicked(&message)).into_ffi()
     }

@@ -47,6 +47,7 @@
 pub mod abi;
 mod body;
 mod client;
+mod drain;
 mod event;
 #[doc(hidden)]
 pub mod fuzz;

@@ -27,6 +27,10 @@ pub struct Manifest {
     /// Takes requests from outside: starts last, stops first.
     #[serde(default)]
     pub ingress: bool,
+    /// Two of it at the same time would get into each other's way: a new one starts after the old
+    /// one has stopped, and requests wait meanwhile.
+    #[serde(default)]
+    pub exclusive: bool,
 }
 
 /// Checks a manifest while the plugin compiles; the message of the panic is the compiler's error.

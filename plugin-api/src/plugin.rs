@@ -2,17 +2,18 @@
 
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 
 use abi_stable::std_types::{RResult, RStr, RString};
 use async_ffi::{FfiFuture, FutureExt};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::de::DeserializeOwned;
+use tokio::sync::Mutex;
 
 use crate::guard::{self, Guarded};
 use crate::settings::SettingsProblem;
-use crate::{Host, abi, log, panics, runtime};
+use crate::{Host, abi, drain, log, panics, runtime};
 
 /// A plugin: what [`export_plugin!`](crate::export_plugin) exports.
 ///
@@ -41,6 +42,17 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     /// # Errors
     /// A reason that an operator understands. What was begun must be undone by drops.
     fn start(host: Host, settings: Self::Settings) -> impl Future<Output = Result<Self, StartError>> + Send;
+
+    /// Takes changed settings while it runs, all of them or none. `false`, as without this
+    /// function, means that it cannot: then the host starts the plugin anew with them, beside the
+    /// running one, and moves everything over.
+    ///
+    /// # Errors
+    /// Why these settings are refused; the plugin goes on with those that it has.
+    fn reconfigure(&self, settings: Self::Settings) -> impl Future<Output = Result<bool, StartError>> + Send {
+        drop(settings);
+        async { Ok(false) }
+    }
 
     /// Ends what is under way in good order. [`Host::shutdown`] is cancelled before; no request
     /// comes after; past the host's deadline the rest is dropped.
@@ -116,13 +128,14 @@ extern "C" fn start<P: Plugin>(handle: abi::HostHandle, args: abi::StartArgs) ->
     panics::report();
     let host = Host::new(handle, args.name.into(), PathBuf::from(args.data_dir.as_str()));
     let started = async move {
-        let settings = match parse::<P::Settings>(args.settings.as_str()) {
+        let settings = match settings::<P>(args.settings.as_str()) {
             Ok(settings) => settings,
-            Err(problem) => return RResult::RErr(format!("{}: {}", problem.key, problem.message).into()),
+            Err(reason) => return RResult::RErr(reason),
         };
         match P::start(host.clone(), settings).await {
             Ok(plugin) => {
-                RResult::ROk(abi::Instance::new(Running { plugin: Mutex::new(Some(plugin)), host }))
+                let plugin = Arc::new(Mutex::new(Some(plugin)));
+                RResult::ROk(abi::Instance::new(Running { plugin, host }))
             }
             Err(error) => {
                 host.shutdown().cancel();
@@ -133,16 +146,14 @@ extern "C" fn start<P: Plugin>(handle: abi::HostHandle, args: abi::StartArgs) ->
     Guarded::new(None, started, |panic| RResult::RErr(format!("it panicked: {panic}").into())).into_ffi()
 }
 
-/// One started plugin.
-struct Running<P: Plugin> {
-    plugin: Mutex<Option<P>>,
-    host: Host,
+fn settings<P: Plugin>(json: &str) -> Result<P::Settings, RString> {
+    parse(json).map_err(|problem| format!("{}: {}", problem.key, problem.message).into())
 }
 
-impl<P: Plugin> Running<P> {
-    fn take(&self) -> Option<P> {
-        self.plugin.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
+/// One started plugin; the value is gone once it has been stopped.
+struct Running<P: Plugin> {
+    plugin: Arc<Mutex<Option<P>>>,
+    host: Host,
 }
 
 impl<P: Plugin> abi::InstanceApi for Running<P> {
@@ -158,11 +169,31 @@ impl<P: Plugin> abi::InstanceApi for Running<P> {
         .into_ffi()
     }
 
+    fn drain(&self) -> FfiFuture<()> {
+        Guarded::new(None, drain::idle(), |_| ()).into_ffi()
+    }
+
+    fn reconfigure(&self, json: &str) -> FfiFuture<RResult<bool, RString>> {
+        let (settings, plugin) = (settings::<P>(json), Arc::clone(&self.plugin));
+        let taken = async move {
+            let settings = match settings {
+                Ok(settings) => settings,
+                Err(reason) => return RResult::RErr(reason),
+            };
+            // Held while the plugin thinks, so that it is not stopped meanwhile.
+            match &*plugin.lock().await {
+                Some(plugin) => plugin.reconfigure(settings).await.map_err(|error| error.0.into()).into(),
+                None => RResult::ROk(false),
+            }
+        };
+        Guarded::new(None, taken, |panic| RResult::RErr(format!("it panicked: {panic}").into())).into_ffi()
+    }
+
     fn stop(&self) -> FfiFuture<()> {
-        let plugin = self.take();
-        let shutdown = self.host.shutdown();
+        let (plugin, shutdown) = (Arc::clone(&self.plugin), self.host.shutdown());
         let stopped = async move {
             shutdown.cancel();
+            let plugin = plugin.lock().await.take();
             if let Some(plugin) = plugin {
                 plugin.stop().await;
             }
@@ -179,6 +210,6 @@ impl<P: Plugin> abi::InstanceApi for Running<P> {
 impl<P: Plugin> Drop for Running<P> {
     fn drop(&mut self) {
         self.host.shutdown().cancel();
-        guard::drop_inside(None, self.take());
+        guard::drop_inside(None, std::mem::take(&mut self.plugin));
     }
 }

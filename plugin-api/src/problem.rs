@@ -74,7 +74,7 @@ impl Problem {
     /// As it crosses the boundary.
     pub fn into_abi(self) -> abi::Response {
         let (parts, body) = self.into_http().into_parts();
-        abi::Response { head: abi::ResponseHead::encode(&parts), body: crate::body::to_abi(body, None) }
+        abi::Response { head: abi::ResponseHead::encode(&parts), body: crate::body::to_abi(body, None, None) }
     }
 }
 

@@ -100,12 +100,14 @@ pub fn module_result(module: fn() -> PluginModuleRef) -> RootModuleResult {
 /// Only `name` is needed. `requires` are capabilities without which the plugin does not start;
 /// `uses` are those which it starts after, if some plugin provides them. `ingress: true` marks a
 /// plugin that takes requests from outside for the public prefixes of the others: it starts last
-/// and stops first.
+/// and stops first. `exclusive: true` marks one of which there may be only one at a time, since two
+/// would get into each other's way (a file that one process locks, a port): on a swap the old one
+/// stops before the new one starts, and requests wait meanwhile.
 #[macro_export]
 macro_rules! export_plugin {
     ($plugin:ident { $($fields:tt)* }) => {
         $crate::__export_plugin! {
-            @parse $plugin [] ["" [] [] [] [] [false]] $($fields)*
+            @parse $plugin [] ["" [] [] [] [] [false] [false]] $($fields)*
         }
     };
     ($($other:tt)*) => {
@@ -120,38 +122,42 @@ macro_rules! export_plugin {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __export_plugin {
-    (@parse $p:ident [$($n:literal)?] [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt]
+    (@parse $p:ident [$($n:literal)?] [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt $ex:tt]
         name: $v:literal $(, $($rest:tt)*)?) => {
-        $crate::__export_plugin! { @parse $p [$v] [$d $pr $re $us $px $in] $($($rest)*)? }
+        $crate::__export_plugin! { @parse $p [$v] [$d $pr $re $us $px $in $ex] $($($rest)*)? }
     };
-    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt]
+    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt $ex:tt]
         description: $v:literal $(, $($rest:tt)*)?) => {
-        $crate::__export_plugin! { @parse $p $n [$v $pr $re $us $px $in] $($($rest)*)? }
+        $crate::__export_plugin! { @parse $p $n [$v $pr $re $us $px $in $ex] $($($rest)*)? }
     };
-    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt]
+    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt $ex:tt]
         provides: [$($v:literal),* $(,)?] $(, $($rest:tt)*)?) => {
-        $crate::__export_plugin! { @parse $p $n [$d [$($v)*] $re $us $px $in] $($($rest)*)? }
+        $crate::__export_plugin! { @parse $p $n [$d [$($v)*] $re $us $px $in $ex] $($($rest)*)? }
     };
-    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt]
+    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt $ex:tt]
         requires: [$($v:literal),* $(,)?] $(, $($rest:tt)*)?) => {
-        $crate::__export_plugin! { @parse $p $n [$d $pr [$($v)*] $us $px $in] $($($rest)*)? }
+        $crate::__export_plugin! { @parse $p $n [$d $pr [$($v)*] $us $px $in $ex] $($($rest)*)? }
     };
-    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt]
+    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt $ex:tt]
         uses: [$($v:literal),* $(,)?] $(, $($rest:tt)*)?) => {
-        $crate::__export_plugin! { @parse $p $n [$d $pr $re [$($v)*] $px $in] $($($rest)*)? }
+        $crate::__export_plugin! { @parse $p $n [$d $pr $re [$($v)*] $px $in $ex] $($($rest)*)? }
     };
-    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt]
+    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt $ex:tt]
         prefixes: [$($v:literal),* $(,)?] $(, $($rest:tt)*)?) => {
-        $crate::__export_plugin! { @parse $p $n [$d $pr $re $us [$($v)*] $in] $($($rest)*)? }
+        $crate::__export_plugin! { @parse $p $n [$d $pr $re $us [$($v)*] $in $ex] $($($rest)*)? }
     };
-    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt]
+    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt $ex:tt]
         ingress: $v:literal $(, $($rest:tt)*)?) => {
-        $crate::__export_plugin! { @parse $p $n [$d $pr $re $us $px [$v]] $($($rest)*)? }
+        $crate::__export_plugin! { @parse $p $n [$d $pr $re $us $px [$v] $ex] $($($rest)*)? }
+    };
+    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt $ex:tt]
+        exclusive: $v:literal $(, $($rest:tt)*)?) => {
+        $crate::__export_plugin! { @parse $p $n [$d $pr $re $us $px $in [$v]] $($($rest)*)? }
     };
     (@parse $p:ident [] $fields:tt) => {
         ::core::compile_error!("export_plugin!: the manifest has no name; add name: \"my-plugin\"");
     };
-    (@parse $p:ident [$n:literal] [$d:literal [$($pr:literal)*] [$($re:literal)*] [$($us:literal)*] [$($px:literal)*] [$in:literal]]) => {
+    (@parse $p:ident [$n:literal] [$d:literal [$($pr:literal)*] [$($re:literal)*] [$($us:literal)*] [$($px:literal)*] [$in:literal] [$ex:literal]]) => {
         const _: () = {
             const _: () = $crate::manifest::check(
                 $n, $d, &[$($pr),*], &[$($re),*], &[$($us),*], &[$($px),*],
@@ -171,6 +177,7 @@ macro_rules! __export_plugin {
                     "uses = [", $("'", $us, "', ",)* "]\n",
                     "prefixes = [", $("'", $px, "', ",)* "]\n",
                     "ingress = ", $in, "\n",
+                    "exclusive = ", $ex, "\n",
                 ),
                 &HEADER,
             );
@@ -180,7 +187,7 @@ macro_rules! __export_plugin {
         ::core::compile_error!(::core::concat!(
             "export_plugin!: `", ::core::stringify!($field), "` is not a field of the manifest, or its value \
              has another form. The fields are name: \"...\", description: \"...\", provides: [\"...\"], \
-             requires: [\"...\"], uses: [\"...\"], prefixes: [\"/...\"] and ingress: true"
+             requires: [\"...\"], uses: [\"...\"], prefixes: [\"/...\"], ingress: true and exclusive: true"
         ));
     };
     (@parse $p:ident $n:tt $fields:tt $($rest:tt)*) => {

@@ -54,6 +54,11 @@ impl RootModule for PluginModuleRef {
 pub trait InstanceApi: Send + Sync + 'static {
     /// Answers once the plugin's own runtime has run a task.
     fn ping(&self) -> FfiFuture<()>;
+    /// Answers once no request that came across is open any more, bodies included.
+    fn drain(&self) -> FfiFuture<()>;
+    /// Hands changed settings (JSON text) to the running plugin. `false`: it has to be started
+    /// anew with them. The error says why it refuses them.
+    fn reconfigure(&self, settings: &str) -> FfiFuture<RResult<bool, RString>>;
     /// Stops the plugin; a second call answers at once.
     fn stop(&self) -> FfiFuture<()>;
 }
@@ -64,6 +69,8 @@ pub trait InstanceApi: Send + Sync + 'static {
 pub struct Instance {
     state: *const (),
     ping: extern "C" fn(*const ()) -> FfiFuture<()>,
+    drain: extern "C" fn(*const ()) -> FfiFuture<()>,
+    reconfigure: extern "C" fn(*const (), RStr<'_>) -> FfiFuture<RResult<bool, RString>>,
     stop: extern "C" fn(*const ()) -> FfiFuture<()>,
     release: extern "C" fn(*const ()),
 }
@@ -76,6 +83,17 @@ unsafe impl Sync for Instance {}
 extern "C" fn ping<I: InstanceApi>(state: *const ()) -> FfiFuture<()> {
     // SAFETY: `state` is the boxed `I` of `Instance::new`, alive as long as the handle.
     unsafe { &*state.cast::<I>() }.ping()
+}
+extern "C" fn drain<I: InstanceApi>(state: *const ()) -> FfiFuture<()> {
+    // SAFETY: as above.
+    unsafe { &*state.cast::<I>() }.drain()
+}
+extern "C" fn reconfigure<I: InstanceApi>(
+    state: *const (),
+    settings: RStr<'_>,
+) -> FfiFuture<RResult<bool, RString>> {
+    // SAFETY: as above.
+    unsafe { &*state.cast::<I>() }.reconfigure(settings.as_str())
 }
 extern "C" fn stop<I: InstanceApi>(state: *const ()) -> FfiFuture<()> {
     // SAFETY: as above.
@@ -92,6 +110,8 @@ impl Instance {
         Self {
             state: Box::into_raw(Box::new(instance)).cast_const().cast(),
             ping: ping::<I>,
+            drain: drain::<I>,
+            reconfigure: reconfigure::<I>,
             stop: stop::<I>,
             release: release::<I>,
         }
@@ -100,6 +120,16 @@ impl Instance {
     /// See [`InstanceApi::ping`].
     pub fn ping(&self) -> FfiFuture<()> {
         (self.ping)(self.state)
+    }
+
+    /// See [`InstanceApi::drain`].
+    pub fn drain(&self) -> FfiFuture<()> {
+        (self.drain)(self.state)
+    }
+
+    /// See [`InstanceApi::reconfigure`].
+    pub fn reconfigure(&self, settings: &str) -> FfiFuture<RResult<bool, RString>> {
+        (self.reconfigure)(self.state, settings.into())
     }
 
     /// See [`InstanceApi::stop`].
