@@ -179,6 +179,8 @@ fn module(header: *const LibHeader) -> Result<PluginModuleRef, String> {
     let header = unsafe { std::mem::transmute::<*const LibHeader, AbiHeaderRef>(header) };
     header.upgrade().and_then(LibHeader::check_layout::<PluginModuleRef>).map_err(|error| {
         let text = error.to_string();
+        // Before that it shows both layouts in full.
+        let text = text.find("Error:").map_or(text.as_str(), |at| &text[at..]);
         let lines: Vec<_> =
             text.lines().map(str::trim_end).filter(|line| !line.is_empty()).take(24).collect();
         lines.join("\n           ")
