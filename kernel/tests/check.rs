@@ -4,6 +4,7 @@
 mod server;
 
 use server::{Place, problems_of};
+use streamgate_plugin_api::abi::{API_MAJOR, API_MINOR};
 
 const ALL: &str = "[plugins.fixture-echo]\n[plugins.fixture-caller]\n[plugins.fixture-gate]\n";
 
@@ -183,7 +184,9 @@ fn refusal(fixture: &str) -> Vec<String> {
 
 #[test]
 fn another_version_of_the_api_is_refused_with_both_sides_and_the_mend() {
-    for (fixture, version) in [("older", "0.9"), ("newer", "1.1")] {
+    for (fixture, version) in
+        [("older", (API_MAJOR - 1, API_MINOR + 9)), ("newer", (API_MAJOR, API_MINOR + 1))]
+    {
         let lines = refusal(fixture);
         assert_eq!(
             lines[0],
@@ -191,10 +194,14 @@ fn another_version_of_the_api_is_refused_with_both_sides_and_the_mend() {
                 "plugins.toml:3:10: plugins.fixture-{fixture}: was built for another version of the plugin API"
             )
         );
-        assert!(lines[1].starts_with("  host     streamgate 0.1.0, plugin API 1.0"), "{lines:?}");
+        let host = format!("  host     streamgate 0.1.0, plugin API {API_MAJOR}.{API_MINOR} (takes ");
+        assert!(lines[1].starts_with(&host), "{lines:?}");
         assert_eq!(
             lines[2],
-            format!("  plugin   lib/libstreamgate_fixture_{fixture}.so, plugin API {version}")
+            format!(
+                "  plugin   lib/libstreamgate_fixture_{fixture}.so, plugin API {}.{}",
+                version.0, version.1
+            )
         );
         assert!(lines[3].contains("cargo add streamgate-plugin-api@0.1.0"), "{lines:?}");
         assert_eq!(lines[3].contains("update streamgate"), fixture == "newer", "{lines:?}");
@@ -208,8 +215,12 @@ fn another_layout_of_the_same_version_is_refused_with_both_sides_the_mend_and_th
         lines[0],
         "plugins.toml:3:10: plugins.fixture-layout: its types that cross the boundary are laid out differently"
     );
-    assert!(lines[1].starts_with("  host     streamgate 0.1.0, plugin API 1.0"), "{lines:?}");
-    assert_eq!(lines[2], "  plugin   lib/libstreamgate_fixture_layout.so, plugin API 1.0");
+    let host = format!("  host     streamgate 0.1.0, plugin API {API_MAJOR}.{API_MINOR} (takes ");
+    assert!(lines[1].starts_with(&host), "{lines:?}");
+    assert_eq!(
+        lines[2],
+        format!("  plugin   lib/libstreamgate_fixture_layout.so, plugin API {API_MAJOR}.{API_MINOR}")
+    );
     assert!(lines[3].starts_with("  to mend  in the plugin's crate: cargo add streamgate-plugin-api@0.1.0 "));
     let detail: Vec<_> = lines[4..].iter().map(|line| line.trim()).collect();
     assert_eq!(

@@ -251,3 +251,34 @@ fn position(text: &str, offset: usize) -> (usize, usize) {
     let column = String::from_utf8_lossy(&before[line_start..]).chars().count() + 1;
     (before.iter().filter(|&&byte| byte == b'\n').count() + 1, column)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn path(keys: &[&str]) -> Vec<String> {
+        keys.iter().map(|&key| key.to_owned()).collect()
+    }
+
+    #[test]
+    fn a_value_comes_from_the_last_layer_and_a_problem_names_it() {
+        let env =
+            [("STREAMGATE_PLUGINS__A_B__N".into(), "1".into()), ("STREAMGATE_PORT".into(), "80".into())];
+        let sets = ["plugins.a-b.n=2".to_owned(), "plugins.a-b.s=text".to_owned()];
+        let (sources, problems) = Sources::read(Path::new("none.toml"), env, &sets);
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert_eq!(sources.value(), &json!({ "plugins": { "a-b": { "n": 2, "s": "text" } } }));
+        let problem = sources.problem(&path(&["plugins", "a-b", "n"]), false, "is odd");
+        assert_eq!(problem.to_string(), "--set plugins.a-b.n: plugins.a-b.n = 2: is odd");
+        let problem = sources.problem(&path(&["plugins", "a-b", "s"]), true, "is odd");
+        assert_eq!(problem.to_string(), "--set plugins.a-b.s: plugins.a-b.s = (secret): is odd");
+    }
+
+    #[test]
+    fn toml_of_another_shape_is_an_error() {
+        assert!(from_toml::<Vec<u8>>("a = 1").is_err());
+        assert!(from_toml::<Value>("a = ").is_err());
+        assert_eq!(from_toml::<Value>("a = [1, 'x']"), Ok(json!({ "a": [1, "x"] })));
+    }
+}
