@@ -4,12 +4,13 @@
 //! It starts nothing and writes nothing. What it passes is complete and can be started.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::Value;
 use streamgate_config::{KernelSettings, PluginKeys, Problem, Sources, Table, suggest};
 
-use crate::graph::{Graph, GraphError, Node};
 use crate::loader::{self, Library};
+use streamgate_config::{Graph, Node};
 
 /// A configuration without a fault, with everything it names.
 pub(crate) struct Edition {
@@ -30,21 +31,23 @@ pub(crate) struct Planned {
     /// The rest of its table, as JSON text.
     pub(crate) settings: String,
     /// Its code.
-    pub(crate) library: Library,
+    pub(crate) library: Arc<Library>,
 }
 
 impl Edition {
     /// Loads and checks. `problems` are those known already; the result has them all, in the
-    /// order of the file. `copies` is where the loader may put what it loads.
+    /// order of the file. `copies` is where the loader may put what it loads. What is `known` is
+    /// taken instead of loading the same file again.
     pub(crate) fn check(
         sources: &Sources,
         mut problems: Vec<Problem>,
         copies: Option<&Path>,
+        known: Vec<Arc<Library>>,
     ) -> Result<Self, Vec<Problem>> {
         let kernel = sources.kernel();
         let dirs = kernel.plugin_dirs();
         let (mut tables, mut libraries) = (Vec::new(), Vec::new());
-        for loaded in load(sources, &dirs, copies) {
+        for loaded in load(sources, &dirs, copies, &known) {
             match loaded {
                 Ok((table, library)) => {
                     tables.push(table);
@@ -55,10 +58,11 @@ impl Edition {
         }
         let own = |index: usize, settings: &str| libraries[index].check(settings);
         problems.extend(streamgate_config::check(sources, &tables, own));
-        let nodes: Vec<_> = libraries.iter().map(node).collect();
+        let nodes: Vec<_> = libraries.iter().map(|library| node(library)).collect();
         let graph = Graph::resolve(&nodes).unwrap_or_else(|errors| {
-            let word = |error| graph_problem(sources, &libraries, &dirs, error);
-            problems.extend(errors.into_iter().map(word));
+            let names: Vec<_> = tables.iter().map(|table| table.plugin.as_str()).collect();
+            let on_disk = |capability: &str| provider_on_disk(capability, &libraries, &dirs);
+            problems.extend(errors.iter().map(|error| error.problem(sources, &names, &nodes, on_disk)));
             Graph::default()
         });
         problems.sort();
@@ -76,17 +80,22 @@ impl Edition {
     }
 }
 
-type Loaded = (Table, Library);
+type Loaded = (Table, Arc<Library>);
 
 /// Loads all enabled plugins at the same time; most of it is reading files.
-fn load(sources: &Sources, dirs: &[PathBuf], copies: Option<&Path>) -> Vec<Result<Loaded, Problem>> {
+fn load(
+    sources: &Sources,
+    dirs: &[PathBuf],
+    copies: Option<&Path>,
+    known: &[Arc<Library>],
+) -> Vec<Result<Loaded, Problem>> {
     std::thread::scope(|scope| {
         let threads: Vec<_> = sources
             .plugins()
             .map(|(name, values)| {
                 let load = move || {
                     let file = values.get("file").and_then(Value::as_str);
-                    let library = load_one(name, file, dirs, copies)
+                    let library = load_one(name, file, dirs, copies, known)
                         .map_err(|message| sources.plugin_problem(name, file.map(|_| "file"), message))?;
                     let (plugin, schema) = (name.clone(), library.schema());
                     Ok((Table { plugin, values: values.clone(), schema }, library))
@@ -104,7 +113,8 @@ fn load_one(
     file: Option<&str>,
     dirs: &[PathBuf],
     copies: Option<&Path>,
-) -> Result<Library, String> {
+    known: &[Arc<Library>],
+) -> Result<Arc<Library>, String> {
     let wanted = file.map_or_else(|| loader::file_name(name), str::to_owned);
     let is_path = wanted.contains('/');
     let path = match is_path {
@@ -117,7 +127,10 @@ fn load_one(
         let hint = suggest(name, loader::discover(dirs).keys().map(String::as_str), "plugins there");
         format!("unknown plugin: there is no {wanted}{place}{hint}")
     })?;
-    Library::open(name, &path, copies).map_err(|error| error.to_string())
+    if let Some(same) = known.iter().find(|library| library.manifest.name == name && library.is_of(&path)) {
+        return Ok(same.clone());
+    }
+    Library::open(name, &path, copies).map(Arc::new).map_err(|error| error.to_string())
 }
 
 fn node(library: &Library) -> Node {
@@ -131,40 +144,8 @@ fn node(library: &Library) -> Node {
     }
 }
 
-fn graph_problem(sources: &Sources, plugins: &[Library], dirs: &[PathBuf], error: GraphError) -> Problem {
-    let name = |index: usize| plugins[index].manifest.name.as_str();
-    let (index, message) = match error {
-        GraphError::Duplicate { capability, first, second } => (
-            second,
-            format!(
-                "provides `{capability}`, and so does `{}`; disable one of them with enabled = false",
-                name(first)
-            ),
-        ),
-        GraphError::Missing { node, capability } => {
-            let hint = match provider_on_disk(&capability, plugins, dirs) {
-                Some(provider) => format!("; add [plugins.{provider}], or enable it"),
-                None => {
-                    let known = plugins.iter().flat_map(|library| &library.manifest.provides);
-                    suggest(&capability, known.map(String::as_str), "capabilities")
-                }
-            };
-            (node, format!("requires the capability `{capability}`, which no enabled plugin provides{hint}"))
-        }
-        GraphError::Cycle(cycle) => {
-            let next = |at: usize| name(cycle[(at + 1) % cycle.len()]);
-            let chain: Vec<_> = (0..cycle.len()).map(|at| format!("requires `{}`", next(at))).collect();
-            (
-                cycle[0],
-                format!("is part of a circle: {}; none of them can start first", chain.join(", which ")),
-            )
-        }
-    };
-    sources.plugin_problem(name(index), None, message)
-}
-
 /// A plugin that is there, is not enabled, and would provide this.
-fn provider_on_disk(capability: &str, plugins: &[Library], dirs: &[PathBuf]) -> Option<String> {
+fn provider_on_disk(capability: &str, plugins: &[Arc<Library>], dirs: &[PathBuf]) -> Option<String> {
     let others = loader::discover(dirs)
         .into_iter()
         .filter(|(name, _)| plugins.iter().all(|p| p.manifest.name != *name));

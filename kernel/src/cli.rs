@@ -12,11 +12,12 @@ use streamgate_config::{Problem, Sources, file_schema};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::change::Origin;
 use crate::check::Edition;
-use crate::control::{self, ControlError, DataDir};
+use crate::control::{self, Change, ControlError, DataDir};
 use crate::lifecycle::Kernel;
 use crate::loader::{self, Library};
-use crate::log::Log;
+use streamgate_log::Log;
 
 const PROBLEMS: u8 = 1;
 const NOT_RUNNING: u8 = 3;
@@ -73,6 +74,32 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Replace a plugin of the running streamgate by a new build, without a pause
+    ///
+    /// Loads its file anew, or FILE instead, and starts it beside the running one. Then it takes
+    /// over in one step, and the old one finishes what is under way. If it does not start, nothing
+    /// has changed.
+    Swap {
+        /// The plugin
+        name: String,
+        /// Its new cdylib; the next reload goes back to the configured one
+        file: Option<PathBuf>,
+    },
+    /// Bring the running streamgate to what the configuration says now, without a pause
+    ///
+    /// Touches only what differs: starts, swaps and stops plugins, and hands over settings that
+    /// can be taken while a plugin runs. If anything fails, everything stays as it was. SIGHUP
+    /// does the same.
+    Reload {
+        /// Only say what would happen
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Start a plugin of the running streamgate anew, also out of quarantine
+    Restart {
+        /// The plugin
+        name: String,
+    },
     /// Tell about the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -94,14 +121,14 @@ pub fn main() -> ExitCode {
     let (sources, problems) = Sources::read(&source.config, std::env::vars_os(), &source.sets);
     let data_dir = sources.kernel().data_dir;
     match command {
-        Command::Run => run(&sources, problems, &data_dir, began),
+        Command::Run => run(source, &sources, problems, &data_dir, began),
         Command::Check => check(&source, &sources, problems),
         Command::Plugins { json } => {
             let code = ask(&data_dir, "/plugins", |report| {
                 (if json { pretty(report) } else { plugins_table(report) }, true)
             });
             if code == ExitCode::from(NOT_RUNNING)
-                && let Err(problems) = Edition::check(&sources, problems, None)
+                && let Err(problems) = Edition::check(&sources, problems, None, Vec::new())
             {
                 report_problems(&problems);
             }
@@ -111,6 +138,13 @@ pub fn main() -> ExitCode {
             let text = if json { pretty(report) } else { health_table(report) };
             (text, report["status"] == "healthy")
         }),
+        Command::Swap { name, file } => {
+            // The server may have another working directory.
+            let file = file.map(|file| std::path::absolute(&file).unwrap_or(file));
+            change(&data_dir, &Change::Swap { name, file })
+        }
+        Command::Reload { dry_run } => change(&data_dir, &Change::Reload { dry: dry_run }),
+        Command::Restart { name } => change(&data_dir, &Change::Restart { name }),
         Command::Config(ConfigCommand::Schema) => schema(&sources),
     }
 }
@@ -139,7 +173,7 @@ fn report_problems(problems: &[Problem]) -> ExitCode {
 }
 
 fn check(source: &Source, sources: &Sources, problems: Vec<Problem>) -> ExitCode {
-    match Edition::check(sources, problems, None) {
+    match Edition::check(sources, problems, None, Vec::new()) {
         Err(problems) => report_problems(&problems),
         Ok(edition) => {
             let order = edition.graph.order();
@@ -179,10 +213,27 @@ fn ask(data_dir: &Path, path: &str, show: impl FnOnce(&Value) -> (String, bool))
             out(&text);
             if good { ExitCode::SUCCESS } else { ExitCode::from(PROBLEMS) }
         }
-        Err(error) => {
-            err(format_args!("error: {error}"));
-            ExitCode::from(if matches!(error, ControlError::NotRunning(_)) { NOT_RUNNING } else { SYSTEM })
+        Err(error) => no_answer(&error),
+    }
+}
+
+fn no_answer(error: &ControlError) -> ExitCode {
+    err(format_args!("error: {error}"));
+    ExitCode::from(if matches!(error, ControlError::NotRunning(_)) { NOT_RUNNING } else { SYSTEM })
+}
+
+/// Has the running kernel change something.
+fn change(data_dir: &Path, change: &Change) -> ExitCode {
+    match control::request(data_dir, change) {
+        Ok(Ok(text)) => {
+            out(&text);
+            ExitCode::SUCCESS
         }
+        Ok(Err(reason)) => {
+            err(format_args!("error: {reason}"));
+            ExitCode::from(PROBLEMS)
+        }
+        Err(error) => no_answer(&error),
     }
 }
 
@@ -231,8 +282,14 @@ fn health_table(report: &Value) -> String {
     format!("{}, {ready}\n\n{}", text(&report["status"]), table(&rows))
 }
 
-fn run(sources: &Sources, problems: Vec<Problem>, data_dir: &Path, began: Instant) -> ExitCode {
-    let edition = match Edition::check(sources, problems, Some(data_dir)) {
+fn run(
+    source: Source,
+    sources: &Sources,
+    problems: Vec<Problem>,
+    data_dir: &Path,
+    began: Instant,
+) -> ExitCode {
+    let edition = match Edition::check(sources, problems, Some(data_dir), Vec::new()) {
         Ok(edition) => edition,
         Err(problems) => return report_problems(&problems),
     };
@@ -249,8 +306,9 @@ fn run(sources: &Sources, problems: Vec<Problem>, data_dir: &Path, began: Instan
         }
     };
     let log = Log::start(&edition.kernel.log);
+    let origin = Origin { config: source.config, sets: source.sets };
     log_panics();
-    let kernel = Kernel::new(edition, log.clone(), began, runtime.handle().clone());
+    let kernel = Kernel::new(edition, origin, log.clone(), began, runtime.handle().clone());
     let code = runtime.block_on(until_stopped(&kernel, &data_dir)).unwrap_or_else(|error| {
         tracing::error!(%error, "not started");
         ExitCode::from(SYSTEM)
@@ -269,9 +327,13 @@ async fn until_stopped(
 ) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let mut signals = Signals::new()?;
     let mut hangups = signal(SignalKind::hangup())?;
+    let reloading = kernel.clone();
     tokio::spawn(async move {
         while hangups.recv().await.is_some() {
-            tracing::warn!("SIGHUP: reload is not available yet; restart to apply a changed configuration");
+            match reloading.reload(false).await {
+                Ok(steps) => tracing::info!(steps, "reloaded"),
+                Err(reason) => tracing::error!(reason, "not reloaded"),
+            }
         }
     });
     tokio::spawn(control::serve(data_dir.listen()?, kernel.clone()));

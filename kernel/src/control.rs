@@ -1,5 +1,5 @@
 //! The control socket `<data_dir>/streamgate.sock`: HTTP/1.1 for the command line of the same
-//! machine and user. It only answers questions, and is no public interface.
+//! machine and user. It is no public interface.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Write};
@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::net::UnixListener;
 
@@ -92,21 +93,61 @@ pub(crate) async fn serve(listener: UnixListener, kernel: Arc<Kernel>) {
     let router = Router::new()
         .route("/plugins", get(async |State(kernel): State<Arc<Kernel>>| Json(kernel.report())))
         .route("/health", get(async |State(kernel): State<Arc<Kernel>>| Json(kernel.health_report())))
+        .route("/change", post(change))
         .with_state(kernel);
     if let Err(error) = axum::serve(listener, router).await {
         tracing::error!(%error, "the control socket is gone");
     }
 }
 
+/// What somebody wants changed, and what became of it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Change {
+    Restart { name: String },
+    Swap { name: String, file: Option<PathBuf> },
+    Reload { dry: bool },
+}
+
+async fn change(
+    State(kernel): State<Arc<Kernel>>,
+    Json(change): Json<Change>,
+) -> Json<Result<String, String>> {
+    // A task, so that a change comes to its end although whoever asked for it has gone away.
+    let changing = tokio::spawn(async move {
+        match change {
+            Change::Restart { name } => kernel.restart(&name).await,
+            Change::Swap { name, file } => {
+                let file = file.map(|file| file.display().to_string());
+                kernel.swap(&name, file.as_deref()).await
+            }
+            Change::Reload { dry } => kernel.reload(dry).await,
+        }
+    });
+    Json(changing.await.unwrap_or_else(|error| Err(error.to_string())))
+}
+
 /// Asks the streamgate that runs with this data directory.
 pub(crate) fn ask(data_dir: &Path, path: &str) -> Result<Value, ControlError> {
+    talk(data_dir, Some(TIMEOUT), &format!("GET {path} HTTP/1.0\r\nHost: streamgate\r\n\r\n"))
+}
+
+/// Has it change something, and waits as long as that takes.
+pub(crate) fn request(data_dir: &Path, change: &Change) -> Result<Result<String, String>, ControlError> {
+    let body = serde_json::to_string(change).map_err(|error| ControlError::NoAnswer(error.into()))?;
+    let head = "POST /change HTTP/1.0\r\nHost: streamgate\r\nContent-Type: application/json";
+    let answer = talk(data_dir, None, &format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()))?;
+    serde_json::from_value(answer).map_err(|error| ControlError::NoAnswer(error.into()))
+}
+
+fn talk(data_dir: &Path, timeout: Option<Duration>, request: &str) -> Result<Value, ControlError> {
     let not_running = |_| ControlError::NotRunning(data_dir.to_owned());
     let (_dir, socket) = socket(data_dir).map_err(not_running)?;
     let mut stream = UnixStream::connect(socket).map_err(not_running)?;
     let asking = || {
-        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_read_timeout(timeout)?;
         // HTTP/1.0: the answer is in one piece, and ends with the connection.
-        write!(stream, "GET {path} HTTP/1.0\r\nHost: streamgate\r\n\r\n")?;
+        stream.write_all(request.as_bytes())?;
         let mut answer = String::new();
         stream.take(MAX_ANSWER).read_to_string(&mut answer)?;
         let (_head, body) = answer.split_once("\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use streamgate_plugin_api::abi::HealthState;
 
-use crate::log::rfc3339;
+use streamgate_log::rfc3339;
 
 /// More components than any plugin needs; the next ones are not kept.
 const MAX_COMPONENTS: usize = 256;
@@ -64,17 +64,17 @@ pub(crate) fn worst(components: &[Component]) -> Component {
     worst.cloned().unwrap_or_else(|| Component::new("", status, "", SystemTime::now()))
 }
 
-/// All components of all plugins, by name.
+/// All components, by the run of a plugin that reports them and by name.
 #[derive(Default)]
-pub(crate) struct Health(Mutex<BTreeMap<String, BTreeMap<String, Component>>>);
+pub(crate) struct Health(Mutex<BTreeMap<u64, BTreeMap<String, Component>>>);
 
 impl Health {
     /// Sets a component. Answers whether its state changed; only then its `since` does.
-    pub(crate) fn set(&self, plugin: &str, component: &str, status: Status, reason: &str) -> bool {
+    pub(crate) fn set(&self, run: u64, component: &str, status: Status, reason: &str) -> bool {
         let reason = if status == Status::Healthy { "" } else { reason };
         let reason: String = reason.chars().take(MAX_REASON).collect();
         let mut plugins = self.0.lock();
-        let components = plugins.entry(plugin.to_owned()).or_default();
+        let components = plugins.entry(run).or_default();
         if components.len() >= MAX_COMPONENTS && !components.contains_key(component) {
             return false;
         }
@@ -88,14 +88,14 @@ impl Health {
         changed
     }
 
-    /// Forgets a plugin.
-    pub(crate) fn clear(&self, plugin: &str) {
-        self.0.lock().remove(plugin);
+    /// Forgets a run.
+    pub(crate) fn clear(&self, run: u64) {
+        self.0.lock().remove(&run);
     }
 
-    /// A plugin's components by name.
-    pub(crate) fn components(&self, plugin: &str) -> Vec<Component> {
-        self.0.lock().get(plugin).into_iter().flat_map(BTreeMap::values).cloned().collect()
+    /// A run's components by name.
+    pub(crate) fn components(&self, run: u64) -> Vec<Component> {
+        self.0.lock().get(&run).into_iter().flat_map(BTreeMap::values).cloned().collect()
     }
 }
 
@@ -106,31 +106,31 @@ mod tests {
     #[test]
     fn since_changes_with_the_state_and_not_with_the_reason() {
         let health = Health::default();
-        assert!(!health.set("p", "disk", Status::Healthy, "ignored"));
-        assert_eq!(health.components("p")[0].reason, "");
-        assert!(health.set("p", "disk", Status::Degraded, "90 % full"));
-        let before = health.components("p")[0].since.clone();
-        assert!(!health.set("p", "disk", Status::Degraded, "91 % full"));
-        let after = &health.components("p")[0];
+        assert!(!health.set(1, "disk", Status::Healthy, "ignored"));
+        assert_eq!(health.components(1)[0].reason, "");
+        assert!(health.set(1, "disk", Status::Degraded, "90 % full"));
+        let before = health.components(1)[0].since.clone();
+        assert!(!health.set(1, "disk", Status::Degraded, "91 % full"));
+        let after = &health.components(1)[0];
         assert_eq!((after.reason.as_str(), &after.since), ("91 % full", &before));
     }
 
     #[test]
     fn the_worst_component_speaks_for_the_plugin() {
         let health = Health::default();
-        health.set("p", "a", Status::Degraded, "slow");
-        health.set("p", "b", Status::Unhealthy, "gone");
-        assert_eq!(worst(&health.components("p")).complaint(), "b: gone");
-        health.clear("p");
-        assert_eq!(worst(&health.components("p")).complaint(), "");
+        health.set(1, "a", Status::Degraded, "slow");
+        health.set(1, "b", Status::Unhealthy, "gone");
+        assert_eq!(worst(&health.components(1)).complaint(), "b: gone");
+        health.clear(1);
+        assert_eq!(worst(&health.components(1)).complaint(), "");
     }
 
     #[test]
     fn the_number_of_components_is_bounded() {
         let health = Health::default();
         for i in 0..2 * MAX_COMPONENTS {
-            health.set("p", &i.to_string(), Status::Healthy, "");
+            health.set(1, &i.to_string(), Status::Healthy, "");
         }
-        assert_eq!(health.components("p").len(), MAX_COMPONENTS);
+        assert_eq!(health.components(1).len(), MAX_COMPONENTS);
     }
 }

@@ -14,30 +14,33 @@ use streamgate_plugin_api::abi::{
 use tokio_util::context::TokioContext;
 use tracing_subscriber::filter::Targets;
 
-use crate::lifecycle::Kernel;
-use crate::log::level;
+use crate::lifecycle::{Entry, Kernel, Run};
+use crate::services::{capability, public};
+use streamgate_log::level;
 
 /// One plugin's side of the kernel.
 pub(crate) struct HostSide {
     kernel: Arc<Kernel>,
-    index: usize,
+    entry: Arc<Entry>,
+    run: Arc<Run>,
     filter: Targets,
     warned: AtomicBool,
 }
 
 impl HostSide {
-    pub(crate) fn new(kernel: Arc<Kernel>, index: usize) -> Self {
-        let own = kernel.plugins[index].planned.keys.log.as_ref();
-        let filter = own.unwrap_or(&kernel.settings.log.level).parse().unwrap_or_default();
-        Self { kernel, index, filter, warned: AtomicBool::new(false) }
+    pub(crate) fn new(kernel: Arc<Kernel>, entry: Arc<Entry>, run: Arc<Run>) -> Self {
+        let settings = kernel.settings.load_full();
+        let filter = run.planned.keys.log.as_ref().unwrap_or(&settings.log.level);
+        let filter = filter.parse().unwrap_or_default();
+        Self { kernel, entry, run, filter, warned: AtomicBool::new(false) }
     }
 
     fn name(&self) -> &str {
-        &self.kernel.plugins[self.index].planned.name
+        &self.run.planned.name
     }
 
     fn manifest(&self) -> &Manifest {
-        &self.kernel.plugins[self.index].planned.library.manifest
+        &self.run.planned.library.manifest
     }
 
     /// For futures that need the kernel's timers but are polled by a plugin.
@@ -65,7 +68,7 @@ impl HostApi for HostSide {
                 "serves public routes, but its manifest declares no prefixes"
             );
         }
-        self.kernel.services.serve(self.name(), service);
+        self.kernel.services.offer(&self.run.offers, public(self.name()), service);
     }
 
     fn provide(&self, name: &str, service: Service) -> Result<(), String> {
@@ -73,7 +76,7 @@ impl HostApi for HostSide {
         if !manifest.provides.iter().any(|capability| capability == name) {
             return Err(format!("the manifest does not list `{name}` under `provides`; add it there"));
         }
-        self.kernel.services.provide(self.name(), name, service);
+        self.kernel.services.offer(&self.run.offers, capability(name), service);
         Ok(())
     }
 
@@ -104,12 +107,14 @@ impl HostApi for HostSide {
 
     fn subscribe(&self, options: SubscribeOptions) -> Result<Subscription, String> {
         let SubscribeOptions { subject, queue, capacity } = options;
-        let receiver = self.kernel.bus.subscribe(self.name(), &subject, &queue, capacity);
+        let active = self.run.offers.lock().is_active();
+        let owner = (self.name(), self.run.number, active);
+        let receiver = self.kernel.bus.subscribe(owner, &subject, &queue, capacity);
         receiver.map(Subscription::new).map_err(|error| error.to_string())
     }
 
     fn set_health(&self, component: &str, state: HealthState, reason: &str) {
-        self.kernel.set_health(self.name(), component, state.into(), reason);
+        self.kernel.set_health(&self.entry, &self.run, component, state.into(), reason);
     }
 
     fn report(&self) -> String {
@@ -117,6 +122,6 @@ impl HostApi for HostSide {
     }
 
     fn panicked(&self, message: &str, location: &str) {
-        self.kernel.panicked(self.index, message, location);
+        self.kernel.panicked(&self.entry, &self.run, message, location);
     }
 }

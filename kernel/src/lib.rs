@@ -11,16 +11,15 @@
 //!
 //! What the compiler cannot check is in `loader` alone. Nothing here waits on plugin code on a thread that others need.
 
-mod bus;
+mod change;
 mod check;
 mod cli;
 mod control;
-mod graph;
 mod health;
 mod host;
 mod lifecycle;
 mod loader;
-mod log;
+mod recover;
 mod report;
 mod services;
 

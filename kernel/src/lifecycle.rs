@@ -2,12 +2,17 @@
 //! reverse, each with a deadline. What a plugin does wrong stays its own: it is reported with its
 //! reason, and those that need it do not start.
 //!
+//! A plugin is started any number of times (see `recover` and `change`); each start is a [`Run`]
+//! with a number of its own. What a run gives to others is theirs once it is active.
+//!
 //! Plugin code runs on threads that may be lost to it, never on those that the kernel needs.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime};
 
+use arc_swap::{ArcSwap, ArcSwapOption};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
@@ -18,14 +23,16 @@ use streamgate_plugin_api::abi::{FfiFuture, HostHandle, Instance, RResult, Start
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use crate::bus::Bus;
+use crate::change::Origin;
 use crate::check::{Edition, Planned};
-use crate::graph::Graph;
 use crate::health::{Health, Status};
 use crate::host::HostSide;
-use crate::log::Log;
-use crate::services::Services;
+use crate::services::{Offers, Services};
+use streamgate_bus::Bus;
+use streamgate_config::Graph;
+use streamgate_log::Log;
 
 /// What the kernel waits for a thread that does not even look at its deadline.
 const GRACE: Duration = Duration::from_millis(500);
@@ -42,12 +49,16 @@ pub(crate) enum Stage {
     Waiting,
     Starting,
     Running,
+    /// It has failed while it ran, and is started anew.
+    Restarting,
     Stopping,
     Stopped,
     /// It did not start, or did not stop in time.
     Failed,
     /// Something it requires does not run.
     Blocked,
+    /// It has failed too often, and waits for somebody to look.
+    Quarantined,
 }
 
 /// A stage, and why it is not running if there is a reason.
@@ -68,26 +79,94 @@ impl State {
     }
 
     fn is_over(&self) -> bool {
-        matches!(self.stage, Stage::Stopped | Stage::Failed | Stage::Blocked)
+        matches!(self.stage, Stage::Stopped | Stage::Failed | Stage::Blocked | Stage::Quarantined)
+    }
+}
+
+/// One start of a plugin.
+pub(crate) struct Run {
+    /// The first is 1; 0 is none.
+    pub(crate) number: u64,
+    pub(crate) planned: Arc<Planned>,
+    pub(crate) offers: Mutex<Offers>,
+    pub(crate) retired: CancellationToken,
+    instance: Mutex<Option<Arc<Instance>>>,
+}
+
+impl Run {
+    pub(crate) fn instance(&self) -> Option<Arc<Instance>> {
+        self.instance.lock().clone()
     }
 }
 
 /// One plugin and what the kernel knows of it.
 pub(crate) struct Entry {
-    pub(crate) planned: Planned,
+    /// As it is to run; what was handed to it while it runs is in it.
+    pub(crate) planned: ArcSwap<Planned>,
+    /// The run that is active.
+    pub(crate) run: ArcSwapOption<Run>,
     pub(crate) state: watch::Sender<State>,
+    /// Held by whoever starts, stops or replaces it.
+    pub(crate) change: tokio::sync::Mutex<()>,
     pub(crate) panics: AtomicU64,
     pub(crate) last_panic: Mutex<Option<(SystemTime, String)>>,
-    instance: Mutex<Option<Arc<Instance>>>,
+    /// When it panicked, and when it was started anew, as far as it still counts.
+    pub(crate) recent_panics: Mutex<VecDeque<Instant>>,
+    pub(crate) recent_restarts: Mutex<VecDeque<Instant>>,
 }
 
 impl Entry {
+    pub(crate) fn new(planned: Arc<Planned>) -> Arc<Self> {
+        Arc::new(Self {
+            planned: planned.into(),
+            run: ArcSwapOption::empty(),
+            state: watch::Sender::new(State::new(Stage::Waiting, "")),
+            change: tokio::sync::Mutex::default(),
+            panics: AtomicU64::new(0),
+            last_panic: Mutex::default(),
+            recent_panics: Mutex::default(),
+            recent_restarts: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn name(&self) -> String {
+        self.planned.load().name.clone()
+    }
+
     pub(crate) fn is_running(&self) -> bool {
         self.state.borrow().stage == Stage::Running
     }
 
-    fn enter(&self, stage: Stage, reason: &str) {
+    /// The number of the active run.
+    pub(crate) fn number(&self) -> u64 {
+        self.run.load().as_ref().map_or(0, |run| run.number)
+    }
+
+    pub(crate) fn enter(&self, stage: Stage, reason: &str) {
         self.state.send_replace(State::new(stage, reason));
+    }
+}
+
+/// The plugins of the moment, and their order by index.
+#[derive(Default)]
+pub(crate) struct Composition {
+    pub(crate) plugins: Vec<Arc<Entry>>,
+    pub(crate) graph: Graph,
+}
+
+impl Composition {
+    pub(crate) fn find(&self, name: &str) -> Option<&Arc<Entry>> {
+        self.plugins.iter().find(|entry| entry.planned.load().name == name)
+    }
+
+    /// Which plugin has which public prefix.
+    pub(crate) fn mounts(&self) -> Vec<(String, String)> {
+        let mounts = self.plugins.iter().flat_map(|entry| {
+            let planned = entry.planned.load_full();
+            let prefixes = planned.library.manifest.prefixes.clone();
+            prefixes.into_iter().map(move |prefix| (prefix, planned.name.clone()))
+        });
+        mounts.collect()
     }
 }
 
@@ -102,9 +181,8 @@ pub(crate) enum Phase {
 
 /// The kernel at work.
 pub(crate) struct Kernel {
-    pub(crate) settings: KernelSettings,
-    pub(crate) plugins: Vec<Entry>,
-    pub(crate) graph: Graph,
+    pub(crate) settings: ArcSwap<KernelSettings>,
+    pub(crate) composition: ArcSwap<Composition>,
     pub(crate) bus: Arc<Bus>,
     pub(crate) health: Health,
     pub(crate) services: Arc<Services>,
@@ -112,30 +190,32 @@ pub(crate) struct Kernel {
     pub(crate) began: Instant,
     pub(crate) phase: watch::Sender<Phase>,
     pub(crate) runtime: Handle,
-    stopping: CancellationToken,
+    pub(crate) stopping: CancellationToken,
+    /// What brings old runs to their end.
+    pub(crate) retiring: TaskTracker,
+    /// Held by whoever changes what runs.
+    pub(crate) changing: tokio::sync::Mutex<()>,
+    pub(crate) origin: Origin,
+    runs: AtomicU64,
 }
 
 impl Kernel {
     /// A kernel that has started nothing yet. `runtime` is its own.
-    pub(crate) fn new(edition: Edition, log: Arc<Log>, began: Instant, runtime: Handle) -> Arc<Self> {
-        let Edition { kernel: settings, plugins, graph } = edition;
-        let prefixes = plugins.iter().flat_map(|plugin| {
-            let prefixes = plugin.library.manifest.prefixes.iter().cloned();
-            prefixes.map(|prefix| (prefix, plugin.name.clone()))
-        });
-        let services = Arc::new(Services::new(prefixes.collect()));
-        let entry = |planned| Entry {
-            planned,
-            state: watch::Sender::new(State::new(Stage::Waiting, "")),
-            panics: AtomicU64::new(0),
-            last_panic: Mutex::default(),
-            instance: Mutex::default(),
-        };
+    pub(crate) fn new(
+        edition: Edition,
+        origin: Origin,
+        log: Arc<Log>,
+        began: Instant,
+        runtime: Handle,
+    ) -> Arc<Self> {
+        let plugins = edition.plugins.into_iter().map(|planned| Entry::new(Arc::new(planned))).collect();
+        let composition = Composition { plugins, graph: edition.graph };
+        let services = Arc::new(Services::new());
+        services.mount(composition.mounts());
         Arc::new(Self {
             bus: Bus::new(PUBLISH_DEADLINE, MAX_EVENT),
-            settings,
-            plugins: plugins.into_iter().map(entry).collect(),
-            graph,
+            settings: Arc::new(edition.kernel).into(),
+            composition: Arc::new(composition).into(),
             health: Health::default(),
             services,
             log,
@@ -143,23 +223,25 @@ impl Kernel {
             phase: watch::Sender::new(Phase::Starting),
             runtime,
             stopping: CancellationToken::new(),
+            retiring: TaskTracker::new(),
+            changing: tokio::sync::Mutex::default(),
+            origin,
+            runs: AtomicU64::new(0),
         })
     }
 
     /// Starts all plugins; answers when each runs or has failed, at the latest after the
     /// deadlines of those that wait for each other. The error is about one that is `required`.
     pub(crate) async fn start(self: &Arc<Self>) -> Result<(), String> {
+        let composition = self.composition.load_full();
         // Tasks, which go on when nobody waits for this any more: each brings its plugin to an end.
-        let spawn = |index| self.runtime.spawn(self.clone().start_one(index));
-        let mut starting: FuturesUnordered<_> = (0..self.plugins.len()).map(spawn).collect();
+        let spawn = |index| self.runtime.spawn(self.clone().start_one(composition.clone(), index));
+        let mut starting: FuturesUnordered<_> = (0..composition.plugins.len()).map(spawn).collect();
         while starting.next().await.is_some() {
-            for entry in self.plugins.iter().filter(|entry| entry.planned.keys.required) {
+            for entry in composition.plugins.iter().filter(|entry| entry.planned.load().keys.required) {
                 let state = entry.state.borrow().clone();
                 if matches!(state.stage, Stage::Failed | Stage::Blocked) {
-                    return Err(format!(
-                        "{} is required and did not start: {}",
-                        entry.planned.name, state.reason
-                    ));
+                    return Err(format!("{} is required and did not start: {}", entry.name(), state.reason));
                 }
             }
         }
@@ -169,61 +251,73 @@ impl Kernel {
         Ok(())
     }
 
-    async fn start_one(self: Arc<Self>, index: usize) {
-        let entry = &self.plugins[index];
-        for &other in &self.graph.after[index] {
-            let mut state = self.plugins[other].state.subscribe();
+    async fn start_one(self: Arc<Self>, composition: Arc<Composition>, index: usize) {
+        let entry = &composition.plugins[index];
+        for &other in &composition.graph.after[index] {
+            let mut state = composition.plugins[other].state.subscribe();
             tokio::select! {
                 _ = state.wait_for(|state| !state.is_pending()) => {}
                 () = self.stopping.cancelled() => {}
             }
         }
+        let _change = entry.change.lock().await;
         if self.stopping.is_cancelled() {
             return entry.enter(Stage::Stopped, "");
         }
-        if let Some(reason) = self.missing_need(index) {
-            tracing::error!(plugin = entry.planned.name, reason, "plugin not started");
+        if let Some(reason) = missing_need(&composition, index) {
+            tracing::error!(plugin = entry.name(), reason, "plugin not started");
             return entry.enter(Stage::Blocked, &reason);
         }
         entry.enter(Stage::Starting, "");
-        let began = Instant::now();
-        match self.launch(index).await {
-            Ok(instance) => {
-                let instance = Arc::new(instance);
-                *entry.instance.lock() = Some(instance.clone());
-                entry.enter(Stage::Running, "");
-                let (version, millis) =
-                    (&entry.planned.library.manifest.version, began.elapsed().as_millis() as u64);
-                tracing::info!(plugin = entry.planned.name, version, millis, "plugin started");
-                self.runtime.spawn(self.clone().keep_asking(index, instance));
-            }
-            Err(reason) => {
-                self.withdraw(index);
-                tracing::error!(plugin = entry.planned.name, reason, "plugin did not start");
-                entry.enter(Stage::Failed, &reason);
-            }
+        if let Err(reason) = self.bring_up(entry, entry.planned.load_full(), None).await {
+            tracing::error!(plugin = entry.name(), reason, "plugin did not start");
+            entry.enter(Stage::Failed, &reason);
         }
     }
 
-    fn missing_need(&self, index: usize) -> Option<String> {
-        self.graph.needs[index].iter().find_map(|&need| {
-            let other = &self.plugins[need];
-            let state = other.state.borrow();
-            let mut wanted = self.plugins[index].planned.library.manifest.requires.iter();
-            let capability = wanted.find(|name| other.planned.library.manifest.provides.contains(name));
-            let (capability, name) = (capability.map_or("", String::as_str), &other.planned.name);
-            let reason = || format!("it requires `{capability}`, and {name} does not run: {}", state.reason);
-            (state.stage != Stage::Running).then(reason)
-        })
+    /// Starts a run beside the active one, `old`, and lets it take over. Without an `Ok` nothing
+    /// has changed. Whoever calls it holds `entry.change`.
+    pub(crate) async fn bring_up(
+        self: &Arc<Self>,
+        entry: &Arc<Entry>,
+        planned: Arc<Planned>,
+        old: Option<&Arc<Run>>,
+    ) -> Result<Arc<Run>, String> {
+        let began = Instant::now();
+        let number = self.runs.fetch_add(1, Relaxed) + 1;
+        let offers = Offers::new(number, old.is_none());
+        let (retired, instance) = (CancellationToken::new(), Mutex::default());
+        let run = Arc::new(Run { number, planned, offers, retired, instance });
+        match self.launch(entry, &run).await {
+            Ok(instance) => *run.instance.lock() = Some(Arc::new(instance)),
+            Err(reason) => {
+                self.withdraw(&run);
+                return Err(reason);
+            }
+        }
+        self.activate(entry, &run, old);
+        let (plugin, version) = (&run.planned.name, &run.planned.library.manifest.version);
+        tracing::info!(plugin, version, millis = began.elapsed().as_millis() as u64, "plugin started");
+        self.runtime.spawn(self.clone().keep_asking(entry.clone(), run.clone()));
+        Ok(run)
     }
 
-    async fn launch(self: &Arc<Self>, index: usize) -> Result<Instance, String> {
-        let planned = &self.plugins[index].planned;
-        let kernel = self.clone();
-        let deadline = planned.keys.start_deadline.unwrap_or(self.settings.start_deadline).get();
+    /// Lets a run that has started take over from another.
+    pub(crate) fn activate(&self, entry: &Entry, run: &Arc<Run>, old: Option<&Arc<Run>>) {
+        entry.planned.store(run.planned.clone());
+        entry.run.store(Some(run.clone()));
+        self.services.activate(&run.offers, old.map(|old| &old.offers));
+        self.bus.activate(run.number, old.map(|old| old.number));
+        entry.enter(Stage::Running, "");
+    }
+
+    async fn launch(self: &Arc<Self>, entry: &Arc<Entry>, run: &Arc<Run>) -> Result<Instance, String> {
+        let kernel = self.settings.load_full();
+        let deadline = run.planned.keys.start_deadline.unwrap_or(kernel.start_deadline).get();
+        let host = HostSide::new(self.clone(), entry.clone(), run.clone());
+        let (planned, runtime) = (run.planned.clone(), self.runtime.clone());
         let starting = self.runtime.spawn_blocking(move || {
-            let planned = &kernel.plugins[index].planned;
-            let dir = std::path::absolute(kernel.settings.data_dir.join(&planned.name));
+            let dir = std::path::absolute(kernel.data_dir.join(&planned.name));
             let dir = dir.and_then(|dir| std::fs::create_dir_all(&dir).map(|()| dir));
             let dir = dir.map_err(|error| format!("its data directory cannot be made: {error}"))?;
             let args = StartArgs {
@@ -231,9 +325,8 @@ impl Kernel {
                 settings: planned.settings.as_str().into(),
                 data_dir: dir.to_str().ok_or("its data directory's path is not UTF-8")?.into(),
             };
-            let host = HostHandle::new(HostSide::new(kernel.clone(), index));
-            let started = planned.library.start(host, args);
-            match kernel.runtime.block_on(async { tokio::time::timeout(deadline, started).await }) {
+            let started = planned.library.start(HostHandle::new(host), args);
+            match runtime.block_on(async { tokio::time::timeout(deadline, started).await }) {
                 Ok(RResult::ROk(instance)) => Ok(instance),
                 Ok(RResult::RErr(reason)) => Err(String::from(reason)),
                 Err(_) => Err(format!("it did not start within {deadline:?} (start_deadline)")),
@@ -250,35 +343,35 @@ impl Kernel {
     }
 
     /// Asks a running plugin again and again whether it answers.
-    async fn keep_asking(self: Arc<Self>, index: usize, instance: Arc<Instance>) {
-        let entry = &self.plugins[index];
-        let name = &entry.planned.name;
-        let mut state = entry.state.subscribe();
-        let deadline = self.settings.ping_deadline.get();
+    async fn keep_asking(self: Arc<Self>, entry: Arc<Entry>, run: Arc<Run>) {
+        let Some(instance) = run.instance() else { return };
+        let settings = self.settings.load_full();
+        let deadline = settings.ping_deadline.get();
         loop {
             let mut answer = self.on_own_thread(instance.ping());
-            if tokio::time::timeout(deadline, &mut answer).await.is_err() && entry.is_running() {
+            if tokio::time::timeout(deadline, &mut answer).await.is_err() && !run.retired.is_cancelled() {
                 let reason = format!("it does not answer within {deadline:?} (kernel.ping_deadline)");
-                self.set_health(name, "ping", Status::Unhealthy, &reason);
+                self.set_health(&entry, &run, "ping", Status::Unhealthy, &reason);
             }
             // Asked once at a time, however long that takes.
             let pause = async {
                 if !answer.is_finished() {
                     let _ = answer.await;
                 }
-                self.set_health(name, "ping", Status::Healthy, "");
-                tokio::time::sleep(self.settings.ping_interval.get()).await;
+                self.set_health(&entry, &run, "ping", Status::Healthy, "");
+                tokio::time::sleep(settings.ping_interval.get()).await;
             };
             tokio::select! {
                 () = pause => {}
-                _ = state.wait_for(|state| state.stage != Stage::Running) => return,
+                () = run.retired.cancelled() => return,
             }
         }
     }
 
     /// Sets a component's state, and logs that it changed.
-    pub(crate) fn set_health(&self, plugin: &str, component: &str, status: Status, reason: &str) {
-        if self.health.set(plugin, component, status, reason) {
+    pub(crate) fn set_health(&self, entry: &Entry, run: &Run, component: &str, status: Status, reason: &str) {
+        if !run.retired.is_cancelled() && self.health.set(run.number, component, status, reason) {
+            let plugin = entry.name();
             match status {
                 Status::Healthy => tracing::info!(plugin, component, "healthy again"),
                 Status::Degraded => tracing::warn!(plugin, component, reason, "degraded"),
@@ -287,7 +380,10 @@ impl Kernel {
         }
     }
 
-    fn on_own_thread<T: Send + 'static>(&self, future: FfiFuture<T>) -> tokio::task::JoinHandle<T> {
+    pub(crate) fn on_own_thread<T: Send + 'static>(
+        &self,
+        future: FfiFuture<T>,
+    ) -> tokio::task::JoinHandle<T> {
         let runtime = self.runtime.clone();
         self.runtime.spawn_blocking(move || runtime.block_on(future))
     }
@@ -296,53 +392,94 @@ impl Kernel {
     pub(crate) async fn stop(self: &Arc<Self>) {
         self.phase.send_replace(Phase::Stopping);
         self.stopping.cancel();
-        join_all((0..self.plugins.len()).map(|index| self.stop_one(index))).await;
+        let composition = self.composition.load_full();
+        let all = (0..composition.plugins.len()).map(|index| self.stop_one(&composition, index));
+        join_all(all).await;
+        self.retiring.close();
+        self.retiring.wait().await;
     }
 
-    async fn stop_one(self: &Arc<Self>, index: usize) {
-        for (_, other) in
-            self.graph.after.iter().zip(&self.plugins).filter(|(after, _)| after.contains(&index))
-        {
+    /// Stops a plugin after all that come after it.
+    pub(crate) async fn stop_one(self: &Arc<Self>, composition: &Composition, index: usize) {
+        let later = composition.graph.after.iter().zip(&composition.plugins);
+        for (_, other) in later.filter(|(after, _)| after.contains(&index)) {
             let _ = other.state.subscribe().wait_for(State::is_over).await;
         }
-        let entry = &self.plugins[index];
-        let _ = entry.state.subscribe().wait_for(|state| !state.is_pending()).await;
-        let Some(instance) = entry.instance.lock().take() else { return };
+        let entry = &composition.plugins[index];
+        let _change = entry.change.lock().await;
+        let Some(run) = entry.run.load_full() else {
+            return entry.state.send_modify(|state| {
+                if !state.is_over() {
+                    *state = State::new(Stage::Stopped, "");
+                }
+            });
+        };
         entry.enter(Stage::Stopping, "");
-        let name = &entry.planned.name;
-        let deadline = entry.planned.keys.stop_deadline.unwrap_or(self.settings.stop_deadline).get();
+        let stopped = self.end(&run).await;
+        entry.run.store(None);
+        match stopped {
+            Ok(()) => entry.enter(Stage::Stopped, ""),
+            Err(reason) => entry.enter(Stage::Failed, &reason),
+        }
+    }
+
+    /// Lets the requests that are under way in a run come to their end, up to a limit, and stops
+    /// it. Others have taken over before.
+    pub(crate) async fn retire(self: &Arc<Self>, run: &Arc<Run>) {
+        // What is queued can still be read.
+        self.bus.remove_run(run.number);
+        let deadline = self.settings.load().drain_deadline.get();
+        if let Some(instance) = run.instance() {
+            let drained = tokio::time::timeout(deadline, self.on_own_thread(instance.drain())).await;
+            if drained.is_err() {
+                let plugin = &run.planned.name;
+                tracing::warn!(plugin, "requests are cut off that took longer than kernel.drain_deadline");
+            }
+        }
+        let _ = self.end(run).await;
+    }
+
+    /// Stops a run within its deadline, and takes back all that it gave to others.
+    pub(crate) async fn end(&self, run: &Run) -> Result<(), String> {
+        let Some(instance) = run.instance.lock().take() else { return Ok(()) };
+        run.retired.cancel();
+        let plugin = &run.planned.name;
+        let limit = run.planned.keys.stop_deadline.unwrap_or(self.settings.load().stop_deadline).get();
         let stopped = self.on_own_thread(instance.stop());
-        let (stage, reason) = match tokio::time::timeout(deadline, stopped).await {
+        let result = match tokio::time::timeout(limit, stopped).await {
             Ok(_) => {
-                tracing::info!(plugin = name, "plugin stopped");
-                (Stage::Stopped, String::new())
+                tracing::info!(plugin, "plugin stopped");
+                Ok(())
             }
             Err(_) => {
                 // Its code still runs: its value must stay.
                 std::mem::forget(instance);
-                let reason = format!("it did not stop within {deadline:?} (stop_deadline)");
-                tracing::error!(plugin = name, reason, "plugin did not stop");
-                (Stage::Failed, reason)
+                let reason = format!("it did not stop within {limit:?} (stop_deadline)");
+                tracing::error!(plugin, reason, "plugin did not stop");
+                Err(reason)
             }
         };
-        self.withdraw(index);
-        entry.enter(stage, &reason);
+        self.withdraw(run);
+        result
     }
 
-    /// Takes back all that a plugin gave to others.
-    fn withdraw(&self, index: usize) {
-        let name = &self.plugins[index].planned.name;
-        self.services.remove_plugin(name);
-        self.bus.remove_plugin(name);
-        self.health.clear(name);
+    /// Takes back all that a run gave to others.
+    fn withdraw(&self, run: &Run) {
+        run.retired.cancel();
+        self.services.withdraw(&run.offers);
+        self.bus.remove_run(run.number);
+        self.health.clear(run.number);
     }
+}
 
-    /// Counts a panic of a plugin, and remembers it for the report.
-    pub(crate) fn panicked(&self, index: usize, message: &str, location: &str) {
-        let entry = &self.plugins[index];
-        entry.panics.fetch_add(1, Relaxed);
-        let text: String = format!("{message} ({location})").chars().take(1_024).collect();
-        tracing::error!(plugin = entry.planned.name, panic = text.as_str(), "plugin panicked");
-        *entry.last_panic.lock() = Some((SystemTime::now(), text));
-    }
+fn missing_need(composition: &Composition, index: usize) -> Option<String> {
+    composition.graph.needs[index].iter().find_map(|&need| {
+        let (own, other) = (composition.plugins[index].planned.load(), &composition.plugins[need]);
+        let (state, planned) = (other.state.borrow(), other.planned.load());
+        let provided = &planned.library.manifest.provides;
+        let capability = own.library.manifest.requires.iter().find(|name| provided.contains(name));
+        let (capability, name) = (capability.map_or("", String::as_str), &planned.name);
+        let reason = || format!("it requires `{capability}`, and {name} does not run: {}", state.reason);
+        (state.stage != Stage::Running).then(reason)
+    })
 }

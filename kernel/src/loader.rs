@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, IntoRawFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use abi_stable::library::{AbiHeaderRef, LibHeader, RootModule};
@@ -106,6 +107,15 @@ pub(crate) struct Library {
     /// The version of the boundary it was built for.
     pub(crate) api: (u32, u32),
     module: PluginModuleRef,
+    file: Option<FileId>,
+}
+
+/// Tells one file from another, and from what it was before: device, inode, size, change.
+type FileId = (u64, u64, u64, i64, i64);
+
+fn file_id(path: &Path) -> Option<FileId> {
+    let meta = std::fs::metadata(path).ok()?;
+    Some((meta.dev(), meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec()))
 }
 
 impl Library {
@@ -113,6 +123,8 @@ impl Library {
     /// process: it is on disk below `copies` if that works, else in memory.
     pub(crate) fn open(name: &str, path: &Path, copies: Option<&Path>) -> Result<Self, LoadError> {
         let shown = path.display().to_string();
+        // Before the copy: a file that changes meanwhile counts as another one.
+        let file = file_id(path);
         let library = open_copy(name, path, copies)?;
         let symbol = format!("{}{name}", ManifestBlob::SYMBOL_PREFIX);
         // SAFETY: a symbol of this name is a `ManifestBlob`, whose layout never changes; whoever
@@ -139,7 +151,12 @@ impl Library {
             .map_err(|reason| LoadError::Manifest { path: shown.clone(), reason })?;
         let module =
             module(blob.header()).map_err(|detail| LoadError::Layout { path: shown, api, detail })?;
-        Ok(Self { manifest, path: path.to_owned(), api, module })
+        Ok(Self { manifest, path: path.to_owned(), api, module, file })
+    }
+
+    /// Whether it was loaded from this file as it is now.
+    pub(crate) fn is_of(&self, path: &Path) -> bool {
+        self.path == path && self.file.is_some() && self.file == file_id(path)
     }
 
     /// The JSON Schema of its settings; `null` if it is not JSON.

@@ -1,6 +1,7 @@
 //! What the kernel can tell of itself and its plugins, as JSON: the same for `streamgate
 //! plugins --json`, for `streamgate health --json` and for a plugin that asks.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
@@ -9,8 +10,8 @@ use streamgate_plugin_api::abi::{API_MAJOR, API_MINOR};
 
 use crate::VERSION;
 use crate::health::{Component, Status, worst};
-use crate::lifecycle::{Entry, Kernel, Phase, Stage};
-use crate::log::rfc3339;
+use crate::lifecycle::{Composition, Entry, Kernel, Phase, Stage};
+use streamgate_log::rfc3339;
 
 /// How long a publisher must have waited for a subscriber before health shows it.
 const SLOW: Duration = Duration::from_secs(1);
@@ -31,9 +32,10 @@ impl Kernel {
             "uptime_seconds": self.began.elapsed().as_secs_f64(),
         });
         report["bus"] = self.bus.report();
-        for (entry, plugin) in self.plugins.iter().zip(report["plugins"].as_array_mut().into_iter().flatten())
-        {
-            let library = &entry.planned.library;
+        let composition = self.composition.load();
+        let plugins = report["plugins"].as_array_mut().into_iter().flatten();
+        for (entry, plugin) in composition.plugins.iter().zip(plugins) {
+            let library = entry.planned.load().library.clone();
             if let (Some(plugin), Value::Object(manifest)) = (plugin.as_object_mut(), json!(library.manifest))
             {
                 plugin.extend(manifest);
@@ -41,6 +43,7 @@ impl Kernel {
             plugin["api"] = json!(format!("{}.{}", library.api.0, library.api.1));
             plugin["file"] = json!(library.path);
             plugin["panics"] = json!(entry.panics.load(Relaxed));
+            plugin["run"] = json!(entry.number());
         }
         report
     }
@@ -48,20 +51,23 @@ impl Kernel {
     /// Health alone. Ready: nothing that is `required` is unhealthy, something runs at all, and
     /// the process neither starts nor stops.
     pub(crate) fn health_report(&self) -> Value {
-        let own: Vec<_> = (0..self.plugins.len()).map(|index| self.own_components(index)).collect();
-        let all: Vec<_> = (0..self.plugins.len()).map(|index| self.with_needs(index, &own)).collect();
+        let composition = self.composition.load_full();
+        let entries = &composition.plugins;
+        let own: Vec<_> = entries.iter().map(|entry| self.own_components(entry)).collect();
+        let all: Vec<_> = (0..entries.len()).map(|index| with_needs(&composition, index, &own)).collect();
         let statuses = all.iter().map(|components| worst(components).status);
-        let vital =
-            |(entry, status): (&Entry, Status)| entry.planned.keys.required && status == Status::Unhealthy;
-        let running = self.plugins.iter().any(Entry::is_running);
+        let vital = |(entry, status): (&Arc<Entry>, Status)| {
+            entry.planned.load().keys.required && status == Status::Unhealthy
+        };
+        let running = entries.iter().any(|entry| entry.is_running());
         let phase = *self.phase.borrow();
-        let status =
-            if phase != Phase::Running || !running || self.plugins.iter().zip(statuses.clone()).any(vital) {
-                Status::Unhealthy
-            } else {
-                statuses.max().unwrap_or(Status::Healthy).min(Status::Degraded)
-            };
-        let plugins = self.plugins.iter().zip(all).map(|(entry, components)| {
+        let status = if phase != Phase::Running || !running || entries.iter().zip(statuses.clone()).any(vital)
+        {
+            Status::Unhealthy
+        } else {
+            statuses.max().unwrap_or(Status::Healthy).min(Status::Degraded)
+        };
+        let plugins = entries.iter().zip(all).map(|(entry, components)| {
             let state = entry.state.borrow().clone();
             let worst = worst(&components);
             let since =
@@ -71,12 +77,12 @@ impl Kernel {
             let components: Vec<_> =
                 components.into_iter().filter(|component| component.name != "state").collect();
             json!({
-                "name": entry.planned.name,
+                "name": entry.name(),
                 "state": state.stage,
                 "status": worst.status,
                 "reason": reason,
                 "since": since,
-                "required": entry.planned.keys.required,
+                "required": entry.planned.load().keys.required,
                 "components": components,
             })
         });
@@ -84,10 +90,9 @@ impl Kernel {
     }
 
     /// What a plugin says of itself, and what the kernel saw of it.
-    fn own_components(&self, index: usize) -> Vec<Component> {
-        let entry = &self.plugins[index];
+    fn own_components(&self, entry: &Entry) -> Vec<Component> {
         let now = SystemTime::now();
-        let mut components = self.health.components(&entry.planned.name);
+        let mut components = self.health.components(entry.number());
         let state = entry.state.borrow().clone();
         if state.stage != Stage::Running {
             let reason = if state.reason.is_empty() { format!("{:?}", state.stage) } else { state.reason };
@@ -98,7 +103,7 @@ impl Kernel {
         {
             components.push(Component::new("panics", Status::Degraded, panic, *at));
         }
-        if let Some((waited, reason)) = self.bus.slow(&entry.planned.name, SLOW) {
+        if let Some((waited, reason)) = self.bus.slow(&entry.name(), SLOW) {
             components.push(Component::new(
                 "events",
                 Status::Degraded,
@@ -108,18 +113,18 @@ impl Kernel {
         }
         components
     }
+}
 
-    /// A plugin's components, and one about what it needs if that is unhealthy.
-    fn with_needs(&self, index: usize, own: &[Vec<Component>]) -> Vec<Component> {
-        let mut components = own[index].clone();
-        let needs = self.graph.needs_of(index);
-        let broken = needs.into_iter().map(|need| (&self.plugins[need].planned.name, worst(&own[need])));
-        let broken: Vec<_> = broken.filter(|(_, worst)| worst.status == Status::Unhealthy).collect();
-        if let Some(since) = broken.iter().map(|(_, worst)| worst.since.clone()).min() {
-            let reasons = broken.iter().map(|(name, w)| format!("{name} is unhealthy ({})", w.complaint()));
-            let (name, reason) = ("requirements".to_owned(), reasons.collect::<Vec<_>>().join(", "));
-            components.push(Component { name, status: Status::Degraded, reason, since });
-        }
-        components
+/// A plugin's components, and one about what it needs if that is unhealthy.
+fn with_needs(composition: &Composition, index: usize, own: &[Vec<Component>]) -> Vec<Component> {
+    let mut components = own[index].clone();
+    let needs = composition.graph.needs_of(index).into_iter();
+    let broken = needs.map(|need| (composition.plugins[need].name(), worst(&own[need])));
+    let broken: Vec<_> = broken.filter(|(_, worst)| worst.status == Status::Unhealthy).collect();
+    if let Some(since) = broken.iter().map(|(_, worst)| worst.since.clone()).min() {
+        let reasons = broken.iter().map(|(name, w)| format!("{name} is unhealthy ({})", w.complaint()));
+        let (name, reason) = ("requirements".to_owned(), reasons.collect::<Vec<_>>().join(", "));
+        components.push(Component { name, status: Status::Degraded, reason, since });
     }
+    components
 }

@@ -1,8 +1,9 @@
 //! Who answers: the internal service of each capability, and the public one of each plugin.
 //!
 //! What a plugin gets is a handle to a slot, good for ever: it finds whoever fills the slot at
-//! the moment of a request, and answers 503 while nobody does. A request goes from one plugin to
-//! the other without stopping here; nothing looks into it.
+//! the moment of a request. While nobody does it answers 503, or lets the request wait if the
+//! slot is held for a successor. A request goes from one plugin to the other without stopping
+//! here; nothing looks into it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,11 +22,32 @@ struct Slot {
     /// `the capability "x"` or `the plugin "x"`, for the answer when it is empty.
     what: String,
     present: ArcSwapOption<Provider>,
+    /// Whether requests wait while nobody is there.
+    held: watch::Sender<bool>,
 }
 
 struct Provider {
-    plugin: String,
+    run: u64,
     service: Service,
+}
+
+impl Slot {
+    fn absent(&self) -> Response {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Service unavailable")
+            .detail(format!("{} is not running", self.what))
+            .header(RETRY_AFTER, "1")
+            .into_abi()
+    }
+
+    async fn wait(self: Arc<Self>, request: Request) -> Response {
+        // Whoever holds a slot lets it go, at the latest when its plugin's deadlines are over.
+        let _ = self.held.subscribe().wait_for(|held| !held).await;
+        let present = self.present.load_full();
+        match present {
+            Some(provider) => provider.service.call(request).await,
+            None => self.absent(),
+        }
+    }
 }
 
 /// The stable handle.
@@ -33,17 +55,47 @@ struct Handle(Arc<Slot>);
 
 impl CallService for Handle {
     fn call(&self, request: Request) -> FfiFuture<Response> {
+        if let Some(provider) = &*self.0.present.load() {
+            return provider.service.call(request);
+        }
+        if *self.0.held.borrow() {
+            return self.0.clone().wait(request).into_ffi();
+        }
+        // It may have been filled and let go between these two looks.
         match &*self.0.present.load() {
             Some(provider) => provider.service.call(request),
-            None => {
-                let problem =
-                    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Service unavailable")
-                        .detail(format!("{} is not running", self.0.what))
-                        .header(RETRY_AFTER, "1");
-                std::future::ready(problem.into_abi()).into_ffi()
-            }
+            None => std::future::ready(self.0.absent()).into_ffi(),
         }
     }
+}
+
+/// What one run of a plugin gives to others. It is theirs once the run is active.
+pub(crate) struct Offers {
+    run: u64,
+    active: bool,
+    /// By the key of their slots.
+    services: BTreeMap<String, Service>,
+}
+
+impl Offers {
+    /// None yet. Each run has a number of its own; one without a predecessor is active at once.
+    pub(crate) fn new(run: u64, active: bool) -> Mutex<Self> {
+        Mutex::new(Self { run, active, services: BTreeMap::new() })
+    }
+
+    pub(crate) fn is_active(&self) -> bool {
+        self.active
+    }
+}
+
+/// The key of the slot of a capability.
+pub(crate) fn capability(name: &str) -> String {
+    format!("the capability \"{name}\"")
+}
+
+/// The key of a plugin's public slot.
+pub(crate) fn public(plugin: &str) -> String {
+    format!("the plugin \"{plugin}\"")
 }
 
 /// All slots.
@@ -51,50 +103,96 @@ pub(crate) struct Services {
     /// By what they are for.
     slots: Mutex<BTreeMap<String, Arc<Slot>>>,
     /// Prefix and plugin.
-    mounts: Vec<(String, String)>,
+    mounts: Mutex<Vec<(String, String)>>,
     generation: watch::Sender<u64>,
 }
 
-impl Services {
-    /// The slots of these public prefixes, each with its plugin.
-    pub(crate) fn new(mounts: Vec<(String, String)>) -> Self {
-        Self { slots: Mutex::default(), mounts, generation: watch::Sender::new(1) }
-    }
+/// Lets requests wait for the slots that a run filled, until it is dropped.
+pub(crate) struct Held(Vec<Arc<Slot>>);
 
-    fn slot(&self, kind: &str, name: &str) -> Arc<Slot> {
-        let what = format!("the {kind} \"{name}\"");
-        let empty = || Arc::new(Slot { what: what.clone(), present: ArcSwapOption::empty() });
-        self.slots.lock().entry(what.clone()).or_insert_with(empty).clone()
-    }
-
-    fn fill(slot: &Slot, plugin: &str, service: Service) {
-        slot.present.store(Some(Arc::new(Provider { plugin: plugin.to_owned(), service })));
-    }
-
-    /// Fills the slot of a capability, instead of whoever filled it before.
-    pub(crate) fn provide(&self, plugin: &str, capability: &str, service: Service) {
-        Self::fill(&self.slot("capability", capability), plugin, service);
-    }
-
-    /// Fills the public slot of a plugin.
-    pub(crate) fn serve(&self, plugin: &str, service: Service) {
-        Self::fill(&self.slot("plugin", plugin), plugin, service);
-        self.generation.send_modify(|generation| *generation += 1);
-    }
-
-    /// Empties all slots that a plugin fills.
-    pub(crate) fn remove_plugin(&self, plugin: &str) {
-        for slot in self.slots.lock().values() {
-            if slot.present.load().as_ref().is_some_and(|provider| provider.plugin == plugin) {
-                slot.present.store(None);
-            }
+impl Drop for Held {
+    fn drop(&mut self) {
+        for slot in &self.0 {
+            slot.held.send_replace(false);
         }
+    }
+}
+
+impl Services {
+    /// No slots.
+    pub(crate) fn new() -> Self {
+        Self { slots: Mutex::default(), mounts: Mutex::default(), generation: watch::Sender::new(1) }
+    }
+
+    /// Says which plugin answers under which public prefix.
+    pub(crate) fn mount(&self, mounts: Vec<(String, String)>) {
+        *self.mounts.lock() = mounts;
+        self.changed();
+    }
+
+    fn changed(&self) {
         self.generation.send_modify(|generation| *generation += 1);
+    }
+
+    fn slot(&self, key: String) -> Arc<Slot> {
+        let empty =
+            |what| Arc::new(Slot { what, present: ArcSwapOption::empty(), held: watch::Sender::new(false) });
+        self.slots.lock().entry(key).or_insert_with_key(|key| empty(key.clone())).clone()
+    }
+
+    fn fill(&self, key: &str, run: u64, service: &Service) {
+        let provider = Provider { run, service: service.clone() };
+        self.slot(key.to_owned()).present.store(Some(Arc::new(provider)));
+    }
+
+    /// Adds to what a run gives: at once if it is active, else with all the rest.
+    pub(crate) fn offer(&self, offers: &Mutex<Offers>, key: String, service: Service) {
+        let mut offers = offers.lock();
+        if offers.active {
+            self.fill(&key, offers.run, &service);
+            self.changed();
+        }
+        offers.services.insert(key, service);
+    }
+
+    /// Moves to a run all that it gives, and takes from `old` what is left.
+    pub(crate) fn activate(&self, offers: &Mutex<Offers>, old: Option<&Mutex<Offers>>) {
+        let mut offers = offers.lock();
+        offers.active = true;
+        for (key, service) in &offers.services {
+            self.fill(key, offers.run, service);
+        }
+        drop(offers);
+        if let Some(old) = old {
+            self.withdraw(old);
+        }
+        self.changed();
+    }
+
+    /// Empties all slots that a run fills.
+    pub(crate) fn withdraw(&self, offers: &Mutex<Offers>) {
+        let mut offers = offers.lock();
+        offers.active = false;
+        self.filled_by(offers.run).iter().for_each(|slot| slot.present.store(None));
+        self.changed();
+    }
+
+    /// Lets requests wait for a successor in the slots that a run fills.
+    pub(crate) fn hold(&self, offers: &Mutex<Offers>) -> Held {
+        let slots = self.filled_by(offers.lock().run);
+        slots.iter().for_each(|slot| _ = slot.held.send_replace(true));
+        Held(slots)
+    }
+
+    fn filled_by(&self, run: u64) -> Vec<Arc<Slot>> {
+        let slots = self.slots.lock();
+        let filled = |slot: &&Arc<Slot>| slot.present.load().as_ref().is_some_and(|it| it.run == run);
+        slots.values().filter(filled).cloned().collect()
     }
 
     /// The handle of a capability.
-    pub(crate) fn service(&self, capability: &str) -> Service {
-        Service::new(Handle(self.slot("capability", capability)))
+    pub(crate) fn service(&self, name: &str) -> Service {
+        Service::new(Handle(self.slot(capability(name))))
     }
 
     /// All public prefixes, once their generation is greater than `after`. A prefix whose plugin
@@ -104,9 +202,10 @@ impl Services {
         // The sender is ours, so the wait ends with a generation.
         let generation =
             changes.wait_for(|generation| *generation > after).await.map_or(after, |found| *found);
-        let mounts = self.mounts.iter().map(|(prefix, plugin)| {
-            let service = Service::new(Handle(self.slot("plugin", plugin)));
-            Mount { plugin: plugin.as_str().into(), prefix: prefix.as_str().into(), service }
+        let mounts = self.mounts.lock().clone();
+        let mounts = mounts.into_iter().map(|(prefix, plugin)| {
+            let service = Service::new(Handle(self.slot(public(&plugin))));
+            Mount { plugin: plugin.into(), prefix: prefix.into(), service }
         });
         Mounts { generation, mounts: mounts.collect() }
     }
@@ -130,35 +229,69 @@ mod tests {
         }
     }
 
-    fn status(service: &Service) -> u16 {
+    fn begin(service: &Service) -> FfiFuture<Response> {
         let (parts, ()) = http::Request::new(()).into_parts();
-        let request = Request { head: RequestHead::encode(&parts), body: Body::empty() };
-        service.call(request).now_or_never().unwrap().head.decode().unwrap().status.as_u16()
+        service.call(Request { head: RequestHead::encode(&parts), body: Body::empty() })
+    }
+
+    fn status(service: &Service) -> u16 {
+        begin(service).now_or_never().unwrap().head.decode().unwrap().status.as_u16()
+    }
+
+    fn offers(services: &Services, run: u64, key: String, answer: u16) -> Mutex<Offers> {
+        let offers = Offers::new(run, false);
+        services.offer(&offers, key, Service::new(Answer(answer)));
+        offers
     }
 
     #[test]
-    fn a_handle_finds_whoever_provides_at_the_moment() {
-        let services = Services::new(vec![]);
+    fn a_run_takes_over_with_all_it_gives_at_once_and_what_is_left_of_the_old_one_goes() {
+        let services = Services::new();
+        let (x, y) = (services.service("x"), services.service("y"));
+        let old = offers(&services, 1, capability("x"), 201);
+        services.offer(&old, capability("y"), Service::new(Answer(201)));
+        assert_eq!(status(&x), 503);
+        services.activate(&old, None);
+        let new = offers(&services, 2, capability("x"), 202);
+        assert_eq!((status(&x), status(&y)), (201, 201));
+        services.activate(&new, Some(&old));
+        assert_eq!((status(&x), status(&y)), (202, 503));
+        services.activate(&old, Some(&new));
+        assert_eq!((status(&x), status(&y)), (201, 201));
+        services.withdraw(&old);
+        assert_eq!(status(&x), 503);
+    }
+
+    #[test]
+    fn requests_wait_for_the_successor_of_a_held_slot() {
+        let services = Services::new();
         let handle = services.service("x");
-        assert_eq!(status(&handle), 503);
-        services.provide("a", "x", Service::new(Answer(201)));
-        assert_eq!(status(&handle), 201);
-        services.provide("b", "x", Service::new(Answer(202)));
-        services.remove_plugin("a");
-        assert_eq!(status(&handle), 202);
-        services.remove_plugin("b");
+        let old = offers(&services, 1, capability("x"), 201);
+        services.activate(&old, None);
+        let held = services.hold(&old);
+        services.withdraw(&old);
+        let mut waiting = begin(&handle);
+        assert!((&mut waiting).now_or_never().is_none());
+        let new = offers(&services, 2, capability("x"), 202);
+        services.activate(&new, None);
+        drop(held);
+        assert_eq!(waiting.now_or_never().unwrap().head.decode().unwrap().status.as_u16(), 202);
+        let held = services.hold(&new);
+        services.withdraw(&new);
+        drop(held);
         assert_eq!(status(&handle), 503);
     }
 
     #[test]
     fn mounts_name_every_prefix_and_come_again_when_something_changed() {
-        let services = Arc::new(Services::new(vec![("/a".into(), "a".into()), ("/b".into(), "b".into())]));
+        let services = Arc::new(Services::new());
+        services.mount(vec![("/a".into(), "a".into()), ("/b".into(), "b".into())]);
         let first = services.clone().next_mounts(0).now_or_never().unwrap();
         assert_eq!(first.mounts.iter().map(|mount| mount.prefix.as_str()).collect::<Vec<_>>(), ["/a", "/b"]);
         assert_eq!(status(&first.mounts[0].service), 503);
         let mut next = Box::pin(services.clone().next_mounts(first.generation));
         assert!((&mut next).now_or_never().is_none());
-        services.serve("a", Service::new(Answer(200)));
+        services.activate(&offers(&services, 1, public("a"), 200), None);
         assert!(next.now_or_never().unwrap().generation > first.generation);
         assert_eq!(status(&first.mounts[0].service), 200);
     }

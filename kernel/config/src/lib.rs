@@ -4,11 +4,13 @@
 //! It knows schemas and tables and nothing of what they are for: it loads nothing, starts
 //! nothing and writes nothing.
 
+mod graph;
 mod settings;
 mod sources;
 mod tables;
 mod wording;
 
+pub use graph::{Graph, GraphError, Node};
 pub use settings::{KernelSettings, LogFormat, LogSettings, PluginKeys};
 pub use sources::{Problem, Sources, from_toml};
 pub use tables::{Table, check, file_schema};

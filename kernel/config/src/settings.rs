@@ -30,6 +30,15 @@ pub struct KernelSettings {
     pub ping_interval: Duration,
     /// How long a plugin may take to answer before it counts as unhealthy.
     pub ping_deadline: Duration,
+    /// How long requests that are under way may go on in a plugin that another one has replaced.
+    pub drain_deadline: Duration,
+    /// How many panics a plugin may have within a minute. One more, and it is started anew.
+    pub panic_budget: u32,
+    /// How often a plugin may be started anew within ten minutes. One more, and it is quarantined:
+    /// it answers 503 until somebody runs `streamgate restart NAME`.
+    pub restart_budget: u32,
+    /// The pause before a plugin is started anew; it doubles with each time, up to a minute.
+    pub restart_pause: Duration,
 }
 
 /// What is logged, and how.
@@ -67,6 +76,10 @@ impl Default for KernelSettings {
             stop_deadline: Duration::secs(30),
             ping_interval: Duration::secs(5),
             ping_deadline: Duration::secs(5),
+            drain_deadline: Duration::secs(60),
+            panic_budget: 10,
+            restart_budget: 5,
+            restart_pause: Duration::secs(1),
         }
     }
 }
@@ -93,7 +106,7 @@ impl KernelSettings {
 }
 
 /// The keys that the kernel keeps for itself in every plugin's table.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct PluginKeys {
     /// Whether the plugin is loaded.

@@ -5,7 +5,7 @@
 //! answered `Ok`, never keeps one, and never looks into its data.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -23,33 +23,42 @@ const MAX_SUBSCRIPTIONS: usize = 4_096;
 
 /// Why an event was not published, or a subscription not made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum BusError {
+pub enum BusError {
+    /// It cannot be published on.
     #[error(
         "{0:?} is not a subject to publish on: tokens of letters, digits and the like, joined by single dots"
     )]
     Subject(String),
+    /// It cannot be subscribed to.
     #[error(
         "{0:?} is not a subject to subscribe to: tokens joined by single dots, `*` for one of them, `>` for one or more at the end"
     )]
     Pattern(String),
+    /// The size of the data, and the limit.
     #[error("the event's data has {0} bytes, and {1} are allowed")]
     TooLarge(usize, usize),
+    /// Who did not take it, and within what time.
     #[error("{0} did not take the event within {1:?}; the others have it")]
     Deadline(String, Duration),
+    /// More are not kept.
     #[error("there are {MAX_SUBSCRIPTIONS} subscriptions already")]
     TooMany,
 }
 
 /// A subject to subscribe to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Pattern(String);
+pub struct Pattern(String);
 
 fn token_ok(token: &str) -> bool {
     !token.is_empty() && !token.contains(|c: char| c.is_whitespace() || c.is_control())
 }
 
 impl Pattern {
-    pub(crate) fn parse(text: &str) -> Result<Self, BusError> {
+    /// Reads a subject with wildcards in the syntax of NATS.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn parse(text: &str) -> Result<Self, BusError> {
         let tokens: Vec<_> = text.split('.').collect();
         let wild = |token: &str| token == "*" || !token.contains(['*', '>']);
         let (last, first) = tokens.split_last().expect("split yields at least one");
@@ -60,7 +69,8 @@ impl Pattern {
         if ok { Ok(Self(text.to_owned())) } else { Err(BusError::Pattern(text.to_owned())) }
     }
 
-    pub(crate) fn matches(&self, subject: &str) -> bool {
+    /// Whether an event on this subject is wanted.
+    pub fn matches(&self, subject: &str) -> bool {
         let mut tokens = subject.split('.');
         for want in self.0.split('.') {
             match tokens.next() {
@@ -85,6 +95,9 @@ fn check_subject(subject: &str) -> Result<(), BusError> {
 
 struct Subscriber {
     plugin: String,
+    /// The start of the plugin that subscribed, and whether it has taken over from the one before.
+    run: u64,
+    active: AtomicBool,
     pattern: Pattern,
     queue: String,
     sender: mpsc::Sender<Event>,
@@ -130,7 +143,7 @@ struct Metrics {
 }
 
 /// The bus.
-pub(crate) struct Bus {
+pub struct Bus {
     subscribers: RwLock<Vec<Arc<Subscriber>>>,
     metrics: Metrics,
     publish_deadline: Duration,
@@ -138,7 +151,7 @@ pub(crate) struct Bus {
 }
 
 /// The receiving end, as it crosses to a plugin.
-pub(crate) struct Receiver {
+pub struct Receiver {
     events: mpsc::Receiver<Event>,
     /// Weak, so that the bus alone decides how long events may still come.
     subscriber: Weak<Subscriber>,
@@ -158,7 +171,8 @@ impl Drop for Receiver {
 }
 
 impl Bus {
-    pub(crate) fn new(publish_deadline: Duration, max_event_size: usize) -> Arc<Self> {
+    /// How long `publish` waits at most, and how many bytes the data of an event may have.
+    pub fn new(publish_deadline: Duration, max_event_size: usize) -> Arc<Self> {
         Arc::new(Self {
             subscribers: RwLock::default(),
             metrics: Metrics::default(),
@@ -167,10 +181,13 @@ impl Bus {
         })
     }
 
-    /// Subscribes a plugin.
-    pub(crate) fn subscribe(
+    /// Subscribes a run of a plugin. Unless it is `active`, events come once it is.
+    ///
+    /// # Errors
+    /// When the subject is malformed, or there are too many subscriptions.
+    pub fn subscribe(
         self: &Arc<Self>,
-        plugin: &str,
+        (plugin, run, active): (&str, u64, bool),
         subject: &str,
         queue: &str,
         capacity: usize,
@@ -180,6 +197,8 @@ impl Bus {
         let (sender, events) = mpsc::channel(capacity);
         let subscriber = Arc::new(Subscriber {
             plugin: plugin.to_owned(),
+            run,
+            active: AtomicBool::new(active),
             pattern,
             queue: queue.to_owned(),
             sender,
@@ -196,9 +215,19 @@ impl Bus {
         Ok(Receiver { events, subscriber: Arc::downgrade(&subscriber), bus: self.clone() })
     }
 
-    /// Ends all subscriptions of a plugin.
-    pub(crate) fn remove_plugin(&self, plugin: &str) {
-        self.remove(|subscriber| subscriber.plugin == plugin);
+    /// From now on a run gets the events, and `old` no more.
+    pub fn activate(&self, run: u64, old: Option<u64>) {
+        // Exclusive, so that no event goes to both or to none.
+        for subscriber in self.subscribers.write().iter() {
+            if subscriber.run == run || Some(subscriber.run) == old {
+                subscriber.active.store(subscriber.run == run, Relaxed);
+            }
+        }
+    }
+
+    /// Ends all subscriptions of a run; what is queued can still be read.
+    pub fn remove_run(&self, run: u64) {
+        self.remove(|subscriber| subscriber.run == run);
     }
 
     fn remove(&self, which: impl Fn(&Arc<Subscriber>) -> bool) {
@@ -207,7 +236,10 @@ impl Bus {
 
     /// Hands an event to every subscription that matches, and to one of each queue group. Waits
     /// for those that are full, all at the same time. Needs a runtime with timers.
-    pub(crate) async fn publish(&self, event: Event) -> Result<(), BusError> {
+    ///
+    /// # Errors
+    /// When the subject or the size is refused, or a subscription stayed full for too long.
+    pub async fn publish(&self, event: Event) -> Result<(), BusError> {
         check_subject(&event.subject)?;
         if event.data.len() > self.max_event_size {
             return Err(BusError::TooLarge(event.data.len(), self.max_event_size));
@@ -215,7 +247,7 @@ impl Bus {
         self.metrics.published.fetch_add(1, Relaxed);
         let mut groups = BTreeMap::<_, Vec<_>>::new();
         for (at, subscriber) in self.subscribers.read().iter().enumerate() {
-            if subscriber.pattern.matches(&event.subject) {
+            if subscriber.active.load(Relaxed) && subscriber.pattern.matches(&event.subject) {
                 // Without a queue, it is a group of its own.
                 let alone = if subscriber.queue.is_empty() { at + 1 } else { 0 };
                 groups.entry((alone, subscriber.queue.clone())).or_default().push(subscriber.clone());
@@ -279,7 +311,7 @@ impl Bus {
 
     /// Subscriptions of a plugin that publishers have been waiting for at least that long: since
     /// when, and a sentence about it.
-    pub(crate) fn slow(&self, plugin: &str, at_least: Duration) -> Option<(Duration, String)> {
+    pub fn slow(&self, plugin: &str, at_least: Duration) -> Option<(Duration, String)> {
         let subscribers = self.subscribers.read();
         let waits = subscribers.iter().filter(|subscriber| subscriber.plugin == plugin).filter_map(|s| {
             let (since, publishers) = *s.waited_for.lock();
@@ -295,7 +327,7 @@ impl Bus {
     }
 
     /// The counters, for the report.
-    pub(crate) fn report(&self) -> Value {
+    pub fn report(&self) -> Value {
         let metrics = &self.metrics;
         let subscribers = self.subscribers.read();
         let subscriptions = subscribers.iter().map(|s| {
@@ -361,10 +393,10 @@ mod tests {
     #[tokio::test]
     async fn an_event_reaches_every_match_and_one_of_each_queue_group() {
         let bus = bus();
-        let mut all = bus.subscribe("p", "content.>", "", 8).unwrap();
-        let _other = bus.subscribe("p", "job.>", "", 8).unwrap();
-        let _one = bus.subscribe("p", "content.*.changed", "workers", 8).unwrap();
-        let _two = bus.subscribe("p", "content.*.changed", "workers", 8).unwrap();
+        let mut all = bus.subscribe(("p", 1, true), "content.>", "", 8).unwrap();
+        let _other = bus.subscribe(("p", 1, true), "job.>", "", 8).unwrap();
+        let _one = bus.subscribe(("p", 1, true), "content.*.changed", "workers", 8).unwrap();
+        let _two = bus.subscribe(("p", 1, true), "content.*.changed", "workers", 8).unwrap();
         for _ in 0..4 {
             bus.publish(event("content.1.changed")).await.unwrap();
         }
@@ -376,8 +408,8 @@ mod tests {
     #[tokio::test]
     async fn a_full_member_of_a_group_leaves_the_event_to_another() {
         let bus = bus();
-        let _small = bus.subscribe("p", "a", "g", 1).unwrap();
-        let _large = bus.subscribe("p", "a", "g", 9).unwrap();
+        let _small = bus.subscribe(("p", 1, true), "a", "g", 1).unwrap();
+        let _large = bus.subscribe(("p", 1, true), "a", "g", 9).unwrap();
         for _ in 0..10 {
             bus.publish(event("a")).now_or_never().expect("there is room").unwrap();
         }
@@ -387,8 +419,8 @@ mod tests {
     #[tokio::test]
     async fn a_full_subscription_holds_its_publisher_and_nobody_else() {
         let bus = bus();
-        let mut slow = bus.subscribe("slow", "a.>", "", 1).unwrap();
-        let mut quick = bus.subscribe("quick", "a.>", "", 8).unwrap();
+        let mut slow = bus.subscribe(("slow", 1, true), "a.>", "", 1).unwrap();
+        let mut quick = bus.subscribe(("quick", 2, true), "a.>", "", 8).unwrap();
         bus.publish(event("a.1")).await.unwrap();
         let mut held = Box::pin(bus.publish(event("a.2")));
         assert!((&mut held).now_or_never().is_none());
@@ -408,7 +440,7 @@ mod tests {
     #[tokio::test]
     async fn a_publisher_that_gives_up_leaves_nobody_waiting() {
         let bus = bus();
-        let _full = bus.subscribe("p", "a", "", 1).unwrap();
+        let _full = bus.subscribe(("p", 1, true), "a", "", 1).unwrap();
         bus.publish(event("a")).await.unwrap();
         assert!(bus.publish(event("a")).now_or_never().is_none());
         assert!(bus.slow("p", Duration::ZERO).is_none());
@@ -417,7 +449,7 @@ mod tests {
     #[tokio::test]
     async fn waiting_ends_at_the_deadline_with_the_name_of_the_slow_one() {
         let bus = Bus::new(Duration::from_millis(1), 16);
-        let _full = bus.subscribe("sleepy", "a", "", 1).unwrap();
+        let _full = bus.subscribe(("sleepy", 1, true), "a", "", 1).unwrap();
         bus.publish(event("a")).await.unwrap();
         let error = bus.publish(event("a")).await.unwrap_err();
         assert_eq!(error, BusError::Deadline("sleepy (a)".into(), Duration::from_millis(1)));
@@ -427,7 +459,7 @@ mod tests {
     #[tokio::test]
     async fn a_dropped_subscription_frees_its_publisher() {
         let bus = bus();
-        let full = bus.subscribe("p", "a", "", 1).unwrap();
+        let full = bus.subscribe(("p", 1, true), "a", "", 1).unwrap();
         bus.publish(event("a")).await.unwrap();
         let mut held = Box::pin(bus.publish(event("a")));
         assert!((&mut held).now_or_never().is_none());
@@ -439,9 +471,9 @@ mod tests {
     #[tokio::test]
     async fn a_removed_plugin_sees_the_end_of_its_subscriptions() {
         let bus = bus();
-        let mut events = bus.subscribe("p", "a", "", 4).unwrap();
+        let mut events = bus.subscribe(("p", 1, true), "a", "", 4).unwrap();
         bus.publish(event("a")).await.unwrap();
-        bus.remove_plugin("p");
+        bus.remove_run(1);
         bus.publish(event("a")).await.unwrap();
         assert!(next(&mut events).await.is_some());
         assert_eq!(next(&mut events).now_or_never(), Some(None));

@@ -37,7 +37,7 @@ fn numbered(number: u8) -> (Level, &'static str) {
 }
 
 /// The level of a record of the boundary.
-pub(crate) fn level(number: u8) -> Level {
+pub fn level(number: u8) -> Level {
     numbered(number).0
 }
 
@@ -47,7 +47,7 @@ enum Line {
 }
 
 /// The stream.
-pub(crate) struct Log {
+pub struct Log {
     lines: SyncSender<Line>,
     dropped: AtomicU64,
     json: bool,
@@ -56,7 +56,7 @@ pub(crate) struct Log {
 
 impl Log {
     /// Opens the stream and makes it the kernel's own as well. The level is a valid filter.
-    pub(crate) fn start(settings: &LogSettings) -> Arc<Self> {
+    pub fn start(settings: &LogSettings) -> Arc<Self> {
         let terminal = std::io::stderr().is_terminal();
         let json = settings.format == LogFormat::Json || settings.format == LogFormat::Auto && !terminal;
         let (lines, queue) = sync_channel(QUEUE);
@@ -73,7 +73,7 @@ impl Log {
     }
 
     /// Writes a record of a plugin, or of the kernel, whose level is enabled.
-    pub(crate) fn write(&self, plugin: Option<&str>, record: &LogRecord<'_>) {
+    pub fn write(&self, plugin: Option<&str>, record: &LogRecord<'_>) {
         let mut line = String::with_capacity(256);
         let now = rfc3339(SystemTime::now());
         let written = match self.json {
@@ -92,7 +92,7 @@ impl Log {
     }
 
     /// Waits until everything so far is written, but not for ever.
-    pub(crate) fn flush(&self) {
+    pub fn flush(&self) {
         let (done, waiting) = sync_channel(1);
         if self.lines.try_send(Line::Flush(done)).is_ok() {
             let _ = waiting.recv_timeout(Duration::from_secs(1));
@@ -200,7 +200,7 @@ impl<S: Subscriber> Layer<S> for Kernel {
 }
 
 /// RFC 3339 in UTC with milliseconds.
-pub(crate) fn rfc3339(time: SystemTime) -> String {
+pub fn rfc3339(time: SystemTime) -> String {
     humantime::format_rfc3339_millis(time.max(SystemTime::UNIX_EPOCH)).to_string()
 }
 

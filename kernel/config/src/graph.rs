@@ -3,42 +3,56 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use crate::{Problem, Sources, suggest};
+
 /// What the order depends on, as a manifest says it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Node {
+pub struct Node {
     /// Capabilities that it provides.
-    pub(crate) provides: Vec<String>,
+    pub provides: Vec<String>,
     /// Capabilities without which it does not start.
-    pub(crate) requires: Vec<String>,
+    pub requires: Vec<String>,
     /// Capabilities that it starts after, if somebody provides them.
-    pub(crate) uses: Vec<String>,
+    pub uses: Vec<String>,
     /// Whether it lets requests in from outside: it starts last and stops first.
-    pub(crate) ingress: bool,
+    pub ingress: bool,
 }
 
 /// The edges between nodes, by index.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Graph {
+pub struct Graph {
     /// Those that must have settled before this one starts; it stops before they do.
-    pub(crate) after: Vec<BTreeSet<usize>>,
+    pub after: Vec<BTreeSet<usize>>,
     /// Those without which this one does not start; a part of `after`.
-    pub(crate) needs: Vec<BTreeSet<usize>>,
+    pub needs: Vec<BTreeSet<usize>>,
 }
 
 /// Why there is no order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum GraphError {
+pub enum GraphError {
     /// `second` provides what `first` does already.
-    Duplicate { capability: String, first: usize, second: usize },
+    Duplicate {
+        /// What both provide.
+        capability: String,
+        /// The one before.
+        first: usize,
+        /// The one after.
+        second: usize,
+    },
     /// Nobody provides what `node` requires.
-    Missing { node: usize, capability: String },
+    Missing {
+        /// Who requires it.
+        node: usize,
+        /// What is required.
+        capability: String,
+    },
     /// Each requires the next, and the last the first.
     Cycle(Vec<usize>),
 }
 
 impl Graph {
     /// Finds the edges, or everything that forbids them.
-    pub(crate) fn resolve(nodes: &[Node]) -> Result<Self, Vec<GraphError>> {
+    pub fn resolve(nodes: &[Node]) -> Result<Self, Vec<GraphError>> {
         let mut errors = Vec::new();
         let mut providers = BTreeMap::new();
         for (second, node) in nodes.iter().enumerate() {
@@ -82,7 +96,7 @@ impl Graph {
     }
 
     /// Indices in an order in which each comes after all that it waits for.
-    pub(crate) fn order(&self) -> Vec<usize> {
+    pub fn order(&self) -> Vec<usize> {
         let mut order = Vec::with_capacity(self.after.len());
         let mut placed = BTreeSet::new();
         while let Some(next) =
@@ -95,7 +109,7 @@ impl Graph {
     }
 
     /// All that this one cannot do without, directly or through others.
-    pub(crate) fn needs_of(&self, index: usize) -> BTreeSet<usize> {
+    pub fn needs_of(&self, index: usize) -> BTreeSet<usize> {
         reach(&self.needs, index)
     }
 
@@ -128,6 +142,43 @@ impl Graph {
             }
         }
         cycles
+    }
+}
+
+impl GraphError {
+    /// The error in words, at the table of the plugin that it is about. `names` are those of the
+    /// `nodes`; `on_disk` knows a plugin that would provide a capability if it were enabled.
+    pub fn problem(
+        &self,
+        sources: &Sources,
+        names: &[&str],
+        nodes: &[Node],
+        on_disk: impl Fn(&str) -> Option<String>,
+    ) -> Problem {
+        let (index, message) = match self {
+            Self::Duplicate { capability, first, second } => {
+                let first = names[*first];
+                let mend = "disable one of them with enabled = false";
+                (*second, format!("provides `{capability}`, and so does `{first}`; {mend}"))
+            }
+            Self::Missing { node, capability } => {
+                let known = nodes.iter().flat_map(|node| &node.provides).map(String::as_str);
+                let hint = match on_disk(capability) {
+                    Some(provider) => format!("; add [plugins.{provider}], or enable it"),
+                    None => suggest(capability, known.filter(|name| !name.starts_with('/')), "capabilities"),
+                };
+                let missing =
+                    format!("requires the capability `{capability}`, which no enabled plugin provides");
+                (*node, format!("{missing}{hint}"))
+            }
+            Self::Cycle(cycle) => {
+                let next = |at: usize| names[cycle[(at + 1) % cycle.len()]];
+                let chain: Vec<_> = (0..cycle.len()).map(|at| format!("requires `{}`", next(at))).collect();
+                let chain = chain.join(", which ");
+                (cycle[0], format!("is part of a circle: {chain}; none of them can start first"))
+            }
+        };
+        sources.plugin_problem(names[index], None, message)
     }
 }
 

@@ -1,0 +1,286 @@
+//! Changes what runs without a pause: a swap replaces one plugin by a new build, a reload
+//! brings everything to what the configuration says now and touches only what differs.
+//!
+//! A new run starts beside the old one and takes over in one step; the old one finishes what is
+//! under way and stops. Whatever fails, everything goes back to as it was, and says why.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use streamgate_config::Sources;
+use streamgate_plugin_api::abi::RResult;
+
+use crate::check::{Edition, Planned};
+use crate::lifecycle::{Composition, Entry, Kernel, Phase, Run, Stage};
+
+/// Where the configuration comes from, to be read again.
+#[derive(Debug, Clone)]
+pub(crate) struct Origin {
+    pub(crate) config: PathBuf,
+    pub(crate) sets: Vec<String>,
+}
+
+/// What is to happen to one plugin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Start,
+    /// Try to hand it its new settings, else as below.
+    Configure,
+    Swap,
+    Stop,
+}
+
+/// A step that was taken, with what it takes to undo it.
+enum Done {
+    Started(Arc<Entry>),
+    Configured(Arc<Entry>, Arc<Planned>),
+    /// The old run goes on beside the new one, inactive.
+    Swapped(Arc<Entry>, Arc<Run>),
+    /// The old run had to stop before the new one could start.
+    Exchanged(Arc<Entry>, Arc<Planned>),
+}
+
+/// Every plugin that differs, in the order of the steps.
+struct Plan {
+    edition: Edition,
+    steps: Vec<(Step, String)>,
+}
+
+impl Plan {
+    fn words(&self) -> String {
+        let words = self.steps.iter().map(|(step, name)| match step {
+            Step::Start => format!("start {name}"),
+            Step::Configure => format!("hand {name} its new settings, or swap it"),
+            Step::Swap => format!("swap {name}"),
+            Step::Stop => format!("stop {name}"),
+        });
+        let words: Vec<_> = words.collect();
+        if words.is_empty() { "nothing differs".to_owned() } else { words.join("\n") }
+    }
+}
+
+impl Kernel {
+    /// Replaces a plugin by a build that is loaded anew from its file, or from `file` instead.
+    ///
+    /// # Errors
+    /// Why nothing has changed.
+    pub(crate) async fn swap(self: &Arc<Self>, name: &str, file: Option<&str>) -> Result<String, String> {
+        let composition = self.composition.load_full();
+        composition.find(name).ok_or_else(|| self.unknown(name))?;
+        let set = file.map(|file| format!("plugins.{name}.file={}", toml_string(file)));
+        let mut plan = self.plan(set, Some(name)).await?;
+        plan.steps = vec![(Step::Swap, name.to_owned())];
+        self.apply(plan, false).await?;
+        Ok(format!("{name} is swapped"))
+    }
+
+    /// Brings everything to what the configuration says now; `dry`: only says what would happen.
+    ///
+    /// # Errors
+    /// Why nothing has changed.
+    pub(crate) async fn reload(self: &Arc<Self>, dry: bool) -> Result<String, String> {
+        let plan = self.plan(None, None).await?;
+        let words = plan.words();
+        if !dry {
+            self.apply(plan, true).await?;
+        }
+        Ok(words)
+    }
+
+    /// Reads and judges the configuration, and finds what differs. `fresh` is loaded anew.
+    async fn plan(self: &Arc<Self>, set: Option<String>, fresh: Option<&str>) -> Result<Plan, String> {
+        let (kernel, fresh) = (self.clone(), fresh.map(str::to_owned));
+        let judged = self.runtime.spawn_blocking(move || {
+            let Origin { config, mut sets } = kernel.origin.clone();
+            sets.extend(set);
+            let (sources, problems) = Sources::read(&config, std::env::vars_os(), &sets);
+            let composition = kernel.composition.load_full();
+            let known = composition.plugins.iter().map(|entry| entry.planned.load().library.clone());
+            let known = known.filter(|library| Some(&library.manifest.name) != fresh.as_ref()).collect();
+            let data_dir = kernel.settings.load().data_dir.clone();
+            Edition::check(&sources, problems, Some(&data_dir), known)
+        });
+        let judged = judged.await.map_err(|error| error.to_string())?;
+        let edition = judged.map_err(|problems| {
+            let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            format!("the configuration has problems; nothing has changed\n{}", lines.join("\n"))
+        })?;
+        if edition.kernel.data_dir != self.settings.load().data_dir {
+            return Err("kernel.data_dir differs; it takes a stop and a start".to_owned());
+        }
+        let composition = self.composition.load();
+        let order = edition.graph.order().into_iter();
+        let steps = order.filter_map(|index| {
+            let planned = &edition.plugins[index];
+            let step =
+                composition.find(&planned.name).map_or(Some(Step::Start), |entry| difference(entry, planned));
+            step.map(|step| (step, planned.name.clone()))
+        });
+        let mut steps: Vec<_> = steps.collect();
+        let gone = composition.graph.order().into_iter().rev().map(|index| composition.plugins[index].name());
+        let gone = gone.filter(|name| edition.plugins.iter().all(|planned| planned.name != *name));
+        steps.extend(gone.map(|name| (Step::Stop, name)));
+        Ok(Plan { edition, steps })
+    }
+
+    async fn apply(self: &Arc<Self>, plan: Plan, whole: bool) -> Result<(), String> {
+        let _one =
+            self.changing.try_lock().map_err(|_| "another change is under way; try again when it is done")?;
+        if *self.phase.borrow() != Phase::Running {
+            return Err("streamgate starts or stops; try again when it runs".to_owned());
+        }
+        let old = self.composition.load_full();
+        let Edition { kernel, plugins, graph } = plan.edition;
+        let mut done = Vec::new();
+        let mut entries = Vec::new();
+        let mut planned: Vec<_> = plugins.into_iter().map(Arc::new).collect();
+        for planned in &planned {
+            let known = old.find(&planned.name).cloned();
+            entries.push(known.unwrap_or_else(|| Entry::new(planned.clone())));
+        }
+        for (step, name) in plan.steps.iter().filter(|(step, _)| *step != Step::Stop) {
+            let index = planned.iter().position(|planned| planned.name == *name);
+            let Some(index) = index else { continue };
+            let (entry, planned) = (&entries[index], &mut planned[index]);
+            if let Err(reason) = self.take(*step, entry, planned.clone(), &mut done).await {
+                self.undo(done).await;
+                tracing::error!(plugin = name, reason, "change undone");
+                return Err(format!("{name}: {reason}; everything is as it was"));
+            }
+        }
+        if whole {
+            self.settings.store(Arc::new(kernel));
+        }
+        if whole || entries.iter().map(|entry| entry.name()).eq(old.plugins.iter().map(|entry| entry.name()))
+        {
+            self.composition.store(Arc::new(Composition { plugins: entries, graph }));
+        }
+        self.services.mount(self.composition.load().mounts());
+        for step in done {
+            if let Done::Swapped(_, run) = step {
+                let kernel = self.clone();
+                self.retiring.spawn_on(async move { kernel.retire(&run).await }, &self.runtime);
+            }
+        }
+        for (_, name) in plan.steps.iter().filter(|(step, _)| *step == Step::Stop) {
+            let Some(entry) = old.find(name) else { continue };
+            let _change = entry.change.lock().await;
+            if let Some(run) = entry.run.swap(None) {
+                entry.enter(Stage::Stopping, "it is not in the configuration any more");
+                self.services.withdraw(&run.offers);
+                self.retire(&run).await;
+            }
+            entry.enter(Stage::Stopped, "");
+        }
+        tracing::info!(steps = plan.steps.len(), "changed");
+        Ok(())
+    }
+
+    /// Takes one step. Without an `Ok` it has changed nothing.
+    async fn take(
+        self: &Arc<Self>,
+        step: Step,
+        entry: &Arc<Entry>,
+        planned: Arc<Planned>,
+        done: &mut Vec<Done>,
+    ) -> Result<(), String> {
+        let _change = entry.change.lock().await;
+        let Some(run) = entry.run.load_full() else {
+            self.bring_up(entry, planned, None).await?;
+            done.push(Done::Started(entry.clone()));
+            return Ok(());
+        };
+        let before = entry.planned.load_full();
+        if step == Step::Configure && self.configure(&run, &planned).await? {
+            entry.planned.store(planned);
+            done.push(Done::Configured(entry.clone(), before));
+            return Ok(());
+        }
+        if !planned.library.manifest.exclusive && !before.library.manifest.exclusive {
+            self.bring_up(entry, planned, Some(&run)).await?;
+            done.push(Done::Swapped(entry.clone(), run));
+            return Ok(());
+        }
+        if let Err(reason) = self.exchange(entry, planned).await {
+            return Err(match self.exchange(entry, before).await {
+                Ok(()) => reason,
+                Err(error) => format!("{reason}; and the old one does not start again: {error}"),
+            });
+        }
+        done.push(Done::Exchanged(entry.clone(), before));
+        Ok(())
+    }
+
+    /// Hands a run its new settings. `false`: it cannot take them while it runs.
+    async fn configure(self: &Arc<Self>, run: &Run, planned: &Planned) -> Result<bool, String> {
+        let Some(instance) = run.instance() else { return Ok(false) };
+        let limit = planned.keys.start_deadline.unwrap_or(self.settings.load().start_deadline).get();
+        let taken = self.on_own_thread(instance.reconfigure(&planned.settings));
+        match tokio::time::timeout(limit, taken).await {
+            Ok(Ok(RResult::ROk(taken))) => Ok(taken),
+            Ok(Ok(RResult::RErr(reason))) => Err(reason.into()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!("it did not take its settings within {limit:?} (start_deadline)")),
+        }
+    }
+
+    /// Stops a plugin and starts it with another plan; requests wait meanwhile.
+    async fn exchange(self: &Arc<Self>, entry: &Arc<Entry>, planned: Arc<Planned>) -> Result<(), String> {
+        let run = entry.run.swap(None);
+        let _held = run.as_ref().map(|run| self.services.hold(&run.offers));
+        if let Some(run) = run {
+            entry.enter(Stage::Restarting, "it is exchanged");
+            self.services.withdraw(&run.offers);
+            self.retire(&run).await;
+        }
+        let result = self.bring_up(entry, planned, None).await;
+        if let Err(reason) = &result {
+            entry.enter(Stage::Failed, reason);
+        }
+        result.map(|_| ())
+    }
+
+    async fn undo(self: &Arc<Self>, done: Vec<Done>) {
+        for step in done.into_iter().rev() {
+            let (Done::Started(entry)
+            | Done::Configured(entry, _)
+            | Done::Swapped(entry, _)
+            | Done::Exchanged(entry, _)) = &step;
+            let _change = entry.change.lock().await;
+            let new = entry.run.load_full();
+            match (&step, new) {
+                (Done::Started(_), Some(new)) => {
+                    entry.run.store(None);
+                    let _ = self.end(&new).await;
+                }
+                (Done::Configured(_, before), Some(new)) => match self.configure(&new, before).await {
+                    Ok(true) => entry.planned.store(before.clone()),
+                    _ => _ = self.exchange(entry, before.clone()).await,
+                },
+                (Done::Swapped(_, old), new) => {
+                    self.activate(entry, old, new.as_ref());
+                    if let Some(new) = new {
+                        self.retire(&new).await;
+                    }
+                }
+                (Done::Exchanged(_, before), _) => _ = self.exchange(entry, before.clone()).await,
+                (_, None) => {}
+            }
+        }
+    }
+}
+
+/// What it takes to make a plugin run as planned.
+fn difference(entry: &Entry, planned: &Planned) -> Option<Step> {
+    let now = entry.planned.load();
+    if !Arc::ptr_eq(&now.library, &planned.library) || now.keys != planned.keys || !entry.is_running() {
+        Some(Step::Swap)
+    } else {
+        (now.settings != planned.settings).then_some(Step::Configure)
+    }
+}
+
+fn toml_string(text: &str) -> String {
+    // JSON's strings are TOML's too.
+    serde_json::Value::from(text).to_string()
+}

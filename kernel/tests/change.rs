@@ -1,0 +1,258 @@
+//! Restart, swap and reload of what runs, as seen from outside.
+#![allow(clippy::unwrap_used)]
+
+mod server;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use rustix::process::Signal;
+use serde_json::Value;
+use server::{Place, Server};
+
+const KERNEL: &str = "panic_budget = 2\nrestart_budget = 1\nrestart_pause = \"10ms\"\n";
+const CALLER: &str = "[plugins.fixture-caller]\n";
+const GATE: &str = "[plugins.fixture-gate]\nlisten = \"127.0.0.1:0\"\n";
+
+struct Scene {
+    place: Place,
+    server: Server,
+    address: String,
+}
+
+/// The three plugins at work, echo with these lines in its table.
+fn scene(echo: &str) -> Scene {
+    let place = Place::new("");
+    write(&place, echo, CALLER);
+    let mut server = place.run(&[]);
+    let address = server.wait_for("listening")["fields"]["address"].as_str().unwrap().to_owned();
+    server.wait_for("ready");
+    Scene { place, server, address }
+}
+
+fn write(place: &Place, echo: &str, others: &str) {
+    let kernel = format!("[kernel]\nplugin_dirs = [\"lib\"]\n{KERNEL}");
+    let text = format!("{kernel}[plugins.fixture-echo]\n{echo}\n{others}{GATE}");
+    std::fs::write(place.dir.path().join("plugins.toml"), text).unwrap();
+}
+
+/// Status, head and body of an answer.
+fn ask(address: &str, path: &str, body: &str) -> (u16, String, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let length = body.len();
+    write!(stream, "POST {path} HTTP/1.0\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
+    answer(&mut stream)
+}
+
+fn answer(stream: &mut TcpStream) -> (u16, String, String) {
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    (head[9..12].parse().unwrap(), head.to_lowercase(), body.to_owned())
+}
+
+impl Scene {
+    fn say(&self, body: &str) -> String {
+        ask(&self.address, "/echo/x", body).2
+    }
+
+    fn plugin(&self, name: &str) -> Value {
+        let report = self.place.wait_for("plugins", |report| report.is_object());
+        let plugins = report["plugins"].as_array().unwrap();
+        plugins.iter().find(|plugin| plugin["name"] == name).cloned().unwrap_or_default()
+    }
+
+    fn runs(&self) -> [Value; 3] {
+        ["fixture-echo", "fixture-caller", "fixture-gate"].map(|name| self.plugin(name)["run"].clone())
+    }
+
+    /// Exit code, standard output and standard error.
+    fn command(&self, args: &[&str]) -> (i32, String, String) {
+        let output = self.place.output(args);
+        let text = |bytes| String::from_utf8(bytes).unwrap().trim_end().to_owned();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    }
+
+    /// Runs `work` while requests come one after the other; all of them must succeed.
+    fn under_load(&self, paths: &[&str], work: impl FnOnce()) {
+        let (stop, address) = (AtomicBool::new(false), &self.address);
+        std::thread::scope(|scope| {
+            let loads: Vec<_> = paths
+                .iter()
+                .map(|path| {
+                    let stop = &stop;
+                    scope.spawn(move || {
+                        let mut answers = 0;
+                        while !stop.load(Relaxed) {
+                            let (status, head, body) = ask(address, path, "load");
+                            assert_eq!(status, 200, "{path}: {head}\n{body}");
+                            answers += 1;
+                        }
+                        answers
+                    })
+                })
+                .collect();
+            work();
+            stop.store(true, Relaxed);
+            for load in loads {
+                assert!(load.join().unwrap() > 0);
+            }
+        });
+    }
+}
+
+#[test]
+fn a_swap_fails_no_request_and_cuts_no_stream() {
+    let scene = scene("");
+    let [echo, caller, gate] = scene.runs();
+    let mut stream = TcpStream::connect(&scene.address).unwrap();
+    write!(stream, "POST /echo/back HTTP/1.0\r\nHost: x\r\nContent-Length: 8\r\n\r\nbefo").unwrap();
+    let mut head = [0; 12];
+    stream.read_exact(&mut head).unwrap();
+    scene.under_load(&["/echo/x", "/caller/x"], || {
+        for _ in 0..3 {
+            assert_eq!(scene.command(&["swap", "fixture-echo"]).1, "fixture-echo is swapped");
+        }
+    });
+    let runs = scene.runs();
+    assert!(runs[0].as_u64() > echo.as_u64());
+    assert_eq!(runs[1..], [caller, gate]);
+    write!(stream, "re-").unwrap();
+    write!(stream, "!").unwrap();
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).unwrap();
+    assert!(rest.ends_with("\r\n\r\nbefore-!"), "{rest}");
+}
+
+#[test]
+fn requests_wait_while_a_plugin_is_exchanged_of_which_there_may_be_only_one() {
+    let scene = scene("");
+    let before = scene.plugin("fixture-caller")["run"].as_u64();
+    scene.under_load(&["/caller/x"], || {
+        for _ in 0..3 {
+            assert_eq!(scene.command(&["swap", "fixture-caller"]).0, 0);
+        }
+    });
+    assert!(scene.plugin("fixture-caller")["run"].as_u64() > before);
+}
+
+#[test]
+fn a_build_that_is_no_plugin_or_does_not_start_changes_nothing() {
+    let scene = scene("");
+    let runs = scene.runs();
+    let junk = scene.place.dir.path().join("junk.so");
+    std::fs::write(&junk, "not a library").unwrap();
+    let (code, _, error) = scene.command(&["swap", "fixture-echo", junk.to_str().unwrap()]);
+    assert_eq!(code, 1);
+    assert!(error.contains("nothing has changed") && error.contains("junk.so"), "{error}");
+    let (code, _, error) = scene.command(&["swap", "fixture-ecko"]);
+    assert_eq!(
+        (code, error.as_str()),
+        (1, "error: no plugin `fixture-ecko` runs; did you mean `fixture-echo`?")
+    );
+    write(&scene.place, "mode = \"fail\"", CALLER);
+    let (code, _, error) = scene.command(&["swap", "fixture-echo"]);
+    assert_eq!(code, 1);
+    assert_eq!(error, "error: fixture-echo: the disk is on fire; everything is as it was");
+    assert_eq!(scene.runs(), runs);
+    assert_eq!(scene.say("you"), "hello you");
+}
+
+#[test]
+fn a_reload_touches_only_what_differs() {
+    let mut scene = scene("");
+    let [echo, caller, gate] = scene.runs();
+    write(&scene.place, "greeting = \"howdy\"", CALLER);
+    let plan = "hand fixture-echo its new settings, or swap it";
+    assert_eq!(scene.command(&["reload", "--dry-run"]).1, plan);
+    assert_eq!(scene.say("you"), "hello you");
+    // Settings that it takes while it runs.
+    assert_eq!(scene.command(&["reload"]).1, plan);
+    assert_eq!(scene.say("you"), "howdy you");
+    assert_eq!(scene.runs(), [echo.clone(), caller.clone(), gate.clone()]);
+    assert_eq!(scene.command(&["reload"]).1, "nothing differs");
+    // Settings that it does not.
+    write(&scene.place, "mode = \"sick\"", CALLER);
+    scene.server.signal(Signal::HUP);
+    scene.server.wait_for("reloaded");
+    let runs = scene.runs();
+    assert_ne!(runs[0], echo);
+    assert_eq!(runs[1..], [caller, gate.clone()]);
+    assert_eq!(scene.say("you"), "hello you");
+    // A plugin less, and one more.
+    write(&scene.place, "", "");
+    assert_eq!(scene.command(&["reload"]).1, format!("{plan}\nstop fixture-caller"));
+    assert_eq!(ask(&scene.address, "/caller/x", "").0, 404);
+    write(&scene.place, "", CALLER);
+    assert_eq!(scene.command(&["reload"]).1, "start fixture-caller");
+    assert_eq!(ask(&scene.address, "/caller/x", "").2, "it called");
+    assert_eq!(scene.plugin("fixture-gate")["run"], gate);
+}
+
+#[test]
+fn a_reload_that_fails_half_way_is_undone() {
+    let scene = scene("");
+    let [echo, caller, gate] = scene.runs();
+    for (line, reason) in [
+        ("mode = \"fail\"", "fixture-echo: the disk is on fire; everything is as it was"),
+        ("greeting = \"later\"", "fixture-echo: not that greeting; everything is as it was"),
+        ("mood = 1", "nothing has changed"),
+    ] {
+        write(&scene.place, line, CALLER);
+        let (code, _, error) = scene.command(&["reload"]);
+        assert_eq!(code, 1);
+        assert!(error.contains(reason), "{error}");
+        assert_eq!(scene.runs(), [echo.clone(), caller.clone(), gate.clone()]);
+    }
+    // The first step succeeds, the second one does not.
+    write(&scene.place, "mode = \"sick\"", CALLER);
+    let text = std::fs::read_to_string(scene.place.dir.path().join("plugins.toml")).unwrap();
+    let text = text.replace("listen = \"127.0.0.1:0\"", &format!("listen = \"{}\"", scene.address));
+    std::fs::write(scene.place.dir.path().join("plugins.toml"), text).unwrap();
+    let (code, _, error) = scene.command(&["reload"]);
+    assert_eq!(code, 1);
+    assert!(error.contains("fixture-gate: ") && error.contains("everything is as it was"), "{error}");
+    assert_eq!(scene.runs()[0], echo);
+    assert_eq!(scene.say("you"), "hello you");
+    assert_eq!(ask(&scene.address, "/caller/x", "").2, "it called");
+}
+
+#[test]
+fn a_plugin_past_its_panic_budget_is_started_anew_then_quarantined_until_somebody_restarts_it() {
+    let mut scene = scene("");
+    let first = scene.plugin("fixture-echo")["run"].clone();
+    let panic = |times: usize| {
+        for _ in 0..times {
+            assert_eq!(ask(&scene.address, "/echo/x", "panic").0, 500);
+        }
+    };
+    panic(2);
+    assert_eq!(scene.plugin("fixture-echo")["run"], first);
+    panic(1);
+    scene.server.wait_for("plugin is started anew");
+    scene.place.wait_for("plugins", |report| {
+        let echo =
+            report["plugins"].as_array().and_then(|all| all.iter().find(|it| it["name"] == "fixture-echo"));
+        echo.is_some_and(|echo| echo["run"] != first && echo["state"] == "running")
+    });
+    assert_eq!(scene.say("you"), "hello you");
+    for _ in 0..3 {
+        assert_eq!(ask(&scene.address, "/echo/x", "panic").0, 500);
+    }
+    scene.server.wait_for("plugin quarantined");
+    let (status, head, body) = ask(&scene.address, "/echo/x", "you");
+    assert_eq!(status, 503);
+    assert!(head.contains("retry-after: 1") && body.contains("fixture-echo"), "{head}\n{body}");
+    let echo = scene.plugin("fixture-echo");
+    assert_eq!(echo["state"], "quarantined");
+    let reason = echo["reason"].as_str().unwrap();
+    assert!(reason.contains("it panicked 3 times within a minute"), "{reason}");
+    assert!(reason.contains("`streamgate restart fixture-echo`"), "{reason}");
+    assert_eq!(scene.plugin("fixture-caller")["status"], "degraded");
+    assert_eq!(ask(&scene.address, "/caller/x", "").2, "it called");
+
+    assert_eq!(scene.command(&["restart", "fixture-echo"]).1, "fixture-echo runs");
+    assert_eq!(scene.say("you"), "hello you");
+    assert_eq!(scene.plugin("fixture-caller")["status"], "healthy");
+}
