@@ -95,7 +95,8 @@ fn load(
             .map(|(name, values)| {
                 let load = move || {
                     let file = values.get("file").and_then(Value::as_str);
-                    let library = load_one(name, file, dirs, copies, known)
+                    let sha256 = values.get("sha256").and_then(Value::as_str).filter(|it| it.len() == 64);
+                    let library = load_one(name, file, (dirs, copies, known), sha256)
                         .map_err(|message| sources.plugin_problem(name, file.map(|_| "file"), message))?;
                     let (plugin, schema) = (name.clone(), library.schema());
                     Ok((Table { plugin, values: values.clone(), schema }, library))
@@ -111,9 +112,8 @@ fn load(
 fn load_one(
     name: &str,
     file: Option<&str>,
-    dirs: &[PathBuf],
-    copies: Option<&Path>,
-    known: &[Arc<Library>],
+    (dirs, copies, known): (&[PathBuf], Option<&Path>, &[Arc<Library>]),
+    sha256: Option<&str>,
 ) -> Result<Arc<Library>, String> {
     let wanted = file.map_or_else(|| loader::file_name(name), str::to_owned);
     let is_path = wanted.contains('/');
@@ -127,10 +127,13 @@ fn load_one(
         let hint = suggest(name, loader::discover(dirs).keys().map(String::as_str), "plugins there");
         format!("unknown plugin: there is no {wanted}{place}{hint}")
     })?;
-    if let Some(same) = known.iter().find(|library| library.manifest.name == name && library.is_of(&path)) {
+    let right = |library: &Library| sha256.is_none_or(|want| want.eq_ignore_ascii_case(&library.sha256));
+    let same =
+        |library: &&Arc<Library>| library.manifest.name == name && library.is_of(&path) && right(library);
+    if let Some(same) = known.iter().find(same) {
         return Ok(same.clone());
     }
-    Library::open(name, &path, copies).map(Arc::new).map_err(|error| error.to_string())
+    Library::open(name, &path, copies, sha256).map(Arc::new).map_err(|error| error.to_string())
 }
 
 fn node(library: &Library) -> Node {
@@ -150,7 +153,7 @@ fn provider_on_disk(capability: &str, plugins: &[Arc<Library>], dirs: &[PathBuf]
         .into_iter()
         .filter(|(name, _)| plugins.iter().all(|p| p.manifest.name != *name));
     others
-        .filter_map(|(name, path)| Library::open(&name, &path, None).ok())
+        .filter_map(|(name, path)| Library::open(&name, &path, None, None).ok())
         .find(|library| library.manifest.provides.iter().any(|provided| provided == capability))
         .map(|library| library.manifest.name)
 }

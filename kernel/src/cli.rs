@@ -17,6 +17,7 @@ use crate::check::Edition;
 use crate::control::{self, Change, ControlError, DataDir};
 use crate::lifecycle::Kernel;
 use crate::loader::{self, Library};
+use crate::probe;
 use streamgate_log::Log;
 
 const PROBLEMS: u8 = 1;
@@ -100,6 +101,9 @@ enum Command {
         /// The plugin
         name: String,
     },
+    /// Load a cdylib and end: whether that goes well is seen by how it ends
+    #[command(hide = true)]
+    Probe { name: String, path: PathBuf },
     /// Tell about the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -118,6 +122,9 @@ enum ConfigCommand {
 pub fn main() -> ExitCode {
     let began = Instant::now();
     let Cli { source, command } = Cli::parse();
+    if let Command::Probe { name, path } = &command {
+        probe::child(name, path);
+    }
     let (sources, problems) = Sources::read(&source.config, std::env::vars_os(), &source.sets);
     let data_dir = sources.kernel().data_dir;
     match command {
@@ -146,6 +153,7 @@ pub fn main() -> ExitCode {
         Command::Reload { dry_run } => change(&data_dir, &Change::Reload { dry: dry_run }),
         Command::Restart { name } => change(&data_dir, &Change::Restart { name }),
         Command::Config(ConfigCommand::Schema) => schema(&sources),
+        Command::Probe { .. } => unreachable!("it has ended above"),
     }
 }
 
@@ -193,7 +201,7 @@ fn schema(sources: &Sources) -> ExitCode {
     let mut schemas = BTreeMap::new();
     let mut code = ExitCode::SUCCESS;
     for (name, path) in loader::discover(&sources.kernel().plugin_dirs()) {
-        match Library::open(&name, &path, None) {
+        match Library::open(&name, &path, None, None) {
             Ok(library) => _ = schemas.insert(name, library.schema()),
             Err(error) => {
                 err(format_args!("error: {name}: {error}"));

@@ -15,8 +15,8 @@ use tokio_util::context::TokioContext;
 use tracing_subscriber::filter::Targets;
 
 use crate::lifecycle::{Entry, Kernel, Run};
-use crate::services::{capability, public};
 use streamgate_log::level;
+use streamgate_services::{capability, public};
 
 /// One plugin's side of the kernel.
 pub(crate) struct HostSide {

@@ -19,9 +19,9 @@ mod health;
 mod host;
 mod lifecycle;
 mod loader;
+mod probe;
 mod recover;
 mod report;
-mod services;
 
 pub use cli::main;
 

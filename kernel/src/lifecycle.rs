@@ -29,10 +29,10 @@ use crate::change::Origin;
 use crate::check::{Edition, Planned};
 use crate::health::{Health, Status};
 use crate::host::HostSide;
-use crate::services::{Offers, Services};
 use streamgate_bus::Bus;
 use streamgate_config::Graph;
 use streamgate_log::Log;
+use streamgate_services::{Offers, Services};
 
 /// What the kernel waits for a thread that does not even look at its deadline.
 const GRACE: Duration = Duration::from_millis(500);
@@ -210,7 +210,7 @@ impl Kernel {
     ) -> Arc<Self> {
         let plugins = edition.plugins.into_iter().map(|planned| Entry::new(Arc::new(planned))).collect();
         let composition = Composition { plugins, graph: edition.graph };
-        let services = Arc::new(Services::new());
+        let services = Arc::new(Services::default());
         services.mount(composition.mounts());
         Arc::new(Self {
             bus: Bus::new(PUBLISH_DEADLINE, MAX_EVENT),

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -16,13 +16,14 @@ use abi_stable::library::{AbiHeaderRef, LibHeader, RootModule};
 use libloading::os::unix::{Library as RawLibrary, RTLD_LOCAL, RTLD_NOW};
 use rustix::fs::{MemfdFlags, Mode, OFlags};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use streamgate_plugin_api::abi::{
     API_MAJOR, API_MINOR, FfiFuture, HostHandle, ManifestBlob, PluginModuleRef, StartArgs, StartResult,
 };
 use streamgate_plugin_api::manifest::Manifest;
 use streamgate_plugin_api::settings::SettingsProblem;
 
-use crate::VERSION;
+use crate::{VERSION, probe};
 
 const FILE_PREFIX: &str = "libstreamgate_";
 const FILE_SUFFIX: &str = ".so";
@@ -32,6 +33,10 @@ const FILE_SUFFIX: &str = ".so";
 pub(crate) enum LoadError {
     #[error("{path} cannot be copied for loading: {error}")]
     Copy { path: String, error: io::Error },
+    #[error("{path} has the SHA-256 {got}, and sha256 says {want}: it is not the build that was meant")]
+    Digest { path: String, want: String, got: String },
+    #[error("{path} is not loaded: {how}")]
+    Crash { path: String, how: String },
     #[error("{path} cannot be loaded: {reason}")]
     Open { path: String, reason: String },
     #[error(
@@ -108,6 +113,8 @@ pub(crate) struct Library {
     pub(crate) api: (u32, u32),
     module: PluginModuleRef,
     file: Option<FileId>,
+    /// The digest of its file, in hexadecimal digits.
+    pub(crate) sha256: String,
 }
 
 /// Tells one file from another, and from what it was before: device, inode, size, change.
@@ -121,11 +128,33 @@ fn file_id(path: &Path) -> Option<FileId> {
 impl Library {
     /// Loads the plugin `name` from `path`. The private copy has no name and goes away with the
     /// process: it is on disk below `copies` if that works, else in memory.
-    pub(crate) fn open(name: &str, path: &Path, copies: Option<&Path>) -> Result<Self, LoadError> {
-        let shown = path.display().to_string();
+    /// With `sha256` the file must have that digest.
+    pub(crate) fn open(
+        name: &str,
+        path: &Path,
+        copies: Option<&Path>,
+        sha256: Option<&str>,
+    ) -> Result<Self, LoadError> {
         // Before the copy: a file that changes meanwhile counts as another one.
         let file = file_id(path);
-        let library = open_copy(name, path, copies)?;
+        let (library, digest) = open_copy(name, path, copies, sha256)?;
+        Self::of(name, path, library, (file, digest))
+    }
+
+    /// Loads a plugin as it stands, for a process that may crash.
+    pub(crate) fn open_untried(name: &str, path: &Path) -> Result<Self, LoadError> {
+        let shown = path.display().to_string();
+        let library = dlopen(&shown).map_err(|reason| LoadError::Open { path: shown, reason })?;
+        Self::of(name, path, library, (None, String::new()))
+    }
+
+    fn of(
+        name: &str,
+        path: &Path,
+        library: RawLibrary,
+        (file, sha256): (Option<FileId>, String),
+    ) -> Result<Self, LoadError> {
+        let shown = path.display().to_string();
         let symbol = format!("{}{name}", ManifestBlob::SYMBOL_PREFIX);
         // SAFETY: a symbol of this name is a `ManifestBlob`, whose layout never changes; whoever
         // puts something else under it puts code into our process anyway. The library, and so
@@ -151,7 +180,7 @@ impl Library {
             .map_err(|reason| LoadError::Manifest { path: shown.clone(), reason })?;
         let module =
             module(blob.header()).map_err(|detail| LoadError::Layout { path: shown, api, detail })?;
-        Ok(Self { manifest, path: path.to_owned(), api, module, file })
+        Ok(Self { manifest, path: path.to_owned(), api, module, file, sha256 })
     }
 
     /// Whether it was loaded from this file as it is now.
@@ -204,42 +233,70 @@ fn module(header: *const LibHeader) -> Result<PluginModuleRef, String> {
     })
 }
 
-fn open_copy(name: &str, path: &Path, copies: Option<&Path>) -> Result<RawLibrary, LoadError> {
+/// A library from a private copy of its file, with the copy's digest.
+fn open_copy(
+    name: &str,
+    path: &Path,
+    copies: Option<&Path>,
+    sha256: Option<&str>,
+) -> Result<(RawLibrary, String), LoadError> {
     let shown = || path.display().to_string();
-    let copy_error = |error| LoadError::Copy { path: shown(), error };
+    let copy_error = |error: io::Error| LoadError::Copy { path: shown(), error };
     let on_disk = copies.and_then(|below| {
         let dir = below.ancestors().find(|dir| dir.is_dir() || dir.as_os_str().is_empty())?;
         let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         rustix::fs::open(dir, flags, Mode::RUSR | Mode::WUSR).ok()
     });
-    let mut tried = on_disk.map(|fd| dlopen(path, File::from(fd)));
-    if !matches!(tried, Some(Ok(Ok(_)))) {
-        // No such files there, no space, or mounted without the right to execute.
-        let fd =
-            rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC).map_err(|error| copy_error(error.into()))?;
-        tried = Some(dlopen(path, File::from(fd)));
+    let in_memory = || rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC).map_err(io::Error::from);
+    let mut reason = String::new();
+    // No such files there, no space, or mounted without the right to execute: then in memory.
+    for file in on_disk.map(Ok).into_iter().chain(std::iter::once_with(in_memory)) {
+        let mut file = File::from(file.map_err(copy_error)?);
+        let Ok(got) = copy(path, &mut file) else { continue };
+        if let Some(want) = sha256.filter(|want| !want.eq_ignore_ascii_case(&got)) {
+            return Err(LoadError::Digest { path: shown(), want: want.to_owned(), got });
+        }
+        let fd = file.as_raw_fd();
+        let elsewhere = PathBuf::from(format!("/proc/{}/fd/{fd}", std::process::id()));
+        probe::survives(name, &elsewhere).map_err(|how| LoadError::Crash { path: shown(), how })?;
+        // Open for ever: dlopen knows a library by its path, which must not come to mean another
+        // file, and a backtrace finds its symbols through it.
+        let fd = file.into_raw_fd();
+        match dlopen(&format!("/proc/self/fd/{fd}")) {
+            Ok(library) => return Ok((library, got)),
+            Err(error) => reason = error.replace("/proc/self/fd/", "descriptor "),
+        }
     }
-    let opened = tried.expect("set just above").map_err(copy_error)?;
-    opened.map_err(|reason| LoadError::Open {
-        path: shown(),
-        reason: reason.replace("/proc/self/fd/", "descriptor "),
-    })
+    if reason.is_empty() {
+        copy(path, &mut File::from(in_memory().map_err(copy_error)?)).map_err(copy_error)?;
+    }
+    Err(LoadError::Open { path: shown(), reason })
 }
 
-/// Copies and opens. The descriptor stays open: dlopen knows a library by its path, which must
-/// not come to mean another file, and a backtrace finds its symbols through it.
-fn dlopen(path: &Path, mut copy: File) -> io::Result<Result<RawLibrary, String>> {
-    io::copy(&mut File::open(path)?, &mut copy)?;
-    let through = format!("/proc/self/fd/{}", copy.as_raw_fd());
+/// Copies, and answers the SHA-256 in hexadecimal digits.
+fn copy(path: &Path, to: &mut File) -> io::Result<String> {
+    let mut digest = Sha256::new();
+    let mut from = File::open(path)?;
+    let mut block = vec![0; 1 << 20];
+    loop {
+        let read = from.read(&mut block)?;
+        if read == 0 {
+            return Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect());
+        }
+        digest.update(&block[..read]);
+        to.write_all(&block[..read])?;
+    }
+}
+
+fn dlopen(path: &str) -> Result<RawLibrary, String> {
     // SAFETY: runs the initialisers of a library that the operator has put into the configured
     // directories, which is what a plugin is.
-    let library = unsafe { RawLibrary::open(Some(&through), RTLD_NOW | RTLD_LOCAL) };
-    let _open_for_ever = copy.into_raw_fd();
-    Ok(library.map_err(|error| {
+    let library = unsafe { RawLibrary::open(Some(path), RTLD_NOW | RTLD_LOCAL) };
+    library.map_err(|error| {
         let cause = std::error::Error::source(&error).map(ToString::to_string);
         cause.unwrap_or_else(|| error.to_string())
-    }))
+    })
 }
 
 /// Lets large blocks of memory go back to the system as soon as they are freed. After a few of

@@ -42,6 +42,7 @@ impl Kernel {
             }
             plugin["api"] = json!(format!("{}.{}", library.api.0, library.api.1));
             plugin["file"] = json!(library.path);
+            plugin["sha256"] = json!(library.sha256);
             plugin["panics"] = json!(entry.panics.load(Relaxed));
             plugin["run"] = json!(entry.number());
         }

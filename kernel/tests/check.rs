@@ -65,7 +65,7 @@ plenty = 1
             "plugins.toml:16:1: plugins.fixture-echo.enabled = \"yes\": must be true or false, not a string",
             "plugins.toml:17:1: plugins.fixture-echo.log = \"loud\": does not have the right form; examples: \"debug\", \"warn,hyper=debug\"",
             "plugins.toml:19:10: plugins.fixture-caler: unknown plugin: there is no libstreamgate_fixture_caler.so in lib; did you mean `fixture-caller`?",
-            "plugins.toml:22:1: plugins.fixture-gate.plenty = 1: unknown key; valid keys: enabled, file, listen, log, required, start_deadline, stop_deadline",
+            "plugins.toml:22:1: plugins.fixture-gate.plenty = 1: unknown key; valid keys: enabled, file, listen, log, required, sha256, start_deadline, stop_deadline",
         ]
     );
 }
@@ -265,4 +265,39 @@ fn the_schema_of_the_file_has_every_plugin_and_key() {
     assert_eq!(echo["greeting"]["default"], "hello");
     assert_eq!(echo["enabled"]["default"], true);
     assert_eq!(schema["properties"]["kernel"]["properties"]["data_dir"]["default"], "./data");
+}
+
+#[test]
+fn a_library_that_crashes_when_it_is_loaded_is_a_report() {
+    let place = Place::new("[plugins.fixture-crash]\n[plugins.fixture-echo]\n");
+    place.link("crash");
+    for (how, words) in [("abort", "SIGABRT"), ("segfault", "SIGSEGV"), ("exit", "exit status: 0")] {
+        let output = place.command(&["check"]).env("CRASH", how).output().unwrap();
+        let problems = server::problems_of(&output);
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        let reason = "libstreamgate_fixture_crash.so is not loaded: a process that loads it ends at once: ";
+        assert!(problems[0].contains(reason) && problems[0].contains(words), "{problems:?}");
+    }
+}
+
+#[test]
+fn a_build_with_another_digest_is_refused() {
+    let right = |place: &Place| {
+        let report = place.run(&[]);
+        let plugins = place.wait_for("plugins", |report| report["ready"] == true);
+        drop(report);
+        plugins["plugins"][0]["sha256"].as_str().unwrap().to_owned()
+    };
+    let digest = right(&Place::new("[plugins.fixture-echo]\n"));
+    let place = Place::new("[plugins.fixture-echo]\n");
+    let set = |digest: &str| format!("plugins.fixture-echo.sha256={digest}");
+    assert_eq!(place.output(&["check", "--set", &set(&digest.to_uppercase())]).status.code(), Some(0));
+    let wrong = "0".repeat(64);
+    let problems = place.problems(&["--set", &set(&wrong)]);
+    assert!(
+        problems[0].contains(&format!("has the SHA-256 {digest}, and sha256 says {wrong}")),
+        "{problems:?}"
+    );
+    let problems = place.problems(&["--set", &set("abc")]);
+    assert!(problems[0].contains("plugins.fixture-echo.sha256 = \"abc\""), "{problems:?}");
 }

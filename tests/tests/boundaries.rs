@@ -10,8 +10,9 @@ use streamgate_tests::server::repository;
 const KEYWORD: &str = concat!("un", "safe");
 
 /// Fixtures that lay out another boundary than ours, to be refused.
-const OTHER_BOUNDARIES: [&str; 4] = [
+const OTHER_BOUNDARIES: [&str; 5] = [
     "kernel/tests/fixtures/blob.rs",
+    "kernel/tests/fixtures/crash.rs",
     "kernel/tests/fixtures/layout.rs",
     "kernel/tests/fixtures/newer.rs",
     "kernel/tests/fixtures/older.rs",

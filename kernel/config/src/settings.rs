@@ -115,6 +115,9 @@ pub struct PluginKeys {
     /// The cdylib, if it is not `libstreamgate_<plugin>.so`: a path, or a file name to be looked
     /// for in `kernel.plugin_dirs`.
     pub file: Option<PathBuf>,
+    /// The SHA-256 of the cdylib in hexadecimal digits; another build is refused.
+    #[schemars(extend("pattern" = "^[0-9A-Fa-f]{64}$"))]
+    pub sha256: Option<String>,
     /// Whether the process ends when this plugin does not start.
     pub required: bool,
     /// What this plugin logs, in the form of `kernel.log.level`.

@@ -70,7 +70,7 @@ impl CallService for Handle {
 }
 
 /// What one run of a plugin gives to others. It is theirs once the run is active.
-pub(crate) struct Offers {
+pub struct Offers {
     run: u64,
     active: bool,
     /// By the key of their slots.
@@ -79,27 +79,28 @@ pub(crate) struct Offers {
 
 impl Offers {
     /// None yet. Each run has a number of its own; one without a predecessor is active at once.
-    pub(crate) fn new(run: u64, active: bool) -> Mutex<Self> {
+    pub fn new(run: u64, active: bool) -> Mutex<Self> {
         Mutex::new(Self { run, active, services: BTreeMap::new() })
     }
 
-    pub(crate) fn is_active(&self) -> bool {
+    /// Whether what it gives is in its slots.
+    pub fn is_active(&self) -> bool {
         self.active
     }
 }
 
 /// The key of the slot of a capability.
-pub(crate) fn capability(name: &str) -> String {
+pub fn capability(name: &str) -> String {
     format!("the capability \"{name}\"")
 }
 
 /// The key of a plugin's public slot.
-pub(crate) fn public(plugin: &str) -> String {
+pub fn public(plugin: &str) -> String {
     format!("the plugin \"{plugin}\"")
 }
 
 /// All slots.
-pub(crate) struct Services {
+pub struct Services {
     /// By what they are for.
     slots: Mutex<BTreeMap<String, Arc<Slot>>>,
     /// Prefix and plugin.
@@ -108,7 +109,7 @@ pub(crate) struct Services {
 }
 
 /// Lets requests wait for the slots that a run filled, until it is dropped.
-pub(crate) struct Held(Vec<Arc<Slot>>);
+pub struct Held(Vec<Arc<Slot>>);
 
 impl Drop for Held {
     fn drop(&mut self) {
@@ -118,14 +119,15 @@ impl Drop for Held {
     }
 }
 
-impl Services {
-    /// No slots.
-    pub(crate) fn new() -> Self {
+impl Default for Services {
+    fn default() -> Self {
         Self { slots: Mutex::default(), mounts: Mutex::default(), generation: watch::Sender::new(1) }
     }
+}
 
+impl Services {
     /// Says which plugin answers under which public prefix.
-    pub(crate) fn mount(&self, mounts: Vec<(String, String)>) {
+    pub fn mount(&self, mounts: Vec<(String, String)>) {
         *self.mounts.lock() = mounts;
         self.changed();
     }
@@ -146,7 +148,7 @@ impl Services {
     }
 
     /// Adds to what a run gives: at once if it is active, else with all the rest.
-    pub(crate) fn offer(&self, offers: &Mutex<Offers>, key: String, service: Service) {
+    pub fn offer(&self, offers: &Mutex<Offers>, key: String, service: Service) {
         let mut offers = offers.lock();
         if offers.active {
             self.fill(&key, offers.run, &service);
@@ -156,7 +158,7 @@ impl Services {
     }
 
     /// Moves to a run all that it gives, and takes from `old` what is left.
-    pub(crate) fn activate(&self, offers: &Mutex<Offers>, old: Option<&Mutex<Offers>>) {
+    pub fn activate(&self, offers: &Mutex<Offers>, old: Option<&Mutex<Offers>>) {
         let mut offers = offers.lock();
         offers.active = true;
         for (key, service) in &offers.services {
@@ -170,7 +172,7 @@ impl Services {
     }
 
     /// Empties all slots that a run fills.
-    pub(crate) fn withdraw(&self, offers: &Mutex<Offers>) {
+    pub fn withdraw(&self, offers: &Mutex<Offers>) {
         let mut offers = offers.lock();
         offers.active = false;
         self.filled_by(offers.run).iter().for_each(|slot| slot.present.store(None));
@@ -178,7 +180,7 @@ impl Services {
     }
 
     /// Lets requests wait for a successor in the slots that a run fills.
-    pub(crate) fn hold(&self, offers: &Mutex<Offers>) -> Held {
+    pub fn hold(&self, offers: &Mutex<Offers>) -> Held {
         let slots = self.filled_by(offers.lock().run);
         slots.iter().for_each(|slot| _ = slot.held.send_replace(true));
         Held(slots)
@@ -191,13 +193,13 @@ impl Services {
     }
 
     /// The handle of a capability.
-    pub(crate) fn service(&self, name: &str) -> Service {
+    pub fn service(&self, name: &str) -> Service {
         Service::new(Handle(self.slot(capability(name))))
     }
 
     /// All public prefixes, once their generation is greater than `after`. A prefix whose plugin
     /// does not run is among them, and answers 503.
-    pub(crate) async fn next_mounts(self: Arc<Self>, after: u64) -> Mounts {
+    pub async fn next_mounts(self: Arc<Self>, after: u64) -> Mounts {
         let mut changes = self.generation.subscribe();
         // The sender is ours, so the wait ends with a generation.
         let generation =
@@ -246,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_run_takes_over_with_all_it_gives_at_once_and_what_is_left_of_the_old_one_goes() {
-        let services = Services::new();
+        let services = Services::default();
         let (x, y) = (services.service("x"), services.service("y"));
         let old = offers(&services, 1, capability("x"), 201);
         services.offer(&old, capability("y"), Service::new(Answer(201)));
@@ -264,7 +266,7 @@ mod tests {
 
     #[test]
     fn requests_wait_for_the_successor_of_a_held_slot() {
-        let services = Services::new();
+        let services = Services::default();
         let handle = services.service("x");
         let old = offers(&services, 1, capability("x"), 201);
         services.activate(&old, None);
@@ -284,7 +286,7 @@ mod tests {
 
     #[test]
     fn mounts_name_every_prefix_and_come_again_when_something_changed() {
-        let services = Arc::new(Services::new());
+        let services = Arc::new(Services::default());
         services.mount(vec![("/a".into(), "a".into()), ("/b".into(), "b".into())]);
         let first = services.clone().next_mounts(0).now_or_never().unwrap();
         assert_eq!(first.mounts.iter().map(|mount| mount.prefix.as_str()).collect::<Vec<_>>(), ["/a", "/b"]);
