@@ -466,7 +466,7 @@ impl Kernel {
     /// Takes back all that a run gave to others.
     fn withdraw(&self, run: &Run) {
         run.retired.cancel();
-        self.services.withdraw(&run.offers);
+        self.services.forget(&run.offers);
         self.bus.remove_run(run.number);
         self.health.clear(run.number);
     }

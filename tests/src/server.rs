@@ -200,6 +200,23 @@ impl Server {
         Ok(())
     }
 
+    /// Runs a command of `streamgate` about this server, such as `["swap", "metadata"]`: its
+    /// standard output.
+    ///
+    /// # Panics
+    /// When it does not exit with 0.
+    pub async fn control(&self, arguments: &[&str]) -> String {
+        let config = self.setup.config.to_str().expect("a plain path");
+        let overrides = self.overrides();
+        let mut all = vec!["--config", config];
+        all.extend(overrides.iter().map(String::as_str));
+        all.extend(arguments);
+        let output = command(&all, self.home.path()).await.expect("streamgate starts");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {error}\n{}", self.log());
+        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    }
+
     /// Waits until `/health/ready` answers 200, and tells how long that took.
     ///
     /// # Panics

@@ -179,6 +179,14 @@ impl Services {
         self.changed();
     }
 
+    /// Empties them, and lets go of all that the run gave: what its services hold ends with them.
+    pub fn forget(&self, offers: &Mutex<Offers>) {
+        self.withdraw(offers);
+        let services = std::mem::take(&mut offers.lock().services);
+        // Dropping them runs code of the plugin: not under the lock.
+        drop(services);
+    }
+
     /// Lets requests wait for a successor in the slots that a run fills.
     pub fn hold(&self, offers: &Mutex<Offers>) -> Held {
         let slots = self.filled_by(offers.lock().run);

@@ -69,6 +69,7 @@ export_plugin! {
         description: "HTTP/1.1 and HTTP/2 in front of what the plugins serve",
         provides: ["ingress"],
         ingress: true,
+        exclusive: true,
     }
 }
 

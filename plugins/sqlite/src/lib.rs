@@ -65,5 +65,6 @@ streamgate_plugin_api::export_plugin! {
         name: "sqlite",
         description: "SQL databases as SQLite files: durable group commit, migrations, a file per namespace",
         provides: ["database"],
+        exclusive: true,
     }
 }

@@ -84,6 +84,7 @@ export_plugin! {
         name: "storage-fs",
         description: "Objects as files: atomic, durable, with ranges and resumable appends",
         provides: ["storage"],
+        exclusive: true,
     }
 }
 

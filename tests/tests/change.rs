@@ -1,0 +1,161 @@
+//! Swaps and reloads of a server at work: nobody who uploads, downloads or asks sees anything.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use streamgate_tests::server::{Server, Setup, client, repository};
+use streamgate_tests::tus::{Upload, upload_file};
+use streamgate_tests::wait::eventually;
+use streamgate_tests::{clips, media};
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// Asks for an address again and again, as eight clients, until told to stop.
+struct Load {
+    stop: Arc<AtomicBool>,
+    answered: Arc<AtomicUsize>,
+    clients: Vec<JoinHandle<()>>,
+}
+
+impl Load {
+    fn begin(url: &str) -> Self {
+        let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let clients = (0..8).map(|_| {
+            let (url, stop, answered) = (url.to_owned(), stop.clone(), answered.clone());
+            tokio::spawn(async move {
+                let http = client();
+                while !stop.load(Ordering::Relaxed) {
+                    let answer = http.get(&url).send().await.expect("an answer");
+                    assert_eq!(answer.status(), 200, "{url}");
+                    answer.bytes().await.expect("a whole answer");
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        });
+        let clients = clients.collect();
+        Self { stop, answered, clients }
+    }
+
+    /// Waits for some more answers.
+    async fn goes_on(&self) {
+        let before = self.answered.load(Ordering::Relaxed);
+        eventually("more answers", Duration::from_secs(20), async || {
+            let broken = self.clients.iter().any(JoinHandle::is_finished);
+            (broken || self.answered.load(Ordering::Relaxed) > before + 20).then_some(())
+        })
+        .await;
+    }
+
+    async fn end(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for client in self.clients {
+            client.await.expect("no request failed");
+        }
+    }
+}
+
+/// The repository's configuration, where it can be changed.
+struct Config(TempDir);
+
+impl Config {
+    fn new() -> Self {
+        let config = Self(TempDir::new().expect("a temporary folder"));
+        config.write("");
+        config
+    }
+
+    fn path(&self) -> std::path::PathBuf {
+        self.0.path().join("plugins.toml")
+    }
+
+    /// With these lines in the table of `metadata`.
+    fn write(&self, lines: &str) {
+        let text = std::fs::read_to_string(repository().join("plugins.toml")).expect("readable");
+        let changed = text.replacen("[plugins.metadata]\n", &format!("[plugins.metadata]\n{lines}\n"), 1);
+        assert_ne!(text, changed);
+        std::fs::write(self.path(), changed).expect("written");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_swaps_and_twenty_reloads_under_load_fail_no_request_and_cut_no_stream() {
+    let config = Config::new();
+    let mut server: Server = Setup::default().config(config.path()).start().await;
+    let id = upload_file(&server, &clips::plain("1280x720", "25", 11.0)).await.expect("uploaded");
+    let content = server.finished(&id).await;
+    let hls = content.hls.as_deref().expect("an address");
+    let playlists = media::hls(&server, hls).await.expect("playlists");
+
+    // Downloads that are begun and then read only at the end, and an upload half sent.
+    let mut downloads = Vec::new();
+    for playlist in &playlists {
+        let Some((url, _)) = playlist.segments.first() else { continue };
+        let mut answer = server.http().get(url.clone()).send().await.expect("an answer");
+        let promised = answer.content_length().expect("a length");
+        let begun = answer.chunk().await.expect("a first part").map_or(0, |part| part.len());
+        downloads.push((answer, promised, begun as u64));
+    }
+    let data = Bytes::from(vec![7_u8; 1 << 20]);
+    let upload = Upload::create(&server, data.len() as u64, &[]).await.expect("created");
+    let (parts, mut rest) = mpsc::channel::<Bytes>(4);
+    parts.send(data.slice(..1 << 19)).await.expect("the request takes it");
+    let body = stream::poll_fn(move |context| rest.poll_recv(context)).map(Ok::<_, std::convert::Infallible>);
+    let sending = {
+        let upload = upload.clone();
+        tokio::spawn(async move { upload.patch(0, reqwest::Body::wrap_stream(body)).await })
+    };
+
+    let loads = [Load::begin(&server.url("/api/v1/contents")), Load::begin(&server.url(hls))];
+    for round in 0..20 {
+        let name = ["metadata", "streaming", "worker", "console"][round % 4];
+        assert_eq!(server.control(&["swap", name]).await, format!("{name} is swapped"));
+        for load in &loads {
+            load.goes_on().await;
+        }
+    }
+    for round in 0..20 {
+        config.write(if round % 2 == 0 { "log = \"debug\"" } else { "" });
+        assert_eq!(server.control(&["reload"]).await, "swap metadata");
+        for load in &loads {
+            load.goes_on().await;
+        }
+    }
+    for load in loads {
+        load.end().await;
+    }
+    for (mut answer, promised, mut got) in downloads {
+        while let Some(part) = answer.chunk().await.expect("not cut off") {
+            got += part.len() as u64;
+        }
+        assert_eq!(got, promised);
+    }
+    parts.send(data.slice(1 << 19..)).await.expect("the request goes on");
+    drop(parts);
+    assert_eq!(sending.await.expect("no panic").expect("not cut off"), 1 << 20);
+    assert_eq!(server.stop().await.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn storage_and_database_are_exchanged_while_requests_wait() {
+    let mut server = Server::start().await;
+    let id = upload_file(&server, &clips::plain("640x360", "25", 4.0)).await.expect("uploaded");
+    let content = server.finished(&id).await;
+    let hls = content.hls.as_deref().expect("an address");
+    let loads = [Load::begin(&server.url("/api/v1/contents")), Load::begin(&server.url(hls))];
+    for name in ["sqlite", "storage-fs", "sqlite", "storage-fs"] {
+        assert_eq!(server.control(&["swap", name]).await, format!("{name} is swapped"));
+        for load in &loads {
+            load.goes_on().await;
+        }
+    }
+    for load in loads {
+        load.end().await;
+    }
+    let again = upload_file(&server, &clips::plain("640x360", "25", 4.0)).await.expect("uploaded");
+    server.finished(&again).await;
+    assert_eq!(server.stop().await.code(), Some(0));
+}
