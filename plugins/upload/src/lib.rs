@@ -7,6 +7,7 @@
 
 mod checksum;
 mod cors;
+mod detach;
 mod fault;
 #[doc(hidden)]
 pub mod fuzz;

@@ -1,5 +1,6 @@
 //! What clients do with uploads: create, ask for, continue, terminate. Each of them runs to
-//! its end in a task of its own, so that a client that goes away cuts nothing in the middle.
+//! its end, without the one who asked if need be: a client that goes away cuts nothing in the
+//! middle.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use streamgate_contracts::db::DbError;
 use streamgate_plugin_api::Body;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
+use crate::detach::ToTheEnd;
 use crate::fault::Fault;
 use crate::handover::Unfinished;
 use crate::incoming::Incoming;
@@ -203,8 +205,7 @@ impl Uploads {
         body: Body,
     ) -> Result<Upload, Fault> {
         let uploads = self.clone();
-        let task = crate::spawn(async move { uploads.continue_to_the_end(&id, patch, body).await });
-        task.await.map_err(|_| Fault::Internal("the transfer was interrupted".into()))?
+        ToTheEnd::new(async move { uploads.continue_to_the_end(&id, patch, body).await }).await
     }
 
     async fn continue_to_the_end(&self, id: &str, patch: Continuation, body: Body) -> Result<Upload, Fault> {
