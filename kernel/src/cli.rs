@@ -12,6 +12,7 @@ use streamgate_config::{Problem, Sources, file_schema};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::VERSION;
 use crate::change::Origin;
 use crate::check::Edition;
 use crate::control::{self, Change, ControlError, DataDir};
@@ -101,6 +102,14 @@ enum Command {
         /// The plugin
         name: String,
     },
+    /// Write the crate of a new plugin, with a test that runs it in a real server
+    New {
+        /// Its name: lower-case letters, digits and hyphens
+        name: String,
+        /// Depend on the plugin API in this folder instead of the published one
+        #[arg(long, value_name = "FOLDER")]
+        api: Option<PathBuf>,
+    },
     /// Load a cdylib and end: whether that goes well is seen by how it ends
     #[command(hide = true)]
     Probe { name: String, path: PathBuf },
@@ -153,6 +162,7 @@ pub fn main() -> ExitCode {
         Command::Reload { dry_run } => change(&data_dir, &Change::Reload { dry: dry_run }),
         Command::Restart { name } => change(&data_dir, &Change::Restart { name }),
         Command::Config(ConfigCommand::Schema) => schema(&sources),
+        Command::New { name, api } => new(&name, api.as_deref()),
         Command::Probe { .. } => unreachable!("it has ended above"),
     }
 }
@@ -193,6 +203,20 @@ fn check(source: &Source, sources: &Sources, problems: Vec<Problem>) -> ExitCode
                 names.join(", ")
             ));
             ExitCode::SUCCESS
+        }
+    }
+}
+
+fn new(name: &str, api: Option<&Path>) -> ExitCode {
+    let api = api.map(|api| std::path::absolute(api).unwrap_or_else(|_| api.to_owned()));
+    match streamgate_scaffold::create(Path::new("."), name, VERSION, api.as_deref()) {
+        Ok(_) => {
+            out(&format!("{name}/ is there; {name}/README.md says how to build, test and run it"));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            err(format_args!("error: {error}"));
+            ExitCode::from(SYSTEM)
         }
     }
 }

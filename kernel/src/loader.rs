@@ -302,8 +302,8 @@ fn dlopen(path: &str) -> Result<RawLibrary, String> {
 /// Lets large blocks of memory go back to the system as soon as they are freed. After a few of
 /// them glibc would otherwise raise its own threshold and keep all later ones in the heap, where
 /// one small block behind them holds hundreds of megabytes. Plugins share this allocator. Buffers of
-/// connections (up to 408 KiB) are not large: mapping them anew each time costs an upload half as
-/// much processor time again.
+/// connections (up to 408 KiB) are not large: mapping them anew each time doubles the processor
+/// time of whoever reads a long body.
 pub(crate) fn give_back_large_blocks() {
     const LARGE: libc::c_int = 512 << 10;
     // SAFETY: sets a parameter of the allocator, and touches no memory of ours.
