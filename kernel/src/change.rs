@@ -6,12 +6,16 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use streamgate_config::Sources;
 use streamgate_plugin_api::abi::RResult;
 
 use crate::check::{Edition, Planned};
 use crate::lifecycle::{Composition, Entry, Kernel, Phase, Run, Stage};
+
+/// How long a change waits until those that route by the prefixes have taken them.
+const ROUTED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Where the configuration comes from, to be read again.
 #[derive(Debug, Clone)]
@@ -156,6 +160,7 @@ impl Kernel {
             self.composition.store(Arc::new(Composition { plugins: entries, graph }));
         }
         self.services.mount(self.composition.load().mounts());
+        let _ = tokio::time::timeout(ROUTED_WITHIN, self.services.routed()).await;
         for step in done {
             if let Done::Swapped(_, run) = step {
                 let kernel = self.clone();

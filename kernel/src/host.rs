@@ -95,7 +95,7 @@ impl HostApi for HostSide {
     }
 
     fn next_mounts(&self, after: u64) -> FfiFuture<Mounts> {
-        self.inside(self.kernel.services.clone().next_mounts(after))
+        self.inside(self.kernel.services.clone().next_mounts(self.run.number, after))
     }
 
     fn publish(&self, event: Event) -> FfiFuture<RResult<(), RString>> {

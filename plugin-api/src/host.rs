@@ -82,7 +82,8 @@ impl Host {
         Client::from_abi(self.shared.handle.service(name))
     }
 
-    /// The public prefixes, as soon as their generation is greater than `after`. For an ingress.
+    /// The public prefixes, as soon as their generation is greater than `after`, which is the one
+    /// that the caller routes by from now on. For an ingress.
     pub async fn next_mounts(&self, after: u64) -> Mounts {
         let mounts = self.shared.handle.next_mounts(after).await;
         Mounts {

@@ -106,6 +106,8 @@ pub struct Services {
     /// Prefix and plugin.
     mounts: Mutex<Vec<(String, String)>>,
     generation: watch::Sender<u64>,
+    /// The runs that route by the prefixes, and the generation that each has taken.
+    routers: watch::Sender<BTreeMap<u64, u64>>,
 }
 
 /// Lets requests wait for the slots that a run filled, until it is dropped.
@@ -121,7 +123,12 @@ impl Drop for Held {
 
 impl Default for Services {
     fn default() -> Self {
-        Self { slots: Mutex::default(), mounts: Mutex::default(), generation: watch::Sender::new(1) }
+        Self {
+            slots: Mutex::default(),
+            mounts: Mutex::default(),
+            generation: watch::Sender::new(1),
+            routers: watch::Sender::default(),
+        }
     }
 }
 
@@ -182,7 +189,11 @@ impl Services {
     /// Empties them, and lets go of all that the run gave: what its services hold ends with them.
     pub fn forget(&self, offers: &Mutex<Offers>) {
         self.withdraw(offers);
-        let services = std::mem::take(&mut offers.lock().services);
+        let (run, services) = {
+            let mut offers = offers.lock();
+            (offers.run, std::mem::take(&mut offers.services))
+        };
+        self.routers.send_modify(|routers| _ = routers.remove(&run));
         // Dropping them runs code of the plugin: not under the lock.
         drop(services);
     }
@@ -205,9 +216,18 @@ impl Services {
         Service::new(Handle(self.slot(capability(name))))
     }
 
-    /// All public prefixes, once their generation is greater than `after`. A prefix whose plugin
-    /// does not run is among them, and answers 503.
-    pub async fn next_mounts(self: Arc<Self>, after: u64) -> Mounts {
+    /// Waits until every run that routes by the prefixes has taken those of now.
+    pub async fn routed(&self) {
+        let now = *self.generation.borrow();
+        let mut routers = self.routers.subscribe();
+        // The sender is ours, so the wait has no error.
+        let _ = routers.wait_for(|routers| routers.values().all(|taken| *taken >= now)).await;
+    }
+
+    /// All public prefixes, once their generation is greater than `after`, which is the one that
+    /// `run` has taken. A prefix whose plugin does not run is among them, and answers 503.
+    pub async fn next_mounts(self: Arc<Self>, run: u64, after: u64) -> Mounts {
+        self.routers.send_modify(|routers| _ = routers.insert(run, after));
         let mut changes = self.generation.subscribe();
         // The sender is ours, so the wait ends with a generation.
         let generation =
@@ -296,13 +316,31 @@ mod tests {
     fn mounts_name_every_prefix_and_come_again_when_something_changed() {
         let services = Arc::new(Services::default());
         services.mount(vec![("/a".into(), "a".into()), ("/b".into(), "b".into())]);
-        let first = services.clone().next_mounts(0).now_or_never().unwrap();
+        let first = services.clone().next_mounts(9, 0).now_or_never().unwrap();
         assert_eq!(first.mounts.iter().map(|mount| mount.prefix.as_str()).collect::<Vec<_>>(), ["/a", "/b"]);
         assert_eq!(status(&first.mounts[0].service), 503);
-        let mut next = Box::pin(services.clone().next_mounts(first.generation));
+        let mut next = Box::pin(services.clone().next_mounts(9, first.generation));
         assert!((&mut next).now_or_never().is_none());
         services.activate(&offers(&services, 1, public("a"), 200), None);
-        assert!(next.now_or_never().unwrap().generation > first.generation);
+        let second = next.now_or_never().unwrap();
+        assert!(second.generation > first.generation);
         assert_eq!(status(&first.mounts[0].service), 200);
+    }
+
+    #[test]
+    fn a_change_of_prefixes_is_waited_for_until_all_who_route_by_them_have_taken_it() {
+        let services = Arc::new(Services::default());
+        assert!(services.routed().now_or_never().is_some());
+        let mounts = services.clone().next_mounts(9, 0).now_or_never().unwrap();
+        assert!(services.routed().now_or_never().is_none());
+        let mut waiting = Box::pin(services.clone().next_mounts(9, mounts.generation));
+        assert!((&mut waiting).now_or_never().is_none());
+        assert!(services.routed().now_or_never().is_some());
+        services.mount(vec![("/a".into(), "a".into())]);
+        assert!(services.routed().now_or_never().is_none());
+        // Who has gone is not waited for.
+        services.forget(&Offers::new(9, true));
+        services.mount(Vec::new());
+        assert!(services.routed().now_or_never().is_some());
     }
 }

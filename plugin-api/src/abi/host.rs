@@ -83,7 +83,8 @@ pub trait HostApi: Send + Sync + 'static {
     fn provide(&self, name: &str, service: Service) -> Result<(), String>;
     /// A handle to the internal service of this name, whoever provides it now or later.
     fn service(&self, name: &str) -> Service;
-    /// The public prefixes, as soon as their generation is greater than `after`.
+    /// The public prefixes, as soon as their generation is greater than `after`, which is the one
+    /// that the caller routes by from now on.
     fn next_mounts(&self, after: u64) -> FfiFuture<Mounts>;
     /// Publishes an event; waits while a subscription is full.
     fn publish(&self, event: Event) -> FfiFuture<RResult<(), RString>>;
