@@ -1,0 +1,162 @@
+//! Which addresses are on the public internet. An endpoint's name may resolve to anything, also
+//! to what only this machine can reach; deliveries go there only when the settings say so.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// IANA's special-purpose registry for IPv4, as far as it is not globally reachable.
+const V4: [(Ipv4Addr, u32, &str); 15] = [
+    (Ipv4Addr::new(0, 0, 0, 0), 8, "an unspecified address"),
+    (Ipv4Addr::new(10, 0, 0, 0), 8, "a private address"),
+    (Ipv4Addr::new(100, 64, 0, 0), 10, "an address of a carrier's own network"),
+    (Ipv4Addr::new(127, 0, 0, 0), 8, "a loopback address"),
+    (Ipv4Addr::new(169, 254, 0, 0), 16, "a link-local address"),
+    (Ipv4Addr::new(172, 16, 0, 0), 12, "a private address"),
+    (Ipv4Addr::new(192, 0, 0, 0), 24, "an address for protocols"),
+    (Ipv4Addr::new(192, 0, 2, 0), 24, "an address for documentation"),
+    (Ipv4Addr::new(192, 88, 99, 0), 24, "an address of 6to4 relays"),
+    (Ipv4Addr::new(192, 168, 0, 0), 16, "a private address"),
+    (Ipv4Addr::new(198, 18, 0, 0), 15, "an address for benchmarks"),
+    (Ipv4Addr::new(198, 51, 100, 0), 24, "an address for documentation"),
+    (Ipv4Addr::new(203, 0, 113, 0), 24, "an address for documentation"),
+    (Ipv4Addr::new(224, 0, 0, 0), 4, "a multicast address"),
+    (Ipv4Addr::new(240, 0, 0, 0), 4, "a reserved address"),
+];
+
+/// The same for IPv6, within the global unicast addresses 2000::/3.
+const V6: [(Ipv6Addr, u32, &str); 4] = [
+    (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23, "an address for protocols"),
+    (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32, "an address for documentation"),
+    (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20, "an address for documentation"),
+    (Ipv6Addr::new(0x2620, 0x4f, 0x8000, 0, 0, 0, 0, 0), 48, "an address for protocols"),
+];
+
+/// Why nothing is delivered to this address unless private networks are allowed: what it is, in
+/// words such as `a loopback address`. None when it is public.
+pub(crate) fn not_public(address: IpAddr) -> Option<&'static str> {
+    match address {
+        IpAddr::V4(address) => not_public_v4(address),
+        IpAddr::V6(address) => not_public_v6(address),
+    }
+}
+
+fn not_public_v4(address: Ipv4Addr) -> Option<&'static str> {
+    let bits = address.to_bits();
+    let within = |network: Ipv4Addr, length: u32| (bits ^ network.to_bits()) >> (32 - length) == 0;
+    V4.iter().find(|(network, length, _)| within(*network, *length)).map(|(_, _, what)| *what)
+}
+
+fn not_public_v6(address: Ipv6Addr) -> Option<&'static str> {
+    if let Some(inner) = embedded(address) {
+        return not_public_v4(inner);
+    }
+    let bits = address.to_bits();
+    let within = |network: Ipv6Addr, length: u32| (bits ^ network.to_bits()) >> (128 - length) == 0;
+    if let Some((_, _, what)) = V6.iter().find(|(network, length, _)| within(*network, *length)) {
+        return Some(what);
+    }
+    match address.segments()[0] {
+        0x2000..=0x3fff => None,
+        0xfc00..=0xfdff => Some("a private address"),
+        0xfe80..=0xfebf => Some("a link-local address"),
+        0xfec0..=0xfeff => Some("a private address"),
+        0xff00..=0xffff => Some("a multicast address"),
+        _ if address.is_loopback() => Some("a loopback address"),
+        _ if address.is_unspecified() => Some("an unspecified address"),
+        _ => Some("no global unicast address"),
+    }
+}
+
+/// The IPv4 address that packets to this one end at: IPv4-mapped (RFC 4291), NAT64 (RFC 6052)
+/// and 6to4 (RFC 3056).
+fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let from = |high: u16, low: u16| Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low));
+    match address.segments() {
+        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(from(high, low)),
+        [0x2002, high, low, ..] => Some(from(high, low)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn addresses_of_the_public_internet_are_taken() {
+        for address in ["1.1.1.1", "93.184.215.14", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "2a00::1"]
+        {
+            assert_eq!(not_public(address.parse().unwrap()), None, "{address}");
+        }
+    }
+
+    #[test]
+    fn every_other_kind_is_named() {
+        for (address, what) in [
+            ("127.0.0.1", "loopback"),
+            ("127.255.255.254", "loopback"),
+            ("0.0.0.0", "unspecified"),
+            ("0.1.2.3", "unspecified"),
+            ("10.0.0.1", "private"),
+            ("172.16.0.1", "private"),
+            ("172.31.255.255", "private"),
+            ("192.168.1.1", "private"),
+            ("169.254.169.254", "link-local"),
+            ("100.64.0.1", "carrier"),
+            ("100.127.255.255", "carrier"),
+            ("198.19.0.1", "benchmarks"),
+            ("203.0.113.9", "documentation"),
+            ("224.0.0.1", "multicast"),
+            ("255.255.255.255", "reserved"),
+            ("::", "unspecified"),
+            ("::1", "loopback"),
+            ("::127.0.0.1", "no global unicast"),
+            ("fc00::1", "private"),
+            ("fdff::1", "private"),
+            ("fe80::1", "link-local"),
+            ("fec0::1", "private"),
+            ("ff02::1", "multicast"),
+            ("2001:db8::1", "documentation"),
+            ("2001::1", "protocols"),
+            ("100::1", "no global unicast"),
+            ("::ffff:127.0.0.1", "loopback"),
+            ("::ffff:192.168.0.1", "private"),
+            ("64:ff9b::169.254.169.254", "link-local"),
+            ("64:ff9b:1::10.0.0.1", "no global unicast"),
+            ("2002:7f00:1::", "loopback"),
+        ] {
+            let found = not_public(address.parse().unwrap());
+            assert!(found.is_some_and(|found| found.contains(what)), "{address}: {found:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_address_within_another_is_judged_as_itself(bits: u32) {
+            let inner = Ipv4Addr::from_bits(bits);
+            let [a, b, c, d] = inner.octets().map(u16::from);
+            let (high, low) = (a << 8 | b, c << 8 | d);
+            let alone = not_public(inner.into());
+            for outer in [
+                inner.to_ipv6_mapped(),
+                Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, high, low),
+                Ipv6Addr::new(0x2002, high, low, 0, 0, 0, 0, 1),
+            ] {
+                prop_assert_eq!(not_public(outer.into()), alone, "{}", outer);
+            }
+        }
+
+        #[test]
+        fn what_the_standard_library_knows_as_local_is_never_public(bits: u128, four: u32) {
+            let (six, four) = (Ipv6Addr::from_bits(bits), Ipv4Addr::from_bits(four));
+            if six.is_loopback() || six.is_multicast() || six.is_unique_local() || six.is_unicast_link_local() {
+                prop_assert!(not_public(six.into()).is_some());
+            }
+            if four.is_private() || four.is_loopback() || four.is_link_local() || four.is_multicast() {
+                prop_assert!(not_public(four.into()).is_some());
+            }
+        }
+    }
+}

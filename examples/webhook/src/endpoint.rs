@@ -1,0 +1,147 @@
+//! An endpoint at work: its settings made ready, and how it does.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use http::Uri;
+use streamgate_plugin_api::{Health, Host, StartError};
+use tokio::sync::Notify;
+
+use crate::clock::{millis, now};
+use crate::settings::EndpointSettings;
+use crate::sign::Key;
+use crate::store::EndpointRow;
+
+/// Somebody who is told.
+pub(crate) struct Endpoint {
+    pub(crate) name: String,
+    pub(crate) uri: Uri,
+    /// As people may see it: without the query, which may hold a token.
+    pub(crate) shown: String,
+    pub(crate) subjects: Vec<String>,
+    pub(crate) keys: Vec<Key>,
+    pub(crate) structured: bool,
+    pub(crate) disabled: bool,
+    /// Something may be due.
+    pub(crate) wake: Notify,
+    health: Health,
+    gone: AtomicBool,
+    /// Until when it wants to be left alone, in Unix milliseconds.
+    paused_until: AtomicI64,
+    trouble: Mutex<Trouble>,
+}
+
+#[derive(Default)]
+struct Trouble {
+    failing: Option<String>,
+    full: bool,
+}
+
+impl Endpoint {
+    /// Makes the settings ready; reads the files of secrets.
+    ///
+    /// # Errors
+    /// When a secret cannot be read any more.
+    pub(crate) fn new(
+        settings: EndpointSettings,
+        allow_private: bool,
+        host: &Host,
+    ) -> Result<Self, StartError> {
+        let name = settings.name.clone();
+        let refused = |reason: String| StartError::new(format!("endpoint `{name}`: {reason}"));
+        let keys = settings.keys().map_err(|problems| {
+            let said: Vec<_> = problems.iter().map(|(field, reason)| format!("{field}: {reason}")).collect();
+            refused(said.join("; "))
+        })?;
+        let mut url = settings.address(allow_private).map_err(refused)?;
+        let uri: Uri = url.as_str().parse().map_err(|error| refused(format!("url: {error}")))?;
+        if url.query().is_some() {
+            url.set_query(Some("…"));
+        }
+        Ok(Self {
+            health: host.health(&format!("endpoint {}", settings.name)),
+            name: settings.name,
+            uri,
+            shown: url.to_string().replace("%E2%80%A6", "…"),
+            subjects: settings.subjects,
+            keys,
+            structured: settings.structured,
+            disabled: settings.disabled,
+            wake: Notify::new(),
+            gone: AtomicBool::new(false),
+            paused_until: AtomicI64::new(0),
+            trouble: Mutex::default(),
+        })
+    }
+
+    /// Takes over what is known of it from before.
+    pub(crate) fn recall(&self, row: &EndpointRow) {
+        self.gone.store(row.gone_at.is_some(), Relaxed);
+        self.change(|trouble| trouble.failing = Some(row.error.clone()).filter(|_| row.failures > 0));
+    }
+
+    /// Whether events are taken for it and sent to it.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.disabled && !self.is_gone()
+    }
+
+    /// Whether it has answered 410.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.load(Relaxed)
+    }
+
+    pub(crate) fn set_gone(&self, gone: bool) {
+        self.gone.store(gone, Relaxed);
+        self.change(|trouble| trouble.failing = None);
+    }
+
+    /// Leaves it alone for a while.
+    pub(crate) fn pause(&self, pause: Duration) {
+        self.paused_until.fetch_max(now().saturating_add(millis(pause)), Relaxed);
+    }
+
+    /// How long it is still to be left alone.
+    pub(crate) fn paused_for(&self) -> Option<Duration> {
+        let left = self.paused_until.load(Relaxed) - now();
+        u64::try_from(left).ok().filter(|left| *left > 0).map(Duration::from_millis)
+    }
+
+    pub(crate) fn succeeded(&self) {
+        self.change(|trouble| trouble.failing = None);
+    }
+
+    pub(crate) fn failed(&self, error: &str) {
+        self.change(|trouble| trouble.failing = Some(error.to_owned()));
+    }
+
+    /// Whether as much waits for it as may.
+    pub(crate) fn set_full(&self, full: bool) {
+        self.change(|trouble| trouble.full = full);
+    }
+
+    /// It is in the settings no more.
+    pub(crate) fn forget(&self) {
+        self.health.healthy();
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Trouble)) {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut trouble);
+        let mut reasons = Vec::new();
+        if self.is_gone() {
+            let enable = format!("POST /api/v1/webhooks/endpoints/{}/enable", self.name);
+            reasons.push(format!(
+                "it answered 410 Gone and is disabled until its `url` changes, or by {enable}"
+            ));
+        }
+        if trouble.full {
+            reasons.push("as much waits as may (max_waiting); the oldest go to the dead letters".to_owned());
+        }
+        reasons.extend(trouble.failing.iter().map(|error| format!("deliveries fail: {error}")));
+        match reasons.is_empty() || self.disabled {
+            true => self.health.healthy(),
+            false => self.health.degraded(reasons.join("; ")),
+        }
+    }
+}

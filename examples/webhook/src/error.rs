@@ -1,0 +1,59 @@
+//! Why a request was refused, as a problem (RFC 9457).
+
+use http::{StatusCode, header};
+use streamgate_contracts::db::DbError;
+use streamgate_plugin_api::Problem;
+
+use crate::store::State;
+
+/// A refused request.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    #[error("{0}")]
+    Invalid(String),
+    #[error("there is no endpoint `{0}` in the settings")]
+    NoEndpoint(String),
+    #[error("there is no delivery `{0}`; ended ones are removed after a while")]
+    NoDelivery(String),
+    #[error("delivery `{id}` is {}; only one that is {wanted} can be {verb}", state.name())]
+    WrongState { id: String, state: State, wanted: &'static str, verb: &'static str },
+    #[error("endpoint `{name}` gets nothing: {reason}")]
+    Closed { name: String, reason: &'static str },
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+impl From<ApiError> for Problem {
+    fn from(error: ApiError) -> Self {
+        let detail = error.to_string();
+        let (status, slug, title) = match &error {
+            ApiError::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid-request", "The request is malformed"),
+            ApiError::NoEndpoint(_) => {
+                (StatusCode::NOT_FOUND, "no-such-endpoint", "There is no such endpoint")
+            }
+            ApiError::NoDelivery(_) => {
+                (StatusCode::NOT_FOUND, "no-such-delivery", "There is no such delivery")
+            }
+            ApiError::WrongState { .. } => {
+                (StatusCode::CONFLICT, "wrong-delivery-state", "The delivery's state does not allow this")
+            }
+            ApiError::Closed { .. } => {
+                (StatusCode::CONFLICT, "endpoint-disabled", "The endpoint is disabled")
+            }
+            ApiError::Db(DbError::Full { .. }) => {
+                let title = "The database cannot store more";
+                return Self::new(StatusCode::INSUFFICIENT_STORAGE, "insufficient-storage", title);
+            }
+            ApiError::Db(DbError::Unavailable { .. }) => {
+                return Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Try again in a moment")
+                    .header(header::RETRY_AFTER, "1");
+            }
+            ApiError::Db(error) => {
+                tracing::error!(%error, "a request about deliveries failed");
+                let title = "Something went wrong here";
+                return Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal-error", title);
+            }
+        };
+        Self::new(status, slug, title).detail(detail)
+    }
+}
