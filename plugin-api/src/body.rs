@@ -167,21 +167,40 @@ where
     if hint.exact().is_none() {
         return abi::Body::stream(None, Source { inner: Some(body), context, _open: open }, &hint);
     }
-    // A body that knows its length often has it at hand. Whoever reads the stream polls it again
-    // with a waker of its own, so that nothing is lost by asking once without.
-    let mut body = Box::pin(body);
-    match body.as_mut().poll_frame(&mut Context::from_waker(Waker::noop())) {
+    let mut slot = Some(body);
+    // What most handlers answer with needs no further box to be polled.
+    if let Some(own) = (&mut slot as &mut dyn Any).downcast_mut::<Option<axum::body::Body>>()
+        && let Some(body) = own.take()
+    {
+        return sized_to_abi(body, &hint, context, open);
+    }
+    slot.map_or(abi::Body::empty(), |body| sized_to_abi(Box::pin(body), &hint, context, open))
+}
+
+/// A body that knows its length often has it at hand. Whoever reads the stream polls it again with
+/// a waker of its own, so that nothing is lost by asking once without.
+fn sized_to_abi<B>(
+    mut body: B,
+    hint: &SizeHint,
+    context: Option<TraceContext>,
+    open: Option<Open>,
+) -> abi::Body
+where
+    B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    match Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
             Ok(data) if body.is_end_stream() => abi::Body::full(data),
             Ok(data) => {
-                abi::Body::stream(Some(data), Source { inner: Some(body), context, _open: open }, &hint)
+                abi::Body::stream(Some(data), Source { inner: Some(body), context, _open: open }, hint)
             }
             Err(frame) => {
                 let trailers = futures_util::stream::iter([Ok::<_, BodyError>(frame)]);
                 abi::Body::stream(
                     None,
                     Source { inner: Some(StreamBody::new(trailers)), context, _open: open },
-                    &hint,
+                    hint,
                 )
             }
         },
@@ -192,10 +211,10 @@ where
             abi::Body::stream(
                 None,
                 Source { inner: Some(StreamBody::new(failed)), context, _open: open },
-                &hint,
+                hint,
             )
         }
-        Poll::Pending => abi::Body::stream(None, Source { inner: Some(body), context, _open: open }, &hint),
+        Poll::Pending => abi::Body::stream(None, Source { inner: Some(body), context, _open: open }, hint),
     }
 }
 

@@ -3,11 +3,13 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use async_ffi::{FfiFuture, FutureExt};
 use bytes::Bytes;
 use http::StatusCode;
+use tower::util::Oneshot;
 use tower::{Service, ServiceExt};
 
 use crate::body::{BoxError, to_abi};
@@ -123,12 +125,12 @@ where
     B::Error: Into<BoxError>,
 {
     fn into_abi(self) -> abi::Service {
-        abi::Service::new(Served(Some(self)))
+        abi::Service::new(Served(Some(Arc::new(self))))
     }
 }
 
 /// `None` only while it is being dropped.
-struct Served<S>(Option<S>);
+struct Served<S>(Option<Arc<S>>);
 
 impl<S, B> abi::CallService for Served<S>
 where
@@ -153,18 +155,61 @@ where
         };
         let context =
             parts.headers.get(TRACEPARENT).and_then(|value| TraceContext::from_bytes(value.as_bytes()).ok());
-        let service = guard::run(context, || self.0.clone()).unwrap_or_default();
-        let body = Body::crossed(request.body);
-        let open = Open::new();
-        let answer = async move {
-            let Some(service) = service else {
-                return panicked("its service could not be cloned");
-            };
-            let Ok(response) = service.oneshot(http::Request::from_parts(parts, body)).await;
-            let (parts, body) = response.into_parts();
-            abi::Response { head: abi::ResponseHead::encode(&parts), body: to_abi(body, context, Some(open)) }
+        let Some(service) = self.0.clone() else {
+            return std::future::ready(panicked("its service is gone")).into_ffi();
         };
+        let request = Some(http::Request::from_parts(parts, Body::crossed(request.body)));
+        let answer = Answer { state: State::Asked { service, request }, context, open: Some(Open::new()) };
         Guarded::new(context, answer, |message| panicked(&message)).into_ffi()
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// The answer to one request. By hand, since it is moved while it is made: as an `async` block
+    /// it would be twice as large.
+    struct Answer<S> where S: Service<http::Request<Body>> {
+        #[pin]
+        state: State<S>,
+        context: Option<TraceContext>,
+        open: Option<Open>,
+    }
+}
+
+pin_project_lite::pin_project! {
+    #[project = StateProjection]
+    enum State<S> where S: Service<http::Request<Body>> {
+        Asked { service: Arc<S>, request: Option<http::Request<Body>> },
+        Answering { #[pin] answering: Oneshot<S, http::Request<Body>> },
+    }
+}
+
+impl<S, B> Future for Answer<S>
+where
+    S: Service<http::Request<Body>, Response = http::Response<B>, Error = Infallible> + Clone,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Output = abi::Response;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<abi::Response> {
+        let mut this = self.project();
+        loop {
+            let next = match this.state.as_mut().project() {
+                StateProjection::Asked { service, request } => match request.take() {
+                    // Cloned in here, where this library's runtime is entered.
+                    Some(request) => S::clone(service).oneshot(request),
+                    None => return Poll::Pending,
+                },
+                StateProjection::Answering { answering } => {
+                    let Ok(response) = ready!(answering.poll(cx));
+                    let (parts, body) = response.into_parts();
+                    let head = abi::ResponseHead::encode(&parts);
+                    let body = to_abi(body, *this.context, this.open.take());
+                    return Poll::Ready(abi::Response { head, body });
+                }
+            };
+            this.state.set(State::Answering { answering: next });
+        }
     }
 }
 

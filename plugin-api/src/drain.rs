@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use tokio::sync::Notify;
 
 static OPEN: AtomicUsize = AtomicUsize::new(0);
+/// How many wait for the last of them.
+static WAITING: AtomicUsize = AtomicUsize::new(0);
 static IDLE: Notify = Notify::const_new();
 
 /// Counts one request until it is dropped.
@@ -20,14 +22,25 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        if OPEN.fetch_sub(1, SeqCst) == 1 {
+        if OPEN.fetch_sub(1, SeqCst) == 1 && WAITING.load(SeqCst) > 0 {
             IDLE.notify_waiters();
         }
     }
 }
 
+/// Counts one who waits until it is dropped.
+struct Waiting;
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        WAITING.fetch_sub(1, SeqCst);
+    }
+}
+
 /// Waits until no request is open.
 pub(crate) async fn idle() {
+    WAITING.fetch_add(1, SeqCst);
+    let _waiting = Waiting;
     loop {
         let idle = IDLE.notified();
         if OPEN.load(SeqCst) == 0 {

@@ -7,9 +7,10 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use futures_util::future::{join_all, select_ok};
 use parking_lot::{Mutex, RwLock};
 use serde_json::{Value, json};
@@ -93,6 +94,40 @@ fn check_subject(subject: &str) -> Result<(), BusError> {
     }
 }
 
+/// An event as it came across the boundary, which is handed on without being taken apart.
+pub struct Passing(abi::Event);
+
+impl Passing {
+    /// Another one with the same data, which is not copied.
+    fn again(&mut self) -> Self {
+        let event = &mut self.0;
+        let data = Bytes::from(std::mem::replace(&mut event.data, abi::FfiBytes::empty()));
+        event.data = data.clone().into();
+        Self(abi::Event {
+            id: event.id.clone(),
+            source: event.source.clone(),
+            kind: event.kind.clone(),
+            subject: event.subject.clone(),
+            time: event.time.clone(),
+            datacontenttype: event.datacontenttype.clone(),
+            traceparent: event.traceparent.clone(),
+            data: data.into(),
+        })
+    }
+}
+
+impl From<abi::Event> for Passing {
+    fn from(event: abi::Event) -> Self {
+        Self(event)
+    }
+}
+
+impl From<Event> for Passing {
+    fn from(event: Event) -> Self {
+        Self(event.into())
+    }
+}
+
 struct Subscriber {
     plugin: String,
     /// The start of the plugin that subscribed, and whether it has taken over from the one before.
@@ -100,7 +135,7 @@ struct Subscriber {
     active: AtomicBool,
     pattern: Pattern,
     queue: String,
-    sender: mpsc::Sender<Event>,
+    sender: mpsc::Sender<Passing>,
     delivered: AtomicU64,
     missed: AtomicU64,
     /// When it got one last, as the count of all that were delivered.
@@ -150,9 +185,17 @@ pub struct Bus {
     max_event_size: usize,
 }
 
+/// The first of them with room for an event.
+fn room(members: &[Arc<Subscriber>]) -> Option<(&Subscriber, mpsc::Permit<'_, Passing>)> {
+    members.iter().find_map(|member| Some((&**member, member.sender.try_reserve().ok()?)))
+}
+
 /// The receiving end, as it crosses to a plugin.
 pub struct Receiver {
-    events: mpsc::Receiver<Event>,
+    events: mpsc::Receiver<Passing>,
+    /// Taken from `events` in one go, the next one last, and at most an eighth of the capacity:
+    /// whoever waits for room is not woken for each single event.
+    taken: Vec<Passing>,
     /// Weak, so that the bus alone decides how long events may still come.
     subscriber: Weak<Subscriber>,
     bus: Arc<Bus>,
@@ -160,7 +203,12 @@ pub struct Receiver {
 
 impl abi::EventSource for Receiver {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<abi::Event>> {
-        self.events.poll_recv(cx).map(|event| event.map(abi::Event::from))
+        if self.taken.is_empty() {
+            let most = (self.events.max_capacity() / 8).max(1);
+            ready!(self.events.poll_recv_many(cx, &mut self.taken, most));
+            self.taken.reverse();
+        }
+        Poll::Ready(self.taken.pop().map(|event| event.0))
     }
 }
 
@@ -212,7 +260,8 @@ impl Bus {
             return Err(BusError::TooMany);
         }
         subscribers.push(subscriber.clone());
-        Ok(Receiver { events, subscriber: Arc::downgrade(&subscriber), bus: self.clone() })
+        let subscriber = Arc::downgrade(&subscriber);
+        Ok(Receiver { events, taken: Vec::new(), subscriber, bus: self.clone() })
     }
 
     /// From now on a run gets the events, and `old` no more.
@@ -239,65 +288,82 @@ impl Bus {
     ///
     /// # Errors
     /// When the subject or the size is refused, or a subscription stayed full for too long.
-    pub async fn publish(&self, event: Event) -> Result<(), BusError> {
-        check_subject(&event.subject)?;
-        if event.data.len() > self.max_event_size {
-            return Err(BusError::TooLarge(event.data.len(), self.max_event_size));
+    pub async fn publish(&self, mut event: Passing) -> Result<(), BusError> {
+        check_subject(&event.0.subject)?;
+        let size = event.0.data.as_slice().len();
+        if size > self.max_event_size {
+            return Err(BusError::TooLarge(size, self.max_event_size));
         }
         self.metrics.published.fetch_add(1, Relaxed);
+        let mut alone = Vec::new();
         let mut groups = BTreeMap::<_, Vec<_>>::new();
-        for (at, subscriber) in self.subscribers.read().iter().enumerate() {
-            if subscriber.active.load(Relaxed) && subscriber.pattern.matches(&event.subject) {
-                // Without a queue, it is a group of its own.
-                let alone = if subscriber.queue.is_empty() { at + 1 } else { 0 };
-                groups.entry((alone, subscriber.queue.clone())).or_default().push(subscriber.clone());
+        for subscriber in self.subscribers.read().iter() {
+            if subscriber.active.load(Relaxed) && subscriber.pattern.matches(&event.0.subject) {
+                if subscriber.queue.is_empty() {
+                    alone.push(subscriber.clone());
+                } else {
+                    groups.entry(subscriber.queue.clone()).or_default().push(subscriber.clone());
+                }
             }
         }
-        let full: Vec<_> = groups.into_values().filter_map(|members| self.offer(members, &event)).collect();
+        for members in groups.values_mut() {
+            members.sort_by_key(|member| member.last.load(Relaxed));
+        }
+        let mut full = Vec::new();
+        let mut last = None;
+        for members in alone.chunks(1).chain(groups.values().map(Vec::as_slice)) {
+            match room(members) {
+                // The last one gets the event itself.
+                Some(found) => {
+                    if let Some((member, permit)) = last.replace(found) {
+                        self.hand(member, permit, event.again());
+                    }
+                }
+                None if members.iter().all(|member| member.sender.is_closed()) => {}
+                None => full.push(members),
+            }
+        }
         if full.is_empty() {
+            if let Some((member, permit)) = last {
+                self.hand(member, permit, event);
+            }
             return Ok(());
         }
-        join_all(full.iter().map(|members| self.wait(members, &event))).await.into_iter().collect()
-    }
-
-    /// Hands the event to that member with room which has waited longest for one. Answers all
-    /// when there is none.
-    fn offer(&self, mut members: Vec<Arc<Subscriber>>, event: &Event) -> Option<Vec<Arc<Subscriber>>> {
-        members.retain(|member| !member.sender.is_closed());
-        members.sort_by_key(|member| member.last.load(Relaxed));
-        for member in &members {
-            if let Ok(permit) = member.sender.try_reserve() {
-                self.hand(member, permit, event);
-                return None;
-            }
+        if let Some((member, permit)) = last {
+            self.hand(member, permit, event.again());
         }
-        (!members.is_empty()).then_some(members)
+        // In a box, since it is seldom needed and large.
+        let waits = full.into_iter().map(|members| self.wait(members, event.again()));
+        Box::pin(join_all(waits)).await.into_iter().collect()
     }
 
-    fn hand(&self, subscriber: &Subscriber, permit: mpsc::Permit<'_, Event>, event: &Event) {
-        permit.send(event.clone());
+    fn hand(&self, subscriber: &Subscriber, permit: mpsc::Permit<'_, Passing>, event: Passing) {
+        permit.send(event);
         let count = self.metrics.delivered.fetch_add(1, Relaxed);
         subscriber.last.store(count + 1, Relaxed);
         subscriber.delivered.fetch_add(1, Relaxed);
     }
 
-    async fn wait(&self, members: &[Arc<Subscriber>], event: &Event) -> Result<(), BusError> {
+    async fn wait(&self, members: &[Arc<Subscriber>], event: Passing) -> Result<(), BusError> {
         let began = Instant::now();
         self.metrics.waits.fetch_add(1, Relaxed);
-        let _waiting: Vec<_> = members.iter().map(|member| Waiting::begin(member)).collect();
-        let open = members.iter().map(|member| {
-            Box::pin(async move {
-                let permit = member.sender.reserve().await?;
-                self.hand(member, permit, event);
-                Ok::<_, mpsc::error::SendError<()>>(())
-            })
+        let open = || members.iter().filter(|member| !member.sender.is_closed());
+        let _waiting: Vec<_> = open().map(|member| Waiting::begin(member)).collect();
+        let rooms = members.iter().map(|member| {
+            Box::pin(
+                async move { Ok::<_, mpsc::error::SendError<()>>((member, member.sender.reserve().await?)) },
+            )
         });
-        let result = match tokio::time::timeout(self.publish_deadline, select_ok(open)).await {
-            // Taken by one of them, or all of them have ended.
-            Ok(_) => Ok(()),
+        let result = match tokio::time::timeout(self.publish_deadline, select_ok(rooms)).await {
+            Ok(Ok(((member, permit), _))) => {
+                self.hand(member, permit, event);
+                Ok(())
+            }
+            // All of them have ended.
+            Ok(Err(_)) => Ok(()),
             Err(_) => {
                 self.metrics.deadlines.fetch_add(1, Relaxed);
-                let left: Vec<_> = members.iter().filter(|member| !member.sender.is_closed()).collect();
+                let left: Vec<_> = open().collect();
                 for member in &left {
                     member.missed.fetch_add(1, Relaxed);
                 }
@@ -362,8 +428,8 @@ mod tests {
     use std::future::poll_fn;
     use streamgate_plugin_api::abi::EventSource;
 
-    fn event(subject: &str) -> Event {
-        Event::new(subject, "t", "", "")
+    fn event(subject: &str) -> Passing {
+        Event::new(subject, "t", "", "").into()
     }
 
     fn bus() -> Arc<Bus> {
@@ -481,7 +547,7 @@ mod tests {
 
     #[tokio::test]
     async fn data_beyond_the_limit_is_refused() {
-        let large = Event { data: bytes::Bytes::from_static(&[0; 17]), ..event("a") };
+        let large = Event::new("a", "t", "", &[0; 17][..]).into();
         assert_eq!(bus().publish(large).await, Err(BusError::TooLarge(17, 16)));
     }
 

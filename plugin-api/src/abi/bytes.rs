@@ -10,11 +10,13 @@ pub struct FfiBytes {
     ptr: *const u8,
     len: usize,
     owner: *mut (),
-    release: Option<extern "C" fn(*mut ())>,
+    capacity: usize,
+    /// Takes `owner` and `capacity`.
+    release: Option<extern "C" fn(*mut (), usize)>,
 }
 
-// SAFETY: the memory is read-only for as long as the value lives, and its owner (a `Bytes`) may
-// be released on any thread.
+// SAFETY: the memory is read-only for as long as the value lives, and its owner (a `Bytes` or the
+// memory itself) may be released on any thread.
 unsafe impl Send for FfiBytes {}
 // SAFETY: as above; shared access only reads.
 unsafe impl Sync for FfiBytes {}
@@ -22,7 +24,7 @@ unsafe impl Sync for FfiBytes {}
 impl FfiBytes {
     /// No bytes.
     pub const fn empty() -> Self {
-        Self { ptr: std::ptr::null(), len: 0, owner: std::ptr::null_mut(), release: None }
+        Self { ptr: std::ptr::null(), len: 0, owner: std::ptr::null_mut(), capacity: 0, release: None }
     }
 
     /// The bytes themselves.
@@ -36,9 +38,15 @@ impl FfiBytes {
     }
 }
 
-extern "C" fn release_bytes(owner: *mut ()) {
+extern "C" fn release_bytes(owner: *mut (), _: usize) {
     // SAFETY: `owner` came from `Box::into_raw` in `From<Bytes>` and is released once.
     drop(unsafe { Box::from_raw(owner.cast::<Bytes>()) });
+}
+
+extern "C" fn release_vec(owner: *mut (), capacity: usize) {
+    // SAFETY: `owner` and `capacity` are those of the vector of `From<Vec<u8>>`, which is released
+    // once. Its bytes need no drop.
+    drop(unsafe { Vec::from_raw_parts(owner.cast::<u8>(), 0, capacity) });
 }
 
 impl From<Bytes> for FfiBytes {
@@ -49,7 +57,16 @@ impl From<Bytes> for FfiBytes {
         let (ptr, len) = (bytes.as_ptr(), bytes.len());
         // Moving a `Bytes` into a box does not move the memory it points to.
         let owner = Box::into_raw(Box::new(bytes)).cast::<()>();
-        Self { ptr, len, owner, release: Some(release_bytes) }
+        Self { ptr, len, owner, capacity: 0, release: Some(release_bytes) }
+    }
+}
+
+/// Without a further allocation.
+impl From<Vec<u8>> for FfiBytes {
+    fn from(bytes: Vec<u8>) -> Self {
+        let mut bytes = std::mem::ManuallyDrop::new(bytes);
+        let (ptr, len, capacity) = (bytes.as_mut_ptr(), bytes.len(), bytes.capacity());
+        Self { ptr, len, owner: ptr.cast(), capacity, release: Some(release_vec) }
     }
 }
 
@@ -68,7 +85,7 @@ impl AsRef<[u8]> for FfiBytes {
 impl Drop for FfiBytes {
     fn drop(&mut self) {
         if let Some(release) = self.release.take() {
-            release(self.owner);
+            release(self.owner, self.capacity);
         }
     }
 }

@@ -1,14 +1,15 @@
 //! The heads of requests and responses as one flat buffer each: no map crosses.
 //!
-//! Layout, all numbers little-endian: a fixed part (method and target, or status), a count of
-//! fields, then for every field a `u16` length of the name, a `u32` length of the value whose
-//! highest bit marks a sensitive value, the name and the value.
+//! Layout, all numbers little-endian: a fixed part (version, method and target, or version and
+//! status), a `u16` count of fields, then for every field a `u8` number of its name, a `u32` length
+//! of the value whose highest bit marks a sensitive value, and the value. A name without a number
+//! has 0, and between that and the value's length stand its own length, a `u16`, and the name.
 
 use abi_stable::StableAbi;
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 
-use super::FfiBytes;
+use super::{FfiBytes, names};
 
 const SENSITIVE: u32 = 1 << 31;
 
@@ -16,6 +17,8 @@ const SENSITIVE: u32 = 1 << 31;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the other side of the boundary sent a head that cannot be read: {0}")]
 pub struct HeadError(&'static str);
+
+const TOO_SHORT: HeadError = HeadError("it is shorter than it says");
 
 /// Method, target, version and fields of a request (RFC 9110 section 6).
 #[repr(C)]
@@ -41,14 +44,14 @@ impl RequestHead {
     pub fn encode(parts: &http::request::Parts) -> Self {
         let method = parts.method.as_str().as_bytes();
         let uri = UriParts::of(&parts.uri);
-        let mut out = BytesMut::with_capacity(16 + method.len() + uri.len() + fields_len(&parts.headers));
+        let mut out = Vec::with_capacity(9 + method.len() + uri.len() + fields_len(&parts.headers));
         out.put_u8(version_to_u8(parts.version));
-        out.put_u8(method.len().min(usize::from(u8::MAX)) as u8);
+        out.put_u32_le(method.len() as u32);
         out.put_u32_le(uri.len() as u32);
-        out.put_slice(&method[..method.len().min(usize::from(u8::MAX))]);
+        out.put_slice(method);
         uri.write(&mut out);
         put_fields(&mut out, &parts.headers);
-        Self { bytes: out.freeze().into() }
+        Self { bytes: out.into() }
     }
 
     /// The head as [`http::request::Parts`], whose values share the buffer's memory.
@@ -56,14 +59,15 @@ impl RequestHead {
     /// # Errors
     /// When the buffer is not what [`encode`](Self::encode) writes.
     pub fn decode(self) -> Result<http::request::Parts, HeadError> {
-        let mut input = Reader(Bytes::from(self.bytes));
+        let bytes = Bytes::from(self.bytes);
+        let mut input = Reader::new(&bytes);
         let version = version_from_u8(input.u8()?)?;
-        let method_len = usize::from(input.u8()?);
+        let method_len = input.u32()? as usize;
         let uri_len = input.u32()? as usize;
-        let method = Method::from_bytes(&input.take(method_len)?)
+        let method = Method::from_bytes(input.take(method_len)?)
             .map_err(|_| HeadError("the method is not a token"))?;
-        let uri =
-            Uri::from_maybe_shared(input.take(uri_len)?).map_err(|_| HeadError("the target is not a URI"))?;
+        let uri = Uri::from_maybe_shared(input.share(uri_len)?)
+            .map_err(|_| HeadError("the target is not a URI"))?;
         let headers = input.fields()?;
         let (mut parts, ()) = http::Request::new(()).into_parts();
         parts.method = method;
@@ -82,11 +86,11 @@ impl ResponseHead {
 
     /// Flattens a head. Extensions do not cross.
     pub fn encode(parts: &http::response::Parts) -> Self {
-        let mut out = BytesMut::with_capacity(8 + fields_len(&parts.headers));
+        let mut out = Vec::with_capacity(3 + fields_len(&parts.headers));
         out.put_u8(version_to_u8(parts.version));
         out.put_u16_le(parts.status.as_u16());
         put_fields(&mut out, &parts.headers);
-        Self { bytes: out.freeze().into() }
+        Self { bytes: out.into() }
     }
 
     /// The head as [`http::response::Parts`], whose values share the buffer's memory.
@@ -94,7 +98,8 @@ impl ResponseHead {
     /// # Errors
     /// When the buffer is not what [`encode`](Self::encode) writes.
     pub fn decode(self) -> Result<http::response::Parts, HeadError> {
-        let mut input = Reader(Bytes::from(self.bytes));
+        let bytes = Bytes::from(self.bytes);
+        let mut input = Reader::new(&bytes);
         let version = version_from_u8(input.u8()?)?;
         let status =
             StatusCode::from_u16(input.u16()?).map_err(|_| HeadError("the status is out of range"))?;
@@ -109,13 +114,13 @@ impl ResponseHead {
 
 /// Trailers cross in the same form as the fields of a head.
 pub(super) fn encode_fields(headers: &HeaderMap) -> FfiBytes {
-    let mut out = BytesMut::with_capacity(2 + fields_len(headers));
+    let mut out = Vec::with_capacity(fields_len(headers));
     put_fields(&mut out, headers);
-    out.freeze().into()
+    out.into()
 }
 
 pub(super) fn decode_fields(bytes: FfiBytes) -> Result<HeaderMap, HeadError> {
-    Reader(Bytes::from(bytes)).fields()
+    Reader::new(&Bytes::from(bytes)).fields()
 }
 
 /// The parts of a URI, so that it is written without an intermediate string.
@@ -151,7 +156,7 @@ impl<'a> UriParts<'a> {
         scheme + self.authority.len() + self.slash.len() + self.path.len()
     }
 
-    fn write(&self, out: &mut BytesMut) {
+    fn write(&self, out: &mut Vec<u8>) {
         if !self.scheme.is_empty() {
             out.put_slice(self.scheme.as_bytes());
             out.put_slice(b"://");
@@ -162,19 +167,23 @@ impl<'a> UriParts<'a> {
     }
 }
 
+/// How many bytes [`put_fields`] writes at most.
 fn fields_len(headers: &HeaderMap) -> usize {
-    2 + headers.iter().map(|(name, value)| 6 + name.as_str().len() + value.len()).sum::<usize>()
+    2 + headers.iter().map(|(name, value)| 7 + name.as_str().len() + value.len()).sum::<usize>()
 }
 
-fn put_fields(out: &mut BytesMut, headers: &HeaderMap) {
+fn put_fields(out: &mut Vec<u8>, headers: &HeaderMap) {
     // `HeaderMap` holds at most 32,768 fields, and each name is shorter than 64 KiB.
     out.put_u16_le(headers.len() as u16);
     for (name, value) in headers {
-        let name = name.as_str().as_bytes();
+        let number = names::number(name);
+        out.put_u8(number);
+        if number == 0 {
+            out.put_u16_le(name.as_str().len() as u16);
+            out.put_slice(name.as_str().as_bytes());
+        }
         let flag = if value.is_sensitive() { SENSITIVE } else { 0 };
-        out.put_u16_le(name.len() as u16);
         out.put_u32_le(value.len() as u32 | flag);
-        out.put_slice(name);
         out.put_slice(value.as_bytes());
     }
 }
@@ -200,20 +209,32 @@ fn version_from_u8(version: u8) -> Result<Version, HeadError> {
     }
 }
 
-struct Reader(Bytes);
+/// Reads a buffer from its start; what outlives it shares its memory.
+struct Reader<'a> {
+    whole: &'a Bytes,
+    left: &'a [u8],
+}
 
-impl Reader {
-    fn take(&mut self, len: usize) -> Result<Bytes, HeadError> {
-        if len > self.0.len() {
-            return Err(HeadError("it is shorter than it says"));
-        }
-        Ok(self.0.split_to(len))
+impl<'a> Reader<'a> {
+    fn new(whole: &'a Bytes) -> Self {
+        Self { whole, left: whole }
+    }
+
+    fn take(&mut self, len: usize) -> Result<&'a [u8], HeadError> {
+        let (taken, left) = self.left.split_at_checked(len).ok_or(TOO_SHORT)?;
+        self.left = left;
+        Ok(taken)
+    }
+
+    fn share(&mut self, len: usize) -> Result<Bytes, HeadError> {
+        let at = self.whole.len() - self.left.len();
+        self.take(len).map(|taken| self.whole.slice(at..at + taken.len()))
     }
 
     fn number<const N: usize>(&mut self) -> Result<[u8; N], HeadError> {
-        let number = self.0.first_chunk::<N>().copied().ok_or(HeadError("it is shorter than it says"))?;
-        bytes::Buf::advance(&mut self.0, N);
-        Ok(number)
+        let (number, left) = self.left.split_first_chunk().ok_or(TOO_SHORT)?;
+        self.left = left;
+        Ok(*number)
     }
 
     fn u8(&mut self) -> Result<u8, HeadError> {
@@ -231,13 +252,18 @@ impl Reader {
     fn fields(&mut self) -> Result<HeaderMap, HeadError> {
         let count = usize::from(self.u16()?);
         // No more fields than could fit, whatever the count says.
-        let mut headers = HeaderMap::with_capacity(count.min(self.0.len() / 6 + 1));
+        let mut headers = HeaderMap::with_capacity(count.min(self.left.len() / 5 + 1));
         for _ in 0..count {
-            let name_len = usize::from(self.u16()?);
+            let name = match self.u8()? {
+                0 => {
+                    let len = usize::from(self.u16()?);
+                    HeaderName::from_bytes(self.take(len)?)
+                        .map_err(|_| HeadError("a field name is not a token"))?
+                }
+                number => names::name(number).ok_or(HeadError("a field name has an unknown number"))?,
+            };
             let value_len = self.u32()?;
-            let name = HeaderName::from_bytes(&self.take(name_len)?)
-                .map_err(|_| HeadError("a field name is not a token"))?;
-            let value = self.take((value_len & !SENSITIVE) as usize)?;
+            let value = self.share((value_len & !SENSITIVE) as usize)?;
             let mut value = HeaderValue::from_maybe_shared(value)
                 .map_err(|_| HeadError("a field value holds a control character"))?;
             value.set_sensitive(value_len & SENSITIVE != 0);
@@ -272,6 +298,13 @@ mod tests {
         assert_eq!(back.uri, parts.uri);
         assert_eq!(back.headers, parts.headers);
         assert!(back.headers["authorization"].is_sensitive());
+    }
+
+    #[test]
+    fn a_method_may_be_as_long_as_http_lets_it() {
+        let method = "M".repeat(300);
+        let (parts, ()) = http::Request::builder().method(&*method).body(()).unwrap().into_parts();
+        assert_eq!(RequestHead::encode(&parts).decode().unwrap().method, parts.method);
     }
 
     #[test]

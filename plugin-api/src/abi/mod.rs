@@ -20,6 +20,7 @@ mod export;
 mod head;
 mod host;
 mod module;
+mod names;
 mod service;
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 //! Every figure stands beside its peer's and beside the aim; a missed aim makes the run fail.
 //! Peers are Debian's nginx and ffmpeg, and `@tus/server` from npm.
 
+pub mod boundary;
 pub mod encode;
 pub mod memory;
 pub mod peer;

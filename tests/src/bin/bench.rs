@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
-use streamgate_tests::bench::{encode, memory, print, serve, start, upload};
+use streamgate_tests::bench::{boundary, encode, memory, print, serve, start, upload};
 
 /// Measures StreamGate against nginx, ffmpeg and @tus/server on this machine.
 #[derive(Debug, Parser)]
@@ -15,6 +15,8 @@ struct Arguments {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
+    /// What a call of another plugin costs, against the same code linked statically.
+    Boundary,
     /// Time until ready.
     Start,
     /// Resident memory, idle and during an upload.
@@ -30,12 +32,16 @@ enum Part {
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
-    let mut rows = Vec::new();
+    let (mut rows, mut costs) = (Vec::new(), Vec::new());
     for part in Part::value_variants() {
         if !arguments.parts.is_empty() && !arguments.parts.contains(part) {
             continue;
         }
         rows.extend(match part {
+            Part::Boundary => {
+                costs = boundary::measure().await?;
+                Vec::new()
+            }
             Part::Start => start::measure().await?,
             Part::Memory => memory::measure().await?,
             Part::Serve => serve::measure().await?,
@@ -43,6 +49,6 @@ async fn main() -> Result<ExitCode> {
             Part::Encode => encode::measure().await?,
         });
     }
-    let met = print(&rows);
+    let met = (rows.is_empty() || print(&rows)) & (costs.is_empty() || boundary::print(&costs));
     Ok(if met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

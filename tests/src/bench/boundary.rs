@@ -1,0 +1,138 @@
+//! What it costs to call another plugin: two fixture plugins in the real server, against the same
+//! code linked statically (`tests/boundary`).
+
+use anyhow::{Context, Result, ensure};
+
+use super::median;
+use crate::server::{Server, Setup, binaries, repository};
+
+/// Rounds, each of which measures every case in every way, in turn.
+const ROUNDS: usize = 3;
+
+/// What an empty request through a child may cost, in nanoseconds.
+const CHILD: f64 = 40_000.0;
+
+/// What may be so many nanoseconds at most.
+#[derive(Debug, Clone, Copy)]
+enum Bound {
+    /// What the boundary adds to the linked code.
+    Added(f64),
+    /// All that it costs in the process.
+    Whole(f64),
+}
+
+/// The cases by the names that `bench-driver` knows, what they are, and their aims.
+const CASES: [(&str, &str, Option<Bound>); 11] = [
+    ("empty", "empty request", Some(Bound::Added(1_000.0))),
+    ("together", "the same, 32 at a time, each", None),
+    ("fields", "empty request with a browser's 12 fields", None),
+    ("1-kib", "1 KiB there and back", None),
+    ("1-mib", "1 MiB there and back", None),
+    ("piece", "stream, each piece of 1 KiB", None),
+    ("tonic", "tonic call", Some(Bound::Added(2_000.0))),
+    ("event", "event, many under way", Some(Bound::Whole(1_000.0))),
+    ("event-alone", "event alone, until it is known to be heard", None),
+    ("log-off", "log line that is off", Some(Bound::Whole(10.0))),
+    ("log-on", "log line that is on", None),
+];
+
+/// What one case costs, in nanoseconds.
+#[derive(Debug, Clone)]
+pub struct Cost {
+    what: &'static str,
+    linked: f64,
+    in_process: f64,
+    child: f64,
+    aim: Option<Bound>,
+    child_aim: Option<f64>,
+}
+
+impl Cost {
+    /// What the boundary adds.
+    fn added(&self) -> f64 {
+        self.in_process - self.linked
+    }
+
+    fn met(&self) -> bool {
+        let in_process = match self.aim {
+            None => true,
+            Some(Bound::Added(most)) => self.added() <= most,
+            Some(Bound::Whole(most)) => self.in_process <= most,
+        };
+        in_process && self.child_aim.is_none_or(|aim| self.child <= aim)
+    }
+}
+
+/// A server with the two plugins, the called one in a child process or not.
+async fn server(isolation: &str) -> Result<Server> {
+    let dirs = [binaries(), binaries().join("examples")];
+    let server = Setup::default()
+        .config(repository().join("tests/boundary/plugins.toml"))
+        .set("kernel.plugin_dirs", format!("{dirs:?}"))
+        .set("plugins.bench-target.isolation", isolation)
+        .start()
+        .await;
+    let target = figure(&server, "crossed", "process").await?;
+    let apart = target != f64::from(server.pid());
+    ensure!(apart == (isolation == "process"), "bench-target runs in process {target}");
+    Ok(server)
+}
+
+async fn figure(server: &Server, side: &str, case: &str) -> Result<f64> {
+    let path = format!("/boundary/{side}/{case}");
+    let answer = server.http().get(server.url(&path)).send().await?.error_for_status()?.text().await?;
+    answer.parse().with_context(|| format!("{path}: {answer}"))
+}
+
+/// Every case in turn, linked, in the process and through a child.
+///
+/// # Errors
+/// When the servers do not start, or do not answer.
+pub async fn measure() -> Result<Vec<Cost>> {
+    let (inside, apart) = (server("none").await?, server("process").await?);
+    let mut figures = CASES.map(|_| [Vec::new(), Vec::new(), Vec::new()]);
+    for _ in 0..ROUNDS {
+        for ((case, ..), [linked, in_process, child]) in CASES.iter().zip(&mut figures) {
+            linked.push(figure(&inside, "static", case).await?);
+            in_process.push(figure(&inside, "crossed", case).await?);
+            child.push(figure(&apart, "crossed", case).await?);
+        }
+    }
+    let costs = CASES.into_iter().zip(figures).map(|((case, what, aim), [linked, in_process, child])| Cost {
+        what,
+        linked: median(linked),
+        in_process: median(in_process),
+        child: median(child),
+        aim,
+        child_aim: (case == "empty").then_some(CHILD),
+    });
+    Ok(costs.collect())
+}
+
+/// Prints them as a table in Markdown and answers whether every aim is met.
+#[must_use]
+pub fn print(costs: &[Cost]) -> bool {
+    println!("| what, in ns | linked | in process | difference | child | aim | |");
+    println!("| --- | ---: | ---: | ---: | ---: | --- | --- |");
+    for cost in costs {
+        let aim = cost.aim.map(|aim| match aim {
+            Bound::Added(most) => format!("difference <= {most}"),
+            Bound::Whole(most) => format!("in process <= {most}"),
+        });
+        let child = cost.child_aim.map(|most| format!("child <= {most}"));
+        let aims = [aim, child].into_iter().flatten().collect::<Vec<_>>().join(", ");
+        let verdict = match (aims.is_empty(), cost.met()) {
+            (true, _) => "",
+            (false, true) => "met",
+            (false, false) => "MISSED",
+        };
+        let [linked, in_process, added, child] =
+            [cost.linked, cost.in_process, cost.added(), cost.child].map(rounded);
+        println!("| {} | {linked} | {in_process} | {added} | {child} | {aims} | {verdict} |", cost.what);
+    }
+    costs.iter().all(Cost::met)
+}
+
+fn rounded(nanoseconds: f64) -> String {
+    if nanoseconds.abs() < 100.0 { format!("{nanoseconds:.1}") } else { format!("{nanoseconds:.0}") }
+}
