@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value;
-use streamgate_config::{KernelSettings, PluginKeys, Problem, Sources, Table, suggest};
+use streamgate_config::{Isolation, KernelSettings, PluginKeys, Problem, Sources, Table, suggest};
 
 use crate::loader::{self, Library};
 use streamgate_config::{Graph, Node};
@@ -32,6 +32,13 @@ pub(crate) struct Planned {
     pub(crate) settings: String,
     /// Its code.
     pub(crate) library: Arc<Library>,
+}
+
+impl Planned {
+    /// Whether it runs in a process of its own.
+    pub(crate) fn is_isolated(&self) -> bool {
+        self.keys.isolation.map_or(self.library.manifest.isolated, |it| it == Isolation::Process)
+    }
 }
 
 impl Edition {

@@ -16,6 +16,7 @@ use crate::VERSION;
 use crate::change::Origin;
 use crate::check::Edition;
 use crate::control::{self, Change, ControlError, DataDir};
+use crate::isolate;
 use crate::lifecycle::Kernel;
 use crate::loader::{self, Library};
 use crate::probe;
@@ -113,6 +114,9 @@ enum Command {
     /// Load a cdylib and end: whether that goes well is seen by how it ends
     #[command(hide = true)]
     Probe { name: String, path: PathBuf },
+    /// Run one plugin for the host that has started this process
+    #[command(hide = true)]
+    Isolated { name: String },
     /// Tell about the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -131,8 +135,10 @@ enum ConfigCommand {
 pub fn main() -> ExitCode {
     let began = Instant::now();
     let Cli { source, command } = Cli::parse();
-    if let Command::Probe { name, path } = &command {
-        probe::child(name, path);
+    match &command {
+        Command::Probe { name, path } => probe::child(name, path),
+        Command::Isolated { .. } => return isolate::child(),
+        _ => {}
     }
     let (sources, problems) = Sources::read(&source.config, std::env::vars_os(), &source.sets);
     let data_dir = sources.kernel().data_dir;
@@ -163,7 +169,7 @@ pub fn main() -> ExitCode {
         Command::Restart { name } => change(&data_dir, &Change::Restart { name }),
         Command::Config(ConfigCommand::Schema) => schema(&sources),
         Command::New { name, api } => new(&name, api.as_deref()),
-        Command::Probe { .. } => unreachable!("it has ended above"),
+        Command::Probe { .. } | Command::Isolated { .. } => unreachable!("it has ended above"),
     }
 }
 

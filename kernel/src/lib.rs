@@ -17,6 +17,7 @@ mod cli;
 mod control;
 mod health;
 mod host;
+mod isolate;
 mod lifecycle;
 mod loader;
 mod probe;

@@ -8,14 +8,14 @@
 //! Plugin code runs on threads that may be lost to it, never on those that the kernel needs.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt, TryFutureExt};
 use parking_lot::Mutex;
 use serde::Serialize;
 use streamgate_config::KernelSettings;
@@ -29,6 +29,7 @@ use crate::change::Origin;
 use crate::check::{Edition, Planned};
 use crate::health::{Health, Status};
 use crate::host::HostSide;
+use crate::isolate;
 use streamgate_bus::Bus;
 use streamgate_config::Graph;
 use streamgate_log::Log;
@@ -90,6 +91,8 @@ pub(crate) struct Run {
     pub(crate) planned: Arc<Planned>,
     pub(crate) offers: Mutex<Offers>,
     pub(crate) retired: CancellationToken,
+    /// Its own process, if it has one.
+    pub(crate) process: OnceLock<u32>,
     instance: Mutex<Option<Arc<Instance>>>,
 }
 
@@ -109,7 +112,7 @@ pub(crate) struct Entry {
     /// Held by whoever starts, stops or replaces it.
     pub(crate) change: tokio::sync::Mutex<()>,
     pub(crate) panics: AtomicU64,
-    pub(crate) last_panic: Mutex<Option<(SystemTime, String)>>,
+    pub(crate) last_fault: Mutex<Option<(SystemTime, String)>>,
     /// When it panicked, and when it was started anew, as far as it still counts.
     pub(crate) recent_panics: Mutex<VecDeque<Instant>>,
     pub(crate) recent_restarts: Mutex<VecDeque<Instant>>,
@@ -123,7 +126,7 @@ impl Entry {
             state: watch::Sender::new(State::new(Stage::Waiting, "")),
             change: tokio::sync::Mutex::default(),
             panics: AtomicU64::new(0),
-            last_panic: Mutex::default(),
+            last_fault: Mutex::default(),
             recent_panics: Mutex::default(),
             recent_restarts: Mutex::default(),
         })
@@ -286,8 +289,8 @@ impl Kernel {
         let began = Instant::now();
         let number = self.runs.fetch_add(1, Relaxed) + 1;
         let offers = Offers::new(number, old.is_none());
-        let (retired, instance) = (CancellationToken::new(), Mutex::default());
-        let run = Arc::new(Run { number, planned, offers, retired, instance });
+        let (retired, process, instance) = Default::default();
+        let run = Arc::new(Run { number, planned, offers, retired, process, instance });
         match self.launch(entry, &run).await {
             Ok(instance) => *run.instance.lock() = Some(Arc::new(instance)),
             Err(reason) => {
@@ -314,8 +317,9 @@ impl Kernel {
     async fn launch(self: &Arc<Self>, entry: &Arc<Entry>, run: &Arc<Run>) -> Result<Instance, String> {
         let kernel = self.settings.load_full();
         let deadline = run.planned.keys.start_deadline.unwrap_or(kernel.start_deadline).get();
-        let host = HostSide::new(self.clone(), entry.clone(), run.clone());
+        let host = HostHandle::new(HostSide::new(self.clone(), entry.clone(), run.clone()));
         let (planned, runtime) = (run.planned.clone(), self.runtime.clone());
+        let (me, entry, run) = (self.clone(), entry.clone(), run.clone());
         let starting = self.runtime.spawn_blocking(move || {
             let dir = std::path::absolute(kernel.data_dir.join(&planned.name));
             let dir = dir.and_then(|dir| std::fs::create_dir_all(&dir).map(|()| dir));
@@ -325,12 +329,13 @@ impl Kernel {
                 settings: planned.settings.as_str().into(),
                 data_dir: dir.to_str().ok_or("its data directory's path is not UTF-8")?.into(),
             };
-            let started = planned.library.start(HostHandle::new(host), args);
-            match runtime.block_on(async { tokio::time::timeout(deadline, started).await }) {
-                Ok(RResult::ROk(instance)) => Ok(instance),
-                Ok(RResult::RErr(reason)) => Err(String::from(reason)),
-                Err(_) => Err(format!("it did not start within {deadline:?} (start_deadline)")),
-            }
+            let started = match planned.is_isolated() {
+                true => isolate::start(me, entry, run, host, args).boxed(),
+                false => planned.library.start(host, args).map(RResult::into_result).err_into().boxed(),
+            };
+            runtime
+                .block_on(async { tokio::time::timeout(deadline, started).await })
+                .unwrap_or_else(|_| Err(format!("it did not start within {deadline:?} (start_deadline)")))
         });
         tokio::pin!(starting);
         match tokio::time::timeout(deadline + GRACE, &mut starting).await {

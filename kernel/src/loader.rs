@@ -115,6 +115,8 @@ pub(crate) struct Library {
     file: Option<FileId>,
     /// The digest of its file, in hexadecimal digits.
     pub(crate) sha256: String,
+    /// The copy that was loaded, as other processes of the same user find it.
+    pub(crate) copy: PathBuf,
 }
 
 /// Tells one file from another, and from what it was before: device, inode, size, change.
@@ -137,23 +139,18 @@ impl Library {
     ) -> Result<Self, LoadError> {
         // Before the copy: a file that changes meanwhile counts as another one.
         let file = file_id(path);
-        let (library, digest) = open_copy(name, path, copies, sha256)?;
-        Self::of(name, path, library, (file, digest))
+        let (library, sha256, copy) = open_copy(name, path, copies, sha256)?;
+        Ok(Self { file, sha256, copy, ..Self::of(name, path, library)? })
     }
 
     /// Loads a plugin as it stands, for a process that may crash.
     pub(crate) fn open_untried(name: &str, path: &Path) -> Result<Self, LoadError> {
         let shown = path.display().to_string();
         let library = dlopen(&shown).map_err(|reason| LoadError::Open { path: shown, reason })?;
-        Self::of(name, path, library, (None, String::new()))
+        Self::of(name, path, library)
     }
 
-    fn of(
-        name: &str,
-        path: &Path,
-        library: RawLibrary,
-        (file, sha256): (Option<FileId>, String),
-    ) -> Result<Self, LoadError> {
+    fn of(name: &str, path: &Path, library: RawLibrary) -> Result<Self, LoadError> {
         let shown = path.display().to_string();
         let symbol = format!("{}{name}", ManifestBlob::SYMBOL_PREFIX);
         // SAFETY: a symbol of this name is a `ManifestBlob`, whose layout never changes; whoever
@@ -180,7 +177,8 @@ impl Library {
             .map_err(|reason| LoadError::Manifest { path: shown.clone(), reason })?;
         let module =
             module(blob.header()).map_err(|detail| LoadError::Layout { path: shown, api, detail })?;
-        Ok(Self { manifest, path: path.to_owned(), api, module, file, sha256 })
+        let path = path.to_owned();
+        Ok(Self { manifest, copy: path.clone(), path, api, module, file: None, sha256: String::new() })
     }
 
     /// Whether it was loaded from this file as it is now.
@@ -233,13 +231,13 @@ fn module(header: *const LibHeader) -> Result<PluginModuleRef, String> {
     })
 }
 
-/// A library from a private copy of its file, with the copy's digest.
+/// A library from a private copy of its file, with the copy's digest and place.
 fn open_copy(
     name: &str,
     path: &Path,
     copies: Option<&Path>,
     sha256: Option<&str>,
-) -> Result<(RawLibrary, String), LoadError> {
+) -> Result<(RawLibrary, String, PathBuf), LoadError> {
     let shown = || path.display().to_string();
     let copy_error = |error: io::Error| LoadError::Copy { path: shown(), error };
     let on_disk = copies.and_then(|below| {
@@ -264,7 +262,7 @@ fn open_copy(
         // file, and a backtrace finds its symbols through it.
         let fd = file.into_raw_fd();
         match dlopen(&format!("/proc/self/fd/{fd}")) {
-            Ok(library) => return Ok((library, got)),
+            Ok(library) => return Ok((library, got, elsewhere)),
             Err(error) => reason = error.replace("/proc/self/fd/", "descriptor "),
         }
     }
@@ -311,4 +309,13 @@ pub(crate) fn give_back_large_blocks() {
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE)
     };
+}
+
+/// Lets a fault end this process at once, by whichever side it was sent: Rust's own handler lets
+/// the first one pass that it did not cause. It would tell of an overflowing stack, no more.
+pub(crate) fn let_faults_end_this() {
+    for signal in [libc::SIGSEGV, libc::SIGBUS] {
+        // SAFETY: the default action runs no code of ours.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
 }

@@ -40,7 +40,7 @@ impl Kernel {
         let text: String = format!("{message} ({location})").chars().take(1_024).collect();
         let plugin = entry.name();
         tracing::error!(plugin, panic = text.as_str(), "plugin panicked");
-        *entry.last_panic.lock() = Some((SystemTime::now(), text));
+        *entry.last_fault.lock() = Some((SystemTime::now(), text));
         let panics = count(&entry.recent_panics, PANICS_WITHIN);
         if panics > self.settings.load().panic_budget {
             let reason = format!("it panicked {panics} times within a minute (kernel.panic_budget)");

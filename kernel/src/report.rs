@@ -15,7 +15,7 @@ use streamgate_log::rfc3339;
 
 /// How long a publisher must have waited for a subscriber before health shows it.
 const SLOW: Duration = Duration::from_secs(1);
-/// How long a panic is shown.
+/// How long a panic, or the end of its process, is shown.
 const RECENT: Duration = Duration::from_secs(60);
 
 impl Kernel {
@@ -35,7 +35,8 @@ impl Kernel {
         let composition = self.composition.load();
         let plugins = report["plugins"].as_array_mut().into_iter().flatten();
         for (entry, plugin) in composition.plugins.iter().zip(plugins) {
-            let library = entry.planned.load().library.clone();
+            let planned = entry.planned.load();
+            let library = &planned.library;
             if let (Some(plugin), Value::Object(manifest)) = (plugin.as_object_mut(), json!(library.manifest))
             {
                 plugin.extend(manifest);
@@ -45,6 +46,8 @@ impl Kernel {
             plugin["sha256"] = json!(library.sha256);
             plugin["panics"] = json!(entry.panics.load(Relaxed));
             plugin["run"] = json!(entry.number());
+            plugin["isolated"] = json!(planned.is_isolated());
+            plugin["process"] = json!(entry.run.load().as_ref().and_then(|run| run.process.get().copied()));
         }
         report
     }
@@ -99,10 +102,10 @@ impl Kernel {
             let reason = if state.reason.is_empty() { format!("{:?}", state.stage) } else { state.reason };
             components.insert(0, Component::new("state", Status::Unhealthy, reason, state.since));
         }
-        if let Some((at, panic)) = &*entry.last_panic.lock()
+        if let Some((at, fault)) = &*entry.last_fault.lock()
             && at.elapsed().unwrap_or_default() < RECENT
         {
-            components.push(Component::new("panics", Status::Degraded, panic, *at));
+            components.push(Component::new("faults", Status::Degraded, fault, *at));
         }
         if let Some((waited, reason)) = self.bus.slow(&entry.name(), SLOW) {
             components.push(Component::new(

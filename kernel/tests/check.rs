@@ -65,7 +65,7 @@ plenty = 1
             "plugins.toml:16:1: plugins.fixture-echo.enabled = \"yes\": must be true or false, not a string",
             "plugins.toml:17:1: plugins.fixture-echo.log = \"loud\": does not have the right form; examples: \"debug\", \"warn,hyper=debug\"",
             "plugins.toml:19:10: plugins.fixture-caler: unknown plugin: there is no libstreamgate_fixture_caler.so in lib; did you mean `fixture-caller`?",
-            "plugins.toml:22:1: plugins.fixture-gate.plenty = 1: unknown key; valid keys: enabled, file, listen, log, required, sha256, start_deadline, stop_deadline",
+            "plugins.toml:22:1: plugins.fixture-gate.plenty = 1: unknown key; valid keys: enabled, file, isolation, listen, log, process, required, sha256, start_deadline, stop_deadline",
         ]
     );
 }

@@ -31,6 +31,10 @@ pub struct Manifest {
     /// one has stopped, and requests wait meanwhile.
     #[serde(default)]
     pub exclusive: bool,
+    /// It handles what nobody can trust: it runs in a process of its own, unless the configuration
+    /// says otherwise.
+    #[serde(default)]
+    pub isolated: bool,
 }
 
 /// Checks a manifest while the plugin compiles; the message of the panic is the compiler's error.

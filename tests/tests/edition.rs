@@ -73,8 +73,8 @@ fn values(item: &Item, prefix: &str, found: &mut BTreeMap<String, String>) {
 }
 
 /// Keys that every plugin's table may have: described once, at the top of the file.
-const RESERVED: [&str; 8] =
-    ["enabled", "file", "required", "log", "start_deadline", "stop_deadline", "isolation", "sha256"];
+const RESERVED: [&str; 9] =
+    ["enabled", "file", "required", "log", "start_deadline", "stop_deadline", "isolation", "process", "sha256"];
 
 #[tokio::test]
 async fn the_default_edition_shows_every_key_with_its_default() {
@@ -87,7 +87,7 @@ async fn the_default_edition_shows_every_key_with_its_default() {
         let reserved = RESERVED.iter().any(|word| {
             key.strip_prefix("plugins.")
                 .and_then(|rest| rest.split_once('.'))
-                .is_some_and(|(_, k)| k == *word)
+                .is_some_and(|(_, k)| k.split('.').next() == Some(*word))
         });
         !reserved && !key.starts_with('$')
     });
@@ -99,7 +99,8 @@ async fn the_default_edition_shows_every_key_with_its_default() {
     let shown_keys: BTreeSet<_> = shown
         .keys()
         .filter(|key| {
-            !RESERVED.iter().any(|word| key.ends_with(&format!(".{word}")) && key.starts_with("plugins."))
+            let own = key.strip_prefix("plugins.").and_then(|rest| rest.split('.').nth(1));
+            !own.is_some_and(|word| RESERVED.contains(&word))
         })
         .cloned()
         .collect();

@@ -11,7 +11,7 @@ mod tables;
 mod wording;
 
 pub use graph::{Graph, GraphError, Node};
-pub use settings::{KernelSettings, LogFormat, LogSettings, PluginKeys};
+pub use settings::{Isolation, KernelSettings, LogFormat, LogSettings, PluginKeys, ProcessKeys};
 pub use sources::{Problem, Sources, from_toml};
 pub use tables::{Table, check, file_schema};
 pub use wording::suggest;

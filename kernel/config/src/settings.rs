@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use streamgate_plugin_api::settings::Duration;
+use streamgate_plugin_api::settings::{ByteSize, Duration};
 
 const LOG_LEVEL: &str =
     "^([^=,]+=)?(off|error|warn|info|debug|trace)(,([^=,]+=)?(off|error|warn|info|debug|trace))*$";
@@ -127,4 +127,41 @@ pub struct PluginKeys {
     pub start_deadline: Option<Duration>,
     /// How long it may take to stop, instead of `kernel.stop_deadline`.
     pub stop_deadline: Option<Duration>,
+    /// Where the plugin runs: in this process, or in a child of its own, which may crash. Without
+    /// it: in a child if its author says so.
+    pub isolation: Option<Isolation>,
+    /// What the child may use, with `isolation = "process"`.
+    pub process: ProcessKeys,
+}
+
+/// Where a plugin runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Isolation {
+    /// In this process.
+    None,
+    /// In a child process.
+    Process,
+}
+
+/// What the child process of a plugin may use. Its own data it may read and write in any case.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(inline)]
+pub struct ProcessKeys {
+    /// Private memory. Past it an allocation fails, which ends the child. Without it: no limit.
+    pub memory: Option<ByteSize>,
+    /// Processor time of one run, in whole seconds. Past it the child is ended. Without it: no
+    /// limit.
+    pub cpu_time: Option<Duration>,
+    /// Open files. Without it: as many as the host may have.
+    #[schemars(range(min = 32))]
+    pub open_files: Option<u64>,
+    /// Whether it may open connections and listen.
+    pub network: bool,
+    /// Files and folders that it may read and execute, besides the system's.
+    pub read: Vec<PathBuf>,
+    /// Files and folders that it may change.
+    pub write: Vec<PathBuf>,
 }

@@ -102,12 +102,14 @@ pub fn module_result(module: fn() -> PluginModuleRef) -> RootModuleResult {
 /// plugin that takes requests from outside for the public prefixes of the others: it starts last
 /// and stops first. `exclusive: true` marks one of which there may be only one at a time, since two
 /// would get into each other's way (a file that one process locks, a port): on a swap the old one
-/// stops before the new one starts, and requests wait meanwhile.
+/// stops before the new one starts, and requests wait meanwhile. `isolated: true` marks one that
+/// handles what nobody can trust: it runs in a process of its own, unless the configuration says
+/// otherwise.
 #[macro_export]
 macro_rules! export_plugin {
     ($plugin:ident { $($fields:tt)* }) => {
         $crate::__export_plugin! {
-            @parse $plugin [] ["" [] [] [] [] [false] [false]] $($fields)*
+            @parse $plugin [] ["" [] [] [] [] [false] [false] [false]] $($fields)*
         }
     };
     ($($other:tt)*) => {
@@ -122,42 +124,46 @@ macro_rules! export_plugin {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __export_plugin {
-    (@parse $p:ident [$($n:literal)?] [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt $ex:tt]
+    (@parse $p:ident [$($n:literal)?] [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt $ex:tt $is:tt]
         name: $v:literal $(, $($rest:tt)*)?) => {
-        $crate::__export_plugin! { @parse $p [$v] [$d $pr $re $us $px $in $ex] $($($rest)*)? }
+        $crate::__export_plugin! { @parse $p [$v] [$d $pr $re $us $px $in $ex $is] $($($rest)*)? }
     };
-    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt $ex:tt]
+    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt $ex:tt $is:tt]
         description: $v:literal $(, $($rest:tt)*)?) => {
-        $crate::__export_plugin! { @parse $p $n [$v $pr $re $us $px $in $ex] $($($rest)*)? }
+        $crate::__export_plugin! { @parse $p $n [$v $pr $re $us $px $in $ex $is] $($($rest)*)? }
     };
-    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt $ex:tt]
+    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt $ex:tt $is:tt]
         provides: [$($v:literal),* $(,)?] $(, $($rest:tt)*)?) => {
-        $crate::__export_plugin! { @parse $p $n [$d [$($v)*] $re $us $px $in $ex] $($($rest)*)? }
+        $crate::__export_plugin! { @parse $p $n [$d [$($v)*] $re $us $px $in $ex $is] $($($rest)*)? }
     };
-    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt $ex:tt]
+    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt $ex:tt $is:tt]
         requires: [$($v:literal),* $(,)?] $(, $($rest:tt)*)?) => {
-        $crate::__export_plugin! { @parse $p $n [$d $pr [$($v)*] $us $px $in $ex] $($($rest)*)? }
+        $crate::__export_plugin! { @parse $p $n [$d $pr [$($v)*] $us $px $in $ex $is] $($($rest)*)? }
     };
-    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt $ex:tt]
+    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt $ex:tt $is:tt]
         uses: [$($v:literal),* $(,)?] $(, $($rest:tt)*)?) => {
-        $crate::__export_plugin! { @parse $p $n [$d $pr $re [$($v)*] $px $in $ex] $($($rest)*)? }
+        $crate::__export_plugin! { @parse $p $n [$d $pr $re [$($v)*] $px $in $ex $is] $($($rest)*)? }
     };
-    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt $ex:tt]
+    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt $ex:tt $is:tt]
         prefixes: [$($v:literal),* $(,)?] $(, $($rest:tt)*)?) => {
-        $crate::__export_plugin! { @parse $p $n [$d $pr $re $us [$($v)*] $in $ex] $($($rest)*)? }
+        $crate::__export_plugin! { @parse $p $n [$d $pr $re $us [$($v)*] $in $ex $is] $($($rest)*)? }
     };
-    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt $ex:tt]
+    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt $ex:tt $is:tt]
         ingress: $v:literal $(, $($rest:tt)*)?) => {
-        $crate::__export_plugin! { @parse $p $n [$d $pr $re $us $px [$v] $ex] $($($rest)*)? }
+        $crate::__export_plugin! { @parse $p $n [$d $pr $re $us $px [$v] $ex $is] $($($rest)*)? }
     };
-    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt $ex:tt]
+    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt $ex:tt $is:tt]
         exclusive: $v:literal $(, $($rest:tt)*)?) => {
-        $crate::__export_plugin! { @parse $p $n [$d $pr $re $us $px $in [$v]] $($($rest)*)? }
+        $crate::__export_plugin! { @parse $p $n [$d $pr $re $us $px $in [$v] $is] $($($rest)*)? }
+    };
+    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt $ex:tt $is:tt]
+        isolated: $v:literal $(, $($rest:tt)*)?) => {
+        $crate::__export_plugin! { @parse $p $n [$d $pr $re $us $px $in $ex [$v]] $($($rest)*)? }
     };
     (@parse $p:ident [] $fields:tt) => {
         ::core::compile_error!("export_plugin!: the manifest has no name; add name: \"my-plugin\"");
     };
-    (@parse $p:ident [$n:literal] [$d:literal [$($pr:literal)*] [$($re:literal)*] [$($us:literal)*] [$($px:literal)*] [$in:literal] [$ex:literal]]) => {
+    (@parse $p:ident [$n:literal] [$d:literal [$($pr:literal)*] [$($re:literal)*] [$($us:literal)*] [$($px:literal)*] [$in:literal] [$ex:literal] [$is:literal]]) => {
         const _: () = {
             const _: () = $crate::manifest::check(
                 $n, $d, &[$($pr),*], &[$($re),*], &[$($us),*], &[$($px),*],
@@ -178,6 +184,7 @@ macro_rules! __export_plugin {
                     "prefixes = [", $("'", $px, "', ",)* "]\n",
                     "ingress = ", $in, "\n",
                     "exclusive = ", $ex, "\n",
+                    "isolated = ", $is, "\n",
                 ),
                 &HEADER,
             );
@@ -187,7 +194,8 @@ macro_rules! __export_plugin {
         ::core::compile_error!(::core::concat!(
             "export_plugin!: `", ::core::stringify!($field), "` is not a field of the manifest, or its value \
              has another form. The fields are name: \"...\", description: \"...\", provides: [\"...\"], \
-             requires: [\"...\"], uses: [\"...\"], prefixes: [\"/...\"], ingress: true and exclusive: true"
+             requires: [\"...\"], uses: [\"...\"], prefixes: [\"/...\"], ingress: true, exclusive: true and \
+             isolated: true"
         ));
     };
     (@parse $p:ident $n:tt $fields:tt $($rest:tt)*) => {

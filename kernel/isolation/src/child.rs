@@ -1,0 +1,272 @@
+//! The child's side: takes the sockets, confines the process, loads the plugin and serves it.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::uri::Authority;
+use http::{Response, StatusCode, request};
+use hyper::body::Incoming;
+use parking_lot::Mutex;
+use rustix::process::Signal;
+use serde::Serialize;
+use streamgate_plugin_api::abi::{FfiFuture, HostHandle, Instance, StartArgs, StartResult};
+use tokio::runtime::Handle;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::body::{Gone, Obituary, Outgoing};
+use crate::outbox::Outbox;
+use crate::peer::{Peer, answer, collect, refused, serve, told};
+use crate::remote_host::{RemoteHost, Table};
+use crate::wire::{Hello, PLUGIN, PROTOCOL, Start};
+use crate::{confine, stderr};
+
+/// How long the parent has to say what is to be done.
+const GREETING: Duration = Duration::from_secs(10);
+const WARN: u8 = 2;
+
+/// What is to be loaded.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Loading<'a> {
+    /// The plugin's name.
+    pub plugin: &'a str,
+    /// The cdylib, under a path that this process may open.
+    pub cdylib: Option<&'a Path>,
+}
+
+/// The whole life of a child: call it first thing in `main`, before there is a second thread, and
+/// return what it answers.
+///
+/// `load` is called when the process is confined already. What it answers starts the plugin; an
+/// error becomes that of the parent's [`start`](crate::start()).
+pub fn child<S>(load: impl FnOnce(&Loading<'_>) -> Result<S, String>) -> ExitCode
+where
+    S: FnOnce(HostHandle, StartArgs) -> FfiFuture<StartResult> + Send + 'static,
+{
+    match run(load) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            let _ = writeln!(std::io::stderr(), "{reason}");
+            ExitCode::from(70)
+        }
+    }
+}
+
+fn run<S>(load: impl FnOnce(&Loading<'_>) -> Result<S, String>) -> Result<(), String>
+where
+    S: FnOnce(HostHandle, StartArgs) -> FfiFuture<StartResult> + Send + 'static,
+{
+    let said = |what: &'static str| move |error: std::io::Error| format!("{what}: {error}");
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(|error| format!("the parent's death cannot be watched: {error}"))?;
+    let (mut requests, calls) =
+        sockets().map_err(said("this command is for streamgate itself, which gives it its sockets"))?;
+    requests.set_read_timeout(Some(GREETING)).map_err(said("the socket takes no timeout"))?;
+    let hello = Hello::read(&mut requests)
+        .map_err(said("this command is for streamgate itself, which says what is to be done"))?;
+    requests.set_read_timeout(None).map_err(said("the socket takes no timeout"))?;
+    if hello.protocol != PROTOCOL {
+        return Err("the program's file was exchanged while it runs; restart streamgate".to_owned());
+    }
+    if std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() > 1) {
+        return Err("another thread runs already, which would not be confined".to_owned());
+    }
+    let cdylib = hello.cdylib.as_deref().map(File::open).transpose();
+    let cdylib = cdylib.map_err(|error| {
+        format!("{} cannot be opened: {error}", hello.cdylib.as_deref().unwrap_or(Path::new("")).display())
+    });
+    let (cdylib, unreadable) = match cdylib {
+        Ok(cdylib) => (cdylib, None),
+        Err(reason) => (None, Some(reason)),
+    };
+    let missing = confine::confine(&hello.limits, &hello.data_dir, cdylib.as_ref());
+    let path = cdylib.as_ref().map(|file| PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())));
+    // Open for ever: the library is known by that path.
+    std::mem::forget(cdylib);
+    let loaded = match unreadable {
+        Some(reason) => Err(reason),
+        None => load(&Loading { plugin: &hello.plugin, cdylib: path.as_deref() }),
+    };
+    let threads = std::thread::available_parallelism().map_or(2, |threads| threads.get().max(2));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .thread_name("isolation")
+        .build()
+        .map_err(said("the system gives no threads"))?;
+    let served = runtime.block_on(serve_plugin(hello, loaded, missing, requests, calls));
+    runtime.shutdown_background();
+    served
+}
+
+/// The two sockets. Afterwards stdin is empty, and what is printed goes to stderr, into the log.
+fn sockets() -> std::io::Result<(UnixStream, UnixStream)> {
+    let take =
+        |fd: std::os::fd::BorrowedFd<'_>| fd.try_clone_to_owned().map(|fd: OwnedFd| UnixStream::from(fd));
+    let pair = (take(rustix::stdio::stdin())?, take(rustix::stdio::stdout())?);
+    rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+    rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
+    Ok(pair)
+}
+
+/// A terminal or a supervisor tells all processes to end. The parent does so in good order, and
+/// this one after it.
+fn ignore_signals() -> std::io::Result<()> {
+    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+        // Its handler stays for the life of the process.
+        drop(signal(kind)?);
+    }
+    Ok(())
+}
+
+/// The parent is the only one that can be gone, and this process goes with it.
+struct Host;
+
+impl Obituary for Host {
+    fn wait(&self) -> BoxFuture<'static, String> {
+        Box::pin(std::future::ready("is gone".to_owned()))
+    }
+
+    fn known(&self) -> Option<String> {
+        None
+    }
+}
+
+struct Served<S> {
+    /// Until it is used.
+    loaded: Mutex<Option<Result<S, String>>>,
+    instance: Mutex<Option<Arc<Instance>>>,
+    host: HostHandle,
+    outbox: Arc<Outbox>,
+    table: Table,
+    gone: Gone,
+}
+
+async fn serve_plugin<S>(
+    hello: Hello,
+    loaded: Result<S, String>,
+    missing: Vec<String>,
+    requests: UnixStream,
+    calls: UnixStream,
+) -> Result<(), String>
+where
+    S: FnOnce(HostHandle, StartArgs) -> FfiFuture<StartResult> + Send + 'static,
+{
+    ignore_signals().map_err(|error| format!("signals cannot be caught: {error}"))?;
+    let (peer, connection) = Peer::connect(calls, "the host", Arc::new(Host)).await?;
+    let connection = tokio::spawn(connection);
+    let outbox = Outbox::new(peer.clone());
+    let table = Table::default();
+    let host = HostHandle::new(RemoteHost {
+        peer,
+        outbox: outbox.clone(),
+        table: table.clone(),
+        filter: hello.log.parse().unwrap_or_default(),
+        runtime: Handle::current(),
+    });
+    if !missing.is_empty() {
+        let missing = missing.join(", ");
+        let text = format!("this system cannot confine the plugin wholly; it runs without {missing}");
+        stderr::write(&host, WARN, "streamgate_isolation", &text);
+    }
+    let served = Arc::new(Served {
+        loaded: Mutex::new(Some(loaded)),
+        instance: Mutex::default(),
+        host,
+        outbox,
+        table,
+        gone: Arc::new(Host),
+    });
+    let serving =
+        tokio::spawn(serve(requests, move |to, parts, body| served.clone().answer(to, parts, body)));
+    // Either of them ends when the parent hangs up, or is gone.
+    tokio::select! {
+        _ = connection => {}
+        _ = serving => {}
+    }
+    Ok(())
+}
+
+impl<S> Served<S>
+where
+    S: FnOnce(HostHandle, StartArgs) -> FfiFuture<StartResult> + Send + 'static,
+{
+    async fn answer(
+        self: Arc<Self>,
+        to: Authority,
+        parts: request::Parts,
+        body: Incoming,
+    ) -> Response<Outgoing> {
+        if to == PLUGIN {
+            return told(self.entry(parts.uri.path(), body).await);
+        }
+        let service = self.table.read().get(&to).cloned();
+        match service {
+            Some(service) => answer(service, parts, body, &self.gone).await,
+            None => refused(StatusCode::SERVICE_UNAVAILABLE, "the plugin does not answer there"),
+        }
+    }
+
+    async fn entry(self: Arc<Self>, path: &str, body: Incoming) -> Result<Bytes, String> {
+        let message = collect(body).await?;
+        if path == "/start" {
+            return self.start(&message).await;
+        }
+        let instance = self.instance.lock().clone().ok_or("the plugin has not been started")?;
+        match path {
+            "/ping" => instance.ping().await,
+            "/drain" => instance.drain().await,
+            "/stop" => {
+                on_own_thread(instance.stop()).await?;
+                self.outbox.flush().await;
+            }
+            "/reconfigure" => {
+                let settings: String = json(&message)?;
+                let taken = on_own_thread(instance.reconfigure(&settings)).await?;
+                return written(&taken.into_result().map_err(String::from)?);
+            }
+            other => return Err(format!("a plugin has no {other}")),
+        }
+        written(&())
+    }
+
+    async fn start(&self, message: &[u8]) -> Result<Bytes, String> {
+        let start: Start = json(message)?;
+        let loaded = self.loaded.lock().take();
+        let begin = loaded.unwrap_or_else(|| Err("it has been started already".to_owned()))?;
+        let args = StartArgs {
+            settings: start.settings.into(),
+            name: start.name.into(),
+            data_dir: start.data_dir.into(),
+        };
+        let (host, runtime) = (self.host.clone(), Handle::current());
+        let started = tokio::task::spawn_blocking(move || runtime.block_on(begin(host, args)));
+        let instance =
+            started.await.map_err(|error| error.to_string())?.into_result().map_err(String::from)?;
+        *self.instance.lock() = Some(Arc::new(instance));
+        written(&())
+    }
+}
+
+/// Plugin code that may keep its thread.
+async fn on_own_thread<T: Send + 'static>(future: FfiFuture<T>) -> Result<T, String> {
+    let runtime = Handle::current();
+    let done = tokio::task::spawn_blocking(move || runtime.block_on(future)).await;
+    done.map_err(|error| error.to_string())
+}
+
+fn json<T: for<'de> serde::Deserialize<'de>>(message: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(message).map_err(|error| format!("the host wrote nonsense: {error}"))
+}
+
+fn written<T: Serialize>(answer: &T) -> Result<Bytes, String> {
+    serde_json::to_vec(answer).map(Bytes::from).map_err(|error| error.to_string())
+}

@@ -1,0 +1,152 @@
+//! A plugin in a process of its own, as seen from outside: nothing differs, but that its end is
+//! not the end of the others.
+#![allow(clippy::unwrap_used)]
+
+mod server;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use server::{Place, Server};
+
+struct Scene {
+    place: Place,
+    server: Server,
+    address: String,
+}
+
+fn config(echo: &str) -> String {
+    format!(
+        "restart_budget = 1\nrestart_pause = \"10ms\"\n\
+         [plugins.fixture-echo]\nisolation = \"process\"\n{echo}\n\
+         [plugins.fixture-caller]\n[plugins.fixture-gate]\nlisten = \"127.0.0.1:0\"\n"
+    )
+}
+
+fn scene(echo: &str) -> Scene {
+    let place = Place::new(&config(echo));
+    let mut server = place.run(&[]);
+    let address = server.wait_for("listening")["fields"]["address"].as_str().unwrap().to_owned();
+    server.wait_for("ready");
+    Scene { place, server, address }
+}
+
+/// Status and body.
+fn ask(address: &str, path: &str, body: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let length = body.len();
+    write!(stream, "POST {path} HTTP/1.0\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    (head[9..12].parse().unwrap(), body.to_owned())
+}
+
+impl Scene {
+    fn echo(&self, right: impl Fn(&Value) -> bool) -> Value {
+        let echo = |report: &Value| {
+            let plugins = report["plugins"].as_array()?;
+            plugins.iter().find(|plugin| plugin["name"] == "fixture-echo").cloned()
+        };
+        let report = self.place.wait_for("plugins", |report| echo(report).is_some_and(|echo| right(&echo)));
+        echo(&report).unwrap()
+    }
+
+    fn child(&self) -> Pid {
+        let echo = self.echo(|echo| echo["process"].is_u64());
+        Pid::from_raw(echo["process"].as_i64().unwrap() as i32).unwrap()
+    }
+}
+
+fn lives(child: Pid) -> bool {
+    std::fs::read_to_string(format!("/proc/{child}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+#[test]
+fn a_plugin_in_its_own_process_serves_is_asked_logs_takes_settings_and_stops_like_any_other() {
+    let mut scene = scene("");
+    let child = scene.child();
+    assert!(lives(child));
+    assert_eq!(ask(&scene.address, "/echo/x", "you"), (200, "hello you".to_owned()));
+    // Another plugin asks it through the host.
+    assert_eq!(ask(&scene.address, "/caller/x", ""), (200, "it called".to_owned()));
+    let said = scene.server.seen.iter().find(|record| record["message"] == "echo is there").unwrap();
+    assert_eq!((&said["plugin"], &said["fields"]["count"]), (&"fixture-echo".into(), &1.into()));
+    let voice = scene.echo(|echo| echo["components"].to_string().contains("voice"));
+    assert_eq!(voice["status"], "healthy");
+
+    let text = format!("[kernel]\nplugin_dirs = [\"lib\"]\n{}", config("greeting = \"howdy\""));
+    std::fs::write(scene.place.dir.path().join("plugins.toml"), text).unwrap();
+    assert!(scene.place.output(&["reload"]).status.success());
+    assert_eq!(ask(&scene.address, "/echo/x", "you").1, "howdy you");
+    assert_eq!(scene.child(), child);
+    assert!(scene.place.output(&["swap", "fixture-echo"]).status.success());
+    assert_ne!(scene.child(), child);
+    assert_eq!(ask(&scene.address, "/echo/x", "you").1, "howdy you");
+
+    let last = scene.child();
+    scene.server.signal(Signal::TERM);
+    assert_eq!(scene.server.end(), Some(0));
+    assert!(!lives(child) && !lives(last));
+}
+
+#[test]
+fn a_child_that_dies_is_started_anew_with_its_reason_shown_and_the_others_go_on() {
+    let mut scene = scene("");
+    let first = scene.child();
+    kill_process(first, Signal::SEGV).unwrap();
+    let anew = scene.server.wait_for("plugin is started anew");
+    let reason = anew["fields"]["reason"].as_str().unwrap();
+    assert!(reason.contains("its process was killed by SIGSEGV"), "{reason}");
+    let echo =
+        scene.echo(|echo| echo["state"] == "running" && echo["process"] != first.as_raw_nonzero().get());
+    assert_eq!(echo["status"], "degraded");
+    assert!(echo["reason"].as_str().unwrap().contains("SIGSEGV"), "{echo}");
+    assert_eq!(ask(&scene.address, "/echo/x", "you"), (200, "hello you".to_owned()));
+
+    kill_process(scene.child(), Signal::KILL).unwrap();
+    let echo = scene.echo(|echo| echo["state"] == "quarantined");
+    assert!(echo["reason"].as_str().unwrap().contains("`streamgate restart fixture-echo`"), "{echo}");
+    assert_eq!(ask(&scene.address, "/echo/x", "you").0, 503);
+    assert_eq!(ask(&scene.address, "/caller/x", ""), (200, "it called".to_owned()));
+    assert!(scene.place.output(&["restart", "fixture-echo"]).status.success());
+    assert_eq!(ask(&scene.address, "/echo/x", "you"), (200, "hello you".to_owned()));
+}
+
+#[test]
+fn a_child_goes_with_its_host_however_that_ends() {
+    let mut scene = scene("");
+    let child = scene.child();
+    scene.server.signal(Signal::KILL);
+    assert_eq!(scene.server.end(), None);
+    let began = std::time::Instant::now();
+    while lives(child) {
+        assert!(began.elapsed().as_secs() < 20, "the child outlives its host");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_plugin_that_does_not_start_in_its_process_is_reported_like_any_other() {
+    let place = Place::new(&config("mode = \"fail\""));
+    let mut server = place.run(&[]);
+    let failed = server.wait_for("plugin did not start");
+    assert_eq!(failed["fields"]["reason"], "the disk is on fire");
+    let place = Place::new(&config("mode = \"hang-in-start\"\nstart_deadline = \"300ms\""));
+    let mut server = place.run(&[]);
+    let failed = server.wait_for("plugin did not start");
+    let reason = failed["fields"]["reason"].as_str().unwrap();
+    assert!(reason.contains("did not start within 300ms (start_deadline)"), "{reason}");
+}
+
+#[test]
+fn check_names_wrong_limits_of_a_process() {
+    let place = Place::new(&config("process = { memory = \"much\", network = 1, cores = 2 }"));
+    let problems = place.problems(&[]);
+    assert_eq!(problems.len(), 3, "{problems:#?}");
+    for (key, problem) in ["process.memory", "process.network", "process.cores"].iter().zip(&problems) {
+        assert!(problem.contains(&format!("plugins.fixture-echo.{key}")), "{problem}");
+    }
+}
