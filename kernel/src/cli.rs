@@ -9,13 +9,14 @@ use std::time::Instant;
 use clap::{Args, Parser, Subcommand};
 use serde_json::Value;
 use streamgate_config::{Problem, Sources, file_schema};
+use streamgate_control::{Change, ControlError, DataDir};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::VERSION;
 use crate::change::Origin;
 use crate::check::Edition;
-use crate::control::{self, Change, ControlError, DataDir};
+use crate::control;
 use crate::isolate;
 use crate::lifecycle::Kernel;
 use crate::loader::{self, Library};
@@ -245,7 +246,7 @@ fn schema(sources: &Sources) -> ExitCode {
 
 /// Asks the running kernel and prints what `show` makes of the answer; `false` from it is exit code 1.
 fn ask(data_dir: &Path, path: &str, show: impl FnOnce(&Value) -> (String, bool)) -> ExitCode {
-    match control::ask(data_dir, path) {
+    match streamgate_control::ask(data_dir, path) {
         Ok(report) => {
             let (text, good) = show(&report);
             out(&text);
@@ -262,7 +263,7 @@ fn no_answer(error: &ControlError) -> ExitCode {
 
 /// Has the running kernel change something.
 fn change(data_dir: &Path, change: &Change) -> ExitCode {
-    match control::request(data_dir, change) {
+    match streamgate_control::request(data_dir, change) {
         Ok(Ok(text)) => {
             out(&text);
             ExitCode::SUCCESS

@@ -1,0 +1,188 @@
+//! The data directory of a running streamgate, and the control socket `<data_dir>/streamgate.sock`
+//! in it: HTTP/1.1 for the command line of the same machine and user. It is no public interface.
+//!
+//! Whoever runs holds the directory's lock and listens; whoever asks finds it by the directory.
+
+use std::fs::{File, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::net::UnixListener;
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+const MAX_ANSWER: u64 = 16 << 20;
+
+/// Why the data directory cannot be ours, or nobody answers in it.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// Another process has it.
+    #[error("the data directory {0} is in use by another streamgate; stop that one, or set kernel.data_dir")]
+    InUse(PathBuf),
+    /// The system refused something.
+    #[error("the data directory {path} cannot be used: {error}")]
+    DataDir {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// Nobody listens in it.
+    #[error(
+        "no streamgate runs with the data directory {0}; give the --config and --set that it was started with"
+    )]
+    NotRunning(PathBuf),
+    /// Nothing can run here.
+    #[error("the system gives no threads: {0}")]
+    Threads(io::Error),
+    /// Somebody listens, and said nothing that can be read.
+    #[error("the running streamgate did not answer: {0}")]
+    NoAnswer(io::Error),
+}
+
+/// Holds a data directory for this process until it is dropped.
+pub struct DataDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl DataDir {
+    /// Makes the directory if need be, and takes it.
+    ///
+    /// # Errors
+    /// When another process has it, or the system refuses.
+    pub fn take(path: &Path) -> Result<Self, ControlError> {
+        let wrap = |error| ControlError::DataDir { path: path.to_owned(), error };
+        std::fs::create_dir_all(path).map_err(wrap)?;
+        let lock = File::create(path.join("streamgate.lock")).map_err(wrap)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(ControlError::InUse(path.to_owned())),
+            Err(TryLockError::Error(error)) => Err(wrap(error)),
+        }
+    }
+
+    /// Opens the socket for this user alone, instead of one that a dead process left.
+    ///
+    /// # Errors
+    /// What the system refused.
+    pub fn listen(&self) -> Result<UnixListener, ControlError> {
+        let wrap = |error| ControlError::DataDir { path: self.path.clone(), error };
+        let (dir, path) = socket(&self.path).map_err(wrap)?;
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(wrap(error)),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&path).map_err(wrap)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(wrap)?;
+        drop(dir);
+        Ok(listener)
+    }
+}
+
+impl Drop for DataDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(self.path.join("streamgate.sock"));
+    }
+}
+
+/// The socket's path. A Unix socket's path has at most 107 bytes, whatever the directory's has:
+/// it goes through the descriptor of the directory.
+fn socket(data_dir: &Path) -> io::Result<(File, PathBuf)> {
+    use std::os::fd::AsRawFd;
+    let dir = File::open(data_dir)?;
+    let path = format!("/proc/self/fd/{}/streamgate.sock", dir.as_raw_fd());
+    Ok((dir, path.into()))
+}
+
+/// What somebody wants changed, and what became of it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Change {
+    /// Start a plugin anew.
+    Restart {
+        /// Which one.
+        name: String,
+    },
+    /// Replace a plugin by another build.
+    Swap {
+        /// Which one.
+        name: String,
+        /// Its cdylib, if not the configured one.
+        file: Option<PathBuf>,
+    },
+    /// Bring everything to what the configuration says.
+    Reload {
+        /// Only say what would happen.
+        dry: bool,
+    },
+}
+
+/// Asks the streamgate that runs with this data directory.
+///
+/// # Errors
+/// When none runs, or it does not answer.
+pub fn ask(data_dir: &Path, path: &str) -> Result<Value, ControlError> {
+    talk(data_dir, Some(TIMEOUT), &format!("GET {path} HTTP/1.0\r\nHost: streamgate\r\n\r\n"))
+}
+
+/// Has it change something, and waits as long as that takes. The inner error is why it did not.
+///
+/// # Errors
+/// When none runs, or it does not answer.
+pub fn request(data_dir: &Path, change: &Change) -> Result<Result<String, String>, ControlError> {
+    let body = serde_json::to_string(change).map_err(|error| ControlError::NoAnswer(error.into()))?;
+    let head = "POST /change HTTP/1.0\r\nHost: streamgate\r\nContent-Type: application/json";
+    let answer = talk(data_dir, None, &format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()))?;
+    serde_json::from_value(answer).map_err(|error| ControlError::NoAnswer(error.into()))
+}
+
+fn talk(data_dir: &Path, timeout: Option<Duration>, request: &str) -> Result<Value, ControlError> {
+    let not_running = |_| ControlError::NotRunning(data_dir.to_owned());
+    let (_dir, socket) = socket(data_dir).map_err(not_running)?;
+    let mut stream = UnixStream::connect(socket).map_err(not_running)?;
+    let asking = || {
+        stream.set_read_timeout(timeout)?;
+        // HTTP/1.0: the answer is in one piece, and ends with the connection.
+        stream.write_all(request.as_bytes())?;
+        let mut answer = String::new();
+        stream.take(MAX_ANSWER).read_to_string(&mut answer)?;
+        let (_head, body) = answer.split_once("\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
+        serde_json::from_str(body).map_err(io::Error::from)
+    };
+    asking().map_err(ControlError::NoAnswer)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_data_directory_belongs_to_one_process_and_its_socket_to_one_user() {
+        let dir = tempfile::tempdir().unwrap();
+        // Longer than a socket's path may be.
+        let data = dir.path().join("d".repeat(120));
+        let taken = DataDir::take(&data).unwrap();
+        assert!(matches!(DataDir::take(&data), Err(ControlError::InUse(_))));
+        std::fs::write(data.join("streamgate.sock"), "left by a dead process").unwrap();
+        let _listener = taken.listen().unwrap();
+        let mode = std::fs::metadata(data.join("streamgate.sock")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        drop(taken);
+        assert!(!data.join("streamgate.sock").exists());
+        assert!(DataDir::take(&data).is_ok());
+    }
+
+    #[test]
+    fn asking_where_nobody_runs_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        for path in [dir.path().to_owned(), dir.path().join("none")] {
+            assert!(matches!(ask(&path, "/health"), Err(ControlError::NotRunning(_))));
+        }
+    }
+}
