@@ -1,21 +1,26 @@
 //! A plugin that is no part of this workspace: `examples/hello`, which is also what the README
-//! shows.
+//! shows. (`examples/webhook` has tests of its own.)
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use streamgate_tests::server::{Setup, binaries, binary, cache, repository};
 use streamgate_tests::tools::run;
+use tokio::sync::Mutex;
+use toml_edit::{DocumentMut, value};
+
+/// What a third party depends on, and so what has to be published.
+const PUBLISHED: [&str; 2] = ["streamgate-plugin-api", "streamgate-contracts"];
+
+/// Held while somebody builds the examples, or loads what was built.
+static BUILT: Mutex<()> = Mutex::const_new(());
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_of_a_third_party_is_built_apart_and_runs_beside_the_others() {
+    let _built = BUILT.lock().await;
     let target = cache().join("third-party");
-    run(Command::new(env!("CARGO"))
-        .args(["build", "--locked", "--manifest-path"])
-        .arg(repository().join("examples/hello/Cargo.toml"))
-        .arg("--target-dir")
-        .arg(&target))
-    .expect("the example builds");
+    build(&repository().join("examples/hello"));
 
     let dirs = [binaries(), target.join("debug")];
     let mut server = Setup::default()
@@ -26,6 +31,64 @@ async fn a_plugin_of_a_third_party_is_built_apart_and_runs_beside_the_others() {
     let answer = server.http().get(server.url("/hello")).send().await.expect("an answer");
     assert_eq!(answer.text().await.expect("a text"), "Hello, third party!");
     assert_eq!(server.stop().await.code(), Some(0));
+}
+
+/// Neither a path of this repository nor a file that is not packaged is needed to build them.
+#[test]
+fn the_examples_build_against_the_published_files_alone() {
+    let home = tempfile::TempDir::new().expect("a temporary folder");
+    let target = home.path().join("target");
+    run(Command::new(env!("CARGO"))
+        .args(["package", "--no-verify", "--allow-dirty", "--target-dir"])
+        .arg(&target)
+        .args(PUBLISHED.iter().flat_map(|name| ["-p", name]))
+        .current_dir(repository()))
+    .expect("they are packaged");
+    let mut published = Vec::new();
+    for file in
+        fs::read_dir(target.join("package")).expect("the packages").map(|file| file.expect("a file").path())
+    {
+        if file.extension().is_some_and(|kind| kind == "crate") {
+            run(Command::new("tar").arg("xzf").arg(&file).current_dir(home.path())).expect("it is unpacked");
+            published.push(home.path().join(file.file_stem().expect("a name")));
+        }
+    }
+    assert_eq!(published.len(), PUBLISHED.len(), "{published:?}");
+    let _built = BUILT.blocking_lock();
+    for name in ["hello", "webhook"] {
+        let folder = home.path().join(name);
+        run(Command::new("cp").arg("-r").arg(repository().join("examples").join(name)).arg(&folder))
+            .expect("it is copied");
+        let manifest = folder.join("Cargo.toml");
+        let text = fs::read_to_string(&manifest).expect("its manifest");
+        fs::write(&manifest, from_registry(&text, &published)).expect("written");
+        build(&folder);
+    }
+}
+
+/// The manifest as it would be elsewhere, with the packages where the registry has them.
+fn from_registry(manifest: &str, published: &[PathBuf]) -> String {
+    let mut manifest: DocumentMut = manifest.parse().expect("TOML");
+    for name in PUBLISHED {
+        if manifest["dependencies"].get(name).is_some() {
+            let file = |path: &&PathBuf| {
+                path.file_name().is_some_and(|file| file.to_string_lossy().starts_with(name))
+            };
+            let path = published.iter().find(file).expect("it is published");
+            manifest["dependencies"][name] = value("0.1");
+            manifest["patch"]["crates-io"][name]["path"] = value(path.to_str().expect("a plain path"));
+        }
+    }
+    manifest.to_string()
+}
+
+fn build(folder: &Path) {
+    run(Command::new(env!("CARGO"))
+        .args(["build", "--locked", "--manifest-path"])
+        .arg(folder.join("Cargo.toml"))
+        .arg("--target-dir")
+        .arg(cache().join("third-party")))
+    .expect("the example builds");
 }
 
 /// As its README says, but that the plugin API is not published yet.

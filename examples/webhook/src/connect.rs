@@ -109,13 +109,19 @@ impl Service<Uri> for Connector {
     }
 }
 
-/// A client of this connector. It reads the system's certificates, which blocks for a moment.
+/// A client of this connector that keeps up to `keep` idle connections to each host.
 ///
 /// # Errors
 /// When this machine cannot do TLS.
-pub(crate) fn client(connector: Connector, keep: usize) -> Result<HttpClient, rustls::Error> {
+pub(crate) fn client(
+    connector: Connector,
+    roots: RootCertStore,
+    keep: usize,
+) -> Result<HttpClient, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     let https = HttpsConnectorBuilder::new()
-        .with_tls_config(tls()?)
+        .with_tls_config(tls.with_root_certificates(roots).with_no_client_auth())
         .https_or_http()
         .enable_all_versions()
         .wrap_connector(connector);
@@ -128,21 +134,21 @@ pub(crate) fn client(connector: Connector, keep: usize) -> Result<HttpClient, ru
         .build(https))
 }
 
-/// Trusts whom the system trusts; where it has no certificates (a bare container), whom Mozilla does.
-fn tls() -> Result<ClientConfig, rustls::Error> {
+/// Whom the system trusts; where it has no certificates (a bare container), whom Mozilla does. It
+/// reads files.
+pub(crate) fn system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
+    roots
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
     use super::*;
@@ -178,9 +184,51 @@ mod tests {
         assert!(error.to_string().contains(&address.to_string()), "{error}");
     }
 
-    #[test]
-    fn a_client_can_be_made() {
-        let _runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        client(connector(false), 1).unwrap();
+    /// A TLS server that answers every connection with 204; its certificate is its own issuer.
+    async fn tls_server() -> (u16, RootCertStore) {
+        let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(own.cert.der().clone()).unwrap();
+        let key = rustls::pki_types::PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![own.cert.der().clone()], key)
+            .unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                // Whoever does not trust it ends the handshake.
+                let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+                let mut start = [0; 4];
+                stream.read_exact(&mut start).await.unwrap();
+                assert_eq!(&start, b"POST");
+                stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+                stream.shutdown().await.unwrap();
+            }
+        });
+        (port, roots)
+    }
+
+    async fn post(roots: RootCertStore, port: u16) -> Result<http::StatusCode, legacy::Error> {
+        let client = client(connector(true), roots, 1).unwrap();
+        let request = http::Request::post(format!("https://localhost:{port}/"));
+        let answer = client.request(request.body(Full::new(Bytes::from_static(b"x"))).unwrap()).await?;
+        Ok(answer.status())
+    }
+
+    #[tokio::test]
+    async fn a_server_is_trusted_for_its_certificate_and_for_nothing_else() {
+        let (port, roots) = tls_server().await;
+        assert_eq!(post(roots, port).await.unwrap(), 204);
+        let mut other = RootCertStore::empty();
+        other.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        let error = crate::deliver::describe(&post(other, port).await.unwrap_err());
+        assert!(error.contains("certificate"), "{error}");
     }
 }

@@ -137,8 +137,9 @@ fn judge(head: &http::response::Parts, max_retry_after: Duration) -> (Verdict, S
 }
 
 /// The error with all its causes, each said once.
-fn describe(error: &dyn Error) -> String {
-    let mut causes = std::iter::successors(error.source(), |cause| (**cause).source()).map(ToString::to_string);
+pub(crate) fn describe(error: &dyn Error) -> String {
+    let mut causes =
+        std::iter::successors(error.source(), |cause| (**cause).source()).map(ToString::to_string);
     // What the client says itself (`client error (Connect)`) helps nobody who reads the cause.
     let Some(mut text) = causes.next() else { return error.to_string() };
     for cause in causes.filter(|cause| !cause.is_empty()) {

@@ -51,13 +51,11 @@ impl Engine {
     /// # Errors
     /// When a subscription is refused.
     pub(crate) fn start(self: &Arc<Self>, host: &Host, tasks: &TaskTracker) -> Result<(), StartError> {
-        let spawn = |task| drop(host.spawn(tasks.track_future(task)));
         intake::start(self, host, tasks)?;
         for endpoint in self.endpoints.values().filter(|endpoint| !endpoint.disabled) {
-            spawn(Box::pin(dispatch::run(self.clone(), endpoint.clone()))
-                as futures_util::future::BoxFuture<'_, ()>);
+            host.spawn(tasks.track_future(dispatch::run(self.clone(), endpoint.clone())));
         }
-        spawn(Box::pin(sweep::run(self.clone())));
+        host.spawn(tasks.track_future(sweep::run(self.clone())));
         Ok(())
     }
 
@@ -87,7 +85,7 @@ type Prepared = (Settings, HttpClient, BTreeMap<String, Arc<Endpoint>>);
 fn prepare(host: &Host, mut settings: Settings) -> Result<Prepared, StartError> {
     let private = settings.allow_private_networks;
     let connector = Connector { allow_private: private, timeout: settings.connect_timeout.get() };
-    let client = connect::client(connector, settings.max_parallel as usize)?;
+    let client = connect::client(connector, connect::system_roots(), settings.max_parallel as usize)?;
     let mut endpoints = BTreeMap::new();
     for endpoint in std::mem::take(&mut settings.endpoints) {
         let endpoint = Endpoint::new(endpoint, private, host)?;

@@ -1,5 +1,6 @@
 //! `/api/v1/webhooks`: to look at endpoints and deliveries, and to deliver again.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::extract::rejection::QueryRejection;
@@ -18,7 +19,7 @@ use crate::clock::now;
 use crate::endpoint::Endpoint;
 use crate::engine::Engine;
 use crate::error::ApiError;
-use crate::store::{Delivery, Filter, SWEEP, State};
+use crate::store::{Delivery, EndpointRow, Filter, SWEEP, State};
 use crate::view::{DeliveryView, DetailView, EndpointView};
 
 const DEFAULT_LIMIT: u32 = 50;
@@ -80,7 +81,7 @@ async fn endpoint(
     Ok(fresh(EndpointView::new(endpoint, rows.get(&name), &counts)))
 }
 
-type Known = (std::collections::HashMap<String, crate::store::EndpointRow>, Vec<(String, State, u64)>);
+type Known = (HashMap<String, EndpointRow>, Vec<(String, State, u64)>);
 
 async fn state(engine: &Engine) -> Result<Known, ApiError> {
     Ok((engine.history().await?, engine.store.counts().await?))
@@ -94,7 +95,8 @@ async fn test(Extract(current): Extract<Current>, Path(name): Path<String>) -> A
     let event = Event::json(format!("webhook.{name}.test"), TYPE_TEST, &data);
     let mut event = event.map_err(|error| ApiError::Invalid(error.to_string()))?;
     event.source = "streamgate/webhook".into();
-    let id = engine.store.put_one(&name, &event, now()).await.map_err(ApiError::from)?;
+    let most = engine.settings.max_waiting;
+    let id = engine.store.put_one(&name, &event, most, now()).await.map_err(ApiError::from)?;
     endpoint.wake.notify_one();
     let location = format!("/api/v1/webhooks/deliveries/{id}");
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], fresh(detail(&engine, &id).await?)))

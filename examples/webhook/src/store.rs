@@ -160,11 +160,7 @@ impl Store {
         names.sort_unstable();
         names.dedup();
         for name in &names {
-            let sql = "UPDATE delivery SET state = 'dead', reason = $4, ended_at = $3, updated_at = $3 \
-                       WHERE id IN (SELECT id FROM delivery WHERE endpoint = $1 AND state = 'waiting' \
-                                    ORDER BY id DESC LIMIT 100000 OFFSET $2)";
-            let reason = format!("{most} newer ones waited for this endpoint, as many as may (max_waiting)");
-            batch = batch.push(sql, params![*name, most, now, reason]);
+            batch = bound(batch, name, most, now);
         }
         let done = batch.run().await?;
         let dropped = names.iter().zip(&done[deliveries.len()..]);
@@ -174,10 +170,16 @@ impl Store {
             .collect())
     }
 
-    /// Puts one event to wait for one endpoint: its id.
-    pub(crate) async fn put_one(&self, endpoint: &str, event: &Event, now: i64) -> Result<String, DbError> {
+    /// Puts one event to wait for one endpoint, as [`Self::put`] does: its id.
+    pub(crate) async fn put_one(
+        &self,
+        endpoint: &str,
+        event: &Event,
+        most: u32,
+        now: i64,
+    ) -> Result<String, DbError> {
         let (batch, id) = insert(self.db.batch(), endpoint, event, now);
-        batch.run().await?;
+        bound(batch, endpoint, most, now).run().await?;
         Ok(id)
     }
 
@@ -433,6 +435,15 @@ fn insert(batch: Batch, endpoint: &str, event: &Event, now: i64) -> (Batch, Stri
         now
     ];
     (batch.push(sql, row), id)
+}
+
+/// Makes all but the newest `most` that wait for an endpoint dead.
+fn bound(batch: Batch, endpoint: &str, most: u32, now: i64) -> Batch {
+    let sql = "UPDATE delivery SET state = 'dead', reason = $4, ended_at = $3, updated_at = $3 \
+               WHERE id IN (SELECT id FROM delivery WHERE endpoint = $1 AND state = 'waiting' \
+                            ORDER BY id DESC LIMIT 100000 OFFSET $2)";
+    let reason = format!("{most} newer ones waited for this endpoint, as many as may (max_waiting)");
+    batch.push(sql, params![endpoint, most, now, reason])
 }
 
 fn state(row: &Row) -> Result<State, DbError> {
