@@ -73,8 +73,17 @@ fn values(item: &Item, prefix: &str, found: &mut BTreeMap<String, String>) {
 }
 
 /// Keys that every plugin's table may have: described once, at the top of the file.
-const RESERVED: [&str; 9] =
-    ["enabled", "file", "required", "log", "start_deadline", "stop_deadline", "isolation", "process", "sha256"];
+const RESERVED: [&str; 9] = [
+    "enabled",
+    "file",
+    "required",
+    "log",
+    "start_deadline",
+    "stop_deadline",
+    "isolation",
+    "process",
+    "sha256",
+];
 
 #[tokio::test]
 async fn the_default_edition_shows_every_key_with_its_default() {
