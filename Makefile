@@ -9,7 +9,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 CONFIG ?= plugins.toml
 # Further arguments of `streamgate run`, such as --set plugins.gateway.listen=0.0.0.0:8080
 ARGS ?=
-# One part of `make bench` (start, memory, serve, upload or encode), `make e2e` or `make fuzz`.
+# One part of `make bench` (boundary, start, memory, serve, upload or encode), `make e2e` or `make fuzz`.
 ONLY ?=
 # How long `make fuzz` runs each target.
 FUZZ_SECONDS ?= 30
@@ -22,7 +22,7 @@ run: build ## Build (release) and start the default edition under ./data
 	@exec $(TARGET)/release/streamgate run --config $(CONFIG) $(ARGS)
 
 build: packages ## Build the server and all plugins (release)
-	cargo build --release --locked --workspace --exclude streamgate-tests
+	cargo build --release --locked --workspace --exclude streamgate-tests --exclude streamgate-boundary-bench
 
 test: packages-test ## All tests, against the real server where it matters
 	cargo build --locked --workspace --all-targets
@@ -35,6 +35,7 @@ e2e: packages-test ## End-to-end tests only; one of them: make e2e ONLY=crash
 
 bench: build packages-bench ## Measure against nginx, ffmpeg and @tus/server; ONLY=serve for one part
 	cargo build --release --locked --package streamgate-tests --bin bench
+	cargo build --release --locked --package streamgate-boundary-bench --examples
 	$(TARGET)/release/bench $(ONLY)
 
 fuzz: packages ## Every fuzz target for FUZZ_SECONDS (30); needs a nightly Rust and cargo-fuzz; ONLY=range for one

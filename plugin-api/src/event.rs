@@ -9,7 +9,7 @@ use futures_util::Stream;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::abi;
+use crate::{abi, trace};
 
 /// A CloudEvent (version 1.0) on a subject in NATS syntax.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,15 +64,16 @@ impl Event {
         datacontenttype: impl Into<String>,
         data: impl Into<Bytes>,
     ) -> Self {
+        let now = SystemTime::now();
         Self {
-            id: uuid::Uuid::now_v7().to_string(),
+            id: new_id(now),
             source: String::new(),
             r#type: r#type.into(),
             subject: subject.into(),
-            time: humantime::format_rfc3339_micros(SystemTime::now()).to_string(),
+            time: humantime::format_rfc3339_micros(now).to_string(),
             datacontenttype: datacontenttype.into(),
             data: data.into(),
-            traceparent: crate::trace::current().map(|context| context.to_string()),
+            traceparent: trace::current().map(|context| context.to_string()),
         }
     }
 
@@ -83,6 +84,16 @@ impl Event {
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_slice(&self.data)
     }
+}
+
+/// A UUID of version 7 (RFC 9562 section 5.7). The system is not asked for randomness each time.
+fn new_id(now: SystemTime) -> String {
+    let millis = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
+    let mut random = [0; 10];
+    random[..8].copy_from_slice(&trace::random().to_be_bytes());
+    random[8..].copy_from_slice(&trace::random().to_be_bytes()[..2]);
+    let id = uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid();
+    id.hyphenated().encode_lower(&mut uuid::Uuid::encode_buffer()).to_owned()
 }
 
 impl From<Event> for abi::Event {
@@ -122,7 +133,8 @@ pub struct SubscribeOptions {
     pub subject: String,
     /// Each event goes to one member of the group.
     pub queue: Option<String>,
-    /// How many events wait here before a publisher does.
+    /// How many events wait here before a publisher does. Up to an eighth more may have been taken
+    /// for the reader.
     pub capacity: usize,
 }
 
@@ -148,5 +160,23 @@ impl Stream for Subscription {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
         self.0.poll_next(cx).map(|event| event.map(Event::from))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_uuids_of_version_7_and_of_now_and_no_two_are_alike() {
+        let ids: std::collections::BTreeSet<_> =
+            (0..1_000).map(|_| Event::new("a", "t", "", "").id).collect();
+        assert_eq!(ids.len(), 1_000);
+        let id: uuid::Uuid = ids.first().unwrap().parse().unwrap();
+        assert_eq!(id.get_version_num(), 7);
+        let (made, _) = id.get_timestamp().unwrap().to_unix();
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        assert!(now.abs_diff(made) < 60);
     }
 }

@@ -129,9 +129,14 @@ fn unhex<const N: usize>(text: &[u8]) -> Result<[u8; N], InvalidTraceparent> {
 }
 
 fn new_span_id() -> [u8; 8] {
+    random().max(1).to_be_bytes()
+}
+
+/// For ids that must be unlikely to collide, not unguessable.
+pub(crate) fn random() -> u64 {
     thread_local! {
-        /// SplitMix64, seeded for each thread from the system's randomness: ids must be unlikely
-        /// to collide, not unguessable, and are made once a request.
+        /// SplitMix64, seeded for each thread from the system's randomness: ids are made once a
+        /// request or event.
         static STATE: Cell<u64> = Cell::new(u64::from_le_bytes(
             uuid::Uuid::new_v4().as_bytes()[8..].try_into().expect("16 bytes less 8 are 8"),
         ));
@@ -141,8 +146,7 @@ fn new_span_id() -> [u8; 8] {
         state.set(z);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^= z >> 31;
-        z.max(1).to_be_bytes()
+        z ^ (z >> 31)
     })
 }
 

@@ -34,8 +34,7 @@ impl Plugin for Driver {
 fn linked(host: &Host, case: &str) -> Option<f64> {
     let runtime = Handle::current();
     Some(match case {
-        "event" => runtime.block_on(event::linked(host, false)),
-        "event-alone" => runtime.block_on(event::linked(host, true)),
+        "event" => runtime.block_on(event::linked(host)),
         "log-on" => log::linked(|| runtime.block_on(log::on())),
         "log-off" => log::linked(|| runtime.block_on(log::off())),
         "tonic" => runtime.block_on(call::tonic(target::router())),
@@ -49,7 +48,6 @@ async fn crossed(host: &Host, case: &str) -> Option<f64> {
     let heard = async || drop(ask(&target, "/heard").await);
     Some(match case {
         "event" => event::throughput(publish, heard).await,
-        "event-alone" => event::latency(publish, heard).await,
         "log-on" | "log-off" | "process" => ask(&target, &format!("/{case}")).await?.parse().ok()?,
         "tonic" => call::tonic(target).await,
         _ => call::measure::<_, Body, _>(target, case).await?,

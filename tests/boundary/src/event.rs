@@ -9,7 +9,7 @@ use streamgate_plugin_api::abi::EventSource;
 use streamgate_plugin_api::{Event, Host, SubscribeOptions};
 use tokio::sync::Notify;
 
-use crate::{cost, median, nanoseconds};
+use crate::{median, nanoseconds};
 
 /// What the target subscribes to, and the driver publishes on.
 pub const SUBJECT: &str = "bench.content.uploaded";
@@ -36,34 +36,23 @@ fn event(kind: &str) -> Event {
     }
 }
 
-/// What an event costs from one to the other while many are under way, in nanoseconds.
+/// What an event costs, made, published and heard, while many are under way, in nanoseconds.
 pub async fn throughput(publish: impl AsyncFn(Event), heard: impl AsyncFn()) -> f64 {
-    let (some, last) = (event("some"), event(LAST));
     let mut costs = Vec::with_capacity(BATCHES);
     for _ in 0..BATCHES {
         let begun = Instant::now();
         for _ in 1..BATCH {
-            publish(some.clone()).await;
+            publish(event("some")).await;
         }
-        publish(last.clone()).await;
+        publish(event(LAST)).await;
         heard().await;
         costs.push(nanoseconds(begun.elapsed()) / f64::from(BATCH));
     }
     median(costs)
 }
 
-/// How long a single event takes until it is heard and that is known, in nanoseconds.
-pub async fn latency(publish: impl AsyncFn(Event), heard: impl AsyncFn()) -> f64 {
-    let last = event(LAST);
-    cost(async || {
-        publish(last.clone()).await;
-        heard().await;
-    })
-    .await
-}
-
-/// Either of them over the bus as this library's own code.
-pub async fn linked(host: &Host, single: bool) -> f64 {
+/// The same over the bus as this library's own code.
+pub async fn linked(host: &Host) -> f64 {
     let bus = Bus::new(Duration::from_secs(10), 1 << 20);
     let capacity = SubscribeOptions::new(SUBJECT).capacity;
     let mut receiver = bus.subscribe(("bench", 1, true), SUBJECT, "", capacity).expect("a subject");
@@ -73,7 +62,7 @@ pub async fn linked(host: &Host, single: bool) -> f64 {
     let hearing = host.spawn(hear(events, last.clone()));
     let publish = async |event: Event| bus.publish(event.into()).await.expect("it is heard");
     let heard = async || last.notified().await;
-    let cost = if single { latency(publish, heard).await } else { throughput(publish, heard).await };
+    let cost = throughput(publish, heard).await;
     hearing.abort();
     cost
 }
