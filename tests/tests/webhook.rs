@@ -295,6 +295,9 @@ async fn what_a_receiver_refuses_is_tried_again_then_dead_and_can_be_delivered_a
     let got = receiver.received();
     assert_eq!(got.len(), 4);
     assert!(got.iter().all(|got| got.id() == id && got.is_signed_with(SECRET)), "one id, however often");
+    // Each attempt is a span of its own, in the trace of the request that caused the event.
+    let (cause, span) = (&got[0].headers["ce-traceparent"], &got[0].headers["traceparent"]);
+    assert!(cause[..35] == span[..35] && cause != span, "{cause} {span}");
     assert_eq!(ask(&server, "DELETE", &format!("/deliveries/{id}")).await.0, 409);
 
     // All dead ones of an endpoint at once; a redirect is no success, and is not followed.
@@ -316,15 +319,26 @@ async fn what_a_receiver_refuses_is_tried_again_then_dead_and_can_be_delivered_a
         delivery_that_is(&server, id, "delivered").await;
     }
 
-    // It may ask for a pause, and dead ones may be thrown away.
+    // It may ask for a pause, which may be lifted; dead ones may be thrown away.
     receiver.answers("429 Too Many Requests\r\nRetry-After: 3600");
     let id = send_test(&server, "only").await;
     let waiting = delivery_when(&server, &id, |delivery| delivery["attempt_count"] == 1).await;
     let (due, updated) = (waiting["due_at"].as_str(), waiting["updated_at"].as_str());
     let hour = |time: Option<&str>| time.and_then(|time| time.get(..13)).expect("a time").to_owned();
     assert_ne!(hour(due), hour(updated), "an hour later: {waiting}");
-    let (_, deleted) = ask(&server, "DELETE", "/deliveries?state=dead").await;
-    assert_eq!(deleted["deleted"], 0);
+    let (_, paused) = ask(&server, "GET", "/endpoints/only").await;
+    assert!(paused["paused_until"].is_string(), "{paused}");
+    receiver.answers("200 OK");
+    let (_, enabled) = ask(&server, "POST", "/endpoints/only/enable").await;
+    assert_eq!(enabled["paused_until"], Value::Null);
+    let id = send_test(&server, "only").await;
+    delivery_that_is(&server, &id, "delivered").await;
+
+    receiver.answers("400 Bad Request");
+    let id = send_test(&server, "only").await;
+    delivery_that_is(&server, &id, "dead").await;
+    assert_eq!(ask(&server, "DELETE", "/deliveries?state=dead&endpoint=only").await.1["deleted"], 1);
+    assert_eq!(ask(&server, "GET", &format!("/deliveries/{id}")).await.0, 404);
     assert_eq!(server.stop().await.code(), Some(0));
 }
 

@@ -53,7 +53,8 @@ CREATE TABLE attempt (
 -- What lasts of an endpoint beside its settings.
 CREATE TABLE endpoint (
     name TEXT PRIMARY KEY,
-    url TEXT NOT NULL,
+    -- SHA-256 of its address, which may hold a token itself.
+    address TEXT NOT NULL,
     -- Since when it answers 410 Gone.
     gone_at BIGINT,
     succeeded_at BIGINT,

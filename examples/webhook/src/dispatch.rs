@@ -84,30 +84,33 @@ async fn fill(
     sending: &mut JoinSet<()>,
     taken: &mut TakenUntil,
 ) -> Result<Duration, DbError> {
-    if let Some(left) = endpoint.paused_for() {
-        return Ok(left.min(LONGEST_SLEEP));
+    if let Some(paused) = endpoint.paused_until() {
+        return Ok(until(paused));
     }
     let free = parallel.saturating_sub(sending.len());
     if free == 0 || endpoint.is_gone() {
         return Ok(LONGEST_SLEEP);
     }
-    let until = now() + millis(engine.settings.timeout.get() + MARGIN);
-    let due = engine.store.take(&endpoint.name, free, now(), until).await?;
+    let taken_until = now() + millis(engine.settings.timeout.get() + MARGIN);
+    let due = engine.store.take(&endpoint.name, free, now(), taken_until).await?;
     let all = due.len() < free;
     for delivery in due {
-        let (id, until) = (delivery.id.clone(), delivery.due_at);
+        let proof = (delivery.id.clone(), delivery.due_at);
         let parent = delivery.event.traceparent.as_deref().and_then(|text| text.parse::<TraceContext>().ok());
         let work = trace::in_context(parent, deliver(engine.clone(), endpoint.clone(), delivery));
-        taken.insert(sending.spawn(work).id(), (id, until));
+        taken.insert(sending.spawn(work).id(), proof);
     }
     if !all {
         return Ok(LONGEST_SLEEP);
     }
     let next = engine.store.next_due(&endpoint.name).await?;
-    let sleep =
-        next.map_or(LONGEST_SLEEP, |at| Duration::from_millis(u64::try_from(at - now()).unwrap_or(0)));
     // A delivery that became due between both looks is taken at once.
-    Ok(sleep.min(LONGEST_SLEEP))
+    Ok(next.map_or(LONGEST_SLEEP, until))
+}
+
+/// How long it is until then, at most [`LONGEST_SLEEP`].
+fn until(at: i64) -> Duration {
+    Duration::from_millis(u64::try_from(at - now()).unwrap_or(0)).min(LONGEST_SLEEP)
 }
 
 /// One attempt, and what becomes of the delivery.
@@ -151,7 +154,7 @@ fn report(endpoint: &Endpoint, delivery: &Delivery, made: &Attempt, after: Optio
         }
         (Verdict::Gone, _) => {
             tracing::warn!(endpoint = name, delivery = id, "the endpoint answered 410 Gone and is disabled");
-            endpoint.set_gone(true);
+            endpoint.leave();
         }
         (Verdict::Failed { .. }, Some(After::Dead)) => {
             tracing::warn!(endpoint = name, delivery = id, %error, "a delivery is a dead letter");

@@ -4,7 +4,10 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::Uri;
+use sha2::{Digest as _, Sha256};
 use streamgate_plugin_api::{Health, Host, StartError};
 use tokio::sync::Notify;
 
@@ -81,6 +84,11 @@ impl Endpoint {
         self.change(|trouble| trouble.failing = Some(row.error.clone()).filter(|_| row.failures > 0));
     }
 
+    /// By which another address is told, without saying what it is.
+    pub(crate) fn address_digest(&self) -> String {
+        STANDARD.encode(Sha256::digest(self.uri.to_string()))
+    }
+
     /// Whether events are taken for it and sent to it.
     pub(crate) fn is_open(&self) -> bool {
         !self.disabled && !self.is_gone()
@@ -91,9 +99,18 @@ impl Endpoint {
         self.gone.load(Relaxed)
     }
 
-    pub(crate) fn set_gone(&self, gone: bool) {
-        self.gone.store(gone, Relaxed);
+    /// It answered 410.
+    pub(crate) fn leave(&self) {
+        self.gone.store(true, Relaxed);
         self.change(|trouble| trouble.failing = None);
+    }
+
+    /// It is to be tried again, whatever it has answered.
+    pub(crate) fn enable(&self) {
+        self.gone.store(false, Relaxed);
+        self.paused_until.store(0, Relaxed);
+        self.change(|trouble| trouble.failing = None);
+        self.wake.notify_one();
     }
 
     /// Leaves it alone for a while.
@@ -101,10 +118,9 @@ impl Endpoint {
         self.paused_until.fetch_max(now().saturating_add(millis(pause)), Relaxed);
     }
 
-    /// How long it is still to be left alone.
-    pub(crate) fn paused_for(&self) -> Option<Duration> {
-        let left = self.paused_until.load(Relaxed) - now();
-        u64::try_from(left).ok().filter(|left| *left > 0).map(Duration::from_millis)
+    /// Until when it is still to be left alone, in Unix milliseconds.
+    pub(crate) fn paused_until(&self) -> Option<i64> {
+        Some(self.paused_until.load(Relaxed)).filter(|until| *until > now())
     }
 
     pub(crate) fn succeeded(&self) {

@@ -36,7 +36,7 @@ impl Engine {
         let inner = host.clone();
         let prepared = tokio::task::spawn_blocking(move || prepare(&inner, settings));
         let (settings, client, endpoints) = prepared.await??;
-        let known: Vec<_> = endpoints.values().map(|it| (it.name.as_str(), it.shown.as_str())).collect();
+        let known: Vec<_> = endpoints.values().map(|it| (it.name.as_str(), it.address_digest())).collect();
         store.register(&known).await?;
         for row in store.endpoints().await? {
             if let Some(endpoint) = endpoints.get(&row.name) {

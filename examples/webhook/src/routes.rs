@@ -102,13 +102,12 @@ async fn test(Extract(current): Extract<Current>, Path(name): Path<String>) -> A
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], fresh(detail(&engine, &id).await?)))
 }
 
-/// Tries an endpoint again that has answered 410.
+/// Tries an endpoint again that has answered 410, or asked to be left alone.
 async fn enable(Extract(current): Extract<Current>, Path(name): Path<String>) -> Answer<Fresh<EndpointView>> {
     let engine = current.borrow().clone();
     let known = named(&engine, &name)?;
     engine.store.enable(&name).await.map_err(ApiError::from)?;
-    known.set_gone(false);
-    known.wake.notify_one();
+    known.enable();
     endpoint(Extract(current), Path(name)).await
 }
 

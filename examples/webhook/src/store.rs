@@ -114,15 +114,16 @@ impl Store {
         Ok(Self { db: Db::open(client, "webhook", migrations).await? })
     }
 
-    /// Writes down that there is such an endpoint. One at a new address is no longer gone.
-    pub(crate) async fn register(&self, endpoints: &[(&str, &str)]) -> Result<(), DbError> {
+    /// Writes down which endpoints there are, by name and digest of the address. One at a new
+    /// address is no longer gone.
+    pub(crate) async fn register(&self, endpoints: &[(&str, String)]) -> Result<(), DbError> {
         let mut batch = self.db.batch();
-        for (name, url) in endpoints {
-            let sql = "INSERT INTO endpoint (name, url, failures, error) VALUES ($1, $2, 0, '') \
+        for (name, address) in endpoints {
+            let sql = "INSERT INTO endpoint (name, address, failures, error) VALUES ($1, $2, 0, '') \
                        ON CONFLICT (name) DO UPDATE SET \
-                           gone_at = CASE WHEN endpoint.url = excluded.url THEN endpoint.gone_at END, \
-                           url = excluded.url";
-            batch = batch.push(sql, params![*name, *url]);
+                           gone_at = CASE WHEN endpoint.address = excluded.address THEN endpoint.gone_at END, \
+                           address = excluded.address";
+            batch = batch.push(sql, params![*name, address]);
         }
         batch.run().await.map(drop)
     }

@@ -28,6 +28,8 @@ pub(crate) struct EndpointView {
     last_success_at: Option<String>,
     last_failure_at: Option<String>,
     gone_at: Option<String>,
+    /// Until when it wants to be left alone (`Retry-After`).
+    paused_until: Option<String>,
     waiting: u64,
     delivered: u64,
     dead: u64,
@@ -61,6 +63,7 @@ impl EndpointView {
             last_success_at: row.and_then(|row| row.succeeded_at).map(rfc3339),
             last_failure_at: row.and_then(|row| row.failed_at).map(rfc3339),
             gone_at: row.and_then(|row| row.gone_at).map(rfc3339),
+            paused_until: endpoint.paused_until().map(rfc3339),
             waiting: count(State::Waiting),
             delivered: count(State::Delivered),
             dead: count(State::Dead),
