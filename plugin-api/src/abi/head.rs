@@ -342,6 +342,27 @@ mod tests {
         }
 
         #[test]
+        fn a_damaged_head_is_refused_or_reads_alike_when_it_is_passed_on(
+            damage in prop::collection::vec((0usize..160, any::<u8>()), 0..4),
+        ) {
+            let request = http::Request::builder().method("PUT").uri("http://storage/a/b?c=d");
+            let request = request.header("content-type", "text/plain").header("x-own", "1");
+            let response = http::Response::builder().header("etag", "\"1\"").header("x-own", "2");
+            let heads = [
+                RequestHead::encode(&request.body(()).unwrap().into_parts().0).bytes,
+                ResponseHead::encode(&response.body(()).unwrap().into_parts().0).bytes,
+            ];
+            for head in heads {
+                let mut bytes = head.as_slice().to_vec();
+                for &(at, byte) in &damage {
+                    let at = at % bytes.len();
+                    bytes[at] = byte;
+                }
+                crate::fuzz::boundary_head(&bytes);
+            }
+        }
+
+        #[test]
         fn every_response_head_survives_the_crossing(
             status in 100u16..1000,
             fields in prop::collection::vec(("[a-z][a-z0-9-]{0,20}", "[ -~]{0,40}"), 0..12),
