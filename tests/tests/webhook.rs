@@ -30,16 +30,22 @@ const EDITION: &str = "[plugins.gateway]\n[plugins.storage-fs]\n[plugins.sqlite]
 /// Builds the example, and answers where its cdylib is.
 fn built() -> PathBuf {
     static BUILT: Once = Once::new();
-    let target = cache().join("third-party");
-    BUILT.call_once(|| {
-        run(Command::new(env!("CARGO"))
-            .args(["build", "--locked", "--manifest-path"])
-            .arg(repository().join("examples/webhook/Cargo.toml"))
-            .arg("--target-dir")
-            .arg(&target))
-        .expect("the example builds");
-    });
-    target.join("debug")
+    BUILT.call_once(|| cargo("build"));
+    cache().join("third-party").join("debug")
+}
+
+fn cargo(command: &str) {
+    run(Command::new(env!("CARGO"))
+        .args([command, "--locked", "--manifest-path"])
+        .arg(repository().join("examples/webhook/Cargo.toml"))
+        .arg("--target-dir")
+        .arg(cache().join("third-party")))
+    .unwrap_or_else(|error| panic!("cargo {command} of the example: {error:#}"));
+}
+
+#[test]
+fn the_example_passes_its_own_tests() {
+    cargo("test");
 }
 
 /// A configuration with the plugin in it, where it can be changed.

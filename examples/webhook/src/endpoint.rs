@@ -63,7 +63,7 @@ impl Endpoint {
             url.set_query(Some("…"));
         }
         Ok(Self {
-            health: host.health(&format!("endpoint-{}", settings.name)),
+            health: host.health(&format!("endpoint {}", settings.name)),
             name: settings.name,
             uri,
             shown: url.to_string().replace("%E2%80%A6", "…"),

@@ -131,9 +131,7 @@ async fn write(engine: Arc<Engine>, mut events: mpsc::Receiver<Taken>, lost: Arc
 }
 
 /// Splits what is to be written into batches that the database takes.
-fn parts<'a, 'b>(
-    mut wanted: &'b [(&'a Endpoint, &'a Event)],
-) -> impl Iterator<Item = &'b [(&'a Endpoint, &'a Event)]> {
+fn parts<'b, A>(mut wanted: &'b [(A, &Event)]) -> impl Iterator<Item = &'b [(A, &'b Event)]> {
     std::iter::from_fn(move || {
         let mut bytes = 0;
         let fits = wanted.iter().take(BATCH).take_while(|(_, event)| {
@@ -184,5 +182,35 @@ async fn put(engine: &Engine, part: &[(&Endpoint, &Event)], health: &Health) {
             Some(_) => tokio::time::sleep(FIRST_PAUSE).await,
         }
         wait = (wait * 2).min(MAX_PAUSE);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn batches_hold_everything_in_order_and_none_is_too_large(
+            sizes in prop::collection::vec((0_usize..4).prop_map(|mib| mib << 20), 0..600),
+        ) {
+            let events: Vec<_> = sizes.iter().map(|size| event(*size)).collect();
+            let wanted: Vec<_> = events.iter().enumerate().collect();
+            let batches: Vec<_> = parts(&wanted).collect();
+            prop_assert_eq!(batches.concat(), wanted.clone());
+            for batch in batches {
+                let bytes: usize = batch.iter().map(|(_, event)| event.data.len()).sum();
+                prop_assert!((1..=BATCH).contains(&batch.len()) && bytes <= BATCH_BYTES);
+            }
+        }
+    }
+
+    /// The data is shared, so that even a large one costs nothing.
+    fn event(bytes: usize) -> Event {
+        static ZEROS: [u8; 4 << 20] = [0; 4 << 20];
+        Event::new("a", "t", "application/octet-stream", &ZEROS[..bytes])
     }
 }
