@@ -112,6 +112,11 @@ enum Command {
         #[arg(long, value_name = "FOLDER")]
         api: Option<PathBuf>,
     },
+    /// Judge a plugin's cdylib, rule by rule, by what every plugin has to do
+    ///
+    /// Each rule is tried in a process of its own, so nothing that runs is touched. The rules are
+    /// those of docs/plugin-guide.md. Exit code 1 if one is not met.
+    Conformance(streamgate_conformance::Options),
     /// Load a cdylib and end: whether that goes well is seen by how it ends
     #[command(hide = true)]
     Probe { name: String, path: PathBuf },
@@ -139,6 +144,7 @@ pub fn main() -> ExitCode {
     match &command {
         Command::Probe { name, path } => probe::child(name, path),
         Command::Isolated { .. } => return isolate::child(),
+        Command::Conformance(options) => return conformance(options, &source.sets),
         _ => {}
     }
     let (sources, problems) = Sources::read(&source.config, std::env::vars_os(), &source.sets);
@@ -170,7 +176,9 @@ pub fn main() -> ExitCode {
         Command::Restart { name } => change(&data_dir, &Change::Restart { name }),
         Command::Config(ConfigCommand::Schema) => schema(&sources),
         Command::New { name, api } => new(&name, api.as_deref()),
-        Command::Probe { .. } | Command::Isolated { .. } => unreachable!("it has ended above"),
+        Command::Probe { .. } | Command::Isolated { .. } | Command::Conformance(_) => {
+            unreachable!("it has ended above")
+        }
     }
 }
 
@@ -226,6 +234,21 @@ fn new(name: &str, api: Option<&Path>) -> ExitCode {
             ExitCode::from(SYSTEM)
         }
     }
+}
+
+fn conformance(options: &streamgate_conformance::Options, sets: &[String]) -> ExitCode {
+    loader::let_faults_end_this();
+    streamgate_conformance::main(options, sets, |name, path| {
+        let library = Library::open_untried(name, path).map_err(|error| error.to_string())?;
+        let library = std::sync::Arc::new(library);
+        let (told, judge, starter) = (library.clone(), library.clone(), library.clone());
+        Ok(streamgate_conformance::Loaded {
+            manifest: library.manifest.clone(),
+            schema: Box::new(move || told.schema()),
+            check: std::sync::Arc::new(move |settings| judge.check(settings)),
+            start: std::sync::Arc::new(move |host, args| starter.start(host, args)),
+        })
+    })
 }
 
 fn schema(sources: &Sources) -> ExitCode {

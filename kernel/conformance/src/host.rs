@@ -1,0 +1,142 @@
+//! The host that a plugin meets here: it has no neighbours for it, and records what it does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
+
+use async_ffi::FutureExt;
+use http::StatusCode;
+use parking_lot::Mutex;
+use streamgate_plugin_api::abi::{
+    Event, EventSource, FfiFuture, HealthState, HostApi, LogRecord, Mounts, RResult, RString, RVec, Service,
+    SubscribeOptions, Subscription,
+};
+use streamgate_plugin_api::{Body, HttpService, Manifest, Problem};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+const INFO: u8 = 3;
+
+/// What a plugin has done so far. Everything in it is counted or has a bound of its own: a plugin
+/// that floods its host does not fill the memory.
+#[derive(Default)]
+pub(crate) struct Record {
+    pub(crate) logs: AtomicU64,
+    pub(crate) events: AtomicU64,
+    pub(crate) panics: AtomicU64,
+    pub(crate) first_panic: Mutex<Option<String>>,
+    pub(crate) health: Mutex<BTreeMap<String, (HealthState, String)>>,
+    pub(crate) public: Mutex<Option<Service>>,
+    pub(crate) provided: Mutex<BTreeMap<String, Service>>,
+    /// Capabilities that the manifest does not name.
+    pub(crate) undeclared: Mutex<BTreeSet<String>>,
+    /// Ends subscriptions, as the kernel's bus does.
+    pub(crate) closed: CancellationToken,
+}
+
+/// Names that are kept at most, of components and of capabilities.
+const NAMES: usize = 1000;
+
+pub(crate) struct Recorder {
+    pub(crate) record: Arc<Record>,
+    pub(crate) manifest: Arc<Manifest>,
+}
+
+impl HostApi for Recorder {
+    fn log_enabled(&self, level: u8, _: &str) -> bool {
+        level <= INFO
+    }
+
+    fn log(&self, _: &LogRecord<'_>) {
+        self.record.logs.fetch_add(1, Relaxed);
+    }
+
+    fn serve(&self, service: Service) {
+        *self.record.public.lock() = Some(service);
+    }
+
+    fn provide(&self, name: &str, service: Service) -> Result<(), String> {
+        if !self.manifest.provides.iter().any(|capability| capability == name) {
+            self.undeclared(name);
+            return Err(format!("the manifest does not list `{name}` under `provides`; add it there"));
+        }
+        self.record.provided.lock().insert(name.to_owned(), service);
+        Ok(())
+    }
+
+    fn service(&self, name: &str) -> Service {
+        let Manifest { requires, uses, provides, .. } = &*self.manifest;
+        if !requires.iter().chain(uses).chain(provides).any(|capability| capability == name) {
+            self.undeclared(name);
+        }
+        // Its own, as in the kernel, if it provides it.
+        self.record.provided.lock().get(name).cloned().unwrap_or_else(|| nobody(name))
+    }
+
+    fn next_mounts(&self, after: u64) -> FfiFuture<Mounts> {
+        async move {
+            if after > 0 {
+                std::future::pending::<()>().await;
+            }
+            Mounts { generation: 1, mounts: RVec::new() }
+        }
+        .into_ffi()
+    }
+
+    fn publish(&self, _: Event) -> FfiFuture<RResult<(), RString>> {
+        self.record.events.fetch_add(1, Relaxed);
+        async { RResult::ROk(()) }.into_ffi()
+    }
+
+    fn subscribe(&self, _: SubscribeOptions) -> Result<Subscription, String> {
+        Ok(Subscription::new(Silence(Box::pin(self.record.closed.clone().cancelled_owned()))))
+    }
+
+    fn set_health(&self, component: &str, state: HealthState, reason: &str) {
+        let mut health = self.record.health.lock();
+        if health.len() < NAMES || health.contains_key(component) {
+            health.insert(component.to_owned(), (state, reason.to_owned()));
+        }
+    }
+
+    fn report(&self) -> String {
+        r#"{"status":"healthy","ready":true,"plugins":[]}"#.to_owned()
+    }
+
+    fn panicked(&self, message: &str, location: &str) {
+        self.record.panics.fetch_add(1, Relaxed);
+        self.record.first_panic.lock().get_or_insert_with(|| format!("{message} ({location})"));
+    }
+}
+
+impl Recorder {
+    fn undeclared(&self, name: &str) {
+        let mut undeclared = self.record.undeclared.lock();
+        if undeclared.len() < NAMES {
+            undeclared.insert(name.to_owned());
+        }
+    }
+}
+
+/// What answers for a capability that nobody provides.
+fn nobody(name: &str) -> Service {
+    let detail = format!("nobody provides `{name}` while a plugin is judged alone");
+    let answer = move |_: http::Request<Body>| {
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "no-provider", "Nobody provides this");
+        let response = axum::response::IntoResponse::into_response(problem.detail(detail.clone()));
+        async move { Ok::<_, Infallible>(response) }
+    };
+    tower::service_fn(answer).into_abi()
+}
+
+/// A subscription on which nothing comes.
+struct Silence(Pin<Box<WaitForCancellationFutureOwned>>);
+
+impl EventSource for Silence {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.0.as_mut().poll(cx).map(|()| None)
+    }
+}

@@ -1,0 +1,253 @@
+//! One bad plugin beside good ones: the host stays up, it says what is wrong with the bad one, and
+//! the good ones answer throughout.
+#![allow(clippy::unwrap_used)]
+
+mod server;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use rustix::process::Signal;
+use serde_json::Value;
+use server::{Place, Server, problems_of};
+
+const GATE: &str = "[plugins.fixture-gate]\nlisten = \"127.0.0.1:0\"\n";
+const ONCE: &str = "panic_budget = 2\nrestart_budget = 0\nrestart_pause = \"10ms\"\n";
+
+struct Scene {
+    place: Place,
+    server: Server,
+    address: String,
+}
+
+fn place(bad: &str) -> Place {
+    let place = Place::new(&format!("{ONCE}[plugins.fixture-bad]\n{bad}\n[plugins.fixture-echo]\n{GATE}"));
+    place.link("bad");
+    place
+}
+
+/// The bad plugin beside echo, with these lines in its table.
+fn scene(bad: &str) -> Scene {
+    let place = place(bad);
+    let mut server = place.run(&[]);
+    let address = server.wait_for("listening")["fields"]["address"].as_str().unwrap().to_owned();
+    Scene { place, server, address }
+}
+
+/// The status of an answer; none if it broke off.
+fn ask(address: &str, path: &str) -> Option<u16> {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: x\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).ok()?;
+    String::from_utf8(answer).ok()?.get(9..12)?.parse().ok()
+}
+
+impl Scene {
+    /// Does something while echo is asked again and again; all answers must be good. Afterwards
+    /// the server still stops in good order.
+    fn while_echo_answers<T>(mut self, work: impl FnOnce(&Self) -> T) -> T {
+        let stop = AtomicBool::new(false);
+        let (stop, address) = (&stop, self.address.as_str());
+        let done = std::thread::scope(|scope| {
+            let asking = scope.spawn(move || {
+                let mut answers = 0;
+                while !stop.load(Relaxed) || answers == 0 {
+                    assert_eq!(ask(address, "/echo/x"), Some(200));
+                    answers += 1;
+                }
+            });
+            // Also when it panics, or the other thread would go on for ever.
+            let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&self)));
+            stop.store(true, Relaxed);
+            asking.join().unwrap();
+            done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        self.server.signal(Signal::TERM);
+        assert_eq!(self.server.end(), Some(0));
+        done
+    }
+
+    /// Waits until the bad plugin is in this state, for a reason that contains this.
+    fn bad_is(&self, state: &str, reason: &str) {
+        let right = |plugin: &Value| {
+            plugin["state"] == state && plugin["reason"].as_str().unwrap_or_default().contains(reason)
+        };
+        let bad = |report: &Value| {
+            let plugins = report["plugins"].as_array()?;
+            plugins.iter().find(|plugin| plugin["name"] == "fixture-bad").cloned()
+        };
+        self.place.wait_for("plugins", |report| bad(report).is_some_and(|bad| right(&bad)));
+    }
+}
+
+#[test]
+fn a_panic_in_start_is_the_reason_of_a_failed_plugin() {
+    scene("mode = \"panic-in-start\"").while_echo_answers(|scene| {
+        scene.bad_is("failed", "it panicked: bad panics in start");
+        assert_eq!(ask(&scene.address, "/bad"), Some(503));
+    });
+}
+
+#[test]
+fn a_hang_in_start_ends_at_its_deadline() {
+    scene("mode = \"hang-in-start\"\nstart_deadline = \"100ms\"").while_echo_answers(|scene| {
+        scene.bad_is("failed", "it did not start within 100ms (start_deadline)");
+    });
+}
+
+#[test]
+fn panics_of_handlers_are_answered_and_end_in_quarantine() {
+    scene("mode = \"panic-in-handler\"").while_echo_answers(|scene| {
+        assert_eq!(ask(&scene.address, "/bad"), Some(500));
+        for _ in 0..2 {
+            ask(&scene.address, "/bad");
+        }
+        scene.bad_is("quarantined", "it panicked 3 times within a minute");
+        assert_eq!(ask(&scene.address, "/bad"), Some(503));
+    });
+}
+
+#[test]
+fn panics_of_a_body_that_is_read_are_counted_too() {
+    scene("mode = \"panic-in-poll\"").while_echo_answers(|scene| {
+        for _ in 0..3 {
+            ask(&scene.address, "/bad");
+        }
+        scene.bad_is("quarantined", "it panicked 3 times within a minute");
+    });
+}
+
+#[test]
+fn a_panic_in_a_task_is_logged_and_the_plugin_goes_on() {
+    scene("mode = \"panic-in-task\"").while_echo_answers(|scene| {
+        scene.bad_is("running", "");
+        assert_eq!(ask(&scene.address, "/bad"), Some(200));
+    });
+}
+
+/// What the log says once the server has been told to stop with this plugin in it.
+fn log_of_its_end(bad: &str) -> Vec<Value> {
+    let mut scene = scene(bad);
+    scene.server.wait_for("ready");
+    scene.bad_is("running", "");
+    assert_eq!(ask(&scene.address, "/echo/x"), Some(200));
+    scene.server.signal(Signal::TERM);
+    assert_eq!(scene.server.end(), Some(0));
+    std::mem::take(&mut scene.server.seen)
+}
+
+#[test]
+fn a_plugin_that_panics_or_hangs_at_its_end_is_told_of_and_the_others_end_in_good_order() {
+    for (bad, said) in [
+        ("mode = \"panic-in-stop\"", "bad panics in stop"),
+        ("mode = \"panic-in-drop\"", "bad panics in a drop"),
+        ("mode = \"hang-in-stop\"\nstop_deadline = \"100ms\"", "stop_deadline"),
+    ] {
+        let log = log_of_its_end(bad);
+        let told = log.iter().any(|record| record.to_string().contains(said));
+        assert!(told, "{said}: {log:#?}");
+        assert!(log.iter().any(|record| record["message"] == "stopped"), "{log:#?}");
+    }
+}
+
+#[test]
+fn a_swap_ends_a_plugin_that_panics_or_hangs_when_it_stops() {
+    for bad in [
+        "mode = \"panic-in-stop\"",
+        "mode = \"panic-in-drop\"",
+        "mode = \"hang-in-stop\"\nstop_deadline = \"100ms\"",
+    ] {
+        scene(bad).while_echo_answers(|scene| {
+            scene.bad_is("running", "");
+            assert!(scene.place.output(&["swap", "fixture-bad"]).status.success());
+            scene.bad_is("running", "");
+            assert_eq!(ask(&scene.address, "/bad"), Some(200));
+        });
+    }
+}
+
+#[test]
+fn floods_of_logs_and_of_events_leave_the_others_their_time() {
+    for bad in ["mode = \"log-flood\"", "mode = \"event-flood\""] {
+        scene(bad).while_echo_answers(|scene| {
+            scene.bad_is("running", "");
+            for _ in 0..100 {
+                assert_eq!(ask(&scene.address, "/bad"), Some(200));
+            }
+        });
+    }
+}
+
+#[test]
+fn an_exit_and_a_segfault_end_the_process_of_the_plugin_alone() {
+    for (mode, how) in [("exit", "code 0"), ("segfault", "SIGSEGV")] {
+        scene(&format!("isolation = \"process\"\nmode = \"{mode}\"")).while_echo_answers(|scene| {
+            scene.bad_is("failed", how);
+            assert_eq!(ask(&scene.address, "/bad"), Some(503));
+        });
+    }
+}
+
+#[test]
+fn a_request_that_ends_the_process_of_its_plugin_ends_nothing_else() {
+    for (mode, how) in [("exit-in-handler", "code 0"), ("segfault-in-handler", "SIGSEGV")] {
+        scene(&format!("isolation = \"process\"\nmode = \"{mode}\"")).while_echo_answers(|scene| {
+            scene.bad_is("running", "");
+            assert_ne!(ask(&scene.address, "/bad"), Some(200));
+            scene.bad_is("quarantined", how);
+        });
+    }
+}
+
+/// What `streamgate run` says of a file that names such a plugin, which it does not start.
+fn refused(fixtures: &[&str], table: &str) -> Vec<String> {
+    let place = Place::new(&format!("[plugins.fixture-echo]\n{GATE}{table}"));
+    for fixture in fixtures {
+        place.link(fixture);
+    }
+    problems_of(&place.output(&["run"]))
+}
+
+#[test]
+fn what_can_be_known_before_the_start_is_a_problem_of_the_configuration() {
+    for (fixtures, table, words) in [
+        (&["twin"][..], "[plugins.fixture-twin]\n", ["fixture-twin", "/echo"]),
+        (&["ring_a", "ring_b"], "[plugins.fixture-ring-a]\n[plugins.fixture-ring-b]\n", ["ring-a", "ring-b"]),
+        (&["older"], "[plugins.fixture-older]\n", ["fixture-older", "another version of the plugin API"]),
+        (&["newer"], "[plugins.fixture-newer]\n", ["fixture-newer", "update streamgate"]),
+        (&["layout"], "[plugins.fixture-layout]\n", ["fixture-layout", "laid out differently"]),
+    ] {
+        let problems = refused(fixtures, table);
+        assert!(
+            problems.iter().any(|problem| words.iter().all(|word| problem.contains(word))),
+            "{words:?}: {problems:#?}"
+        );
+    }
+}
+
+#[test]
+fn a_reload_that_brings_a_bad_plugin_changes_nothing() {
+    for (fixtures, table) in [
+        (&["twin"][..], "[plugins.fixture-twin]\n"),
+        (&["ring_a", "ring_b"], "[plugins.fixture-ring-a]\n[plugins.fixture-ring-b]\n"),
+        (&["older"], "[plugins.fixture-older]\n"),
+        (&["newer"], "[plugins.fixture-newer]\n"),
+        (&["layout"], "[plugins.fixture-layout]\n"),
+    ] {
+        scene("").while_echo_answers(|scene| {
+            for fixture in fixtures {
+                scene.place.link(fixture);
+            }
+            let file = scene.place.dir.path().join("plugins.toml");
+            let text = std::fs::read_to_string(&file).unwrap();
+            std::fs::write(&file, format!("{text}{table}")).unwrap();
+            let output = scene.place.output(&["reload"]);
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{said}");
+            assert!(said.contains("nothing has changed"), "{said}");
+            scene.bad_is("running", "");
+        });
+    }
+}
