@@ -62,6 +62,8 @@ pub(crate) const WITHOUT_START: [&str; 5] =
 /// The rule whose first half ends with the end of its process.
 pub(crate) const KILLS: &str = "kill.starts";
 
+/// What no plugin has for settings. (A list would do as a struct without required fields.)
+const NONSENSE: &str = "\"nonsense\"";
 /// Idle time in which floods are looked for.
 const IDLE: Duration = Duration::from_secs(2);
 /// Records or events a second of a plugin that nobody asks anything.
@@ -135,7 +137,7 @@ async fn settings_check(bench: &Bench) -> Verdict {
     let check = bench.loaded.check.clone();
     let settings = bench.settings.clone();
     let files = files(&bench.data_dir);
-    let judged = tokio::task::spawn_blocking(move || (check(&settings), check(&settings), check("[7]")));
+    let judged = tokio::task::spawn_blocking(move || (check(&settings), check(&settings), check(NONSENSE)));
     let judged = bench.in_time("check", judged).await?;
     let Ok((first, second, nonsense)) = judged else {
         return broken("its check panicked across the boundary");
@@ -144,7 +146,7 @@ async fn settings_check(bench: &Bench) -> Verdict {
         return broken(format!("two calls say different things: {first:?} and {second:?}"));
     }
     if nonsense.is_empty() {
-        return broken("it finds nothing wrong with `[7]` for its settings");
+        return broken("it finds nothing wrong with a text for its settings");
     }
     if nonsense.iter().chain(&first).any(|problem| problem.message.trim().is_empty()) {
         return broken("it reports a problem without a message");
@@ -173,8 +175,8 @@ async fn start_deadline(bench: &Bench) -> Verdict {
 
 async fn start_reason(bench: &Bench) -> Verdict {
     let record = Arc::new(Record::default());
-    match bench.try_start("[7]", &record).await? {
-        Ok(_) => broken("it starts with `[7]` for its settings"),
+    match bench.try_start(NONSENSE, &record).await? {
+        Ok(_) => broken("it starts with a text for its settings"),
         Err(reason) if record.panics.load(Relaxed) > 0 => broken(format!("it panicked instead: {reason}")),
         Err(reason) if reason.trim().is_empty() => broken("its reason is empty"),
         Err(reason) => Ok(format!("it said: {reason}")),
