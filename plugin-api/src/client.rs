@@ -13,7 +13,7 @@ use tower::util::Oneshot;
 use tower::{Service, ServiceExt};
 
 use crate::body::{BoxError, to_abi};
-use crate::drain::Open;
+use crate::drain::{Open, Requests};
 use crate::guard::{self, Guarded};
 use crate::trace::{self, TRACEPARENT, TraceContext};
 use crate::{Body, Problem, abi};
@@ -111,6 +111,10 @@ pub trait HttpService: Clone + Send + Sync + 'static {
     /// Puts it behind the boundary.
     #[doc(hidden)]
     fn into_abi(self) -> abi::Service;
+
+    /// The same with its requests counted.
+    #[doc(hidden)]
+    fn counted(self, requests: &Arc<Requests>) -> abi::Service;
 }
 
 impl<S, B> HttpService for S
@@ -125,12 +129,19 @@ where
     B::Error: Into<BoxError>,
 {
     fn into_abi(self) -> abi::Service {
-        abi::Service::new(Served(Some(Arc::new(self))))
+        abi::Service::new(Served { service: Some(Arc::new(self)), requests: None })
+    }
+
+    fn counted(self, requests: &Arc<Requests>) -> abi::Service {
+        abi::Service::new(Served { service: Some(Arc::new(self)), requests: Some(requests.clone()) })
     }
 }
 
-/// `None` only while it is being dropped.
-struct Served<S>(Option<Arc<S>>);
+struct Served<S> {
+    /// `None` only while it is being dropped.
+    service: Option<Arc<S>>,
+    requests: Option<Arc<Requests>>,
+}
 
 impl<S, B> abi::CallService for Served<S>
 where
@@ -155,11 +166,12 @@ where
         };
         let context =
             parts.headers.get(TRACEPARENT).and_then(|value| TraceContext::from_bytes(value.as_bytes()).ok());
-        let Some(service) = self.0.clone() else {
+        let Some(service) = self.service.clone() else {
             return std::future::ready(panicked("its service is gone")).into_ffi();
         };
         let request = Some(http::Request::from_parts(parts, Body::crossed(request.body)));
-        let answer = Answer { state: State::Asked { service, request }, context, open: Some(Open::new()) };
+        let open = self.requests.as_ref().map(Open::new);
+        let answer = Answer { state: State::Asked { service, request }, context, open };
         Guarded::new(context, answer, |message| panicked(&message)).into_ffi()
     }
 }
@@ -222,6 +234,6 @@ fn panicked(message: &str) -> abi::Response {
 
 impl<S> Drop for Served<S> {
     fn drop(&mut self) {
-        guard::drop_inside(None, self.0.take());
+        guard::drop_inside(None, self.service.take());
     }
 }

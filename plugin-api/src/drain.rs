@@ -1,52 +1,59 @@
-//! How many requests of others this library is answering, their bodies included: what the host
-//! waits for before it stops a plugin that another one has replaced.
+//! How many requests of others one run is answering, their bodies included: what the host waits for
+//! before it stops a plugin that another one has replaced.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use tokio::sync::Notify;
 
-static OPEN: AtomicUsize = AtomicUsize::new(0);
-/// How many wait for the last of them.
-static WAITING: AtomicUsize = AtomicUsize::new(0);
-static IDLE: Notify = Notify::const_new();
+/// The requests of one run.
+#[derive(Debug, Default)]
+pub struct Requests {
+    open: AtomicUsize,
+    /// How many wait for the last of them.
+    waiting: AtomicUsize,
+    idle: Notify,
+}
 
 /// Counts one request until it is dropped.
-pub(crate) struct Open(());
+pub(crate) struct Open(Arc<Requests>);
 
 impl Open {
-    pub(crate) fn new() -> Self {
-        OPEN.fetch_add(1, SeqCst);
-        Self(())
+    pub(crate) fn new(requests: &Arc<Requests>) -> Self {
+        requests.open.fetch_add(1, SeqCst);
+        Self(requests.clone())
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        if OPEN.fetch_sub(1, SeqCst) == 1 && WAITING.load(SeqCst) > 0 {
-            IDLE.notify_waiters();
+        if self.0.open.fetch_sub(1, SeqCst) == 1 && self.0.waiting.load(SeqCst) > 0 {
+            self.0.idle.notify_waiters();
         }
     }
 }
 
 /// Counts one who waits until it is dropped.
-struct Waiting;
+struct Waiting<'a>(&'a Requests);
 
-impl Drop for Waiting {
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        WAITING.fetch_sub(1, SeqCst);
+        self.0.waiting.fetch_sub(1, SeqCst);
     }
 }
 
-/// Waits until no request is open.
-pub(crate) async fn idle() {
-    WAITING.fetch_add(1, SeqCst);
-    let _waiting = Waiting;
-    loop {
-        let idle = IDLE.notified();
-        if OPEN.load(SeqCst) == 0 {
-            return;
+impl Requests {
+    /// Waits until none is open.
+    pub(crate) async fn idle(&self) {
+        self.waiting.fetch_add(1, SeqCst);
+        let _waiting = Waiting(self);
+        loop {
+            let idle = self.idle.notified();
+            if self.open.load(SeqCst) == 0 {
+                return;
+            }
+            // Made before the look at the count, so that no change in between is missed.
+            idle.await;
         }
-        // Made before the look at the count, so that no change in between is missed.
-        idle.await;
     }
 }

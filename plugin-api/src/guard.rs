@@ -12,9 +12,10 @@ use crate::{panics, runtime};
 
 /// Runs `work` inside this library's runtime and trace context. The error is the panic's message.
 pub(crate) fn run<T>(context: Option<TraceContext>, work: impl FnOnce() -> T) -> Result<T, String> {
-    let _runtime = runtime::handle().enter();
-    let _trace = trace::enter(context);
-    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| panics::message(&*panic))
+    runtime::inside(|| {
+        let _trace = trace::enter(context);
+        catch_unwind(AssertUnwindSafe(work)).map_err(|panic| panics::message(&*panic))
+    })
 }
 
 /// Drops a value inside the runtime; a panic in its `drop` ends here.

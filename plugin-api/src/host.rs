@@ -4,12 +4,12 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    BusError, Client, Event, HttpService, StartError, SubscribeOptions, Subscription, abi, runtime, trace,
-};
+use crate::drain::Requests;
+use crate::{BusError, Client, Event, HttpService, StartError, SubscribeOptions, Subscription, abi, trace};
 
 pub use crate::abi::HealthState;
 
@@ -24,6 +24,8 @@ struct Shared {
     plugin: String,
     data_dir: PathBuf,
     shutdown: CancellationToken,
+    runtime: Handle,
+    requests: Arc<Requests>,
 }
 
 /// One public prefix, and what answers there.
@@ -47,8 +49,19 @@ pub struct Mounts {
 }
 
 impl Host {
-    pub(crate) fn new(handle: abi::HostHandle, plugin: String, data_dir: PathBuf) -> Self {
-        Self { shared: Arc::new(Shared { handle, plugin, data_dir, shutdown: CancellationToken::new() }) }
+    pub(crate) fn new(handle: abi::HostHandle, plugin: String, data_dir: PathBuf, runtime: Handle) -> Self {
+        let (shutdown, requests) = (CancellationToken::new(), Arc::default());
+        Self { shared: Arc::new(Shared { handle, plugin, data_dir, shutdown, runtime, requests }) }
+    }
+
+    /// The runtime of this library.
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.shared.runtime
+    }
+
+    /// The requests that the plugin is answering.
+    pub(crate) fn requests(&self) -> &Arc<Requests> {
+        &self.shared.requests
     }
 
     /// The plugin's name.
@@ -64,7 +77,7 @@ impl Host {
     /// Gives what answers under the manifest's public prefixes: an axum `Router` or any other
     /// tower service. It sees whole paths, prefix included.
     pub fn serve(&self, service: impl HttpService) {
-        self.shared.handle.serve(service.into_abi());
+        self.shared.handle.serve(service.counted(self.requests()));
     }
 
     /// Gives an internal service, which other plugins reach by name and nobody from outside: a
@@ -73,7 +86,7 @@ impl Host {
     /// # Errors
     /// When the manifest does not list it.
     pub fn provide(&self, name: &str, service: impl HttpService) -> Result<(), StartError> {
-        self.shared.handle.provide(name, service.into_abi()).map_err(StartError::new)
+        self.shared.handle.provide(name, service.counted(self.requests())).map_err(StartError::new)
     }
 
     /// The internal service of this name, whoever provides it now or later. It answers 503 while
@@ -150,7 +163,7 @@ impl Host {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        runtime::handle().spawn(trace::in_context(trace::current(), future))
+        self.runtime().spawn(trace::in_context(trace::current(), future))
     }
 
     /// Kernel, plugins and health, as `streamgate plugins --json` prints them.

@@ -47,7 +47,8 @@
 pub mod abi;
 mod body;
 mod client;
-mod drain;
+#[doc(hidden)]
+pub mod drain;
 mod event;
 #[doc(hidden)]
 pub mod fuzz;

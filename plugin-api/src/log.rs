@@ -16,13 +16,14 @@ use crate::trace;
 
 static HOST: RwLock<Option<HostHandle>> = RwLock::new(None);
 
-/// Sends this library's records to `host` from now on.
-pub(crate) fn send_to(host: HostHandle) {
-    *HOST.write().unwrap_or_else(PoisonError::into_inner) = Some(host);
+/// Sends this library's records to `host` from now on, or nowhere. Answers where they went before.
+pub(crate) fn send_to(host: Option<HostHandle>) -> Option<HostHandle> {
+    let before = std::mem::replace(&mut *HOST.write().unwrap_or_else(PoisonError::into_inner), host);
     // The first start of this library sets the subscriber; later ones only exchange the host.
     if tracing::subscriber::set_global_default(tracing_subscriber::registry().with(ToHost)).is_err() {
         tracing::callsite::rebuild_interest_cache();
     }
+    before
 }
 
 /// Runs `work` with the host, if the plugin has been started.

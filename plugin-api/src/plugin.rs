@@ -12,8 +12,9 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 
 use crate::guard::{self, Guarded};
+use crate::runtime::Life;
 use crate::settings::SettingsProblem;
-use crate::{Host, abi, drain, log, panics, runtime};
+use crate::{Host, abi, panics};
 
 /// A plugin: what [`export_plugin!`](crate::export_plugin) exports.
 ///
@@ -124,9 +125,15 @@ fn parse<S: DeserializeOwned>(json: &str) -> Result<S, SettingsProblem> {
 
 extern "C" fn start<P: Plugin>(handle: abi::HostHandle, args: abi::StartArgs) -> FfiFuture<abi::StartResult> {
     crate::name_threads(args.name.as_str());
-    log::send_to(handle.clone());
     panics::report();
-    let host = Host::new(handle, args.name.into(), PathBuf::from(args.data_dir.as_str()));
+    let (life, runtime) = match Life::begin(handle.clone()) {
+        Ok(begun) => begun,
+        Err(error) => {
+            let reason = RString::from(format!("the system gives it no threads: {error}"));
+            return std::future::ready(RResult::RErr(reason)).into_ffi();
+        }
+    };
+    let host = Host::new(handle, args.name.into(), PathBuf::from(args.data_dir.as_str()), runtime);
     let started = async move {
         let settings = match settings::<P>(args.settings.as_str()) {
             Ok(settings) => settings,
@@ -135,7 +142,7 @@ extern "C" fn start<P: Plugin>(handle: abi::HostHandle, args: abi::StartArgs) ->
         match P::start(host.clone(), settings).await {
             Ok(plugin) => {
                 let plugin = Arc::new(Mutex::new(Some(plugin)));
-                RResult::ROk(abi::Instance::new(Running { plugin, host }))
+                RResult::ROk(abi::Instance::new(Running { plugin, host, _life: life }))
             }
             Err(error) => {
                 host.shutdown().cancel();
@@ -154,11 +161,12 @@ fn settings<P: Plugin>(json: &str) -> Result<P::Settings, RString> {
 struct Running<P: Plugin> {
     plugin: Arc<Mutex<Option<P>>>,
     host: Host,
+    _life: Life,
 }
 
 impl<P: Plugin> abi::InstanceApi for Running<P> {
     fn ping(&self) -> FfiFuture<()> {
-        let pong = runtime::handle().spawn(async {});
+        let pong = self.host.runtime().spawn(async {});
         Guarded::new(
             None,
             async move {
@@ -170,7 +178,8 @@ impl<P: Plugin> abi::InstanceApi for Running<P> {
     }
 
     fn drain(&self) -> FfiFuture<()> {
-        Guarded::new(None, drain::idle(), |_| ()).into_ffi()
+        let host = self.host.clone();
+        Guarded::new(None, async move { host.requests().idle().await }, |_| ()).into_ffi()
     }
 
     fn reconfigure(&self, json: &str) -> FfiFuture<RResult<bool, RString>> {

@@ -1,30 +1,83 @@
-//! One tokio runtime for each cdylib, made on first use and kept to the end of the process.
+//! One tokio runtime for each cdylib, from its first start to the end of its last run: what a
+//! plugin has spawned and not ended goes with it, and so do its threads and descriptors.
 
-use std::sync::OnceLock;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::ArcSwapOption;
 use tokio::runtime::{Builder, Handle, Runtime};
 
-static RUNTIME: OnceLock<Handle> = OnceLock::new();
+use crate::abi::HostHandle;
+use crate::log;
 
-/// The runtime of this library.
-///
-/// # Panics
-/// When the system gives no threads or no epoll instance; nothing could run then.
-pub fn handle() -> &'static Handle {
-    RUNTIME.get_or_init(|| {
-        let runtime: Runtime = Builder::new_multi_thread()
-            .enable_all()
-            .thread_name(crate::thread_name())
-            .thread_keep_alive(std::time::Duration::from_secs(30))
-            .build()
-            .expect("the system gives a process threads and an epoll instance");
-        // Never dropped: tasks may run as long as the library is mapped, which is for ever.
-        Box::leak(Box::new(runtime)).handle().clone()
-    })
+/// What everything is run inside that the other side calls, polls or drops.
+static RUNTIME: ArcSwapOption<Handle> = ArcSwapOption::const_empty();
+static RUNS: Mutex<Runs> = Mutex::new(Runs { count: 0, runtime: None });
+
+struct Runs {
+    count: usize,
+    runtime: Option<Runtime>,
 }
 
-/// Makes `handle` the runtime of this library, for a host that has one already. No effect once
-/// there is one.
+/// One run of the plugin. The last one takes the runtime along.
+pub(crate) struct Life(());
+
+impl Life {
+    /// Begins a run, with `host` for the log. The error is the system's, which gives no threads or
+    /// no epoll instance.
+    pub(crate) fn begin(host: HostHandle) -> io::Result<(Self, Handle)> {
+        let mut runs = RUNS.lock().unwrap_or_else(PoisonError::into_inner);
+        let handle = match &runs.runtime {
+            Some(runtime) => runtime.handle().clone(),
+            None => {
+                let runtime = Builder::new_multi_thread()
+                    .enable_all()
+                    .thread_name(crate::thread_name())
+                    .thread_keep_alive(std::time::Duration::from_secs(30))
+                    .build()?;
+                let handle = runtime.handle().clone();
+                RUNTIME.store(Some(Arc::new(handle.clone())));
+                runs.runtime = Some(runtime);
+                handle
+            }
+        };
+        runs.count += 1;
+        let before = log::send_to(Some(host));
+        drop(runs);
+        drop(before);
+        Ok((Self(()), handle))
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        let mut runs = RUNS.lock().unwrap_or_else(PoisonError::into_inner);
+        runs.count -= 1;
+        let last = runs.count == 0;
+        let runtime = if last { runs.runtime.take() } else { None };
+        if last {
+            RUNTIME.store(None);
+        }
+        let host = if last { log::send_to(None) } else { None };
+        drop(runs);
+        // What hangs on these may end other runs: not under the lock.
+        drop(host);
+        if let Some(runtime) = runtime {
+            // Tasks are dropped on its threads, which nobody waits for.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Makes `handle` the runtime of this library, for a host that has one already and starts no
+/// plugin of its own.
 pub fn adopt(handle: Handle) {
-    let _ = RUNTIME.set(handle);
+    RUNTIME.store(Some(Arc::new(handle)));
+}
+
+/// Runs `work` inside the runtime of this library, if a plugin of it runs, else inside the caller's.
+pub(crate) fn inside<T>(work: impl FnOnce() -> T) -> T {
+    let runtime = RUNTIME.load();
+    let _entered = runtime.as_deref().map(Handle::enter);
+    work()
 }

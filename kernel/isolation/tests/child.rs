@@ -93,7 +93,7 @@ impl HostApi for TestHost {
             "/ask",
             axum::routing::post(move |body: String| async move { format!("{name} heard {body}") }),
         );
-        router.into_abi()
+        HttpService::into_abi(router)
     }
 
     fn next_mounts(&self, _: u64) -> FfiFuture<Mounts> {

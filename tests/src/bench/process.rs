@@ -4,12 +4,22 @@ use std::fs;
 
 use anyhow::{Context, Result};
 
-/// Seconds of processor time, user and system, of all threads so far.
+/// Seconds of processor time, user and system, of all threads of the process and its children so
+/// far.
 ///
 /// # Errors
 /// When the process is gone.
 pub fn cpu_seconds(pid: u32) -> Result<f64> {
-    times(&pid.to_string(), 11)
+    let own = times(&pid.to_string(), 11)?;
+    let children = children(pid).into_iter().map(|child| times(&child, 11).unwrap_or_default());
+    Ok(own + children.sum::<f64>())
+}
+
+/// Those that are running.
+fn children(pid: u32) -> Vec<String> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = tasks.map(|task| fs::read_to_string(task.path().join("children")).unwrap_or_default());
+    lists.flat_map(|list| list.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect()
 }
 
 /// The same of all processes that this one started and waited for.
@@ -31,20 +41,23 @@ fn times(pid: &str, first: usize) -> Result<f64> {
     Ok((ticks()? + ticks()?) / 100.0)
 }
 
-/// Resident memory now, in MB (10^6 bytes).
+/// Resident memory of the process and its children now, in MB (10^6 bytes). What they share counts
+/// for each.
 ///
 /// # Errors
 /// When the process is gone.
 pub fn resident(pid: u32) -> Result<f64> {
-    status(pid, "VmRSS:")
+    let own = status(&pid.to_string(), "VmRSS:")?;
+    let children = children(pid).into_iter().map(|child| status(&child, "VmRSS:").unwrap_or_default());
+    Ok(own + children.sum::<f64>())
 }
 
-/// The most resident memory since [`forget_peak`] or the start, in MB (10^6 bytes).
+/// The most resident memory of the process itself since [`forget_peak`] or the start, in MB (10^6 bytes).
 ///
 /// # Errors
 /// When the process is gone.
 pub fn peak(pid: u32) -> Result<f64> {
-    status(pid, "VmHWM:")
+    status(&pid.to_string(), "VmHWM:")
 }
 
 /// Makes [`peak`] begin anew.
@@ -55,7 +68,7 @@ pub fn forget_peak(pid: u32) -> Result<()> {
     Ok(fs::write(format!("/proc/{pid}/clear_refs"), "5")?)
 }
 
-fn status(pid: u32, key: &str) -> Result<f64> {
+fn status(pid: &str, key: &str) -> Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status
         .lines()
