@@ -75,6 +75,14 @@ pub fn adopt(handle: Handle) {
     RUNTIME.store(Some(Arc::new(handle)));
 }
 
+/// The runtime of this library while a plugin of it runs, else the caller's.
+///
+/// # Panics
+/// When there is neither.
+pub fn handle() -> Handle {
+    RUNTIME.load().as_deref().cloned().unwrap_or_else(Handle::current)
+}
+
 /// Runs `work` inside the runtime of this library, if a plugin of it runs, else inside the caller's.
 pub(crate) fn inside<T>(work: impl FnOnce() -> T) -> T {
     let runtime = RUNTIME.load();
