@@ -19,6 +19,9 @@ pub const JOB_ENQUEUED_ANY: &str = "job.*.enqueued";
 /// A job of any queue changed its state.
 pub const JOB_CHANGED_ANY: &str = "job.*.changed";
 
+/// All transfers on any chain, and those that a reorganisation undid.
+pub const CHAIN_TRANSFER_ANY: &str = "chain.*.transfer";
+
 /// CloudEvents `type` of [`ContentUploaded`].
 pub const TYPE_CONTENT_UPLOADED: &str = "streamgate.content.uploaded.v1";
 /// CloudEvents `type` of [`ContentChanged`].
@@ -29,6 +32,8 @@ pub const TYPE_CONTENT_DELETED: &str = "streamgate.content.deleted.v1";
 pub const TYPE_JOB_ENQUEUED: &str = "streamgate.job.enqueued.v1";
 /// CloudEvents `type` of [`JobChanged`] on a `job.<queue>.changed` subject.
 pub const TYPE_JOB_CHANGED: &str = "streamgate.job.changed.v1";
+/// CloudEvents `type` of [`ChainTransfer`].
+pub const TYPE_CHAIN_TRANSFER: &str = "streamgate.chain.transfer.v1";
 
 /// Subject of [`ContentUploaded`].
 pub fn content_uploaded(id: &str) -> String {
@@ -53,6 +58,11 @@ pub fn job_enqueued(queue: &str) -> String {
 /// Subject of [`JobChanged`] for every other change of state.
 pub fn job_changed(queue: &str) -> String {
     format!("job.{queue}.changed")
+}
+
+/// Subject of [`ChainTransfer`] on a chain named by CAIP-2.
+pub fn chain_transfer(chain: &str) -> String {
+    format!("chain.{chain}.transfer")
 }
 
 /// The last byte of an upload is on disk.
@@ -93,4 +103,29 @@ pub struct JobChanged {
     pub queue: String,
     /// Lower-case name, see [`crate::jobs::v1::JobState::name`].
     pub state: String,
+}
+
+/// A token of a watched contract changed hands, or a reorganisation undid that it had.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainTransfer {
+    /// CAIP-2.
+    pub chain: String,
+    /// CAIP-19, with the token's id where it has one.
+    pub asset: String,
+    /// CAIP-10; the zero address when the token was made.
+    pub from: String,
+    /// CAIP-10; the zero address when the token was burnt.
+    pub to: String,
+    /// Decimal, in the smallest unit; 1 of a token that is one of a kind.
+    pub amount: String,
+    /// The block's number.
+    pub block: u64,
+    /// The block's hash.
+    pub block_hash: String,
+    /// The place of the log in its block.
+    pub log_index: u64,
+    /// The transaction's hash.
+    pub transaction: String,
+    /// The block is no longer part of the chain: what was told of it does not hold.
+    pub removed: bool,
 }

@@ -24,6 +24,15 @@ pub mod catalogue {
     }
 }
 
+/// The `chain` capability: what accounts own on chains.
+pub mod chain {
+    /// `streamgate.chain.v1`, generated from `chain.proto`.
+    #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, clippy::unwrap_used)]
+    pub mod v1 {
+        tonic::include_proto!("streamgate.chain.v1");
+    }
+}
+
 /// The `database` capability: batches, queries and migrations. Plugins use it through [`crate::db`].
 pub mod database {
     /// `streamgate.database.v1`, generated from `database.proto`.
