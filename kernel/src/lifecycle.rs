@@ -435,7 +435,11 @@ impl Kernel {
         self.bus.remove_run(run.number);
         let deadline = self.settings.load().drain_deadline.get();
         if let Some(instance) = run.instance() {
-            let drained = tokio::time::timeout(deadline, self.on_own_thread(instance.drain())).await;
+            let drained = async {
+                self.services.left(run.number).await;
+                let _ = self.on_own_thread(instance.drain()).await;
+            };
+            let drained = tokio::time::timeout(deadline, drained).await;
             if drained.is_err() {
                 let plugin = &run.planned.name;
                 tracing::warn!(plugin, "requests are cut off that took longer than kernel.drain_deadline");

@@ -55,6 +55,14 @@ pub trait Plugin: Sized + Send + Sync + 'static {
         async { Ok(false) }
     }
 
+    /// Another run has taken over: let nothing new in, and answer when what is under way here has
+    /// ended. The host waits for it, and for all requests that came over the boundary, up to
+    /// `kernel.drain_deadline`; then it calls `stop`. Only a plugin that has connections or work of
+    /// its own needs it.
+    fn drain(&self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
     /// Ends what is under way in good order. [`Host::shutdown`] is cancelled before; no request
     /// comes after; past the host's deadline the rest is dropped.
     fn stop(self) -> impl Future<Output = ()> + Send {
@@ -178,8 +186,19 @@ impl<P: Plugin> abi::InstanceApi for Running<P> {
     }
 
     fn drain(&self) -> FfiFuture<()> {
-        let host = self.host.clone();
-        Guarded::new(None, async move { host.requests().idle().await }, |_| ()).into_ffi()
+        let (plugin, host) = (Arc::clone(&self.plugin), self.host.clone());
+        let drained = async move {
+            // The plugin is let go when it is to be stopped.
+            let shutdown = host.shutdown();
+            let own = async {
+                if let Some(plugin) = &*plugin.lock().await {
+                    plugin.drain().await;
+                }
+            };
+            shutdown.run_until_cancelled(own).await;
+            host.requests().idle().await;
+        };
+        Guarded::new(None, drained, |_| ()).into_ffi()
     }
 
     fn reconfigure(&self, json: &str) -> FfiFuture<RResult<bool, RString>> {

@@ -33,6 +33,36 @@ async fn a_plugin_of_a_third_party_is_built_apart_and_runs_beside_the_others() {
     assert_eq!(server.stop().await.code(), Some(0));
 }
 
+/// Another compiler lays out Rust's own types in another way; what crosses is not among them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_of_the_nightly_compiler_in_debug_mode_runs_in_the_stable_host() {
+    let nightly = Command::new("rustup").args(["run", "nightly", "cargo", "--version"]).output();
+    if !nightly.is_ok_and(|output| output.status.success()) {
+        println!("not shown: no nightly compiler is installed here (rustup toolchain install nightly)");
+        return;
+    }
+    let target = cache().join("nightly");
+    run(Command::new("rustup")
+        .args(["run", "nightly", "cargo", "build", "--locked", "--manifest-path"])
+        .arg(repository().join("examples/hello/Cargo.toml"))
+        .arg("--target-dir")
+        .arg(&target)
+        // Those of the compiler that runs this test.
+        .env_remove("RUSTUP_TOOLCHAIN")
+        .env_remove("CARGO")
+        .env_remove("RUSTC"))
+    .expect("the example builds");
+    let dirs = [binaries(), target.join("debug")];
+    let mut server = Setup::default()
+        .set("kernel.plugin_dirs", format!("{dirs:?}"))
+        .set("plugins.hello.name", "nightly")
+        .start()
+        .await;
+    let answer = server.http().get(server.url("/hello")).send().await.expect("an answer");
+    assert_eq!(answer.text().await.expect("a text"), "Hello, nightly!");
+    assert_eq!(server.stop().await.code(), Some(0));
+}
+
 /// Neither a path of this repository nor a file that is not packaged is needed to build them.
 #[test]
 fn the_examples_build_against_the_published_files_alone() {

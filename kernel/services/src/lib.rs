@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use async_ffi::FutureExt;
@@ -42,9 +43,9 @@ impl Slot {
     async fn wait(self: Arc<Self>, request: Request) -> Response {
         // Whoever holds a slot lets it go, at the latest when its plugin's deadlines are over.
         let _ = self.held.subscribe().wait_for(|held| !held).await;
-        let present = self.present.load_full();
-        match present {
-            Some(provider) => provider.service.call(request).await,
+        let call = self.present.load().as_ref().map(|provider| provider.service.call(request));
+        match call {
+            Some(call) => call.await,
             None => self.absent(),
         }
     }
@@ -105,6 +106,8 @@ pub struct Services {
     slots: Mutex<BTreeMap<String, Arc<Slot>>>,
     /// Prefix and plugin.
     mounts: Mutex<Vec<(String, String)>>,
+    /// Those that are in no slot any more, while somebody may be about to call them.
+    leaving: Mutex<Vec<Arc<Provider>>>,
     generation: watch::Sender<u64>,
     /// The runs that route by the prefixes, and the generation that each has taken.
     routers: watch::Sender<BTreeMap<u64, u64>>,
@@ -126,6 +129,7 @@ impl Default for Services {
         Self {
             slots: Mutex::default(),
             mounts: Mutex::default(),
+            leaving: Mutex::default(),
             generation: watch::Sender::new(1),
             routers: watch::Sender::default(),
         }
@@ -151,7 +155,24 @@ impl Services {
 
     fn fill(&self, key: &str, run: u64, service: &Service) {
         let provider = Provider { run, service: service.clone() };
-        self.slot(key.to_owned()).present.store(Some(Arc::new(provider)));
+        self.put(&self.slot(key.to_owned()), Some(Arc::new(provider)));
+    }
+
+    fn put(&self, slot: &Slot, provider: Option<Arc<Provider>>) {
+        self.leaving.lock().extend(slot.present.swap(provider));
+    }
+
+    /// Waits until every request that has found a service of this run, which others have replaced, has
+    /// reached it.
+    pub async fn left(&self, run: u64) {
+        // Whoever looks into a slot holds what was in it until the call is made.
+        let called = || {
+            let leaving = self.leaving.lock();
+            leaving.iter().filter(|it| it.run == run).all(|it| Arc::strong_count(it) == 1)
+        };
+        while !called() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     /// Adds to what a run gives: at once if it is active, else with all the rest.
@@ -182,7 +203,7 @@ impl Services {
     pub fn withdraw(&self, offers: &Mutex<Offers>) {
         let mut offers = offers.lock();
         offers.active = false;
-        self.filled_by(offers.run).iter().for_each(|slot| slot.present.store(None));
+        self.filled_by(offers.run).iter().for_each(|slot| self.put(slot, None));
         self.changed();
     }
 
@@ -194,8 +215,9 @@ impl Services {
             (offers.run, std::mem::take(&mut offers.services))
         };
         self.routers.send_modify(|routers| _ = routers.remove(&run));
+        let gone: Vec<_> = self.leaving.lock().extract_if(.., |provider| provider.run == run).collect();
         // Dropping them runs code of the plugin: not under the lock.
-        drop(services);
+        drop((services, gone));
     }
 
     /// Lets requests wait for a successor in the slots that a run fills.
@@ -310,6 +332,23 @@ mod tests {
         services.withdraw(&new);
         drop(held);
         assert_eq!(status(&handle), 503);
+    }
+
+    #[tokio::test]
+    async fn a_run_has_left_when_every_request_that_found_it_has_reached_it() {
+        let services = Services::default();
+        let handle = services.service("x");
+        let old = offers(&services, 1, capability("x"), 201);
+        services.activate(&old, None);
+        let found = services.slot(capability("x")).present.load_full();
+        services.activate(&offers(&services, 2, capability("x"), 202), Some(&old));
+        let mut left = Box::pin(services.left(1));
+        assert!((&mut left).now_or_never().is_none());
+        drop(found);
+        left.await;
+        assert_eq!(status(&handle), 202);
+        services.forget(&old);
+        assert!(services.leaving.lock().is_empty());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -27,16 +27,28 @@ pub(crate) enum Cut {
 
 /// Shared by a request's body and its handler.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Cuts(Arc<AtomicU8>);
+pub(crate) struct Cuts(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    cut: AtomicU8,
+    /// How many pieces of the body were read.
+    pieces: AtomicU64,
+}
 
 impl Cuts {
     fn set(&self, cut: Cut) {
-        self.0.store(1 + cut as u8, Ordering::Release);
+        self.0.cut.store(1 + cut as u8, Ordering::Release);
+    }
+
+    /// Grows as long as the body is read.
+    pub(crate) fn pieces(&self) -> u64 {
+        self.0.pieces.load(Ordering::Relaxed)
     }
 
     /// Whether the body was cut, and why.
     pub(crate) fn get(&self) -> Option<Cut> {
-        match self.0.load(Ordering::Acquire) {
+        match self.0.cut.load(Ordering::Acquire) {
             0 => None,
             1 => Some(Cut::TooLarge),
             _ => Some(Cut::TooSlow),
@@ -90,6 +102,7 @@ impl http_body::Body for RequestBody {
                         return Poll::Ready(Some(Err("the body is larger than allowed".into())));
                     };
                     self.left = left;
+                    self.cuts.0.pieces.fetch_add(1, Ordering::Relaxed);
                     self.moved = Instant::now();
                 }
                 Poll::Ready(Some(Ok(frame)))

@@ -20,17 +20,29 @@ use crate::settings::{Network, Settings};
 use crate::table::Table;
 use crate::watch::InFlight;
 
-/// That the gateway stops: a flag for those who look often, and a token for those who wait.
+/// That the gateway lets nobody in any more: a flag for those who look often, and a token for those
+/// who wait; and that its time is up.
 #[derive(Debug, Default)]
 pub(crate) struct Stopping {
     begun: AtomicBool,
     token: CancellationToken,
+    hurry: CancellationToken,
 }
 
 impl Stopping {
     pub(crate) fn begin(&self) {
         self.begun.store(true, Ordering::Release);
         self.token.cancel();
+    }
+
+    /// From now on it has no more than its drain timeout.
+    pub(crate) fn hurry(&self) {
+        self.begin();
+        self.hurry.cancel();
+    }
+
+    pub(crate) async fn hurried(&self) {
+        self.hurry.cancelled().await;
     }
 
     pub(crate) fn has_begun(&self) -> bool {
@@ -52,6 +64,7 @@ pub(crate) struct Gateway {
     limits: HeadLimits,
     max_body: u64,
     body_timeout: std::time::Duration,
+    answer_timeout: std::time::Duration,
     pub(crate) proxies: Vec<Network>,
     pub(crate) stopping: Stopping,
 }
@@ -69,6 +82,7 @@ impl Gateway {
             },
             max_body: settings.max_body.get(),
             body_timeout: settings.body_timeout.get(),
+            answer_timeout: settings.answer_timeout.get(),
             proxies: settings.trusted_proxies.iter().filter_map(|proxy| Network::parse(proxy)).collect(),
             stopping: Stopping::default(),
         }
@@ -166,7 +180,13 @@ impl Gateway {
                 route.service.send(Request::from_parts(parts, Body::empty()))
             }
         };
-        let answered = answer.await;
+        let Some(answered) = self.in_time(answer, &cuts).await else {
+            *close |= has_body;
+            let limit = self.answer_timeout;
+            return Problem::new(StatusCode::GATEWAY_TIMEOUT, "no-answer", "No answer in time")
+                .detail(format!("What serves this path did not begin its answer within {limit:?}."))
+                .into_http();
+        };
         if let Some(cut) = cuts.get() {
             // Whatever the plugin made of a body that was cut short here, the reason is ours to tell.
             *close = true;
@@ -182,6 +202,20 @@ impl Gateway {
                 tracing::error!(%error, "a plugin's response could not be read");
                 let title = "The plugin's answer could not be read";
                 Problem::new(StatusCode::BAD_GATEWAY, "bad-gateway", title).into_http()
+            }
+        }
+    }
+
+    /// The answer, unless it is not begun in time while nobody reads the request's body either.
+    async fn in_time<F: Future>(&self, answer: F, cuts: &Cuts) -> Option<F::Output> {
+        let mut answer = std::pin::pin!(answer);
+        loop {
+            let pieces = cuts.pieces();
+            if let Ok(answered) = tokio::time::timeout(self.answer_timeout, &mut answer).await {
+                return Some(answered);
+            }
+            if cuts.pieces() == pieces {
+                return None;
             }
         }
     }

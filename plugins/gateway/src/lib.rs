@@ -10,6 +10,7 @@ mod connection;
 #[doc(hidden)]
 pub mod fuzz;
 mod gateway;
+mod handover;
 mod head;
 mod health;
 mod server;
@@ -21,8 +22,9 @@ use std::sync::Arc;
 
 use streamgate_plugin_api::{Host, Plugin, SettingsProblem, StartError, export_plugin};
 
+pub use crate::handover::Handover;
 pub use crate::health::Report;
-pub use crate::server::{ListenError, Server};
+pub use crate::server::{ListenError, Listener, Server};
 pub use crate::settings::{AccessLog, Listen, Settings};
 pub use crate::table::{Route, Table};
 
@@ -48,7 +50,9 @@ impl Plugin for GatewayPlugin {
         let generation = mount(&host, &table, 0).await;
         let report_host = host.clone();
         let report: Report = Arc::new(move || report_host.report());
-        let server = Server::start(&settings, table.clone(), report)?;
+        let taken = handover::take(&host).await;
+        let server = Server::start(&settings, table.clone(), report, taken)?;
+        host.provide("ingress", server.handover().router())?;
         for address in server.addresses() {
             tracing::info!(%address, "listening on http://{address}/");
         }
@@ -57,8 +61,12 @@ impl Plugin for GatewayPlugin {
         Ok(Self { server, mounting })
     }
 
-    async fn stop(self) {
+    async fn drain(&self) {
         self.server.drain().await;
+    }
+
+    async fn stop(self) {
+        self.server.stop().await;
         self.mounting.abort();
     }
 }
@@ -69,7 +77,6 @@ export_plugin! {
         description: "HTTP/1.1 and HTTP/2 in front of what the plugins serve",
         provides: ["ingress"],
         ingress: true,
-        exclusive: true,
     }
 }
 

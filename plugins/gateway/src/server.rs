@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::connection::{Protocols, linger, plain};
 use crate::gateway::{Gateway, busy};
+use crate::handover::Handover;
 use crate::head::Peer;
 use crate::health::Report;
 use crate::settings::Settings;
@@ -50,9 +51,13 @@ pub enum ListenError {
 pub struct Server {
     addresses: Vec<SocketAddr>,
     gateway: Arc<Gateway>,
-    workers: Vec<oneshot::Receiver<()>>,
+    handover: Handover,
+    workers: Mutex<Vec<oneshot::Receiver<()>>>,
     drain_timeout: Duration,
 }
+
+/// A socket that listens, by the address that the settings give it (whose port may be 0).
+pub type Listener = (SocketAddr, std::net::TcpListener);
 
 /// A thread that serves connections, as those who accept see it.
 #[derive(Debug, Clone)]
@@ -69,17 +74,26 @@ struct Door {
 }
 
 impl Server {
-    /// Listens on the addresses of `settings` and serves what `table` has, also later.
+    /// Listens on the addresses of `settings`, with what was `taken` over from another gateway if it
+    /// is of the same address, and serves what `table` has, also later.
     ///
     /// # Errors
     /// When an address cannot be listened on.
-    pub fn start(settings: &Settings, table: Arc<Table>, report: Report) -> Result<Self, ListenError> {
-        let mut listeners = Vec::new();
-        let mut addresses = Vec::new();
+    pub fn start(
+        settings: &Settings,
+        table: Arc<Table>,
+        report: Report,
+        mut taken: Vec<Listener>,
+    ) -> Result<Self, ListenError> {
+        let (mut listeners, mut addresses, mut handover) = (Vec::new(), Vec::new(), Vec::new());
         for address in settings.addresses() {
             let failed = |source| ListenError::Bind { address, source };
-            let listener = listen(address).map_err(failed)?;
+            let listener = match taken.iter().position(|(of, _)| *of == address) {
+                Some(place) => taken.swap_remove(place).1,
+                None => listen(address).map_err(failed)?,
+            };
             addresses.push(listener.local_addr().map_err(failed)?);
+            handover.push((address, listener.try_clone().map_err(failed)?));
             listeners.push(listener);
         }
         let patience = Patience {
@@ -116,7 +130,6 @@ impl Server {
             let serving = Serving {
                 protocols: protocols.clone(),
                 gateway: gateway.clone(),
-                stop: stop.clone(),
                 load: door.workers[index].load.clone(),
                 drain_timeout: settings.drain_timeout.get(),
             };
@@ -131,7 +144,8 @@ impl Server {
                 })
                 .map_err(ListenError::Thread)?;
         }
-        Ok(Self { addresses, gateway, workers: ended, drain_timeout: settings.drain_timeout.get() })
+        let (handover, workers) = (Handover::new(handover), Mutex::new(ended));
+        Ok(Self { addresses, gateway, handover, workers, drain_timeout: settings.drain_timeout.get() })
     }
 
     /// Where it listens; the real ports, if 0 was asked for.
@@ -139,28 +153,40 @@ impl Server {
         &self.addresses
     }
 
+    /// Its sockets, for the one that takes over.
+    pub fn handover(&self) -> &Handover {
+        &self.handover
+    }
+
     /// Cancelled when it begins to stop.
     pub fn stopping(&self) -> CancellationToken {
         self.gateway.stopping.token()
     }
 
-    /// Stops: accepts no more, answers what is in flight (saying that the connection ends), and returns when all
-    /// connections ended or the drain timeout passed.
-    pub async fn drain(mut self) {
+    /// Accepts no more, answers what is in flight (saying that the connection ends), and returns when all connections
+    /// have ended, however long that takes.
+    pub async fn drain(&self) {
         self.gateway.stopping.begin();
-        let ended = async {
-            for worker in &mut self.workers {
-                let _ = worker.await;
-            }
-        };
+        self.handover.close();
+        let mut workers = self.workers.lock().await;
+        while let Some(worker) = workers.last_mut() {
+            let _ = worker.await;
+            workers.pop();
+        }
+    }
+
+    /// The same, but what is still in flight after the drain timeout is cut off.
+    pub async fn stop(self) {
+        self.gateway.stopping.hurry();
         // The threads keep the time themselves; this one is for threads that hang.
-        let _ = tokio::time::timeout(self.drain_timeout + Duration::from_secs(2), ended).await;
+        let _ = tokio::time::timeout(self.drain_timeout + Duration::from_secs(2), self.drain()).await;
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.gateway.stopping.begin();
+        self.gateway.stopping.hurry();
+        self.handover.close();
     }
 }
 
@@ -176,7 +202,6 @@ fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 struct Serving {
     protocols: Protocols,
     gateway: Arc<Gateway>,
-    stop: CancellationToken,
     load: Arc<AtomicUsize>,
     drain_timeout: Duration,
 }
@@ -206,16 +231,23 @@ impl Serving {
                 if let Ok(tcp) = TcpStream::from_std(tcp) {
                     let _ = tcp.set_nodelay(true);
                     let peer = Peer::new(address.ip(), &serving.gateway.proxies);
-                    serving.protocols.serve(tcp, peer, serving.gateway.clone(), serving.stop.clone()).await;
+                    let stop = serving.gateway.stopping.token();
+                    serving.protocols.serve(tcp, peer, serving.gateway.clone(), stop).await;
                 }
             });
         }
         tracker.close();
-        if tokio::time::timeout(serving.drain_timeout, tracker.wait()).await.is_err() {
-            tracing::warn!(
+        let time_is_up = async {
+            serving.gateway.stopping.hurried().await;
+            tokio::time::sleep(serving.drain_timeout).await;
+        };
+        tokio::select! {
+            biased;
+            () = tracker.wait() => {}
+            () = time_is_up => tracing::warn!(
                 connections = tracker.len(),
                 "requests were still in flight at the end of drain_timeout"
-            );
+            ),
         }
     }
 }

@@ -22,6 +22,9 @@ pub struct Settings {
     pub header_timeout: Duration,
     /// How long a request's body may stand still.
     pub body_timeout: Duration,
+    /// How long a plugin may take to begin its answer, without reading the request's body meanwhile; then the request is
+    /// given up and answered 504.
+    pub answer_timeout: Duration,
     /// How long a client may take nothing of a response.
     pub write_timeout: Duration,
     /// How long a connection is kept without a request.
@@ -56,6 +59,7 @@ impl Default for Settings {
             max_connections: 10_000,
             header_timeout: Duration::secs(10),
             body_timeout: Duration::secs(30),
+            answer_timeout: Duration::secs(120),
             write_timeout: Duration::secs(30),
             keep_alive: Duration::secs(75),
             drain_timeout: Duration::secs(20),
@@ -187,6 +191,7 @@ impl Settings {
         for (key, value) in [
             ("header_timeout", self.header_timeout),
             ("body_timeout", self.body_timeout),
+            ("answer_timeout", self.answer_timeout),
             ("write_timeout", self.write_timeout),
             ("keep_alive", self.keep_alive),
         ] {

@@ -407,6 +407,29 @@ async fn a_body_that_stands_still_is_408_and_one_that_moves_is_not() {
 }
 
 #[tokio::test]
+async fn a_plugin_that_does_not_begin_its_answer_is_504_and_one_that_still_reads_is_not() {
+    let quick = streamgate_gateway::Settings { answer_timeout: Time::millis(400), ..settings() };
+    let silent = Router::new().fallback(std::future::pending::<()>);
+    let gateway = start(&quick, [("/silent", silent), ("/files", sink())]);
+    let mut waiting = gateway.connect().await;
+    waiting.send("GET /silent HTTP/1.1\r\nhost: h\r\n\r\n").await;
+    let answer = waiting.answer().await;
+    assert_eq!(answer.status, 504);
+    assert!(answer.text().contains("within 400ms"), "{}", answer.text());
+    // The connection is as good as before.
+    waiting.send("GET /health/live HTTP/1.1\r\nhost: h\r\n\r\n").await;
+    assert_eq!(waiting.answer().await.status, 200);
+    let mut moving = gateway.connect().await;
+    moving.send("POST /files/a HTTP/1.1\r\nhost: h\r\ncontent-length: 8\r\n\r\n").await;
+    let mut ticks = tokio::time::interval(Duration::from_millis(150));
+    for _ in 0..8 {
+        ticks.tick().await;
+        moving.send("x").await;
+    }
+    assert_eq!(moving.answer().await.text(), "8");
+}
+
+#[tokio::test]
 async fn a_client_that_takes_nothing_is_cut_off() {
     struct Dropped(Arc<AtomicBool>);
     impl Drop for Dropped {
@@ -502,7 +525,7 @@ async fn draining_cuts_no_request_in_flight_and_takes_no_new_connection() {
     idle.answer().await;
     until(|| waiting.load(Ordering::SeqCst) == 21).await;
     let address = gateway.address;
-    let drained = tokio::spawn(gateway.server.drain());
+    let drained = tokio::spawn(gateway.server.stop());
     assert!(idle.ended().await, "an idle connection is ended soon");
     assert!(tokio::net::TcpStream::connect(address).await.is_err(), "nobody new is let in");
     open.send(true).unwrap();
@@ -545,7 +568,7 @@ async fn draining_under_load_loses_no_answer() {
         })
         .collect();
     until(|| answered.load(Ordering::SeqCst) > 50).await;
-    gateway.server.drain().await;
+    gateway.server.stop().await;
     for client in clients {
         client.await.unwrap().unwrap();
     }
@@ -559,7 +582,7 @@ async fn a_request_that_was_on_its_way_when_the_gateway_stopped_is_answered() {
     used.answer().await;
     let mut fresh = gateway.connect().await;
     let stopped = gateway.server.stopping();
-    let drained = tokio::spawn(gateway.server.drain());
+    let drained = tokio::spawn(gateway.server.stop());
     stopped.cancelled().await;
     for client in [&mut used, &mut fresh] {
         client.send("GET /health/live HTTP/1.1\r\nhost: h\r\n\r\n").await;
@@ -583,7 +606,7 @@ async fn draining_ends_event_streams_in_good_order() {
     let gateway = start(&settings(), [("/", router)]);
     let mut response = reqwest::get(gateway.url("/events")).await.unwrap();
     assert_eq!(response.chunk().await.unwrap().unwrap(), "data: 1\n\n");
-    let drained = tokio::spawn(gateway.server.drain());
+    let drained = tokio::spawn(gateway.server.stop());
     assert_eq!(response.chunk().await.unwrap(), None, "the stream ends, it does not break");
     tokio::time::timeout(Duration::from_secs(4), drained).await.unwrap().unwrap();
 }
@@ -630,7 +653,8 @@ async fn an_address_that_is_taken_is_an_error_that_names_it() {
         ..settings()
     };
     let table = Arc::new(streamgate_gateway::Table::new(vec![]));
-    let error = streamgate_gateway::Server::start(&taken, table, Arc::new(|| json!({}))).unwrap_err();
+    let error =
+        streamgate_gateway::Server::start(&taken, table, Arc::new(|| json!({})), Vec::new()).unwrap_err();
     assert!(error.to_string().contains(&first.address.to_string()), "{error}");
 }
 

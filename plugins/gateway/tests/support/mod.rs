@@ -41,7 +41,7 @@ pub(crate) fn start_with(
             .into_iter()
             .map(|(prefix, router)| Route { prefix: prefix.into(), service: Client::from_service(router) }),
     );
-    let server = Server::start(settings, table.clone(), report).unwrap();
+    let server = Server::start(settings, table.clone(), report, Vec::new()).unwrap();
     let address = server.addresses()[0];
     Gateway { server, table, address }
 }
