@@ -138,6 +138,31 @@ fn requests_wait_while_a_plugin_is_exchanged_of_which_there_may_be_only_one() {
 }
 
 #[test]
+fn a_hundred_swaps_leave_the_libraries_mapped_and_nothing_else() {
+    let scene = scene("");
+    let swap = || {
+        // Another file each time, and so another library.
+        let lib = scene.place.dir.path().join("lib/libstreamgate_fixture_echo.so");
+        let copy = lib.with_extension("new");
+        std::fs::copy(&lib, &copy).unwrap();
+        std::fs::rename(&copy, &lib).unwrap();
+        assert_eq!(scene.command(&["swap", "fixture-echo"]).1, "fixture-echo is swapped");
+    };
+    // The first ones fill what is filled once.
+    (0..5).for_each(|_| swap());
+    let before = scene.server.used();
+    (0..100).for_each(|_| swap());
+    let after = scene.server.used();
+    assert_eq!(scene.say("you"), "hello you");
+    let (resident, mapped) = (after.resident - before.resident, after.mapped - before.mapped);
+    assert!(mapped > 0, "each swap maps another library");
+    assert!(resident <= mapped, "{resident} bytes more are resident, {mapped} of libraries are mapped");
+    assert!(after.threads <= before.threads + 2, "{} threads became {}", before.threads, after.threads);
+    let files = after.files - before.files;
+    assert!(files <= 310, "{files} files more are open");
+}
+
+#[test]
 fn a_build_that_is_no_plugin_or_does_not_start_changes_nothing() {
     let scene = scene("");
     let runs = scene.runs();

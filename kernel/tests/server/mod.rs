@@ -114,6 +114,16 @@ pub(crate) fn problems_of(output: &Output) -> Vec<String> {
     problems
 }
 
+/// What a server uses of the system.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Used {
+    pub(crate) resident: i64,
+    /// Bytes of the address space that hold libraries.
+    pub(crate) mapped: i64,
+    pub(crate) threads: i64,
+    pub(crate) files: i64,
+}
+
 /// A running server; killed when dropped.
 pub(crate) struct Server {
     child: Child,
@@ -138,6 +148,28 @@ impl Server {
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// What it uses of the system, in bytes and in numbers.
+    pub(crate) fn used(&self) -> Used {
+        let of = |file: &str| PathBuf::from(format!("/proc/{}/{file}", self.child.id()));
+        let status = std::fs::read_to_string(of("status")).unwrap();
+        let number = |key: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
+            line.trim().trim_end_matches(" kB").parse::<i64>().unwrap()
+        };
+        let maps = std::fs::read_to_string(of("maps")).unwrap();
+        // The private copies of libraries are files without a name.
+        let mapped = maps.lines().filter(|line| line.ends_with("(deleted)")).map(|line| {
+            let (from, to) = line.split(' ').next().unwrap().split_once('-').unwrap();
+            i64::from_str_radix(to, 16).unwrap() - i64::from_str_radix(from, 16).unwrap()
+        });
+        Used {
+            resident: number("VmRSS:") * 1024,
+            mapped: mapped.sum(),
+            threads: number("Threads:"),
+            files: std::fs::read_dir(of("fd")).unwrap().count() as i64,
+        }
     }
 
     /// Waits for the end; answers the exit code and leaves the whole log in `seen`.
