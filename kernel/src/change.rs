@@ -153,6 +153,7 @@ impl Kernel {
             }
         }
         if whole {
+            self.log.set(&kernel.log);
             self.settings.store(Arc::new(kernel));
         }
         if whole || entries.iter().map(|entry| entry.name()).eq(old.plugins.iter().map(|entry| entry.name()))

@@ -77,14 +77,21 @@ impl Edition {
         if !problems.is_empty() {
             return Err(problems);
         }
+        let level = kernel.log.level.clone();
         let planned = tables.into_iter().zip(libraries).map(|(table, library)| Planned {
-            keys: table.keys(),
+            keys: keys(&table, &level),
             settings: table.settings(),
             name: table.plugin,
             library,
         });
         Ok(Self { kernel, plugins: planned.collect(), graph })
     }
+}
+
+/// A plugin without a level of its own logs at that of all.
+fn keys(table: &Table, level: &str) -> PluginKeys {
+    let keys = table.keys();
+    PluginKeys { log: keys.log.or_else(|| Some(level.to_owned())), ..keys }
 }
 
 type Loaded = (Table, Arc<Library>);

@@ -29,9 +29,7 @@ pub(crate) struct HostSide {
 
 impl HostSide {
     pub(crate) fn new(kernel: Arc<Kernel>, entry: Arc<Entry>, run: Arc<Run>) -> Self {
-        let settings = kernel.settings.load_full();
-        let filter = run.planned.keys.log.as_ref().unwrap_or(&settings.log.level);
-        let filter = filter.parse().unwrap_or_default();
+        let filter = run.planned.keys.log.as_deref().unwrap_or_default().parse().unwrap_or_default();
         Self { kernel, entry, run, filter, warned: AtomicBool::new(false) }
     }
 

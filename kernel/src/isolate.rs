@@ -37,7 +37,7 @@ pub(crate) async fn start(
         args: vec!["isolated".into(), planned.name.clone().into()],
         env: Vec::new(),
         cdylib: Some(planned.library.copy.clone()),
-        log: keys.log.clone().unwrap_or_else(|| settings.log.level.clone()),
+        log: keys.log.clone().unwrap_or_default(),
         limits,
         grace: keys.stop_deadline.unwrap_or(settings.stop_deadline).get().saturating_sub(BEFORE_THE_DEADLINE),
     };

@@ -216,6 +216,25 @@ fn a_reload_touches_only_what_differs() {
 }
 
 #[test]
+fn a_level_of_the_log_is_taken_while_all_run() {
+    let mut scene = scene("log = \"info\"");
+    let [echo, ..] = scene.runs();
+    let path = scene.place.dir.path().join("plugins.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("{text}[kernel.log]\nlevel = \"debug,streamgate_kernel=trace\"\n"))
+        .unwrap();
+    assert_eq!(scene.command(&["reload"]).1, "swap fixture-caller\nswap fixture-gate");
+    // What has a level of its own goes on.
+    assert_eq!(scene.runs()[0], echo);
+    std::fs::write(&path, format!("{text}[kernel.log]\nlevel = \"off\"\n")).unwrap();
+    assert_eq!(scene.command(&["reload"]).0, 0);
+    scene.server.signal(Signal::TERM);
+    scene.server.end();
+    let kernels = scene.server.seen.iter().filter(|record| record["message"] == "changed").count();
+    assert_eq!(kernels, 1, "the second change is not logged any more: {:#?}", scene.server.seen);
+}
+
+#[test]
 fn a_reload_that_fails_half_way_is_undone() {
     let scene = scene("");
     let [echo, caller, gate] = scene.runs();

@@ -6,9 +6,9 @@
 
 use std::fmt::{self, Write as _};
 use std::io::{IsTerminal, Write as _};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value, json};
@@ -18,6 +18,7 @@ use tracing::{Event, Level, Subscriber};
 use tracing_serde::fields::AsMap;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::{Registry, reload};
 
 /// How many lines wait for the terminal or the pipe, and the longest field.
 const QUEUE: usize = 8_192;
@@ -50,33 +51,47 @@ enum Line {
 pub struct Log {
     lines: SyncSender<Line>,
     dropped: AtomicU64,
-    json: bool,
+    json: AtomicBool,
+    terminal: bool,
     colour: bool,
+    /// Changes what the kernel itself logs.
+    filter: OnceLock<reload::Handle<Targets, Registry>>,
 }
 
 impl Log {
     /// Opens the stream and makes it the kernel's own as well. The level is a valid filter.
     pub fn start(settings: &LogSettings) -> Arc<Self> {
         let terminal = std::io::stderr().is_terminal();
-        let json = settings.format == LogFormat::Json || settings.format == LogFormat::Auto && !terminal;
         let (lines, queue) = sync_channel(QUEUE);
         let colour = terminal && std::env::var_os("NO_COLOR").is_none();
-        let log = Arc::new(Self { lines, dropped: AtomicU64::new(0), json, colour });
+        let (dropped, json, filter) = (AtomicU64::new(0), AtomicBool::new(false), OnceLock::new());
+        let log = Arc::new(Self { lines, dropped, json, terminal, colour, filter });
         let writer = move || write_lines(&queue);
         if let Err(error) = std::thread::Builder::new().name("log".into()).spawn(writer) {
             let _ = writeln!(std::io::stderr(), "no thread for the log: {error}");
         }
-        let filter: Targets = settings.level.parse().unwrap_or_default();
+        let (filter, handle) = reload::Layer::new(Targets::default());
+        let _ = log.filter.set(handle);
+        log.set(settings);
         let subscriber = tracing_subscriber::registry().with(Kernel(log.clone()).with_filter(filter));
         let _ = tracing::subscriber::set_global_default(subscriber);
         log
+    }
+
+    /// Takes other settings; the level is a valid filter.
+    pub fn set(&self, settings: &LogSettings) {
+        let json = settings.format == LogFormat::Json || settings.format == LogFormat::Auto && !self.terminal;
+        self.json.store(json, Relaxed);
+        if let Some(filter) = self.filter.get() {
+            let _ = filter.reload(settings.level.parse::<Targets>().unwrap_or_default());
+        }
     }
 
     /// Writes a record of a plugin, or of the kernel, whose level is enabled.
     pub fn write(&self, plugin: Option<&str>, record: &LogRecord<'_>) {
         let mut line = String::with_capacity(256);
         let now = rfc3339(SystemTime::now());
-        let written = match self.json {
+        let written = match self.json.load(Relaxed) {
             true => json_line(&mut line, &now, plugin, record),
             false => self.pretty(&mut line, &now, plugin, record),
         };
@@ -220,6 +235,18 @@ mod tests {
         }
     }
 
+    fn log(lines: SyncSender<Line>, json: bool) -> Log {
+        let filter = OnceLock::new();
+        Log {
+            lines,
+            dropped: AtomicU64::default(),
+            json: json.into(),
+            terminal: false,
+            colour: false,
+            filter,
+        }
+    }
+
     #[test]
     fn a_json_line_is_json_with_plugin_trace_and_fields() {
         let mut line = String::new();
@@ -237,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_pretty_line_is_one_line_without_control_characters() {
-        let log = Log { lines: sync_channel(1).0, dropped: AtomicU64::default(), json: false, colour: false };
+        let log = log(sync_channel(1).0, false);
         let mut line = String::new();
         assert!(
             log.pretty(&mut line, "now", Some("gate"), &record(&[("s", "\"x\""), ("t", "\"a b\"")])).is_ok()
@@ -248,7 +275,7 @@ mod tests {
     #[test]
     fn a_full_queue_counts_what_it_drops_and_does_not_wait() {
         let (lines, _kept) = sync_channel(1);
-        let log = Log { lines, dropped: AtomicU64::default(), json: true, colour: false };
+        let log = log(lines, true);
         for _ in 0..3 {
             log.write(None, &record(&[]));
         }
