@@ -11,12 +11,17 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use async_ffi::FutureExt;
-use http::StatusCode;
-use http::header::RETRY_AFTER;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderName, StatusCode};
 use parking_lot::Mutex;
 use streamgate_plugin_api::Problem;
 use streamgate_plugin_api::abi::{CallService, FfiFuture, Mount, Mounts, Request, Response, Service};
 use tokio::sync::watch;
+
+/// Where gRPC has its status, its message, and `UNAVAILABLE`.
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+const UNAVAILABLE: &str = "14";
 
 /// A place for a service.
 struct Slot {
@@ -33,21 +38,29 @@ struct Provider {
 }
 
 impl Slot {
-    fn absent(&self) -> Response {
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Service unavailable")
-            .detail(format!("{} is not running", self.what))
-            .header(RETRY_AFTER, "1")
-            .into_abi()
+    /// The answer of nobody. A client of gRPC looks for it in fields of its own.
+    fn absent(&self, request: Request) -> Response {
+        let reason = format!("{} is not running", self.what);
+        let mut problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Service unavailable")
+            .detail(reason.as_str())
+            .header(RETRY_AFTER, "1");
+        let head = request.head.decode();
+        let kind = head.as_ref().ok().and_then(|head| head.headers.get(CONTENT_TYPE));
+        if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
+            problem = problem.header(GRPC_STATUS, UNAVAILABLE).header(GRPC_MESSAGE, &reason);
+        }
+        problem.into_abi()
     }
 
     async fn wait(self: Arc<Self>, request: Request) -> Response {
         // Whoever holds a slot lets it go, at the latest when its plugin's deadlines are over.
         let _ = self.held.subscribe().wait_for(|held| !held).await;
-        let call = self.present.load().as_ref().map(|provider| provider.service.call(request));
-        match call {
-            Some(call) => call.await,
-            None => self.absent(),
-        }
+        // Not held while it is waited for.
+        let call = match &*self.present.load() {
+            Some(provider) => provider.service.call(request),
+            None => return self.absent(request),
+        };
+        call.await
     }
 }
 
@@ -65,7 +78,7 @@ impl CallService for Handle {
         // It may have been filled and let go between these two looks.
         match &*self.0.present.load() {
             Some(provider) => provider.service.call(request),
-            None => std::future::ready(self.0.absent()).into_ffi(),
+            None => std::future::ready(self.0.absent(request)).into_ffi(),
         }
     }
 }
@@ -312,6 +325,18 @@ mod tests {
         assert_eq!((status(&x), status(&y)), (201, 201));
         services.withdraw(&old);
         assert_eq!(status(&x), 503);
+    }
+
+    #[test]
+    fn a_client_of_grpc_is_told_in_its_own_words_that_nobody_is_there() {
+        let handle = Services::default().service("x");
+        let (mut parts, ()) = http::Request::new(()).into_parts();
+        parts.headers.insert(CONTENT_TYPE, "application/grpc".parse().unwrap());
+        let call = handle.call(Request { head: RequestHead::encode(&parts), body: Body::empty() });
+        let head = call.now_or_never().unwrap().head.decode().unwrap();
+        assert_eq!(head.status, 503);
+        assert_eq!(head.headers[GRPC_STATUS], UNAVAILABLE);
+        assert_eq!(head.headers[GRPC_MESSAGE], "the capability \"x\" is not running");
     }
 
     #[test]
