@@ -1,0 +1,344 @@
+//! One chain: which block is read, what was read there, and what that says.
+
+use std::time::{Duration, Instant};
+
+use alloy_primitives::{B256, Bytes, U256};
+use futures_util::StreamExt as _;
+use parking_lot::Mutex;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use streamgate_contracts::chain::v1 as wire;
+use streamgate_contracts::chain::v1::{Answer, Verdict};
+
+use crate::caip::{Account, ChainId};
+use crate::clock::now_ms;
+use crate::endpoint::{Outcome, Read};
+use crate::erc;
+use crate::pool::{Pool, Unknown};
+use crate::query::{Judged, Query};
+use crate::rpc::{Block, FeeHistory, RpcError};
+use crate::settings::{self, Finality, Settings};
+
+/// Reads of one batch that are under way at once.
+const AT_ONCE: usize = 8;
+/// Calls that are made as one.
+const IN_ONE: usize = 64;
+
+type Key = (B256, Read);
+
+#[derive(Debug, Clone)]
+struct ByBytes;
+
+impl Weighter<Key, Outcome> for ByBytes {
+    fn weight(&self, (_, read): &Key, outcome: &Outcome) -> u64 {
+        let asked = match read {
+            Read::Call { data, .. } => data.len(),
+            Read::Balance(_) | Read::Code(_) => 0,
+        };
+        let read = match outcome {
+            Outcome::Returned(data, _) | Outcome::Reverted(data) => data.len(),
+        };
+        (size_of::<(Key, Outcome)>() + asked + read) as u64
+    }
+}
+
+/// A chain with its endpoints.
+pub(crate) struct Chain {
+    pub(crate) id: ChainId,
+    pub(crate) settings: settings::Chain,
+    pub(crate) pool: Pool,
+    head_ttl: Duration,
+    /// The last block that was agreed on, for each finality. Whoever asks waits for the one who
+    /// is asking already.
+    heads: [tokio::sync::Mutex<Option<(Instant, Block)>>; 3],
+    last: Mutex<Option<wire::Observation>>,
+    cache: Cache<Key, Outcome, ByBytes>,
+    /// Why transfers are told no more.
+    stopped: Mutex<Option<String>>,
+}
+
+impl Chain {
+    /// A chain with at least one endpoint.
+    ///
+    /// # Errors
+    /// What is wrong with an endpoint.
+    pub(crate) fn new(settings: &Settings, chain: &settings::Chain) -> Result<Self, String> {
+        let memory = settings.cache.get();
+        Ok(Self {
+            id: ChainId(chain.id),
+            settings: chain.clone(),
+            pool: Pool::new(settings, chain)?,
+            head_ttl: settings.head_ttl.get(),
+            heads: Default::default(),
+            last: Mutex::default(),
+            cache: Cache::with_weighter((memory / 512) as usize, memory, ByBytes),
+            stopped: Mutex::default(),
+        })
+    }
+
+    /// The last block that was agreed on, from a moment ago at most.
+    pub(crate) async fn head(&self, finality: Finality, least: u64) -> Result<Block, Unknown> {
+        let mut known = self.heads[finality as usize].lock().await;
+        if let Some((when, block)) = &*known
+            && when.elapsed() < self.head_ttl
+            && block.number >= least
+        {
+            return Ok(block.clone());
+        }
+        let block = self.pool.head(finality, least).await?;
+        *known = Some((Instant::now(), block.clone()));
+        if finality == Finality::Latest {
+            *self.last.lock() = Some(self.observation(&block, finality));
+        }
+        Ok(block)
+    }
+
+    /// Transfers are told no more; `reason` says why.
+    pub(crate) fn stop_watching(&self, reason: String) {
+        *self.stopped.lock() = Some(reason);
+    }
+
+    /// Why transfers are told no more; none while they are.
+    pub(crate) fn stopped(&self) -> Option<String> {
+        self.stopped.lock().clone()
+    }
+
+    /// What is known of it without asking.
+    pub(crate) fn state(&self) -> wire::ChainState {
+        wire::ChainState {
+            chain: self.id.to_string(),
+            name: self.settings.name.clone(),
+            endpoints_up: (self.pool.size() - self.pool.troubles().len()) as u32,
+            endpoints: self.pool.size() as u32,
+            quorum: self.pool.quorum() as u32,
+            latest: self.last.lock().clone(),
+        }
+    }
+
+    pub(crate) fn observation(&self, block: &Block, finality: Finality) -> wire::Observation {
+        let finality = match finality {
+            Finality::Latest => wire::Finality::Latest,
+            Finality::Safe => wire::Finality::Safe,
+            Finality::Finalized => wire::Finality::Finalized,
+        };
+        wire::Observation {
+            chain: self.id.to_string(),
+            block: block.number,
+            block_hash: block.hash.to_string(),
+            finality: finality.into(),
+            block_time_ms: i64::try_from(block.timestamp).unwrap_or(i64::MAX).saturating_mul(1000),
+            observed_at_ms: now_ms(),
+            agreed: self.pool.quorum() as u32,
+        }
+    }
+
+    /// Answers questions of one finality at one block, in their order.
+    pub(crate) async fn answer(&self, finality: Finality, queries: &[Query]) -> Vec<Answer> {
+        let least = queries.iter().map(|query| query.min_block).max().unwrap_or(0);
+        let block = match self.head(finality, least).await {
+            Ok(block) => block,
+            Err(unknown) => {
+                let answer = unread(format!("{} cannot be read: {unknown}", self.id));
+                return vec![answer; queries.len()];
+            }
+        };
+        let reads: Vec<Read> = queries.iter().map(Query::read).collect();
+        let outcomes = self.read(&block, &reads).await;
+        let at = self.observation(&block, finality);
+        let judged = queries.iter().zip(outcomes).map(|(query, outcome)| match outcome {
+            Ok(outcome) => query.judge(&outcome),
+            Err(unknown) => Judged::unknown(format!("{} cannot be read: {unknown}", self.id)),
+        });
+        judged.map(|judged| answered(judged, at.clone())).collect()
+    }
+
+    /// Reads at a block what is not known yet: several as one call where the chain can.
+    async fn read(&self, block: &Block, reads: &[Read]) -> Vec<Result<Outcome, Unknown>> {
+        let mut missing: Vec<&Read> =
+            reads.iter().filter(|read| self.cache.get(&(block.hash, (*read).clone())).is_none()).collect();
+        missing.retain(|read| matches!(read, Read::Call { .. }));
+        if missing.len() > 1 && self.has_multicall(block).await {
+            for some in missing.chunks(IN_ONE) {
+                self.read_as_one(block, some).await;
+            }
+        }
+        let each: Vec<_> = reads.iter().map(|read| self.read_one(block, read)).collect();
+        futures_util::stream::iter(each).buffered(AT_ONCE).collect().await
+    }
+
+    /// One reading; those who want the same wait for the first.
+    async fn read_one(&self, block: &Block, read: &Read) -> Result<Outcome, Unknown> {
+        let fresh = self.pool.agree(|endpoint| async move { endpoint.read(block, read).await });
+        self.cache.get_or_insert_async(&(block.hash, read.clone()), fresh).await
+    }
+
+    async fn has_multicall(&self, block: &Block) -> bool {
+        let code = self.read_one(block, &Read::Code(erc::MULTICALL)).await;
+        matches!(code, Ok(Outcome::Returned(_, length)) if length > 0)
+    }
+
+    /// Keeps what each call gave that succeeded. Those that did not are made by themselves after,
+    /// since one may have used up the gas of others.
+    async fn read_as_one(&self, block: &Block, reads: &[&Read]) {
+        let calls: Vec<_> = reads
+            .iter()
+            .filter_map(|read| match read {
+                Read::Call { to, data } => Some((*to, data.clone())),
+                Read::Balance(_) | Read::Code(_) => None,
+            })
+            .collect();
+        let data = erc::aggregate(calls);
+        let (data, count) = (&data, reads.len());
+        let agreed = self.pool.agree(|endpoint| async move {
+            let answer = endpoint.call_many(block, erc::MULTICALL, data, count as u64).await?;
+            erc::aggregated(&answer, count)
+                .ok_or_else(|| RpcError::Malformed("no answer of Multicall3".into()))
+        });
+        let Ok(answers) = agreed.await else { return };
+        for (read, answer) in reads.iter().zip(answers) {
+            if let Some(data) = answer.filter(|data| !data.is_empty() && data.len() <= 1024) {
+                let length = data.len();
+                self.cache.insert((block.hash, (*read).clone()), Outcome::Returned(data, length));
+            }
+        }
+    }
+
+    /// Whether a contract wallet says that the signature is its own. EIP-6492 has the order: what
+    /// is wrapped is unwrapped, an account with code is asked, and one without is deployed in a
+    /// simulation, by Multicall3, and then asked.
+    pub(crate) async fn is_valid_signature(
+        &self,
+        account: &Account,
+        digest: B256,
+        signature: Bytes,
+    ) -> wire::SignatureResponse {
+        let response = |judged: Judged, at: Option<wire::Observation>, contract| wire::SignatureResponse {
+            answer: Some(Answer { at, ..plain(judged) }),
+            contract,
+        };
+        let fail = |text: String| response(Judged::unknown(text), None, false);
+        let block = match self.head(Finality::Latest, 0).await {
+            Ok(block) => block,
+            Err(unknown) => return fail(format!("{} cannot be read: {unknown}", self.id)),
+        };
+        let at = Some(self.observation(&block, Finality::Latest));
+        let wrapped = erc::unwrap_6492(&signature);
+        if erc::is_6492(&signature) && wrapped.is_none() {
+            let judged =
+                Judged { verdict: Verdict::No, amount: None, reason: "its EIP-6492 form is broken".into() };
+            return response(judged, at, true);
+        }
+        let has_code = match self.read_one(&block, &Read::Code(account.address)).await {
+            Ok(Outcome::Returned(_, length)) => length > 0,
+            Ok(Outcome::Reverted(_)) => return fail("an endpoint cannot read code".into()),
+            Err(unknown) => return fail(format!("{} cannot be read: {unknown}", self.id)),
+        };
+        let judged = match (has_code, wrapped) {
+            (true, wrapped) => {
+                let inner = wrapped.map_or(signature, |(_, _, inner)| inner);
+                let data = erc::is_valid_signature(digest, inner);
+                match self.read_one(&block, &Read::Call { to: account.address, data }).await {
+                    Ok(outcome) => judge_signature(&outcome),
+                    Err(unknown) => Judged::unknown(format!("the wallet cannot be asked: {unknown}")),
+                }
+            }
+            (false, Some((factory, prepare, inner))) => {
+                let call = (account.address, erc::is_valid_signature(digest, inner));
+                self.simulate(&block, [(factory, prepare), call]).await
+            }
+            (false, None) => {
+                let judged =
+                    Judged::unknown("the account has no code: the key is recovered from the signature");
+                return response(judged, at, false);
+            }
+        };
+        response(judged, at, true)
+    }
+
+    async fn simulate(&self, block: &Block, calls: [(alloy_primitives::Address, Bytes); 2]) -> Judged {
+        if !self.has_multicall(block).await {
+            return Judged::unknown(format!("{} has no Multicall3, by which a wallet is simulated", self.id));
+        }
+        let data = erc::aggregate(calls);
+        let data = &data;
+        let agreed = self.pool.agree(|endpoint| async move {
+            let answer = endpoint.call_many(block, erc::MULTICALL, data, 1).await?;
+            erc::aggregated(&answer, 2).ok_or_else(|| RpcError::Malformed("no answer of Multicall3".into()))
+        });
+        match agreed.await.as_deref() {
+            Ok([_, Some(data)]) => judge_signature(&Outcome::Returned(data.clone(), data.len())),
+            Ok(_) => judge_signature(&Outcome::Reverted(Bytes::new())),
+            Err(unknown) => Judged::unknown(format!("the wallet cannot be simulated: {unknown}")),
+        }
+    }
+
+    /// What a transaction costs, as one endpoint has it.
+    pub(crate) async fn fees(&self, blocks: u32) -> Result<wire::FeesResponse, Unknown> {
+        let price: U256 = self
+            .pool
+            .first(|endpoint| async move { endpoint.call("eth_gasPrice", serde_json::json!([])).await })
+            .await?;
+        let params = serde_json::json!([format!("{blocks:#x}"), "latest", [10, 50, 90]]);
+        let params = &params;
+        let history: FeeHistory = self
+            .pool
+            .first(|endpoint| async move { endpoint.call("eth_feeHistory", params.clone()).await })
+            .await?;
+        Ok(fees(price, &history))
+    }
+}
+
+fn fees(price: U256, history: &FeeHistory) -> wire::FeesResponse {
+    let rewards = history.reward.as_deref().unwrap_or_default();
+    let median = |column: usize| {
+        let mut all: Vec<U256> = rewards.iter().filter_map(|row| row.get(column).copied()).collect();
+        all.sort_unstable();
+        all.get(all.len() / 2).map(ToString::to_string).unwrap_or_default()
+    };
+    let rows = history.base_fee_per_gas.iter().zip(&history.gas_used_ratio).zip(history.oldest_block..);
+    wire::FeesResponse {
+        gas_price: price.to_string(),
+        // One more than there are blocks: that of the next.
+        next_base_fee: history.base_fee_per_gas.last().map(ToString::to_string).unwrap_or_default(),
+        slow: median(0),
+        normal: median(1),
+        fast: median(2),
+        history: rows
+            .map(|((base_fee, ratio), block)| wire::BlockFees {
+                block,
+                base_fee: base_fee.to_string(),
+                gas_used_ratio: *ratio,
+            })
+            .collect(),
+    }
+}
+
+fn judge_signature(outcome: &Outcome) -> Judged {
+    let (verdict, reason) = match outcome {
+        Outcome::Returned(data, length) if *length == 32 && erc::is_magic(data) => {
+            (Verdict::Yes, "the wallet knows the signature as its own")
+        }
+        Outcome::Returned(..) | Outcome::Reverted(_) => {
+            (Verdict::No, "the wallet does not know the signature")
+        }
+    };
+    Judged { verdict, amount: None, reason: reason.into() }
+}
+
+fn plain(judged: Judged) -> Answer {
+    Answer {
+        verdict: judged.verdict.into(),
+        reason: judged.reason,
+        amount: judged.amount.map(|amount| amount.to_string()),
+        at: None,
+    }
+}
+
+fn answered(judged: Judged, at: wire::Observation) -> Answer {
+    Answer { at: Some(at), ..plain(judged) }
+}
+
+/// An answer without a reading.
+pub(crate) fn unread(reason: impl Into<String>) -> Answer {
+    plain(Judged::unknown(reason))
+}

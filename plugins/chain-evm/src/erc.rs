@@ -1,0 +1,261 @@
+//! What contracts are called with, and what their answers and logs say: ERC-20, ERC-721, ERC-1155,
+//! EIP-1271, Multicall3 and delegate.xyz v2. What is not exactly of the form is no answer.
+
+use alloy_primitives::{Address, B256, Bytes, U256, address};
+use alloy_sol_types::{SolCall as _, SolError as _, SolEvent as _, SolValue as _, sol};
+
+use crate::rpc::Log;
+
+/// Multicall3, at the same address on nearly all chains.
+pub(crate) const MULTICALL: Address = address!("cA11bde05977b3631167028862bE2a173976CA11");
+/// The registry of delegate.xyz v2, at the same address on all chains where there is one.
+pub(crate) const DELEGATIONS: Address = address!("00000000000000447e69651d841bD8D104Bed493");
+/// What a contract wallet answers to a signature of its own (EIP-1271).
+const MAGIC: [u8; 4] = [0x16, 0x26, 0xba, 0x7e];
+/// The end of a signature of a wallet that is not deployed yet (EIP-6492).
+const SUFFIX: [u8; 32] = *b"\x64\x92\x64\x92\x64\x92\x64\x92\x64\x92\x64\x92\x64\x92\x64\x92\
+                            \x64\x92\x64\x92\x64\x92\x64\x92\x64\x92\x64\x92\x64\x92\x64\x92";
+
+mod one {
+    alloy_sol_types::sol! {
+        function balanceOf(address owner) external view returns (uint256);
+        function ownerOf(uint256 id) external view returns (address);
+        function isValidSignature(bytes32 digest, bytes signature) external view returns (bytes4);
+        function checkDelegateForAll(address to, address from, bytes32 rights) external view returns (bool);
+        function checkDelegateForContract(address to, address from, address contract_, bytes32 rights) external view returns (bool);
+        function checkDelegateForERC721(address to, address from, address contract_, uint256 id, bytes32 rights) external view returns (bool);
+
+        struct Call3 { address target; bool allowFailure; bytes callData; }
+        struct Result { bool success; bytes returnData; }
+        function aggregate3(Call3[] calls) external payable returns (Result[] results);
+
+        error ERC721NonexistentToken(uint256 id);
+        error Error(string message);
+
+        event Transfer(address indexed from, address indexed to, uint256 value);
+    }
+}
+
+mod many {
+    alloy_sol_types::sol! {
+        function balanceOf(address owner, uint256 id) external view returns (uint256);
+
+        event TransferSingle(address indexed operator, address indexed from, address indexed to, uint256 id, uint256 value);
+        event TransferBatch(address indexed operator, address indexed from, address indexed to, uint256[] ids, uint256[] values);
+    }
+}
+
+sol! {
+    /// What EIP-6492 wraps a signature in.
+    struct Wrapped { address factory; bytes prepare; bytes signature; }
+}
+
+pub(crate) fn balance_of(owner: Address) -> Bytes {
+    one::balanceOfCall { owner }.abi_encode().into()
+}
+
+pub(crate) fn balance_of_id(owner: Address, id: U256) -> Bytes {
+    many::balanceOfCall { owner, id }.abi_encode().into()
+}
+
+pub(crate) fn owner_of(id: U256) -> Bytes {
+    one::ownerOfCall { id }.abi_encode().into()
+}
+
+pub(crate) fn is_valid_signature(digest: B256, signature: Bytes) -> Bytes {
+    one::isValidSignatureCall { digest, signature }.abi_encode().into()
+}
+
+pub(crate) fn delegates_all(to: Address, from: Address) -> Bytes {
+    one::checkDelegateForAllCall { to, from, rights: B256::ZERO }.abi_encode().into()
+}
+
+pub(crate) fn delegates_contract(to: Address, from: Address, contract: Address) -> Bytes {
+    one::checkDelegateForContractCall { to, from, contract_: contract, rights: B256::ZERO }
+        .abi_encode()
+        .into()
+}
+
+pub(crate) fn delegates_token(to: Address, from: Address, contract: Address, id: U256) -> Bytes {
+    let call = one::checkDelegateForERC721Call { to, from, contract_: contract, id, rights: B256::ZERO };
+    call.abi_encode().into()
+}
+
+/// Many calls as one; each may fail by itself.
+pub(crate) fn aggregate(calls: impl IntoIterator<Item = (Address, Bytes)>) -> Bytes {
+    let call = |(target, data)| one::Call3 { target, allowFailure: true, callData: data };
+    one::aggregate3Call { calls: calls.into_iter().map(call).collect() }.abi_encode().into()
+}
+
+/// The answers to `count` calls that were made as one: none for each that failed.
+pub(crate) fn aggregated(data: &[u8], count: usize) -> Option<Vec<Option<Bytes>>> {
+    let results = one::aggregate3Call::abi_decode_returns_validate(data).ok()?;
+    let answer = |result: one::Result| result.success.then_some(result.returnData);
+    (results.len() == count).then(|| results.into_iter().map(answer).collect())
+}
+
+/// The one number that an answer is.
+pub(crate) fn number(data: &[u8], length: usize) -> Option<U256> {
+    (length == 32 && data.len() == 32).then(|| U256::from_be_slice(data))
+}
+
+/// The one address that an answer is.
+pub(crate) fn account(data: &[u8], length: usize) -> Option<Address> {
+    number(data, length).filter(|_| data[..12] == [0; 12]).map(|_| Address::from_slice(&data[12..]))
+}
+
+/// Whether an answer is exactly the magic value of EIP-1271.
+pub(crate) fn is_magic(data: &[u8]) -> bool {
+    data.len() == 32 && data[..4] == MAGIC && data[4..] == [0; 28]
+}
+
+/// Whether a contract reverted because there is no such token.
+pub(crate) fn says_no_such_token(revert: &[u8], id: U256) -> bool {
+    if let Ok(error) = one::ERC721NonexistentToken::abi_decode_validate(revert) {
+        return error.id == id;
+    }
+    // As OpenZeppelin 4 and 3 said it.
+    one::Error::abi_decode_validate(revert).is_ok_and(|error| {
+        ["ERC721: invalid token ID", "ERC721: owner query for nonexistent token"].contains(&&*error.message)
+    })
+}
+
+/// What a contract said when it reverted, for people.
+pub(crate) fn revert_reason(revert: &[u8]) -> String {
+    match one::Error::abi_decode_validate(revert) {
+        Ok(error) => format!("the contract refused: {}", error.message.chars().take(120).collect::<String>()),
+        Err(_) => "the contract refused the call".into(),
+    }
+}
+
+/// A signature of EIP-6492: factory, what to call it with, and the signature within.
+pub(crate) fn unwrap_6492(signature: &[u8]) -> Option<(Address, Bytes, Bytes)> {
+    let wrapped = signature.strip_suffix(&SUFFIX)?;
+    let Wrapped { factory, prepare, signature } = Wrapped::abi_decode_params_validate(wrapped).ok()?;
+    Some((factory, prepare, signature))
+}
+
+/// Whether the signature claims to be one of EIP-6492.
+pub(crate) fn is_6492(signature: &[u8]) -> bool {
+    signature.ends_with(&SUFFIX)
+}
+
+/// The topics of transfers of all kinds of token.
+pub(crate) fn transfer_topics() -> [B256; 3] {
+    [one::Transfer::SIGNATURE_HASH, many::TransferSingle::SIGNATURE_HASH, many::TransferBatch::SIGNATURE_HASH]
+}
+
+/// The kind of token that moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moved {
+    Amount(U256),
+    Unique(U256),
+    Of(U256, U256),
+}
+
+/// One movement of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Movement {
+    pub(crate) from: Address,
+    pub(crate) to: Address,
+    pub(crate) what: Moved,
+}
+
+/// The movements that a log tells of; none if it is no log of a transfer.
+pub(crate) fn movements(log: &Log) -> Vec<Movement> {
+    let topics = || log.topics.iter().copied();
+    let party = |topic: &B256| Address::from_word(*topic);
+    match log.topics.as_slice() {
+        // ERC-20 and ERC-721 have the same event, but that the latter's number is a topic.
+        [kind, from, to] if *kind == one::Transfer::SIGNATURE_HASH => {
+            let amount = number(&log.data, log.data.len());
+            let moved = amount.map(|amount| Movement {
+                from: party(from),
+                to: party(to),
+                what: Moved::Amount(amount),
+            });
+            moved.into_iter().collect()
+        }
+        [kind, from, to, id] if *kind == one::Transfer::SIGNATURE_HASH => {
+            let what = Moved::Unique(U256::from_be_bytes(id.0));
+            vec![Movement { from: party(from), to: party(to), what }]
+        }
+        [kind, ..] if *kind == many::TransferSingle::SIGNATURE_HASH => {
+            let single = many::TransferSingle::decode_raw_log_validate(topics(), &log.data);
+            let moved = single.map(|event| Movement {
+                from: event.from,
+                to: event.to,
+                what: Moved::Of(event.id, event.value),
+            });
+            moved.into_iter().collect()
+        }
+        [kind, ..] if *kind == many::TransferBatch::SIGNATURE_HASH => {
+            let Ok(event) = many::TransferBatch::decode_raw_log_validate(topics(), &log.data) else {
+                return Vec::new();
+            };
+            let pairs = event.ids.iter().zip(&event.values);
+            let (from, to) = (event.from, event.to);
+            pairs.map(|(id, value)| Movement { from, to, what: Moved::Of(*id, *value) }).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_magic_value_is_taken_exactly_or_not_at_all() {
+        let mut right = [0; 32];
+        right[..4].copy_from_slice(&MAGIC);
+        assert!(is_magic(&right));
+        assert!(!is_magic(&right[..4]) && !is_magic(&[]) && !is_magic(&[&right[..], &[0]].concat()));
+        right[31] = 1;
+        assert!(!is_magic(&right));
+    }
+
+    #[test]
+    fn the_topics_are_those_of_the_standards() {
+        let [transfer, single, batch] = transfer_topics().map(|topic| topic.to_string());
+        assert_eq!(transfer, "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef");
+        assert_eq!(single, "0xc3d58168c5ae7397731d063d5bbf3d657854427343f4c083240f7aacaa2d0f62");
+        assert_eq!(batch, "0x4a39dc06d4c0dbc64b70af90fd698a233a518aa5d07e595d983b8c0526c8f7fb");
+    }
+
+    fn log(topics: Vec<B256>, data: Vec<u8>) -> Log {
+        Log {
+            address: Address::ZERO,
+            topics,
+            data: data.into(),
+            block_hash: B256::ZERO,
+            block_number: 0,
+            log_index: 0,
+            transaction_hash: B256::ZERO,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_and_no_signature_makes_the_decoders_panic(data: Vec<u8>, length: usize) {
+            let _ = (number(&data, length), account(&data, data.len()), aggregated(&data, 1));
+            let _ = (says_no_such_token(&data, U256::ZERO), revert_reason(&data), is_magic(&data));
+            let _ = unwrap_6492(&[&data[..], &SUFFIX].concat());
+        }
+
+        #[test]
+        fn no_log_makes_the_decoder_panic(kind in 0usize..3, topics: Vec<[u8; 32]>, data: Vec<u8>) {
+            let topics = [transfer_topics()[kind]].into_iter().chain(topics.into_iter().map(B256::from)).collect();
+            let _ = movements(&log(topics, data));
+        }
+
+        #[test]
+        fn a_wrapped_signature_is_unwrapped_as_it_was(factory: [u8; 20], prepare: Vec<u8>, signature: Vec<u8>) {
+            let wrapped = Wrapped { factory: factory.into(), prepare: prepare.clone().into(), signature: signature.clone().into() };
+            let bytes = [wrapped.abi_encode_params(), SUFFIX.to_vec()].concat();
+            prop_assert_eq!(unwrap_6492(&bytes), Some((factory.into(), prepare.into(), signature.into())));
+        }
+    }
+}

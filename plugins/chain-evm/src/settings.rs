@@ -1,0 +1,303 @@
+//! The settings of the plugin, and what a value of the right type may still get wrong.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use http::Uri;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use streamgate_plugin_api::settings::{ByteSize, Duration, SettingsProblem};
+
+use crate::address_rules::is_public;
+
+/// Settings of the `chain-evm` plugin.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct Settings {
+    /// Whether endpoints may have private, link-local and loopback addresses, and speak plain HTTP.
+    /// For a node of one's own.
+    pub allow_private: bool,
+    /// How long an endpoint may take to answer one call.
+    pub deadline: Duration,
+    /// How long the first endpoints are waited for before a further one is asked as well.
+    pub hedge_after: Duration,
+    /// The largest answer of an endpoint that is read.
+    pub max_answer: ByteSize,
+    /// How often each endpoint must show again that it serves the right chain.
+    pub recheck: Duration,
+    /// After so many failures in a row an endpoint rests.
+    pub breaker_failures: u32,
+    /// How long it rests; it doubles each time, up to 5 minutes.
+    pub breaker_pause: Duration,
+    /// How long the last block that was agreed on counts as the last one.
+    pub head_ttl: Duration,
+    /// How often a chain is looked at for transfers while somebody watches.
+    pub poll: Duration,
+    /// How often a chain is looked at while nobody does, for its health.
+    pub idle_poll: Duration,
+    /// Gas that a contract may use to answer one call.
+    pub call_gas: u64,
+    /// Memory for answers at blocks, for each chain.
+    pub cache: ByteSize,
+    /// Contracts that are watched at once, for each chain.
+    pub max_watched: usize,
+    /// The chains. One without endpoints is off.
+    pub chains: Vec<Chain>,
+}
+
+/// A chain and the endpoints that are asked about it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Chain {
+    /// Its EIP-155 number.
+    pub id: u64,
+    /// For people.
+    #[serde(default)]
+    pub name: String,
+    /// URLs of JSON-RPC endpoints, best of different operators. Redirects are not followed.
+    #[serde(default)]
+    pub endpoints: Vec<String>,
+    /// How many endpoints must agree on a block and an answer. Without it: two if there are two
+    /// or more, else one.
+    #[serde(default)]
+    pub quorum: Option<usize>,
+    /// Which block is read unless the question says otherwise: `latest`, `safe` or `finalized`.
+    #[serde(default)]
+    pub finality: Finality,
+    /// An endpoint so many blocks behind the highest that was agreed on is not believed.
+    #[serde(default = "max_lag")]
+    pub max_lag: u64,
+    /// The last block may be so old; past that an endpoint stands still. `"0s"` takes any age.
+    #[serde(default = "max_age")]
+    pub max_age: Duration,
+    /// A reorganisation of more blocks ends the watching of transfers until the plugin is started
+    /// anew.
+    #[serde(default = "reorg_depth")]
+    pub reorg_depth: u64,
+}
+
+/// Which block is read.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Finality {
+    /// The last one; it may be undone.
+    #[default]
+    Latest,
+    /// One that is hardly ever undone.
+    Safe,
+    /// One that is never undone.
+    Finalized,
+}
+
+fn max_lag() -> u64 {
+    8
+}
+
+fn max_age() -> Duration {
+    Duration::secs(120)
+}
+
+fn reorg_depth() -> u64 {
+    128
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            allow_private: false,
+            deadline: Duration::secs(5),
+            hedge_after: Duration::millis(700),
+            max_answer: ByteSize::mib(8),
+            recheck: Duration::secs(300),
+            breaker_failures: 3,
+            breaker_pause: Duration::secs(10),
+            head_ttl: Duration::millis(500),
+            poll: Duration::secs(1),
+            idle_poll: Duration::secs(15),
+            call_gas: 5_000_000,
+            cache: ByteSize::mib(8),
+            max_watched: 256,
+            chains: Vec::new(),
+        }
+    }
+}
+
+impl Chain {
+    /// How many endpoints must agree.
+    pub fn quorum(&self) -> usize {
+        self.quorum.unwrap_or(self.endpoints.len().clamp(1, 2))
+    }
+}
+
+/// What is wrong with the URL of an endpoint; the URL itself may hold a key and is not repeated.
+pub(crate) fn endpoint_problem(text: &str, allow_private: bool) -> Option<String> {
+    let Ok(uri) = text.parse::<Uri>() else {
+        return Some("it is no URL such as https://rpc.example.org/key".into());
+    };
+    let (scheme, host) = (uri.scheme_str().unwrap_or_default(), uri.host().unwrap_or_default());
+    if host.is_empty() || !matches!(scheme, "https" | "http") {
+        return Some("it is no URL such as https://rpc.example.org/key".into());
+    }
+    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Some(format!("the URL at {host} has a user name; keys belong in its path"));
+    }
+    if allow_private {
+        return None;
+    }
+    if scheme != "https" {
+        return Some(format!("the URL at {host} is not https; `allow_private = true` takes plain HTTP"));
+    }
+    let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    match literal {
+        Ok(address) if !is_public(address) => {
+            Some(format!("{host} is no public address; `allow_private = true` takes it"))
+        }
+        _ => None,
+    }
+}
+
+impl Settings {
+    /// Everything that is wrong with these values.
+    pub fn problems(&self) -> Vec<SettingsProblem> {
+        let mut problems = Vec::new();
+        let mut say = |key: &str, message: String| problems.push(SettingsProblem::new(key, message));
+        for (key, value, least, most) in [
+            ("deadline", self.deadline, Duration::millis(50), Duration::secs(60)),
+            ("hedge_after", self.hedge_after, Duration::millis(1), self.deadline),
+            ("recheck", self.recheck, Duration::secs(1), Duration::secs(24 * 3600)),
+            ("breaker_pause", self.breaker_pause, Duration::millis(10), Duration::secs(300)),
+            ("head_ttl", self.head_ttl, Duration::millis(0), Duration::secs(60)),
+            ("poll", self.poll, Duration::millis(50), Duration::secs(60)),
+            ("idle_poll", self.idle_poll, self.poll, Duration::secs(3600)),
+        ] {
+            if value < least || value > most {
+                say(key, format!("{value} is not between {least} and {most}"));
+            }
+        }
+        for (key, value, least, most) in [
+            ("breaker_failures", u64::from(self.breaker_failures), 1, 1000),
+            ("call_gas", self.call_gas, 100_000, 100_000_000),
+            ("max_watched", self.max_watched as u64, 1, 10_000),
+        ] {
+            if value < least || value > most {
+                say(key, format!("{value} is not between {least} and {most}"));
+            }
+        }
+        for (key, value, least, most) in [
+            ("max_answer", self.max_answer, ByteSize::kib(16), ByteSize::mib(64)),
+            ("cache", self.cache, ByteSize::kib(64), ByteSize::gib(1)),
+        ] {
+            if value < least || value > most {
+                say(key, format!("{value} is not between {least} and {most}"));
+            }
+        }
+        let mut ids = HashSet::new();
+        for (index, chain) in self.chains.iter().enumerate() {
+            let key = |field: &str| format!("chains.{index}.{field}");
+            if chain.id == 0 {
+                say(&key("id"), "0 is no chain; Ethereum is 1".into());
+            }
+            if !ids.insert(chain.id) {
+                say(&key("id"), format!("{} is there twice", chain.id));
+            }
+            if chain.endpoints.len() > 16 {
+                say(&key("endpoints"), format!("{} endpoints are more than 16", chain.endpoints.len()));
+            }
+            let mut urls = HashSet::new();
+            for (at, url) in chain.endpoints.iter().enumerate() {
+                let key = key(&format!("endpoints.{at}"));
+                if let Some(problem) = endpoint_problem(url, self.allow_private) {
+                    say(&key, problem);
+                }
+                if !urls.insert(url) {
+                    say(&key, "it is there twice; a quorum needs different endpoints".into());
+                }
+            }
+            if let Some(quorum) = chain.quorum
+                && (quorum == 0 || quorum > chain.endpoints.len().max(1))
+            {
+                let most = chain.endpoints.len().max(1);
+                say(&key("quorum"), format!("{quorum} is not between 1 and the number of endpoints, {most}"));
+            }
+            if chain.max_lag > 10_000 {
+                say(&key("max_lag"), format!("{} is more than 10000", chain.max_lag));
+            }
+            if chain.reorg_depth == 0 || chain.reorg_depth > 4096 {
+                say(&key("reorg_depth"), format!("{} is not between 1 and 4096", chain.reorg_depth));
+            }
+        }
+        problems
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn keys(json: serde_json::Value) -> Vec<String> {
+        let settings: Settings = serde_json::from_value(json).unwrap();
+        settings.problems().into_iter().map(|problem| problem.key).collect()
+    }
+
+    #[test]
+    fn the_defaults_have_no_problem() {
+        assert!(Settings::default().problems().is_empty());
+    }
+
+    #[test]
+    fn all_problems_are_found_at_once() {
+        let found = keys(serde_json::json!({
+            "deadline": "2m",
+            "call_gas": 1,
+            "cache": "1B",
+            "chains": [
+                { "id": 0, "endpoints": ["ftp://x.example", "https://u:p@x.example", "http://x.example"] },
+                { "id": 1, "endpoints": ["https://127.0.0.1", "https://[::1]/", "https://a.example", "https://a.example"] },
+                { "id": 1, "quorum": 2, "reorg_depth": 0 },
+            ],
+        }));
+        let expected = [
+            "deadline",
+            "call_gas",
+            "cache",
+            "chains.0.id",
+            "chains.0.endpoints.0",
+            "chains.0.endpoints.1",
+            "chains.0.endpoints.2",
+            "chains.1.endpoints.0",
+            "chains.1.endpoints.1",
+            "chains.1.endpoints.3",
+            "chains.2.id",
+            "chains.2.quorum",
+            "chains.2.reorg_depth",
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn two_endpoints_must_agree_wherever_there_are_two() {
+        let quorum = |endpoints: &[&str]| {
+            serde_json::from_value::<Chain>(serde_json::json!({ "id": 1, "endpoints": endpoints }))
+                .unwrap()
+                .quorum()
+        };
+        assert_eq!(
+            (quorum(&[]), quorum(&["a"]), quorum(&["a", "b"]), quorum(&["a", "b", "c"])),
+            (1, 1, 2, 2)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_url_makes_the_check_panic_and_no_problem_repeats_a_key(path in "[a-z]{12}", text: String) {
+            let _ = endpoint_problem(&text, false);
+            let problem = endpoint_problem(&format!("http://10.0.0.1/{path}"), false).unwrap();
+            prop_assert!(!problem.contains(&path));
+        }
+    }
+}

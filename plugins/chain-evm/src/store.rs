@@ -1,0 +1,165 @@
+//! The SQL of the plugin: where the watching of each chain stands, and what it has told.
+
+use alloy_primitives::{Address, B256};
+use streamgate_contracts::db::{Db, DbError, Migrations, params};
+use streamgate_contracts::events::ChainTransfer;
+use streamgate_plugin_api::Client;
+
+use crate::caip::{Asset, ChainId, Token};
+use crate::rpc::Block;
+
+/// A block that was told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) number: u64,
+    pub(crate) hash: B256,
+}
+
+/// The plugin's namespace.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    db: Db,
+}
+
+/// A stored text that is not what was stored.
+fn broken(what: &str) -> DbError {
+    DbError::Other { message: format!("a row holds no {what}") }
+}
+
+impl Store {
+    pub(crate) async fn open(client: Client) -> Result<Self, DbError> {
+        let migrations = Migrations::new(&[("0001_init", include_str!("../migrations/0001_init.sql"))]);
+        Ok(Self { db: Db::open(client, "chain_evm", migrations).await? })
+    }
+
+    /// Keeps watching the contract until `until`, or for longer if that was wanted already. Answers
+    /// false if there are `most` others already.
+    pub(crate) async fn watch(
+        &self,
+        asset: &Asset,
+        until: i64,
+        most: usize,
+        now: i64,
+    ) -> Result<bool, DbError> {
+        let Some(contract) = asset.contract() else { return Ok(false) };
+        let (chain, contract) = (asset.chain.to_string(), format!("{contract:#x}"));
+        let kind = match asset.token {
+            Token::Erc721(..) => "erc721",
+            Token::Erc1155(..) => "erc1155",
+            Token::Erc20(_) | Token::Native => "erc20",
+        };
+        let rows = self
+            .db
+            .execute(
+                "INSERT INTO watched (chain, contract, kind, until) \
+                 SELECT $1, $2, $3, $4 WHERE (SELECT COUNT(*) FROM watched WHERE chain = $1 AND contract <> $2 AND until > $6) < $5 \
+                 ON CONFLICT (chain, contract) DO UPDATE SET kind = excluded.kind, until = \
+                 CASE WHEN watched.until > excluded.until THEN watched.until ELSE excluded.until END",
+                params![chain, contract, kind, until, most, now],
+            )
+            .await?;
+        Ok(rows > 0)
+    }
+
+    /// The contracts that are watched at `now`.
+    pub(crate) async fn watched(&self, chain: ChainId, now: i64) -> Result<Vec<Asset>, DbError> {
+        let sql = "SELECT contract, kind FROM watched WHERE chain = $1 AND until > $2 ORDER BY contract";
+        let rows = self.db.query(sql, params![chain.to_string(), now]).await?;
+        rows.into_iter()
+            .map(|row| {
+                let (contract, kind): (String, String) = (row.get("contract")?, row.get("kind")?);
+                let contract: Address = contract.parse().map_err(|_| broken("address"))?;
+                let token = match kind.as_str() {
+                    "erc721" => Token::Erc721(contract, None),
+                    "erc1155" => Token::Erc1155(contract, None),
+                    _ => Token::Erc20(contract),
+                };
+                Ok(Asset { chain, token })
+            })
+            .collect()
+    }
+
+    /// The blocks that were told of and may be undone, the last one first.
+    pub(crate) async fn blocks(&self, chain: ChainId) -> Result<Vec<Known>, DbError> {
+        let sql = "SELECT number, hash FROM block WHERE chain = $1 ORDER BY number DESC LIMIT 5000";
+        let rows = self.db.query(sql, params![chain.to_string()]).await?;
+        rows.into_iter()
+            .map(|row| {
+                let hash: String = row.get("hash")?;
+                Ok(Known { number: row.get("number")?, hash: hash.parse().map_err(|_| broken("hash"))? })
+            })
+            .collect()
+    }
+
+    /// What was told of blocks above `number`, the last one first.
+    pub(crate) async fn told_above(
+        &self,
+        chain: ChainId,
+        number: u64,
+    ) -> Result<Vec<ChainTransfer>, DbError> {
+        let sql = "SELECT event FROM transfer WHERE chain = $1 AND number > $2 \
+                   ORDER BY number DESC, log_index DESC, part DESC LIMIT 10000";
+        let rows = self.db.query(sql, params![chain.to_string(), number]).await?;
+        rows.into_iter()
+            .map(|row| {
+                let event: String = row.get("event")?;
+                serde_json::from_str(&event).map_err(|_| broken("transfer"))
+            })
+            .collect()
+    }
+
+    /// Forgets the blocks above `number` and what was told of them.
+    pub(crate) async fn undo(&self, chain: ChainId, number: u64) -> Result<(), DbError> {
+        let chain = chain.to_string();
+        self.db
+            .batch()
+            .push("DELETE FROM transfer WHERE chain = $1 AND number > $2", params![chain.clone(), number])
+            .push("DELETE FROM block WHERE chain = $1 AND number > $2", params![chain, number])
+            .run()
+            .await
+            .map(drop)
+    }
+
+    /// Adds a block and what was told of it, and forgets what lies below `keep_from`.
+    pub(crate) async fn append(
+        &self,
+        chain: ChainId,
+        block: &Block,
+        told: &[ChainTransfer],
+        keep_from: u64,
+    ) -> Result<(), DbError> {
+        let chain = chain.to_string();
+        let mut batch = self.db.batch().push(
+            "INSERT INTO block (chain, number, hash, parent) VALUES ($1, $2, $3, $4) ON CONFLICT (chain, number) \
+             DO UPDATE SET hash = excluded.hash, parent = excluded.parent",
+            params![chain.clone(), block.number, block.hash.to_string(), block.parent_hash.to_string()],
+        );
+        for (part, event) in (0_u32..).zip(told) {
+            let text = serde_json::to_string(event).map_err(|_| broken("transfer"))?;
+            batch = batch.push(
+                "INSERT INTO transfer (chain, block_hash, log_index, part, number, event) \
+                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+                params![chain.clone(), event.block_hash.clone(), event.log_index, part, event.block, text],
+            );
+        }
+        batch
+            .push("DELETE FROM transfer WHERE chain = $1 AND number < $2", params![chain.clone(), keep_from])
+            .push("DELETE FROM block WHERE chain = $1 AND number < $2", params![chain, keep_from])
+            .run()
+            .await
+            .map(drop)
+    }
+
+    /// Forgets where a chain stands, and leases that ended.
+    pub(crate) async fn forget(&self, chain: ChainId, now: i64) -> Result<(), DbError> {
+        let name = chain.to_string();
+        self.db
+            .batch()
+            .push("DELETE FROM transfer WHERE chain = $1", params![name.clone()])
+            .push("DELETE FROM block WHERE chain = $1", params![name.clone()])
+            .push("DELETE FROM watched WHERE chain = $1 AND until <= $2", params![name, now])
+            .run()
+            .await
+            .map(drop)
+    }
+}

@@ -1,0 +1,273 @@
+//! Follows a chain block by block, by hash and parent, and tells the bus of every transfer of a
+//! watched token. When the chain turns out to have gone another way, it walks back to the block
+//! that both have, tells what is undone, and goes on from there. Events are told before they are
+//! noted, so that a crash in between repeats some and loses none.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy_primitives::{Address, U256};
+use futures_util::future::BoxFuture;
+use streamgate_contracts::db::DbError;
+use streamgate_contracts::events::{ChainTransfer, TYPE_CHAIN_TRANSFER, chain_transfer};
+use streamgate_plugin_api::{Event, Health};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::caip::{Account, Asset, ChainId, Token};
+use crate::chain::Chain;
+use crate::clock::{now_ms, unix_now};
+use crate::erc::{self, Moved};
+use crate::pool::Unknown;
+use crate::rpc::{Block, Log};
+use crate::settings::Finality;
+use crate::store::{Known, Store};
+
+/// Blocks of one round; after it others get their turn.
+const ROUND: u64 = 64;
+/// How long the bus may take to take one event.
+const PUBLISH_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Publishes an event; a failure is its own to log.
+pub(crate) type Publish = Arc<dyn Fn(Event) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// Why a round ended early.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WatchError {
+    #[error(transparent)]
+    Unknown(#[from] Unknown),
+    #[error(transparent)]
+    Database(#[from] DbError),
+    #[error(
+        "the chain went another way more than {depth} blocks ago: transfers are told no more; look at the \
+         endpoints, ask again about everything that was granted, and restart the plugin"
+    )]
+    TooDeep { depth: u64 },
+}
+
+/// Follows one chain.
+pub(crate) struct Watcher {
+    pub(crate) chain: Arc<Chain>,
+    pub(crate) store: Store,
+    pub(crate) publish: Publish,
+    pub(crate) health: Option<Health>,
+    pub(crate) poll: Duration,
+    pub(crate) idle_poll: Duration,
+    /// Somebody watches something new.
+    pub(crate) woken: Arc<Notify>,
+}
+
+/// Where a round left the chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stand {
+    /// Nobody watches.
+    Idle,
+    /// All blocks are told of.
+    Level,
+    /// There are more.
+    Behind,
+}
+
+impl Watcher {
+    /// Runs until the token is cancelled.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let mut first = true;
+        loop {
+            let round = tokio::select! {
+                () = stop.cancelled() => return,
+                round = self.round() => round,
+            };
+            let pause = match &round {
+                Ok(Stand::Behind) => Duration::ZERO,
+                Ok(Stand::Level) => self.poll,
+                Ok(Stand::Idle) => self.idle_poll,
+                Err(_) => self.poll.max(Duration::from_secs(1)),
+            };
+            if let Err(error @ WatchError::TooDeep { .. }) = &round {
+                tracing::error!(chain = %self.chain.id, %error, "the watching of transfers");
+                // What the process before left is no reason to stay down for good.
+                if first && self.store.forget(self.chain.id, now_ms()).await.is_ok() {
+                    first = false;
+                    continue;
+                }
+                self.set_health(|health| health.unhealthy(error.to_string()));
+                self.chain.stop_watching(error.to_string());
+                return stop.cancelled().await;
+            }
+            first = false;
+            self.report(round.as_ref().err());
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.woken.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    fn set_health(&self, set: impl FnOnce(&Health)) {
+        if let Some(health) = &self.health {
+            set(health);
+        }
+    }
+
+    fn report(&self, error: Option<&WatchError>) {
+        let state = self.chain.state();
+        let place = match &state.latest {
+            Some(at) => {
+                let lag = unix_now().as_secs().saturating_sub(at.block_time_ms.unsigned_abs() / 1000);
+                format!("the last block was {}, {lag} s old", at.block)
+            }
+            None => "no block was read yet".to_owned(),
+        };
+        let troubles = self.chain.pool.troubles();
+        let up = format!("{} of {} endpoints are up", state.endpoints_up, state.endpoints);
+        match error {
+            Some(error) => self.set_health(|health| health.unhealthy(format!("{error}; {up}; {place}"))),
+            None if !troubles.is_empty() => {
+                self.set_health(|health| health.degraded(format!("{up} ({})", troubles.join("; "))));
+            }
+            None => self.set_health(Health::healthy),
+        }
+        tracing::debug!(chain = %self.chain.id, up, place, "the chain was looked at");
+    }
+
+    /// Tells what happened since the last round.
+    pub(crate) async fn round(&self) -> Result<Stand, WatchError> {
+        let id = self.chain.id;
+        let head = self.chain.head(Finality::Latest, 0).await?;
+        let watched = self.store.watched(id, now_ms()).await?;
+        let known = self.store.blocks(id).await?;
+        if watched.is_empty() {
+            if !known.is_empty() {
+                self.store.forget(id, now_ms()).await?;
+            }
+            return Ok(Stand::Idle);
+        }
+        if known.is_empty() {
+            self.store.append(id, &head, &[], 0).await?;
+            return Ok(Stand::Level);
+        }
+        let mut tip = self.common(&known).await?;
+        let last = head.number.min(tip.number.saturating_add(ROUND));
+        while tip.number < last {
+            let block = self.chain.pool.block(tip.number + 1).await?;
+            if block.parent_hash != tip.hash {
+                // It has gone another way just now; the next round walks back.
+                return Ok(Stand::Behind);
+            }
+            let told = self.transfers(&block, &watched).await?;
+            for event in &told {
+                self.tell(event).await;
+            }
+            let keep_from = block.number.saturating_sub(self.chain.settings.reorg_depth);
+            self.store.append(id, &block, &told, keep_from).await?;
+            tip = Known { number: block.number, hash: block.hash };
+        }
+        Ok(if tip.number < head.number { Stand::Behind } else { Stand::Level })
+    }
+
+    /// The last block that was told of and is still part of the chain; those above are undone.
+    async fn common(&self, known: &[Known]) -> Result<Known, WatchError> {
+        for (index, block) in known.iter().enumerate() {
+            // A chain that is shorter than it was has gone another way, too.
+            let canonical = self
+                .chain
+                .pool
+                .agree(
+                    |endpoint| async move { endpoint.block(crate::endpoint::At::Number(block.number)).await },
+                )
+                .await?;
+            if canonical.is_some_and(|canonical| canonical.hash == block.hash) {
+                if index > 0 {
+                    self.undo_above(*block).await?;
+                }
+                return Ok(*block);
+            }
+        }
+        let depth = self.chain.settings.reorg_depth;
+        let (Some(tip), Some(oldest)) = (known.first(), known.last()) else {
+            return Err(WatchError::TooDeep { depth });
+        };
+        if tip.number - oldest.number >= depth {
+            return Err(WatchError::TooDeep { depth });
+        }
+        // The watching began after the fork: all that was told is undone, and what the chain has
+        // now within the depth is told.
+        let number = oldest.number.min(tip.number.saturating_sub(depth));
+        let block = self.chain.pool.block(number).await?;
+        let start = Known { number, hash: block.hash };
+        self.store.append(self.chain.id, &block, &[], 0).await?;
+        self.undo_above(start).await?;
+        Ok(start)
+    }
+
+    async fn undo_above(&self, common: Known) -> Result<(), WatchError> {
+        let told = self.store.told_above(self.chain.id, common.number).await?;
+        tracing::warn!(
+            chain = %self.chain.id, block = common.number, transfers = told.len(),
+            "the chain went another way: what was told of later blocks is undone"
+        );
+        for mut event in told {
+            event.removed = true;
+            self.tell(&event).await;
+        }
+        Ok(self.store.undo(self.chain.id, common.number).await?)
+    }
+
+    async fn transfers(&self, block: &Block, watched: &[Asset]) -> Result<Vec<ChainTransfer>, Unknown> {
+        let contracts: Vec<Address> = watched.iter().filter_map(Asset::contract).collect();
+        let (contracts, topics) = (&contracts, &erc::transfer_topics());
+        let logs = self
+            .chain
+            .pool
+            .agree(|endpoint| async move { endpoint.logs_of(block.hash, contracts, topics).await })
+            .await?;
+        Ok(logs.iter().flat_map(|log| told_by(log, watched)).collect())
+    }
+
+    async fn tell(&self, transfer: &ChainTransfer) {
+        match Event::json(chain_transfer(&transfer.chain), TYPE_CHAIN_TRANSFER, transfer) {
+            Ok(event) => {
+                if tokio::time::timeout(PUBLISH_DEADLINE, (self.publish)(event)).await.is_err() {
+                    tracing::warn!(chain = %self.chain.id, "the bus is too slow: a transfer was not told");
+                }
+            }
+            Err(error) => tracing::error!(%error, "an event could not be written"),
+        }
+    }
+}
+
+/// The transfers of watched tokens that a log tells of.
+fn told_by(log: &Log, watched: &[Asset]) -> Vec<ChainTransfer> {
+    let Some(asset) = watched.iter().find(|asset| asset.contract() == Some(log.address)) else {
+        return Vec::new();
+    };
+    let account = |address| Account { chain: asset.chain, address }.to_string();
+    erc::movements(log)
+        .into_iter()
+        .map(|movement| {
+            let (token, amount) = match movement.what {
+                Moved::Amount(amount) => (Token::Erc20(log.address), amount),
+                Moved::Unique(id) => (Token::Erc721(log.address, Some(id)), U256::ONE),
+                Moved::Of(id, amount) => (Token::Erc1155(log.address, Some(id)), amount),
+            };
+            ChainTransfer {
+                chain: asset.chain.to_string(),
+                asset: Asset { chain: asset.chain, token }.to_string(),
+                from: account(movement.from),
+                to: account(movement.to),
+                amount: amount.to_string(),
+                block: log.block_number,
+                block_hash: log.block_hash.to_string(),
+                log_index: log.log_index,
+                transaction: log.transaction_hash.to_string(),
+                removed: false,
+            }
+        })
+        .collect()
+}
+
+/// The number of a chain for the name of its health component, which holds no colon.
+pub(crate) fn component(chain: ChainId) -> String {
+    format!("eip155-{}", chain.0)
+}

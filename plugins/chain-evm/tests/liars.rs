@@ -1,0 +1,268 @@
+//! No endpoint that lies, lags, hangs, redirects or breaks off makes a yes, and none makes a no:
+//! `not` must not be satisfied by an outage either.
+#![allow(clippy::unwrap_used)]
+
+#[path = "support/liar.rs"]
+mod liar;
+mod support;
+
+use std::time::Duration;
+
+use alloy_primitives::{Address, U256};
+use alloy_sol_types::{SolCall as _, sol};
+use liar::{Liar, Lie};
+use serde_json::json;
+use streamgate_contracts::chain::v1::{Answer, ChainsRequest, Verdict, WatchRequest};
+use streamgate_tests::wait::eventually;
+use support::{Anvil, Service, asset, name, settings, verdict};
+use tempfile::TempDir;
+
+sol! {
+    function mint(address to, uint256 id);
+    function transferFrom(address from, address to, uint256 id);
+}
+
+/// A chain on which alice had the ticket in block `sold - 1`, and bob has had it since.
+struct Sold {
+    anvil: Anvil,
+    alice: Address,
+    bob: Address,
+    ticket: String,
+    contract: Address,
+    sold: u64,
+    folder: TempDir,
+}
+
+impl Sold {
+    async fn new() -> Self {
+        let anvil = Anvil::start();
+        let accounts = anvil.accounts().await;
+        let (alice, bob) = (accounts[1], accounts[2]);
+        let contract = anvil.deploy("Ticket", &[]).await;
+        let mint = mintCall { to: alice, id: U256::from(7) };
+        anvil.send(alice, Some(contract), mint.abi_encode()).await;
+        anvil.mine(3).await;
+        let sale = transferFromCall { from: alice, to: bob, id: U256::from(7) };
+        anvil.send(alice, Some(contract), sale.abi_encode()).await;
+        let sold = anvil.height().await;
+        anvil.mine(3).await;
+        let (ticket, folder) = (asset("erc721", contract, Some(7)), TempDir::new().unwrap());
+        Self { anvil, alice, bob, ticket, contract, sold, folder }
+    }
+
+    /// What an `ownerOf` would return if alice still had it.
+    fn alice_has_it(&self) -> Lie {
+        Lie::Says("eth_call", json!(self.alice.into_word()))
+    }
+
+    async fn liar(&self, lie: Lie) -> Liar {
+        Liar::start(&self.anvil.url, lie).await
+    }
+
+    async fn service(&self, endpoints: &[&str], more: serde_json::Value) -> Service {
+        Service::start(&self.folder, settings(endpoints, more)).await
+    }
+}
+
+fn assert_unknown(answer: &Answer, why: &str) {
+    assert_eq!(verdict(answer), Verdict::Unknown, "{why}: {answer:?}");
+    assert!(!answer.reason.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_breaks_the_rules_of_calls_is_unknown_to_everybody() {
+    let chain = Sold::new().await;
+    let elsewhere = chain.liar(Lie::None).await;
+    for lie in [
+        Lie::Chain(1),
+        Lie::Hangs,
+        Lie::HangsInBody,
+        Lie::Redirects(elsewhere.url.clone()),
+        Lie::Status(301),
+        Lie::Status(429),
+        Lie::Status(500),
+        Lie::Status(204),
+        Lie::Truncates,
+        Lie::Floods,
+        Lie::Answers(""),
+        Lie::Answers("<html>"),
+        Lie::Answers("{}"),
+        Lie::Answers("[]"),
+        Lie::Answers("{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":true}"),
+        Lie::OtherId,
+        Lie::Refuses(-32005, "limit exceeded"),
+        Lie::Refuses(-32602, "invalid params"),
+        Lie::Refuses(-32000, "header not found"),
+        Lie::Refuses(4444, "pruned history unavailable"),
+        Lie::Says("eth_getBlockByNumber", json!(null)),
+        Lie::Says("eth_getBlockByNumber", json!({ "number": "0x99" })),
+        Lie::Says("eth_call", json!(null)),
+        Lie::Says("eth_call", json!("0x")),
+        Lie::Says("eth_call", json!("0x01")),
+        Lie::Says("eth_call", json!(true)),
+        Lie::Says("eth_call", json!(format!("0x{}", "ff".repeat(32)))),
+    ] {
+        let why = format!("{lie:?}");
+        let liar = chain.liar(lie).await;
+        let service = chain.service(&[&liar.url], json!({ "deadline": "300ms" })).await;
+        for account in [chain.alice, chain.bob] {
+            assert_unknown(&service.holds(account, &chain.ticket).await, &why);
+        }
+        service.stop().await;
+    }
+    assert_eq!(elsewhere.calls(), 0, "a redirect was followed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_endpoint_that_lies_is_outvoted_and_contradicts_a_single_honest_one_into_unknown() {
+    let chain = Sold::new().await;
+    for lie in [chain.alice_has_it(), Lie::OtherHashes] {
+        let why = format!("{lie:?}");
+        let (liar, honest) = (chain.liar(lie).await, chain.liar(Lie::None).await);
+        let two = chain.service(&[&liar.url, &chain.anvil.url], json!({})).await;
+        assert_unknown(&two.holds(chain.alice, &chain.ticket).await, &why);
+        two.stop().await;
+        let three = chain.service(&[&liar.url, &honest.url, &chain.anvil.url], json!({})).await;
+        for _ in 0..5 {
+            assert_eq!(verdict(&three.holds(chain.alice, &chain.ticket).await), Verdict::No, "{why}");
+            assert_eq!(verdict(&three.holds(chain.bob, &chain.ticket).await), Verdict::Yes, "{why}");
+        }
+        three.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_lags_is_not_believed_about_the_past_owner() {
+    let chain = Sold::new().await;
+    let liar = chain.liar(Lie::None).await;
+    let service = chain.service(&[&liar.url], json!({})).await;
+    assert_eq!(verdict(&service.holds(chain.alice, &chain.ticket).await), Verdict::No);
+    liar.now(Lie::Stale(chain.sold - 1));
+    assert_unknown(&service.holds(chain.alice, &chain.ticket).await, "below the floor");
+    liar.now(Lie::None);
+    assert_eq!(verdict(&service.holds(chain.alice, &chain.ticket).await), Verdict::No);
+    service.stop().await;
+
+    // From the start, too: its last block is too old.
+    let old = json!({ "max_age": "1h" });
+    let liar = chain.liar(Lie::None).await;
+    let service = chain.service(&[&liar.url], old).await;
+    assert_eq!(verdict(&service.holds(chain.bob, &chain.ticket).await), Verdict::Yes);
+    let mut block = chain.anvil.rpc("eth_getBlockByNumber", json!(["latest", false])).await;
+    block["timestamp"] = json!("0x5f000000");
+    liar.now(Lie::Says("eth_getBlockByNumber", block.clone()));
+    assert_unknown(&service.holds(chain.bob, &chain.ticket).await, "an old block");
+    block["timestamp"] = json!("0xffffffffff");
+    liar.now(Lie::Says("eth_getBlockByNumber", block));
+    assert_unknown(&service.holds(chain.bob, &chain.ticket).await, "a block of the future");
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_lags_behind_others_holds_nobody_up() {
+    let chain = Sold::new().await;
+    let (stale, honest) = (chain.liar(Lie::Stale(chain.sold - 1)).await, chain.liar(Lie::None).await);
+    let service = chain.service(&[&stale.url, &honest.url, &chain.anvil.url], json!({ "max_lag": 0 })).await;
+    for _ in 0..10 {
+        assert_eq!(verdict(&service.holds(chain.alice, &chain.ticket).await), Verdict::No);
+        assert_eq!(verdict(&service.holds(chain.bob, &chain.ticket).await), Verdict::Yes);
+    }
+    service.stop().await;
+
+    // Two of two that are far apart agree on nothing.
+    let service = chain.service(&[&stale.url, &honest.url], json!({})).await;
+    assert_unknown(&service.holds(chain.alice, &chain.ticket).await, "one of two lags");
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_endpoint_that_hangs_is_hedged_and_two_of_two_are_an_outage() {
+    let chain = Sold::new().await;
+    let (hanging, other) = (chain.liar(Lie::Hangs).await, chain.liar(Lie::None).await);
+    let one = json!({ "quorum": 1, "hedge_after": "50ms" });
+    let service = chain.service(&[&hanging.url, &other.url], one).await;
+    assert_eq!(verdict(&service.holds(chain.bob, &chain.ticket).await), Verdict::Yes);
+    other.now(Lie::Hangs);
+    for account in [chain.alice, chain.bob] {
+        assert_unknown(&service.holds(account, &chain.ticket).await, "an outage");
+    }
+    other.now(Lie::None);
+    hanging.now(Lie::None);
+    eventually("the chain is back", Duration::from_secs(30), async || {
+        (verdict(&service.holds(chain.bob, &chain.ticket).await) == Verdict::Yes).then_some(())
+    })
+    .await;
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_fails_rests_and_comes_back_only_after_it_has_shown_its_chain_again() {
+    let chain = Sold::new().await;
+    let liar = chain.liar(Lie::Status(503)).await;
+    let long = json!({ "breaker_pause": "1s", "idle_poll": "30s" });
+    let service = chain.service(&[&liar.url], long).await;
+    for _ in 0..3 {
+        assert_unknown(&service.holds(chain.bob, &chain.ticket).await, "503");
+    }
+    let calls = liar.calls();
+    for _ in 0..20 {
+        assert_unknown(&service.holds(chain.bob, &chain.ticket).await, "resting");
+    }
+    assert!(liar.calls() <= calls + 1, "it was asked while it rested");
+    let chains = service.chain.clone().chains(ChainsRequest {}).await.unwrap().into_inner().chains;
+    assert_eq!((chains[0].endpoints_up, chains[0].endpoints), (0, 1));
+    liar.now(Lie::Chain(1));
+    let calls = liar.calls();
+    eventually("it is asked again", Duration::from_secs(30), async || {
+        assert_unknown(&service.holds(chain.bob, &chain.ticket).await, "another chain");
+        (liar.calls() > calls).then_some(())
+    })
+    .await;
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_without_block_hashes_is_read_by_number_and_checked_after() {
+    let chain = Sold::new().await;
+    let liar = chain.liar(Lie::Refuses(-32602, "blockHash is not supported")).await;
+    let service = chain.service(&[&liar.url], json!({ "quorum": 1 })).await;
+    assert_unknown(&service.holds(chain.bob, &chain.ticket).await, "it refuses all");
+    liar.now(Lie::None);
+    assert_eq!(verdict(&service.holds(chain.bob, &chain.ticket).await), Verdict::Yes);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_leads_to_this_machine_is_refused_by_its_address() {
+    let chain = Sold::new().await;
+    let port = chain.anvil.url.rsplit_once(':').unwrap().1;
+    for host in ["localhost", "2130706433", "0x7f000001", "127.1"] {
+        let url = format!("https://{host}:{port}");
+        let mut strict = settings(&[&url], json!({ "deadline": "5s" }));
+        strict.allow_private = false;
+        let service = Service::start(&chain.folder, strict).await;
+        assert_unknown(&service.holds(chain.bob, &chain.ticket).await, host);
+        let reason = service.holds(chain.bob, &chain.ticket).await.reason;
+        assert!(!reason.contains("key"), "{reason}");
+        service.stop().await;
+    }
+    let mut literal = settings(&[&chain.anvil.url], json!({}));
+    literal.allow_private = false;
+    let problems = literal.problems();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert_eq!(problems[0].key, "chains.0.endpoints.0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_endpoint_that_hides_a_transfer_does_not_keep_it_from_being_told() {
+    let chain = Sold::new().await;
+    let (liar, honest) = (chain.liar(Lie::Says("eth_getLogs", json!([]))).await, chain.liar(Lie::None).await);
+    let service = chain.service(&[&liar.url, &honest.url, &chain.anvil.url], json!({})).await;
+    let watch = WatchRequest { assets: vec![asset("erc721", chain.contract, None)], lease_ms: 0 };
+    service.chain.clone().watch(watch).await.unwrap();
+    let back = transferFromCall { from: chain.bob, to: chain.alice, id: U256::from(7) };
+    chain.anvil.send(chain.bob, Some(chain.contract), back.abi_encode()).await;
+    let told = service.heard("transfer", |event| event.to == name(chain.alice)).await;
+    assert_eq!(told.asset, chain.ticket);
+    service.stop().await;
+}

@@ -1,0 +1,135 @@
+//! An endpoint in front of Anvil that lies, lags, hangs and breaks off, as it is told to.
+#![allow(dead_code, clippy::unwrap_used, unreachable_pub)]
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use axum::body::{Body, Bytes};
+use axum::http::{Response, StatusCode, header};
+use axum::routing::any;
+use futures_util::StreamExt as _;
+use serde_json::{Value, json};
+
+/// What it does to an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Lie {
+    None,
+    /// It says that it serves this chain.
+    Chain(u64),
+    /// For it, this is the last block.
+    Stale(u64),
+    /// This method's result is always this.
+    Says(&'static str, Value),
+    /// Every block has another hash.
+    OtherHashes,
+    Hangs,
+    /// It answers the head of a response, and then hangs.
+    HangsInBody,
+    Redirects(String),
+    Status(u16),
+    Truncates,
+    /// It sends more than anybody should read.
+    Floods,
+    Answers(&'static str),
+    /// It answers the call before.
+    OtherId,
+    Refuses(i64, &'static str),
+}
+
+pub struct Liar {
+    pub url: String,
+    pub calls: Arc<AtomicUsize>,
+    lie: Arc<Mutex<Lie>>,
+}
+
+#[derive(Clone)]
+struct State {
+    lie: Arc<Mutex<Lie>>,
+    calls: Arc<AtomicUsize>,
+    upstream: String,
+    http: reqwest::Client,
+}
+
+impl Liar {
+    pub async fn start(upstream: &str, lie: Lie) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (lie, calls) = (Arc::new(Mutex::new(lie)), Arc::default());
+        let state = State {
+            lie: Arc::clone(&lie),
+            calls: Arc::clone(&calls),
+            upstream: upstream.into(),
+            http: reqwest::Client::new(),
+        };
+        let router = axum::Router::new().fallback(any(move |body: Bytes| answer(state.clone(), body)));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { url, calls, lie }
+    }
+
+    pub fn now(&self, lie: Lie) {
+        *self.lie.lock().unwrap() = lie;
+    }
+
+    pub fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+}
+
+async fn answer(state: State, body: Bytes) -> Response<Body> {
+    state.calls.fetch_add(1, Ordering::SeqCst);
+    let lie = state.lie.lock().unwrap().clone();
+    let mut call: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let method = call["method"].as_str().unwrap_or_default().to_owned();
+    if let Lie::Stale(block) = &lie {
+        let number = json!(format!("{block:#x}"));
+        if method == "eth_getBlockByNumber" && call["params"][0] == "latest" {
+            call["params"][0] = number;
+        }
+    }
+    match &lie {
+        Lie::Hangs => std::future::pending().await,
+        Lie::Redirects(to) => {
+            let response = Response::builder().status(StatusCode::TEMPORARY_REDIRECT);
+            return response.header(header::LOCATION, to).body(Body::empty()).unwrap();
+        }
+        Lie::Status(status) => return Response::builder().status(*status).body(Body::empty()).unwrap(),
+        Lie::Answers(text) => return Response::new(Body::from(*text)),
+        Lie::Floods => {
+            let endless = futures_util::stream::repeat_with(|| {
+                Ok::<_, std::io::Error>(Bytes::from(vec![b' '; 16 << 10]))
+            });
+            return Response::new(Body::from_stream(endless));
+        }
+        _ => {}
+    }
+    let sent = state.http.post(&state.upstream).json(&call).send().await.unwrap();
+    let mut reply: Value = sent.json().await.unwrap();
+    match lie {
+        Lie::Chain(chain) if method == "eth_chainId" => reply["result"] = json!(format!("{chain:#x}")),
+        Lie::Says(lied, result) if method == lied => {
+            reply.as_object_mut().unwrap().remove("error");
+            reply["result"] = result;
+        }
+        Lie::OtherHashes if method == "eth_getBlockByNumber" => {
+            reply["result"]["hash"] = json!(format!("0x{}", "ab".repeat(32)));
+        }
+        Lie::OtherId => reply["id"] = json!(reply["id"].as_u64().unwrap_or_default().wrapping_sub(1)),
+        Lie::Refuses(code, message) if method != "eth_chainId" => {
+            reply =
+                json!({ "jsonrpc": "2.0", "id": reply["id"], "error": { "code": code, "message": message } });
+        }
+        Lie::Truncates => {
+            let text = reply.to_string();
+            let half = Bytes::copy_from_slice(&text.as_bytes()[..text.len() / 2]);
+            let broken = std::io::Error::other("broken off");
+            let body = Body::from_stream(futures_util::stream::iter([Ok(half), Err(broken)]));
+            return Response::builder().header(header::CONTENT_LENGTH, text.len()).body(body).unwrap();
+        }
+        Lie::HangsInBody => {
+            let half = futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"{"))]);
+            return Response::new(Body::from_stream(half.chain(futures_util::stream::pending())));
+        }
+        _ => {}
+    }
+    Response::new(Body::from(reply.to_string()))
+}
