@@ -15,6 +15,15 @@
 //! # }
 //! ```
 
+/// The `auth` capability: who is asking, the audit log, and revocation.
+pub mod auth {
+    /// `streamgate.auth.v1`, generated from `auth.proto`.
+    #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, clippy::unwrap_used)]
+    pub mod v1 {
+        tonic::include_proto!("streamgate.auth.v1");
+    }
+}
+
 /// The `catalogue` capability: contents, renditions and segments.
 pub mod catalogue {
     /// `streamgate.catalogue.v1`, generated from `catalogue.proto`.

@@ -1,0 +1,275 @@
+//! [`Auth`]: what all parts of the sign-in have at hand, and the answer to "who is asking".
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use streamgate_contracts::auth::v1::AuditOutcome;
+use streamgate_contracts::db::{Db, DbError};
+use streamgate_plugin_api::Client;
+
+use crate::audit::Entry;
+use crate::clock::{Clock, millis};
+use crate::contract_wallet::ContractWallets;
+use crate::credentials::{Credentials, Given};
+use crate::error::{AuthError, Why};
+use crate::jwt::{self, BadToken};
+use crate::keys::Keys;
+use crate::limits::{Limiter, network};
+use crate::origin::Origin;
+use crate::principal::{Credential, Identity, Scope, rights};
+use crate::secret;
+use crate::settings::Settings;
+use crate::store::{self, Store};
+
+/// How exactly the last use of an API key is remembered.
+const LAST_USED_MS: i64 = 60_000;
+
+/// The sign-in without a kernel around it: what the plugin wires, and what tests drive.
+#[derive(Clone)]
+pub struct Auth {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// See [`Auth`].
+pub(crate) struct Shared {
+    pub(crate) store: Store,
+    pub(crate) settings: Settings,
+    /// That of `public_url` first.
+    pub(crate) origins: Vec<Origin>,
+    pub(crate) keys: Keys,
+    pub(crate) clock: Clock,
+    pub(crate) contract_wallets: Arc<dyn ContractWallets>,
+    addresses: Limiter,
+    wallets: Limiter,
+}
+
+/// Why the sign-in did not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The database is not there, or does not fit this version.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// A file of secrets cannot be read or written.
+    #[error("{0}")]
+    Files(#[from] io::Error),
+    /// A setting that `check` would have found.
+    #[error("{0}")]
+    Settings(String),
+}
+
+impl std::fmt::Debug for Auth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Auth").finish_non_exhaustive()
+    }
+}
+
+impl Auth {
+    /// Opens the namespace `auth`, and the signing keys in `directory`, which are made if there are
+    /// none.
+    ///
+    /// # Errors
+    /// When the database or the directory cannot be used.
+    pub async fn open(
+        database: Client,
+        directory: &Path,
+        settings: Settings,
+        clock: Clock,
+        contract_wallets: Arc<dyn ContractWallets>,
+    ) -> Result<Self, OpenError> {
+        let texts = std::iter::once(&settings.public_url).chain(&settings.origins);
+        let origins = texts.map(|text| Origin::parse(text)).collect::<Result<_, _>>();
+        let origins = origins.map_err(OpenError::Settings)?;
+        let db = Db::open(database, "auth", store::migrations()).await?;
+        let (folder, now_ms) = (directory.to_owned(), clock());
+        let opened = tokio::task::spawn_blocking(move || Keys::open(&folder, now_ms)).await;
+        let keys = opened.map_err(io::Error::other)??;
+        let (addresses, wallets) = (settings.attempts_per_address, settings.attempts_per_wallet);
+        Ok(Self {
+            shared: Arc::new(Shared {
+                store: Store { db },
+                settings,
+                origins,
+                keys,
+                clock,
+                contract_wallets,
+                addresses: Limiter::new(addresses),
+                wallets: Limiter::new(wallets),
+            }),
+        })
+    }
+
+    /// The public REST API.
+    pub fn public(&self) -> axum::Router {
+        crate::routes::router(self.clone())
+    }
+
+    /// The `auth` capability.
+    pub fn internal(&self) -> axum::Router {
+        crate::service::router(self.clone())
+    }
+
+    /// Removes what has expired, and replaces the signing key when it is due.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub async fn tidy(&self) -> Result<(), String> {
+        let (shared, now_ms) = (self.shared.clone(), self.now_ms());
+        let rotated = tokio::task::spawn_blocking(move || {
+            let (age, overlap) = (&shared.settings.key_rotation, &shared.settings.key_overlap);
+            shared.keys.rotate(now_ms, millis(age.get()), millis(overlap.get()))
+        });
+        match rotated.await {
+            Ok(Ok(true)) => tracing::info!("a new key signs access tokens from now on"),
+            Ok(Ok(false)) => {}
+            Ok(Err(error)) => return Err(format!("the signing key cannot be replaced: {error}")),
+            Err(error) => return Err(format!("the signing key cannot be replaced: {error}")),
+        }
+        let before = now_ms.saturating_sub(millis(self.settings().audit_retention.get()));
+        self.store().sweep(now_ms, before).await.map_err(|error| error.to_string())
+    }
+
+    pub(crate) fn now_ms(&self) -> i64 {
+        (self.shared.clock)()
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.shared.store
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+
+    /// Who sends these credentials.
+    pub(crate) async fn authenticate(&self, credentials: &Credentials) -> Result<Identity, AuthError> {
+        match credentials.given(self.is_secure())? {
+            None => Err(Why::NotSignedIn.because("Sign in, or send an access token or an API key.")),
+            Some(Given::ApiKey(key)) => self.by_key(key).await,
+            Some(Given::Bearer(token)) => self.by_token(token).await,
+            Some(Given::Cookie(token)) => {
+                let identity = self.by_token(token).await?;
+                credentials.same_site(&self.shared.origins)?;
+                Ok(identity)
+            }
+        }
+    }
+
+    /// The same, refused unless it may use this scope.
+    pub(crate) async fn with_scope(
+        &self,
+        credentials: &Credentials,
+        scope: Scope,
+        action: &str,
+    ) -> Result<Identity, AuthError> {
+        let identity = self.authenticate(credentials).await?;
+        if identity.scopes.contains(&scope) {
+            return Ok(identity);
+        }
+        let entry = Entry::new(action, AuditOutcome::Refused, &identity.principal, &credentials.address)
+            .detail(format!("without the scope {}", scope.name()));
+        self.store().record(&entry, self.now_ms()).await?;
+        Err(Why::Forbidden.because(format!("It needs the scope `{}`.", scope.name())))
+    }
+
+    /// The same, refused unless it is a session.
+    pub(crate) async fn with_session(
+        &self,
+        credentials: &Credentials,
+    ) -> Result<(Identity, String), AuthError> {
+        let identity = self.authenticate(credentials).await?;
+        match &identity.credential {
+            Credential::Session(id) => {
+                let id = id.clone();
+                Ok((identity, id))
+            }
+            Credential::ApiKey(_) => {
+                Err(Why::Forbidden.because("An API key is not enough for this: sign in with a wallet."))
+            }
+        }
+    }
+
+    async fn by_token(&self, token: &str) -> Result<Identity, AuthError> {
+        let now_ms = self.now_ms();
+        let skew_ms = millis(self.settings().clock_skew.get());
+        let claims = jwt::verify(&self.shared.keys, token, &self.settings().public_url, now_ms, skew_ms)
+            .map_err(|bad| match bad {
+                BadToken::Invalid => Why::InvalidToken.because("It is no access token of this server."),
+                BadToken::Expired => Why::TokenExpired.because("Refresh the session."),
+            })?;
+        let session = self.store().session(&claims.sid, now_ms).await?;
+        // Ending a session deletes its row, so that its tokens end with it.
+        let session = session.filter(|session| session.principal == claims.sub);
+        let session = session.ok_or_else(|| Why::SessionEnded.because("Sign in again."))?;
+        let (roles, scopes) = rights(&self.store().roles(&session.principal).await?, None);
+        Ok(Identity {
+            wallets: self.wallet_names(&session.principal).await?,
+            principal: session.principal,
+            credential: Credential::Session(session.id),
+            roles,
+            scopes,
+            expires_at_ms: Some(claims.exp.saturating_mul(1_000)),
+        })
+    }
+
+    async fn by_key(&self, text: &str) -> Result<Identity, AuthError> {
+        let now_ms = self.now_ms();
+        let key = self.store().key(&secret::digest(text)).await?;
+        let key =
+            key.ok_or_else(|| Why::InvalidToken.because("There is no such API key; it may be revoked."))?;
+        if key.expires_at_ms.is_some_and(|end| end <= now_ms) {
+            return Err(Why::TokenExpired.because("The API key has expired."));
+        }
+        if key.last_used_at_ms.is_none_or(|used| now_ms.saturating_sub(used) >= LAST_USED_MS) {
+            self.store().touch_key(&key.id, now_ms).await?;
+        }
+        let (roles, scopes) = rights(&self.store().roles(&key.principal).await?, Some(&key.scopes));
+        Ok(Identity {
+            wallets: self.wallet_names(&key.principal).await?,
+            principal: key.principal,
+            credential: Credential::ApiKey(key.id),
+            roles,
+            scopes,
+            expires_at_ms: key.expires_at_ms,
+        })
+    }
+
+    async fn wallet_names(&self, principal: &str) -> Result<Vec<String>, AuthError> {
+        let wallets = self.store().wallets(principal).await?;
+        Ok(wallets.iter().map(|wallet| wallet_name(&wallet.kind, &wallet.address)).collect())
+    }
+
+    /// Whether cookies are `Secure`.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.shared.origins.first().is_some_and(Origin::is_secure)
+    }
+
+    /// Takes one attempt of an address.
+    pub(crate) fn limit_address(&self, address: &str) -> Result<(), AuthError> {
+        let attempt = self.shared.addresses.attempt(&network(address), self.now_ms());
+        attempt.map_err(|retry_after| AuthError::TooManyAttempts { retry_after })
+    }
+
+    /// Takes one attempt of a wallet.
+    pub(crate) fn limit_wallet(&self, wallet: &str) -> Result<(), AuthError> {
+        let attempt = self.shared.wallets.attempt(wallet, self.now_ms());
+        attempt.map_err(|retry_after| AuthError::TooManyAttempts { retry_after })
+    }
+
+    /// Puts a refusal on record; limits and failures are not, since anybody can make any number.
+    pub(crate) async fn record_refusal(&self, action: &str, subject: &str, address: &str, error: &AuthError) {
+        let AuthError::Refused { why, .. } = error else { return };
+        let entry = Entry::new(action, AuditOutcome::Refused, "", address).on(subject).detail(why.slug());
+        if let Err(error) = self.store().record(&entry, self.now_ms()).await {
+            tracing::warn!(%error, action, "a refusal could not be put on record");
+        }
+    }
+}
+
+/// CAIP-10 without the chain: `eip155:0x…`, `solana:…`.
+pub(crate) fn wallet_name(kind: &str, address: &str) -> String {
+    match kind {
+        "ethereum" => format!("eip155:{address}"),
+        _ => format!("{kind}:{address}"),
+    }
+}

@@ -1,0 +1,157 @@
+//! The first admin: a token in a file that only the owner of the data directory can read, and an
+//! address of the console that is good once. Whoever can read the file owns the server anyway.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use streamgate_contracts::auth::v1::AuditOutcome;
+use streamgate_contracts::db::{DbError, params};
+use uuid::Uuid;
+
+use crate::audit::Entry;
+use crate::auth::{Auth, OpenError};
+use crate::clock::millis;
+use crate::credentials::{Credentials, KEY_PREFIX};
+use crate::error::{AuthError, Why};
+use crate::principal::{Role, Scope};
+use crate::secret;
+use crate::sessions::Tokens;
+
+/// The name of the key in the file, by which earlier ones are found.
+const KEY_NAME: &str = "admin-token file";
+
+/// What the log says after a start.
+#[derive(Debug)]
+pub struct Bootstrap {
+    /// The file with the admin token.
+    pub token_file: PathBuf,
+    /// The address of the console that makes its first visitor an admin; none once it was used.
+    pub console_url: Option<String>,
+}
+
+impl Auth {
+    /// Makes the first admin and its token if there are none, and a new one-time address as long as
+    /// none was used. A token file that was removed is made anew, and the token before it ends.
+    ///
+    /// # Errors
+    /// When the database or the file cannot be used.
+    pub async fn bootstrap(&self, directory: &Path) -> Result<Bootstrap, OpenError> {
+        let now_ms = self.now_ms();
+        let db = &self.store().db;
+        let fresh = Uuid::now_v7().to_string();
+        db.batch()
+            .push(
+                "INSERT INTO setup (id, principal, code_hash, expires_at_ms) VALUES (1, $1, $2, 0) \
+                 ON CONFLICT (id) DO NOTHING",
+                // Not empty, or it would count as used; and no digest of anything.
+                params![&fresh, vec![0_u8]],
+            )
+            .push(
+                "INSERT INTO principals (id, name, created_at_ms) \
+                 SELECT principal, 'admin', $1 FROM setup WHERE id = 1 ON CONFLICT (id) DO NOTHING",
+                params![now_ms],
+            )
+            .push(
+                "INSERT INTO roles (principal, role, granted_at_ms, granted_by) \
+                 SELECT principal, 'admin', $1, principal FROM setup WHERE id = 1 AND principal = $2 \
+                 ON CONFLICT (principal, role) DO NOTHING",
+                params![now_ms, &fresh],
+            )
+            .run()
+            .await?;
+        let setup = db.query_one("SELECT principal, code_hash FROM setup WHERE id = 1", params![]).await?;
+        let (admin, hash): (String, Vec<u8>) = (setup.get("principal")?, setup.get("code_hash")?);
+        let token_file = self.token_file(directory, &admin).await?;
+        let console_url = match hash.is_empty() {
+            true => None,
+            false => Some(self.new_code().await?),
+        };
+        Ok(Bootstrap { token_file, console_url })
+    }
+
+    /// The file before the row: a crash between the two leaves a token that the next start knows.
+    async fn token_file(&self, directory: &Path, admin: &str) -> Result<PathBuf, OpenError> {
+        let path = directory.join("admin-token");
+        let file = path.clone();
+        let token = tokio::task::spawn_blocking(move || match secret::read(&file)? {
+            Some(text) if text.trim().starts_with(KEY_PREFIX) => Ok(text.trim().to_owned()),
+            Some(_) | None => {
+                let token = format!("{KEY_PREFIX}{}", secret::token::<32>());
+                secret::write(&file, &format!("{token}\n")).map(|()| token)
+            }
+        });
+        let token = token.await.map_err(io::Error::other)??;
+        let (hash, now_ms) = (secret::digest(&token), self.now_ms());
+        if self.store().key(&hash).await?.is_some() {
+            return Ok(path);
+        }
+        let batch = self
+            .store()
+            .db
+            .batch()
+            .push("DELETE FROM api_keys WHERE principal = $1 AND name = $2", params![admin, KEY_NAME])
+            .push(
+                // Whoever has the file may always come back as an admin.
+                "INSERT INTO roles (principal, role, granted_at_ms, granted_by) VALUES ($1, $2, $3, $1) \
+                 ON CONFLICT (principal, role) DO NOTHING",
+                params![admin, Role::Admin.name(), now_ms],
+            )
+            .push(
+                "INSERT INTO api_keys (id, principal, name, prefix, hash, scopes, created_at_ms) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (hash) DO NOTHING",
+                params![
+                    Uuid::now_v7().to_string(),
+                    admin,
+                    KEY_NAME,
+                    token.chars().take(KEY_PREFIX.len() + 8).collect::<String>(),
+                    hash,
+                    crate::api_keys::scope_names(&Scope::ALL.into_iter().collect()),
+                    now_ms,
+                ],
+            );
+        let entry = Entry::new("admin-token", AuditOutcome::Changed, admin, "").on(admin);
+        entry.push(batch, now_ms).run().await?;
+        Ok(path)
+    }
+
+    async fn new_code(&self) -> Result<String, DbError> {
+        let code = secret::token::<32>();
+        let expires_at_ms = self.now_ms().saturating_add(millis(self.settings().setup_ttl.get()));
+        self.store()
+            .db
+            .execute(
+                "UPDATE setup SET code_hash = $1, expires_at_ms = $2 WHERE id = 1 AND LENGTH(code_hash) > 0",
+                params![secret::digest(&code), expires_at_ms],
+            )
+            .await?;
+        // Behind the #, so that no browser sends it in a request line or a Referer.
+        Ok(format!("{}/#/setup/{code}", self.settings().public_url))
+    }
+
+    /// A session of the first admin for the one-time code.
+    pub(crate) async fn set_up(&self, code: &str, from: &Credentials) -> Result<Tokens, AuthError> {
+        self.limit_address(&from.address)?;
+        let now_ms = self.now_ms();
+        let used =
+            || Why::SetupUsed.because("The server prints a new one at its next start, unless it was used.");
+        let setup = self.store().db.query_one("SELECT principal FROM setup WHERE id = 1", params![]).await?;
+        let admin: String = setup.get("principal")?;
+        let roles = self.store().roles(&admin).await?;
+        let batch = self.store().db.batch().push_expect(
+            "UPDATE setup SET code_hash = $1 WHERE id = 1 AND code_hash = $2 AND expires_at_ms > $3",
+            params![Vec::<u8>::new(), secret::digest(code), now_ms],
+            1,
+        );
+        let (batch, tokens) = self.new_session(batch, &admin, "", roles, from)?;
+        let entry = Entry::new("setup", AuditOutcome::Granted, &admin, &from.address).on(&admin);
+        match entry.push(batch, now_ms).run().await {
+            Ok(_) => Ok(tokens),
+            Err(DbError::Conflict { statement: 0, .. }) => {
+                let error = used();
+                self.record_refusal("setup", "", &from.address, &error).await;
+                Err(error)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}

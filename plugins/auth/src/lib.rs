@@ -1,0 +1,105 @@
+//! Who is asking: sign-in by wallet (EIP-4361 and its likeness for Solana), sessions, API keys, roles
+//! and the audit log.
+//!
+//! It provides the `auth` capability to other plugins, and `/api/v1/auth` to everyone. It knows
+//! principals and what they may be trusted with in general, and nothing of contents: who may watch
+//! what is decided elsewhere.
+
+mod api_keys;
+mod audit;
+mod auth;
+mod bootstrap;
+mod clock;
+mod contract_wallet;
+mod credentials;
+mod eip191;
+mod error;
+#[doc(hidden)]
+pub mod fuzz;
+mod jwt;
+mod keys;
+mod limits;
+mod origin;
+mod principal;
+mod roles;
+mod routes;
+mod secret;
+mod service;
+mod sessions;
+mod settings;
+mod sign_in;
+mod siwe;
+mod siws;
+mod store;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use streamgate_plugin_api::{Host, Plugin, SettingsProblem, StartError, export_plugin};
+
+pub use auth::{Auth, OpenError};
+pub use bootstrap::Bootstrap;
+pub use clock::Clock;
+pub use contract_wallet::{ContractWallets, NoContractWallets, Verdict};
+pub use settings::Settings;
+
+/// How often what has expired is removed.
+const TIDY: Duration = Duration::from_secs(60);
+
+/// The plugin.
+struct Running {
+    tidying: tokio::task::JoinHandle<()>,
+}
+
+impl Plugin for Running {
+    type Settings = Settings;
+
+    fn check(settings: &Settings) -> Vec<SettingsProblem> {
+        settings::check(settings)
+    }
+
+    async fn start(host: Host, settings: Settings) -> Result<Self, StartError> {
+        let database = host.service("database");
+        let wallets = Arc::new(NoContractWallets);
+        let auth = Auth::open(database, host.data_dir(), settings, clock::system(), wallets).await?;
+        let first = auth.bootstrap(host.data_dir()).await?;
+        if let Some(url) = &first.console_url {
+            tracing::warn!(
+                %url,
+                token_file = %first.token_file.display(),
+                "nobody has set up this server yet; this address makes its first visitor an admin, once"
+            );
+        }
+        host.provide("auth", auth.internal())?;
+        host.serve(auth.public());
+        let health = host.health("tidying");
+        health.healthy();
+        let tidying = host.spawn(async move {
+            let mut rounds = tokio::time::interval(TIDY);
+            rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                rounds.tick().await;
+                match auth.tidy().await {
+                    Ok(()) => health.healthy(),
+                    Err(reason) => health.degraded(reason),
+                }
+            }
+        });
+        Ok(Self { tidying })
+    }
+
+    async fn stop(self) {
+        self.tidying.abort();
+    }
+}
+
+export_plugin! {
+    Running {
+        name: "auth",
+        description: "Sign-in by wallet, sessions, API keys, roles and the audit log",
+        provides: ["auth"],
+        requires: ["database"],
+        uses: ["chain"],
+        prefixes: ["/api/v1/auth", "/.well-known/jwks.json"],
+    }
+}

@@ -1,0 +1,117 @@
+//! Token buckets: how often an address or a wallet may try. Their memory is bounded, whoever asks.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+
+use parking_lot::Mutex;
+
+/// Buckets in one generation. There are two generations, so memory holds twice as many: an address
+/// that stays active moves along, one that does not is forgotten and begins with a full bucket.
+const GENERATION: usize = 16_384;
+
+/// A rate for each of many keys.
+#[derive(Debug)]
+pub(crate) struct Limiter {
+    /// Attempts that may come at once, and that come back within a minute.
+    per_minute: f64,
+    buckets: Mutex<Generations>,
+}
+
+#[derive(Debug, Default)]
+struct Generations {
+    young: HashMap<String, Bucket>,
+    old: HashMap<String, Bucket>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Bucket {
+    tokens: f64,
+    at_ms: i64,
+}
+
+impl Limiter {
+    pub(crate) fn new(per_minute: u32) -> Self {
+        Self { per_minute: f64::from(per_minute), buckets: Mutex::default() }
+    }
+
+    /// Takes one attempt of `key`; the error is how many seconds to wait for the next one, at least 1.
+    pub(crate) fn attempt(&self, key: &str, now_ms: i64) -> Result<(), u64> {
+        let mut buckets = self.buckets.lock();
+        let known = buckets.young.get(key).or_else(|| buckets.old.get(key)).copied();
+        let mut bucket = known.unwrap_or(Bucket { tokens: self.per_minute, at_ms: now_ms });
+        let passed = now_ms.saturating_sub(bucket.at_ms).max(0) as f64 / 60_000.0;
+        bucket.tokens = (bucket.tokens + passed * self.per_minute).min(self.per_minute);
+        bucket.at_ms = now_ms;
+        let taken = if bucket.tokens >= 1.0 {
+            bucket.tokens -= 1.0;
+            Ok(())
+        } else {
+            Err(((1.0 - bucket.tokens) * 60.0 / self.per_minute).ceil().max(1.0) as u64)
+        };
+        if buckets.young.len() >= GENERATION && !buckets.young.contains_key(key) {
+            buckets.old = std::mem::take(&mut buckets.young);
+        }
+        buckets.young.insert(key.to_owned(), bucket);
+        taken
+    }
+
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        let buckets = self.buckets.lock();
+        buckets.young.len() + buckets.old.len()
+    }
+}
+
+/// What an address is limited by: itself, or under IPv6 its network of 64 bits, which one customer has.
+pub(crate) fn network(address: &str) -> String {
+    match address.parse() {
+        Ok(IpAddr::V6(v6)) if v6.to_ipv4_mapped().is_none() => {
+            let bits = u128::from(v6) & !u128::from(u64::MAX);
+            format!("{}/64", Ipv6Addr::from(bits))
+        }
+        Ok(address) => address.to_canonical().to_string(),
+        Err(_) => "unknown".to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_come_back_with_time_and_never_beyond_the_limit() {
+        let limiter = Limiter::new(6);
+        assert!((0..6).all(|_| limiter.attempt("a", 0).is_ok()));
+        assert_eq!(limiter.attempt("a", 0), Err(10));
+        assert_eq!(limiter.attempt("b", 0), Ok(()));
+        assert_eq!(limiter.attempt("a", 10_000), Ok(()));
+        assert!(limiter.attempt("a", 10_000).is_err());
+        assert!((0..6).all(|_| limiter.attempt("a", 10_000_000).is_ok()));
+        assert!(limiter.attempt("a", 10_000_000).is_err());
+        // A clock that goes back gives nothing.
+        assert!(limiter.attempt("a", 0).is_err());
+    }
+
+    #[test]
+    fn memory_is_bounded_and_an_active_key_is_not_forgotten() {
+        let limiter = Limiter::new(2);
+        limiter.attempt("busy", 0).unwrap();
+        limiter.attempt("busy", 0).unwrap();
+        for number in 0..GENERATION * 3 {
+            let _ = limiter.attempt(&number.to_string(), 0);
+            if number % 1_000 == 0 {
+                assert!(limiter.attempt("busy", 0).is_err(), "{number}");
+            }
+        }
+        assert!(limiter.len() <= 2 * GENERATION);
+    }
+
+    #[test]
+    fn a_customer_of_ipv6_has_one_bucket() {
+        assert_eq!(network("2001:db8::1"), network("2001:db8::2:3"));
+        assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
+        assert_eq!(network("::ffff:192.0.2.1"), "192.0.2.1");
+        assert_eq!(network("nonsense"), "unknown");
+    }
+}

@@ -1,0 +1,96 @@
+//! The `auth` capability: the internal contract of `auth.proto` over [`Auth`].
+
+use streamgate_contracts::auth::v1::auth_server::{self, AuthServer};
+use streamgate_contracts::auth::v1::authenticate_response::Outcome;
+use streamgate_contracts::auth::v1::revoke_request::Target as Wanted;
+use streamgate_contracts::auth::v1::{
+    AuditOutcome, AuditRequest, AuditResponse, AuthenticateRequest, AuthenticateResponse, Identity,
+    RevokeRequest, RevokeResponse, Role,
+};
+use tonic::{Request, Response, Status};
+
+use crate::audit::Entry;
+use crate::auth::Auth;
+use crate::credentials::Credentials;
+use crate::principal::Credential;
+use crate::sessions::Target;
+
+/// Requests here are a few header fields.
+const MAX_MESSAGE_BYTES: usize = 256 * 1024;
+
+/// The internal service as an axum router.
+pub(crate) fn router(auth: Auth) -> axum::Router {
+    let server = AuthServer::new(Service(auth)).max_decoding_message_size(MAX_MESSAGE_BYTES);
+    tonic::service::Routes::new(server).into_axum_router()
+}
+
+struct Service(Auth);
+
+#[tonic::async_trait]
+impl auth_server::Auth for Service {
+    async fn authenticate(
+        &self,
+        request: Request<AuthenticateRequest>,
+    ) -> Result<Response<AuthenticateResponse>, Status> {
+        let request = request.into_inner();
+        let credentials = Credentials {
+            authorization: request.authorization,
+            cookie: request.cookie,
+            method: request.method,
+            origin: request.origin,
+            sec_fetch_site: request.sec_fetch_site,
+            ..Credentials::default()
+        };
+        let outcome = match self.0.authenticate(&credentials).await {
+            Ok(identity) => Outcome::Identity(identity_of(identity)),
+            Err(error) => Outcome::Refusal(error.into_refusal()?),
+        };
+        Ok(Response::new(AuthenticateResponse { outcome: Some(outcome) }))
+    }
+
+    async fn audit(&self, request: Request<AuditRequest>) -> Result<Response<AuditResponse>, Status> {
+        let request = request.into_inner();
+        let outcome = request.outcome();
+        if outcome == AuditOutcome::Unspecified || request.action.is_empty() {
+            return Err(Status::invalid_argument("an entry has an action and an outcome"));
+        }
+        let entry = Entry {
+            action: request.action,
+            outcome,
+            principal: request.principal,
+            subject: request.subject,
+            detail: request.detail,
+            address: request.address,
+        };
+        let id = self.0.store().record(&entry, self.0.now_ms()).await?;
+        Ok(Response::new(AuditResponse { id }))
+    }
+
+    async fn revoke(&self, request: Request<RevokeRequest>) -> Result<Response<RevokeResponse>, Status> {
+        let request = request.into_inner();
+        let target = match &request.target {
+            Some(Wanted::Session(id)) => Target::Session(id),
+            Some(Wanted::ApiKey(id)) => Target::ApiKey(id),
+            Some(Wanted::Principal(id)) => Target::Principal(id),
+            None => return Err(Status::invalid_argument("nothing is named that could be revoked")),
+        };
+        let ended = self.0.revoke(target, &request.reason).await?;
+        Ok(Response::new(RevokeResponse { ended }))
+    }
+}
+
+fn identity_of(identity: crate::principal::Identity) -> Identity {
+    let (session, api_key) = match identity.credential {
+        Credential::Session(id) => (id, String::new()),
+        Credential::ApiKey(id) => (String::new(), id),
+    };
+    Identity {
+        principal: identity.principal,
+        roles: identity.roles.into_iter().map(|role| Role::from(role).into()).collect(),
+        scopes: identity.scopes.into_iter().map(|scope| scope.name().to_owned()).collect(),
+        session,
+        api_key,
+        expires_at_ms: identity.expires_at_ms.unwrap_or_default(),
+        wallets: identity.wallets,
+    }
+}

@@ -1,0 +1,293 @@
+//! The SQL of the sign-in. Whatever must not happen twice is a statement that has to affect a row, in
+//! one transaction with what follows from it and with its entry in the audit log.
+
+use std::collections::BTreeSet;
+
+use streamgate_contracts::db::{Db, DbError, Migrations, Row, Rows, params};
+
+use crate::audit::Entry;
+use crate::principal::{Role, Scope};
+
+/// Rows that a sweep removes at once.
+const SWEEP: u32 = 1_000;
+
+/// The namespace `auth` of the database.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    pub(crate) db: Db,
+}
+
+/// The migrations of the namespace.
+pub(crate) fn migrations() -> Migrations {
+    Migrations::new(&[("0001_init", include_str!("../migrations/0001_init.sql"))])
+}
+
+/// What a wallet was asked to sign.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Challenge {
+    pub(crate) nonce: String,
+    pub(crate) kind: String,
+    pub(crate) message: String,
+    pub(crate) address: String,
+    /// Who links a wallet with it; empty: a sign-in.
+    pub(crate) principal: String,
+    pub(crate) expires_at_ms: i64,
+}
+
+/// A row of `sessions`.
+#[derive(Debug, Clone)]
+pub(crate) struct SessionRow {
+    pub(crate) id: String,
+    pub(crate) principal: String,
+    pub(crate) wallet: String,
+    pub(crate) family_hash: Vec<u8>,
+    pub(crate) user_agent: String,
+    pub(crate) address: String,
+    pub(crate) created_at_ms: i64,
+    pub(crate) refreshed_at_ms: i64,
+    pub(crate) expires_at_ms: i64,
+    pub(crate) ends_at_ms: i64,
+}
+
+/// A row of `api_keys`.
+#[derive(Debug, Clone)]
+pub(crate) struct KeyRow {
+    pub(crate) id: String,
+    pub(crate) principal: String,
+    pub(crate) name: String,
+    pub(crate) prefix: String,
+    pub(crate) hash: Vec<u8>,
+    pub(crate) scopes: BTreeSet<Scope>,
+    pub(crate) created_at_ms: i64,
+    pub(crate) expires_at_ms: Option<i64>,
+    pub(crate) last_used_at_ms: Option<i64>,
+}
+
+/// A wallet, and since when it belongs to whom.
+#[derive(Debug, Clone)]
+pub(crate) struct WalletRow {
+    pub(crate) kind: String,
+    pub(crate) address: String,
+    pub(crate) linked_at_ms: i64,
+}
+
+/// An entry of the audit log as it was written.
+#[derive(Debug, Clone)]
+pub(crate) struct AuditRow {
+    pub(crate) id: String,
+    pub(crate) at_ms: i64,
+    pub(crate) entry: Vec<(&'static str, String)>,
+}
+
+impl Store {
+    /// Keeps a challenge, unless `max` are open.
+    pub(crate) async fn put_challenge(&self, challenge: &Challenge, max: u32) -> Result<bool, DbError> {
+        let inserted = self
+            .db
+            .execute(
+                "INSERT INTO challenges (nonce, kind, message, address, principal, expires_at_ms) \
+                 SELECT $1, $2, $3, $4, $5, $6 WHERE (SELECT COUNT(*) FROM challenges) < $7",
+                params![
+                    &challenge.nonce,
+                    &challenge.kind,
+                    &challenge.message,
+                    &challenge.address,
+                    &challenge.principal,
+                    challenge.expires_at_ms,
+                    max,
+                ],
+            )
+            .await?;
+        Ok(inserted == 1)
+    }
+
+    /// The open challenge of this nonce.
+    pub(crate) async fn challenge(&self, nonce: &str, now_ms: i64) -> Result<Option<Challenge>, DbError> {
+        let row = self
+            .db
+            .query_opt(
+                "SELECT nonce, kind, message, address, principal, expires_at_ms FROM challenges \
+                 WHERE nonce = $1 AND expires_at_ms > $2",
+                params![nonce, now_ms],
+            )
+            .await?;
+        let challenge = |row: Row| -> Result<Challenge, DbError> {
+            Ok(Challenge {
+                nonce: row.get("nonce")?,
+                kind: row.get("kind")?,
+                message: row.get("message")?,
+                address: row.get("address")?,
+                principal: row.get("principal")?,
+                expires_at_ms: row.get("expires_at_ms")?,
+            })
+        };
+        row.map(challenge).transpose()
+    }
+
+    /// Whose wallet this is.
+    pub(crate) async fn owner(&self, kind: &str, address: &str) -> Result<Option<String>, DbError> {
+        let sql = "SELECT principal FROM wallets WHERE kind = $1 AND address = $2";
+        let row = self.db.query_opt(sql, params![kind, address]).await?;
+        row.map(|row| row.get("principal")).transpose()
+    }
+
+    /// Whether there is such a principal.
+    pub(crate) async fn has_principal(&self, id: &str) -> Result<bool, DbError> {
+        let row = self.db.query_opt("SELECT id FROM principals WHERE id = $1", params![id]).await?;
+        Ok(row.is_some())
+    }
+
+    /// The wallets of a principal, oldest first.
+    pub(crate) async fn wallets(&self, principal: &str) -> Result<Vec<WalletRow>, DbError> {
+        let sql = "SELECT kind, address, linked_at_ms FROM wallets WHERE principal = $1 \
+                   ORDER BY linked_at_ms, kind, address";
+        let rows = self.db.query(sql, params![principal]).await?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(WalletRow {
+                    kind: row.get("kind")?,
+                    address: row.get("address")?,
+                    linked_at_ms: row.get("linked_at_ms")?,
+                })
+            })
+            .collect()
+    }
+
+    /// The roles that were granted to a principal; `viewer` is granted to nobody.
+    pub(crate) async fn roles(&self, principal: &str) -> Result<BTreeSet<Role>, DbError> {
+        let sql = "SELECT role FROM roles WHERE principal = $1";
+        let rows = self.db.query(sql, params![principal]).await?;
+        let mut roles = BTreeSet::new();
+        for row in rows {
+            roles.extend(Role::parse(&row.get::<String>("role")?));
+        }
+        Ok(roles)
+    }
+
+    /// The session of this id that goes on.
+    pub(crate) async fn session(&self, id: &str, now_ms: i64) -> Result<Option<SessionRow>, DbError> {
+        let sql = "SELECT * FROM sessions WHERE id = $1 AND expires_at_ms > $2";
+        self.db.query_opt(sql, params![id, now_ms]).await?.map(|row| session_of(&row)).transpose()
+    }
+
+    /// The sessions of a principal that go on, newest first.
+    pub(crate) async fn sessions(&self, principal: &str, now_ms: i64) -> Result<Vec<SessionRow>, DbError> {
+        let sql = "SELECT * FROM sessions WHERE principal = $1 AND expires_at_ms > $2 \
+                   ORDER BY created_at_ms DESC, id DESC";
+        let rows = self.db.query(sql, params![principal, now_ms]).await?;
+        rows.into_iter().map(|row| session_of(&row)).collect()
+    }
+
+    /// The key of this digest.
+    pub(crate) async fn key(&self, hash: &[u8]) -> Result<Option<KeyRow>, DbError> {
+        let row = self.db.query_opt("SELECT * FROM api_keys WHERE hash = $1", params![hash.to_vec()]).await?;
+        row.map(|row| key_of(&row)).transpose()
+    }
+
+    /// The keys of a principal, newest first.
+    pub(crate) async fn keys(&self, principal: &str) -> Result<Vec<KeyRow>, DbError> {
+        let sql = "SELECT * FROM api_keys WHERE principal = $1 ORDER BY created_at_ms DESC, id DESC";
+        let rows = self.db.query(sql, params![principal]).await?;
+        rows.into_iter().map(|row| key_of(&row)).collect()
+    }
+
+    /// Remembers that a key was used, to the minute.
+    pub(crate) async fn touch_key(&self, id: &str, now_ms: i64) -> Result<(), DbError> {
+        let sql = "UPDATE api_keys SET last_used_at_ms = $2 WHERE id = $1";
+        self.db.execute(sql, params![id, now_ms]).await.map(drop)
+    }
+
+    /// Adds an entry to the audit log; its id.
+    pub(crate) async fn record(&self, entry: &Entry, now_ms: i64) -> Result<String, DbError> {
+        let id = uuid::Uuid::now_v7().to_string();
+        entry.push_as(self.db.batch(), now_ms, &id).run().await?;
+        Ok(id)
+    }
+
+    /// A page of the audit log, newest first; `before` is the last id of the page before, or empty.
+    pub(crate) async fn audit(
+        &self,
+        before: &str,
+        principal: &str,
+        limit: usize,
+    ) -> Result<Vec<AuditRow>, DbError> {
+        let rows = self
+            .db
+            .query(
+                "SELECT * FROM audit WHERE ($1 = '' OR id < $1) AND ($2 = '' OR principal = $2) \
+                 ORDER BY id DESC LIMIT $3",
+                params![before, principal, limit],
+            )
+            .await?;
+        const COLUMNS: [&str; 6] = ["action", "outcome", "principal", "subject", "detail", "address"];
+        rows.into_iter()
+            .map(|row| {
+                let entry = COLUMNS.into_iter().map(|name| Ok((name, row.get(name)?)));
+                Ok(AuditRow {
+                    id: row.get("id")?,
+                    at_ms: row.get("at_ms")?,
+                    entry: entry.collect::<Result<_, DbError>>()?,
+                })
+            })
+            .collect()
+    }
+
+    /// A page of principals, newest first, with their creation and name.
+    pub(crate) async fn principals(
+        &self,
+        before: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, String, i64)>, DbError> {
+        let sql = "SELECT id, name, created_at_ms FROM principals WHERE ($1 = '' OR id < $1) \
+                   ORDER BY id DESC LIMIT $2";
+        let rows: Rows = self.db.query(sql, params![before, limit]).await?;
+        rows.into_iter()
+            .map(|row| Ok((row.get("id")?, row.get("name")?, row.get("created_at_ms")?)))
+            .collect()
+    }
+
+    /// Removes what has expired.
+    pub(crate) async fn sweep(&self, now_ms: i64, audit_before_ms: i64) -> Result<(), DbError> {
+        self.db
+            .batch()
+            .push("DELETE FROM challenges WHERE expires_at_ms <= $1", params![now_ms])
+            .push("DELETE FROM sessions WHERE expires_at_ms <= $1", params![now_ms])
+            .push(
+                "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at_ms < $1 ORDER BY at_ms LIMIT $2)",
+                params![audit_before_ms, SWEEP],
+            )
+            .run()
+            .await
+            .map(drop)
+    }
+}
+
+fn session_of(row: &Row) -> Result<SessionRow, DbError> {
+    Ok(SessionRow {
+        id: row.get("id")?,
+        principal: row.get("principal")?,
+        wallet: row.get("wallet")?,
+        family_hash: row.get("family_hash")?,
+        user_agent: row.get("user_agent")?,
+        address: row.get("address")?,
+        created_at_ms: row.get("created_at_ms")?,
+        refreshed_at_ms: row.get("refreshed_at_ms")?,
+        expires_at_ms: row.get("expires_at_ms")?,
+        ends_at_ms: row.get("ends_at_ms")?,
+    })
+}
+
+fn key_of(row: &Row) -> Result<KeyRow, DbError> {
+    let scopes: String = row.get("scopes")?;
+    Ok(KeyRow {
+        id: row.get("id")?,
+        principal: row.get("principal")?,
+        name: row.get("name")?,
+        prefix: row.get("prefix")?,
+        hash: row.get("hash")?,
+        scopes: scopes.split(' ').filter_map(Scope::parse).collect(),
+        created_at_ms: row.get("created_at_ms")?,
+        expires_at_ms: row.get("expires_at_ms")?,
+        last_used_at_ms: row.get("last_used_at_ms")?,
+    })
+}

@@ -1,0 +1,231 @@
+//! A server's sign-in on a real database, with a clock that tests set, and wallets that sign.
+#![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use alloy_primitives::{Address, Signature, eip191_hash_message, hex};
+use ed25519_dalek::Signer as _;
+use http::Request;
+use k256::ecdsa::SigningKey;
+use serde_json::{Value, json};
+use streamgate_auth::{Auth, ContractWallets, NoContractWallets, Settings};
+use streamgate_contracts::auth::v1::auth_client::AuthClient;
+use streamgate_contracts::auth::v1::authenticate_response::Outcome;
+use streamgate_contracts::auth::v1::{AuthenticateRequest, Identity, Refusal};
+use streamgate_plugin_api::{Body, Client};
+use streamgate_sqlite::Engine;
+
+/// 2026-01-01T00:00:00Z.
+pub const START: i64 = 1_767_225_600_000;
+pub const SITE: &str = "https://video.example.org";
+
+/// What outlives a restart.
+pub struct World {
+    now: Arc<AtomicI64>,
+    engine: Engine,
+    folder: tempfile::TempDir,
+}
+
+/// The sign-in from one start to the next.
+#[derive(Clone)]
+pub struct Life {
+    pub auth: Auth,
+    pub internal: AuthClient<Client>,
+    public: Client,
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub status: u16,
+    pub json: Value,
+    pub cookies: Vec<String>,
+    pub headers: http::HeaderMap,
+}
+
+pub fn settings() -> Settings {
+    Settings {
+        public_url: SITE.into(),
+        origins: vec!["http://localhost:8080".into()],
+        attempts_per_address: 1_000_000,
+        attempts_per_wallet: 1_000_000,
+        ..Settings::default()
+    }
+}
+
+impl World {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = Engine::new(folder.path(), streamgate_sqlite::Settings::default());
+        Self { now: Arc::new(AtomicI64::new(START)), engine, folder }
+    }
+
+    pub fn directory(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
+    pub fn pass(&self, seconds: i64) {
+        self.now.fetch_add(seconds * 1_000, Ordering::SeqCst);
+    }
+
+    pub fn now(&self) -> i64 {
+        self.now.load(Ordering::SeqCst)
+    }
+
+    pub async fn live(&self, settings: Settings) -> Life {
+        self.live_with(settings, Arc::new(NoContractWallets)).await
+    }
+
+    pub async fn live_with(&self, settings: Settings, wallets: Arc<dyn ContractWallets>) -> Life {
+        let now = self.now.clone();
+        let clock = Arc::new(move || now.load(Ordering::SeqCst));
+        let database = Client::from_service(self.engine.router());
+        let auth = Auth::open(database, self.folder.path(), settings, clock, wallets).await.unwrap();
+        Life {
+            internal: AuthClient::new(Client::from_service(auth.internal())),
+            public: Client::from_service(auth.public()),
+            auth,
+        }
+    }
+}
+
+impl Life {
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Value>,
+    ) -> Answer {
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("/api/v1/auth/{path}") };
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if body.is_some() {
+            request = request.header("content-type", "application/json");
+        }
+        let body = Body::from(body.map(|body| body.to_string()).unwrap_or_default());
+        let answer = self.public.send(request.body(body).unwrap()).await.unwrap();
+        let (parts, body) = answer.into_parts();
+        let body = body.collect_bytes(1 << 20).await.unwrap();
+        Answer {
+            status: parts.status.as_u16(),
+            json: serde_json::from_slice(&body).unwrap_or_default(),
+            cookies: parts
+                .headers
+                .get_all("set-cookie")
+                .iter()
+                .map(|value| value.to_str().unwrap().split(';').next().unwrap().to_owned())
+                .collect(),
+            headers: parts.headers,
+        }
+    }
+
+    /// With a bearer token.
+    pub async fn call(&self, token: &str, method: &str, path: &str, body: Option<Value>) -> Answer {
+        let bearer = format!("Bearer {token}");
+        self.send(method, path, &[("authorization", &bearer)], body).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.send("POST", path, &[], Some(body)).await
+    }
+
+    /// The tokens of a sign-in.
+    pub async fn sign_in(&self, wallet: &Wallet) -> Value {
+        let proof = self.proof(wallet).await;
+        let answer = self.post("sign-in", proof).await;
+        assert_eq!(answer.status, 200, "{:?}", answer.json);
+        answer.json
+    }
+
+    /// A challenge, signed.
+    pub async fn proof(&self, wallet: &Wallet) -> Value {
+        let asked = json!({ "kind": wallet.kind(), "address": wallet.address() });
+        wallet.answer(&self.post("challenge", asked).await.json)
+    }
+
+    /// The first admin's token.
+    pub async fn admin(&self, world: &World) -> String {
+        let first = self.auth.bootstrap(&world.directory()).await.unwrap();
+        std::fs::read_to_string(first.token_file).unwrap().trim().to_owned()
+    }
+
+    pub async fn authenticate(&self, request: AuthenticateRequest) -> Result<Identity, Refusal> {
+        match self.internal.clone().authenticate(request).await.unwrap().into_inner().outcome.unwrap() {
+            Outcome::Identity(identity) => Ok(identity),
+            Outcome::Refusal(refusal) => Err(refusal),
+        }
+    }
+
+    pub async fn whose(&self, token: &str) -> Result<Identity, Refusal> {
+        let authorization = format!("Bearer {token}");
+        self.authenticate(AuthenticateRequest { authorization, ..AuthenticateRequest::default() }).await
+    }
+}
+
+/// The problem's last part.
+pub fn slug(answer: &Answer) -> &str {
+    let text = answer.json["type"].as_str().unwrap_or_default();
+    text.strip_prefix("urn:streamgate:problem:").unwrap_or_default()
+}
+
+/// A text of an answer.
+pub fn text<'a>(json: &'a Value, name: &str) -> &'a str {
+    json[name].as_str().unwrap_or_else(|| panic!("no {name} in {json}"))
+}
+
+pub enum Wallet {
+    Ethereum(SigningKey),
+    Solana(ed25519_dalek::SigningKey),
+}
+
+impl Wallet {
+    pub fn ethereum(seed: u8) -> Self {
+        Self::Ethereum(SigningKey::from_slice(&[seed; 32]).unwrap())
+    }
+
+    pub fn solana(seed: u8) -> Self {
+        Self::Solana(ed25519_dalek::SigningKey::from_bytes(&[seed; 32]))
+    }
+
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Ethereum(_) => "ethereum",
+            Self::Solana(_) => "solana",
+        }
+    }
+
+    pub fn address(&self) -> String {
+        match self {
+            Self::Ethereum(key) => Address::from_private_key(key).to_checksum(None),
+            Self::Solana(key) => bs58::encode(key.verifying_key().to_bytes()).into_string(),
+        }
+    }
+
+    pub fn sign(&self, message: &str) -> String {
+        match self {
+            Self::Ethereum(key) => {
+                let hash = eip191_hash_message(message);
+                let signature: Signature = key.sign_prehash_recoverable(hash.as_slice()).unwrap().into();
+                hex::encode_prefixed(signature.as_bytes())
+            }
+            Self::Solana(key) => bs58::encode(key.sign(message.as_bytes()).to_bytes()).into_string(),
+        }
+    }
+
+    pub fn answer(&self, challenge: &Value) -> Value {
+        let message = text(challenge, "message");
+        match self {
+            Self::Ethereum(_) => {
+                json!({ "kind": "ethereum", "message": message, "signature": self.sign(message) })
+            }
+            Self::Solana(_) => {
+                json!({ "kind": "solana", "nonce": challenge["nonce"], "signature": self.sign(message) })
+            }
+        }
+    }
+}
