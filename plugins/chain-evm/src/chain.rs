@@ -1,8 +1,10 @@
 //! One chain: which block is read, what was read there, and what that says.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use alloy_primitives::{B256, Bytes, U256};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use futures_util::StreamExt as _;
 use parking_lot::Mutex;
 use quick_cache::Weighter;
@@ -23,6 +25,8 @@ use crate::settings::{self, Finality, Settings};
 const AT_ONCE: usize = 8;
 /// Calls that are made as one.
 const IN_ONE: usize = 64;
+/// Blocks of the past that are asked for at once, at most.
+pub(crate) const MAX_SPAN: u64 = 1024;
 
 type Key = (B256, Read);
 
@@ -53,6 +57,8 @@ pub(crate) struct Chain {
     heads: [tokio::sync::Mutex<Option<(Instant, Block)>>; 3],
     last: Mutex<Option<wire::Observation>>,
     cache: Cache<Key, Outcome, ByBytes>,
+    /// How many blocks of the past are asked for at once; endpoints differ in what they allow.
+    pub(crate) span: AtomicU64,
     /// Why transfers are told no more.
     stopped: Mutex<Option<String>>,
 }
@@ -72,6 +78,7 @@ impl Chain {
             heads: Default::default(),
             last: Mutex::default(),
             cache: Cache::with_weighter((memory / 512) as usize, memory, ByBytes),
+            span: AtomicU64::new(MAX_SPAN),
             stopped: Mutex::default(),
         })
     }
@@ -142,8 +149,7 @@ impl Chain {
                 return vec![answer; queries.len()];
             }
         };
-        let reads: Vec<Read> = queries.iter().map(Query::read).collect();
-        let outcomes = self.read(&block, &reads).await;
+        let outcomes = self.read(&block, queries).await;
         let at = self.observation(&block, finality);
         let judged = queries.iter().zip(outcomes).map(|(query, outcome)| match outcome {
             Ok(outcome) => query.judge(&outcome),
@@ -152,15 +158,26 @@ impl Chain {
         judged.map(|judged| answered(judged, at.clone())).collect()
     }
 
-    /// Reads at a block what is not known yet: several as one call where the chain can.
-    async fn read(&self, block: &Block, reads: &[Read]) -> Vec<Result<Outcome, Unknown>> {
-        let mut missing: Vec<&Read> =
-            reads.iter().filter(|read| self.cache.get(&(block.hash, (*read).clone())).is_none()).collect();
-        missing.retain(|read| matches!(read, Read::Call { .. }));
-        if missing.len() > 1 && self.has_multicall(block).await {
-            for some in missing.chunks(IN_ONE) {
-                self.read_as_one(block, some).await;
+    /// Reads at a block what the queries need: several as one call where the chain can.
+    ///
+    /// Only standard questions about one and the same contract become one call. A call may change
+    /// what the next one in it sees: a contract that is asked for its balance could move tokens of
+    /// another collection first, and any function of a contract may be named in a comparison.
+    async fn read(&self, block: &Block, queries: &[Query]) -> Vec<Result<Outcome, Unknown>> {
+        let reads: Vec<Read> = queries.iter().map(Query::read).collect();
+        let mut together: BTreeMap<Address, Vec<&Read>> = BTreeMap::new();
+        for (query, read) in queries.iter().zip(&reads) {
+            if let Some(contract) = query.standard()
+                && self.cache.get(&(block.hash, read.clone())).is_none()
+            {
+                together.entry(contract).or_default().push(read);
             }
+        }
+        together.retain(|_, some| some.len() > 1);
+        if !together.is_empty() && self.has_multicall(block).await {
+            let chunks = together.values().flat_map(|some| some.chunks(IN_ONE));
+            let calls: Vec<_> = chunks.map(|some| self.read_as_one(block, some)).collect();
+            futures_util::stream::iter(calls).buffer_unordered(AT_ONCE).collect::<()>().await;
         }
         let each: Vec<_> = reads.iter().map(|read| self.read_one(block, read)).collect();
         futures_util::stream::iter(each).buffered(AT_ONCE).collect().await
@@ -255,7 +272,7 @@ impl Chain {
         response(judged, at, true)
     }
 
-    async fn simulate(&self, block: &Block, calls: [(alloy_primitives::Address, Bytes); 2]) -> Judged {
+    async fn simulate(&self, block: &Block, calls: [(Address, Bytes); 2]) -> Judged {
         if !self.has_multicall(block).await {
             return Judged::unknown(format!("{} has no Multicall3, by which a wallet is simulated", self.id));
         }

@@ -129,7 +129,7 @@ impl Endpoint {
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(limits.deadline));
         let https = HttpsConnectorBuilder::new()
-            .with_provider_and_webpki_roots(hyper_rustls_provider())
+            .with_provider_and_webpki_roots(tls_provider())
             .map_err(|error| error.to_string())?
             .https_or_http()
             .enable_http1()
@@ -169,7 +169,7 @@ impl Endpoint {
             Some((_, found)) if found != self.chain => {
                 Some(RpcError::OtherChain { found, wanted: self.chain }.to_string())
             }
-            _ if state.failures > 0 => Some(state.last_error.clone()),
+            _ if state.failures >= self.limits.failures => Some(state.last_error.clone()),
             _ => None,
         }
     }
@@ -299,9 +299,8 @@ impl Endpoint {
             return Err(RpcError::Malformed(format!("block {} is of the future", block.number)));
         }
         if let Some(most) = max_age.filter(|most| time + *most < now) {
-            let age = (now - time).as_secs();
             return Err(RpcError::Behind(format!(
-                "its last block, {}, is {age} s old; max_age is {most:?}",
+                "its last block, {}, is older than max_age = {most:?}",
                 block.number
             )));
         }
@@ -388,9 +387,27 @@ impl Endpoint {
         }
         Ok(logs)
     }
+
+    /// The same of all blocks from `first` to `last`.
+    pub(crate) async fn logs_between(
+        &self,
+        (first, last): (u64, u64),
+        contracts: &[Address],
+        topics: &[B256],
+    ) -> Result<Vec<Log>, RpcError> {
+        let (from, to) = (quantity(first), quantity(last));
+        let filter = json!({ "fromBlock": from, "toBlock": to, "address": contracts, "topics": [topics] });
+        let logs: Vec<Log> = self.call("eth_getLogs", json!([filter])).await?;
+        let asked =
+            |log: &Log| (first..=last).contains(&log.block_number) && contracts.contains(&log.address);
+        if !logs.iter().all(asked) {
+            return Err(RpcError::Malformed("a log of another block or contract".into()));
+        }
+        Ok(logs)
+    }
 }
 
-fn hyper_rustls_provider() -> std::sync::Arc<rustls::crypto::CryptoProvider> {
+fn tls_provider() -> std::sync::Arc<rustls::crypto::CryptoProvider> {
     std::sync::Arc::new(rustls::crypto::ring::default_provider())
 }
 

@@ -106,6 +106,14 @@ impl Standalone {
         Ok(Self { registry })
     }
 
+    /// Takes other settings over while it runs.
+    ///
+    /// # Panics
+    /// When an endpoint is no URL.
+    pub fn reconfigure(&self, settings: Settings) {
+        self.registry.apply(settings).expect("endpoints that `Settings::problems` takes");
+    }
+
     /// What answers the contract.
     pub fn router(&self) -> axum::Router {
         ChainService::router(Arc::clone(&self.registry))

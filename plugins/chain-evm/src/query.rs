@@ -148,6 +148,15 @@ impl Query {
         }
     }
 
+    /// The contract, if the question is one that its standard has an answer to. Such questions about
+    /// one contract may be asked together.
+    pub(crate) fn standard(&self) -> Option<Address> {
+        match (&self.about, self.read()) {
+            (About::Holding { .. } | About::Delegation { .. }, Read::Call { to, .. }) => Some(to),
+            _ => None,
+        }
+    }
+
     /// What the reading says.
     pub(crate) fn judge(&self, outcome: &Outcome) -> Judged {
         let (data, length) = match outcome {

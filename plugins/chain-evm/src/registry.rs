@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
 use streamgate_plugin_api::Host;
@@ -100,6 +101,7 @@ impl Registry {
             poll: settings.poll.get(),
             idle_poll: settings.idle_poll.get(),
             woken: Arc::clone(&woken),
+            begun: AtomicBool::new(false),
         };
         let running = watcher.run(stop.clone());
         let task = match &host {

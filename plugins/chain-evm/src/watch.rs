@@ -4,6 +4,7 @@
 //! noted, so that a crash in between repeats some and loses none.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use alloy_primitives::{Address, U256};
@@ -15,8 +16,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::caip::{Account, Asset, ChainId, Token};
-use crate::chain::Chain;
-use crate::clock::{now_ms, unix_now};
+use crate::chain::{Chain, MAX_SPAN};
+use crate::clock::now_ms;
 use crate::erc::{self, Moved};
 use crate::pool::Unknown;
 use crate::rpc::{Block, Log};
@@ -55,6 +56,9 @@ pub(crate) struct Watcher {
     pub(crate) idle_poll: Duration,
     /// Somebody watches something new.
     pub(crate) woken: Arc<Notify>,
+    /// It has found its place since it was started. A chain that went another way past the depth
+    /// before that is followed anew, since somebody has restarted it.
+    pub(crate) begun: AtomicBool,
 }
 
 /// Where a round left the chain.
@@ -71,7 +75,6 @@ pub(crate) enum Stand {
 impl Watcher {
     /// Runs until the token is cancelled.
     pub(crate) async fn run(self, stop: CancellationToken) {
-        let mut first = true;
         loop {
             let round = tokio::select! {
                 () = stop.cancelled() => return,
@@ -85,16 +88,10 @@ impl Watcher {
             };
             if let Err(error @ WatchError::TooDeep { .. }) = &round {
                 tracing::error!(chain = %self.chain.id, %error, "the watching of transfers");
-                // What the process before left is no reason to stay down for good.
-                if first && self.store.forget(self.chain.id, now_ms()).await.is_ok() {
-                    first = false;
-                    continue;
-                }
                 self.set_health(|health| health.unhealthy(error.to_string()));
                 self.chain.stop_watching(error.to_string());
                 return stop.cancelled().await;
             }
-            first = false;
             self.report(round.as_ref().err());
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -112,11 +109,9 @@ impl Watcher {
 
     fn report(&self, error: Option<&WatchError>) {
         let state = self.chain.state();
+        // Nothing in it may change while nothing happens: each other text is a change of health.
         let place = match &state.latest {
-            Some(at) => {
-                let lag = unix_now().as_secs().saturating_sub(at.block_time_ms.unsigned_abs() / 1000);
-                format!("the last block was {}, {lag} s old", at.block)
-            }
+            Some(at) => format!("the last block was {}", at.block),
             None => "no block was read yet".to_owned(),
         };
         let troubles = self.chain.pool.troubles();
@@ -147,7 +142,13 @@ impl Watcher {
             self.store.append(id, &head, &[], 0).await?;
             return Ok(Stand::Level);
         }
-        let mut tip = self.common(&known).await?;
+        let mut tip = self.common(&known, head.number).await?;
+        self.begun.store(true, Ordering::Relaxed);
+        let settled = head.number.saturating_sub(self.chain.settings.reorg_depth);
+        if tip.number < settled {
+            self.catch_up(tip, settled, &watched).await?;
+            return Ok(Stand::Behind);
+        }
         let last = head.number.min(tip.number.saturating_add(ROUND));
         while tip.number < last {
             let block = self.chain.pool.block(tip.number + 1).await?;
@@ -166,8 +167,38 @@ impl Watcher {
         Ok(if tip.number < head.number { Stand::Behind } else { Stand::Level })
     }
 
+    /// Tells of blocks that are too deep to be undone, many at once, after a long absence.
+    async fn catch_up(&self, tip: Known, settled: u64, watched: &[Asset]) -> Result<(), WatchError> {
+        let span = self.chain.span.load(Ordering::Relaxed);
+        let (first, last) = (tip.number + 1, settled.min(tip.number.saturating_add(span)));
+        let contracts: Vec<Address> = watched.iter().filter_map(Asset::contract).collect();
+        let (contracts, topics) = (&contracts, &erc::transfer_topics());
+        let logs = self
+            .chain
+            .pool
+            .agree(|endpoint| async move { endpoint.logs_between((first, last), contracts, topics).await })
+            .await;
+        let logs = match logs {
+            Ok(logs) => logs,
+            // Most often it is too much for one answer; each operator says so in another way.
+            Err(_) if span > 1 => {
+                self.chain.span.store(span / 2, Ordering::Relaxed);
+                return Ok(());
+            }
+            Err(unknown) => return Err(unknown.into()),
+        };
+        let block = self.chain.pool.block(last).await?;
+        for event in logs.iter().flat_map(|log| told_by(log, watched)) {
+            self.tell(&event).await;
+        }
+        let keep_from = last.saturating_sub(self.chain.settings.reorg_depth);
+        self.store.append(self.chain.id, &block, &[], keep_from).await?;
+        self.chain.span.store((span * 2).min(MAX_SPAN), Ordering::Relaxed);
+        Ok(())
+    }
+
     /// The last block that was told of and is still part of the chain; those above are undone.
-    async fn common(&self, known: &[Known]) -> Result<Known, WatchError> {
+    async fn common(&self, known: &[Known], head: u64) -> Result<Known, WatchError> {
         for (index, block) in known.iter().enumerate() {
             // A chain that is shorter than it was has gone another way, too.
             let canonical = self
@@ -185,15 +216,19 @@ impl Watcher {
             }
         }
         let depth = self.chain.settings.reorg_depth;
+        let too_deep = WatchError::TooDeep { depth };
         let (Some(tip), Some(oldest)) = (known.first(), known.last()) else {
-            return Err(WatchError::TooDeep { depth });
+            return Err(too_deep);
         };
         if tip.number - oldest.number >= depth {
-            return Err(WatchError::TooDeep { depth });
+            if self.begun.load(Ordering::Relaxed) {
+                return Err(too_deep);
+            }
+            tracing::error!(chain = %self.chain.id, depth, "the chain went another way past the depth; it is followed anew");
         }
-        // The watching began after the fork: all that was told is undone, and what the chain has
+        // Or the watching began after the fork. All that was told is undone, and what the chain has
         // now within the depth is told.
-        let number = oldest.number.min(tip.number.saturating_sub(depth));
+        let number = oldest.number.min(tip.number.saturating_sub(depth)).min(head);
         let block = self.chain.pool.block(number).await?;
         let start = Known { number, hash: block.hash };
         self.store.append(self.chain.id, &block, &[], 0).await?;

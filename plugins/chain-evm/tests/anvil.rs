@@ -144,6 +144,52 @@ async fn a_batch_has_the_same_answers_with_and_without_multicall_at_one_block() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_question_of_a_batch_changes_the_answer_to_another() {
+    let (anvil, folder) = (Anvil::start(), TempDir::new().unwrap());
+    let bob = anvil.accounts().await[2];
+    anvil.stand_in("Multicall", MULTICALL).await;
+    let ticket = anvil.deploy("Ticket", &[]).await;
+    let thief = anvil.deploy("Thief", &ticket.abi_encode()).await;
+    anvil.send(bob, Some(ticket), give(thief, 9)).await;
+    let minting = ContractCall {
+        contract: name(ticket),
+        data: give(bob, 10).into(),
+        word: 0,
+        comparison: Comparison::AtLeast.into(),
+        operand: "0".into(),
+    };
+    let questions = vec![
+        holding(bob, &asset("erc20", thief, None), ""),
+        Question { about: Some(About::Call(minting)), ..Question::default() },
+        holding(bob, &asset("erc721", ticket, Some(9)), ""),
+        holding(bob, &asset("erc721", ticket, Some(10)), ""),
+        holding(bob, &asset("erc721", ticket, None), ""),
+    ];
+    let service = Service::start(&folder, settings(&[&anvil.url], json!({}))).await;
+    let answers = service.chain.clone().batch(BatchRequest { questions }).await.unwrap().into_inner().answers;
+    let verdicts: Vec<_> = answers.iter().map(|answer| format!("{:?}", verdict(answer))).collect();
+    assert_eq!(verdicts[0], "Yes");
+    assert_eq!(verdicts[2..], ["No", "No", "No"], "{answers:#?}");
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_settings_are_taken_over_while_it_runs() {
+    let (anvil, folder) = (Anvil::start(), TempDir::new().unwrap());
+    let alice = anvil.accounts().await[1];
+    let native = format!("eip155:{CHAIN}/slip44:60");
+    let service = Service::start(&folder, settings(&[], json!({}))).await;
+    let off = service.holds(alice, &native).await;
+    assert_eq!((verdict(&off), off.at), (Verdict::Unknown, None));
+    assert!(off.reason.contains("is off"), "{}", off.reason);
+    service.reconfigure(settings(&[&anvil.url], json!({})));
+    assert_eq!(verdict(&service.holds(alice, &native).await), Verdict::Yes);
+    service.reconfigure(settings(&[], json!({})));
+    assert_eq!(verdict(&service.holds(alice, &native).await), Verdict::Unknown);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_fresh_purchase_is_not_yet_final_and_a_block_to_come_is_unknown() {
     let (anvil, folder) = (Anvil::start(), TempDir::new().unwrap());
     let alice = anvil.accounts().await[1];
@@ -263,10 +309,9 @@ async fn a_reorganisation_past_the_depth_stops_the_watching_loudly_until_a_resta
     service.stop().await;
 
     let service = Service::start(&folder, shallow).await;
-    eventually("a new start", Duration::from_secs(30), async || {
-        service.chain.clone().watch(watch.clone()).await.ok()
-    })
-    .await;
+    let removed = service.heard("removal", |event| event.removed).await;
+    assert!(removed.asset.ends_with("/1"), "{removed:?}");
+    service.chain.clone().watch(watch).await.unwrap();
     anvil.mine(3).await;
     anvil.send(alice, Some(ticket), give(alice, 2)).await;
     service.heard("transfer", |event| event.asset.ends_with("/2")).await;

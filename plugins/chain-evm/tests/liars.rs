@@ -266,3 +266,42 @@ async fn one_endpoint_that_hides_a_transfer_does_not_keep_it_from_being_told() {
     assert_eq!(told.asset, chain.ticket);
     service.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_long_absence_what_was_missed_is_told_whatever_range_an_endpoint_allows() {
+    let chain = Sold::new().await;
+    let liar = chain.liar(Lie::None).await;
+    let depth = json!({ "reorg_depth": 4 });
+    let service = chain.service(&[&liar.url], depth.clone()).await;
+    let watch = WatchRequest { assets: vec![asset("erc721", chain.contract, None)], lease_ms: 0 };
+    service.chain.clone().watch(watch).await.unwrap();
+    service.stop().await;
+
+    let back = transferFromCall { from: chain.bob, to: chain.alice, id: U256::from(7) };
+    chain.anvil.mine(20).await;
+    chain.anvil.send(chain.bob, Some(chain.contract), back.abi_encode()).await;
+    chain.anvil.mine(50).await;
+    liar.now(Lie::Limits(9));
+    let service = chain.service(&[&liar.url], depth).await;
+    service.heard("transfer", |event| event.to == name(chain.alice) && !event.removed).await;
+    let again = transferFromCall { from: chain.alice, to: chain.bob, id: U256::from(7) };
+    chain.anvil.send(chain.alice, Some(chain.contract), again.abi_encode()).await;
+    service.heard("transfer of now", |event| event.to == name(chain.bob)).await;
+    assert_eq!(service.told.lock().unwrap().len(), 2, "each is told once");
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_who_ask_the_same_at_once_cost_one_call() {
+    let chain = Sold::new().await;
+    let liar = chain.liar(Lie::None).await;
+    let slow = json!({ "head_ttl": "60s", "poll": "60s", "idle_poll": "1h" });
+    let service = chain.service(&[&liar.url], slow).await;
+    let asked = (0..100).map(|_| service.holds(chain.bob, &chain.ticket));
+    for answer in futures_util::future::join_all(asked).await {
+        assert_eq!(verdict(&answer), Verdict::Yes);
+    }
+    // Its chain, the last block, and the owner.
+    assert_eq!(liar.calls(), 3);
+    service.stop().await;
+}

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.24;
 
 import {IERC1271} from "@openzeppelin/contracts/interfaces/IERC1271.sol";
+import {IERC721} from "@openzeppelin/contracts/token/ERC721/IERC721.sol";
 import {Create2} from "@openzeppelin/contracts/utils/Create2.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 
@@ -46,5 +47,20 @@ contract EndlessWallet {
     function isValidSignature(bytes32, bytes calldata) external pure returns (bytes4) {
         while (true) {}
         return 0x1626ba7e;
+    }
+}
+
+// Asked for a balance, it hands over a ticket of another collection first.
+contract Thief {
+    function balanceOf(address who) external returns (uint256) {
+        IERC721 tickets = IERC721(ticket);
+        if (tickets.ownerOf(9) == address(this)) tickets.transferFrom(address(this), who, 9);
+        return 1;
+    }
+
+    address private immutable ticket;
+
+    constructor(address ticket_) {
+        ticket = ticket_;
     }
 }

@@ -34,6 +34,8 @@ pub enum Lie {
     /// It answers the call before.
     OtherId,
     Refuses(i64, &'static str),
+    /// It reads the logs of so many blocks at once and no more.
+    Limits(u64),
 }
 
 pub struct Liar {
@@ -117,6 +119,16 @@ async fn answer(state: State, body: Bytes) -> Response<Body> {
         Lie::Refuses(code, message) if method != "eth_chainId" => {
             reply =
                 json!({ "jsonrpc": "2.0", "id": reply["id"], "error": { "code": code, "message": message } });
+        }
+        Lie::Limits(most) if call["params"][0]["fromBlock"].is_string() => {
+            let block = |key: &str| {
+                let text = call["params"][0][key].as_str().unwrap_or_default();
+                u64::from_str_radix(text.trim_start_matches("0x"), 16).unwrap()
+            };
+            if block("toBlock") - block("fromBlock") >= most {
+                let error = json!({ "code": -32005, "message": "query exceeds the limit" });
+                reply = json!({ "jsonrpc": "2.0", "id": reply["id"], "error": error });
+            }
         }
         Lie::Truncates => {
             let text = reply.to_string();

@@ -163,6 +163,10 @@ impl Service {
         Self { chain, told, running }
     }
 
+    pub fn reconfigure(&self, settings: Settings) {
+        self.running.reconfigure(settings);
+    }
+
     pub async fn stop(self) {
         self.running.stop().await;
     }
