@@ -3,6 +3,10 @@
 //!
 //! It answers yes, no, or unknown. It never decides who may do what, holds no key and sends no
 //! transaction.
+//!
+//! Of alloy it takes numbers, addresses and the coding of calls. The transport is its own, since
+//! what counts here is what alloy leaves to others: which addresses are connected to, how much is
+//! read, that no redirect is followed, and which of several answers is believed.
 
 mod address_rules;
 mod caip;

@@ -245,6 +245,40 @@ async fn a_reorganisation_of_the_purchase_takes_it_back_and_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn transfers_of_each_kind_of_token_are_told_and_of_no_more_contracts_than_may_be_watched() {
+    let (anvil, folder) = (Anvil::start(), TempDir::new().unwrap());
+    let alice = anvil.accounts().await[1];
+    let (ticket, coin, badge) = (
+        anvil.deploy("Ticket", &[]).await,
+        anvil.deploy("Coin", &[]).await,
+        anvil.deploy("Badge", &[]).await,
+    );
+    let service = Service::start(&folder, settings(&[&anvil.url], json!({ "max_watched": 2 }))).await;
+    let watch = async |kind: &str, contract: Address| {
+        let request = WatchRequest { assets: vec![asset(kind, contract, None)], lease_ms: 0 };
+        service.chain.clone().watch(request).await.map(|answer| answer.into_inner().from)
+    };
+    let from = watch("erc20", coin).await.unwrap();
+    assert_eq!(from[0].block, anvil.height().await);
+    watch("erc1155", badge).await.unwrap();
+    watch("erc1155", badge).await.unwrap();
+    assert_eq!(watch("erc721", ticket).await.unwrap_err().code(), tonic::Code::ResourceExhausted);
+    let native = WatchRequest { assets: vec![format!("eip155:{CHAIN}/slip44:60")], lease_ms: 0 };
+    let refused = service.chain.clone().watch(native).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+
+    anvil.send(alice, Some(ticket), give(alice, 1)).await;
+    anvil.send(alice, Some(coin), give(alice, 500)).await;
+    let badges = mintCall { to: alice, id: U256::from(3), amount: U256::from(2) };
+    anvil.send(alice, Some(badge), badges.abi_encode()).await;
+    let told = service.heard("badge", |event| event.asset == asset("erc1155", badge, Some(3))).await;
+    assert_eq!((&*told.amount, told.from), ("2", name(Address::ZERO)));
+    let told: Vec<_> = service.told.lock().unwrap().clone();
+    assert_eq!((told.len(), &*told[0].asset, &*told[0].amount), (2, &*asset("erc20", coin, None), "500"));
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_happened_while_the_plugin_was_down_is_told_when_it_is_back() {
     let (anvil, folder) = (Anvil::start(), TempDir::new().unwrap());
     let accounts = anvil.accounts().await;

@@ -224,11 +224,14 @@ async fn an_endpoint_that_fails_rests_and_comes_back_only_after_it_has_shown_its
 #[tokio::test(flavor = "multi_thread")]
 async fn an_endpoint_without_block_hashes_is_read_by_number_and_checked_after() {
     let chain = Sold::new().await;
-    let liar = chain.liar(Lie::Refuses(-32602, "blockHash is not supported")).await;
-    let service = chain.service(&[&liar.url], json!({ "quorum": 1 })).await;
-    assert_unknown(&service.holds(chain.bob, &chain.ticket).await, "it refuses all");
-    liar.now(Lie::None);
-    assert_eq!(verdict(&service.holds(chain.bob, &chain.ticket).await), Verdict::Yes);
+    let liar = chain.liar(Lie::NoHashes).await;
+    let service = chain.service(&[&liar.url], json!({})).await;
+    let answer = service.holds(chain.bob, &chain.ticket).await;
+    assert_eq!(verdict(&answer), Verdict::Yes, "{answer:?}");
+    assert_eq!(verdict(&service.holds(chain.alice, &chain.ticket).await), Verdict::No);
+    liar.now(Lie::NoHashesAndReplaces);
+    chain.anvil.mine(1).await;
+    assert_unknown(&service.holds(chain.bob, &chain.ticket).await, "the block was replaced");
     service.stop().await;
 }
 

@@ -34,6 +34,10 @@ pub enum Lie {
     /// It answers the call before.
     OtherId,
     Refuses(i64, &'static str),
+    /// It knows blocks by their number only.
+    NoHashes,
+    /// The same, and the block it reads at is replaced meanwhile.
+    NoHashesAndReplaces,
     /// It reads the logs of so many blocks at once and no more.
     Limits(u64),
 }
@@ -119,6 +123,16 @@ async fn answer(state: State, body: Bytes) -> Response<Body> {
         Lie::Refuses(code, message) if method != "eth_chainId" => {
             reply =
                 json!({ "jsonrpc": "2.0", "id": reply["id"], "error": { "code": code, "message": message } });
+        }
+        Lie::NoHashes | Lie::NoHashesAndReplaces if call["params"][1]["blockHash"].is_string() => {
+            let error = json!({ "code": -32602, "message": "invalid argument 1: hex string expected" });
+            reply = json!({ "jsonrpc": "2.0", "id": reply["id"], "error": error });
+        }
+        Lie::NoHashesAndReplaces
+            if method == "eth_getBlockByNumber"
+                && call["params"][0].as_str().unwrap_or_default().starts_with("0x") =>
+        {
+            reply["result"]["hash"] = json!(format!("0x{}", "ab".repeat(32)));
         }
         Lie::Limits(most) if call["params"][0]["fromBlock"].is_string() => {
             let block = |key: &str| {
