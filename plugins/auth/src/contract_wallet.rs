@@ -1,8 +1,16 @@
 //! Wallets that are contracts (EIP-1271, EIP-6492): whether they signed can only be asked of their
-//! chain. This is where whoever can ask is put in; until then such wallets are refused.
+//! chain. While nobody provides the `chain` capability, such wallets are refused.
+
+use std::time::Duration;
 
 use alloy_primitives::{Address, B256, hex};
 use futures_util::future::BoxFuture;
+use streamgate_contracts::chain::v1::chain_client::ChainClient;
+use streamgate_contracts::chain::v1::{SignatureRequest, Verdict as Answered};
+use streamgate_plugin_api::Client;
+
+/// How long the chain may take; its own deadlines end before.
+const DEADLINE: Duration = Duration::from_secs(15);
 
 /// EIP-6492: what a signature ends with whose contract may not be deployed yet.
 const SUFFIX: [u8; 32] = hex!("6492649264926492649264926492649264926492649264926492649264926492");
@@ -38,6 +46,51 @@ pub struct NoContractWallets;
 impl ContractWallets for NoContractWallets {
     fn verify<'a>(&'a self, _: u64, _: Address, _: B256, _: &'a [u8]) -> BoxFuture<'a, Verdict> {
         Box::pin(async { Verdict::Unknown })
+    }
+}
+
+/// Asks whoever provides the `chain` capability.
+#[derive(Debug, Clone)]
+pub struct ChainWallets {
+    chain: ChainClient<Client>,
+}
+
+impl ChainWallets {
+    /// Through this client of the capability.
+    pub fn new(chain: Client) -> Self {
+        Self { chain: ChainClient::new(chain) }
+    }
+}
+
+impl ContractWallets for ChainWallets {
+    fn verify<'a>(
+        &'a self,
+        chain_id: u64,
+        address: Address,
+        hash: B256,
+        signature: &'a [u8],
+    ) -> BoxFuture<'a, Verdict> {
+        let request = SignatureRequest {
+            account: format!("eip155:{chain_id}:{address}"),
+            digest: hash.to_vec().into(),
+            signature: signature.to_vec().into(),
+        };
+        let mut chain = self.chain.clone();
+        Box::pin(async move {
+            let answer = match tokio::time::timeout(DEADLINE, chain.is_valid_signature(request)).await {
+                Ok(Ok(answer)) => answer.into_inner().answer,
+                Ok(Err(status)) => {
+                    tracing::info!(%status, chain_id, "the chain was not asked about a contract wallet");
+                    return Verdict::Unknown;
+                }
+                Err(_) => return Verdict::Unknown,
+            };
+            match answer.map(|answer| answer.verdict()) {
+                Some(Answered::Yes) => Verdict::Valid,
+                Some(Answered::No) => Verdict::Invalid,
+                Some(Answered::Unknown | Answered::Unspecified) | None => Verdict::Unknown,
+            }
+        })
     }
 }
 

@@ -56,7 +56,7 @@ impl Why {
                 (S::UNAUTHORIZED, "invalid-signature", "The signature is not one of this wallet")
             }
             Self::ContractWallet => {
-                (S::UNPROCESSABLE_ENTITY, "contract-wallet", "Contract wallets cannot sign in yet")
+                (S::UNPROCESSABLE_ENTITY, "contract-wallet", "The wallet's contract cannot be asked")
             }
             Self::NotSignedIn => (S::UNAUTHORIZED, "not-signed-in", "Nobody is signed in"),
             Self::InvalidToken => (S::UNAUTHORIZED, "invalid-token", "The credential is not valid"),

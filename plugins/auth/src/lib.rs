@@ -40,7 +40,7 @@ use streamgate_plugin_api::{Host, Plugin, SettingsProblem, StartError, export_pl
 pub use auth::{Auth, OpenError};
 pub use bootstrap::Bootstrap;
 pub use clock::Clock;
-pub use contract_wallet::{ContractWallets, NoContractWallets, Verdict};
+pub use contract_wallet::{ChainWallets, ContractWallets, NoContractWallets, Verdict};
 pub use settings::Settings;
 
 /// How often what has expired is removed.
@@ -60,7 +60,7 @@ impl Plugin for Running {
 
     async fn start(host: Host, settings: Settings) -> Result<Self, StartError> {
         let database = host.service("database");
-        let wallets = Arc::new(NoContractWallets);
+        let wallets = Arc::new(ChainWallets::new(host.service("chain")));
         let auth = Auth::open(database, host.data_dir(), settings, clock::system(), wallets).await?;
         let first = auth.bootstrap(host.data_dir()).await?;
         if let Some(url) = &first.console_url {

@@ -301,14 +301,20 @@ impl Auth {
         if let Some(Err(reason)) = recovered {
             return Err(Why::InvalidSignature.because(reason.to_string()));
         }
+        // Nobody makes us ask a chain without a nonce of ours.
+        if self.store().challenge(&signed.nonce, self.now_ms()).await?.is_none() {
+            return Err(unknown_nonce());
+        }
         let hash = eip191_hash_message(text);
         let chain = &self.shared.contract_wallets;
         match chain.verify(message.chain_id, message.address, hash, &signature).await {
             Verdict::Valid => Ok(signed),
             Verdict::Unknown if recovered.is_none() => Err(Why::ContractWallet.because(
-                "This is the signature of a contract (EIP-1271, EIP-6492), and no chain can be asked about it. \
-                 Sign in with a wallet that has a key of its own.",
-            )),
+                format!(
+                "This is the signature of a contract (EIP-1271, EIP-6492), and the chain {} gives no answer about \
+                 it. Try again later, or sign in with a wallet that has a key of its own.",
+                message.chain_id
+            ))),
             Verdict::Invalid | Verdict::Unknown => {
                 Err(Why::InvalidSignature.because("Another wallet signed this message."))
             }

@@ -161,6 +161,66 @@ async fn a_contract_wallet_signs_in_only_if_its_chain_says_so() {
 }
 
 #[tokio::test]
+async fn the_chain_is_asked_about_the_message_of_a_contract_wallet_and_silence_is_no_yes() {
+    use streamgate_auth::ChainWallets;
+    use streamgate_plugin_api::{Body, Client};
+    // As a host answers for a capability that nobody provides.
+    let nobody = Client::from_service(tower::service_fn(|_: http::Request<Body>| async {
+        let mut answer = http::Response::new(Body::empty());
+        *answer.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
+        Ok::<_, std::convert::Infallible>(answer)
+    }));
+    let wallet = Wallet::ethereum(1);
+    for (verdict, problem) in [
+        (None, "contract-wallet"),
+        (Some(1), ""),
+        (Some(2), "invalid-signature"),
+        (Some(3), "contract-wallet"),
+        (Some(0), "contract-wallet"),
+        (Some(99), "contract-wallet"),
+    ] {
+        let world = World::new();
+        let chain = match verdict {
+            None => nobody.clone(),
+            Some(verdict) => chain::answering(verdict, wallet.address()),
+        };
+        let life = world.live_with(settings(), Arc::new(ChainWallets::new(chain))).await;
+        let mut proof = life.proof(&wallet).await;
+        proof["signature"] = json!(format!("0x{}", "ab".repeat(200)));
+        assert_eq!(slug(&life.post("sign-in", proof).await), problem, "{verdict:?}");
+    }
+}
+
+/// A chain that answers one thing.
+mod chain {
+    use streamgate_contracts::chain::v1::{Answer, SignatureRequest, SignatureResponse};
+    use streamgate_plugin_api::{Body, Client};
+
+    /// `Chain.IsValidSignature` by hand: five bytes of gRPC frame before the message.
+    pub(super) fn answering(verdict: i32, account: String) -> Client {
+        Client::from_service(tower::service_fn(move |request: http::Request<Body>| {
+            let account = account.clone();
+            async move {
+                use prost::Message as _;
+                assert_eq!(request.uri().path(), "/streamgate.chain.v1.Chain/IsValidSignature");
+                let body = request.into_body().collect_bytes(1 << 16).await.unwrap();
+                let asked = SignatureRequest::decode(body.slice(5..)).unwrap();
+                assert_eq!((asked.account, asked.digest.len()), (format!("eip155:1:{account}"), 32));
+                let answer = Some(Answer { verdict, ..Answer::default() });
+                let message = SignatureResponse { answer, contract: true }.encode_to_vec();
+                let mut frame = vec![0];
+                frame.extend_from_slice(&u32::try_from(message.len()).unwrap().to_be_bytes());
+                frame.extend_from_slice(&message);
+                let mut answer = http::Response::new(Body::from(frame));
+                answer.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+                answer.headers_mut().insert("grpc-status", "0".parse().unwrap());
+                Ok::<_, std::convert::Infallible>(answer)
+            }
+        }))
+    }
+}
+
+#[tokio::test]
 async fn wallets_are_linked_by_their_own_signature_and_taken_off_but_for_the_last() {
     let world = World::new();
     let life = world.live(settings()).await;
