@@ -1,5 +1,6 @@
 //! The child's side: takes the sockets, confines the process, loads the plugin and serves it.
 
+use std::ffi::CString;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -73,6 +74,8 @@ where
     let hello = Hello::read(&mut requests)
         .map_err(said("this command is for streamgate itself, which says what is to be done"))?;
     requests.set_read_timeout(None).map_err(said("the socket takes no timeout"))?;
+    // As `ps` and `top` show it; the system keeps 15 bytes.
+    let _ = CString::new(hello.plugin.as_str()).map(|name| rustix::thread::set_name(&name));
     if hello.protocol != PROTOCOL {
         return Err("the program's file was exchanged while it runs; restart streamgate".to_owned());
     }

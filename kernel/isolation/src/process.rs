@@ -102,6 +102,7 @@ pub(crate) async fn spawn(
 ) -> Result<Child, String> {
     let mut command = Command::new(&spec.program);
     command
+        .arg0("streamgate")
         .args(&spec.args)
         .stdin(Stdio::from(OwnedFd::from(requests)))
         .stdout(Stdio::from(OwnedFd::from(host)))
