@@ -15,6 +15,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use crate::address_rules::Resolver;
 use crate::rpc::{Block, Log, RpcError, answer};
@@ -26,6 +27,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 const CLOCK_SKEW: Duration = Duration::from_secs(60);
 /// More of what a contract gives back is never looked at.
 const KEPT_RETURN: usize = 1024;
+
+/// Calls to one endpoint that are under way at once; more wait.
+const CALLS_AT_ONCE: usize = 64;
 
 type Http = Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>;
 
@@ -100,6 +104,7 @@ pub(crate) struct Endpoint {
     by_hash: AtomicBool,
     /// The usual time of a call, microseconds.
     latency: AtomicU64,
+    turns: Semaphore,
     state: Mutex<State>,
     checking: tokio::sync::Mutex<()>,
 }
@@ -148,6 +153,7 @@ impl Endpoint {
             next_id: AtomicU64::new(1),
             by_hash: AtomicBool::new(true),
             latency: AtomicU64::new(0),
+            turns: Semaphore::new(CALLS_AT_ONCE),
             state: Mutex::default(),
             checking: tokio::sync::Mutex::default(),
         })
@@ -208,6 +214,9 @@ impl Endpoint {
     }
 
     async fn call_unverified<T: DeserializeOwned>(&self, method: &str, params: Value) -> Result<T, RpcError> {
+        // Waiting for a turn is no fault of the endpoint.
+        let turn = tokio::time::timeout(self.limits.deadline, self.turns.acquire()).await;
+        let _turn = turn.map_err(|_| RpcError::Busy(CALLS_AT_ONCE))?;
         let mut timing = Timing { endpoint: self, started: Instant::now(), ended: false };
         let exchange = tokio::time::timeout(self.limits.deadline, self.exchange(method, params));
         let answered = match exchange.await {

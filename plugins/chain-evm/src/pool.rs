@@ -59,6 +59,11 @@ impl Pool {
         self.endpoints.len()
     }
 
+    /// The highest block that was ever agreed on.
+    pub(crate) fn highest(&self) -> u64 {
+        self.highest[0].load(Ordering::Relaxed)
+    }
+
     /// What is wrong with those endpoints that are not in use.
     pub(crate) fn troubles(&self) -> Vec<String> {
         let trouble = |endpoint: &Arc<Endpoint>| {

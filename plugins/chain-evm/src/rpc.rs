@@ -9,6 +9,8 @@ use serde_json::Value;
 pub(crate) enum RpcError {
     #[error("no answer within {0:?}")]
     Deadline(std::time::Duration),
+    #[error("{0} calls to it are under way, and none ended in time")]
+    Busy(usize),
     #[error("{0}")]
     Transport(String),
     #[error("status {0} instead of an answer; redirects are not followed")]
@@ -26,7 +28,7 @@ pub(crate) enum RpcError {
 impl RpcError {
     /// Whether the endpoint is at fault, and not what it was asked.
     pub(crate) fn counts(&self) -> bool {
-        !matches!(self, Self::Refused { .. } | Self::Behind(_) | Self::OtherChain { .. })
+        !matches!(self, Self::Refused { .. } | Self::Behind(_) | Self::OtherChain { .. } | Self::Busy(_))
     }
 
     /// What a contract gave back when it reverted; none if that is not what happened.

@@ -155,17 +155,6 @@ impl ChainContract for ChainService {
             parsed.push(asset);
         }
         let store = self.registry.store();
-        // The block is read first: what happens from here on is told.
-        let mut from = Vec::new();
-        for id in parsed.iter().map(|asset| asset.chain).collect::<BTreeSet<_>>() {
-            let chain = self.chain(id)?;
-            let head = chain.head(Finality::Latest, 0).await;
-            let head = head.map_err(|unknown| Status::unavailable(format!("{id}: {unknown}")))?;
-            if store.blocks(id).await?.is_empty() {
-                store.append(id, &head, &[], 0).await?;
-            }
-            from.push(chain.observation(&head, Finality::Latest));
-        }
         let now = now_ms();
         for asset in &parsed {
             let most = self.registry.max_watched();
@@ -175,7 +164,20 @@ impl ChainContract for ChainService {
                     asset.chain
                 )));
             }
-            self.registry.wake(asset.chain);
+        }
+        // A round of the watcher that does not know of these assets yet goes no further than the
+        // highest block from before: what happens above it is told.
+        let mut from = Vec::new();
+        for id in parsed.iter().map(|asset| asset.chain).collect::<BTreeSet<_>>() {
+            let chain = self.chain(id)?;
+            let unavailable = |unknown| Status::unavailable(format!("{id}: {unknown}"));
+            if store.blocks(id).await?.is_empty() {
+                let head = chain.head(Finality::Latest, 0).await.map_err(unavailable)?;
+                store.append(id, &head, &[], 0).await?;
+            }
+            let head = chain.head(Finality::Latest, chain.pool.highest()).await.map_err(unavailable)?;
+            from.push(chain.observation(&head, Finality::Latest));
+            self.registry.wake(id);
         }
         Ok(Response::new(WatchResponse { from }))
     }

@@ -8,6 +8,9 @@ use streamgate_plugin_api::Client;
 use crate::caip::{Asset, ChainId, Token};
 use crate::rpc::Block;
 
+/// Transfers that are written or read at once.
+const PAGE: usize = 500;
+
 /// A block that was told of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Known {
@@ -98,14 +101,19 @@ impl Store {
         number: u64,
     ) -> Result<Vec<ChainTransfer>, DbError> {
         let sql = "SELECT event FROM transfer WHERE chain = $1 AND number > $2 \
-                   ORDER BY number DESC, log_index DESC, part DESC LIMIT 10000";
-        let rows = self.db.query(sql, params![chain.to_string(), number]).await?;
-        rows.into_iter()
-            .map(|row| {
+                   ORDER BY number DESC, log_index DESC, part DESC, block_hash LIMIT $3 OFFSET $4";
+        let mut told = Vec::new();
+        loop {
+            let rows = self.db.query(sql, params![chain.to_string(), number, PAGE, told.len()]).await?;
+            let last = rows.len() < PAGE;
+            for row in rows {
                 let event: String = row.get("event")?;
-                serde_json::from_str(&event).map_err(|_| broken("transfer"))
-            })
-            .collect()
+                told.push(serde_json::from_str(&event).map_err(|_| broken("transfer"))?);
+            }
+            if last {
+                return Ok(told);
+            }
+        }
     }
 
     /// Forgets the blocks above `number` and what was told of them.
@@ -120,7 +128,8 @@ impl Store {
             .map(drop)
     }
 
-    /// Adds a block and what was told of it, and forgets what lies below `keep_from`.
+    /// Adds a block and what was told of it, and forgets what lies below `keep_from`. The block
+    /// comes last: without its row, all of it is told again.
     pub(crate) async fn append(
         &self,
         chain: ChainId,
@@ -129,20 +138,33 @@ impl Store {
         keep_from: u64,
     ) -> Result<(), DbError> {
         let chain = chain.to_string();
-        let mut batch = self.db.batch().push(
-            "INSERT INTO block (chain, number, hash, parent) VALUES ($1, $2, $3, $4) ON CONFLICT (chain, number) \
-             DO UPDATE SET hash = excluded.hash, parent = excluded.parent",
-            params![chain.clone(), block.number, block.hash.to_string(), block.parent_hash.to_string()],
-        );
-        for (part, event) in (0_u32..).zip(told) {
-            let text = serde_json::to_string(event).map_err(|_| broken("transfer"))?;
-            batch = batch.push(
-                "INSERT INTO transfer (chain, block_hash, log_index, part, number, event) \
-                 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
-                params![chain.clone(), event.block_hash.clone(), event.log_index, part, event.block, text],
-            );
+        let numbered: Vec<_> = (0_u32..).zip(told).collect();
+        for some in numbered.chunks(PAGE) {
+            let mut batch = self.db.batch();
+            for (part, event) in some {
+                let text = serde_json::to_string(event).map_err(|_| broken("transfer"))?;
+                batch = batch.push(
+                    "INSERT INTO transfer (chain, block_hash, log_index, part, number, event) \
+                     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+                    params![
+                        chain.clone(),
+                        event.block_hash.clone(),
+                        event.log_index,
+                        *part,
+                        event.block,
+                        text
+                    ],
+                );
+            }
+            batch.run().await?;
         }
-        batch
+        self.db
+            .batch()
+            .push(
+                "INSERT INTO block (chain, number, hash, parent) VALUES ($1, $2, $3, $4) \
+                 ON CONFLICT (chain, number) DO UPDATE SET hash = excluded.hash, parent = excluded.parent",
+                params![chain.clone(), block.number, block.hash.to_string(), block.parent_hash.to_string()],
+            )
             .push("DELETE FROM transfer WHERE chain = $1 AND number < $2", params![chain.clone(), keep_from])
             .push("DELETE FROM block WHERE chain = $1 AND number < $2", params![chain, keep_from])
             .run()
@@ -150,14 +172,16 @@ impl Store {
             .map(drop)
     }
 
-    /// Forgets where a chain stands, and leases that ended.
+    /// Forgets where a chain stands that nobody watches at `now`, and leases that ended.
     pub(crate) async fn forget(&self, chain: ChainId, now: i64) -> Result<(), DbError> {
-        let name = chain.to_string();
+        let chain = chain.to_string();
+        // Somebody may have begun to watch since the caller looked.
+        let nobody = "NOT EXISTS (SELECT 1 FROM watched WHERE chain = $1 AND until > $2)";
         self.db
             .batch()
-            .push("DELETE FROM transfer WHERE chain = $1", params![name.clone()])
-            .push("DELETE FROM block WHERE chain = $1", params![name.clone()])
-            .push("DELETE FROM watched WHERE chain = $1 AND until <= $2", params![name, now])
+            .push(&format!("DELETE FROM transfer WHERE chain = $1 AND {nobody}"), params![chain.clone(), now])
+            .push(&format!("DELETE FROM block WHERE chain = $1 AND {nobody}"), params![chain.clone(), now])
+            .push("DELETE FROM watched WHERE chain = $1 AND until <= $2", params![chain, now])
             .run()
             .await
             .map(drop)

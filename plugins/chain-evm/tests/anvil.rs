@@ -279,6 +279,40 @@ async fn transfers_of_each_kind_of_token_are_told_and_of_no_more_contracts_than_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_transfers_in_one_block_is_told_and_undone_in_full() {
+    const MANY: usize = 1200;
+    let (anvil, folder) = (Anvil::start(), TempDir::new().unwrap());
+    let accounts = anvil.accounts().await;
+    let (alice, bob) = (accounts[1], accounts[2]);
+    let badge = anvil.deploy("Badge", &[]).await;
+    let badges = mintCall { to: alice, id: U256::from(1), amount: U256::from(MANY) };
+    anvil.send(alice, Some(badge), badges.abi_encode()).await;
+    let service = Service::start(&folder, settings(&[&anvil.url], json!({ "max_answer": "4MiB" }))).await;
+    let watch = WatchRequest { assets: vec![asset("erc1155", badge, None)], lease_ms: 0 };
+    service.chain.clone().watch(watch).await.unwrap();
+    let flood = safeBatchTransferFromCall {
+        from: alice,
+        to: bob,
+        ids: vec![U256::from(1); MANY],
+        amounts: vec![U256::ONE; MANY],
+        data: Bytes::new(),
+    };
+    anvil.send(alice, Some(badge), flood.abi_encode()).await;
+    let told = async |removed: bool| {
+        eventually("all of them", Duration::from_secs(30), async || {
+            let told = service.told.lock().unwrap();
+            let count = told.iter().filter(|event| event.removed == removed).count();
+            (count == MANY).then_some(())
+        })
+        .await;
+    };
+    told(false).await;
+    anvil.reorg(1).await;
+    told(true).await;
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_happened_while_the_plugin_was_down_is_told_when_it_is_back() {
     let (anvil, folder) = (Anvil::start(), TempDir::new().unwrap());
     let accounts = anvil.accounts().await;

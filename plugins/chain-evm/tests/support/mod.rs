@@ -94,7 +94,7 @@ impl Anvil {
     }
 
     pub async fn send(&self, from: Address, to: Option<Address>, data: impl Into<Bytes>) -> Value {
-        let mut transaction = json!({ "from": from, "data": data.into(), "gas": "0x500000" });
+        let mut transaction = json!({ "from": from, "data": data.into(), "gas": "0xf00000" });
         if let Some(to) = to {
             transaction["to"] = json!(to);
         }
