@@ -18,7 +18,7 @@ use crate::store::KeyRow;
 
 const MAX_NAME_CHARS: usize = 100;
 /// Characters of a key that are shown later: the fixed prefix and eight of 43.
-const SHOWN: usize = KEY_PREFIX.len() + 8;
+pub(crate) const SHOWN: usize = KEY_PREFIX.len() + 8;
 
 /// A key to be.
 #[derive(Debug, Deserialize)]

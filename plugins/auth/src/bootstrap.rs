@@ -8,6 +8,7 @@ use streamgate_contracts::auth::v1::AuditOutcome;
 use streamgate_contracts::db::{DbError, params};
 use uuid::Uuid;
 
+use crate::api_keys;
 use crate::audit::Entry;
 use crate::auth::{Auth, OpenError};
 use crate::clock::millis;
@@ -31,7 +32,7 @@ pub struct Bootstrap {
 
 impl Auth {
     /// Makes the first admin and its token if there are none, and a new one-time address as long as
-    /// none was used. A token file that was removed is made anew, and the token before it ends.
+    /// none was used. A token whose file was removed, or that was revoked, is replaced by a new one.
     ///
     /// # Errors
     /// When the database or the file cannot be used.
@@ -69,22 +70,19 @@ impl Auth {
         Ok(Bootstrap { token_file, console_url })
     }
 
-    /// The file before the row: a crash between the two leaves a token that the next start knows.
+    /// The row before the file: a token whose row is gone was revoked, or its start was cut short, and
+    /// in both cases another one takes its place.
     async fn token_file(&self, directory: &Path, admin: &str) -> Result<PathBuf, OpenError> {
         let path = directory.join("admin-token");
         let file = path.clone();
-        let token = tokio::task::spawn_blocking(move || match secret::read(&file)? {
-            Some(text) if text.trim().starts_with(KEY_PREFIX) => Ok(text.trim().to_owned()),
-            Some(_) | None => {
-                let token = format!("{KEY_PREFIX}{}", secret::token::<32>());
-                secret::write(&file, &format!("{token}\n")).map(|()| token)
-            }
-        });
-        let token = token.await.map_err(io::Error::other)??;
-        let (hash, now_ms) = (secret::digest(&token), self.now_ms());
-        if self.store().key(&hash).await?.is_some() {
+        let found = tokio::task::spawn_blocking(move || secret::read(&file)).await;
+        let found = found.map_err(io::Error::other)??;
+        if let Some(text) = &found
+            && self.store().key(&secret::digest(text.trim())).await?.is_some()
+        {
             return Ok(path);
         }
+        let (token, now_ms) = (format!("{KEY_PREFIX}{}", secret::token::<32>()), self.now_ms());
         let batch = self
             .store()
             .db
@@ -98,19 +96,22 @@ impl Auth {
             )
             .push(
                 "INSERT INTO api_keys (id, principal, name, prefix, hash, scopes, created_at_ms) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (hash) DO NOTHING",
+                 VALUES ($1, $2, $3, $4, $5, $6, $7)",
                 params![
                     Uuid::now_v7().to_string(),
                     admin,
                     KEY_NAME,
-                    token.chars().take(KEY_PREFIX.len() + 8).collect::<String>(),
-                    hash,
-                    crate::api_keys::scope_names(&Scope::ALL.into_iter().collect()),
+                    &token[..api_keys::SHOWN],
+                    secret::digest(&token),
+                    api_keys::scope_names(&Scope::ALL.into_iter().collect()),
                     now_ms,
                 ],
             );
         let entry = Entry::new("admin-token", AuditOutcome::Changed, admin, "").on(admin);
         entry.push(batch, now_ms).run().await?;
+        let file = path.clone();
+        let written = tokio::task::spawn_blocking(move || secret::write(&file, &format!("{token}\n"))).await;
+        written.map_err(io::Error::other)??;
         Ok(path)
     }
 

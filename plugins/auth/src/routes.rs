@@ -124,7 +124,9 @@ async fn logout(State(auth): State<Auth>, method: Method, headers: HeaderMap) ->
     let (identity, session) = match auth.with_session(&from).await {
         Ok(found) => found,
         // Of what is over nothing but the cookies is left.
-        Err(AuthError::Refused { why: Why::NotSignedIn | Why::SessionEnded | Why::TokenExpired, .. }) => {
+        Err(AuthError::Refused { why: Why::NotSignedIn | Why::SessionEnded | Why::TokenExpired, .. })
+            if !from.cookie.is_empty() =>
+        {
             from.same_site(&auth.shared.origins)?;
             return Ok(without_cookies(&auth, StatusCode::NO_CONTENT.into_response()));
         }

@@ -261,10 +261,13 @@ impl Auth {
 
     /// Who signed, and under which nonce; whether that is good is for the transaction that takes it.
     async fn verified(&self, proof: &Proof) -> Result<Signed, AuthError> {
-        match proof.kind {
-            Kind::Ethereum => self.verified_ethereum(proof).await,
-            Kind::Solana => self.verified_solana(proof).await,
-        }
+        let signed = match proof.kind {
+            Kind::Ethereum => self.verified_ethereum(proof).await?,
+            Kind::Solana => self.verified_solana(proof).await?,
+        };
+        // Only now: else anybody could use up the attempts of a wallet that is not theirs.
+        self.limit_wallet(&signed.name())?;
+        Ok(signed)
     }
 
     async fn verified_ethereum(&self, proof: &Proof) -> Result<Signed, AuthError> {
@@ -272,7 +275,6 @@ impl Auth {
         let text = text.ok_or_else(|| Why::InvalidRequest.because("`message` is missing."))?;
         let message = Message::parse(text)
             .map_err(|reason| Why::InvalidMessage.because(format!("It departs from EIP-4361: {reason}.")))?;
-        self.limit_wallet(&wallet_name("ethereum", &message.address.to_checksum(None)))?;
         let settings = self.settings();
         message.check(&Terms {
             origins: &self.shared.origins,
@@ -309,12 +311,14 @@ impl Auth {
         let chain = &self.shared.contract_wallets;
         match chain.verify(message.chain_id, message.address, hash, &signature).await {
             Verdict::Valid => Ok(signed),
-            Verdict::Unknown if recovered.is_none() => Err(Why::ContractWallet.because(
-                format!(
-                "This is the signature of a contract (EIP-1271, EIP-6492), and the chain {} gives no answer about \
-                 it. Try again later, or sign in with a wallet that has a key of its own.",
-                message.chain_id
-            ))),
+            Verdict::Unknown if recovered.is_none() => {
+                let detail = format!(
+                    "A contract signed this (EIP-1271, EIP-6492), and the chain {} gives no answer about it. Try \
+                     again later, or sign in with a wallet that has a key of its own.",
+                    message.chain_id
+                );
+                Err(Why::ContractWallet.because(detail))
+            }
             Verdict::Invalid | Verdict::Unknown => {
                 Err(Why::InvalidSignature.because("Another wallet signed this message."))
             }
@@ -327,7 +331,6 @@ impl Auth {
         let challenge = self.store().challenge(nonce, self.now_ms()).await?;
         let challenge = challenge.filter(|challenge| challenge.kind == Kind::Solana.name());
         let challenge = challenge.ok_or_else(unknown_nonce)?;
-        self.limit_wallet(&wallet_name("solana", &challenge.address))?;
         siws::verify(&challenge.address, &challenge.message, &proof.signature)?;
         Ok(Signed { kind: Kind::Solana, address: challenge.address, nonce: challenge.nonce })
     }

@@ -266,6 +266,13 @@ async fn the_first_admin_has_a_token_file_and_an_address_that_is_good_once() {
     life.auth.bootstrap(&world.directory()).await.unwrap();
     assert_ne!(read(), token);
     assert!(life.whose(&token).await.is_err() && life.whose(&read()).await.is_ok());
+    // And what was revoked does not come back with a restart.
+    let leaked = read();
+    let keys = life.call(&leaked, "GET", "keys", None).await.json;
+    let path = format!("keys/{}", text(&keys["items"][0], "id"));
+    assert_eq!(life.call(&leaked, "DELETE", &path, None).await.status, 204);
+    life.auth.bootstrap(&world.directory()).await.unwrap();
+    assert!(life.whose(&leaked).await.is_err() && life.whose(&read()).await.is_ok());
 }
 
 #[tokio::test]

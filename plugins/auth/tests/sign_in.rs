@@ -276,6 +276,12 @@ async fn attempts_are_limited_by_address_and_by_wallet() {
 
     let life = world.live(Settings { attempts_per_wallet: 2, ..settings() }).await;
     let wallet = Wallet::ethereum(3);
+    // Who cannot sign for it uses up nothing of it.
+    for _ in 0..5 {
+        let mut forged = life.proof(&wallet).await;
+        forged["signature"] = json!(Wallet::ethereum(4).sign(text(&forged, "message")));
+        assert_eq!(slug(&life.post("sign-in", forged).await), "invalid-signature");
+    }
     life.sign_in(&wallet).await;
     life.sign_in(&wallet).await;
     let proof = life.proof(&wallet).await;
