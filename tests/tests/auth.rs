@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use k256::ecdsa::SigningKey;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use streamgate_tests::server::Server;
+use streamgate_tests::server::{Server, Setup};
 use streamgate_tests::wait::eventually;
 
 /// The site of the default settings; a message is signed for it, whatever port the test has.
@@ -60,7 +60,7 @@ async fn setup_code(server: &Server) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_admin_signs_in_with_an_address_that_is_good_once_and_grants_a_role() {
-    let mut server = Server::start().await;
+    let mut server = Setup::default().set("plugins.auth.enabled", true).start().await;
     let code = setup_code(&server).await;
     let url = server.url("/api/v1/auth/setup");
     let body = json!({ "code": code, "cookies": true });
@@ -100,7 +100,7 @@ async fn the_first_admin_signs_in_with_an_address_that_is_good_once_and_grants_a
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_outlives_a_crash_and_a_swap_and_ends_when_it_is_ended() {
-    let mut server = Server::start().await;
+    let mut server = Setup::default().set("plugins.auth.enabled", true).start().await;
     let (status, tokens) = post(&server, "sign-in", &proof(&server, 1).await).await;
     assert_eq!(status, StatusCode::OK, "{tokens}");
     let token = text(&tokens, "access_token").to_owned();
@@ -126,7 +126,8 @@ async fn a_session_outlives_a_crash_and_a_swap_and_ends_when_it_is_ended() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_posts_of_one_signature_over_http_give_one_session() {
-    let server = streamgate_tests::server::Setup::default()
+    let server = Setup::default()
+        .set("plugins.auth.enabled", true)
         .set("plugins.auth.attempts_per_address", 1_000)
         .set("plugins.auth.attempts_per_wallet", 1_000)
         .start()
@@ -142,7 +143,8 @@ async fn a_hundred_posts_of_one_signature_over_http_give_one_session() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn secrets_are_for_the_owner_of_the_files_and_in_no_log() {
-    let server = streamgate_tests::server::Setup::default()
+    let server = Setup::default()
+        .set("plugins.auth.enabled", true)
         .set("kernel.log.level", "trace")
         .set("plugins.gateway.access_log", "all")
         .start()
