@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-const SERVICES: [&str; 5] = ["auth", "catalogue", "chain", "database", "jobs"];
+const SERVICES: [&str; 6] = ["access", "auth", "catalogue", "chain", "database", "jobs"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = Path::new("proto");

@@ -59,6 +59,7 @@ mod log;
 pub mod manifest;
 mod panics;
 mod plugin;
+pub mod principal;
 mod problem;
 pub mod runtime;
 pub mod settings;
@@ -72,6 +73,7 @@ pub use self::event::{BusError, Event, SubscribeOptions, Subscription};
 pub use self::host::{Health, HealthState, Host, Mount, Mounts};
 pub use self::manifest::Manifest;
 pub use self::plugin::{Plugin, StartError};
+pub use self::principal::Principal;
 pub use self::problem::Problem;
 pub use self::settings::SettingsProblem;
 

@@ -22,6 +22,13 @@ pub const JOB_CHANGED_ANY: &str = "job.*.changed";
 /// All transfers on any chain, and those that a reorganisation undid.
 pub const CHAIN_TRANSFER_ANY: &str = "chain.*.transfer";
 
+/// Everything of the access to any content.
+pub const ACCESS_ANY: &str = "access.>";
+
+/// CloudEvents `type` of [`AccessChanged`].
+pub const TYPE_ACCESS_CHANGED: &str = "streamgate.access.changed.v1";
+/// CloudEvents `type` of [`AccessRevoked`].
+pub const TYPE_ACCESS_REVOKED: &str = "streamgate.access.revoked.v1";
 /// CloudEvents `type` of [`ContentUploaded`].
 pub const TYPE_CONTENT_UPLOADED: &str = "streamgate.content.uploaded.v1";
 /// CloudEvents `type` of [`ContentChanged`].
@@ -63,6 +70,38 @@ pub fn job_changed(queue: &str) -> String {
 /// Subject of [`ChainTransfer`] on a chain named by CAIP-2.
 pub fn chain_transfer(chain: &str) -> String {
     format!("chain.{chain}.transfer")
+}
+
+/// Subject of [`AccessChanged`].
+pub fn access_changed(content: &str) -> String {
+    format!("access.{content}.changed")
+}
+
+/// Subject of [`AccessRevoked`].
+pub fn access_revoked(content: &str) -> String {
+    format!("access.{content}.revoked")
+}
+
+/// The policy of a content changed: every decision about it has to be asked for again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessChanged {
+    /// Content id.
+    pub content: String,
+    /// Of the policy.
+    pub revision: u64,
+}
+
+/// What was granted under a smaller generation than this holds no more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessRevoked {
+    /// Content id.
+    pub content: String,
+    /// Whose grant it was; empty: everybody's.
+    pub principal: String,
+    /// The new generation of this principal and content.
+    pub generation: u64,
+    /// For people: a transfer, a reorganisation, an admin's word.
+    pub reason: String,
 }
 
 /// The last byte of an upload is on disk.

@@ -15,6 +15,15 @@
 //! # }
 //! ```
 
+/// The `access` capability: who may play which content.
+pub mod access {
+    /// `streamgate.access.v1`, generated from `access.proto`.
+    #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, clippy::unwrap_used)]
+    pub mod v1 {
+        tonic::include_proto!("streamgate.access.v1");
+    }
+}
+
 /// The `auth` capability: who is asking, the audit log, and revocation.
 pub mod auth {
     /// `streamgate.auth.v1`, generated from `auth.proto`.
