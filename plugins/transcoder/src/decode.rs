@@ -505,3 +505,58 @@ fn byte_source(blocks: &Arc<Blocks>, control: &Arc<Control>) -> gst_app::AppSrc 
     );
     source
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::source::FileSource;
+
+    #[test]
+    fn a_pipeline_changes_its_state_while_nobody_reads_its_streams() {
+        media::start().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("clip.mkv");
+        let description = format!(
+            "matroskamux name=mux ! filesink location={} videotestsrc num-buffers=100 ! jpegenc ! mux. \
+             audiotestsrc num-buffers=400 ! mux.",
+            file.display()
+        );
+        let made = gst::parse::launch(&description).unwrap();
+        made.set_state(gst::State::Playing).unwrap();
+        let end = [gst::MessageType::Eos, gst::MessageType::Error];
+        let end = made.bus().unwrap().timed_pop_filtered(gst::ClockTime::from_seconds(60), &end).unwrap();
+        assert_eq!(end.type_(), gst::MessageType::Eos);
+        made.set_state(gst::State::Null).unwrap();
+
+        let blocks = Arc::new(Blocks::new(Arc::new(FileSource::open(&file).unwrap())).unwrap());
+        let want = Want {
+            video: true,
+            audio: true,
+            max_pixels: u64::MAX,
+            max_streams: 8,
+            patience: Duration::from_secs(15),
+            nice: 0,
+        };
+        let decoder = Decoder::open(&blocks, want, &Control::new()).unwrap_or_else(|error| panic!("{error}"));
+        assert!(decoder.video.is_some() && decoder.audio.is_some());
+        let branch = decoder.pipeline.by_name("video").unwrap().downcast::<gst::Bin>().unwrap();
+        let compressed = branch
+            .children()
+            .into_iter()
+            .find(|child| child.factory().is_some_and(|kind| kind.name() == "queue"));
+        let compressed = compressed.unwrap();
+        while compressed.property::<u32>("current-level-buffers") < 90 {
+            // Until all is read, and the decoder waits for a reader.
+            std::thread::yield_now();
+        }
+        let (pipeline, (done, changed)) = (decoder.pipeline.clone(), std::sync::mpsc::channel());
+        std::thread::spawn(move || {
+            for state in [gst::State::Paused, gst::State::Playing, gst::State::Paused] {
+                pipeline.set_state(state).unwrap();
+            }
+            done.send(())
+        });
+        changed.recv_timeout(Duration::from_secs(30)).expect("the changes of state go through");
+    }
+}

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
-use gstreamer_app as gst_app;
 
 use crate::decode::{Opening, Shared, TIMES_KEPT};
 use crate::ladder::AUDIO_RATE;
@@ -163,18 +162,44 @@ fn audio_branch(shared: &Arc<Shared>, items: SyncSender<gst::Sample>) -> Result<
     branch("audio", shared, items, &[convert, resample, stereo])
 }
 
-/// A sample of one's own with the same data.
-fn own(sample: &gst::SampleRef) -> gst::Sample {
-    let (buffer, caps) = (sample.buffer_owned(), sample.caps_owned());
-    let own = gst::Sample::builder().buffer_if_some(buffer.as_ref()).caps_if_some(caps.as_ref());
-    let own = match sample.segment() {
-        Some(segment) => own.segment(segment),
-        None => own,
-    };
-    own.build()
+/// Hands out what arrives at a pad, before the pad's element sees it. Who waits for the reader
+/// inside of a sink holds up its changes of state, and those of the whole pipeline; and the
+/// reader may be waiting for another stream, which waits for the pipeline to play.
+fn hand_out(pad: &gst::Pad, items: SyncSender<gst::Sample>, shared: &Arc<Shared>) {
+    // The queue of samples ends when its only sender does.
+    let sender = Mutex::new(Some(items));
+    let shared = Arc::clone(shared);
+    let types = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
+    pad.add_probe(types, move |pad, info| {
+        if info.event().is_some_and(|event| event.type_() == gst::EventType::Eos) {
+            sender.lock().unwrap_or_else(PoisonError::into_inner).take();
+            shared.changed.notify_all();
+        }
+        if info.buffer().is_none() {
+            return gst::PadProbeReturn::Ok;
+        }
+        let Some(gst::PadProbeData::Buffer(buffer)) = info.data.take() else {
+            return gst::PadProbeReturn::Drop;
+        };
+        let sender = sender.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let sent = sender.filter(|_| !shared.closed.load(Ordering::Acquire)).is_some_and(|sender| {
+            let caps = pad.current_caps();
+            let sample = gst::Sample::builder().buffer(&buffer).caps_if_some(caps.as_ref());
+            let segment = pad.sticky_event::<gst::event::Segment>(0);
+            let sample = match &segment {
+                Some(segment) => sample.segment(segment.segment()),
+                None => sample,
+            };
+            let sample = sample.build();
+            drop(buffer);
+            sender.send(sample).is_ok()
+        });
+        info.flow_res = if sent { Ok(gst::FlowSuccess::Ok) } else { Err(gst::FlowError::Eos) };
+        gst::PadProbeReturn::Handled
+    });
 }
 
-/// queue ! decodebin ! `raw`… ! appsink, with a ghost pad `sink`.
+/// queue ! decodebin ! `raw`… ! fakesink, with a ghost pad `sink`.
 fn branch(
     name: &str,
     shared: &Arc<Shared>,
@@ -187,36 +212,15 @@ fn branch(
     queue.set_property("max-size-buffers", 0u32);
     queue.set_property("max-size-time", 0u64);
     let decode = media::element("decodebin")?;
-    let sink = gst_app::AppSink::builder().sync(false).async_(false).max_buffers(1).build();
-    sink.set_enable_last_sample(false);
-    // The queue of samples ends when its only sender does.
-    let sender = Arc::new(Mutex::new(Some(items)));
-    let (on_end, end_shared) = (Arc::clone(&sender), Arc::clone(shared));
-    let on_sample_shared = Arc::clone(shared);
-    sink.set_callbacks(
-        gst_app::AppSinkCallbacks::builder()
-            .new_sample(move |sink| {
-                let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-                let sender = sender.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                let sender = sender.ok_or(gst::FlowError::Eos)?;
-                if on_sample_shared.closed.load(Ordering::Acquire) {
-                    return Err(gst::FlowError::Eos);
-                }
-                // The sink changes its sample in place where nobody else holds it.
-                let sample = own(&sample);
-                sender.send(sample).map(|()| gst::FlowSuccess::Ok).map_err(|_| gst::FlowError::Eos)
-            })
-            .eos(move |_| {
-                on_end.lock().unwrap_or_else(PoisonError::into_inner).take();
-                end_shared.changed.notify_all();
-            })
-            .build(),
-    );
-    bin.add_many([&queue, &decode, sink.upcast_ref()]).map_err(|error| error.to_string())?;
+    let sink = media::element("fakesink")?;
+    sink.set_property("async", false);
+    sink.set_property("sync", false);
+    hand_out(&sink.static_pad("sink").ok_or("a sink has no sink pad")?, items, shared);
+    bin.add_many([&queue, &decode, &sink]).map_err(|error| error.to_string())?;
     bin.add_many(raw).map_err(|error| error.to_string())?;
     queue.link(&decode).map_err(|error| error.to_string())?;
     let mut chain: Vec<&gst::Element> = raw.iter().collect();
-    chain.push(sink.upcast_ref());
+    chain.push(&sink);
     gst::Element::link_many(chain).map_err(|error| error.to_string())?;
     let target =
         raw.first().and_then(|first| first.static_pad("sink")).ok_or("an element has no sink pad")?;
