@@ -111,7 +111,7 @@ async fn twenty_swaps_and_twenty_reloads_under_load_fail_no_request_and_cut_no_s
 
     let loads = [Load::begin(&server.url("/api/v1/contents")), Load::begin(&server.url(hls))];
     for round in 0..20 {
-        let name = ["metadata", "gateway", "streaming", "worker", "console"][round % 5];
+        let name = ["metadata", "gateway", "streaming", "worker", "transcoder"][round % 5];
         assert_eq!(server.control(&["swap", name]).await, format!("{name} is swapped"));
         for load in &loads {
             load.goes_on().await;

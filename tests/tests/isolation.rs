@@ -1,4 +1,4 @@
-//! The transcoder in a process of its own: when that dies, nobody who watches or uploads
+//! The transcoder runs in a process of its own: when that dies, nobody who watches or uploads
 //! sees anything, and the work goes on.
 
 use std::convert::Infallible;
@@ -32,11 +32,7 @@ async fn child(server: &Server) -> Pid {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_of_the_transcoder_is_seen_by_no_player_and_no_upload_and_its_job_is_completed() {
-    let mut server = Setup::default()
-        .set("plugins.transcoder.isolation", "process")
-        .set("plugins.transcoder.lease", "3s")
-        .start()
-        .await;
+    let mut server = Setup::default().set("plugins.transcoder.lease", "3s").start().await;
     let id = upload_file(&server, &clips::plain("1280x720", "25", 11.0)).await.expect("uploaded");
     let content = server.finished(&id).await;
     let playlists =

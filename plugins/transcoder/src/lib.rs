@@ -166,5 +166,6 @@ export_plugin! {
         description: "Encodes uploads into H.264 and AAC renditions, segment by segment",
         provides: ["transcode"],
         requires: ["storage", "catalogue", "jobs"],
+        isolated: true,
     }
 }
