@@ -54,6 +54,7 @@ pub fn head(data: &[u8]) {
         streamgate_plugin_api::trace::TraceContext::from_bytes(one(headers, "traceparent").as_bytes())
             .is_ok()
     );
+    assert!(!headers.keys().any(|name| name.as_str().starts_with(streamgate_plugin_api::principal::PREFIX)));
     for name in ["connection", "transfer-encoding", "te", "trailer", "upgrade", "keep-alive", "expect"] {
         assert!(!headers.contains_key(name), "{name} went through");
     }

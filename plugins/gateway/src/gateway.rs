@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::access_log::Log;
 use crate::body::{Content, Cut, Cuts, RequestBody, ResponseBody};
 use crate::compress::{Compressor, Decision};
+use crate::filters::Filters;
 use crate::head::{self, HeadLimits, Peer, Survey};
 use crate::health::{Health, Report};
 use crate::settings::{Network, Settings};
@@ -58,6 +59,7 @@ impl Stopping {
 #[derive(Debug)]
 pub(crate) struct Gateway {
     table: Arc<Table>,
+    filters: Filters,
     health: Health,
     log: Log,
     compressor: Option<Compressor>,
@@ -70,9 +72,10 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    pub(crate) fn new(settings: &Settings, table: Arc<Table>, report: Report) -> Self {
+    pub(crate) fn new(settings: &Settings, table: Arc<Table>, filters: Filters, report: Report) -> Self {
         Self {
             table,
+            filters,
             health: Health::new(report),
             log: Log::new(settings.access_log, settings.slow_request.get()),
             compressor: settings.compression.then(|| Compressor::new(settings.compress_min.get())),
@@ -147,16 +150,23 @@ impl Gateway {
         })
     }
 
-    /// Lets the plugin of the path answer.
+    /// Lets the plugin of the path answer, if the filters let the request pass.
     async fn forward(
         &self,
-        parts: http::request::Parts,
+        mut parts: http::request::Parts,
         incoming: Incoming,
         has_body: bool,
         close: &mut bool,
     ) -> Response<Body> {
         let cuts = Cuts::default();
         let head_only = parts.method == Method::HEAD;
+        // Boxed, so that requests without filters are not the larger for it.
+        if self.filters.apply(&parts)
+            && let Err(refusal) = Box::pin(self.filters.judge(&mut parts)).await
+        {
+            *close |= has_body;
+            return explained(*refusal, head_only);
+        }
         // The route is let go of before anything is waited for: a table must not be held while a long answer goes on.
         let answer = {
             let Some(route) = self.table.find(parts.uri.path()) else {

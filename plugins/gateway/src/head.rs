@@ -9,8 +9,8 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
-use streamgate_plugin_api::Problem;
 use streamgate_plugin_api::trace::{TRACEPARENT, TraceContext};
+use streamgate_plugin_api::{Problem, principal};
 
 use crate::settings::Network;
 
@@ -63,6 +63,8 @@ pub(crate) struct Survey {
     /// A field that says where the request came from.
     origin: bool,
     expect: bool,
+    /// A field that only the gateway may put on.
+    forged: bool,
     ids: bool,
     pub(crate) chunked: bool,
     pub(crate) accept_encoding: bool,
@@ -85,7 +87,10 @@ impl Survey {
                 _ => match name.as_str() {
                     "x-request-id" | "traceparent" | "tracestate" => survey.ids = true,
                     "keep-alive" | "proxy-connection" => survey.hop_by_hop = true,
-                    other => survey.origin |= other.starts_with("x-forwarded-") || other == "x-real-ip",
+                    other => {
+                        survey.origin |= other.starts_with("x-forwarded-") || other == "x-real-ip";
+                        survey.forged |= other.starts_with(principal::PREFIX);
+                    }
                 },
             }
         }
@@ -162,6 +167,9 @@ pub(crate) fn put_on(parts: &mut Parts, survey: &Survey, peer: &Peer) -> HeaderV
     }
     if survey.expect {
         headers.remove(EXPECT);
+    }
+    if survey.forged {
+        principal::strip(headers);
     }
     if let Some(authority) = parts.uri.authority()
         && let Ok(host) = HeaderValue::from_str(authority.as_str())
@@ -362,6 +370,22 @@ mod tests {
         dressed(&mut parts, &proxy);
         assert_eq!(parts.headers["x-forwarded-for"], "1.2.3.4, 10.0.0.9");
         assert_eq!(parts.headers["x-forwarded-proto"], "https");
+    }
+
+    #[test]
+    fn what_only_the_gateway_puts_on_is_taken_off_however_it_is_written() {
+        let mut parts = request(&[
+            ("host", "h"),
+            ("X-StreamGate-Principal", "1"),
+            ("x-streamgate-principal", "2"),
+            ("x-streamgate-scopes", "admin"),
+            ("connection", "x-streamgate-roles"),
+            ("x-streamgate-roles", "admin"),
+            ("x-streamgat", "kept"),
+        ]);
+        dressed(&mut parts, &stranger());
+        assert!(!parts.headers.keys().any(|name| name.as_str().starts_with(principal::PREFIX)));
+        assert_eq!(parts.headers["x-streamgat"], "kept");
     }
 
     #[test]

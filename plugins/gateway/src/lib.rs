@@ -1,12 +1,13 @@
 //! The door: HTTP/1.1 and HTTP/2 on TCP, in front of the public routes of all plugins.
 //!
-//! It limits, times, identifies, compresses and logs; it keeps no state of a user and knows no plugin by name. What it
+//! It limits, times, identifies, compresses and logs, and lets filters judge; it keeps no state of a user and knows no plugin by name. What it
 //! mounts is what the host says at the moment.
 
 mod access_log;
 mod body;
 mod compress;
 mod connection;
+mod filters;
 #[doc(hidden)]
 pub mod fuzz;
 mod gateway;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 
 use streamgate_plugin_api::{Host, Plugin, SettingsProblem, StartError, export_plugin};
 
+pub use crate::filters::{Filters, Stage};
 pub use crate::handover::Handover;
 pub use crate::health::Report;
 pub use crate::server::{ListenError, Listener, Server};
@@ -50,8 +52,9 @@ impl Plugin for GatewayPlugin {
         let generation = mount(&host, &table, 0).await;
         let report_host = host.clone();
         let report: Report = Arc::new(move || report_host.report());
+        let filters = Filters::new(&settings, |stage| host.service(stage));
         let taken = handover::take(&host).await;
-        let server = Server::start(&settings, table.clone(), report, taken)?;
+        let server = Server::start(&settings, table.clone(), filters, report, taken)?;
         host.provide("ingress", server.handover().router())?;
         for address in server.addresses() {
             tracing::info!(%address, "listening on http://{address}/");
@@ -76,6 +79,7 @@ export_plugin! {
         name: "gateway",
         description: "HTTP/1.1 and HTTP/2 in front of what the plugins serve",
         provides: ["ingress"],
+        uses: ["authenticate", "authorize", "limit"],
         ingress: true,
     }
 }

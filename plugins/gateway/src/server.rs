@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::connection::{Protocols, linger, plain};
+use crate::filters::Filters;
 use crate::gateway::{Gateway, busy};
 use crate::handover::Handover;
 use crate::head::Peer;
@@ -75,13 +76,14 @@ struct Door {
 
 impl Server {
     /// Listens on the addresses of `settings`, with what was `taken` over from another gateway if it
-    /// is of the same address, and serves what `table` has, also later.
+    /// is of the same address, and serves what `table` has, also later, of what passes `filters`.
     ///
     /// # Errors
     /// When an address cannot be listened on.
     pub fn start(
         settings: &Settings,
         table: Arc<Table>,
+        filters: Filters,
         report: Report,
         mut taken: Vec<Listener>,
     ) -> Result<Self, ListenError> {
@@ -102,7 +104,7 @@ impl Server {
             write: settings.write_timeout.get(),
         };
         let protocols = Protocols::new(patience, settings.max_header_bytes.get() as usize);
-        let gateway = Arc::new(Gateway::new(settings, table, report));
+        let gateway = Arc::new(Gateway::new(settings, table, filters, report));
         let stop = gateway.stopping.token();
         let threads = match settings.threads {
             0 => thread::available_parallelism().map_or(1, usize::from),

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use streamgate_plugin_api::SettingsProblem;
 use streamgate_plugin_api::settings::{ByteSize, Duration};
 
+use crate::filters::Stage;
+
 /// Settings of `gateway`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -49,6 +51,14 @@ pub struct Settings {
     pub slow_request: Duration,
     /// Proxies (addresses or networks such as "10.0.0.0/8") whose X-Forwarded-For, -Proto and -Host are believed.
     pub trusted_proxies: Vec<String>,
+    /// What a request has to pass before a plugin gets it: "authenticate" (who sent it), "authorize" (whether they may)
+    /// and "limit" (whether it is one too many), each provided by a plugin. What is listed here and not provided is
+    /// answered 503: nothing passes unjudged.
+    pub filters: Vec<Stage>,
+    /// Path prefixes whose plugins look at credentials themselves: neither "authenticate" nor "authorize" is asked.
+    pub own_authentication: Vec<String>,
+    /// How long a filter may take; then the request is answered 503.
+    pub filter_timeout: Duration,
 }
 
 impl Default for Settings {
@@ -72,6 +82,9 @@ impl Default for Settings {
             access_log: AccessLog::Errors,
             slow_request: Duration::secs(5),
             trusted_proxies: Vec::new(),
+            filters: Vec::new(),
+            own_authentication: ["/v", "/api/v1/auth", "/.well-known"].map(String::from).into(),
+            filter_timeout: Duration::secs(10),
         }
     }
 }
@@ -194,13 +207,34 @@ impl Settings {
             ("answer_timeout", self.answer_timeout),
             ("write_timeout", self.write_timeout),
             ("keep_alive", self.keep_alive),
+            ("filter_timeout", self.filter_timeout),
         ] {
             if value.is_zero() {
                 problem(key, "is 0, which cuts every connection; give a time such as \"30s\"".into());
             }
         }
-        for prefix in self.unlimited_bodies.iter().filter(|prefix| !prefix.starts_with('/')) {
-            problem("unlimited_bodies", format!("\"{prefix}\" does not begin with a slash"));
+        for (key, prefixes) in
+            [("unlimited_bodies", &self.unlimited_bodies), ("own_authentication", &self.own_authentication)]
+        {
+            for prefix in prefixes.iter().filter(|prefix| !prefix.starts_with('/')) {
+                problem(key, format!("\"{prefix}\" does not begin with a slash"));
+            }
+        }
+        if self.filters.contains(&Stage::Authenticate)
+            && self.own_authentication.iter().any(|prefix| prefix.trim_end_matches('/').is_empty())
+        {
+            problem(
+                "own_authentication",
+                "\"/\" is every path, so that nobody would be asked anything".into(),
+            );
+        }
+        for (place, stage) in self.filters.iter().enumerate() {
+            if self.filters[..place].contains(stage) {
+                problem("filters", format!("\"{}\" is listed twice", stage.name()));
+            }
+        }
+        if self.filters.contains(&Stage::Authorize) && !self.filters.contains(&Stage::Authenticate) {
+            problem("filters", "\"authorize\" without \"authenticate\" would know nobody; list both".into());
         }
         for proxy in self.trusted_proxies.iter().filter(|proxy| Network::parse(proxy).is_none()) {
             problem(
@@ -244,13 +278,29 @@ mod tests {
             keep_alive: Duration::secs(0),
             unlimited_bodies: vec!["files".into()],
             trusted_proxies: vec!["10.0.0.0/33".into()],
+            filters: vec![Stage::Authorize, Stage::Authorize],
+            own_authentication: vec!["v".into()],
             ..Settings::default()
         };
         let keys: Vec<_> = wrong.problems().into_iter().map(|problem| problem.key).collect();
         assert_eq!(
             keys,
-            ["listen", "max_headers", "max_connections", "keep_alive", "unlimited_bodies", "trusted_proxies"]
+            [
+                "listen",
+                "max_headers",
+                "max_connections",
+                "keep_alive",
+                "unlimited_bodies",
+                "own_authentication",
+                "filters",
+                "filters",
+                "trusted_proxies"
+            ]
         );
+        let nobody = r#"{"filters": ["authenticate", "authorize"], "own_authentication": ["/"]}"#;
+        let nobody: Settings = serde_json::from_str(nobody).unwrap();
+        assert_eq!(nobody.problems()[0].key, "own_authentication");
+        assert!(serde_json::from_str::<Settings>(r#"{"filters": ["authentikate"]}"#).is_err());
     }
 
     #[test]

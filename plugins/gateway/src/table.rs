@@ -72,7 +72,7 @@ impl std::ops::Deref for Found {
 }
 
 /// Whether `path` is `prefix` or below it; a prefix has no slash at its end.
-fn is_below(path: &str, prefix: &str) -> bool {
+pub(crate) fn is_below(path: &str, prefix: &str) -> bool {
     path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use serde_json::json;
-use streamgate_gateway::{Report, Route, Server, Settings, Table};
+use streamgate_gateway::{Filters, Report, Route, Server, Settings, Table};
 use streamgate_plugin_api::Client;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -35,13 +35,23 @@ pub(crate) fn start_with(
     routes: impl IntoIterator<Item = (&'static str, Router)>,
     report: Report,
 ) -> Gateway {
+    start_filtered(settings, routes, report, |_| Client::from_service(Router::new()))
+}
+
+pub(crate) fn start_filtered(
+    settings: &Settings,
+    routes: impl IntoIterator<Item = (&'static str, Router)>,
+    report: Report,
+    filters: impl Fn(&str) -> Client,
+) -> Gateway {
     let table = Arc::new(Table::new(settings.unlimited_bodies.clone()));
     table.replace(
         routes
             .into_iter()
             .map(|(prefix, router)| Route { prefix: prefix.into(), service: Client::from_service(router) }),
     );
-    let server = Server::start(settings, table.clone(), report, Vec::new()).unwrap();
+    let filters = Filters::new(settings, filters);
+    let server = Server::start(settings, table.clone(), filters, report, Vec::new()).unwrap();
     let address = server.addresses()[0];
     Gateway { server, table, address }
 }

@@ -1,0 +1,175 @@
+//! Filters: capabilities that judge the head of a request before anything is done about it. Whoever provides them says
+//! who asks and what is allowed; the gateway only asks, in order, and lets nothing pass that nobody has judged.
+
+use std::time::Duration;
+
+use http::header::{CONTENT_LENGTH, RETRY_AFTER};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use streamgate_plugin_api::{Body, Client, Problem, principal};
+
+use crate::settings::Settings;
+use crate::table::is_below;
+
+/// The method of the request that is judged.
+const METHOD: HeaderName = HeaderName::from_static("x-filter-method");
+/// Its path, without the query.
+const PATH: HeaderName = HeaderName::from_static("x-filter-path");
+
+/// What a request may have to pass, in the order in which it is asked. The name is that of the capability.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Who sent it.
+    Authenticate,
+    /// Whether who sent it may have it done.
+    Authorize,
+    /// Whether it is one too many.
+    Limit,
+}
+
+impl Stage {
+    /// All there are.
+    pub const ALL: [Self; 3] = [Self::Authenticate, Self::Authorize, Self::Limit];
+
+    /// `authenticate`, `authorize` or `limit`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Authenticate => "authenticate",
+            Self::Authorize => "authorize",
+            Self::Limit => "limit",
+        }
+    }
+
+    fn uri(self) -> Uri {
+        Uri::from_static(match self {
+            Self::Authenticate => "http://authenticate/",
+            Self::Authorize => "http://authorize/",
+            Self::Limit => "http://limit/",
+        })
+    }
+}
+
+/// The stages that are asked.
+#[derive(Debug)]
+pub struct Filters {
+    stages: Vec<(Stage, Client)>,
+    /// Prefixes without a slash at their end.
+    own_authentication: Vec<String>,
+    timeout: Duration,
+}
+
+impl Filters {
+    /// Those of the settings; `service` finds who provides a stage.
+    pub fn new(settings: &Settings, service: impl Fn(&str) -> Client) -> Self {
+        let listed = Stage::ALL.into_iter().filter(|stage| settings.filters.contains(stage));
+        let trimmed = |prefix: &String| prefix.trim_end_matches('/').to_owned();
+        Self {
+            stages: listed.map(|stage| (stage, service(stage.name()))).collect(),
+            own_authentication: settings.own_authentication.iter().map(trimmed).collect(),
+            timeout: settings.filter_timeout.get(),
+        }
+    }
+
+    /// Whether a request has to be judged at all.
+    pub(crate) fn apply(&self, parts: &Parts) -> bool {
+        !self.stages.is_empty()
+            && (!self.is_own(parts) || self.stages.iter().any(|(stage, _)| *stage == Stage::Limit))
+    }
+
+    /// Lets each stage judge a request, and puts on it what they found out.
+    ///
+    /// # Errors
+    /// The answer to the client, from the first stage that does not let it pass.
+    pub(crate) async fn judge(&self, parts: &mut Parts) -> Result<(), Box<Response<Body>>> {
+        let is_own = self.is_own(parts);
+        for (stage, service) in &self.stages {
+            let skipped = match stage {
+                Stage::Authenticate => is_own || !has_credentials(&parts.headers),
+                Stage::Authorize => is_own,
+                Stage::Limit => false,
+            };
+            if !skipped {
+                self.ask(*stage, service, parts).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn ask(
+        &self,
+        stage: Stage,
+        service: &Client,
+        parts: &mut Parts,
+    ) -> Result<(), Box<Response<Body>>> {
+        let mut question = Request::post(stage.uri()).body(Body::empty()).map_err(|_| unavailable(stage))?;
+        let head = question.headers_mut();
+        *head = parts.headers.clone();
+        // Of a body that stays here.
+        head.remove(CONTENT_LENGTH);
+        for (name, text) in [(METHOD, parts.method.as_str()), (PATH, parts.uri.path())] {
+            // A target may hold bytes that no field can: nobody can judge it.
+            let value = HeaderValue::from_bytes(text.as_bytes()).map_err(|_| unreadable())?;
+            head.insert(name, value);
+        }
+        let Ok(answered) = tokio::time::timeout(self.timeout, service.send(question)).await else {
+            tracing::warn!(stage = stage.name(), timeout = ?self.timeout, "a filter did not answer in time");
+            return Err(unavailable(stage));
+        };
+        let mut answer = answered.map_err(|error| {
+            tracing::error!(%error, stage = stage.name(), "a filter's answer could not be read");
+            unavailable(stage)
+        })?;
+        match answer.status() {
+            status if status.is_success() => {
+                put_on(&mut parts.headers, answer.headers());
+                Ok(())
+            }
+            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+                Err(unavailable(stage))
+            }
+            _ => {
+                principal::strip(answer.headers_mut());
+                Err(Box::new(answer))
+            }
+        }
+    }
+
+    fn is_own(&self, parts: &Parts) -> bool {
+        self.own_authentication.iter().any(|prefix| is_below(parts.uri.path(), prefix))
+    }
+}
+
+fn has_credentials(headers: &HeaderMap) -> bool {
+    headers.contains_key(http::header::AUTHORIZATION) || headers.contains_key(http::header::COOKIE)
+}
+
+/// What a filter found out goes along with the request, in the place of what an earlier one did.
+fn put_on(headers: &mut HeaderMap, found: &HeaderMap) {
+    for (name, value) in found.iter().filter(|(name, _)| name.as_str().starts_with(principal::PREFIX)) {
+        headers.insert(name.clone(), value.clone());
+    }
+}
+
+fn unavailable(stage: Stage) -> Box<Response<Body>> {
+    let name = stage.name();
+    let detail = format!(
+        "The filter `{name}` does not answer, and nothing passes without it. If this stays, whoever runs the server \
+         finds the plugin that provides `{name}` with `streamgate plugins`, or takes \"{name}\" out of \
+         plugins.gateway.filters."
+    );
+    let problem =
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "filter-unavailable", "Requests cannot be judged")
+            .detail(detail)
+            .with("stage", name)
+            .header(RETRY_AFTER, "1");
+    Box::new(problem.into_http())
+}
+
+fn unreadable() -> Box<Response<Body>> {
+    let problem = Problem::new(StatusCode::BAD_REQUEST, "invalid-path", "The request makes no sense")
+        .detail("The path has a control character.");
+    Box::new(problem.into_http())
+}
