@@ -1,11 +1,15 @@
-// Compiles contracts/*.sol into build/<Name>.json: { bytecode, deployed }, hexadecimal.
+// Compiles contracts/*.sol, and those of the folders that it is given, into build/<Name>.json:
+// { bytecode, deployed }, hexadecimal.
 const fs = require("node:fs");
 const path = require("node:path");
 const solc = require("solc");
 
 const read = (file) => ({ contents: fs.readFileSync(file, "utf8") });
+const folders = ["contracts", ...process.argv.slice(2)];
 const sources = Object.fromEntries(
-  fs.readdirSync("contracts").map((name) => [name, { content: read(path.join("contracts", name)).contents }]),
+  folders.flatMap((folder) =>
+    fs.readdirSync(folder).map((name) => [name, { content: read(path.join(folder, name)).contents }]),
+  ),
 );
 const input = {
   language: "Solidity",

@@ -22,6 +22,9 @@ pub const JOB_CHANGED_ANY: &str = "job.*.changed";
 /// All transfers on any chain, and those that a reorganisation undid.
 pub const CHAIN_TRANSFER_ANY: &str = "chain.*.transfer";
 
+/// All that content registries on any chain said, and what a reorganisation undid of it.
+pub const CHAIN_REGISTRY_ANY: &str = "chain.*.registry";
+
 /// Everything of the access to any content.
 pub const ACCESS_ANY: &str = "access.>";
 
@@ -41,6 +44,8 @@ pub const TYPE_JOB_ENQUEUED: &str = "streamgate.job.enqueued.v1";
 pub const TYPE_JOB_CHANGED: &str = "streamgate.job.changed.v1";
 /// CloudEvents `type` of [`ChainTransfer`].
 pub const TYPE_CHAIN_TRANSFER: &str = "streamgate.chain.transfer.v1";
+/// CloudEvents `type` of [`ChainRegistry`].
+pub const TYPE_CHAIN_REGISTRY: &str = "streamgate.chain.registry.v1";
 
 /// Subject of [`ContentUploaded`].
 pub fn content_uploaded(id: &str) -> String {
@@ -70,6 +75,11 @@ pub fn job_changed(queue: &str) -> String {
 /// Subject of [`ChainTransfer`] on a chain named by CAIP-2.
 pub fn chain_transfer(chain: &str) -> String {
     format!("chain.{chain}.transfer")
+}
+
+/// Subject of [`ChainRegistry`] on a chain named by CAIP-2.
+pub fn chain_registry(chain: &str) -> String {
+    format!("chain.{chain}.registry")
 }
 
 /// Subject of [`AccessChanged`].
@@ -167,4 +177,50 @@ pub struct ChainTransfer {
     pub transaction: String,
     /// The block is no longer part of the chain: what was told of it does not hold.
     pub removed: bool,
+}
+
+/// A content registry said something about a content, or a reorganisation undid that it had.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainRegistry {
+    /// CAIP-2.
+    pub chain: String,
+    /// CAIP-10 of the contract.
+    pub registry: String,
+    /// Content id, a UUID.
+    pub content: String,
+    /// What it said.
+    #[serde(flatten)]
+    pub change: RegistryChange,
+    /// The block's number.
+    pub block: u64,
+    /// The block's hash.
+    pub block_hash: String,
+    /// The place of the log in its block.
+    pub log_index: u64,
+    /// The transaction's hash.
+    pub transaction: String,
+    /// The block is no longer part of the chain: what was told of it does not hold.
+    pub removed: bool,
+}
+
+/// What a content registry says about a content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "lowercase")]
+pub enum RegistryChange {
+    /// What the content is, and what its policy.
+    Set {
+        /// A CID or a hash of the content; hexadecimal with `0x`.
+        cid: String,
+        /// A hash of the policy; hexadecimal with `0x`.
+        policy: String,
+        /// Where the policy is.
+        policy_uri: String,
+    },
+    /// Whose the content is now.
+    Moved {
+        /// CAIP-10; the zero address when the content was registered.
+        from: String,
+        /// CAIP-10.
+        to: String,
+    },
 }

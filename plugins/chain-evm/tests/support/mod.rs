@@ -33,7 +33,8 @@ fn tools() -> &'static PathBuf {
         let folder = node_project("tests/chains").unwrap_or_else(|error| panic!("{HOW}: {error:#}"));
         let turn = std::fs::File::create(folder.join(".compiling")).unwrap();
         turn.lock().unwrap();
-        run(Command::new("node").arg("compile.js").current_dir(&folder))
+        let ours = concat!(env!("CARGO_MANIFEST_DIR"), "/contracts");
+        run(Command::new("node").args(["compile.js", ours]).current_dir(&folder))
             .unwrap_or_else(|error| panic!("{HOW}: {error:#}"));
         folder
     })
