@@ -12,9 +12,9 @@ use streamgate_plugin_api::Problem;
 use crate::assets::{self, Asset};
 
 /// Everything from this server, nothing from elsewhere and nothing inline. `blob:` is what Media
-/// Source plays from.
+/// Source plays from, `data:` the pictures that wallets announce themselves with (EIP-6963).
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
-    img-src 'self'; font-src 'self'; connect-src 'self'; media-src 'self' blob:; \
+    img-src 'self' data:; font-src 'self'; connect-src 'self'; media-src 'self' blob:; \
     worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const SECURITY_HEADERS: &[(&str, &str)] = &[

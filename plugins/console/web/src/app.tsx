@@ -1,12 +1,17 @@
 // The frame around every page: header, routes, the drop of files, notices.
 
 import { lazy, Suspense, useEffect } from "react";
+import type { ApiError } from "./api/client";
+import { whenUnauthorized } from "./api/client";
 import { percent } from "./lib/format";
-import { navigate, parseRoute, paths, usePath } from "./lib/router";
+import { goToSignIn, navigate, parseRoute, paths, usePath } from "./lib/router";
+import { shortAddress, splitWallet } from "./lib/wallets";
 import ContentPage from "./pages/content";
 import Library from "./pages/library";
+import { may, session } from "./session/session";
+import { useMay, useSession } from "./session/use-session";
 import { ErrorBoundary } from "./ui/error-boundary";
-import { Sign } from "./ui/icons";
+import { Icon, Sign } from "./ui/icons";
 import { Link } from "./ui/link";
 import { Notices, notify } from "./ui/notices";
 import { ThemeButton } from "./ui/theme";
@@ -15,15 +20,49 @@ import { useUploads } from "./uploads/panel";
 import { uploads } from "./uploads/queue";
 
 const SystemPage = lazy(() => import("./pages/system"));
+const AccountPage = lazy(() => import("./pages/account"));
+const AdminPage = lazy(() => import("./pages/admin"));
+const SignInPage = lazy(() => import("./pages/sign-in"));
+const SetupPage = lazy(() => import("./pages/setup"));
+
+const TITLES: Record<string, string> = {
+  library: "StreamGate",
+  system: "System · StreamGate",
+  account: "My account · StreamGate",
+  admin: "Administration · StreamGate",
+  "sign-in": "Sign in · StreamGate",
+  setup: "Set up · StreamGate",
+};
+
+/** Without a session: what was wanted leads to the sign-in, what was only looked at does not. */
+async function onUnauthorized(error: ApiError, method: string): Promise<boolean> {
+  const wasIn = session.get().state === "in";
+  if (await session.refused(error)) return true;
+  if (session.get().state !== "out") return false;
+  if (wasIn) notify.failed("Your session is over. Sign in, and you are back here.");
+  if (wasIn || method !== "GET") goToSignIn();
+  return false;
+}
 
 export function App() {
   const path = usePath();
   const route = parseRoute(path);
 
+  const mayUpload = useMay("content:write");
   const hovering = useFileDrop((files) => {
+    if (!mayUpload) {
+      notify.failed("Uploading needs the role creator. Sign in, or ask an admin for it.");
+      return;
+    }
     uploads.add(files);
     if (route.page !== "library") navigate(paths.library);
   });
+
+  useEffect(() => {
+    whenUnauthorized(onUnauthorized);
+    void session.load();
+    return () => whenUnauthorized(null);
+  }, []);
 
   useEffect(
     () =>
@@ -37,8 +76,8 @@ export function App() {
   );
 
   useEffect(() => {
-    if (route.page === "library") document.title = "StreamGate";
-    if (route.page === "system") document.title = "System · StreamGate";
+    const title = TITLES[route.page];
+    if (title) document.title = title;
   }, [route.page]);
 
   return (
@@ -56,11 +95,15 @@ export function App() {
             {route.page === "library" && <Library fileHover={hovering} />}
             {route.page === "content" && <ContentPage key={route.id} id={route.id} />}
             {route.page === "system" && <SystemPage />}
+            {route.page === "account" && <AccountPage />}
+            {route.page === "admin" && <AdminPage />}
+            {route.page === "sign-in" && <SignInPage />}
+            {route.page === "setup" && <SetupPage code={route.code} />}
             {route.page === "unknown" && <Unknown />}
           </Suspense>
         </ErrorBoundary>
       </main>
-      {hovering && route.page !== "library" && (
+      {hovering && mayUpload && route.page !== "library" && (
         <div className="wide pointer-events-none fixed inset-0 z-30 grid place-items-center bg-paper/85 text-3xl">
           Let go, and it flows
         </div>
@@ -71,6 +114,7 @@ export function App() {
 }
 
 function Header({ page }: { page: string }) {
+  const now = useSession();
   const { uploads: sending } = useUploads();
   const size = sending.reduce((sum, upload) => sum + upload.size, 0);
   const sent = sending.reduce((sum, upload) => sum + upload.sent, 0);
@@ -87,7 +131,7 @@ function Header({ page }: { page: string }) {
           <span className="text-accent">
             <Sign />
           </span>
-          <span className="max-[24rem]:sr-only">StreamGate</span>
+          <span className="max-[30rem]:sr-only">StreamGate</span>
         </Link>
         <nav aria-label="Pages" className="ml-auto flex items-center gap-2 sm:gap-4">
           <Link
@@ -112,10 +156,46 @@ function Header({ page }: { page: string }) {
           >
             System
           </Link>
+          {now.state === "in" && may(now, "admin") && (
+            <Link
+              href={paths.admin}
+              aria-current={page === "admin" ? "page" : undefined}
+              className={link(page === "admin")}
+            >
+              Admin
+            </Link>
+          )}
         </nav>
+        <Account page={page} />
         <ThemeButton />
       </div>
     </header>
+  );
+}
+
+/** Who I am, or the way to say it. */
+function Account({ page }: { page: string }) {
+  const now = useSession();
+  if (now.state === "out" && page !== "sign-in") {
+    return (
+      <button type="button" className="button button-small" onClick={goToSignIn}>
+        Sign in
+      </button>
+    );
+  }
+  if (now.state !== "in") return null;
+  const [wallet] = now.identity.wallets;
+  const name = wallet ? shortAddress(splitWallet(wallet).address) : "Account";
+  return (
+    <Link
+      href={paths.account}
+      aria-label={`My account, ${name}`}
+      aria-current={page === "account" ? "page" : undefined}
+      className="button button-small"
+    >
+      <Icon name="person" size={18} />
+      <span className="digits max-sm:hidden">{name}</span>
+    </Link>
   );
 }
 

@@ -8,6 +8,15 @@ export interface Problem {
   title?: string;
   status?: number;
   detail?: string;
+  /** Of a rule that is not valid: every mistake with its place. */
+  errors?: { at: string; message: string }[];
+}
+
+const PROBLEM_PREFIX = "urn:streamgate:problem:";
+
+/** The last part of a problem's type, such as `not-entitled`; empty: it has none. */
+export function kindOf(problem: Problem | null): string {
+  return problem?.type?.startsWith(PROBLEM_PREFIX) ? problem.type.slice(PROBLEM_PREFIX.length) : "";
 }
 
 export class ApiError extends Error {
@@ -19,6 +28,10 @@ export class ApiError extends Error {
   ) {
     super(message);
     this.name = "ApiError";
+  }
+
+  get kind(): string {
+    return kindOf(this.problem);
   }
 }
 
@@ -51,7 +64,7 @@ export function explain(status: number, body: string): { message: string; proble
   return { message, problem };
 }
 
-function parseProblem(body: string): Problem | null {
+export function parseProblem(body: string): Problem | null {
   if (!body.trimStart().startsWith("{")) return null;
   try {
     const value: unknown = JSON.parse(body);
@@ -72,7 +85,27 @@ export function isAbort(error: unknown): boolean {
   return error instanceof DOMException && error.name === "AbortError";
 }
 
+/** Told of each 401; true: the session is good again, and the request is worth another try. */
+export type Unauthorized = (error: ApiError, method: string) => Promise<boolean>;
+
+let onUnauthorized: Unauthorized | null = null;
+
+export function whenUnauthorized(handler: Unauthorized | null): void {
+  onUnauthorized = handler;
+}
+
 async function request(path: string, init: RequestInit = {}): Promise<Response> {
+  try {
+    return await requestOnce(path, init);
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.status !== 401 || !onUnauthorized) throw error;
+    if (!(await onUnauthorized(error, init.method ?? "GET"))) throw error;
+    return requestOnce(path, init);
+  }
+}
+
+/** Without a second try: for what makes and asks after sessions. */
+export async function requestOnce(path: string, init: RequestInit = {}): Promise<Response> {
   let response: Response;
   try {
     response = await fetch(path, init);
@@ -86,8 +119,8 @@ async function request(path: string, init: RequestInit = {}): Promise<Response> 
   throw new ApiError(message, response.status, problem);
 }
 
-async function json<T>(path: string, init: RequestInit = {}): Promise<T> {
-  const response = await request(path, {
+export async function json<T>(path: string, init: RequestInit = {}, send = request): Promise<T> {
+  const response = await send(path, {
     ...init,
     headers: { accept: "application/json, application/problem+json", ...init.headers },
   });
@@ -99,7 +132,7 @@ async function json<T>(path: string, init: RequestInit = {}): Promise<T> {
   }
 }
 
-function query(params: Record<string, string | number | null | undefined>): string {
+export function query(params: Record<string, string | number | null | undefined>): string {
   const search = new URLSearchParams();
   for (const [key, value] of Object.entries(params)) {
     if (value !== null && value !== undefined && value !== "") search.set(key, String(value));
@@ -108,8 +141,13 @@ function query(params: Record<string, string | number | null | undefined>): stri
   return text ? `?${text}` : "";
 }
 
-const at = (id: string) => encodeURIComponent(id);
-const withSignal = (signal?: AbortSignal): RequestInit => (signal ? { signal } : {});
+/** A request whose body is JSON. */
+export function withJson(method: string, body: unknown): RequestInit {
+  return { method, headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
+}
+
+export const at = (id: string) => encodeURIComponent(id);
+export const withSignal = (signal?: AbortSignal): RequestInit => (signal ? { signal } : {});
 
 export interface ContentFilter {
   q?: string;
@@ -150,6 +188,11 @@ export const api = {
   },
 
   system: (signal?: AbortSignal) => json<unknown>("/api/v1/system", withSignal(signal)),
+
+  /** Asks for something whose answer has no body. */
+  tell: async (path: string, init: RequestInit): Promise<void> => {
+    await request(path, init);
+  },
 
   text: async (path: string, signal?: AbortSignal): Promise<string> =>
     (await request(path, withSignal(signal))).text(),

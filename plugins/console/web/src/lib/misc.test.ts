@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { parseRoute, paths } from "./router";
+import { nextOf, parseRoute, paths } from "./router";
 import { readReport } from "./system";
 import { parseTags } from "./tags";
+import { shortAddress, splitWallet } from "./wallets";
 
 describe("parseRoute", () => {
   it("knows the pages, with or without a slash at the end", () => {
@@ -9,10 +10,39 @@ describe("parseRoute", () => {
     expect(parseRoute("/system/")).toEqual({ page: "system" });
     expect(parseRoute(paths.content("a b"))).toEqual({ page: "content", id: "a b" });
   });
+  it("takes the code of the one-time address from behind the #, and nothing else", () => {
+    expect(parseRoute("#/setup/Ab-_9")).toEqual({ page: "setup", code: "Ab-_9" });
+    for (const path of ["#/setup/", "#/setup/a/b", "/setup/a"]) expect(parseRoute(path).page).toBe("unknown");
+  });
   it("answers unknown for everything else, broken escapes too", () => {
     for (const path of ["/watch", "/watch/a/b", "/x", "/watch/%zz"]) {
       expect(parseRoute(path).page).toBe("unknown");
     }
+  });
+});
+
+describe("nextOf", () => {
+  it("leads back to a page of this console and nowhere else", () => {
+    expect(nextOf(new URL(paths.signIn("/watch/a b"), "http://x").search)).toBe("/watch/a b");
+    expect(nextOf("")).toBe("/");
+    for (const next of [
+      "https://evil.example",
+      "//evil.example",
+      "/\\evil.example",
+      "javascript:1",
+      "/sign-in",
+    ]) {
+      expect(nextOf(`?next=${encodeURIComponent(next)}`)).toBe("/");
+    }
+  });
+});
+
+describe("names of wallets", () => {
+  it("are split at the first colon and shortened", () => {
+    expect(splitWallet("eip155:0xab")).toEqual({ kind: "Ethereum", address: "0xab" });
+    expect(splitWallet("solana:9x")).toEqual({ kind: "Solana", address: "9x" });
+    expect(shortAddress("0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed")).toBe("0x5aAe…eAed");
+    expect(shortAddress("short")).toBe("short");
   });
 });
 

@@ -6,12 +6,22 @@ export type Route =
   | { page: "library" }
   | { page: "content"; id: string }
   | { page: "system" }
+  | { page: "account" }
+  | { page: "admin" }
+  | { page: "sign-in" }
+  | { page: "setup"; code: string }
   | { page: "unknown"; path: string };
 
+const PLAIN = ["system", "account", "admin", "sign-in"] as const;
+
+/** The page of a path, or of what stands behind `#`, where secrets stay out of requests. */
 export function parseRoute(path: string): Route {
+  const [, code] = /^#\/setup\/([\w-]+)$/.exec(path) ?? [];
+  if (code) return { page: "setup", code };
   const parts = path.split("/").filter(Boolean);
   if (parts.length === 0) return { page: "library" };
-  if (parts.length === 1 && parts[0] === "system") return { page: "system" };
+  const plain = PLAIN.find((page) => parts.length === 1 && parts[0] === page);
+  if (plain) return { page: plain };
   if (parts.length === 2 && parts[0] === "watch" && parts[1]) {
     try {
       return { page: "content", id: decodeURIComponent(parts[1]) };
@@ -25,8 +35,23 @@ export function parseRoute(path: string): Route {
 export const paths = {
   library: "/",
   system: "/system",
+  account: "/account",
+  admin: "/admin",
+  /** `next` is where to go on afterwards. */
+  signIn: (next: string) => (next === "/" ? "/sign-in" : `/sign-in?next=${encodeURIComponent(next)}`),
   content: (id: string) => `/watch/${encodeURIComponent(id)}`,
 };
+
+/** Where to go on after signing in: a page of this console, whatever the address says. */
+export function nextOf(search: string): string {
+  const next = new URLSearchParams(search).get("next") ?? "";
+  return /^\/(?![/\\])/.test(next) && parseRoute(next).page !== "sign-in" ? next : paths.library;
+}
+
+/** To the sign-in, and from there back to here. */
+export function goToSignIn(): void {
+  if (parseRoute(currentPath()).page !== "sign-in") navigate(paths.signIn(location.pathname));
+}
 
 const watchers = new Set<() => void>();
 const tell = () => {
@@ -34,7 +59,7 @@ const tell = () => {
 };
 
 export function navigate(path: string, replace = false): void {
-  if (path === location.pathname + location.search) return;
+  if (path === location.pathname + location.search + location.hash) return;
   if (replace) history.replaceState(null, "", path);
   else history.pushState(null, "", path);
   tell();
@@ -58,6 +83,10 @@ function watch(watcher: () => void): () => void {
   };
 }
 
+function currentPath(): string {
+  return location.hash.startsWith("#/") ? location.hash : location.pathname;
+}
+
 export function usePath(): string {
-  return useSyncExternalStore(watch, () => location.pathname);
+  return useSyncExternalStore(watch, currentPath);
 }

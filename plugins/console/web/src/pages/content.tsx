@@ -6,6 +6,7 @@ import type { Content } from "../api/types";
 import { ago, bytes, clock, dateTime, frameRate } from "../lib/format";
 import { navigate, paths } from "../lib/router";
 import { isBusy, STATES, titleOf } from "../lib/states";
+import { useMay } from "../session/use-session";
 import { CopyField } from "../ui/copy-field";
 import { Confirm } from "../ui/dialog";
 import { Icon } from "../ui/icons";
@@ -184,6 +185,7 @@ function channels(count: number): string {
 }
 
 function Remove({ content, onRemoved }: { content: Content; onRemoved(): void }) {
+  const mayDelete = useMay("content:write");
   const [asking, setAsking] = useState(false);
   const [busy, setBusy] = useState(false);
   const remove = async () => {
@@ -196,6 +198,7 @@ function Remove({ content, onRemoved }: { content: Content; onRemoved(): void })
       setBusy(false);
     }
   };
+  if (!mayDelete) return null;
   return (
     <div>
       <button type="button" className="button button-small text-bad" onClick={() => setAsking(true)}>

@@ -5,6 +5,7 @@ import { api, messageOf } from "../api/client";
 import type { Content } from "../api/types";
 import { titleOf } from "../lib/states";
 import { parseTags } from "../lib/tags";
+import { useMay } from "../session/use-session";
 import { Icon } from "../ui/icons";
 import { notify } from "../ui/notices";
 
@@ -15,6 +16,7 @@ interface DetailsProps {
 
 export function Details({ content, onChange }: DetailsProps) {
   const [editing, setEditing] = useState(false);
+  const mayEdit = useMay("content:write");
   const editButton = useRef<HTMLButtonElement>(null);
   const close = () => {
     setEditing(false);
@@ -27,15 +29,17 @@ export function Details({ content, onChange }: DetailsProps) {
         <h1 tabIndex={-1} className="wide min-w-0 break-words text-2xl leading-tight outline-none">
           {titleOf(content)}
         </h1>
-        <button
-          ref={editButton}
-          type="button"
-          className="button button-small"
-          onClick={() => setEditing(true)}
-        >
-          <Icon name="edit" size={16} />
-          Edit
-        </button>
+        {mayEdit && (
+          <button
+            ref={editButton}
+            type="button"
+            className="button button-small"
+            onClick={() => setEditing(true)}
+          >
+            <Icon name="edit" size={16} />
+            Edit
+          </button>
+        )}
       </div>
       {content.description && (
         <p className="mt-2 max-w-prose whitespace-pre-line break-words">{content.description}</p>

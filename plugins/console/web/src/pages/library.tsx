@@ -6,6 +6,7 @@ import type { Content } from "../api/types";
 import { ago, bytes, dateTime } from "../lib/format";
 import { paths } from "../lib/router";
 import { isBusy, STATE_ORDER, STATES, titleOf } from "../lib/states";
+import { useMay, useSession } from "../session/use-session";
 import { Icon } from "../ui/icons";
 import { Link } from "../ui/link";
 import { notify } from "../ui/notices";
@@ -27,6 +28,8 @@ export default function Library({ fileHover }: { fileHover: boolean }) {
   }, [typed]);
   const library = useLibrary(q, state);
   const { uploads, interrupted } = useUploads();
+  const mayUpload = useMay("content:write");
+  const known = useSession().state !== "unknown";
 
   const filtered = q !== "" || state !== "";
   // What this page is sending stands above, with its buttons.
@@ -39,8 +42,13 @@ export default function Library({ fileHover }: { fileHover: boolean }) {
       <h1 tabIndex={-1} className="sr-only">
         Library
       </h1>
-      <Gate open={fileHover} tall={empty && uploads.length === 0 && interrupted.length === 0} />
-      <UploadPanel />
+      {mayUpload && (
+        <>
+          <Gate open={fileHover} tall={empty && uploads.length === 0 && interrupted.length === 0} />
+          <UploadPanel />
+        </>
+      )}
+      {empty && !mayUpload && known && <p className="py-12 text-soft">There is nothing to watch yet.</p>}
       {!empty && (
         <section aria-labelledby="contents-title" className="mt-8">
           <div className="flex flex-wrap items-center justify-between gap-x-6 gap-y-3">
@@ -174,6 +182,7 @@ function Row({ content }: { content: Content }) {
 }
 
 export function EncodeAgain({ content }: { content: Content }) {
+  const allowed = useMay("content:write");
   const [busy, setBusy] = useState(false);
   const again = async () => {
     setBusy(true);
@@ -186,6 +195,7 @@ export function EncodeAgain({ content }: { content: Content }) {
       setBusy(false);
     }
   };
+  if (!allowed) return null;
   return (
     <button
       type="button"

@@ -5,6 +5,7 @@ import { api } from "../api/client";
 import type { HealthStatus } from "../api/types";
 import { ago, dateTime } from "../lib/format";
 import { type ComponentHealth, type PluginReport, readReport } from "../lib/system";
+import { useMay } from "../session/use-session";
 import { Jobs } from "./jobs";
 import { usePoll } from "./use-poll";
 
@@ -20,6 +21,7 @@ const fetchReport = async (signal: AbortSignal) => readReport(await api.system(s
 
 export default function SystemPage() {
   const { data: report, error, refresh } = usePoll(fetchReport, EVERY_MS);
+  const mayAdminister = useMay("admin");
   const troubled = report?.plugins.filter((plugin) => plugin.status !== "healthy") ?? [];
   return (
     <>
@@ -53,7 +55,7 @@ export default function SystemPage() {
           </ul>
         </section>
       )}
-      <Jobs />
+      {mayAdminister && <Jobs />}
     </>
   );
 }

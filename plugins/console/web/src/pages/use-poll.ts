@@ -1,4 +1,4 @@
-// Fetches something now, every few seconds while the page is visible, and on demand.
+// Fetches something now, on demand, and if wanted every few seconds while the page is visible.
 
 import { useCallback, useEffect, useRef, useState } from "react";
 import { isAbort, messageOf } from "../api/client";
@@ -9,7 +9,10 @@ export interface Polled<T> {
   refresh(): void;
 }
 
-export function usePoll<T>(fetcher: (signal: AbortSignal) => Promise<T>, everyMs: number): Polled<T> {
+export function usePoll<T>(
+  fetcher: (signal: AbortSignal) => Promise<T>,
+  everyMs: number | null = null,
+): Polled<T> {
   const [data, setData] = useState<T | null>(null);
   const [error, setError] = useState<string | null>(null);
   const inFlight = useRef<AbortController | null>(null);
@@ -28,9 +31,10 @@ export function usePoll<T>(fetcher: (signal: AbortSignal) => Promise<T>, everyMs
 
   useEffect(() => {
     void refresh();
-    const timer = setInterval(() => {
+    const again = () => {
       if (document.visibilityState === "visible") void refresh();
-    }, everyMs);
+    };
+    const timer = everyMs === null ? undefined : setInterval(again, everyMs);
     return () => {
       clearInterval(timer);
       inFlight.current?.abort();

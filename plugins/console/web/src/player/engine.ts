@@ -5,6 +5,7 @@ import Hls, { ErrorDetails, ErrorTypes, Events, type Level } from "hls.js";
 import workerPath from "hls.js/dist/hls.worker.js?url";
 import type { Rendition } from "../api/types";
 import { type LevelFacts, usableLevels } from "./levels";
+import { type Refusal, refusalOf, textOf } from "./refusal";
 
 export interface EngineState {
   levels: LevelFacts[];
@@ -18,6 +19,8 @@ export interface EngineState {
   edge: number | null;
   /** For people; the engine has given up, or waits for the network. */
   trouble: string | null;
+  /** The server does not let it be played; nothing plays until `reload`. */
+  refusal: Refusal | null;
   /** The browser chooses the quality, and cannot be told. */
   native: boolean;
 }
@@ -29,6 +32,7 @@ export const INITIAL: EngineState = {
   growing: false,
   edge: null,
   trouble: null,
+  refusal: null,
   native: false,
 };
 
@@ -50,6 +54,8 @@ export class Engine {
   private retry: ReturnType<typeof setTimeout> | null = null;
   /** The rendition that was chosen by hand: its index may change with the playlist. */
   private wanted: string | null = null;
+  /** Where it was refused, and goes on. */
+  private stoppedAt: number | null = null;
   private recoveredAt = Number.NEGATIVE_INFINITY;
 
   constructor(
@@ -97,11 +103,24 @@ export class Engine {
     return this.renditions.some((r) => r.kind === "video" && r.complete && !known.has(r.name));
   }
 
+  /** Stops at once: what is in the buffer is not shown either. */
+  refuse(refusal: Refusal): void {
+    if (this.state.refusal) return;
+    this.stoppedAt = this.video.currentTime;
+    this.video.pause();
+    this.stop();
+    this.video.removeAttribute("src");
+    this.video.load();
+    this.set({ refusal, trouble: null });
+  }
+
   /** Loads the playlist anew and goes on at the same moment. */
   reload(): void {
-    const { currentTime, paused } = this.video;
+    const currentTime = this.stoppedAt ?? this.video.currentTime;
+    const paused = this.stoppedAt === null && this.video.paused;
+    this.stoppedAt = null;
     if (this.state.native) {
-      this.set({ trouble: null });
+      this.set({ trouble: null, refusal: null });
       this.video.src = this.src;
       this.video.currentTime = currentTime;
     } else {
@@ -112,7 +131,7 @@ export class Engine {
   }
 
   private start(position: number): void {
-    this.set({ levels: [], chosen: -1, playing: -1, trouble: null });
+    this.set({ levels: [], chosen: -1, playing: -1, trouble: null, refusal: null });
     const hls = new Hls({
       workerPath,
       startPosition: position,
@@ -150,6 +169,11 @@ export class Engine {
       if (this.state.trouble) this.set({ trouble: null });
     });
     hls.on(Events.ERROR, (_, error) => {
+      const refusal = refusalOf(error.response?.code ?? 0, textOf(error.networkDetails));
+      if (refusal) {
+        this.refuse(refusal);
+        return;
+      }
       if (!error.fatal) return;
       if (error.type === ErrorTypes.NETWORK_ERROR) {
         const status = error.response?.code ?? 0;
@@ -197,8 +221,13 @@ export class Engine {
     }
   }
 
-  private readonly onNativeError = () => {
-    this.set({ trouble: "This video cannot be played right now." });
+  /** The browser does not say why: the same address, asked once more, does. */
+  private readonly onNativeError = async () => {
+    if (this.state.refusal) return;
+    const answer = await fetch(this.src, { cache: "no-store" }).catch(() => null);
+    const refusal = answer && !answer.ok && refusalOf(answer.status, await answer.text().catch(() => ""));
+    if (refusal) this.refuse(refusal);
+    else this.set({ trouble: "This video cannot be played right now." });
   };
 
   private set(change: Partial<EngineState>): void {

@@ -7,10 +7,13 @@ import type { Content } from "../api/types";
 import { percent } from "../lib/format";
 import { isAudioOnly, titleOf } from "../lib/states";
 import { parseThumbnails, type Thumbnail } from "../lib/vtt";
+import { session } from "../session/session";
+import { useSession } from "../session/use-session";
 import { Dialog } from "../ui/dialog";
 import { Icon } from "../ui/icons";
 import { Controls } from "./controls";
 import { Engine, INITIAL } from "./engine";
+import { Refused } from "./refused";
 import { type Command, commandOf, keepsKey, nextSpeed, SHORTCUTS } from "./shortcuts";
 import { useVideo } from "./use-video";
 import { rememberedVolume, rememberVolume } from "./volume";
@@ -62,6 +65,16 @@ export default function Player({ content }: { content: Content }) {
     holdPicture(element.current, still.current);
     current.reload();
   }, [content.renditions, engineState.levels.length > 0]);
+
+  const { refusal } = engineState;
+  // Tokens that ran out are renewed without anybody noticing.
+  useEffect(() => {
+    if (refusal?.kind !== "token-expired") return;
+    void session.renew().then((renewed) => {
+      if (renewed) engine.current?.reload();
+    });
+  }, [refusal]);
+  const signedIn = useSession().state === "in";
 
   const growing = engineState.growing && content.state !== "ready";
   const available = Math.min(video.duration, growing ? (engineState.edge ?? video.duration) : video.duration);
@@ -205,14 +218,14 @@ export default function Player({ content }: { content: Content }) {
           <Icon name="note" size={72} />
         </div>
       )}
-      {growing && (
+      {growing && !refusal && (
         <p className="narrow absolute top-3 left-3 flex items-center gap-2 bg-black/70 px-2 py-1 text-sm">
           <span className="breathe h-3 w-[3px] bg-[#efb45c]" aria-hidden="true" />
           Still being encoded
           {content.progress > 0 && <span className="digits">{percent(content.progress)}</span>}
         </p>
       )}
-      {!video.started && !engineState.trouble && (
+      {!video.started && !engineState.trouble && !refusal && (
         <button
           type="button"
           className="absolute inset-x-0 top-0 bottom-12 m-auto grid size-16 place-items-center bg-black/70 text-white transition-colors hover:bg-[#0a6456] sm:bottom-0 sm:size-20 focus-visible:outline-white"
@@ -225,7 +238,7 @@ export default function Player({ content }: { content: Content }) {
       <div role="status" className="pointer-events-none absolute inset-0 grid place-items-center">
         {engineState.trouble ? (
           <p className="max-w-sm bg-black/80 px-4 py-3 text-center">{engineState.trouble}</p>
-        ) : video.waiting && video.started ? (
+        ) : video.waiting && video.started && !refusal ? (
           <p className="flex items-center gap-3 bg-black/70 px-3 py-2">
             <span
               className="turn size-5 rounded-full border-2 border-white/30 border-t-white"
@@ -247,6 +260,7 @@ export default function Player({ content }: { content: Content }) {
         </p>
       )}
       <div
+        hidden={refusal !== null}
         className={`pointer-events-none absolute inset-x-0 bottom-0 transition-opacity duration-200 ${visible ? "" : "opacity-0 focus-within:opacity-100"}`}
       >
         <Controls
@@ -274,6 +288,7 @@ export default function Player({ content }: { content: Content }) {
           onHold={setHeld}
         />
       </div>
+      {refusal && <Refused refusal={refusal} signedIn={signedIn} onRetry={() => engine.current?.reload()} />}
       {help && (
         <Dialog title="Keys of the player" onClose={() => setHelp(false)}>
           <dl className="grid grid-cols-[auto_1fr] items-baseline gap-x-5 gap-y-2">

@@ -65,6 +65,12 @@ const shapes = {
       <path d="M10 3.5v13a6.5 6.5 0 0 0 0-13z" fill="currentColor" stroke="none" />
     </>
   ),
+  wallet: <path d="M15.5 6.5v-3l-12 2v11h14v-10h-13M14 11.5h1.5" />,
+  person: (
+    <path d="M10 10.5a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7zM3.5 17c.6-3 3-4.5 6.5-4.5s5.9 1.5 6.5 4.5" />
+  ),
+  lock: <path d="M4.5 9h11v8h-11zM7 9V6.5a3 3 0 0 1 6 0V9" />,
+  plus: <path d="M10 4v12M4 10h12" />,
   alert: <path d="M10 3.5 17.5 16.5h-15zM10 8.5v4m0 1.6v.6" />,
   note: (
     <path d="M7.5 14.5V4.5l8-1.5v9.5M7.5 14.5a2.2 2.2 0 1 1-4.4 0 2.2 2.2 0 0 1 4.4 0zm8-2a2.2 2.2 0 1 1-4.4 0 2.2 2.2 0 0 1 4.4 0z" />

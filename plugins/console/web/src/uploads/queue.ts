@@ -4,6 +4,7 @@
 
 import { defaultOptions, Upload } from "tus-js-client";
 import { TransferRate } from "../lib/rate";
+import { session } from "../session/session";
 import {
   belongsTo,
   contentIdOf,
@@ -187,7 +188,10 @@ export class UploadQueue {
       retryDelays: RETRY_DELAYS_MS,
       onShouldRetry: (error) => {
         const { status, message } = explainUploadError(error);
-        if (!isWorthRetrying(status)) return false;
+        // Tokens that ran out meanwhile are renewed before the next try.
+        const renews = status === 401 && session.get().state === "in";
+        if (renews) void session.renew();
+        if (!renews && !isWorthRetrying(status)) return false;
         this.change(key, (item) => {
           if (item.status === "paused") return;
           item.status = "retrying";

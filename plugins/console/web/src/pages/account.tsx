@@ -1,0 +1,242 @@
+// Who I am: my roles, wallets, sessions and API keys.
+
+import { useState } from "react";
+import { auth, type Identity, type LinkedWallet, type Proof, type SessionView } from "../api/auth";
+import { messageOf } from "../api/client";
+import { ago, dateTime } from "../lib/format";
+import { navigate, paths } from "../lib/router";
+import { splitWallet } from "../lib/wallets";
+import { Guard } from "../session/guard";
+import { session } from "../session/session";
+import { useSession } from "../session/use-session";
+import { Address } from "../ui/address";
+import { Confirm, Dialog } from "../ui/dialog";
+import { Failure } from "../ui/failure";
+import { PageTitle, Section } from "../ui/heading";
+import { Icon } from "../ui/icons";
+import { notify } from "../ui/notices";
+import { ConnectWallet } from "../wallet/connect";
+import { Keys } from "./keys";
+import { usePoll } from "./use-poll";
+
+export default function AccountPage() {
+  return (
+    <Guard>
+      <Account />
+    </Guard>
+  );
+}
+
+function Account() {
+  const now = useSession();
+  if (now.state !== "in") return null;
+  return (
+    <>
+      <div className="flex items-start justify-between gap-4">
+        <PageTitle>My account</PageTitle>
+        <SignOut />
+      </div>
+      <Facts identity={now.identity} />
+      <Wallets />
+      <Sessions />
+      <Keys scopes={now.identity.scopes} />
+    </>
+  );
+}
+
+function SignOut() {
+  const [busy, setBusy] = useState(false);
+  const leave = async () => {
+    setBusy(true);
+    try {
+      await session.signOut();
+      navigate(paths.library);
+      notify.done("You are signed out.");
+    } catch (error) {
+      notify.failed(messageOf(error));
+      setBusy(false);
+    }
+  };
+  return (
+    <button type="button" className="button" disabled={busy} onClick={() => void leave()}>
+      Sign out
+    </button>
+  );
+}
+
+function Facts({ identity }: { identity: Identity }) {
+  return (
+    <dl className="mt-3 grid grid-cols-[auto_1fr] gap-x-4 gap-y-1">
+      <dt className="narrow text-soft">Roles</dt>
+      <dd data-testid="roles">{identity.roles.join(", ")}</dd>
+      <dt className="narrow text-soft">Principal</dt>
+      <dd className="digits break-all">{identity.principal}</dd>
+    </dl>
+  );
+}
+
+function Wallets() {
+  const { data: wallets, error, refresh } = usePoll(auth.wallets);
+  const [linking, setLinking] = useState(false);
+  const [leaving, setLeaving] = useState<LinkedWallet | null>(null);
+  const [busy, setBusy] = useState(false);
+
+  const link = async (proof: Proof) => {
+    await auth.link(proof);
+    setLinking(false);
+    notify.done("The wallet is linked. You can sign in with it too.");
+    refresh();
+    await session.load();
+  };
+  const unlink = async (wallet: LinkedWallet) => {
+    setBusy(true);
+    try {
+      await auth.unlink(wallet);
+      notify.done("The wallet is no longer yours here. Sessions begun with it are over.");
+      refresh();
+      await session.load();
+    } catch (failure) {
+      notify.failed(messageOf(failure));
+    } finally {
+      setBusy(false);
+      setLeaving(null);
+    }
+  };
+  return (
+    <Section
+      id="wallets-title"
+      title="Wallets"
+      about="Each of them signs in to this account, and what any of them owns counts."
+    >
+      {error && <Failure message={error} onRetry={refresh} />}
+      {wallets && wallets.length > 0 && (
+        <ul className="mt-2 divide-y divide-line border-line border-y" data-testid="linked-wallets">
+          {wallets.map((wallet) => (
+            <li key={`${wallet.kind}:${wallet.address}`} className="flex items-center gap-4 py-2">
+              <span className="narrow w-20 text-soft text-sm">
+                {wallet.kind === "solana" ? "Solana" : "Ethereum"}
+              </span>
+              <span className="min-w-0 flex-1">
+                <span className="digits break-all max-sm:hidden">{wallet.address}</span>
+                <span className="sm:hidden">
+                  <Address value={wallet.address} />
+                </span>
+              </span>
+              <button
+                type="button"
+                className="button button-small"
+                aria-label={`Unlink the wallet ${wallet.address}`}
+                onClick={() => setLeaving(wallet)}
+              >
+                Unlink
+              </button>
+            </li>
+          ))}
+        </ul>
+      )}
+      {wallets?.length === 0 && (
+        <p className="mt-2 border-busy border-l-4 pl-4">
+          None yet. Link one, or you cannot sign in again when this session is over.
+        </p>
+      )}
+      <button type="button" className="button mt-4" onClick={() => setLinking(true)}>
+        <Icon name="plus" size={18} />
+        Link a wallet
+      </button>
+      {linking && (
+        <Dialog title="Link a wallet" onClose={() => setLinking(false)}>
+          <p className="mb-4 text-soft">Choose the account in the wallet first, then sign with it here.</p>
+          <ConnectWallet link onProof={link} />
+          <form method="dialog" className="mt-6 flex justify-end">
+            <button type="submit" className="button">
+              Cancel
+            </button>
+          </form>
+        </Dialog>
+      )}
+      {leaving && (
+        <Confirm
+          title="Unlink this wallet?"
+          action="Unlink"
+          busy={busy}
+          onConfirm={() => void unlink(leaving)}
+          onClose={() => setLeaving(null)}
+        >
+          <p className="break-all">{leaving.address}</p>
+          <p className="mt-2">What it owns no longer counts for you, and sessions begun with it end.</p>
+        </Confirm>
+      )}
+    </Section>
+  );
+}
+
+function Sessions() {
+  const { data: sessions, error, refresh } = usePoll(auth.sessions);
+  const [busy, setBusy] = useState(false);
+  const others = sessions?.filter((one) => !one.current) ?? [];
+
+  const end = async (ended: SessionView[]) => {
+    setBusy(true);
+    try {
+      for (const one of ended) await auth.endSession(one.id);
+      notify.done(ended.length === 1 ? "The session is over." : `${ended.length} sessions are over.`);
+    } catch (failure) {
+      notify.failed(messageOf(failure));
+    } finally {
+      setBusy(false);
+      refresh();
+    }
+  };
+  return (
+    <Section id="sessions-title" title="Sessions" about="Where this account is signed in.">
+      {error && <Failure message={error} onRetry={refresh} />}
+      {sessions && (
+        <ul className="mt-2 divide-y divide-line border-line border-y" data-testid="sessions">
+          {sessions.map((one) => (
+            <li key={one.id} className="flex flex-wrap items-center gap-x-4 gap-y-1 py-2">
+              <div className="min-w-48 flex-1">
+                <p className="font-semibold">
+                  {browserOf(one.user_agent)}
+                  {one.current && <span className="narrow ml-2 text-accent text-sm">this one</span>}
+                </p>
+                <p className="digits text-soft text-sm">
+                  {one.wallet ? <Address value={splitWallet(one.wallet).address} /> : "one-time address"}
+                  {one.address && `, from ${one.address}`}
+                  <span title={dateTime(one.created_at)}>, begun {ago(one.created_at)}</span>
+                  <span title={dateTime(one.refreshed_at)}>, used {ago(one.refreshed_at)}</span>
+                </p>
+              </div>
+              {!one.current && (
+                <button
+                  type="button"
+                  className="button button-small"
+                  disabled={busy}
+                  onClick={() => void end([one])}
+                >
+                  End
+                  <span className="sr-only"> the session of {browserOf(one.user_agent)}</span>
+                </button>
+              )}
+            </li>
+          ))}
+        </ul>
+      )}
+      {others.length > 0 && (
+        <button type="button" className="button mt-4" disabled={busy} onClick={() => void end(others)}>
+          End all others
+        </button>
+      )}
+    </Section>
+  );
+}
+
+/** `Firefox on Linux`; what is not known is shown as it came. */
+export function browserOf(agent: string): string {
+  const browser = ["Edg", "OPR", "Firefox", "Chrome", "Safari"].find((name) => agent.includes(`${name}/`));
+  const system = ["Android", "iPhone", "iPad", "Windows", "Mac OS X", "Linux"].find((name) =>
+    agent.includes(name),
+  );
+  const names: Record<string, string> = { Edg: "Edge", OPR: "Opera", "Mac OS X": "macOS" };
+  if (!browser) return agent.slice(0, 60) || "An unknown program";
+  return [names[browser] ?? browser, system && `on ${names[system] ?? system}`].filter(Boolean).join(" ");
+}

@@ -1,0 +1,174 @@
+// For admins: who is here and with which roles, and the audit log.
+
+import { useCallback, useState } from "react";
+import { type AuditEntry, auth, type PrincipalView, type Role } from "../api/auth";
+import { messageOf } from "../api/client";
+import { ago, dateTime } from "../lib/format";
+import { splitWallet } from "../lib/wallets";
+import { Guard } from "../session/guard";
+import { Address } from "../ui/address";
+import { Failure } from "../ui/failure";
+import { PageTitle, Section } from "../ui/heading";
+import { notify } from "../ui/notices";
+import { usePages } from "./use-pages";
+
+const PAGE = 25;
+const GRANTED: Role[] = ["creator", "admin"];
+
+export default function AdminPage() {
+  return (
+    <Guard scope="admin">
+      <PageTitle>Administration</PageTitle>
+      <Principals />
+      <AuditLog />
+    </Guard>
+  );
+}
+
+function Principals() {
+  const fetchPage = useCallback(
+    (cursor: string | null, signal: AbortSignal) => auth.principals(cursor, PAGE, signal),
+    [],
+  );
+  const { items, error, more, refresh } = usePages(fetchPage);
+  return (
+    <Section
+      id="principals-title"
+      title="Principals"
+      about="Whoever has signed in once. Everybody is a viewer."
+    >
+      {error && <Failure message={error} onRetry={refresh} />}
+      <ul className="mt-2 divide-y divide-line border-line border-y" data-testid="principals">
+        {items.map((one) => (
+          <PrincipalRow key={one.id} principal={one} onChange={refresh} />
+        ))}
+      </ul>
+      <More more={more} />
+    </Section>
+  );
+}
+
+function PrincipalRow({ principal, onChange }: { principal: PrincipalView; onChange(): void }) {
+  const [busy, setBusy] = useState(false);
+  const set = async (role: Role, granted: boolean) => {
+    setBusy(true);
+    try {
+      await auth.setRole(principal.id, role, granted);
+      notify.done(granted ? `The role ${role} is granted.` : `The role ${role} is taken.`);
+    } catch (error) {
+      notify.failed(messageOf(error));
+    } finally {
+      setBusy(false);
+      onChange();
+    }
+  };
+  // An admin is a creator too.
+  const isImplied = (role: Role) => role === "creator" && principal.roles.includes("admin");
+  return (
+    <li className="flex flex-wrap items-center gap-x-6 gap-y-1 py-2" data-principal={principal.id}>
+      <div className="min-w-48 flex-1">
+        <p className="flex flex-wrap gap-x-4 font-semibold">
+          {principal.name && <span>{principal.name}</span>}
+          {principal.wallets.map((wallet) => (
+            <Address key={wallet} value={splitWallet(wallet).address} />
+          ))}
+        </p>
+        <p className="digits break-all text-soft text-sm" title={dateTime(principal.created_at)}>
+          {principal.id}, since {ago(principal.created_at)}
+        </p>
+      </div>
+      <fieldset className="flex gap-4" disabled={busy}>
+        <legend className="sr-only">Roles of {principal.name || principal.wallets[0] || principal.id}</legend>
+        {GRANTED.map((role) => (
+          <label key={role} className="flex min-h-9 items-center gap-2">
+            <input
+              type="checkbox"
+              className="size-4 accent-accent"
+              checked={principal.roles.includes(role)}
+              disabled={isImplied(role)}
+              onChange={(event) => void set(role, event.target.checked)}
+            />
+            {role}
+          </label>
+        ))}
+      </fieldset>
+    </li>
+  );
+}
+
+const TONES: Record<AuditEntry["outcome"], string> = {
+  granted: "text-accent",
+  refused: "text-bad",
+  changed: "text-busy",
+};
+
+function AuditLog() {
+  const [principal, setPrincipal] = useState("");
+  const fetchPage = useCallback(
+    (cursor: string | null, signal: AbortSignal) => auth.audit(principal, cursor, PAGE, signal),
+    [principal],
+  );
+  const { items, error, more, refresh } = usePages(fetchPage);
+  return (
+    <Section id="audit-title" title="Audit log" about="Every grant, refusal and change, newest first.">
+      {principal && (
+        <p className="mt-2 break-all">
+          Only those of {principal}.{" "}
+          <button
+            type="button"
+            className="text-accent underline underline-offset-2"
+            onClick={() => setPrincipal("")}
+          >
+            Show all
+          </button>
+        </p>
+      )}
+      {error && <Failure message={error} onRetry={refresh} />}
+      <ul className="mt-2 divide-y divide-line border-line border-y" data-testid="audit">
+        {items.map((entry) => (
+          <li key={entry.id} className="flex flex-wrap gap-x-6 gap-y-0.5 py-2">
+            <p className="digits w-32 shrink-0 text-soft text-sm" title={dateTime(entry.at)}>
+              {ago(entry.at)}
+            </p>
+            <div className="min-w-48 flex-1">
+              <p>
+                <span className="font-semibold">{entry.action}</span>{" "}
+                <span className={`narrow text-sm ${TONES[entry.outcome]}`}>{entry.outcome}</span>
+              </p>
+              {entry.detail && <p className="break-words text-sm">{entry.detail}</p>}
+              <p className="digits break-all text-soft text-sm">
+                {entry.principal && (
+                  <>
+                    by{" "}
+                    <button
+                      type="button"
+                      className="underline-offset-2 hover:underline"
+                      title="Only what this principal did"
+                      onClick={() => setPrincipal(entry.principal)}
+                    >
+                      {entry.principal}
+                    </button>
+                  </>
+                )}
+                {entry.subject && entry.subject !== entry.principal && ` on ${entry.subject}`}
+                {entry.address && ` from ${entry.address}`}
+              </p>
+            </div>
+          </li>
+        ))}
+      </ul>
+      <More more={more} />
+    </Section>
+  );
+}
+
+export function More({ more }: { more: (() => void) | null }) {
+  if (!more) return null;
+  return (
+    <div className="mt-4 flex justify-center">
+      <button type="button" className="button" onClick={more}>
+        Load more
+      </button>
+    </div>
+  );
+}

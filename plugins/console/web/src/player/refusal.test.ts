@@ -1,0 +1,31 @@
+import { describe, expect, it } from "vitest";
+import { refusalOf } from "./refusal";
+
+const problem = (kind: string, detail: string) =>
+  JSON.stringify({ type: `urn:streamgate:problem:${kind}`, title: "T", detail });
+
+describe("refusalOf", () => {
+  it("says for each type of problem what helps", () => {
+    const remedies = [
+      [401, "not-signed-in", "sign-in"],
+      [403, "not-entitled", "own"],
+      [403, "revoked", "own"],
+      [503, "chain-unavailable", "again"],
+      [429, "too-many-sessions", "again"],
+    ] as const;
+    for (const [status, kind, remedy] of remedies) {
+      const found = refusalOf(status, problem(kind, "The server's words."));
+      expect(found).toMatchObject({ kind, remedy, detail: "The server's words." });
+      expect(found?.title).not.toBe("");
+    }
+  });
+
+  it("takes what it does not know for a refusal only where the status says so", () => {
+    expect(refusalOf(401, "")?.remedy).toBe("sign-in");
+    expect(refusalOf(403, problem("something-new", "No."))).toMatchObject({
+      kind: "not-entitled",
+      detail: "No.",
+    });
+    for (const status of [0, 404, 410, 429, 500, 503]) expect(refusalOf(status, "")).toBeNull();
+  });
+});

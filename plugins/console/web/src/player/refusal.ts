@@ -1,0 +1,49 @@
+// Why the server does not let something be played, and what a person can do about it.
+
+import { explain, kindOf } from "../api/client";
+
+/** What helps: `sign-in`; `own`, getting what is asked for; `again`, trying again. */
+export type Remedy = "sign-in" | "own" | "again";
+
+export interface Refusal {
+  /** The last part of the problem's type. */
+  kind: string;
+  title: string;
+  /** The server's own words. */
+  detail: string;
+  remedy: Remedy;
+}
+
+const KNOWN: Record<string, [title: string, remedy: Remedy]> = {
+  "not-signed-in": ["Sign in to watch this", "sign-in"],
+  "invalid-token": ["Sign in to watch this", "sign-in"],
+  "token-expired": ["Your session has run out", "sign-in"],
+  "session-ended": ["Your session is over", "sign-in"],
+  "not-entitled": ["You may not watch this", "own"],
+  revoked: ["Your access has ended", "own"],
+  "chain-unavailable": ["Nobody can say now whether you may watch this", "again"],
+  "access-unavailable": ["Nobody can say now whether you may watch this", "again"],
+  "too-many-sessions": ["You are watching in too many places", "again"],
+};
+
+/** The refusal in words, by the last part of its problem's type. */
+export function refusal(kind: string, detail: string): Refusal {
+  const [title, remedy] = KNOWN[kind] ?? ["You may not watch this", "own"];
+  return { kind, title, detail, remedy };
+}
+
+/** The refusal in an answer; `null`: it says something else, such as that there is trouble. */
+export function refusalOf(status: number, body: string): Refusal | null {
+  const { message, problem } = explain(status, body);
+  const kind = kindOf(problem);
+  if (kind in KNOWN) return refusal(kind, message);
+  if (status === 401) return refusal("not-signed-in", message);
+  return status === 403 ? refusal("not-entitled", message) : null;
+}
+
+/** The text that an XMLHttpRequest was answered, whatever it was asked for as. */
+export function textOf(answer: unknown): string {
+  if (!(answer instanceof XMLHttpRequest)) return "";
+  if (answer.response instanceof ArrayBuffer) return new TextDecoder().decode(answer.response);
+  return typeof answer.response === "string" ? answer.response : "";
+}

@@ -1,0 +1,48 @@
+// Pages for some people only: asks everybody else to sign in, or says whose they are.
+
+import { type ReactNode, useEffect } from "react";
+import type { Scope } from "../api/auth";
+import { goToSignIn, paths } from "../lib/router";
+import { PageTitle } from "../ui/heading";
+import { Link } from "../ui/link";
+import { may } from "./session";
+import { useSession } from "./use-session";
+
+interface GuardProps {
+  /** What is needed beyond being signed in. */
+  scope?: Scope;
+  children: ReactNode;
+}
+
+export function Guard({ scope, children }: GuardProps) {
+  const session = useSession();
+  useEffect(() => {
+    if (session.state === "out") goToSignIn();
+  }, [session.state]);
+  if (session.state === "unknown" || session.state === "out") return <p role="status">Loading</p>;
+  if (session.state === "open") {
+    return (
+      <Closed title="This server has no sign-in">
+        The plugin “auth” is off, and everybody who reaches this server may do everything.
+      </Closed>
+    );
+  }
+  if (scope && !may(session, scope)) {
+    return <Closed title="This page is for admins">Ask one of them to grant you the role.</Closed>;
+  }
+  return children;
+}
+
+function Closed({ title, children }: { title: string; children: ReactNode }) {
+  return (
+    <div className="max-w-prose space-y-4 py-12">
+      <PageTitle>{title}</PageTitle>
+      <p>{children}</p>
+      <p>
+        <Link href={paths.library} className="text-accent underline underline-offset-2">
+          Back to the library
+        </Link>
+      </p>
+    </div>
+  );
+}

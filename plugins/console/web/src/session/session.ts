@@ -1,0 +1,126 @@
+// The session of this browser. Its tokens are in cookies that no script can read; what is
+// known here is who they belong to and when they run out, and they are renewed before.
+
+import { auth, type Identity, type Scope } from "../api/auth";
+import { ApiError, isAbort } from "../api/client";
+
+export type Session =
+  /** Nobody has answered yet. */
+  | { state: "unknown" }
+  /** This server has no sign-in: everybody may everything. */
+  | { state: "open" }
+  | { state: "out" }
+  | { state: "in"; identity: Identity };
+
+/** Renewed so long before the end, or at half of what is left. */
+const MARGIN_MS = 60_000;
+const SOONEST_MS = 15_000;
+const RETRY_MS = 3_000;
+/** `setTimeout` takes no more than 2³¹ ms. */
+const LATEST_MS = 86_400_000;
+const LOCK = "streamgate.refresh";
+
+/** Problem types of a session that may go on with new tokens. */
+const RENEWABLE = new Set(["token-expired"]);
+
+export class SessionStore {
+  private session: Session = { state: "unknown" };
+  private readonly watchers = new Set<() => void>();
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private renewal: Promise<boolean> | null = null;
+
+  readonly get = (): Session => this.session;
+
+  readonly watch = (watcher: () => void): (() => void) => {
+    this.watchers.add(watcher);
+    return () => this.watchers.delete(watcher);
+  };
+
+  /** Asks who is signed in, and renews tokens that have run out. */
+  async load(): Promise<void> {
+    try {
+      this.set({ state: "in", identity: await auth.me() });
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      if (error.status === 404) this.set({ state: "open" });
+      else if (error.status !== 401) this.later(() => this.load(), RETRY_MS);
+      else if (RENEWABLE.has(error.kind)) await this.renew();
+      else this.set({ state: "out" });
+    }
+  }
+
+  /** Gets new tokens; false: nobody is signed in any more, or nobody can say. */
+  renew(): Promise<boolean> {
+    this.renewal ??= exclusively(() => this.renewNow()).finally(() => {
+      this.renewal = null;
+    });
+    return this.renewal;
+  }
+
+  /** Ends the session at the server and here. */
+  async signOut(): Promise<void> {
+    await auth.logout();
+    this.set({ state: "out" });
+  }
+
+  /** A request was refused for want of a session: true when it may be sent again. */
+  async refused(error: ApiError): Promise<boolean> {
+    if (RENEWABLE.has(error.kind)) return this.renew();
+    if (this.session.state === "in") this.set({ state: "out" });
+    return false;
+  }
+
+  /** A refresh token is good once, and coming twice it ends the session: one tab at a time. */
+  private async renewNow(): Promise<boolean> {
+    try {
+      const before = this.session.state === "in" ? this.session.identity.expires_at : null;
+      const found = await auth.me().catch((error: unknown) => {
+        if (error instanceof ApiError && error.status === 401) return null;
+        throw error;
+      });
+      // Another tab was here first.
+      if (found && found.expires_at !== before) {
+        this.set({ state: "in", identity: found });
+        return true;
+      }
+      await auth.refresh();
+      this.set({ state: "in", identity: await auth.me() });
+      return true;
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 401) this.set({ state: "out" });
+      else if (!isAbort(error)) this.later(() => this.renew(), RETRY_MS);
+      return false;
+    }
+  }
+
+  private set(session: Session): void {
+    this.session = session;
+    clearTimeout(this.timer);
+    if (session.state === "in" && session.identity.expires_at) {
+      this.later(() => this.renew(), renewIn(Date.parse(session.identity.expires_at) - Date.now()));
+    }
+    for (const watcher of this.watchers) watcher();
+  }
+
+  private later(what: () => Promise<unknown>, delay: number): void {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => void what(), delay);
+  }
+}
+
+/** When to renew tokens that are good for so long; all times in milliseconds. */
+export function renewIn(left: number): number {
+  return Math.min(LATEST_MS, Math.max(SOONEST_MS, left - MARGIN_MS, Math.min(left / 2, MARGIN_MS)));
+}
+
+/** Alone among all tabs of this site, where the browser can do that. */
+function exclusively<T>(run: () => Promise<T>): Promise<T> {
+  return "locks" in navigator ? navigator.locks.request(LOCK, run) : run();
+}
+
+/** Whether the buttons for something are shown. The server decides in any case. */
+export function may(session: Session, scope: Scope): boolean {
+  return session.state === "open" || (session.state === "in" && session.identity.scopes.includes(scope));
+}
+
+export const session = new SessionStore();

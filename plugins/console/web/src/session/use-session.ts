@@ -1,0 +1,14 @@
+// The session, for components.
+
+import { useSyncExternalStore } from "react";
+import type { Scope } from "../api/auth";
+import { may, type Session, session } from "./session";
+
+export function useSession(): Session {
+  return useSyncExternalStore(session.watch, session.get);
+}
+
+/** Whether who is here may do what needs this scope, as far as this page knows. */
+export function useMay(scope: Scope): boolean {
+  return may(useSession(), scope);
+}

@@ -1,0 +1,14 @@
+// Something that could not be loaded or done, with a way to try again.
+
+export function Failure({ message, onRetry }: { message: string; onRetry?: () => void }) {
+  return (
+    <div role="alert" className="mt-2 border-bad border-l-4 pl-4">
+      <p>{message}</p>
+      {onRetry && (
+        <button type="button" className="button button-small mt-2" onClick={onRetry}>
+          Try again
+        </button>
+      )}
+    </div>
+  );
+}

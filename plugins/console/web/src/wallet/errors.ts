@@ -1,0 +1,45 @@
+// Why a wallet did not do what it was asked to, in words for people.
+
+import { ApiError, messageOf } from "../api/client";
+
+/** Someone said no, or the wallet cannot: not a mistake of this page or the server. */
+export class WalletError extends Error {
+  override readonly name = "WalletError";
+}
+
+/** Codes of EIP-1193 and EIP-1474 that say something of use. */
+const SENTENCES: Record<number, string> = {
+  4001: "You said no in the wallet. Nothing was signed; try again when you like.",
+  4100: "The wallet does not let this page use that account. Allow it in the wallet, then try again.",
+  4200: "This wallet cannot sign messages.",
+  4900: "The wallet has no connection to any network.",
+  4901: "The wallet has no connection to this network.",
+  4902: "The wallet does not know that network. Add it there, then try again.",
+  [-32002]: "The wallet is already asking you something. Open it and answer there.",
+  [-32603]: "Something went wrong inside the wallet. Unlock it, then try again.",
+};
+
+const REJECTION = /reject|denied|declin|cancel/i;
+
+export function isRejection(error: unknown): boolean {
+  const { code, message } = fieldsOf(error);
+  return code === 4001 || (code === null && REJECTION.test(message));
+}
+
+/** What to tell a person about anything that signing in may throw. */
+export function explainWallet(error: unknown): string {
+  if (error instanceof ApiError || error instanceof WalletError) return messageOf(error);
+  if (isRejection(error)) return SENTENCES[4001] ?? "";
+  const { code, message } = fieldsOf(error);
+  if (code !== null && SENTENCES[code]) return SENTENCES[code];
+  return message ? `The wallet says: ${/[.!?]$/.test(message) ? message : `${message}.`}` : messageOf(error);
+}
+
+/** Wallets throw errors, and objects that only look like some. */
+function fieldsOf(error: unknown): { code: number | null; message: string } {
+  const fields = (typeof error === "object" && error !== null ? error : {}) as Record<string, unknown>;
+  return {
+    code: typeof fields.code === "number" ? fields.code : null,
+    message: typeof fields.message === "string" ? fields.message : "",
+  };
+}

@@ -1,0 +1,137 @@
+// From a wallet to a proof for the server: connect, get a challenge, have it signed.
+
+import { base58 } from "@scure/base";
+import { SolanaSignIn, type SolanaSignInInput, SolanaSignMessage } from "@solana/wallet-standard-features";
+import type { WalletAccount } from "@wallet-standard/base";
+import { StandardConnect } from "@wallet-standard/features";
+import { auth, type Challenge, type Proof, type Wanted } from "../api/auth";
+import { ApiError } from "../api/client";
+import type { Provider, SolanaFeatures, Wallet } from "./discovery";
+import { WalletError } from "./errors";
+
+/** Where a signature is: what the person has to do next. */
+export type Stage = "connecting" | "signing" | "checking";
+
+/** The wallet is on a network that the server takes no signatures for. */
+export class WrongChain extends WalletError {
+  constructor(
+    readonly chain: number,
+    /** One that it takes; `null`: it names none. */
+    readonly wanted: number | null,
+    readonly provider: Provider,
+  ) {
+    super(
+      `The wallet is on the network ${chainName(chain)}, which this server does not take. ` +
+        `Switch it to ${wanted === null ? "another one" : chainName(wanted)}, then try again.`,
+    );
+  }
+}
+
+/** A proof that whoever is here has the wallet. */
+export async function prove(wallet: Wallet, link: boolean, onStage: (stage: Stage) => void): Promise<Proof> {
+  onStage("connecting");
+  const proof =
+    wallet.kind === "ethereum"
+      ? await proveEthereum(wallet.provider, link, onStage)
+      : await proveSolana(wallet, link, onStage);
+  onStage("checking");
+  return proof;
+}
+
+async function proveEthereum(
+  provider: Provider,
+  link: boolean,
+  onStage: (stage: Stage) => void,
+): Promise<Proof> {
+  const accounts = await provider.request({ method: "eth_requestAccounts" });
+  const address = Array.isArray(accounts) ? accounts[0] : undefined;
+  if (typeof address !== "string") throw new WalletError("The wallet has no account to sign with.");
+  const chain = Number(await provider.request({ method: "eth_chainId" }));
+  const wanted: Wanted = { kind: "ethereum", address, link };
+  const { message } = await challengeOn(provider, chain, wanted);
+  onStage("signing");
+  const signature = await provider.request({ method: "personal_sign", params: [hexOf(message), address] });
+  if (typeof signature !== "string") throw new WalletError("The wallet answered with no signature.");
+  return { kind: "ethereum", message, signature };
+}
+
+async function challengeOn(provider: Provider, chain: number, wanted: Wanted): Promise<Challenge> {
+  try {
+    return await auth.challenge(Number.isSafeInteger(chain) ? { ...wanted, chain_id: chain } : wanted);
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.kind !== "wrong-chain") throw error;
+    // Without a chain the server names the one it prefers.
+    const preferred = await auth.challenge(wanted).catch(() => null);
+    throw new WrongChain(chain, preferred && chainOf(preferred.message), provider);
+  }
+}
+
+/** Has the wallet change its network (EIP-3326). */
+export async function switchChain({ provider, wanted }: WrongChain): Promise<void> {
+  const chainId = `0x${(wanted ?? 1).toString(16)}`;
+  await provider.request({ method: "wallet_switchEthereumChain", params: [{ chainId }] });
+}
+
+async function proveSolana(
+  wallet: Wallet & { kind: "solana" },
+  link: boolean,
+  onStage: (stage: Stage) => void,
+): Promise<Proof> {
+  const { features } = wallet;
+  const { accounts } = await features[StandardConnect].connect();
+  const account = accounts.find(({ chains }) => chains.some((chain) => chain.startsWith("solana:")));
+  if (!account) throw new WalletError("The wallet has no account of Solana's to sign with.");
+  const challenge = await auth.challenge({ kind: "solana", address: account.address, link });
+  onStage("signing");
+  const signature = await signSolana(features, account, challenge);
+  return { kind: "solana", nonce: challenge.nonce, signature: base58.encode(signature) };
+}
+
+/** With `signIn` where there is one: the wallet then checks itself for which site it signs. */
+async function signSolana(
+  features: SolanaFeatures,
+  account: WalletAccount,
+  { message, input }: Challenge,
+): Promise<Uint8Array> {
+  const text = new TextEncoder().encode(message);
+  if (features[SolanaSignIn] && input) {
+    const [output] = await features[SolanaSignIn].signIn(input as SolanaSignInInput);
+    if (output && sameBytes(output.signedMessage, text)) return output.signature;
+  }
+  const [output] = (await features[SolanaSignMessage]?.signMessage({ account, message: text })) ?? [];
+  if (!output) throw new WalletError("The wallet signed another text than it was asked to.");
+  return output.signature;
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, index) => byte === b[index]);
+}
+
+/** `personal_sign` takes the bytes of the text, in hexadecimal digits. */
+export function hexOf(text: string): string {
+  const bytes = new TextEncoder().encode(text);
+  return `0x${Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+}
+
+/** The chain that a message of EIP-4361 is for. */
+export function chainOf(message: string): number | null {
+  const [, digits] = /^Chain ID: (\d+)$/m.exec(message) ?? [];
+  return digits ? Number(digits) : null;
+}
+
+const CHAINS: Record<number, string> = {
+  1: "Ethereum",
+  10: "OP Mainnet",
+  56: "BNB Smart Chain",
+  97: "BNB Smart Chain Testnet",
+  137: "Polygon",
+  42161: "Arbitrum One",
+  80002: "Polygon Amoy",
+  421614: "Arbitrum Sepolia",
+  11155111: "Sepolia",
+  11155420: "OP Sepolia",
+};
+
+export function chainName(chain: number): string {
+  return CHAINS[chain] ?? `with the number ${chain}`;
+}
