@@ -143,6 +143,11 @@ fn plain(item: &Item) -> Option<Value> {
         toml_edit::Value::Array(items) => {
             items.iter().map(|value| plain(&Item::Value(value.clone()))).collect::<Option<Vec<_>>>()?.into()
         }
+        toml_edit::Value::InlineTable(table) => {
+            let fields =
+                table.iter().map(|(key, value)| Some((key.to_owned(), plain(&Item::Value(value.clone()))?)));
+            fields.collect::<Option<serde_json::Map<_, _>>>()?.into()
+        }
         _ => return None,
     })
 }

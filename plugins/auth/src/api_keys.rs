@@ -15,6 +15,7 @@ use crate::error::{AuthError, Why};
 use crate::principal::{Credential, Scope};
 use crate::secret;
 use crate::store::KeyRow;
+use crate::warm::Whose;
 
 const MAX_NAME_CHARS: usize = 100;
 /// Characters of a key that are shown later: the fixed prefix and eight of 43.
@@ -129,6 +130,7 @@ impl Auth {
     pub(crate) async fn revoke_key(&self, id: &str, from: &Credentials) -> Result<(), AuthError> {
         let identity = self.authenticate(from).await?;
         let is_admin = identity.scopes.contains(&Scope::Admin);
+        let _forgetting = self.shared.warm.forgetting(Whose::Everybody);
         let batch = self.store().db.batch().push_expect(
             "DELETE FROM api_keys WHERE id = $1 AND ($2 = 1 OR principal = $3)",
             params![id, is_admin, &identity.principal],

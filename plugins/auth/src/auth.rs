@@ -18,10 +18,14 @@ use crate::keys::Keys;
 use crate::limits::{Limiter, network};
 use crate::origin::Origin;
 use crate::principal::{Credential, Identity, Scope, rights};
+use crate::rules::Rules;
 use crate::secret;
 use crate::settings::Settings;
 use crate::store::{self, Store};
+use crate::warm::Warm;
 
+/// Refusals of one principal within a minute that are put on record; there may be any number.
+const RECORDED_REFUSALS: u32 = 60;
 /// How exactly the last use of an API key is remembered.
 const LAST_USED_MS: i64 = 60_000;
 
@@ -40,8 +44,12 @@ pub(crate) struct Shared {
     pub(crate) keys: Keys,
     pub(crate) clock: Clock,
     pub(crate) contract_wallets: Arc<dyn ContractWallets>,
+    pub(crate) rules: Rules,
+    pub(crate) warm: Warm,
     addresses: Limiter,
     wallets: Limiter,
+    /// Of each principal, those that are put on record.
+    refusals: Limiter,
 }
 
 /// Why the sign-in did not open.
@@ -85,9 +93,12 @@ impl Auth {
         let opened = tokio::task::spawn_blocking(move || Keys::open(&folder, now_ms)).await;
         let keys = opened.map_err(io::Error::other)??;
         let (addresses, wallets) = (settings.attempts_per_address, settings.attempts_per_wallet);
+        let warm = Warm::new(millis(settings.warm_for.get()));
         Ok(Self {
             shared: Arc::new(Shared {
                 store: Store { db },
+                rules: Rules::new(settings.rules.clone()),
+                warm,
                 settings,
                 origins,
                 keys,
@@ -95,6 +106,7 @@ impl Auth {
                 contract_wallets,
                 addresses: Limiter::new(addresses),
                 wallets: Limiter::new(wallets),
+                refusals: Limiter::new(RECORDED_REFUSALS),
             }),
         })
     }
@@ -107,6 +119,16 @@ impl Auth {
     /// The `auth` capability.
     pub fn internal(&self) -> axum::Router {
         crate::service::router(self.clone())
+    }
+
+    /// The `authenticate` capability, for the ingress.
+    pub fn authentication(&self) -> axum::Router {
+        crate::filters::authenticate(self.clone())
+    }
+
+    /// The `authorize` capability, for the ingress.
+    pub fn authorization(&self) -> axum::Router {
+        crate::filters::authorize(self.clone())
     }
 
     /// Removes what has expired, and replaces the signing key when it is due.
@@ -145,10 +167,10 @@ impl Auth {
     pub(crate) async fn authenticate(&self, credentials: &Credentials) -> Result<Identity, AuthError> {
         match credentials.given(self.is_secure())? {
             None => Err(Why::NotSignedIn.because("Sign in, or send an access token or an API key.")),
-            Some(Given::ApiKey(key)) => self.by_key(key).await,
-            Some(Given::Bearer(token)) => self.by_token(token).await,
+            Some(Given::ApiKey(key)) => self.warm(key, self.by_key(key)).await,
+            Some(Given::Bearer(token)) => self.warm(token, self.by_token(token)).await,
             Some(Given::Cookie(token)) => {
-                let identity = self.by_token(token).await?;
+                let identity = self.warm(token, self.by_token(token)).await?;
                 credentials.same_site(&self.shared.origins)?;
                 Ok(identity)
             }
@@ -187,6 +209,22 @@ impl Auth {
                 Err(Why::Forbidden.because("An API key is not enough for this: sign in with a wallet."))
             }
         }
+    }
+
+    /// Who this credential is of: as it was found a moment ago, or as `look` finds it.
+    async fn warm(
+        &self,
+        credential: &str,
+        look: impl Future<Output = Result<Identity, AuthError>>,
+    ) -> Result<Identity, AuthError> {
+        let (warm, digest, now_ms) = (&self.shared.warm, Warm::digest(credential), self.now_ms());
+        if let Some(identity) = warm.get(&digest, now_ms) {
+            return Ok(identity);
+        }
+        let changes = warm.changes();
+        let identity = look.await?;
+        warm.put(digest, &identity, changes, now_ms);
+        Ok(identity)
     }
 
     async fn by_token(&self, token: &str) -> Result<Identity, AuthError> {
@@ -254,6 +292,17 @@ impl Auth {
     pub(crate) fn limit_wallet(&self, wallet: &str) -> Result<(), AuthError> {
         let attempt = self.shared.wallets.attempt(wallet, self.now_ms());
         attempt.map_err(|retry_after| AuthError::TooManyAttempts { retry_after })
+    }
+
+    /// Puts a request that was refused to a principal on record, unless there were many.
+    pub(crate) async fn record_request(&self, entry: &Entry) {
+        let now_ms = self.now_ms();
+        if self.shared.refusals.attempt(&entry.principal, now_ms).is_err() {
+            return;
+        }
+        if let Err(error) = self.store().record(entry, now_ms).await {
+            tracing::warn!(%error, "a refusal could not be put on record");
+        }
     }
 
     /// Puts a refusal on record; limits and failures are not, since anybody can make any number.

@@ -17,6 +17,7 @@ use crate::error::{AuthError, Why};
 use crate::principal::{Role, Scope};
 use crate::secret;
 use crate::sessions::Tokens;
+use crate::warm::Whose;
 
 /// The name of the key in the file, by which earlier ones are found.
 const KEY_NAME: &str = "admin-token file";
@@ -82,6 +83,7 @@ impl Auth {
         {
             return Ok(path);
         }
+        let _forgetting = self.shared.warm.forgetting(Whose::Principal(admin));
         let (token, now_ms) = (format!("{KEY_PREFIX}{}", secret::token::<32>()), self.now_ms());
         let batch = self
             .store()
@@ -138,6 +140,8 @@ impl Auth {
         let setup = self.store().db.query_one("SELECT principal FROM setup WHERE id = 1", params![]).await?;
         let admin: String = setup.get("principal")?;
         let roles = self.store().roles(&admin).await?;
+        // Sessions beyond the limit end; so after a sign-in too.
+        let _forgetting = self.shared.warm.forgetting(Whose::Principal(&admin));
         let batch = self.store().db.batch().push_expect(
             "UPDATE setup SET code_hash = $1 WHERE id = 1 AND code_hash = $2 AND expires_at_ms > $3",
             params![Vec::<u8>::new(), secret::digest(code), now_ms],

@@ -1,7 +1,8 @@
 //! Entries for the fuzz targets, not an API: bytes as a client may send them, and what must hold whatever they are.
 
 use crate::siwe::{self, Message};
-use crate::{eip191, siws};
+use crate::typed_data::SignIn;
+use crate::{signature, siws};
 
 /// What a wallet is said to have signed, its address and its signature: what is read is printed as it
 /// was, and nothing that is made up signs anything.
@@ -12,14 +13,21 @@ pub fn message(data: &[u8]) {
         assert!(text.is_ascii() && text.len() <= siwe::MAX_BYTES);
         assert!(message.nonce.len() >= 8 && !message.domain.is_empty());
     }
+    if let Ok(typed) = serde_json::from_slice::<SignIn>(data)
+        && let Ok(message) = typed.message()
+    {
+        assert!(SignIn::of(&message) == typed && typed.digest().is_ok());
+    }
     if let Ok(address) = siwe::address(text) {
         assert!(address.to_checksum(None).eq_ignore_ascii_case(text));
     }
     if let Ok(key) = siws::address(text) {
         assert!(!key.is_weak());
     }
-    if let Ok(bytes) = eip191::bytes(text) {
+    if let Ok(bytes) = signature::bytes(text) {
         assert!(bytes.len() * 2 + 2 == text.len());
     }
-    assert!(eip191::recover("x", data).is_err() || data.len() == 65);
+    assert!(
+        signature::recover(&alloy_primitives::eip191_hash_message("x"), data).is_err() || data.len() == 65
+    );
 }

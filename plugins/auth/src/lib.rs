@@ -1,9 +1,9 @@
-//! Who is asking: sign-in by wallet (EIP-4361 and its likeness for Solana), sessions, API keys, roles
-//! and the audit log.
+//! Who is asking: sign-in by wallet (EIP-4361, EIP-712, and their likeness for Solana), sessions, API
+//! keys, roles and the audit log.
 //!
-//! It provides the `auth` capability to other plugins, and `/api/v1/auth` to everyone. It knows
-//! principals and what they may be trusted with in general, and nothing of contents: who may watch
-//! what is decided elsewhere.
+//! It provides the `auth` capability to other plugins, the filters `authenticate` and `authorize` to
+//! the ingress, and `/api/v1/auth` to everyone. It knows principals and what they may be trusted with
+//! in general, and nothing of contents: who may watch what is decided elsewhere.
 
 mod api_keys;
 mod audit;
@@ -12,8 +12,8 @@ mod bootstrap;
 mod clock;
 mod contract_wallet;
 mod credentials;
-mod eip191;
 mod error;
+mod filters;
 #[doc(hidden)]
 pub mod fuzz;
 mod jwt;
@@ -23,14 +23,18 @@ mod origin;
 mod principal;
 mod roles;
 mod routes;
+mod rules;
 mod secret;
 mod service;
 mod sessions;
 mod settings;
 mod sign_in;
+mod signature;
 mod siwe;
 mod siws;
 mod store;
+mod typed_data;
+mod warm;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +45,7 @@ pub use auth::{Auth, OpenError};
 pub use bootstrap::Bootstrap;
 pub use clock::Clock;
 pub use contract_wallet::{ChainWallets, ContractWallets, NoContractWallets, Verdict};
+pub use rules::{Need, Rule};
 pub use settings::Settings;
 
 /// How often what has expired is removed.
@@ -71,6 +76,8 @@ impl Plugin for Running {
             );
         }
         host.provide("auth", auth.internal())?;
+        host.provide("authenticate", auth.authentication())?;
+        host.provide("authorize", auth.authorization())?;
         host.serve(auth.public());
         let health = host.health("tidying");
         health.healthy();
@@ -97,7 +104,7 @@ export_plugin! {
     Running {
         name: "auth",
         description: "Sign-in by wallet, sessions, API keys, roles and the audit log",
-        provides: ["auth"],
+        provides: ["auth", "authenticate", "authorize"],
         requires: ["database"],
         uses: ["chain"],
         prefixes: ["/api/v1/auth", "/.well-known/jwks.json"],

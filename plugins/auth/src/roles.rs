@@ -8,6 +8,7 @@ use crate::auth::Auth;
 use crate::credentials::Credentials;
 use crate::error::{AuthError, Why};
 use crate::principal::{Role, Scope};
+use crate::warm::Whose;
 
 impl Auth {
     /// Grants a role to a principal, or takes it.
@@ -30,6 +31,7 @@ impl Auth {
         if !self.store().has_principal(principal).await? {
             return Err(Why::NotFound.because("There is no such principal."));
         }
+        let _forgetting = self.shared.warm.forgetting(Whose::Principal(principal));
         let now_ms = self.now_ms();
         let batch = self.store().db.batch();
         let batch = if granted {

@@ -16,6 +16,7 @@ use crate::error::{AuthError, Why};
 use crate::jwt::{self, AUDIENCE, Claims};
 use crate::principal::{Role, rights};
 use crate::secret;
+use crate::warm::Whose;
 
 const REFRESH_PREFIX: &str = "sgr_";
 
@@ -106,6 +107,7 @@ impl Auth {
             return Err(invalid());
         }
         let refresh = refresh_token(&session.id, parsed.family);
+        let _forgetting = self.shared.warm.forgetting(Whose::Principal(&session.principal));
         let expires_at_ms =
             now_ms.saturating_add(millis(self.settings().refresh_ttl.get())).min(session.ends_at_ms);
         let taken = self
@@ -150,6 +152,7 @@ impl Auth {
         id: Option<&str>,
         address: &str,
     ) -> Result<u64, AuthError> {
+        let _forgetting = self.shared.warm.forgetting(Whose::Principal(principal));
         let now_ms = self.now_ms();
         let (action, subject) = match id {
             Some(id) => ("session.end", id),
@@ -206,6 +209,10 @@ impl Auth {
 
     /// Ends a session, an API key or everything of a principal, whoever asks; how many ended.
     pub(crate) async fn revoke(&self, target: Target<'_>, reason: &str) -> Result<u64, DbError> {
+        let _forgetting = self.shared.warm.forgetting(match target {
+            Target::Principal(id) => Whose::Principal(id),
+            Target::Session(_) | Target::ApiKey(_) => Whose::Everybody,
+        });
         let batch = self.store().db.batch();
         let (batch, subject) = match target {
             Target::Session(id) => (batch.push("DELETE FROM sessions WHERE id = $1", params![id]), id),

@@ -1,14 +1,15 @@
 //! The settings of the sign-in, as `[plugins.auth]` in `plugins.toml`.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use streamgate_plugin_api::SettingsProblem;
 use streamgate_plugin_api::settings::Duration;
 
 use crate::origin::Origin;
+use crate::rules::{self, Rule};
 
 /// Settings of sign-in, sessions, API keys and the audit log.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// Where people reach this server: `"https://video.example.org"`. Wallets are asked to sign for
@@ -48,6 +49,14 @@ pub struct Settings {
     pub attempts_per_address: u32,
     /// Sign-ins of one wallet within a minute.
     pub attempts_per_wallet: u32,
+    /// How long a credential that was good is taken for good without a look into the database; "0s":
+    /// not at all. What ends on this server ends at once in any case.
+    pub warm_for: Duration,
+    /// What requests need, for the gateway's filter "authorize". Of all rules that a path is below,
+    /// the longest one counts. `read` is for GET and HEAD, `change` for all other methods but OPTIONS;
+    /// either is "nothing", "sign-in", or one of the scopes "content:read" (viewers), "content:write"
+    /// (creators) and "admin" (admins).
+    pub rules: Vec<Rule>,
     /// How long the one-time address of the console is good.
     pub setup_ttl: Duration,
     /// How long entries of the audit log are kept.
@@ -75,6 +84,8 @@ impl Default for Settings {
             key_overlap: days(1),
             attempts_per_address: 60,
             attempts_per_wallet: 20,
+            warm_for: Duration::secs(5),
+            rules: Rule::defaults(),
             setup_ttl: days(1),
             audit_retention: days(365),
         }
@@ -112,6 +123,7 @@ pub(crate) fn check(settings: &Settings) -> Vec<SettingsProblem> {
         ("session_ttl", settings.session_ttl, 60, 366 * 86_400),
         ("key_rotation", settings.key_rotation, 3_600, 366 * 86_400),
         ("key_overlap", settings.key_overlap, 60, 30 * 86_400),
+        ("warm_for", settings.warm_for, 0, 60),
         ("setup_ttl", settings.setup_ttl, 60, 30 * 86_400),
         ("audit_retention", settings.audit_retention, 86_400, 36_600 * 86_400),
     ];
@@ -123,6 +135,9 @@ pub(crate) fn check(settings: &Settings) -> Vec<SettingsProblem> {
     }
     if settings.key_overlap < settings.access_ttl {
         wrong("key_overlap", "must be at least `access_ttl`, else tokens end before their time".into());
+    }
+    for text in rules::check(&settings.rules) {
+        wrong("rules", text);
     }
     let counts = [
         ("max_challenges", settings.max_challenges, 1_000_000),
@@ -159,6 +174,8 @@ mod tests {
             access_ttl: Duration::secs(1),
             key_overlap: Duration::millis(10),
             max_sessions: 0,
+            warm_for: Duration::secs(3_600),
+            rules: Vec::new(),
             ..Settings::default()
         };
         let keys: Vec<_> = check(&settings).into_iter().map(|problem| problem.key).collect();
@@ -170,6 +187,8 @@ mod tests {
             "access_ttl",
             "key_overlap",
             "max_sessions",
+            "warm_for",
+            "rules",
         ] {
             assert!(keys.iter().any(|found| found == key), "{key}: {keys:?}");
         }

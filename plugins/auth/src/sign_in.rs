@@ -1,8 +1,9 @@
 //! From a signature to a session, or to a second wallet of a principal. The nonce is taken in the
 //! transaction that gives what was asked for: of any number of posts of one signature, one wins.
 
-use alloy_primitives::eip191_hash_message;
+use alloy_primitives::{B256, eip191_hash_message};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use streamgate_contracts::auth::v1::AuditOutcome;
 use streamgate_contracts::db::{DbError, params};
 use uuid::Uuid;
@@ -12,13 +13,15 @@ use crate::auth::{Auth, wallet_name};
 use crate::clock::{millis, rfc3339};
 use crate::contract_wallet::{Verdict, is_of_contract};
 use crate::credentials::Credentials;
-use crate::eip191;
 use crate::error::{AuthError, Why};
 use crate::secret;
 use crate::sessions::Tokens;
+use crate::signature;
 use crate::siwe::{self, Message, Terms};
 use crate::siws::{self, SignIn};
 use crate::store::Challenge;
+use crate::typed_data;
+use crate::warm::Whose;
 
 const STATEMENT: &str = "Sign in to StreamGate. This costs nothing and sends no transaction.";
 const LINK_STATEMENT: &str = "Link this wallet to my StreamGate account. This sends no transaction.";
@@ -54,6 +57,9 @@ pub(crate) struct Wanted {
     /// message itself.
     address: Option<String>,
     chain_id: Option<u64>,
+    /// Ethereum: whether typed data (EIP-712) is to be signed in the place of a message.
+    #[serde(default)]
+    typed: bool,
     /// Whether a wallet is to be linked to who is signed in.
     #[serde(default)]
     pub(crate) link: bool,
@@ -66,6 +72,9 @@ pub(crate) struct Asked {
     expires_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
+    /// For `eth_signTypedData_v4`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    typed_data: Option<Value>,
     /// For `signIn` of Solana's wallets, which write the same text of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     input: Option<SignIn>,
@@ -78,6 +87,8 @@ pub(crate) struct Proof {
     kind: Kind,
     /// Ethereum: the message, as it was signed.
     message: Option<String>,
+    /// Ethereum: or the `message` of the typed data.
+    typed: Option<typed_data::SignIn>,
     /// Solana: the nonce of the challenge.
     nonce: Option<String>,
     /// Ethereum: `0x` and hexadecimal digits. Solana: base58.
@@ -126,7 +137,7 @@ impl Auth {
             expires_at_ms,
             ..Challenge::default()
         };
-        let mut input = None;
+        let (mut input, mut typed) = (None, None);
         let message = match (wanted.kind, wanted.address) {
             (Kind::Ethereum, None) => None,
             (Kind::Ethereum, Some(address)) => {
@@ -150,7 +161,15 @@ impl Auth {
                     request_id: None,
                     resources: None,
                 };
-                Some(message.to_string())
+                if wanted.typed {
+                    typed = Some(typed_data::SignIn::of(&message).request());
+                    None
+                } else {
+                    Some(message.to_string())
+                }
+            }
+            (Kind::Solana, _) if wanted.typed => {
+                return Err(invalid("Typed data is signed by wallets of Ethereum only".into()));
             }
             (Kind::Solana, address) => {
                 let address = address.ok_or_else(|| invalid("`address` is missing".into()))?;
@@ -178,7 +197,7 @@ impl Auth {
             let full = "As many sign-ins are open as there may be. Try again in a moment.";
             return Err(Why::Busy.because(full));
         }
-        Ok(Asked { nonce, expires_at: rfc3339(expires_at_ms), message, input })
+        Ok(Asked { nonce, expires_at: rfc3339(expires_at_ms), message, typed_data: typed, input })
     }
 
     /// A session for whoever signed. A wallet that is new becomes a new principal.
@@ -231,6 +250,7 @@ impl Auth {
             return Err(Why::NotFound.because("No such wallet is linked to you."));
         };
         let name = wallet_name(kind, &wallet.address);
+        let _forgetting = self.shared.warm.forgetting(Whose::Principal(&identity.principal));
         let now_ms = self.now_ms();
         let batch = self
             .store()
@@ -271,10 +291,7 @@ impl Auth {
     }
 
     async fn verified_ethereum(&self, proof: &Proof) -> Result<Signed, AuthError> {
-        let text = proof.message.as_deref();
-        let text = text.ok_or_else(|| Why::InvalidRequest.because("`message` is missing."))?;
-        let message = Message::parse(text)
-            .map_err(|reason| Why::InvalidMessage.because(format!("It departs from EIP-4361: {reason}.")))?;
+        let (message, digest) = said(proof)?;
         let settings = self.settings();
         message.check(&Terms {
             origins: &self.shared.origins,
@@ -286,7 +303,7 @@ impl Auth {
         if proof.signature.len() > 2 + 2 * MAX_SIGNATURE_BYTES {
             return Err(Why::InvalidSignature.because("It is longer than any signature."));
         }
-        let signature = eip191::bytes(&proof.signature)
+        let signature = signature::bytes(&proof.signature)
             .map_err(|reason| Why::InvalidSignature.because(reason.to_string()))?;
         let signed = Signed {
             kind: Kind::Ethereum,
@@ -295,7 +312,7 @@ impl Auth {
         };
         let recovered = match is_of_contract(&signature) {
             true => None,
-            false => Some(eip191::recover(text, &signature)),
+            false => Some(signature::recover(&digest, &signature)),
         };
         if recovered == Some(Ok(message.address)) {
             return Ok(signed);
@@ -307,9 +324,8 @@ impl Auth {
         if self.store().challenge(&signed.nonce, self.now_ms()).await?.is_none() {
             return Err(unknown_nonce());
         }
-        let hash = eip191_hash_message(text);
         let chain = &self.shared.contract_wallets;
-        match chain.verify(message.chain_id, message.address, hash, &signature).await {
+        match chain.verify(message.chain_id, message.address, digest, &signature).await {
             Verdict::Valid => Ok(signed),
             Verdict::Unknown if recovered.is_none() => {
                 let detail = format!(
@@ -343,6 +359,7 @@ impl Auth {
             let owner = self.store().owner(signed.kind.name(), &signed.address).await?;
             let is_new = owner.is_none();
             let principal = owner.unwrap_or_else(|| Uuid::now_v7().to_string());
+            let _forgetting = self.shared.warm.forgetting(Whose::Principal(&principal));
             let mut batch = self.taking(signed, "", now_ms);
             if is_new {
                 batch = batch
@@ -386,6 +403,7 @@ impl Auth {
             Some(owner) if owner != principal => return Err(taken()),
             _ => {}
         }
+        let _forgetting = self.shared.warm.forgetting(Whose::Principal(principal));
         let now_ms = self.now_ms();
         let batch = self.taking(signed, principal, now_ms).push_expect(
             "INSERT INTO wallets (kind, address, principal, linked_at_ms) SELECT $1, $2, $3, $4 \
@@ -419,6 +437,24 @@ impl Auth {
             params![&signed.nonce, signed.kind.name(), principal, now_ms],
             1,
         )
+    }
+}
+
+/// What a wallet of Ethereum is said to have signed, and its digest.
+fn said(proof: &Proof) -> Result<(Message, B256), AuthError> {
+    let departs = |standard: &str, reason: String| {
+        Why::InvalidMessage.because(format!("It departs from {standard}: {reason}."))
+    };
+    match (&proof.message, &proof.typed) {
+        (Some(text), None) => {
+            let message = Message::parse(text).map_err(|reason| departs("EIP-4361", reason))?;
+            Ok((message, eip191_hash_message(text)))
+        }
+        (None, Some(typed)) => {
+            let departs = |reason| departs("what a message of EIP-4361 may say", reason);
+            Ok((typed.message().map_err(departs)?, typed.digest().map_err(departs)?))
+        }
+        _ => Err(Why::InvalidRequest.because("It needs one of `message` and `typed`.")),
     }
 }
 

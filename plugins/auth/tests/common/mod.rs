@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use alloy_primitives::{Address, Signature, eip191_hash_message, hex};
 use ed25519_dalek::Signer as _;
@@ -25,6 +25,7 @@ pub const SITE: &str = "https://video.example.org";
 pub struct World {
     now: Arc<AtomicI64>,
     engine: Engine,
+    asked: Arc<AtomicU64>,
     folder: tempfile::TempDir,
 }
 
@@ -59,7 +60,7 @@ impl World {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let engine = Engine::new(folder.path(), streamgate_sqlite::Settings::default());
-        Self { now: Arc::new(AtomicI64::new(START)), engine, folder }
+        Self { now: Arc::new(AtomicI64::new(START)), engine, asked: Arc::default(), folder }
     }
 
     pub fn directory(&self) -> PathBuf {
@@ -74,6 +75,11 @@ impl World {
         self.now.load(Ordering::SeqCst)
     }
 
+    /// How often the database was asked anything.
+    pub fn asked(&self) -> u64 {
+        self.asked.load(Ordering::SeqCst)
+    }
+
     pub async fn live(&self, settings: Settings) -> Life {
         self.live_with(settings, Arc::new(NoContractWallets)).await
     }
@@ -81,7 +87,12 @@ impl World {
     pub async fn live_with(&self, settings: Settings, wallets: Arc<dyn ContractWallets>) -> Life {
         let now = self.now.clone();
         let clock = Arc::new(move || now.load(Ordering::SeqCst));
-        let database = Client::from_service(self.engine.router());
+        let asked = self.asked.clone();
+        let counted = axum::middleware::map_request(move |request: axum::extract::Request| {
+            asked.fetch_add(1, Ordering::SeqCst);
+            async { request }
+        });
+        let database = Client::from_service(self.engine.router().layer(counted));
         let auth = Auth::open(database, self.folder.path(), settings, clock, wallets).await.unwrap();
         Life {
             internal: AuthClient::new(Client::from_service(auth.internal())),

@@ -1,7 +1,7 @@
-//! EIP-191 `personal_sign`: who signed a text. Only the one canonical form of a signature is taken:
+//! Signatures of Ethereum: who signed a digest. Only the one canonical form of a signature is taken:
 //! 65 bytes `r s v`, `s` in the lower half, `v` 0, 1, 27 or 28.
 
-use alloy_primitives::{Address, Signature, U256, eip191_hash_message};
+use alloy_primitives::{Address, B256, Signature, U256};
 
 /// Why a signature names nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -27,8 +27,8 @@ pub(crate) fn bytes(hex: &str) -> Result<Vec<u8>, BadSignature> {
         .ok_or(BadSignature::Form)
 }
 
-/// The address whose key signed this text.
-pub(crate) fn recover(message: &str, signature: &[u8]) -> Result<Address, BadSignature> {
+/// The address whose key signed this digest.
+pub(crate) fn recover(digest: &B256, signature: &[u8]) -> Result<Address, BadSignature> {
     let raw: &[u8; 65] = signature.try_into().map_err(|_| BadSignature::Form)?;
     let parity = match raw[64] {
         0 | 27 => false,
@@ -44,20 +44,23 @@ pub(crate) fn recover(message: &str, signature: &[u8]) -> Result<Address, BadSig
     if signature.normalize_s().is_some() {
         return Err(BadSignature::HighS);
     }
-    let hash = eip191_hash_message(message);
-    signature.recover_address_from_prehash(&hash).map_err(|_| BadSignature::NoKey)
+    signature.recover_address_from_prehash(digest).map_err(|_| BadSignature::NoKey)
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use alloy_primitives::hex;
+    use alloy_primitives::{eip191_hash_message, hex};
     use k256::ecdsa::SigningKey;
     use proptest::prelude::*;
 
     const ORDER: U256 =
         U256::from_be_slice(&hex!("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141"));
+
+    fn recover(message: &str, signature: &[u8]) -> Result<Address, BadSignature> {
+        super::recover(&eip191_hash_message(message), signature)
+    }
 
     fn signed(seed: u8, message: &str) -> (Address, [u8; 65]) {
         let key = SigningKey::from_slice(&[seed; 32]).unwrap();

@@ -1,0 +1,169 @@
+//! Sign-in by typed data (EIP-712), by a wallet that hashes what the request says and knows nothing
+//! of how the server does.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod common;
+
+use std::sync::{Arc, Mutex};
+
+use alloy_primitives::{Address, B256, Signature, U256, hex, keccak256};
+use common::*;
+use futures_util::future::BoxFuture;
+use k256::ecdsa::SigningKey;
+use serde_json::{Value, json};
+use streamgate_auth::{ContractWallets, Verdict};
+
+/// EIP-712, `hashStruct` of flat types.
+fn hash_struct(types: &Value, name: &str, value: &Value) -> B256 {
+    let fields = types[name].as_array().unwrap();
+    let listed: Vec<_> =
+        fields.iter().map(|field| format!("{} {}", text(field, "type"), text(field, "name"))).collect();
+    let mut words = keccak256(format!("{name}({})", listed.join(","))).to_vec();
+    for field in fields {
+        let value = &value[text(field, "name")];
+        let word: B256 = match text(field, "type") {
+            "string" => keccak256(value.as_str().unwrap()),
+            "address" => value.as_str().unwrap().parse::<Address>().unwrap().into_word(),
+            "uint256" => U256::from(value.as_u64().unwrap()).into(),
+            other => panic!("{other}"),
+        };
+        words.extend_from_slice(word.as_slice());
+    }
+    keccak256(words)
+}
+
+fn digest(request: &Value) -> B256 {
+    let types = &request["types"];
+    let domain = hash_struct(types, "EIP712Domain", &request["domain"]);
+    let message = hash_struct(types, text(request, "primaryType"), &request["message"]);
+    keccak256([b"\x19\x01".as_slice(), domain.as_slice(), message.as_slice()].concat())
+}
+
+fn sign(wallet: &Wallet, digest: B256) -> [u8; 65] {
+    let Wallet::Ethereum(key) = wallet else { panic!("of Ethereum") };
+    Signature::from(SigningKey::sign_prehash_recoverable(key, digest.as_slice()).unwrap()).as_bytes()
+}
+
+fn proof(request: &Value, signature: &[u8]) -> Value {
+    json!({ "kind": "ethereum", "typed": request["message"], "signature": hex::encode_prefixed(signature) })
+}
+
+async fn challenge(life: &Life, wallet: &Wallet) -> Value {
+    let asked = json!({ "kind": "ethereum", "address": wallet.address(), "chain_id": 137, "typed": true });
+    let answer = life.post("challenge", asked).await.json;
+    assert!(answer.get("message").is_none());
+    answer["typed_data"].clone()
+}
+
+#[tokio::test]
+async fn typed_data_signs_in_the_same_principal_as_a_message_and_once() {
+    let world = World::new();
+    let life = world.live(settings()).await;
+    let wallet = Wallet::ethereum(1);
+    let request = challenge(&life, &wallet).await;
+    assert_eq!(request["message"]["chainId"], 137);
+    let good = proof(&request, &sign(&wallet, digest(&request)));
+    let answer = life.post("sign-in", good.clone()).await;
+    assert_eq!(answer.status, 200, "{:?}", answer.json);
+    assert_eq!(slug(&life.post("sign-in", good).await), "unknown-nonce");
+    let by_message = life.sign_in(&wallet).await;
+    assert_eq!(by_message["principal"], answer.json["principal"]);
+}
+
+#[tokio::test]
+async fn what_was_signed_is_what_counts_and_one_spelling_of_the_signature() {
+    let world = World::new();
+    let life = world.live(settings()).await;
+    let wallet = Wallet::ethereum(1);
+    let request = challenge(&life, &wallet).await;
+    let signature = sign(&wallet, digest(&request));
+    let refusal = async |proof: Value| {
+        let answer = life.post("sign-in", proof).await;
+        assert_ne!(answer.status, 200);
+        slug(&answer).to_owned()
+    };
+    for (field, value) in [
+        ("statement", json!("I give everything away.")),
+        ("address", json!(Wallet::ethereum(2).address())),
+        ("chainId", json!(1)),
+        ("expirationTime", json!("2026-01-01T00:04:59.000Z")),
+    ] {
+        let mut changed = request.clone();
+        changed["message"][field] = value;
+        assert_eq!(refusal(proof(&changed, &signature)).await, "invalid-signature", "{field}");
+    }
+    // What a message must say, typed data must say too, however well it is signed.
+    for (field, value, problem) in [
+        ("domain", json!("evil.example"), "wrong-domain"),
+        ("uri", json!("https://evil.example"), "wrong-domain"),
+        ("chainId", json!(5), "wrong-chain"),
+        ("nonce", json!("00000000000000000000000000000000"), "unknown-nonce"),
+        ("issuedAt", json!("2025-12-31T23:50:00.000Z"), "message-expired"),
+        ("expirationTime", json!("2026-01-01T00:00:00.000Z"), "message-expired"),
+        ("statement", json!("two\nlines"), "invalid-message"),
+        ("nonce", json!(7), "invalid-request"),
+        ("more", json!("x"), "invalid-request"),
+    ] {
+        let mut changed = request.clone();
+        changed["message"][field] = value.clone();
+        let signature = match problem {
+            "invalid-request" => signature,
+            _ => {
+                changed["domain"]["chainId"] = changed["message"]["chainId"].clone();
+                sign(&wallet, digest(&changed))
+            }
+        };
+        assert_eq!(refusal(proof(&changed, &signature)).await, problem, "{field}: {value}");
+    }
+    let order = U256::from_be_bytes(hex!("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141"));
+    let mut high = signature;
+    let s = order - U256::from_be_slice(&signature[32..64]);
+    high[32..64].copy_from_slice(&s.to_be_bytes::<32>());
+    high[64] = 27 + 28 - high[64];
+    let mut odd = signature;
+    odd[64] = 29;
+    for bad in [&high[..], &odd, &signature[..64]] {
+        assert_eq!(refusal(proof(&request, bad)).await, "invalid-signature");
+    }
+    // One signature is of a message or of typed data, never of both or of the other.
+    let mut both = proof(&request, &signature);
+    both["message"] = json!("x");
+    assert_eq!(refusal(both).await, "invalid-request");
+    let Value::String(as_text) = life.proof(&wallet).await["signature"].clone() else { panic!("a text") };
+    let mut other = proof(&request, &signature);
+    other["signature"] = json!(as_text);
+    assert_eq!(refusal(other).await, "invalid-signature");
+    assert_eq!(life.post("sign-in", proof(&request, &signature)).await.status, 200, "the nonce was left");
+}
+
+#[tokio::test]
+async fn only_wallets_of_ethereum_sign_typed_data() {
+    let life = World::new().live(settings()).await;
+    let asked = json!({ "kind": "solana", "address": Wallet::solana(1).address(), "typed": true });
+    assert_eq!(slug(&life.post("challenge", asked).await), "invalid-request");
+}
+
+/// A contract that takes one digest for its own.
+struct Contract(Mutex<Option<B256>>);
+
+impl ContractWallets for Contract {
+    fn verify<'a>(&'a self, _: u64, _: Address, digest: B256, _: &'a [u8]) -> BoxFuture<'a, Verdict> {
+        let verdict = match *self.0.lock().unwrap() == Some(digest) {
+            true => Verdict::Valid,
+            false => Verdict::Invalid,
+        };
+        Box::pin(async move { verdict })
+    }
+}
+
+#[tokio::test]
+async fn a_contract_wallet_is_asked_about_the_digest_of_the_typed_data() {
+    let world = World::new();
+    let contract = Arc::new(Contract(Mutex::new(None)));
+    let life = world.live_with(settings(), contract.clone()).await;
+    let request = challenge(&life, &Wallet::ethereum(1)).await;
+    let signed = proof(&request, &[7; 100]);
+    assert_eq!(slug(&life.post("sign-in", signed.clone()).await), "invalid-signature");
+    *contract.0.lock().unwrap() = Some(digest(&request));
+    assert_eq!(life.post("sign-in", signed).await.status, 200);
+}
