@@ -9,6 +9,8 @@ use streamgate_plugin_api::{Body, Problem};
 pub(crate) const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 /// Of pictures that another encoding may replace.
 pub(crate) const PICTURE: HeaderValue = HeaderValue::from_static("public, max-age=60");
+/// Of what names its viewer.
+const PERSONAL: HeaderValue = HeaderValue::from_static("private, no-store");
 
 const ANY: HeaderValue = HeaderValue::from_static("*");
 const BYTES: HeaderValue = HeaderValue::from_static("bytes");
@@ -200,6 +202,23 @@ pub(crate) fn method_not_allowed(method: &Method) -> Response<Body> {
             .detail(format!("{method} is not; GET, HEAD and OPTIONS are."))
             .header(header::ALLOW, METHODS),
     )
+}
+
+/// The answer with a text that is for one viewer alone: nobody keeps it, and it has no parts.
+pub(crate) fn personal(
+    method: &Method,
+    text: String,
+    media_type: &'static str,
+    vary: HeaderValue,
+) -> Response<Body> {
+    let mut head = HeaderMap::with_capacity(6);
+    head.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    head.insert(header::CACHE_CONTROL, PERSONAL);
+    head.insert(header::VARY, vary);
+    head.insert(header::CONTENT_LENGTH, HeaderValue::from(text.len()));
+    allow_any_origin(&mut head);
+    let body = if method == Method::HEAD { Body::empty() } else { Body::from(text) };
+    respond(StatusCode::OK, head, body)
 }
 
 /// Fields that storage answers with and that hold for us too.

@@ -87,8 +87,9 @@ impl fmt::Display for Fraction {
     }
 }
 
-/// The manifest. `floor` as in [`Timeline::target_duration`].
-pub(crate) fn manifest(timeline: &Timeline, floor: u64) -> Result<String, NotPlayable> {
+/// The manifest. `floor` as in [`Timeline::target_duration`]; `query` stands behind every URI, also
+/// behind that of the manifest itself, which players fetch again while it grows.
+pub(crate) fn manifest(timeline: &Timeline, floor: u64, query: &str) -> Result<String, NotPlayable> {
     let offer = timeline.offer()?;
     let target = timeline.target_duration(floor);
     let (start, end) = timeline.span(&offer);
@@ -108,6 +109,9 @@ pub(crate) fn manifest(timeline: &Timeline, floor: u64) -> Result<String, NotPla
     }
     xml.write(format_args!(">\n"));
     if timeline.growing() {
+        if !query.is_empty() {
+            xml.line(1, format_args!("<Location>manifest.mpd{query}</Location>"));
+        }
         xml.line(
             1,
             format_args!(
@@ -116,7 +120,7 @@ pub(crate) fn manifest(timeline: &Timeline, floor: u64) -> Result<String, NotPla
         );
     }
     xml.line(1, format_args!("<Period id=\"0\" start=\"PT0S\">"));
-    adaptation_sets(&mut xml, &offer, start, target);
+    adaptation_sets(&mut xml, &offer, start, target, query);
     xml.line(1, format_args!("</Period>"));
     if timeline.growing() {
         // Stops players from asking a time server elsewhere.
@@ -152,7 +156,7 @@ fn growing_attributes(xml: &mut Xml, timeline: &Timeline, length: u64, target: u
 }
 
 /// One set for the pictures and one for each language's sound.
-fn adaptation_sets(xml: &mut Xml, offer: &Offer<'_>, start: u64, target: u64) {
+fn adaptation_sets(xml: &mut Xml, offer: &Offer<'_>, start: u64, target: u64, query: &str) {
     let mut id = 0;
     if !offer.video.is_empty() {
         let largest = offer.video.iter().filter_map(|track| match track.kind {
@@ -168,7 +172,7 @@ fn adaptation_sets(xml: &mut Xml, offer: &Offer<'_>, start: u64, target: u64) {
                  segmentAlignment=\"true\" startWithSAP=\"1\" maxWidth=\"{width}\" maxHeight=\"{height}\">"
             ),
         );
-        adaptation_set(xml, &offer.video, start, target);
+        adaptation_set(xml, &offer.video, start, target, query);
         id += 1;
     }
     let mut languages: Vec<&Option<String>> = Vec::new();
@@ -188,21 +192,21 @@ fn adaptation_sets(xml: &mut Xml, offer: &Offer<'_>, start: u64, target: u64) {
         xml.write(format_args!(">\n"));
         let tracks: Vec<_> =
             offer.audio.iter().copied().filter(|track| &track.language == language).collect();
-        adaptation_set(xml, &tracks, start, target);
+        adaptation_set(xml, &tracks, start, target, query);
         id += 1;
     }
 }
 
 /// The inside of a set and its end tag.
-fn adaptation_set(xml: &mut Xml, tracks: &[&Track], start: u64, target: u64) {
+fn adaptation_set(xml: &mut Xml, tracks: &[&Track], start: u64, target: u64, query: &str) {
     xml.line(3, format_args!("<Role schemeIdUri=\"urn:mpeg:dash:role:2011\" value=\"main\"/>"));
     for track in tracks {
-        representation(xml, track, start, target);
+        representation(xml, track, start, target, query);
     }
     xml.line(2, format_args!("</AdaptationSet>"));
 }
 
-fn representation(xml: &mut Xml, track: &Track, start: u64, target: u64) {
+fn representation(xml: &mut Xml, track: &Track, start: u64, target: u64, query: &str) {
     let bandwidth = peak(track.pieces(), target);
     xml.write(format_args!(
         "      <Representation id=\"{}\" codecs=\"{}\" bandwidth=\"{bandwidth}\"",
@@ -232,8 +236,8 @@ fn representation(xml: &mut Xml, track: &Track, start: u64, target: u64) {
         xml.write(format_args!(" presentationTimeOffset=\"{offset}\""));
     }
     xml.write(format_args!(
-        " startNumber=\"0\" initialization=\"$RepresentationID$/init.mp4\" \
-         media=\"$RepresentationID$/$Number$.m4s\">\n"
+        " startNumber=\"0\" initialization=\"$RepresentationID$/init.mp4{query}\" \
+         media=\"$RepresentationID$/$Number$.m4s{query}\">\n"
     ));
     segment_timeline(xml, track);
     xml.line(4, format_args!("</SegmentTemplate>"));

@@ -48,7 +48,16 @@ fn all<'a>(elements: &'a [(String, Vec<(String, String)>)], element: &str, attri
 
 #[test]
 fn a_complete_content_at_29_97_frames_a_second() {
-    insta::assert_snapshot!("complete_mpd", manifest(&ended(ntsc()), FLOOR).unwrap());
+    insta::assert_snapshot!("complete_mpd", manifest(&ended(ntsc()), FLOOR, "").unwrap());
+}
+
+#[test]
+fn a_content_that_is_not_for_everyone_has_its_token_behind_every_uri() {
+    insta::assert_snapshot!("gated_mpd", manifest(&ended(ntsc()), FLOOR, "?t=TOKEN").unwrap());
+    insta::assert_snapshot!(
+        "gated_growing_mpd",
+        manifest(&settled(growing(ntsc())), FLOOR, "?t=TOKEN").unwrap()
+    );
 }
 
 #[test]
@@ -60,14 +69,14 @@ fn a_growing_content_with_a_track_ahead_of_the_others() {
     let mut timeline = growing(tracks);
     timeline.duration_ms = 600_000;
     let timeline = settled(timeline);
-    insta::assert_snapshot!("growing_mpd", manifest(&timeline, FLOOR).unwrap());
+    insta::assert_snapshot!("growing_mpd", manifest(&timeline, FLOOR, "").unwrap());
 }
 
 #[test]
 fn contents_with_sound_or_pictures_alone_have_one_set() {
     for video in [true, false] {
         let tracks = ntsc().into_iter().filter(|track| track.is_video() == video).collect();
-        let xml = manifest(&ended(tracks), FLOOR).unwrap();
+        let xml = manifest(&ended(tracks), FLOOR, "").unwrap();
         let kinds = all(&elements(&xml), "AdaptationSet", "contentType").join(",");
         assert_eq!(kinds, if video { "video" } else { "audio" });
     }
@@ -75,14 +84,14 @@ fn contents_with_sound_or_pictures_alone_have_one_set() {
 
 #[test]
 fn a_manifest_is_dynamic_while_the_content_grows_and_static_once_complete() {
-    let xml = manifest(&settled(growing(ntsc())), FLOOR).unwrap();
+    let xml = manifest(&settled(growing(ntsc())), FLOOR, "").unwrap();
     let parsed = elements(&xml);
     assert_eq!(all(&parsed, "MPD", "type"), ["dynamic"]);
     for attribute in ["availabilityStartTime", "publishTime", "minimumUpdatePeriod"] {
         assert_eq!(all(&parsed, "MPD", attribute).len(), 1, "{attribute}");
     }
     assert!(all(&parsed, "MPD", "timeShiftBufferDepth").is_empty(), "everything stays available");
-    let xml = manifest(&ended(ntsc()), FLOOR).unwrap();
+    let xml = manifest(&ended(ntsc()), FLOOR, "").unwrap();
     let parsed = elements(&xml);
     assert_eq!(all(&parsed, "MPD", "type"), ["static"]);
     // The sound ends on its last whole frame, before the pictures.
@@ -93,7 +102,7 @@ fn a_manifest_is_dynamic_while_the_content_grows_and_static_once_complete() {
 
 #[test]
 fn segments_are_addressed_by_number_from_zero() {
-    let xml = manifest(&ended(ntsc()), FLOOR).unwrap();
+    let xml = manifest(&ended(ntsc()), FLOOR, "").unwrap();
     let parsed = elements(&xml);
     assert!(all(&parsed, "SegmentTemplate", "startNumber").iter().all(|n| *n == "0"));
     assert!(all(&parsed, "SegmentTemplate", "media").iter().all(|m| *m == "$RepresentationID$/$Number$.m4s"));
@@ -104,7 +113,7 @@ fn segments_are_addressed_by_number_from_zero() {
 
 #[test]
 fn representations_tell_what_is_measured_and_what_they_are() {
-    let xml = manifest(&ended(ntsc()), FLOOR).unwrap();
+    let xml = manifest(&ended(ntsc()), FLOOR, "").unwrap();
     let parsed = elements(&xml);
     let ids = all(&parsed, "Representation", "id");
     assert_eq!(ids, ["360p", "540p", "720p", "1080p", "audio-64k", "audio-128k"]);
@@ -120,7 +129,7 @@ fn times_before_the_first_segment_are_cut_off() {
     let mut track = video("360p", 640, 360, 730_000);
     push(&mut track, 60_000, 1000);
     track.segments[0].start = 90_000;
-    let xml = manifest(&ended(vec![track]), FLOOR).unwrap();
+    let xml = manifest(&ended(vec![track]), FLOOR, "").unwrap();
     let parsed = elements(&xml);
     assert_eq!(all(&parsed, "SegmentTemplate", "presentationTimeOffset"), ["90000"]);
     assert_eq!(all(&parsed, "S", "t"), ["90000"]);
@@ -131,7 +140,7 @@ fn times_before_the_first_segment_are_cut_off() {
 fn each_language_has_a_set_of_its_own() {
     let mut french = with_segments(audio("fr-64k", 64_000), 3, 2);
     french.language = Some("fr".to_owned());
-    let xml = manifest(&ended(vec![with_segments(audio("64k", 64_000), 3, 2), french]), FLOOR).unwrap();
+    let xml = manifest(&ended(vec![with_segments(audio("64k", 64_000), 3, 2), french]), FLOOR, "").unwrap();
     assert_eq!(all(&elements(&xml), "AdaptationSet", "lang"), ["fr"]);
     assert_eq!(all(&elements(&xml), "AdaptationSet", "id"), ["0", "1"]);
 }
@@ -162,7 +171,7 @@ proptest! {
             }
         }
         let expected: Vec<_> = track.segments.iter().map(|s| (s.start, s.duration)).collect();
-        let xml = manifest(&ended(vec![track]), FLOOR).unwrap();
+        let xml = manifest(&ended(vec![track]), FLOOR, "").unwrap();
         let mut read = Vec::new();
         let mut time = 0_u64;
         for (_, attributes) in elements(&xml).iter().filter(|(name, _)| name == "S") {

@@ -1,5 +1,6 @@
 //! The playlists and the manifest of one content at one revision, each written when it is
-//! first asked for and kept as bytes with their header fields. Never does I/O.
+//! first asked for and kept: as bytes with their header fields, and for gated contents as templates
+//! that each viewer's token is put into. Never does I/O.
 
 use std::sync::OnceLock;
 
@@ -8,6 +9,7 @@ use http::HeaderValue;
 use crate::answer::{self, Entity};
 use crate::path::Item;
 use crate::timeline::{NotPlayable, Phase, Timeline, Track};
+use crate::token::QUERY;
 use crate::{dash, hls};
 
 /// Growing playlists may be a second old, so that a proxy in front takes the load.
@@ -36,57 +38,101 @@ pub(crate) struct Style {
 pub(crate) struct Snapshot {
     pub(crate) timeline: Timeline,
     style: Style,
-    multivariant: OnceLock<Result<Entity, NotPlayable>>,
-    manifest: OnceLock<Result<Entity, NotPlayable>>,
-    /// In the order of the timeline's tracks.
-    tracks: Box<[TrackDocuments]>,
+    /// As everybody gets them.
+    open: Documents<Entity>,
+    /// With [`QUERY`] behind every URI, for a token to follow.
+    templates: Documents<Written>,
 }
 
-#[derive(Debug, Default)]
-struct TrackDocuments {
-    playlist: OnceLock<Entity>,
-    i_frames: OnceLock<Entity>,
+#[derive(Debug)]
+struct Documents<T> {
+    multivariant: OnceLock<Result<T, NotPlayable>>,
+    manifest: OnceLock<Result<T, NotPlayable>>,
+    /// In the order of the timeline's tracks.
+    tracks: Box<[TrackDocuments<T>]>,
+}
+
+#[derive(Debug)]
+struct TrackDocuments<T> {
+    playlist: OnceLock<T>,
+    i_frames: OnceLock<T>,
+}
+
+/// A document as text.
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(crate) text: String,
+    pub(crate) media_type: &'static str,
+    grows: bool,
+}
+
+impl<T> Documents<T> {
+    fn of(timeline: &Timeline) -> Self {
+        let none = |_| TrackDocuments { playlist: OnceLock::new(), i_frames: OnceLock::new() };
+        let tracks = timeline.tracks.iter().map(none).collect();
+        Self { multivariant: OnceLock::new(), manifest: OnceLock::new(), tracks }
+    }
 }
 
 impl Snapshot {
     pub(crate) fn new(timeline: Timeline, style: Style) -> Self {
-        let tracks = timeline.tracks.iter().map(|_| TrackDocuments::default()).collect();
-        Self { timeline, style, multivariant: OnceLock::new(), manifest: OnceLock::new(), tracks }
+        let (open, templates) = (Documents::of(&timeline), Documents::of(&timeline));
+        Self { timeline, style, open, templates }
     }
 
     /// The document that `item` names; `None` when `item` is no document but an object.
     pub(crate) fn document(&self, item: Item<'_>) -> Option<Result<&Entity, Missing>> {
-        let floor = self.style.floor;
+        self.find(&self.open, item, "", |written| self.entity(written))
+    }
+
+    /// The same with a token behind every URI.
+    pub(crate) fn personal(&self, item: Item<'_>, token: &str) -> Option<Result<Written, Missing>> {
+        let template = self.find(&self.templates, item, QUERY, |written| written)?;
+        Some(template.map(|template| Written {
+            text: template.text.replace(QUERY, &format!("{QUERY}{token}")),
+            ..*template
+        }))
+    }
+
+    fn find<'a, T>(
+        &'a self,
+        documents: &'a Documents<T>,
+        item: Item<'_>,
+        query: &str,
+        keep: impl Fn(Written) -> T,
+    ) -> Option<Result<&'a T, Missing>> {
+        let (timeline, floor) = (&self.timeline, self.style.floor);
+        let keep = |text, media_type, grows| keep(Written { text, media_type, grows });
         let document = match item {
-            Item::Multivariant => self
+            Item::Multivariant => documents
                 .multivariant
                 .get_or_init(|| {
-                    let text = hls::multivariant(&self.timeline, floor)?;
-                    Ok(self.entity(text, hls::MEDIA_TYPE, self.timeline.growing()))
+                    let text = hls::multivariant(timeline, floor, query)?;
+                    Ok(keep(text, hls::MEDIA_TYPE, timeline.growing()))
                 })
                 .as_ref()
                 .map_err(|error| Missing::NotPlayable(*error)),
-            Item::Manifest => self
+            Item::Manifest => documents
                 .manifest
                 .get_or_init(|| {
-                    let text = dash::manifest(&self.timeline, floor)?;
-                    Ok(self.entity(text, dash::MEDIA_TYPE, self.timeline.growing()))
+                    let text = dash::manifest(timeline, floor, query)?;
+                    Ok(keep(text, dash::MEDIA_TYPE, timeline.growing()))
                 })
                 .as_ref()
                 .map_err(|error| Missing::NotPlayable(*error)),
-            Item::Playlist(name) => self.track(name).map(|(track, documents)| {
-                documents.playlist.get_or_init(|| {
-                    let text = hls::media_playlist(&self.timeline, track, floor);
-                    self.entity(text, hls::MEDIA_TYPE, self.timeline.track_grows(track))
+            Item::Playlist(name) => self.track(documents, name).map(|(track, kept)| {
+                kept.playlist.get_or_init(|| {
+                    let text = hls::media_playlist(timeline, track, floor, query);
+                    keep(text, hls::MEDIA_TYPE, timeline.track_grows(track))
                 })
             }),
-            Item::IFrames(name) => self.track(name).and_then(|(track, documents)| {
+            Item::IFrames(name) => self.track(documents, name).and_then(|(track, kept)| {
                 if track.sync_points.is_empty() {
                     return Err(Missing::NotHere);
                 }
-                Ok(documents.i_frames.get_or_init(|| {
-                    let text = hls::i_frame_playlist(&self.timeline, track, floor);
-                    self.entity(text, hls::MEDIA_TYPE, self.timeline.track_grows(track))
+                Ok(kept.i_frames.get_or_init(|| {
+                    let text = hls::i_frame_playlist(timeline, track, floor, query);
+                    keep(text, hls::MEDIA_TYPE, timeline.track_grows(track))
                 }))
             }),
             _ => return None,
@@ -94,23 +140,41 @@ impl Snapshot {
         Some(document)
     }
 
-    fn track(&self, name: &str) -> Result<(&Track, &TrackDocuments), Missing> {
+    fn track<'a, T>(
+        &'a self,
+        documents: &'a Documents<T>,
+        name: &str,
+    ) -> Result<(&'a Track, &'a TrackDocuments<T>), Missing> {
         if let Phase::Waiting(why) = self.timeline.phase {
             return Err(Missing::NotPlayable(NotPlayable { why }));
         }
         self.timeline
             .tracks
             .iter()
-            .zip(&self.tracks)
+            .zip(&documents.tracks)
             .find(|(track, _)| track.name == name && track.usable())
             .ok_or(Missing::NotHere)
     }
 
-    fn entity(&self, text: String, media_type: &'static str, grows: bool) -> Entity {
-        let cache_control = if grows { GROWING } else { self.style.complete.clone() };
-        let etag = answer::etag_of(text.as_bytes());
-        Entity::new(text.into(), HeaderValue::from_static(media_type), cache_control, etag)
+    fn entity(&self, written: Written) -> Entity {
+        let cache_control = if written.grows { GROWING } else { self.style.complete.clone() };
+        let etag = answer::etag_of(written.text.as_bytes());
+        Entity::new(written.text.into(), HeaderValue::from_static(written.media_type), cache_control, etag)
     }
+}
+
+/// The index of thumbnails (WebVTT) with a token behind the address of every sheet.
+pub(crate) fn thumbnails(index: &str, token: &str) -> String {
+    let mut text = String::with_capacity(index.len() * 2);
+    for line in index.split_inclusive('\n') {
+        match line.split_once('#') {
+            Some((sheet, place)) if sheet.starts_with("thumbnails-") => {
+                text.extend([sheet, QUERY, token, "#", place]);
+            }
+            _ => text.push_str(line),
+        }
+    }
+    text
 }
 
 #[cfg(test)]

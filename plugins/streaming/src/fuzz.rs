@@ -5,7 +5,11 @@ use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use crate::answer::{Entity, IMMUTABLE, etag_of};
-use crate::path::{self, Item};
+use crate::path::{self, ContentId, Item};
+use crate::token::{self, Claims, Key};
+
+const HERE: &str = "0199c3a4-5b6c-7d8e-9f01-23456789abcd";
+const THERE: &str = "0199c3a4-5b6c-7d8e-9f01-23456789abce";
 
 /// The path of a request: what it names has this path and no other.
 pub fn stream_path(data: &[u8]) {
@@ -23,6 +27,36 @@ pub fn stream_path(data: &[u8]) {
         Item::ThumbnailSheet(number) => format!("thumbnails-{number}.jpg"),
     };
     assert!(given == format!("/v/{id}/{rest}"), "{given:?} is not the one path of {item:?}");
+}
+
+/// A query string with a token in it: it opens nothing unless it was made here, and what was made
+/// here opens its own content and nothing else.
+pub fn stream_token(data: &[u8]) {
+    let key = Key::new(&[7; 32]);
+    let (Some(here), Some(there)) = (ContentId::parse(HERE), ContentId::parse(THERE)) else { return };
+    if let Ok(query) = std::str::from_utf8(data)
+        && let Some(token) = token::in_query(Some(query))
+    {
+        assert!(key.read(here, token).is_none(), "{token:?} was forged");
+    }
+    let mut bytes = data.iter().copied().chain(std::iter::repeat(0));
+    let claims = Claims {
+        grant: std::array::from_fn(|_| bytes.next().unwrap_or(0)),
+        principal: std::array::from_fn(|_| bytes.next().unwrap_or(0)),
+        generation: u64::from_be_bytes(std::array::from_fn(|_| bytes.next().unwrap_or(0))),
+        issued_at: bytes.by_ref().take(5).fold(0, |all, byte| all << 8 | u64::from(byte)),
+    };
+    let token = key.mint(here, &claims);
+    assert!(key.read(here, &token) == Some(claims));
+    assert!(key.read(there, &token).is_none());
+    // One of its bytes is another one.
+    let (place, mask) = (bytes.next().unwrap_or(0), bytes.next().unwrap_or(0) & 0x7f);
+    let mut forged = token.clone().into_bytes();
+    let at = usize::from(place) % forged.len();
+    forged[at] ^= mask;
+    if let (Ok(forged), true) = (String::from_utf8(forged), mask != 0) {
+        assert!(key.read(here, &forged).is_none(), "{forged:?} was forged from {token:?}");
+    }
 }
 
 /// A byte for the number of bytes in memory, then `Range`, `If-Range` and `If-None-Match`, one a line.

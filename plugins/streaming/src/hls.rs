@@ -143,8 +143,9 @@ fn variants<'a>(offer: &Offer<'a>, groups: &'a [AudioGroup<'a>], target: u64) ->
     variants
 }
 
-/// The multivariant playlist (RFC 8216 §4.3.4). `floor` as in [`Timeline::target_duration`].
-pub(crate) fn multivariant(timeline: &Timeline, floor: u64) -> Result<String, NotPlayable> {
+/// The multivariant playlist (RFC 8216 §4.3.4). `floor` as in [`Timeline::target_duration`];
+/// `query` stands behind every URI.
+pub(crate) fn multivariant(timeline: &Timeline, floor: u64, query: &str) -> Result<String, NotPlayable> {
     let offer = timeline.offer()?;
     let target = timeline.target_duration(floor);
     let groups = audio_groups(&offer.audio);
@@ -156,22 +157,22 @@ pub(crate) fn multivariant(timeline: &Timeline, floor: u64) -> Result<String, No
     if !offer.video.is_empty() {
         for group in &groups {
             for (place, track) in group.members.iter().enumerate() {
-                media(&mut text, group, track, place == 0);
+                media(&mut text, group, track, place == 0, query);
             }
         }
     }
     for variant in variants(&offer, &groups, target) {
-        stream_inf(&mut text, &variant);
+        stream_inf(&mut text, &variant, query);
     }
     for track in offer.video.iter().filter(|track| !track.sync_points.is_empty()) {
-        i_frame_stream_inf(&mut text, track, target);
+        i_frame_stream_inf(&mut text, track, target, query);
     }
     Ok(text.0)
 }
 
 /// `EXT-X-MEDIA` (§4.3.4.1). The same language has the same NAME in every group, so that
 /// players see the groups as one choice in several qualities.
-fn media(text: &mut Playlist, group: &AudioGroup<'_>, track: &Track, default: bool) {
+fn media(text: &mut Playlist, group: &AudioGroup<'_>, track: &Track, default: bool, query: &str) {
     let Kind::Audio { channels, .. } = track.kind else { return };
     let name = track.language.as_deref().unwrap_or("Main");
     text.write(format_args!("#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{}\",NAME=\"{name}\"", group.id));
@@ -180,14 +181,14 @@ fn media(text: &mut Playlist, group: &AudioGroup<'_>, track: &Track, default: bo
     }
     let default = if default { "YES" } else { "NO" };
     text.line(format_args!(
-        ",DEFAULT={default},AUTOSELECT=YES,CHANNELS=\"{}\",URI=\"{}/index.m3u8\"",
+        ",DEFAULT={default},AUTOSELECT=YES,CHANNELS=\"{}\",URI=\"{}/index.m3u8{query}\"",
         channels.max(1),
         track.name
     ));
 }
 
 /// `EXT-X-STREAM-INF` (§4.3.4.2) and its URI.
-fn stream_inf(text: &mut Playlist, variant: &Variant<'_>) {
+fn stream_inf(text: &mut Playlist, variant: &Variant<'_>, query: &str) {
     let track = variant.track;
     text.write(format_args!(
         "#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{}",
@@ -208,15 +209,15 @@ fn stream_inf(text: &mut Playlist, variant: &Variant<'_>) {
         }
         text.write(format_args!(",CLOSED-CAPTIONS=NONE"));
     }
-    text.line(format_args!("\n{}/index.m3u8", track.name));
+    text.line(format_args!("\n{}/index.m3u8{query}", track.name));
 }
 
 /// `EXT-X-I-FRAME-STREAM-INF` (§4.3.4.3).
-fn i_frame_stream_inf(text: &mut Playlist, track: &Track, target: u64) {
+fn i_frame_stream_inf(text: &mut Playlist, track: &Track, target: u64, query: &str) {
     let Kind::Video { width, height, .. } = track.kind else { return };
     text.line(format_args!(
         "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{}\",\
-         RESOLUTION={width}x{height},URI=\"{}/iframes.m3u8\"",
+         RESOLUTION={width}x{height},URI=\"{}/iframes.m3u8{query}\"",
         peak(track.key_pieces(), target),
         average(track.key_pieces()),
         track.codec,
@@ -248,14 +249,14 @@ fn end(mut text: Playlist, timeline: &Timeline, track: &Track) -> String {
 
 /// The media playlist of one track (§4.3.3). The sum of its EXTINF is the track's length to
 /// the microsecond: each one is the difference of two rounded times.
-pub(crate) fn media_playlist(timeline: &Timeline, track: &Track, floor: u64) -> String {
+pub(crate) fn media_playlist(timeline: &Timeline, track: &Track, floor: u64, query: &str) -> String {
     let mut text = media_head(timeline, track, timeline.target_duration(floor));
-    text.line(format_args!("#EXT-X-MAP:URI=\"init.mp4\""));
+    text.line(format_args!("#EXT-X-MAP:URI=\"init.mp4{query}\""));
     let (mut ticks, mut written) = (0_u64, 0_u64);
     for (number, segment) in track.segments.iter().enumerate() {
         ticks = ticks.saturating_add(segment.duration);
         let end = micros(ticks, track.timescale);
-        text.line(format_args!("#EXTINF:{},\n{number}.m4s", Seconds(end - written)));
+        text.line(format_args!("#EXTINF:{},\n{number}.m4s{query}", Seconds(end - written)));
         written = end;
     }
     end(text, timeline, track)
@@ -263,15 +264,15 @@ pub(crate) fn media_playlist(timeline: &Timeline, track: &Track, floor: u64) -> 
 
 /// The I-frame playlist of one video track (§4.3.3.6): each key frame is a byte range of its
 /// segment and lasts until the next one.
-pub(crate) fn i_frame_playlist(timeline: &Timeline, track: &Track, floor: u64) -> String {
+pub(crate) fn i_frame_playlist(timeline: &Timeline, track: &Track, floor: u64, query: &str) -> String {
     let mut text = media_head(timeline, track, timeline.target_duration(floor));
-    text.line(format_args!("#EXT-X-I-FRAMES-ONLY\n#EXT-X-MAP:URI=\"init.mp4\""));
+    text.line(format_args!("#EXT-X-I-FRAMES-ONLY\n#EXT-X-MAP:URI=\"init.mp4{query}\""));
     let origin = track.sync_points.first().map_or(0, |point| point.time);
     let mut written = 0;
     for (point, next) in track.key_frames() {
         let end = micros(next - origin, track.timescale);
         text.line(format_args!(
-            "#EXTINF:{},\n#EXT-X-BYTERANGE:{}@{}\n{}.m4s",
+            "#EXTINF:{},\n#EXT-X-BYTERANGE:{}@{}\n{}.m4s{query}",
             Seconds(end.saturating_sub(written)),
             point.length,
             point.offset,

@@ -9,17 +9,17 @@ use crate::samples::{audio, ended, growing, ntsc, push, settled, video, with_seg
 const FLOOR: u64 = 2;
 
 fn master(timeline: &Timeline) -> MasterPlaylist {
-    let text = multivariant(timeline, FLOOR).unwrap();
+    let text = multivariant(timeline, FLOOR, "").unwrap();
     m3u8_rs::parse_master_playlist_res(text.as_bytes()).unwrap()
 }
 
 fn media(timeline: &Timeline, name: &str) -> MediaPlaylist {
-    let text = media_playlist(timeline, timeline.track(name).unwrap(), FLOOR);
+    let text = media_playlist(timeline, timeline.track(name).unwrap(), FLOOR, "");
     m3u8_rs::parse_media_playlist_res(text.as_bytes()).unwrap()
 }
 
 fn i_frames(timeline: &Timeline, name: &str) -> MediaPlaylist {
-    let text = i_frame_playlist(timeline, timeline.track(name).unwrap(), FLOOR);
+    let text = i_frame_playlist(timeline, timeline.track(name).unwrap(), FLOOR, "");
     m3u8_rs::parse_media_playlist_res(text.as_bytes()).unwrap()
 }
 
@@ -30,33 +30,43 @@ fn growing_ntsc() -> Timeline {
 #[test]
 fn a_complete_content_at_29_97_frames_a_second() {
     let timeline = ended(ntsc());
-    insta::assert_snapshot!("complete_master", multivariant(&timeline, FLOOR).unwrap());
+    insta::assert_snapshot!("complete_master", multivariant(&timeline, FLOOR, "").unwrap());
     let track = timeline.track("540p").unwrap();
-    insta::assert_snapshot!("complete_video", media_playlist(&timeline, track, FLOOR));
-    insta::assert_snapshot!("complete_i_frames", i_frame_playlist(&timeline, track, FLOOR));
+    insta::assert_snapshot!("complete_video", media_playlist(&timeline, track, FLOOR, ""));
+    insta::assert_snapshot!("complete_i_frames", i_frame_playlist(&timeline, track, FLOOR, ""));
     let track = timeline.track("audio-64k").unwrap();
-    insta::assert_snapshot!("complete_audio", media_playlist(&timeline, track, FLOOR));
+    insta::assert_snapshot!("complete_audio", media_playlist(&timeline, track, FLOOR, ""));
 }
 
 #[test]
 fn a_growing_content() {
     let timeline = growing_ntsc();
-    insta::assert_snapshot!("growing_master", multivariant(&timeline, FLOOR).unwrap());
+    insta::assert_snapshot!("growing_master", multivariant(&timeline, FLOOR, "").unwrap());
     let track = timeline.track("360p").unwrap();
-    insta::assert_snapshot!("growing_video", media_playlist(&timeline, track, FLOOR));
-    insta::assert_snapshot!("growing_i_frames", i_frame_playlist(&timeline, track, FLOOR));
+    insta::assert_snapshot!("growing_video", media_playlist(&timeline, track, FLOOR, ""));
+    insta::assert_snapshot!("growing_i_frames", i_frame_playlist(&timeline, track, FLOOR, ""));
+}
+
+#[test]
+fn a_content_that_is_not_for_everyone_has_its_token_behind_every_uri() {
+    let query = "?t=TOKEN";
+    let timeline = ended(ntsc());
+    insta::assert_snapshot!("gated_master", multivariant(&timeline, FLOOR, query).unwrap());
+    let track = timeline.track("540p").unwrap();
+    insta::assert_snapshot!("gated_video", media_playlist(&timeline, track, FLOOR, query));
+    insta::assert_snapshot!("gated_i_frames", i_frame_playlist(&timeline, track, FLOOR, query));
 }
 
 #[test]
 fn a_content_with_sound_alone() {
     let tracks = ntsc().into_iter().filter(|track| !track.is_video()).collect();
-    insta::assert_snapshot!("audio_only_master", multivariant(&ended(tracks), FLOOR).unwrap());
+    insta::assert_snapshot!("audio_only_master", multivariant(&ended(tracks), FLOOR, "").unwrap());
 }
 
 #[test]
 fn a_content_with_pictures_alone() {
     let tracks = ntsc().into_iter().filter(Track::is_video).collect();
-    insta::assert_snapshot!("video_only_master", multivariant(&ended(tracks), FLOOR).unwrap());
+    insta::assert_snapshot!("video_only_master", multivariant(&ended(tracks), FLOOR, "").unwrap());
 }
 
 #[test]
@@ -215,7 +225,7 @@ fn rules_9_1_9_2_9_14_9_15_each_variant_has_codecs_resolution_average_and_frame_
             assert!((variant.frame_rate.unwrap() - 29.97).abs() < 1e-9);
         }
     }
-    assert!(multivariant(&ended(ntsc()), FLOOR).unwrap().contains("FRAME-RATE=29.970,"));
+    assert!(multivariant(&ended(ntsc()), FLOOR, "").unwrap().contains("FRAME-RATE=29.970,"));
 }
 
 #[test]
@@ -269,8 +279,8 @@ fn each_group_offers_every_language_once_and_one_of_them_by_default() {
 fn nothing_is_said_of_a_content_that_is_not_playable_yet() {
     let mut timeline = growing_ntsc();
     timeline.phase = crate::timeline::Phase::Waiting("uploaded");
-    assert_eq!(multivariant(&timeline, FLOOR).unwrap_err().why, "uploaded");
-    assert!(multivariant(&growing(vec![video("360p", 640, 360, 730_000)]), FLOOR).is_err());
+    assert_eq!(multivariant(&timeline, FLOOR, "").unwrap_err().why, "uploaded");
+    assert!(multivariant(&growing(vec![video("360p", 640, 360, 730_000)]), FLOOR, "").is_err());
 }
 
 #[test]
@@ -292,7 +302,7 @@ proptest! {
             push(&mut track, *duration, 1000);
         }
         let timeline = ended(vec![track]);
-        let text = media_playlist(&timeline, &timeline.tracks[0], FLOOR);
+        let text = media_playlist(&timeline, &timeline.tracks[0], FLOOR, "");
         let written: Vec<u64> = text
             .lines()
             .filter_map(|line| line.strip_prefix("#EXTINF:")?.strip_suffix(','))

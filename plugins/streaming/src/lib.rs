@@ -1,37 +1,55 @@
 //! The `streaming` capability: HLS and DASH over the one set of CMAF segments that the
 //! transcoder writes, from the first segment on. Playlists and manifests are written from the
 //! catalogue's rows and hold measured numbers only. This crate never touches media bytes and
-//! keeps nothing that the catalogue and storage do not have.
+//! keeps nothing that the catalogue and storage do not have, but for who is playing what that is
+//! not for everyone: `access` decides, and it is enforced here.
 
 mod answer;
+mod clock;
 mod contents;
 mod convert;
 mod dash;
 mod documents;
+mod flight;
 #[doc(hidden)]
 pub mod fuzz;
+mod gate;
+mod grants;
 mod hls;
 mod objects;
 mod path;
+mod policies;
+mod refusal;
 mod routes;
 #[cfg(test)]
 mod samples;
 mod settings;
+mod standings;
+mod store;
 mod timeline;
+mod token;
+mod viewers;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use http::HeaderValue;
-use streamgate_contracts::events::{self, ContentChanged, ContentDeleted};
+use streamgate_contracts::events::{self, AccessChanged, AccessRevoked, ContentChanged, ContentDeleted};
 use streamgate_plugin_api::{Event, Health, Host, Plugin, SettingsProblem, StartError, export_plugin};
 
 use crate::contents::{Contents, Limits, Watcher};
 use crate::documents::Style;
+use crate::gate::{Bounds, Capabilities, Gate};
+use crate::grants::Lifetimes;
 use crate::objects::Objects;
 use crate::path::ContentId;
 use crate::routes::Site;
 pub use crate::settings::Settings;
+use crate::token::Key;
+
+/// How often grants that are too old are removed from the database.
+const SWEEP: Duration = Duration::from_secs(600);
 
 /// The plugin.
 pub struct Streaming;
@@ -63,7 +81,8 @@ impl Plugin for Streaming {
         let style = Style { floor: settings.floor(), complete: HeaderValue::try_from(complete)? };
         let contents = Arc::new(Contents::new(host.service("catalogue"), watcher, limits, style));
         follow(&host, &contents)?;
-        let site = Site::new(contents, objects);
+        let gate = if settings.gated { Some(gate(&host, &settings)?) } else { None };
+        let site = Site::new(contents, objects, gate);
         host.provide("streaming", site.clone())?;
         host.serve(site);
         Ok(Self)
@@ -91,6 +110,61 @@ fn follow(host: &Host, contents: &Arc<Contents>) -> Result<(), StartError> {
         }
     });
     Ok(())
+}
+
+/// What keeps closed contents closed.
+fn gate(host: &Host, settings: &Settings) -> Result<Arc<Gate>, StartError> {
+    let lifetimes = Lifetimes::new(
+        settings.token_idle.get(),
+        settings.token_max.get(),
+        settings.sessions_per_principal as usize,
+        settings.max_grants as usize,
+    );
+    let bounds = Bounds {
+        lifetimes,
+        policy_max_age: settings.policy_max_age.get(),
+        timeout: settings.access_timeout.get(),
+    };
+    let capabilities = Capabilities {
+        access: host.service("access"),
+        auth: host.service("auth"),
+        database: host.service("database"),
+    };
+    let gate = Arc::new(Gate::new(Key::open(host.data_dir())?, capabilities, bounds, Arc::default()));
+    follow_access(host, &gate)?;
+    Ok(gate)
+}
+
+/// Follows what `access` tells, and removes old grants, until the plugin stops.
+fn follow_access(host: &Host, gate: &Arc<Gate>) -> Result<(), StartError> {
+    let mut events = host.subscribe(events::ACCESS_ANY)?;
+    let (gate, shutdown) = (gate.clone(), host.shutdown());
+    let sweeping = gate.clone();
+    host.spawn(async move {
+        let mut rounds = tokio::time::interval(SWEEP);
+        rounds.tick().await;
+        while shutdown.run_until_cancelled(rounds.tick()).await.is_some() {
+            sweeping.sweep().await;
+        }
+    });
+    let shutdown = host.shutdown();
+    host.spawn(async move {
+        while let Some(Some(event)) = shutdown.run_until_cancelled(events.next()).await {
+            take_access(&gate, &event);
+        }
+    });
+    Ok(())
+}
+
+fn take_access(gate: &Gate, event: &Event) {
+    let taken = match event.r#type.as_str() {
+        events::TYPE_ACCESS_CHANGED => event.parse::<AccessChanged>().map(|change| gate.changed(&change)),
+        events::TYPE_ACCESS_REVOKED => event.parse::<AccessRevoked>().map(|it| gate.revoked(&it)),
+        _ => Ok(()),
+    };
+    if let Err(error) = taken {
+        tracing::warn!(subject = %event.subject, %error, "an event cannot be read");
+    }
 }
 
 fn take_changed(contents: &Contents, event: &Event) {
@@ -147,6 +221,7 @@ export_plugin! {
         description: "HLS and DASH from one set of CMAF segments, playable while they are still being made",
         provides: ["streaming"],
         requires: ["storage", "catalogue"],
+        uses: ["access", "auth", "database"],
         prefixes: ["/v"],
     }
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -122,9 +123,20 @@ impl Objects {
             let media_type = HeaderValue::from_static(wanted.media_type);
             Ok(Arc::new(Entity::new(body, media_type, answer::IMMUTABLE, tag)))
         };
-        tokio::time::timeout(self.timeout, loading)
-            .await
-            .unwrap_or_else(|_| Err(ObjectError::unavailable(format!("not within {:?}", self.timeout))))
+        tokio::time::timeout(self.timeout, loading).await.unwrap_or_else(|_| Err(self.late()))
+    }
+
+    /// All of a small object that is not kept.
+    pub(crate) async fn whole(&self, wanted: Wanted<'_>, limit: usize) -> Result<Bytes, ObjectError> {
+        let loading = async {
+            let response = self.send(wanted, &Method::GET, HeaderMap::new()).await?;
+            response.into_body().collect_bytes(limit).await.map_err(ObjectError::unavailable)
+        };
+        tokio::time::timeout(self.timeout, loading).await.unwrap_or_else(|_| Err(self.late()))
+    }
+
+    fn late(&self) -> ObjectError {
+        ObjectError::unavailable(format!("not within {:?}", self.timeout))
     }
 
     /// Straight from storage, which heeds ranges and preconditions itself.
@@ -144,9 +156,8 @@ impl Objects {
             }
         }
         let sending = self.send(wanted, method, fields);
-        let response = tokio::time::timeout(self.timeout, sending)
-            .await
-            .unwrap_or_else(|_| Err(ObjectError::unavailable(format!("not within {:?}", self.timeout))))?;
+        let response =
+            tokio::time::timeout(self.timeout, sending).await.unwrap_or_else(|_| Err(self.late()))?;
         let (parts, body) = response.into_parts();
         let mut head = HeaderMap::with_capacity(10);
         for name in answer::PASSED_ON {

@@ -30,6 +30,10 @@ impl ContentId {
         }
         Some(Self(value))
     }
+
+    pub(crate) fn bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
 }
 
 impl fmt::Display for ContentId {

@@ -13,12 +13,18 @@ use http::{Method, Request, Response, StatusCode, header};
 use streamgate_plugin_api::{Body, Problem};
 use tower::Service;
 
-use crate::answer::{method_not_allowed, options, problem};
+use crate::answer::{method_not_allowed, options, personal, problem};
 use crate::contents::{ContentError, Contents};
-use crate::documents::{Missing, Snapshot};
+use crate::documents::{Missing, Snapshot, thumbnails};
+use crate::gate::{Gate, Pass};
 use crate::objects::{ObjectError, Objects, Wanted};
 use crate::path::{self, ContentId, Item, PREFIX};
+use crate::refusal::VARY;
 use crate::timeline::Track;
+
+/// The largest index of thumbnails that a token is put into; a day of them takes a tenth.
+const MAX_INDEX_BYTES: usize = 16 << 20;
+const INDEX_TYPE: &str = "text/vtt; charset=utf-8";
 
 /// The public service.
 #[derive(Clone)]
@@ -29,13 +35,15 @@ pub(crate) struct Site {
 struct Shared {
     contents: Arc<Contents>,
     objects: Arc<Objects>,
+    /// `None`: everybody may play everything.
+    gate: Option<Arc<Gate>>,
 }
 
 type Answer = Result<Response<Body>, Infallible>;
 
 impl Site {
-    pub(crate) fn new(contents: Arc<Contents>, objects: Arc<Objects>) -> Self {
-        Self { shared: Arc::new(Shared { contents, objects }) }
+    pub(crate) fn new(contents: Arc<Contents>, objects: Arc<Objects>, gate: Option<Arc<Gate>>) -> Self {
+        Self { shared: Arc::new(Shared { contents, objects, gate }) }
     }
 
     /// The answer, if it is at hand.
@@ -46,14 +54,18 @@ impl Site {
             _ => return Some(method_not_allowed(&request.method)),
         }
         let Some((id, item)) = path::parse(request.uri.path()) else { return Some(nothing_here(request)) };
+        let pass = match &self.shared.gate {
+            None => Pass::Open,
+            Some(gate) => gate.at_hand(id, request)?,
+        };
         let snapshot = self.shared.contents.fresh(id)?;
-        let wanted = match find(&snapshot, request, item) {
+        let wanted = match find(&snapshot, request, item, &pass) {
             Found::Answer(response) => return Some(response),
             Found::Object(wanted) => wanted,
             Found::Nothing => return Some(nothing_here(request)),
         };
         let entity = self.shared.objects.cached(wanted)?;
-        Some(entity.answer(&request.method, &request.headers))
+        Some(pass.mark(entity.answer(&request.method, &request.headers)))
     }
 }
 
@@ -80,18 +92,29 @@ impl Shared {
     /// The answer when the catalogue or storage has to be asked.
     async fn answer(&self, request: &Parts) -> Response<Body> {
         let Some((id, item)) = path::parse(request.uri.path()) else { return nothing_here(request) };
+        let pass = match &self.gate {
+            None => Pass::Open,
+            Some(gate) => match gate.pass(id, item, request).await {
+                Ok(pass) => pass,
+                Err(refusal) => return refusal.answer(),
+            },
+        };
         let snapshot = match self.contents.get(id).await {
             Ok(snapshot) => snapshot,
             Err(ContentError::NotFound) => return no_content(id),
             Err(error) => return unavailable(&error.to_string()),
         };
-        let wanted = match find(&snapshot, request, item) {
+        let wanted = match find(&snapshot, request, item, &pass) {
             Found::Answer(response) => return response,
             Found::Object(wanted) => wanted,
             Found::Nothing => return nothing_here(request),
         };
-        match self.objects.answer(wanted, &request.method, &request.headers).await {
-            Ok(response) => response,
+        let answer = match (item, pass.token()) {
+            (Item::Thumbnails, Some(token)) => self.index(wanted, &request.method, token).await,
+            _ => self.objects.answer(wanted, &request.method, &request.headers).await,
+        };
+        match answer {
+            Ok(response) => pass.mark(response),
             Err(ObjectError::Missing) => {
                 tracing::warn!(object = wanted.key, "an object of the catalogue is not in storage");
                 nothing_here(request)
@@ -104,6 +127,20 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// The index of thumbnails with a token in it.
+    async fn index(
+        &self,
+        wanted: Wanted<'_>,
+        method: &Method,
+        token: &str,
+    ) -> Result<Response<Body>, ObjectError> {
+        let index = self.objects.whole(wanted, MAX_INDEX_BYTES).await?;
+        let text = thumbnails(&String::from_utf8_lossy(&index), token);
+        Ok(personal(method, text, INDEX_TYPE, VARY))
+    }
+}
+
 /// What an item comes down to.
 enum Found<'a> {
     Answer(Response<Body>),
@@ -112,9 +149,15 @@ enum Found<'a> {
 }
 
 /// Looks an item up in what is known of its content.
-fn find<'a>(snapshot: &Snapshot, request: &'a Parts, item: Item<'_>) -> Found<'a> {
-    match snapshot.document(item) {
-        Some(Ok(document)) => return Found::Answer(document.answer(&request.method, &request.headers)),
+fn find<'a>(snapshot: &Snapshot, request: &'a Parts, item: Item<'_>, pass: &Pass) -> Found<'a> {
+    let document = match pass.token() {
+        None => snapshot.document(item).map(|it| it.map(|it| it.answer(&request.method, &request.headers))),
+        Some(token) => snapshot
+            .personal(item, token)
+            .map(|it| it.map(|it| personal(&request.method, it.text, it.media_type, VARY))),
+    };
+    match document {
+        Some(Ok(answer)) => return Found::Answer(answer),
         Some(Err(Missing::NotPlayable(not))) => return Found::Answer(not_playable(not.why)),
         Some(Err(Missing::NotHere)) => return Found::Nothing,
         None => {}
@@ -128,7 +171,7 @@ fn find<'a>(snapshot: &Snapshot, request: &'a Parts, item: Item<'_>) -> Found<'a
             Some((Some(segment.bytes), of_track(track)))
         }),
         Item::Poster => timeline.has_poster.then_some((None, "image/jpeg")),
-        Item::Thumbnails => timeline.has_thumbnails.then_some((None, "text/vtt; charset=utf-8")),
+        Item::Thumbnails => timeline.has_thumbnails.then_some((None, INDEX_TYPE)),
         Item::ThumbnailSheet(_) => timeline.has_thumbnails.then_some((None, "image/jpeg")),
         Item::Multivariant | Item::Manifest | Item::Playlist(_) | Item::IFrames(_) => None,
     };

@@ -18,6 +18,9 @@ use crate::contents::{Limits, Watcher};
 use crate::documents::Style;
 use crate::samples::{self, ID};
 
+#[path = "gated_tests.rs"]
+mod gated;
+
 /// A catalogue of at most one content.
 #[derive(Clone, Default)]
 struct Shelf {
@@ -107,6 +110,7 @@ struct Stage {
     shelf: Shelf,
     drawer: Drawer,
     contents: Arc<Contents>,
+    objects: Arc<Objects>,
     site: Site,
 }
 
@@ -151,8 +155,8 @@ impl Stage {
             limits,
             style,
         ));
-        let site = Site::new(contents.clone(), objects);
-        Self { shelf, drawer, contents, site }
+        let site = Site::new(contents.clone(), objects.clone(), None);
+        Self { shelf, drawer, contents, objects, site }
     }
 
     fn with(state: ContentState, segments: u32) -> Self {

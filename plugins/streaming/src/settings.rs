@@ -27,6 +27,20 @@ pub struct Settings {
     pub catalogue_timeout: Duration,
     /// How long storage may take to deliver a segment into memory, or to begin one that is streamed.
     pub storage_timeout: Duration,
+    /// Whether who may play what is asked of the plugin that provides `access`. Without it everybody may play everything. With it and without that plugin nobody plays anything.
+    pub gated: bool,
+    /// The longest time that a content's policy is taken for known without asking again. Changes are seen at once through events; this bounds what a lost event can do.
+    pub policy_max_age: Duration,
+    /// How long the plugins that provide `access` and `auth` may take to answer. A decision may have to wait for a chain.
+    pub access_timeout: Duration,
+    /// How long the addresses of a player are good after it last used one.
+    pub token_idle: Duration,
+    /// How long they are good at most; then the player has to be started again.
+    pub token_max: Duration,
+    /// Players of one principal that may play at the same time: those that asked for something within the last minute. One more is answered 429.
+    pub sessions_per_principal: u32,
+    /// Players that are remembered. With more, those that were silent longest come back by what the database knows.
+    pub max_grants: u32,
 }
 
 impl Default for Settings {
@@ -41,6 +55,13 @@ impl Default for Settings {
             target_duration: Duration::secs(2),
             catalogue_timeout: Duration::secs(5),
             storage_timeout: Duration::secs(30),
+            gated: false,
+            policy_max_age: Duration::secs(60),
+            access_timeout: Duration::secs(15),
+            token_idle: Duration::secs(30 * 60),
+            token_max: Duration::secs(12 * 3600),
+            sessions_per_principal: 5,
+            max_grants: 50_000,
         }
     }
 }
@@ -65,12 +86,26 @@ impl Settings {
             ("growing_max_age", self.growing_max_age),
             ("catalogue_timeout", self.catalogue_timeout),
             ("storage_timeout", self.storage_timeout),
+            ("policy_max_age", self.policy_max_age),
+            ("access_timeout", self.access_timeout),
         ] {
             demand(
                 !value.is_zero() && value.as_secs() <= 3600,
                 key,
                 format!("`{value}` must be more than nothing and at most 1h"),
             );
+        }
+        for (key, value) in [("token_idle", self.token_idle), ("token_max", self.token_max)] {
+            demand(
+                (60..=7 * 86_400).contains(&value.as_secs()),
+                key,
+                format!("`{value}` must be from 1m to 7d"),
+            );
+        }
+        for (key, value) in
+            [("sessions_per_principal", self.sessions_per_principal), ("max_grants", self.max_grants)]
+        {
+            demand(value > 0, key, "`0` would let nobody play".to_owned());
         }
         demand(
             self.playlist_max_age.as_secs() <= 86_400,
@@ -114,12 +149,30 @@ mod tests {
             growing_max_age: Duration::secs(7200),
             playlist_max_age: Duration::secs(90_000),
             timeline_cache: ByteSize::kib(3),
+            policy_max_age: Duration::secs(0),
+            access_timeout: Duration::secs(4000),
+            token_idle: Duration::secs(59),
+            token_max: Duration::secs(8 * 86_400),
+            sessions_per_principal: 0,
+            max_grants: 0,
             ..Settings::default()
         };
         let keys: Vec<_> = settings.problems().into_iter().map(|problem| problem.key).collect();
         assert_eq!(
             keys,
-            ["target_duration", "timeline_max_age", "growing_max_age", "playlist_max_age", "timeline_cache"]
+            [
+                "target_duration",
+                "timeline_max_age",
+                "growing_max_age",
+                "policy_max_age",
+                "access_timeout",
+                "token_idle",
+                "token_max",
+                "sessions_per_principal",
+                "max_grants",
+                "playlist_max_age",
+                "timeline_cache",
+            ]
         );
     }
 }

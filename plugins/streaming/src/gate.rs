@@ -1,0 +1,299 @@
+//! Who may have what of contents that are not for everyone. A request with a good token of a warm
+//! grant costs no call to anybody; every other one is decided by `access`, for whom `auth` says that
+//! its sender is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::request::Parts;
+use http::{HeaderValue, Response, header};
+use streamgate_contracts::events::{AccessChanged, AccessRevoked};
+use streamgate_plugin_api::{Body, Client};
+
+use crate::clock::Clock;
+use crate::grants::{Grant, Grants, Lifetimes};
+use crate::path::{ContentId, Item};
+use crate::policies::{Openness, Policies};
+use crate::refusal::{Refusal, VARY};
+use crate::standings::{Standing, Standings};
+use crate::store::Store;
+use crate::token::{self, Claims, Key};
+use crate::viewers::{Viewer, Viewers};
+
+/// Of segments: nobody else may keep them, and their viewer long enough to seek back.
+const PRIVATE: HeaderValue = HeaderValue::from_static("private, max-age=300");
+
+/// What the gate asks.
+pub(crate) struct Capabilities {
+    pub(crate) access: Client,
+    pub(crate) auth: Client,
+    pub(crate) database: Client,
+}
+
+/// How long what is known is good, and how long the others may take to answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) lifetimes: Lifetimes,
+    pub(crate) policy_max_age: Duration,
+    pub(crate) timeout: Duration,
+}
+
+/// Enforces who may play what.
+pub(crate) struct Gate {
+    key: Key,
+    clock: Arc<Clock>,
+    policies: Arc<Policies>,
+    viewers: Viewers,
+    standings: Arc<Standings>,
+    grants: Grants,
+    store: Arc<Store>,
+}
+
+/// Leave to have something.
+pub(crate) enum Pass {
+    /// Everybody may.
+    Open,
+    /// One who showed the token of this grant.
+    Token(Arc<Grant>),
+    /// One who showed credentials, with a grant that playlists can carry.
+    Credentials(Arc<Grant>),
+    /// One who showed credentials and is not playing.
+    Looking,
+}
+
+/// What a token comes to.
+enum Shown {
+    Good(Arc<Grant>),
+    /// It was good once, and says why it is no more.
+    Refused(Refusal),
+    /// None, forged, of another content, or too old.
+    Nothing,
+}
+
+impl Pass {
+    /// The token that playlists carry on.
+    pub(crate) fn token(&self) -> Option<&str> {
+        match self {
+            Self::Token(grant) | Self::Credentials(grant) => Some(&grant.token),
+            Self::Open | Self::Looking => None,
+        }
+    }
+
+    /// Says on an object's answer who may keep it.
+    pub(crate) fn mark(&self, mut answer: Response<Body>) -> Response<Body> {
+        if matches!(self, Self::Open) {
+            return answer;
+        }
+        let head = answer.headers_mut();
+        let kept =
+            head.get(header::CACHE_CONTROL).is_none_or(|value| !value.as_bytes().ends_with(b"no-store"));
+        if kept {
+            head.insert(header::CACHE_CONTROL, PRIVATE);
+        }
+        if !matches!(self, Self::Token(_)) {
+            head.insert(header::VARY, VARY);
+        }
+        answer
+    }
+}
+
+impl Gate {
+    pub(crate) fn new(key: Key, capabilities: Capabilities, bounds: Bounds, clock: Arc<Clock>) -> Self {
+        let Capabilities { access, auth, database } = capabilities;
+        let policies = Policies::new(access.clone(), clock.clone(), bounds.policy_max_age, bounds.timeout);
+        Self {
+            key,
+            policies: Arc::new(policies),
+            viewers: Viewers::new(auth, bounds.timeout),
+            standings: Arc::new(Standings::new(access, clock.clone(), bounds.timeout)),
+            grants: Grants::new(bounds.lifetimes),
+            store: Arc::new(Store::new(database, bounds.timeout)),
+            clock,
+        }
+    }
+
+    /// The pass of a request for something of this content, if nobody has to be asked.
+    pub(crate) fn at_hand(&self, content: ContentId, request: &Parts) -> Option<Pass> {
+        if self.policies.fresh(content)? == Openness::Public {
+            return Some(Pass::Open);
+        }
+        let claims = self.claims(content, request)?;
+        self.warm(&self.grants.find(&claims.grant)?).map(Pass::Token)
+    }
+
+    /// The grant, if it holds as it is.
+    fn warm(&self, grant: &Arc<Grant>) -> Option<Arc<Grant>> {
+        let now = self.clock.now_ms();
+        let good = grant.standing.holds(grant.generation, now) && grant.alive(now, &self.grants.lifetimes);
+        good.then(|| {
+            grant.used(now);
+            self.standings.renew(&grant.standing, now);
+            grant.clone()
+        })
+    }
+
+    fn claims(&self, content: ContentId, request: &Parts) -> Option<Claims> {
+        self.key.read(content, token::in_query(request.uri.query())?)
+    }
+
+    /// The pass of a request for an item of this content.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) async fn pass(
+        &self,
+        content: ContentId,
+        item: Item<'_>,
+        request: &Parts,
+    ) -> Result<Pass, Refusal> {
+        if self.policies.get(content).await? == Openness::Public {
+            return Ok(Pass::Open);
+        }
+        let before = match self.shown(content, request).await {
+            Shown::Good(grant) => return Ok(Pass::Token(grant)),
+            Shown::Refused(refusal) if !refusal.is_final() => return Err(refusal),
+            Shown::Refused(refusal) => Some(refusal),
+            Shown::Nothing => None,
+        };
+        let answer = match self.viewers.of(request).await {
+            Ok(viewer) if viewer.is_anonymous() && before.is_some() => Err(Refusal::revoked(None)),
+            Ok(viewer) => self.by_credentials(content, item, viewer).await,
+            Err(refusal) => Err(refusal),
+        };
+        // Who was playing is told why that ended, and not what somebody new is told.
+        answer.map_err(|refusal| before.filter(|_| refusal.is_final()).unwrap_or(refusal))
+    }
+
+    async fn shown(&self, content: ContentId, request: &Parts) -> Shown {
+        let Some(claims) = self.claims(content, request) else { return Shown::Nothing };
+        let grant = match self.grants.find(&claims.grant) {
+            Some(grant) => grant,
+            None => match self.revived(content, &claims).await {
+                Ok(Some(grant)) => grant,
+                Ok(None) => return Shown::Nothing,
+                Err(refusal) => return Shown::Refused(refusal),
+            },
+        };
+        let now = self.clock.now_ms();
+        if !grant.alive(now, &self.grants.lifetimes) {
+            return Shown::Nothing;
+        }
+        if let Some(grant) = self.warm(&grant) {
+            return Shown::Good(grant);
+        }
+        if let Some(refusal) = grant.standing.ended(grant.generation) {
+            return Shown::Refused(refusal);
+        }
+        if let Err(refusal) = self.standings.ask(&grant.standing).await {
+            return Shown::Refused(refusal);
+        }
+        // It may have been allowed anew, under another generation.
+        match grant.standing.ended(grant.generation) {
+            Some(refusal) => Shown::Refused(refusal),
+            None => {
+                grant.used(now);
+                Shown::Good(grant)
+            }
+        }
+    }
+
+    /// A grant that is not in memory: given by another run, or one that had to make room. `None`
+    /// when it is too old, or nobody knows whose it was.
+    async fn revived(&self, content: ContentId, claims: &Claims) -> Result<Option<Arc<Grant>>, Refusal> {
+        let now = self.clock.now_ms();
+        let lifetimes = &self.grants.lifetimes;
+        let age = now.saturating_sub(claims.issued_at * 1000);
+        if age > lifetimes.idle_ms.min(lifetimes.max_ms) {
+            return Ok(None);
+        }
+        let holder = self.store.holder(&claims.grant).await;
+        let Some(viewer) = holder.filter(|viewer| token::hash_of(&viewer.principal) == claims.principal)
+        else {
+            return Ok(None);
+        };
+        let standing = self.standings.of(content, viewer);
+        self.standings.decided(&standing).await?;
+        if let Some(refusal) = standing.ended(claims.generation) {
+            return Err(refusal);
+        }
+        let token = self.key.mint(content, claims);
+        let grant = Grant::new(claims.grant, standing, claims.generation, claims.issued_at, token, now);
+        self.grants.admit(grant, now).map(Some)
+    }
+
+    async fn by_credentials(
+        &self,
+        content: ContentId,
+        item: Item<'_>,
+        viewer: Viewer,
+    ) -> Result<Pass, Refusal> {
+        let standing = self.standings.of(content, viewer);
+        let generation = self.standings.decided(&standing).await?;
+        let now = self.clock.now_ms();
+        let present = match item {
+            // Each start of a player is one of its own.
+            Item::Multivariant | Item::Manifest => None,
+            _ => self.grants.latest(&standing, now),
+        };
+        if let Some(grant) = present {
+            grant.used(now);
+            return Ok(Pass::Credentials(grant));
+        }
+        if matches!(item, Item::Poster | Item::Thumbnails | Item::ThumbnailSheet(_)) {
+            return Ok(Pass::Looking);
+        }
+        self.grant(content, standing, generation, now).map(Pass::Credentials)
+    }
+
+    /// A new grant. Who holds it is written down in the background: what a crash loses of that costs
+    /// one look at credentials.
+    fn grant(
+        &self,
+        content: ContentId,
+        standing: Arc<Standing>,
+        generation: u64,
+        now_ms: u64,
+    ) -> Result<Arc<Grant>, Refusal> {
+        let viewer: Viewer = standing.viewer.clone();
+        let claims = Claims {
+            grant: token::random(),
+            principal: token::hash_of(&viewer.principal),
+            generation,
+            issued_at: now_ms / 1000,
+        };
+        let token = self.key.mint(content, &claims);
+        let grant = Grant::new(claims.grant, standing, generation, claims.issued_at, token, now_ms);
+        let grant = self.grants.admit(grant, now_ms)?;
+        let store = self.store.clone();
+        tokio::spawn(async move {
+            if let Err(error) = store.keep(&claims.grant, &viewer, claims.issued_at).await {
+                tracing::warn!(%error, "a grant was not written down; it ends with this run");
+            }
+        });
+        Ok(grant)
+    }
+
+    /// An event told that a policy is another one.
+    pub(crate) fn changed(&self, change: &AccessChanged) {
+        if let Some(content) = ContentId::parse(&change.content) {
+            self.policies.changed(content);
+            self.standings.policy_changed(content);
+        }
+    }
+
+    /// An event told that something granted holds no more.
+    pub(crate) fn revoked(&self, revocation: &AccessRevoked) {
+        if let Some(content) = ContentId::parse(&revocation.content) {
+            let AccessRevoked { principal, generation, reason, .. } = revocation;
+            self.standings.revoked(content, principal, *generation, reason);
+        }
+    }
+
+    /// Removes what is too old to be of use from the database.
+    pub(crate) async fn sweep(&self) {
+        let oldest = self.clock.now_ms().saturating_sub(self.grants.lifetimes.max_ms) / 1000;
+        if let Err(error) = self.store.sweep(oldest).await {
+            tracing::warn!(%error, "old grants are still in the database");
+        }
+    }
+}
