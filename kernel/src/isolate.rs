@@ -35,7 +35,6 @@ pub(crate) async fn start(
         plugin: planned.name.clone(),
         program: "/proc/self/exe".into(),
         args: vec!["isolated".into(), planned.name.clone().into()],
-        env: Vec::new(),
         cdylib: Some(planned.library.copy.clone()),
         log: keys.log.clone().unwrap_or_default(),
         limits,

@@ -4,13 +4,11 @@
 
 mod server;
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use rustix::process::Signal;
 use serde_json::Value;
-use server::{Place, Server, problems_of};
+use server::{Place, Server, asked, problems_of};
 
 const GATE: &str = "[plugins.fixture-gate]\nlisten = \"127.0.0.1:0\"\n";
 const ONCE: &str = "panic_budget = 2\nrestart_budget = 0\nrestart_pause = \"10ms\"\n";
@@ -36,12 +34,8 @@ fn scene(bad: &str) -> Scene {
 }
 
 /// The status of an answer; none if it broke off.
-fn ask(address: &str, path: &str) -> Option<u16> {
-    let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: x\r\n\r\n").unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).ok()?;
-    String::from_utf8(answer).ok()?.get(9..12)?.parse().ok()
+fn status(address: &str, path: &str) -> Option<u16> {
+    asked(address, path, "").map(|answer| answer.status)
 }
 
 impl Scene {
@@ -54,7 +48,7 @@ impl Scene {
             let asking = scope.spawn(move || {
                 let mut answers = 0;
                 while !stop.load(Relaxed) || answers == 0 {
-                    assert_eq!(ask(address, "/echo/x"), Some(200));
+                    assert_eq!(status(address, "/echo/x"), Some(200));
                     answers += 1;
                 }
             });
@@ -86,7 +80,7 @@ impl Scene {
 fn a_panic_in_start_is_the_reason_of_a_failed_plugin() {
     scene("mode = \"panic-in-start\"").while_echo_answers(|scene| {
         scene.bad_is("failed", "it panicked: bad panics in start");
-        assert_eq!(ask(&scene.address, "/bad"), Some(503));
+        assert_eq!(status(&scene.address, "/bad"), Some(503));
     });
 }
 
@@ -100,12 +94,12 @@ fn a_hang_in_start_ends_at_its_deadline() {
 #[test]
 fn panics_of_handlers_are_answered_and_end_in_quarantine() {
     scene("mode = \"panic-in-handler\"").while_echo_answers(|scene| {
-        assert_eq!(ask(&scene.address, "/bad"), Some(500));
+        assert_eq!(status(&scene.address, "/bad"), Some(500));
         for _ in 0..2 {
-            ask(&scene.address, "/bad");
+            status(&scene.address, "/bad");
         }
         scene.bad_is("quarantined", "it panicked 3 times within a minute");
-        assert_eq!(ask(&scene.address, "/bad"), Some(503));
+        assert_eq!(status(&scene.address, "/bad"), Some(503));
     });
 }
 
@@ -113,7 +107,7 @@ fn panics_of_handlers_are_answered_and_end_in_quarantine() {
 fn panics_of_a_body_that_is_read_are_counted_too() {
     scene("mode = \"panic-in-poll\"").while_echo_answers(|scene| {
         for _ in 0..3 {
-            ask(&scene.address, "/bad");
+            status(&scene.address, "/bad");
         }
         scene.bad_is("quarantined", "it panicked 3 times within a minute");
     });
@@ -123,7 +117,7 @@ fn panics_of_a_body_that_is_read_are_counted_too() {
 fn a_panic_in_a_task_is_logged_and_the_plugin_goes_on() {
     scene("mode = \"panic-in-task\"").while_echo_answers(|scene| {
         scene.bad_is("running", "");
-        assert_eq!(ask(&scene.address, "/bad"), Some(200));
+        assert_eq!(status(&scene.address, "/bad"), Some(200));
     });
 }
 
@@ -132,7 +126,7 @@ fn log_of_its_end(bad: &str) -> Vec<Value> {
     let mut scene = scene(bad);
     scene.server.wait_for("ready");
     scene.bad_is("running", "");
-    assert_eq!(ask(&scene.address, "/echo/x"), Some(200));
+    assert_eq!(status(&scene.address, "/echo/x"), Some(200));
     scene.server.signal(Signal::TERM);
     assert_eq!(scene.server.end(), Some(0));
     std::mem::take(&mut scene.server.seen)
@@ -163,7 +157,7 @@ fn a_swap_ends_a_plugin_that_panics_or_hangs_when_it_stops() {
             scene.bad_is("running", "");
             assert!(scene.place.output(&["swap", "fixture-bad"]).status.success());
             scene.bad_is("running", "");
-            assert_eq!(ask(&scene.address, "/bad"), Some(200));
+            assert_eq!(status(&scene.address, "/bad"), Some(200));
         });
     }
 }
@@ -174,7 +168,7 @@ fn floods_of_logs_and_of_events_leave_the_others_their_time() {
         scene(bad).while_echo_answers(|scene| {
             scene.bad_is("running", "");
             for _ in 0..100 {
-                assert_eq!(ask(&scene.address, "/bad"), Some(200));
+                assert_eq!(status(&scene.address, "/bad"), Some(200));
             }
         });
     }
@@ -185,7 +179,7 @@ fn an_exit_and_a_segfault_end_the_process_of_the_plugin_alone() {
     for (mode, how) in [("exit", "code 0"), ("segfault", "SIGSEGV")] {
         scene(&format!("isolation = \"process\"\nmode = \"{mode}\"")).while_echo_answers(|scene| {
             scene.bad_is("failed", how);
-            assert_eq!(ask(&scene.address, "/bad"), Some(503));
+            assert_eq!(status(&scene.address, "/bad"), Some(503));
         });
     }
 }
@@ -195,7 +189,7 @@ fn a_request_that_ends_the_process_of_its_plugin_ends_nothing_else() {
     for (mode, how) in [("exit-in-handler", "code 0"), ("segfault-in-handler", "SIGSEGV")] {
         scene(&format!("isolation = \"process\"\nmode = \"{mode}\"")).while_echo_answers(|scene| {
             scene.bad_is("running", "");
-            assert_ne!(ask(&scene.address, "/bad"), Some(200));
+            assert_ne!(status(&scene.address, "/bad"), Some(200));
             scene.bad_is("quarantined", how);
         });
     }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use rustix::process::Signal;
 use serde_json::Value;
-use server::{Place, Server};
+use server::{Answer, Place, Server, ask};
 
 const KERNEL: &str = "panic_budget = 2\nrestart_budget = 1\nrestart_pause = \"10ms\"\n";
 const CALLER: &str = "[plugins.fixture-caller]\n";
@@ -37,24 +37,9 @@ fn write(place: &Place, echo: &str, others: &str) {
     std::fs::write(place.dir.path().join("plugins.toml"), text).unwrap();
 }
 
-/// Status, head and body of an answer.
-fn ask(address: &str, path: &str, body: &str) -> (u16, String, String) {
-    let mut stream = TcpStream::connect(address).unwrap();
-    let length = body.len();
-    write!(stream, "POST {path} HTTP/1.0\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
-    answer(&mut stream)
-}
-
-fn answer(stream: &mut TcpStream) -> (u16, String, String) {
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    (head[9..12].parse().unwrap(), head.to_lowercase(), body.to_owned())
-}
-
 impl Scene {
     fn say(&self, body: &str) -> String {
-        ask(&self.address, "/echo/x", body).2
+        ask(&self.address, "/echo/x", body).body
     }
 
     fn plugin(&self, name: &str) -> Value {
@@ -85,7 +70,7 @@ impl Scene {
                     scope.spawn(move || {
                         let mut answers = 0;
                         while !stop.load(Relaxed) {
-                            let (status, head, body) = ask(address, path, "load");
+                            let Answer { status, head, body } = ask(address, path, "load");
                             assert_eq!(status, 200, "{path}: {head}\n{body}");
                             answers += 1;
                         }
@@ -208,10 +193,10 @@ fn a_reload_touches_only_what_differs() {
     // A plugin less, and one more.
     write(&scene.place, "", "");
     assert_eq!(scene.command(&["reload"]).1, format!("{plan}\nstop fixture-caller"));
-    assert_eq!(ask(&scene.address, "/caller/x", "").0, 404);
+    assert_eq!(ask(&scene.address, "/caller/x", "").status, 404);
     write(&scene.place, "", CALLER);
     assert_eq!(scene.command(&["reload"]).1, "start fixture-caller");
-    assert_eq!(ask(&scene.address, "/caller/x", "").2, "it called");
+    assert_eq!(ask(&scene.address, "/caller/x", "").body, "it called");
     assert_eq!(scene.plugin("fixture-gate")["run"], gate);
 }
 
@@ -259,7 +244,7 @@ fn a_reload_that_fails_half_way_is_undone() {
     assert!(error.contains("fixture-gate: ") && error.contains("everything is as it was"), "{error}");
     assert_eq!(scene.runs()[0], echo);
     assert_eq!(scene.say("you"), "hello you");
-    assert_eq!(ask(&scene.address, "/caller/x", "").2, "it called");
+    assert_eq!(ask(&scene.address, "/caller/x", "").body, "it called");
 }
 
 #[test]
@@ -268,7 +253,7 @@ fn a_plugin_past_its_panic_budget_is_started_anew_then_quarantined_until_somebod
     let first = scene.plugin("fixture-echo")["run"].clone();
     let panic = |times: usize| {
         for _ in 0..times {
-            assert_eq!(ask(&scene.address, "/echo/x", "panic").0, 500);
+            assert_eq!(ask(&scene.address, "/echo/x", "panic").status, 500);
         }
     };
     panic(2);
@@ -282,10 +267,10 @@ fn a_plugin_past_its_panic_budget_is_started_anew_then_quarantined_until_somebod
     });
     assert_eq!(scene.say("you"), "hello you");
     for _ in 0..3 {
-        assert_eq!(ask(&scene.address, "/echo/x", "panic").0, 500);
+        assert_eq!(ask(&scene.address, "/echo/x", "panic").status, 500);
     }
     scene.server.wait_for("plugin quarantined");
-    let (status, head, body) = ask(&scene.address, "/echo/x", "you");
+    let Answer { status, head, body } = ask(&scene.address, "/echo/x", "you");
     assert_eq!(status, 503);
     assert!(head.contains("retry-after: 1") && body.contains("fixture-echo"), "{head}\n{body}");
     let echo = scene.plugin("fixture-echo");
@@ -294,7 +279,7 @@ fn a_plugin_past_its_panic_budget_is_started_anew_then_quarantined_until_somebod
     assert!(reason.contains("it panicked 3 times within a minute"), "{reason}");
     assert!(reason.contains("`streamgate restart fixture-echo`"), "{reason}");
     assert_eq!(scene.plugin("fixture-caller")["status"], "degraded");
-    assert_eq!(ask(&scene.address, "/caller/x", "").2, "it called");
+    assert_eq!(ask(&scene.address, "/caller/x", "").body, "it called");
 
     assert_eq!(scene.command(&["restart", "fixture-echo"]).1, "fixture-echo runs");
     assert_eq!(scene.say("you"), "hello you");

@@ -4,12 +4,9 @@
 
 mod server;
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use server::{Place, Server};
+use server::{Place, Server, ask};
 
 struct Scene {
     place: Place,
@@ -31,17 +28,6 @@ fn scene(echo: &str) -> Scene {
     let address = server.wait_for("listening")["fields"]["address"].as_str().unwrap().to_owned();
     server.wait_for("ready");
     Scene { place, server, address }
-}
-
-/// Status and body.
-fn ask(address: &str, path: &str, body: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(address).unwrap();
-    let length = body.len();
-    write!(stream, "POST {path} HTTP/1.0\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    (head[9..12].parse().unwrap(), body.to_owned())
 }
 
 impl Scene {
@@ -69,9 +55,9 @@ fn a_plugin_in_its_own_process_serves_is_asked_logs_takes_settings_and_stops_lik
     let mut scene = scene("");
     let child = scene.child();
     assert!(lives(child));
-    assert_eq!(ask(&scene.address, "/echo/x", "you"), (200, "hello you".to_owned()));
+    assert_eq!(ask(&scene.address, "/echo/x", "you").body, "hello you");
     // Another plugin asks it through the host.
-    assert_eq!(ask(&scene.address, "/caller/x", ""), (200, "it called".to_owned()));
+    assert_eq!(ask(&scene.address, "/caller/x", "").body, "it called");
     let said = scene.server.seen.iter().find(|record| record["message"] == "echo is there").unwrap();
     assert_eq!((&said["plugin"], &said["fields"]["count"]), (&"fixture-echo".into(), &1.into()));
     let voice = scene.echo(|echo| echo["components"].to_string().contains("voice"));
@@ -80,11 +66,11 @@ fn a_plugin_in_its_own_process_serves_is_asked_logs_takes_settings_and_stops_lik
     let text = format!("[kernel]\nplugin_dirs = [\"lib\"]\n{}", config("greeting = \"howdy\""));
     std::fs::write(scene.place.dir.path().join("plugins.toml"), text).unwrap();
     assert!(scene.place.output(&["reload"]).status.success());
-    assert_eq!(ask(&scene.address, "/echo/x", "you").1, "howdy you");
+    assert_eq!(ask(&scene.address, "/echo/x", "you").body, "howdy you");
     assert_eq!(scene.child(), child);
     assert!(scene.place.output(&["swap", "fixture-echo"]).status.success());
     assert_ne!(scene.child(), child);
-    assert_eq!(ask(&scene.address, "/echo/x", "you").1, "howdy you");
+    assert_eq!(ask(&scene.address, "/echo/x", "you").body, "howdy you");
 
     let last = scene.child();
     scene.server.signal(Signal::TERM);
@@ -104,15 +90,15 @@ fn a_child_that_dies_is_started_anew_with_its_reason_shown_and_the_others_go_on(
         scene.echo(|echo| echo["state"] == "running" && echo["process"] != first.as_raw_nonzero().get());
     assert_eq!(echo["status"], "degraded");
     assert!(echo["reason"].as_str().unwrap().contains("SIGSEGV"), "{echo}");
-    assert_eq!(ask(&scene.address, "/echo/x", "you"), (200, "hello you".to_owned()));
+    assert_eq!(ask(&scene.address, "/echo/x", "you").body, "hello you");
 
     kill_process(scene.child(), Signal::KILL).unwrap();
     let echo = scene.echo(|echo| echo["state"] == "quarantined");
     assert!(echo["reason"].as_str().unwrap().contains("`streamgate restart fixture-echo`"), "{echo}");
-    assert_eq!(ask(&scene.address, "/echo/x", "you").0, 503);
-    assert_eq!(ask(&scene.address, "/caller/x", ""), (200, "it called".to_owned()));
+    assert_eq!(ask(&scene.address, "/echo/x", "you").status, 503);
+    assert_eq!(ask(&scene.address, "/caller/x", "").body, "it called");
     assert!(scene.place.output(&["restart", "fixture-echo"]).status.success());
-    assert_eq!(ask(&scene.address, "/echo/x", "you"), (200, "hello you".to_owned()));
+    assert_eq!(ask(&scene.address, "/echo/x", "you").body, "hello you");
 }
 
 #[test]

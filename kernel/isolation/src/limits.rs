@@ -33,9 +33,6 @@ pub struct ChildSpec {
     pub program: PathBuf,
     /// Its arguments.
     pub args: Vec<OsString>,
-    /// Variables of its environment besides the inherited ones. Those that begin with
-    /// `STREAMGATE_` are not inherited: they may hold secrets of other plugins.
-    pub env: Vec<(OsString, OsString)>,
     /// The cdylib, opened by the child before it confines itself. It may stand below the parent's
     /// `/proc/<pid>/fd`.
     pub cdylib: Option<PathBuf>,

@@ -111,12 +111,12 @@ pub(crate) async fn spawn(
         .env("HOME", &dirs.data)
         .env("TMPDIR", &dirs.temporary)
         .env("XDG_CACHE_HOME", &dirs.cache);
+    // They may hold secrets of other plugins.
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("STREAMGATE_") {
             command.env_remove(name);
         }
     }
-    command.envs(spec.env.iter().map(|(name, value)| (name, value)));
     let (answer, spawned) = oneshot::channel();
     let failed = |error: &dyn std::fmt::Display| {
         format!("its process {} cannot be started: {error}", spec.program.display())

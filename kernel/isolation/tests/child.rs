@@ -149,7 +149,6 @@ impl Scene {
             plugin: "subject".to_owned(),
             program: program(),
             args: Vec::new(),
-            env: Vec::new(),
             cdylib: None,
             log: "info".to_owned(),
             limits: self.limits.clone(),

@@ -1,7 +1,8 @@
 //! The real binary in a directory of its own, with the fixture plugins.
 #![allow(dead_code, clippy::unwrap_used)]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -196,5 +197,39 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// What a public route answered; the head is in lower case.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+/// Asks a public route: posts a body, or gets without one.
+pub(crate) fn ask(address: &str, path: &str, body: &str) -> Answer {
+    asked(address, path, body).expect("a whole answer")
+}
+
+/// The same where the answer may break off: then there is none.
+pub(crate) fn asked(address: &str, path: &str, body: &str) -> Option<Answer> {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let (method, length) = (if body.is_empty() { "GET" } else { "POST" }, body.len());
+    write!(stream, "{method} {path} HTTP/1.0\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
+    Answer::read(&mut stream)
+}
+
+impl Answer {
+    /// The answer that comes over a connection, if it is whole.
+    pub(crate) fn read(stream: &mut TcpStream) -> Option<Self> {
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok()?;
+        let (head, body) = text.split_once("\r\n\r\n")?;
+        Some(Self {
+            status: head.get(9..12)?.parse().ok()?,
+            head: head.to_lowercase(),
+            body: body.to_owned(),
+        })
     }
 }
