@@ -92,3 +92,16 @@ pub fn range(data: &[u8]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_query_opens_anything(data in proptest::collection::vec(any::<u8>(), 0..120)) {
+            super::stream_token(&data);
+            super::stream_token(&[b"t=", data.as_slice()].concat());
+        }
+    }
+}

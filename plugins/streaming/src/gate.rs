@@ -8,10 +8,11 @@ use std::time::Duration;
 use http::request::Parts;
 use http::{HeaderValue, Response, header};
 use streamgate_contracts::events::{AccessChanged, AccessRevoked};
-use streamgate_plugin_api::{Body, Client};
+use streamgate_plugin_api::Body;
 
 use crate::clock::Clock;
 use crate::grants::{Grant, Grants, Lifetimes};
+use crate::neighbour::Neighbour;
 use crate::path::{ContentId, Item};
 use crate::policies::{Openness, Policies};
 use crate::refusal::{Refusal, VARY};
@@ -25,17 +26,9 @@ const PRIVATE: HeaderValue = HeaderValue::from_static("private, max-age=300");
 
 /// What the gate asks.
 pub(crate) struct Capabilities {
-    pub(crate) access: Client,
-    pub(crate) auth: Client,
-    pub(crate) database: Client,
-}
-
-/// How long what is known is good, and how long the others may take to answer.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Bounds {
-    pub(crate) lifetimes: Lifetimes,
-    pub(crate) policy_max_age: Duration,
-    pub(crate) timeout: Duration,
+    pub(crate) access: Neighbour,
+    pub(crate) auth: Neighbour,
+    pub(crate) database: Neighbour,
 }
 
 /// Enforces who may play what.
@@ -98,16 +91,21 @@ impl Pass {
 }
 
 impl Gate {
-    pub(crate) fn new(key: Key, capabilities: Capabilities, bounds: Bounds, clock: Arc<Clock>) -> Self {
-        let Capabilities { access, auth, database } = capabilities;
-        let policies = Policies::new(access.clone(), clock.clone(), bounds.policy_max_age, bounds.timeout);
+    pub(crate) fn new(
+        key: Key,
+        capabilities: Capabilities,
+        lifetimes: Lifetimes,
+        policy_max_age: Duration,
+        clock: Arc<Clock>,
+    ) -> Self {
+        let access = Arc::new(capabilities.access);
         Self {
             key,
-            policies: Arc::new(policies),
-            viewers: Viewers::new(auth, bounds.timeout),
-            standings: Arc::new(Standings::new(access, clock.clone(), bounds.timeout)),
-            grants: Grants::new(bounds.lifetimes),
-            store: Arc::new(Store::new(database, bounds.timeout)),
+            policies: Arc::new(Policies::new(access.clone(), clock.clone(), policy_max_age)),
+            viewers: Viewers::new(capabilities.auth),
+            standings: Arc::new(Standings::new(access, clock.clone())),
+            grants: Grants::new(lifetimes),
+            store: Arc::new(Store::new(capabilities.database)),
             clock,
         }
     }
@@ -265,11 +263,7 @@ impl Gate {
         let grant = Grant::new(claims.grant, standing, generation, claims.issued_at, token, now_ms);
         let grant = self.grants.admit(grant, now_ms)?;
         let store = self.store.clone();
-        tokio::spawn(async move {
-            if let Err(error) = store.keep(&claims.grant, &viewer, claims.issued_at).await {
-                tracing::warn!(%error, "a grant was not written down; it ends with this run");
-            }
-        });
+        tokio::spawn(async move { store.keep(&claims.grant, &viewer, claims.issued_at).await });
         Ok(grant)
     }
 
@@ -292,8 +286,6 @@ impl Gate {
     /// Removes what is too old to be of use from the database.
     pub(crate) async fn sweep(&self) {
         let oldest = self.clock.now_ms().saturating_sub(self.grants.lifetimes.max_ms) / 1000;
-        if let Err(error) = self.store.sweep(oldest).await {
-            tracing::warn!(%error, "old grants are still in the database");
-        }
+        self.store.sweep(oldest).await;
     }
 }

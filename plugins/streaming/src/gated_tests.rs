@@ -19,8 +19,9 @@ use tokio::sync::Semaphore;
 
 use super::*;
 use crate::clock::Clock;
-use crate::gate::{Bounds, Capabilities};
+use crate::gate::Capabilities;
 use crate::grants::Lifetimes;
+use crate::neighbour::Neighbour;
 use crate::token::Key;
 
 const ADA: (&str, &str) = ("cookie", "session=ada");
@@ -222,13 +223,13 @@ fn gate(
 ) -> Arc<Gate> {
     let routes = tonic::service::Routes::new(AccessServer::new(doorman.clone()));
     let auth = tonic::service::Routes::new(AuthServer::new(reception.clone()));
+    let neighbour = |name, client| Neighbour::new(name, client, Duration::from_secs(5), None);
     let capabilities = Capabilities {
-        access: Client::from_service(routes.into_axum_router()),
-        auth: Client::from_service(auth.into_axum_router()),
-        database: Client::from_service(engine.router()),
+        access: neighbour("access", Client::from_service(routes.into_axum_router())),
+        auth: neighbour("auth", Client::from_service(auth.into_axum_router())),
+        database: neighbour("database", Client::from_service(engine.router())),
     };
-    let bounds = Bounds { lifetimes, policy_max_age: MINUTE, timeout: Duration::from_secs(5) };
-    Arc::new(Gate::new(Key::new(&[key; 32]), capabilities, bounds, doorman.clock.clone()))
+    Arc::new(Gate::new(Key::new(&[key; 32]), capabilities, lifetimes, MINUTE, doorman.clock.clone()))
 }
 
 fn allowed(generation: u64) -> Decision {

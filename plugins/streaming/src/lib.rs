@@ -16,6 +16,7 @@ pub mod fuzz;
 mod gate;
 mod grants;
 mod hls;
+mod neighbour;
 mod objects;
 mod path;
 mod policies;
@@ -40,8 +41,9 @@ use streamgate_plugin_api::{Event, Health, Host, Plugin, SettingsProblem, StartE
 
 use crate::contents::{Contents, Limits, Watcher};
 use crate::documents::Style;
-use crate::gate::{Bounds, Capabilities, Gate};
+use crate::gate::{Capabilities, Gate};
 use crate::grants::Lifetimes;
+use crate::neighbour::Neighbour;
 use crate::objects::Objects;
 use crate::path::ContentId;
 use crate::routes::Site;
@@ -120,17 +122,17 @@ fn gate(host: &Host, settings: &Settings) -> Result<Arc<Gate>, StartError> {
         settings.sessions_per_principal as usize,
         settings.max_grants as usize,
     );
-    let bounds = Bounds {
-        lifetimes,
-        policy_max_age: settings.policy_max_age.get(),
-        timeout: settings.access_timeout.get(),
+    let neighbour = |name| {
+        Neighbour::new(name, host.service(name), settings.access_timeout.get(), Some(host.health(name)))
     };
     let capabilities = Capabilities {
-        access: host.service("access"),
-        auth: host.service("auth"),
-        database: host.service("database"),
+        access: neighbour("access"),
+        auth: neighbour("auth"),
+        database: neighbour("database"),
     };
-    let gate = Arc::new(Gate::new(Key::open(host.data_dir())?, capabilities, bounds, Arc::default()));
+    let key = Key::open(host.data_dir())?;
+    let policy_max_age = settings.policy_max_age.get();
+    let gate = Arc::new(Gate::new(key, capabilities, lifetimes, policy_max_age, Arc::default()));
     follow_access(host, &gate)?;
     Ok(gate)
 }

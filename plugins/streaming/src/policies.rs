@@ -8,10 +8,10 @@ use std::time::Duration;
 use quick_cache::sync::Cache;
 use streamgate_contracts::access::v1::access_client::AccessClient;
 use streamgate_contracts::access::v1::{Openness as Said, PolicyRequest};
-use streamgate_plugin_api::Client;
 
 use crate::clock::Clock;
 use crate::flight::Flight;
+use crate::neighbour::Neighbour;
 use crate::path::ContentId;
 use crate::refusal::Refusal;
 
@@ -33,10 +33,9 @@ pub(crate) enum Openness {
 
 /// All policies.
 pub(crate) struct Policies {
-    access: AccessClient<Client>,
+    access: Arc<Neighbour>,
     clock: Arc<Clock>,
     max_age_ms: u64,
-    timeout: Duration,
     known: Cache<ContentId, Arc<Policy>>,
 }
 
@@ -54,9 +53,9 @@ struct Policy {
 }
 
 impl Policies {
-    pub(crate) fn new(access: Client, clock: Arc<Clock>, max_age: Duration, timeout: Duration) -> Self {
+    pub(crate) fn new(access: Arc<Neighbour>, clock: Arc<Clock>, max_age: Duration) -> Self {
         let max_age_ms = u64::try_from(max_age.as_millis()).unwrap_or(u64::MAX);
-        Self { access: AccessClient::new(access), clock, max_age_ms, timeout, known: Cache::new(CAPACITY) }
+        Self { access, clock, max_age_ms, known: Cache::new(CAPACITY) }
     }
 
     /// What is known and young enough. In the second half of its time it is asked for anew in the
@@ -112,20 +111,11 @@ impl Policies {
 
     async fn question(&self, content: ContentId) -> Result<Openness, Refusal> {
         let request = PolicyRequest { content: content.to_string() };
-        let mut access = self.access.clone();
-        match tokio::time::timeout(self.timeout, access.policy(request)).await {
-            Ok(Ok(response)) => Ok(match response.into_inner().openness() {
-                Said::Public => Openness::Public,
-                Said::Gated | Said::Private | Said::Unspecified => Openness::Closed,
-            }),
-            Ok(Err(status)) => {
-                tracing::warn!(%content, %status, "the policy of a content is not known");
-                Err(Refusal::unavailable("The access plugin does not say who may play this"))
-            }
-            Err(_) => {
-                tracing::warn!(%content, timeout = ?self.timeout, "access did not answer in time");
-                Err(Refusal::unavailable("The access plugin did not answer in time"))
-            }
+        let mut client = AccessClient::new(self.access.client.clone());
+        match self.access.asked(client.policy(request)).await.map(|it| it.into_inner().openness()) {
+            Some(Said::Public) => Ok(Openness::Public),
+            Some(Said::Gated | Said::Private | Said::Unspecified) => Ok(Openness::Closed),
+            None => Err(Refusal::unavailable("The access plugin does not say who may play this")),
         }
     }
 

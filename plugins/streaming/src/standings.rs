@@ -4,14 +4,13 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use streamgate_contracts::access::v1::access_client::AccessClient;
 use streamgate_contracts::access::v1::{DecideRequest, Decision, Verdict};
-use streamgate_plugin_api::Client;
 
 use crate::clock::Clock;
 use crate::flight::Flight;
+use crate::neighbour::Neighbour;
 use crate::path::ContentId;
 use crate::refusal::Refusal;
 use crate::viewers::{Viewer, ViewerKey};
@@ -135,9 +134,8 @@ impl Standing {
 
 /// All standings.
 pub(crate) struct Standings {
-    access: AccessClient<Client>,
+    access: Arc<Neighbour>,
     clock: Arc<Clock>,
-    timeout: Duration,
     table: Mutex<Table>,
 }
 
@@ -150,8 +148,8 @@ struct Table {
 }
 
 impl Standings {
-    pub(crate) fn new(access: Client, clock: Arc<Clock>, timeout: Duration) -> Self {
-        Self { access: AccessClient::new(access), clock, timeout, table: Mutex::default() }
+    pub(crate) fn new(access: Arc<Neighbour>, clock: Arc<Clock>) -> Self {
+        Self { access, clock, table: Mutex::default() }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -222,26 +220,19 @@ impl Standings {
     }
 
     async fn question(&self, standing: &Standing) -> Result<Decision, Refusal> {
-        let (content, viewer) = (standing.content, standing.viewer.clone());
+        let viewer = standing.viewer.clone();
         let request = DecideRequest {
-            content: content.to_string(),
+            content: standing.content.to_string(),
             principal: viewer.principal.to_string(),
             roles: viewer.roles,
             scopes: viewer.scopes,
             wallets: viewer.wallets,
         };
-        let mut access = self.access.clone();
-        match tokio::time::timeout(self.timeout, access.decide(request)).await {
-            Ok(Ok(response)) => Ok(response.into_inner()),
-            Ok(Err(status)) => {
-                tracing::warn!(%content, %status, "access did not decide");
-                Err(Refusal::unavailable("The access plugin does not say whether you may play this"))
-            }
-            Err(_) => {
-                tracing::warn!(%content, timeout = ?self.timeout, "access did not decide in time");
-                Err(Refusal::unavailable("The access plugin did not decide in time"))
-            }
-        }
+        let mut client = AccessClient::new(self.access.client.clone());
+        let decision = self.access.asked(client.decide(request)).await;
+        decision
+            .map(tonic::Response::into_inner)
+            .ok_or_else(|| Refusal::unavailable("The access plugin does not say whether you may play this"))
     }
 
     /// An event told that what was granted under a smaller generation holds no more; an empty

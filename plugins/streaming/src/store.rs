@@ -1,14 +1,12 @@
 //! Who holds which grant, in the database: what a token does not say and a run needs that did not
 //! give it, after a restart or on another node. Without a database grants end with their run.
 
-use std::time::Duration;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use streamgate_contracts::db::{Db, DbError, Migrations, params};
-use streamgate_plugin_api::Client;
 use tokio::sync::OnceCell;
 
+use crate::neighbour::Neighbour;
 use crate::token::GrantId;
 use crate::viewers::Viewer;
 
@@ -17,54 +15,39 @@ const SWEEP: u32 = 1000;
 
 /// The namespace `streaming` of the database, opened when it is first needed.
 pub(crate) struct Store {
-    database: Client,
+    database: Neighbour,
     db: OnceCell<Db>,
-    timeout: Duration,
 }
 
 impl Store {
-    pub(crate) fn new(database: Client, timeout: Duration) -> Self {
-        Self { database, db: OnceCell::new(), timeout }
+    pub(crate) fn new(database: Neighbour) -> Self {
+        Self { database, db: OnceCell::new() }
     }
 
     async fn db(&self) -> Result<&Db, DbError> {
         let migrations =
             || Migrations::new(&[("0001_grants", include_str!("../migrations/0001_grants.sql"))]);
-        self.db.get_or_try_init(|| Db::open(self.database.clone(), "streaming", migrations())).await
+        self.db.get_or_try_init(|| Db::open(self.database.client.clone(), "streaming", migrations())).await
     }
 
     /// Keeps who holds a grant. `issued_at` in Unix seconds.
-    ///
-    /// # Errors
-    /// Of the database.
-    pub(crate) async fn keep(&self, id: &GrantId, viewer: &Viewer, issued_at: u64) -> Result<(), DbError> {
-        let issued_at = i64::try_from(issued_at).unwrap_or(i64::MAX);
+    pub(crate) async fn keep(&self, id: &GrantId, viewer: &Viewer, issued_at: u64) {
         let row = params![
             URL_SAFE_NO_PAD.encode(id),
             &*viewer.principal,
             viewer.roles.join(","),
             viewer.scopes.join(","),
             viewer.wallets.join(","),
-            issued_at,
+            i64::try_from(issued_at).unwrap_or(i64::MAX),
         ];
         let insert = "INSERT INTO grants (id, principal, roles, scopes, wallets, issued_at) \
                       VALUES ($1, $2, $3, $4, $5, $6)";
-        self.db().await?.execute(insert, row).await.map(drop)
+        self.database.asked(async { self.db().await?.execute(insert, row).await }).await;
     }
 
-    /// Who holds a grant. `None` also when the database does not say so in time.
+    /// Who holds a grant. `None` also when the database does not say so.
     pub(crate) async fn holder(&self, id: &GrantId) -> Option<Viewer> {
-        match tokio::time::timeout(self.timeout, self.read(id)).await {
-            Ok(Ok(viewer)) => viewer,
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "the database does not say who holds a grant");
-                None
-            }
-            Err(_) => {
-                tracing::warn!(timeout = ?self.timeout, "the database did not answer in time");
-                None
-            }
-        }
+        self.database.asked(self.read(id)).await?
     }
 
     async fn read(&self, id: &GrantId) -> Result<Option<Viewer>, DbError> {
@@ -85,13 +68,10 @@ impl Store {
     }
 
     /// Removes grants that were given before `issued_at`, in Unix seconds.
-    ///
-    /// # Errors
-    /// Of the database.
-    pub(crate) async fn sweep(&self, issued_at: u64) -> Result<(), DbError> {
+    pub(crate) async fn sweep(&self, issued_at: u64) {
         let issued_at = i64::try_from(issued_at).unwrap_or(i64::MAX);
         let delete = "DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE issued_at < $1 LIMIT $2)";
-        while self.db().await?.execute(delete, params![issued_at, SWEEP]).await? == u64::from(SWEEP) {}
-        Ok(())
+        let round = async || self.db().await?.execute(delete, params![issued_at, SWEEP]).await;
+        while self.database.asked::<_, DbError>(round()).await == Some(u64::from(SWEEP)) {}
     }
 }

@@ -1,7 +1,6 @@
 //! Who sends a request, as `auth` knows by its credentials.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, header};
@@ -9,8 +8,8 @@ use sha2::{Digest as _, Sha256};
 use streamgate_contracts::auth::v1::auth_client::AuthClient;
 use streamgate_contracts::auth::v1::authenticate_response::Outcome;
 use streamgate_contracts::auth::v1::{AuthenticateRequest, Identity, Role};
-use streamgate_plugin_api::Client;
 
+use crate::neighbour::Neighbour;
 use crate::refusal::Refusal;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -71,13 +70,12 @@ impl From<Identity> for Viewer {
 
 /// The `auth` capability.
 pub(crate) struct Viewers {
-    auth: AuthClient<Client>,
-    timeout: Duration,
+    auth: Neighbour,
 }
 
 impl Viewers {
-    pub(crate) fn new(auth: Client, timeout: Duration) -> Self {
-        Self { auth: AuthClient::new(auth), timeout }
+    pub(crate) fn new(auth: Neighbour) -> Self {
+        Self { auth }
     }
 
     /// Who sends this request.
@@ -96,19 +94,11 @@ impl Viewers {
         if request.authorization.is_empty() && request.cookie.is_empty() {
             return Ok(Viewer::default());
         }
-        let mut auth = self.auth.clone();
-        let response = match tokio::time::timeout(self.timeout, auth.authenticate(request)).await {
-            Ok(Ok(response)) => response.into_inner(),
-            Ok(Err(status)) => {
-                tracing::warn!(%status, "it is not known who asks");
-                return Err(Refusal::unavailable("The auth plugin does not say who is asking"));
-            }
-            Err(_) => {
-                tracing::warn!(timeout = ?self.timeout, "auth did not answer in time");
-                return Err(Refusal::unavailable("The auth plugin did not answer in time"));
-            }
+        let mut client = AuthClient::new(self.auth.client.clone());
+        let Some(response) = self.auth.asked(client.authenticate(request)).await else {
+            return Err(Refusal::unavailable("The auth plugin does not say who is asking"));
         };
-        match response.outcome {
+        match response.into_inner().outcome {
             Some(Outcome::Identity(identity)) if !identity.principal.is_empty() => Ok(identity.into()),
             Some(Outcome::Refusal(refusal)) => Err(Refusal::of_credentials(&refusal)),
             _ => Err(Refusal::unavailable("The auth plugin answered without an outcome")),
