@@ -1,0 +1,242 @@
+// The console's sign-in in headless Chromium, with wallets that sign with known keys: the first
+// admin, signing in and out, second wallets, refused signatures, sessions, keys and roles.
+//
+//   node wallet.mjs SERVER-URL SETUP-URL [folder for pictures]
+//
+// Chromium: $CHROMIUM, else /usr/bin/chromium. Exits 0 when all went well.
+
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+
+import { launch } from './browser.mjs';
+import { account, addEvmWallet, addSolanaWallet } from './wallets.mjs';
+
+const [base, setup, pictures] = process.argv.slice(2);
+if (!setup) {
+  console.error('usage: node wallet.mjs SERVER-URL SETUP-URL [PICTURE-FOLDER]');
+  process.exit(2);
+}
+const PATIENCE_MS = 40_000;
+
+const browser = await launch();
+const complaints = [];
+
+/** A page in a browser profile of its own. */
+async function visitor() {
+  const context = await browser.createBrowserContext();
+  const page = await context.newPage();
+  page.setDefaultTimeout(PATIENCE_MS);
+  await page.setViewport({ width: 1280, height: 900 });
+  page.on('pageerror', (error) => complaints.push(`error: ${error.message}`));
+  page.on('console', (message) => {
+    if (message.type() === 'error' && !/Failed to load resource/.test(message.text())) {
+      complaints.push(`console: ${message.text()}`);
+    }
+  });
+  return page;
+}
+
+const see = (page, text) => page.locator(`::-p-text(${text})`).wait();
+const press = (page, name, role = 'button') => page.locator(`::-p-aria([name="${name}"][role="${role}"])`).click();
+const gone = (page, selector) => page.waitForFunction((s) => !document.querySelector(s), {}, selector);
+const at = (page, path) => page.waitForFunction((p) => location.pathname === p, {}, path);
+const alert = async (page, pattern) => {
+  await page.waitForFunction(
+    (source) => [...document.querySelectorAll('[role=alert]')].some((a) => new RegExp(source).test(a.textContent)),
+    {},
+    pattern.source,
+  );
+};
+const picture = (page, name) => pictures && page.screenshot({ path: join(pictures, `${name}.png`) });
+const choose = (page, name = 'Virtual wallet') => page.locator(`[data-testid=wallets] ::-p-text(${name})`).click();
+/** What the server says of who is signed in on a page. */
+const me = (page) => page.evaluate(async () => (await fetch('/api/v1/auth/me')).json());
+
+async function step(name, run) {
+  try {
+    const value = await run();
+    console.log(`ok   ${name}`);
+    return value;
+  } catch (error) {
+    console.log(`FAIL ${name}`);
+    for (const [index, page] of (await browser.pages()).entries()) {
+      console.log(`--- ${page.url()}\n${await page.evaluate(() => document.body.innerText).catch(() => '')}`);
+      await picture(page, `failed-${index}`)?.catch(() => {});
+    }
+    throw error;
+  }
+}
+
+const admin = await visitor();
+const person = await visitor();
+let adminWallet;
+let personWallet;
+let principal;
+try {
+  await step('without a session nothing can be uploaded, and without a wallet nobody can sign in', async () => {
+    const stranger = await visitor();
+    await stranger.goto(base);
+    await press(stranger, 'Sign in');
+    await see(stranger, 'There is no wallet in this browser');
+    assert.equal(await stranger.$('[data-testid=file-picker]'), null);
+    await picture(stranger, 'no-wallet');
+    await stranger.browserContext().close();
+  });
+
+  await step('the one-time address makes an admin, who links a wallet', async () => {
+    adminWallet = await addEvmWallet(admin, { account: account(1) });
+    await admin.goto(setup);
+    await picture(admin, 'setup');
+    await press(admin, 'Become the admin');
+    await see(admin, 'You are the admin of this server');
+    await choose(admin);
+    await admin.waitForSelector('[data-testid=file-picker]');
+    const { roles, wallets } = await me(admin);
+    assert.deepEqual([roles, wallets], [['viewer', 'creator', 'admin'], [`eip155:${account(1).address}`]]);
+  });
+
+  await step('the one-time address is good once', async () => {
+    await person.goto(setup);
+    await press(person, 'Become the admin');
+    await alert(person, /unless it was used/);
+  });
+
+  await step('signing in leads back to the page that asked for it', async () => {
+    personWallet = await addEvmWallet(person, { account: account(2), chain: 31_337 });
+    await person.goto(`${base}/account`);
+    await at(person, '/sign-in');
+    await picture(person, 'sign-in');
+  });
+
+  await step('a network that the server does not take is named, and switched', async () => {
+    await choose(person);
+    await alert(person, /31337.*Switch it to Ethereum/);
+    await picture(person, 'wrong-chain');
+    personWallet.rejects = true;
+    await press(person, 'Switch the network');
+    await alert(person, /You said no in the wallet/);
+    assert.equal(personWallet.chain, 1);
+  });
+
+  await step('a signature of another wallet is refused with the reason', async () => {
+    personWallet.rejects = false;
+    personWallet.signs = account(3);
+    await choose(person);
+    await alert(person, /Another wallet signed/);
+    personWallet.signs = null;
+  });
+
+  await step('a wallet signs in', async () => {
+    await choose(person);
+    await at(person, '/account');
+    await see(person, account(2).address);
+    const identity = await me(person);
+    assert.deepEqual(identity.roles, ['viewer']);
+    principal = identity.principal;
+    assert.equal(await person.evaluate(() => document.cookie), '', 'no script sees the tokens');
+  });
+
+  await step('a second wallet is linked, and signs in to the same account', async () => {
+    personWallet.account = account(4);
+    await press(person, 'Link a wallet');
+    await choose(person);
+    await see(person, account(4).address);
+    await picture(person, 'account');
+    const other = await visitor();
+    await addEvmWallet(other, { account: account(4) });
+    await other.goto(`${base}/sign-in`);
+    await choose(other);
+    await at(other, '/');
+    assert.equal((await me(other)).principal, principal);
+
+    await person.reload();
+    await press(person, 'End all others');
+    await see(person, 'The session is over.');
+    await other.goto(`${base}/account`);
+    await at(other, '/sign-in');
+    await other.browserContext().close();
+  });
+
+  await step("a wallet that is somebody else's is not linked", async () => {
+    personWallet.account = account(1);
+    await press(person, 'Link a wallet');
+    await choose(person);
+    await alert(person, /somebody else/);
+    assert.equal((await me(person)).wallets.length, 2);
+    await press(person, 'Cancel');
+  });
+
+  await step('a wallet of Solana signs in', async () => {
+    const other = await visitor();
+    const { address } = await addSolanaWallet(other, 9);
+    await other.goto(`${base}/sign-in`);
+    await choose(other, 'Virtual Solana wallet');
+    await at(other, '/');
+    assert.deepEqual((await me(other)).wallets, [`solana:${address}`]);
+    await other.browserContext().close();
+  });
+
+  await step('an API key is shown once, works, and is revoked', async () => {
+    await press(person, 'Make a key');
+    await person.locator('::-p-aria([name="Name"][role="textbox"])').fill('a program');
+    await press(person, 'Make it');
+    const key = await person.waitForSelector('dialog[open] input[readonly]').then((field) => field.evaluate((f) => f.value));
+    await picture(person, 'key');
+    const asked = () => fetch(`${base}/api/v1/auth/me`, { headers: { authorization: `Bearer ${key}` } });
+    assert.deepEqual((await (await asked()).json()).scopes, ['content:read']);
+    await press(person, 'I have it');
+    await gone(person, 'dialog');
+    assert.ok(!(await person.content()).includes(key));
+    await press(person, 'Revoke the key a program');
+    await press(person, 'Revoke');
+    await see(person, 'is revoked');
+    assert.equal((await asked()).status, 401);
+  });
+
+  await step('an admin grants a role, and it counts at once', async () => {
+    await admin.goto(`${base}/admin`);
+    await admin.locator(`[data-principal="${principal}"] input:not(:checked)`).click();
+    await see(admin, 'The role creator is granted.');
+    await admin.reload();
+    await admin.locator('[data-testid=audit] ::-p-text(role.grant)').wait();
+    await picture(admin, 'admin');
+    await person.goto(base);
+    await person.waitForSelector('[data-testid=file-picker]');
+  });
+
+  await step('tokens are renewed before they run out', async () => {
+    const before = (await me(admin)).expires_at;
+    await admin.waitForFunction(
+      async (old) => (await (await fetch('/api/v1/auth/me')).json()).expires_at > old,
+      { polling: 1_000 },
+      before,
+    );
+  });
+
+  await step('on a phone nothing is wider than the screen', async () => {
+    await admin.setViewport({ width: 390, height: 844, isMobile: true, hasTouch: true });
+    for (const path of ['/', '/account', '/admin', '/system']) {
+      await admin.goto(base + path);
+      await admin.waitForSelector('h1');
+      await admin.waitForNetworkIdle({ concurrency: 2 });
+      const width = await admin.evaluate(() => document.documentElement.scrollWidth);
+      assert.ok(width <= 390, `${path} is ${width} px wide`);
+      await picture(admin, `phone${path.replace('/', '-')}`);
+    }
+  });
+
+  await step('signing out ends the session', async () => {
+    await admin.goto(`${base}/account`);
+    await press(admin, 'Sign out');
+    await at(admin, '/');
+    assert.match((await me(admin)).type, /not-signed-in$/);
+    await gone(admin, '[data-testid=file-picker]');
+  });
+
+  await step('the browser had nothing to complain of', async () => assert.deepEqual(complaints, []));
+} catch (error) {
+  console.error(error);
+  process.exitCode = 1;
+} finally {
+  await browser.close();
+}
