@@ -1,0 +1,472 @@
+//! [`Access`]: decisions, how they are remembered, and how nothing that happens meanwhile is lost.
+//!
+//! A decision takes note of the [`Epochs`] of what it is about before it looks at anything, and is
+//! entered into [`Grants`] before it looks whether they still hold. Whoever has news raises the
+//! epochs first and looks for grants then. So either the decision sees the news and is made anew, or
+//! the news finds the grant.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared as SharedFuture};
+use parking_lot::Mutex;
+use quick_cache::sync::Cache;
+use streamgate_contracts::access::v1::Verdict;
+use streamgate_contracts::auth::v1::AuditOutcome;
+use streamgate_contracts::db::{Db, DbError};
+use streamgate_contracts::events::{AccessRevoked, ChainTransfer, TYPE_ACCESS_REVOKED, access_revoked};
+use streamgate_plugin_api::{Client, Event};
+use tokio::sync::{Notify, Semaphore};
+
+use crate::audit::{Audit, Entry};
+use crate::chain::Chains;
+use crate::clock::{Clock, millis};
+use crate::decision::{Decision, Ruling, evidence_view};
+use crate::epochs::{About, Epochs, Snapshot};
+use crate::evaluate::{Evaluation, Facts, Findings};
+use crate::grants::{Grant, Grants, Key};
+use crate::policy::{Openness, Policy};
+use crate::settings::Settings;
+use crate::store::{self, DecisionRow, Store};
+use crate::truth::Truth;
+use crate::viewer::Viewer;
+
+/// How often a decision is begun anew when something happens meanwhile.
+const ATTEMPTS: usize = 4;
+/// How long a refusal is not looked at again. News ends it at once.
+const REFUSAL_MS: i64 = 5_000;
+/// How long something is not asked again that nobody knew.
+const UNKNOWN_MS: i64 = 1_000;
+/// How long somebody is let in when nobody tells of transfers of the token.
+const UNWATCHED_MS: i64 = 5_000;
+/// Policies that are kept in memory.
+const POLICIES: usize = 10_000;
+/// Characters of a reason.
+const REASON_CHARS: usize = 1_000;
+
+/// Publishes an event; a failure is its own to log.
+pub type Publish = Arc<dyn Fn(Event) -> BoxFuture<'static, ()> + Send + Sync>;
+
+type Flight = SharedFuture<BoxFuture<'static, Arc<Decision>>>;
+
+/// The access control without a kernel around it: what the plugin wires, and what tests drive.
+#[derive(Clone)]
+pub struct Access {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What is outside.
+pub struct Outside {
+    /// The `database` capability.
+    pub database: Client,
+    /// The `chain` capability.
+    pub chain: Client,
+    /// The `auth` capability, for the audit log.
+    pub auth: Client,
+    /// Where events go.
+    pub publish: Publish,
+}
+
+/// See [`Access`].
+pub(crate) struct Shared {
+    pub(crate) store: Store,
+    pub(crate) settings: Settings,
+    pub(crate) clock: Clock,
+    pub(crate) chains: Chains,
+    pub(crate) epochs: Epochs,
+    pub(crate) audit: Audit,
+    pub(crate) publish: Publish,
+    pub(crate) grants: Mutex<Grants>,
+    /// Grants that have to be looked at again. There are no more than grants.
+    pub(crate) doubts: Mutex<BTreeSet<Key>>,
+    pub(crate) doubted: Notify,
+    /// Undone transfers, and when what they touched is looked at once more.
+    pub(crate) settling: Mutex<VecDeque<(i64, ChainTransfer)>>,
+    policies: Cache<String, (Snapshot, Arc<Policy>)>,
+    decisions: Cache<Key, Arc<Decision>>,
+    flights: Mutex<HashMap<(String, Viewer), Flight>>,
+    slots: Semaphore,
+}
+
+impl std::fmt::Debug for Access {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Access").finish_non_exhaustive()
+    }
+}
+
+impl Access {
+    /// Opens the namespace `access`, and takes up again whoever was let in. [`Access::run`] has to run
+    /// beside it.
+    ///
+    /// # Errors
+    /// When the database does not answer, or does not fit this version.
+    pub async fn open(outside: Outside, settings: Settings, clock: Clock) -> Result<Self, DbError> {
+        let db = Db::open(outside.database, "access", store::migrations()).await?;
+        let chains = Chains::new(outside.chain, settings.chain_timeout.get(), settings.watch_lease.get());
+        let access = Self {
+            shared: Arc::new(Shared {
+                store: Store { db },
+                clock,
+                chains,
+                epochs: Epochs::default(),
+                audit: Audit::new(outside.auth),
+                publish: outside.publish,
+                grants: Mutex::default(),
+                doubts: Mutex::default(),
+                doubted: Notify::new(),
+                settling: Mutex::default(),
+                policies: Cache::new(POLICIES),
+                decisions: Cache::new(settings.cached_decisions),
+                flights: Mutex::default(),
+                slots: Semaphore::new(settings.max_deciding),
+                settings,
+            }),
+        };
+        access.take_up().await?;
+        Ok(access)
+    }
+
+    /// The public REST API.
+    pub fn public(&self) -> axum::Router {
+        crate::routes::router(self.clone())
+    }
+
+    /// The `access` capability.
+    pub fn internal(&self) -> axum::Router {
+        crate::service::router(self.clone())
+    }
+
+    pub(crate) fn now_ms(&self) -> i64 {
+        (self.shared.clock)()
+    }
+
+    /// The policy of a content.
+    pub(crate) async fn policy(&self, content: &str) -> Result<Arc<Policy>, DbError> {
+        let shared = &self.shared;
+        if let Some((snapshot, policy)) = shared.policies.get(content)
+            && shared.epochs.hold(&snapshot)
+        {
+            return Ok(policy);
+        }
+        let mut snapshot = Snapshot::default();
+        shared.epochs.note(&mut snapshot, About::Content(content));
+        let row = shared.store.policy(content).await?;
+        let policy = Arc::new(Policy::read(row, shared.settings.default, content));
+        shared.policies.insert(content.to_owned(), (snapshot, policy.clone()));
+        Ok(policy)
+    }
+
+    /// Whether a viewer may play a content. It always answers: what fails is not known.
+    pub(crate) async fn decide(&self, content: &str, viewer: Viewer) -> Arc<Decision> {
+        let key = Key { content: content.to_owned(), principal: viewer.principal.clone() };
+        if let Some(known) = self.shared.decisions.get(&key)
+            && known.viewer == viewer
+            && known.is_fresh(self.now_ms())
+            && self.shared.epochs.hold(&known.snapshot)
+        {
+            return known;
+        }
+        self.flight(key, viewer).await
+    }
+
+    /// The decision that is under way already, or a new one. It goes on when nobody waits any more.
+    fn flight(&self, key: Key, viewer: Viewer) -> Flight {
+        let name = (key.content.clone(), viewer.clone());
+        let mut flights = self.shared.flights.lock();
+        if let Some(flight) = flights.get(&name) {
+            return flight.clone();
+        }
+        let (access, lost) = (self.clone(), viewer.clone());
+        let landing = name.clone();
+        let task = tokio::spawn(async move {
+            let decision = Arc::new(access.make(&key, viewer).await);
+            access.shared.flights.lock().remove(&landing);
+            decision
+        });
+        let (shared, now_ms, landing) = (self.shared.clone(), self.now_ms(), name.clone());
+        let flight = async move {
+            task.await.unwrap_or_else(|_| {
+                // It panicked, which has been logged.
+                shared.flights.lock().remove(&landing);
+                Arc::new(unkept(lost, Ruling::unknown("The decision failed."), 0, now_ms))
+            })
+        };
+        let flight = flight.boxed().shared();
+        flights.insert(name, flight.clone());
+        flight
+    }
+
+    async fn make(&self, key: &Key, viewer: Viewer) -> Decision {
+        let wait = self.shared.settings.chain_timeout.get();
+        let Ok(Ok(_slot)) = tokio::time::timeout(wait, self.shared.slots.acquire()).await else {
+            let ruling = Ruling::unknown("Too many decisions are being made. Try again in a moment.");
+            return unkept(viewer, ruling, 0, self.now_ms());
+        };
+        let mut generation = 0;
+        for _ in 0..ATTEMPTS {
+            let decision = match self.attempt(key, &viewer).await {
+                Ok(decision) => decision,
+                Err(error) => {
+                    tracing::warn!(content = key.content, %error, "a decision was not made");
+                    let ruling = Ruling::unknown("The database cannot be asked now. Try again in a moment.");
+                    return unkept(viewer, ruling, generation, self.now_ms());
+                }
+            };
+            if self.shared.epochs.hold(&decision.snapshot) {
+                self.shared.decisions.insert(key.clone(), Arc::new(decision.clone()));
+                return decision;
+            }
+            generation = decision.generation;
+        }
+        let ruling =
+            Ruling::unknown("What the decision rests on changes all the time. Try again in a moment.");
+        unkept(viewer, ruling, generation, self.now_ms())
+    }
+
+    /// One decision, kept in the database and among the grants.
+    async fn attempt(&self, key: &Key, viewer: &Viewer) -> Result<Decision, DbError> {
+        let shared = &self.shared;
+        let mut snapshot = Snapshot::default();
+        shared.epochs.note(&mut snapshot, About::Content(&key.content));
+        shared.epochs.note(&mut snapshot, About::Principal(&key.principal));
+        for wallet in &viewer.wallets {
+            shared.epochs.note(&mut snapshot, About::Wallet(wallet));
+        }
+        let policy = self.policy(&key.content).await?;
+        let known = shared.store.known(key).await?;
+        let now_ms = self.now_ms();
+        let (mut ruling, findings) = match known.bar.as_str() {
+            bar if !bar.is_empty() && !viewer.may_change() => {
+                (Ruling::denied("revoked", format!("Access was taken back: {bar}")), None)
+            }
+            _ => self.rule(&policy, viewer, &mut snapshot, false).await?,
+        };
+        ruling.revision = policy.revision;
+
+        let until_ms = findings.as_ref().and_then(|found| found.until_ms);
+        let unwatched = findings.as_ref().is_some_and(|found| found.unwatched);
+        let age_ms = match ruling.verdict {
+            Verdict::Allowed if unwatched => UNWATCHED_MS.min(millis(shared.settings.decision_max_age.get())),
+            Verdict::Allowed => millis(shared.settings.decision_max_age.get()),
+            Verdict::Denied => REFUSAL_MS,
+            Verdict::Unknown | Verdict::Unspecified => UNKNOWN_MS,
+        };
+        let by_age = now_ms.saturating_add(age_ms);
+        let valid_until_ms = until_ms.map_or(by_age, |until| by_age.min(until));
+
+        let (assets, vaults) = findings.map(|found| (found.assets, found.vaults)).unwrap_or_default();
+        let grant = Grant {
+            viewer: viewer.clone(),
+            assets,
+            wallets: viewer.wallets.iter().cloned().chain(vaults).collect(),
+            valid_until_ms,
+            ends: until_ms == Some(valid_until_ms),
+            doubt: None,
+        };
+        let allowed = ruling.verdict == Verdict::Allowed;
+        if allowed && self.is_full(key) {
+            ruling = Ruling {
+                revision: ruling.revision,
+                ..Ruling::unknown("There are as many viewers as the server can follow. Try again later.")
+            };
+            return Ok(unkept(viewer.clone(), ruling, known.generation, now_ms));
+        }
+        let held = shared.grants.lock().get(key).is_some();
+        let revokes = held && ruling.verdict == Verdict::Denied;
+        let outcome = ruling.outcome();
+        let same = known.outcome == outcome && !known.decision.is_empty();
+        let id = if same { known.decision } else { uuid::Uuid::now_v7().to_string() };
+        let row = DecisionRow {
+            id: id.clone(),
+            key: key.clone(),
+            verdict: ruling.name(),
+            kind: ruling.kind,
+            reason: ruling.reason.clone(),
+            revision: ruling.revision,
+            finding: ruling.finding.to_string(),
+            evidence: evidence_view(&ruling.evidence).to_string(),
+            now_ms,
+            valid_until_ms,
+            outcome,
+            viewer: serde_json::to_string(viewer).unwrap_or_default(),
+            revokes,
+        };
+        let generation = shared.store.keep(&row).await?;
+        if !same {
+            self.audit(key, &ruling);
+        }
+        if allowed {
+            shared.grants.lock().put(key.clone(), grant, shared.settings.max_grants);
+        } else if revokes {
+            let gone = shared.grants.lock().remove(key);
+            let cause = gone.and_then(|grant| grant.doubt);
+            let reason = because(cause.as_deref(), &ruling.reason);
+            match key.principal.is_empty() {
+                false => self.tell_revoked(key, generation, &reason).await,
+                // Who is not signed in has no name that could be told.
+                true => drop(self.revoke_all(&key.content, &reason, "").await?),
+            }
+        }
+        let decided_at_ms = now_ms;
+        Ok(Decision {
+            viewer: viewer.clone(),
+            ruling,
+            id,
+            generation,
+            decided_at_ms,
+            valid_until_ms,
+            snapshot,
+        })
+    }
+
+    fn is_full(&self, key: &Key) -> bool {
+        let grants = self.shared.grants.lock();
+        grants.len() >= self.shared.settings.max_grants && grants.get(key).is_none()
+    }
+
+    /// What the policy says of a viewer. `whole`: ask for every leaf, needed or not.
+    pub(crate) async fn rule(
+        &self,
+        policy: &Policy,
+        viewer: &Viewer,
+        snapshot: &mut Snapshot,
+        whole: bool,
+    ) -> Result<(Ruling, Option<Findings>), DbError> {
+        if viewer.may_change() {
+            return Ok((Ruling::allowed("Whoever may change contents may play them."), None));
+        }
+        let tree = match (policy.openness, &policy.rule) {
+            (Openness::Public, _) => return Ok((Ruling::allowed("Everyone may play this content."), None)),
+            (Openness::Gated, Some((_, tree))) => tree,
+            _ => {
+                let kind = if viewer.is_signed_in() { "not-entitled" } else { "not-signed-in" };
+                return Ok((Ruling::denied(kind, "This content is private."), None));
+            }
+        };
+        let plans = match viewer.is_signed_in() {
+            true => self.shared.store.plans(&viewer.principal).await?,
+            false => Default::default(),
+        };
+        let facts = Facts { now_ms: self.now_ms(), plans };
+        let evaluation = Evaluation {
+            tree,
+            viewer,
+            facts: &facts,
+            chains: &self.shared.chains,
+            epochs: &self.shared.epochs,
+            snapshot,
+            whole,
+        };
+        let found = evaluation.run().await;
+        let truths: Vec<Truth> = found.leaves.iter().map(|(truth, _)| *truth).collect();
+        let missing = || cut(&tree.root.missing(&found.leaves).join("; "));
+        let mut ruling = match tree.root.truth(&truths) {
+            Truth::Yes => Ruling::allowed("The rule of this content is fulfilled."),
+            _ if !viewer.is_signed_in() && viewer.wallets.is_empty() => Ruling::denied(
+                "not-signed-in",
+                format!("Sign in to play this content. It asks for: {}", missing()),
+            ),
+            Truth::No => Ruling::denied("not-entitled", format!("This content asks for: {}", missing())),
+            Truth::Unknown => Ruling::unknown(format!("It is not known now: {}", missing())),
+        };
+        ruling.finding = tree.root.finding(&found.leaves);
+        ruling.evidence.clone_from(&found.evidence);
+        Ok((ruling, Some(found)))
+    }
+
+    /// Takes back what somebody was granted, durably, and tells everyone. `bar`: why they are kept
+    /// out from now on, or empty to let them in again.
+    pub(crate) async fn revoke(
+        &self,
+        key: &Key,
+        bar: Option<&str>,
+        reason: &str,
+        by: &str,
+    ) -> Result<u64, DbError> {
+        if key.principal.is_empty() {
+            return self.revoke_all(&key.content, reason, by).await;
+        }
+        let subject = format!("{} of {}", key.content, key.principal);
+        let entry = Entry::change("access.revoke", by, &subject, reason);
+        let generation = self.shared.store.revoke(key, bar, self.now_ms(), &entry).await?;
+        self.shared.epochs.raise(About::Principal(&key.principal));
+        self.shared.grants.lock().remove(key);
+        self.shared.audit.noted();
+        self.tell_revoked(key, generation, reason).await;
+        Ok(generation)
+    }
+
+    /// The same for everybody.
+    pub(crate) async fn revoke_all(&self, content: &str, reason: &str, by: &str) -> Result<u64, DbError> {
+        let entry = Entry::change("access.revoke", by, content, reason);
+        let generation = self.shared.store.revoke_all(content, self.now_ms(), &entry).await?;
+        self.shared.epochs.raise(About::Content(content));
+        self.shared.audit.noted();
+        self.drop_grants(content);
+        let everybody = Key { content: content.to_owned(), principal: String::new() };
+        self.tell_revoked(&everybody, generation, reason).await;
+        Ok(generation)
+    }
+
+    pub(crate) fn drop_grants(&self, content: &str) {
+        let mut grants = self.shared.grants.lock();
+        for key in grants.of_content(content) {
+            grants.remove(&key);
+        }
+    }
+
+    pub(crate) async fn tell_revoked(&self, key: &Key, generation: u64, reason: &str) {
+        let (content, principal) = (key.content.clone(), key.principal.clone());
+        tracing::info!(content, principal, generation, reason, "access was taken back");
+        let revoked = AccessRevoked { content, principal, generation, reason: cut(reason) };
+        self.publish(Event::json(access_revoked(&key.content), TYPE_ACCESS_REVOKED, &revoked)).await;
+    }
+
+    pub(crate) async fn publish(&self, event: Result<Event, streamgate_plugin_api::BusError>) {
+        match event {
+            Ok(event) => (self.shared.publish)(event).await,
+            Err(error) => tracing::error!(%error, "an event could not be written"),
+        }
+    }
+
+    fn audit(&self, key: &Key, ruling: &Ruling) {
+        let outcome = match ruling.verdict {
+            Verdict::Allowed => AuditOutcome::Granted,
+            _ => AuditOutcome::Refused,
+        };
+        let entry = Entry::new("content.play", outcome, &key.principal, &key.content, &ruling.reason);
+        self.shared.audit.tell(entry);
+    }
+
+    /// How long a decision holds at most.
+    pub(crate) fn max_age(&self) -> Duration {
+        self.shared.settings.decision_max_age.get()
+    }
+}
+
+/// A decision that nothing rests on.
+fn unkept(viewer: Viewer, ruling: Ruling, generation: u64, now_ms: i64) -> Decision {
+    Decision {
+        viewer,
+        ruling,
+        id: String::new(),
+        generation,
+        decided_at_ms: now_ms,
+        valid_until_ms: now_ms,
+        snapshot: Snapshot::default(),
+    }
+}
+
+/// Why somebody is let in no more: what happened, and what is missing now.
+pub(crate) fn because(cause: Option<&str>, reason: &str) -> String {
+    match cause {
+        Some(cause) => format!("{cause}. {reason}"),
+        None => reason.to_owned(),
+    }
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(REASON_CHARS).collect()
+}

@@ -1,0 +1,268 @@
+//! What is asked of the `chain` capability: questions, and to be told of transfers. What cannot be
+//! asked is unknown; this never guesses.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use parking_lot::Mutex;
+use streamgate_contracts::MAX_MESSAGE_BYTES;
+use streamgate_contracts::chain::v1::chain_client::ChainClient;
+use streamgate_contracts::chain::v1::question::About;
+use streamgate_contracts::chain::v1::{Answer, BatchRequest, Finality, Question, Verdict, WatchRequest};
+use streamgate_contracts::events::ChainTransfer;
+use streamgate_plugin_api::Client;
+use tonic::Code;
+
+use crate::clock::millis;
+
+/// Questions of one call.
+const IN_ONE: usize = 256;
+/// Contracts that are followed at once.
+const MAX_FOLLOWED: usize = 4_096;
+/// Blocks that are gone, as far as is remembered.
+const MAX_GONE: usize = 1_024;
+/// Chains of which the last told block is remembered.
+const MAX_CHAINS: usize = 256;
+
+/// The capability, and what it told.
+pub(crate) struct Chains {
+    client: ChainClient<Client>,
+    timeout: Duration,
+    lease: Duration,
+    followed: Mutex<HashMap<String, Followed>>,
+    told: Mutex<Told>,
+}
+
+/// A contract whose transfers are told.
+#[derive(Debug, Clone, Copy)]
+struct Followed {
+    until_ms: i64,
+    asked_ms: i64,
+    /// Those in blocks above this one are told.
+    above: u64,
+}
+
+#[derive(Default)]
+struct Told {
+    /// By chain: the last block that a transfer was told of, and whether that chain is read so far.
+    floors: HashMap<String, Floor>,
+    /// Hashes of blocks that are no longer part of their chain.
+    gone: VecDeque<String>,
+}
+
+#[derive(Default, Clone, Copy)]
+struct Floor {
+    block: u64,
+    /// Whether the chain is read at older blocks than its last one; none before the first answer.
+    settled: Option<bool>,
+}
+
+/// Whether transfers of something are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Watched {
+    /// Those in blocks above this one.
+    Above(u64),
+    /// Nobody tells; it has to be looked at again soon.
+    No,
+    /// The chain was reorganised too deep: nothing about it is known.
+    Broken(String),
+}
+
+fn unknown(reason: impl Into<String>) -> Answer {
+    Answer { verdict: Verdict::Unknown.into(), reason: reason.into(), amount: None, at: None }
+}
+
+impl Chains {
+    pub(crate) fn new(chain: Client, timeout: Duration, lease: Duration) -> Self {
+        let client = ChainClient::new(chain)
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        Self { client, timeout, lease, followed: Mutex::default(), told: Mutex::default() }
+    }
+
+    /// One answer for each question, in order. Each chain is asked by itself, so that one that is
+    /// not there leaves the others alone.
+    pub(crate) async fn ask(
+        &self,
+        questions: &[(String, About)],
+        least: &BTreeMap<String, u64>,
+    ) -> Vec<Answer> {
+        let mut by_chain: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (index, (chain, _)) in questions.iter().enumerate() {
+            by_chain.entry(chain).or_default().push(index);
+        }
+        let asked = by_chain.into_iter().flat_map(|(chain, indexes)| {
+            let min_block = least.get(chain).copied().unwrap_or(0);
+            let parts: Vec<Vec<usize>> = indexes.chunks(IN_ONE).map(<[usize]>::to_vec).collect();
+            parts.into_iter().map(move |part| async move {
+                let about: Vec<&About> = part.iter().map(|index| &questions[*index].1).collect();
+                let answers = self.part(chain, &about, min_block).await;
+                (part, answers)
+            })
+        });
+        let mut answers = vec![unknown("nobody was asked"); questions.len()];
+        for (part, some) in join_all(asked).await {
+            for (index, answer) in part.into_iter().zip(some) {
+                answers[index] = answer;
+            }
+        }
+        answers
+    }
+
+    /// Answers from blocks that are not older than `least` and than what was told, unless the chain
+    /// is read at settled blocks only.
+    async fn part(&self, chain: &str, about: &[&About], least: u64) -> Vec<Answer> {
+        let questions = |min_block: u64| -> Vec<Question> {
+            let finality = Finality::Unspecified.into();
+            about
+                .iter()
+                .map(|about| Question { about: Some((*about).clone()), finality, min_block })
+                .collect()
+        };
+        let floor = self.floor(chain);
+        let min_block = floor.block.max(least);
+        match floor.settled {
+            Some(true) => return self.batch(chain, questions(0)).await,
+            Some(false) => return self.batch(chain, questions(min_block)).await,
+            None => {}
+        }
+        // The first answer says how the chain is read.
+        let answers = self.batch(chain, questions(0)).await;
+        let old = answers.iter().any(|answer| answer.at.as_ref().is_some_and(|at| at.block < min_block));
+        match self.floor(chain).settled {
+            Some(false) if old => self.batch(chain, questions(min_block)).await,
+            _ => answers,
+        }
+    }
+
+    async fn batch(&self, chain: &str, questions: Vec<Question>) -> Vec<Answer> {
+        let count = questions.len();
+        let all = |reason: String| vec![unknown(reason); count];
+        let mut client = self.client.clone();
+        let call = client.batch(BatchRequest { questions });
+        let answers = match tokio::time::timeout(self.timeout, call).await {
+            Ok(Ok(response)) => response.into_inner().answers,
+            Ok(Err(status)) => {
+                return all(format!("{chain} cannot be asked: {}", status.message()));
+            }
+            Err(_) => return all(format!("{chain} did not answer within {:?}", self.timeout)),
+        };
+        if answers.len() != count {
+            return all(format!("{chain} gave {} answers to {count} questions", answers.len()));
+        }
+        let mut told = self.told.lock();
+        let checked = answers.into_iter().map(|answer| match &answer.at {
+            Some(at) if told.gone.contains(&at.block_hash) => {
+                unknown(format!("block {} of {chain} was undone", at.block))
+            }
+            // A yes or no that names no block rests on nothing.
+            None if answer.verdict() != Verdict::Unknown => unknown(format!("{chain} named no block")),
+            _ => answer,
+        });
+        let checked: Vec<Answer> = checked.collect();
+        if let Some(at) = checked.iter().find_map(|answer| answer.at.as_ref())
+            && (told.floors.len() < MAX_CHAINS || told.floors.contains_key(chain))
+        {
+            let settled = at.finality() != Finality::Latest;
+            told.floors.entry(chain.to_owned()).or_default().settled = Some(settled);
+        }
+        checked
+    }
+
+    /// No answer counts from a block below this one: a transfer was told of it.
+    fn floor(&self, chain: &str) -> Floor {
+        self.told.lock().floors.get(chain).copied().unwrap_or_default()
+    }
+
+    /// Remembers how far a chain is, or that a block is gone.
+    pub(crate) fn heard(&self, transfer: &ChainTransfer) {
+        let mut told = self.told.lock();
+        if transfer.removed {
+            if !told.gone.contains(&transfer.block_hash) {
+                told.gone.push_back(transfer.block_hash.clone());
+            }
+            if told.gone.len() > MAX_GONE {
+                told.gone.pop_front();
+            }
+        } else {
+            // The same transaction may come back in the same block.
+            told.gone.retain(|hash| *hash != transfer.block_hash);
+        }
+        if told.floors.len() >= MAX_CHAINS && !told.floors.contains_key(&transfer.chain) {
+            return;
+        }
+        let floor = told.floors.entry(transfer.chain.clone()).or_default();
+        floor.block = match transfer.removed {
+            true => floor.block.min(transfer.block.saturating_sub(1)),
+            false => floor.block.max(transfer.block),
+        };
+    }
+
+    /// Has transfers of these contracts told, before anything is read of them.
+    pub(crate) async fn follow(&self, assets: &BTreeSet<String>, now_ms: i64) -> HashMap<String, Watched> {
+        let mut states = HashMap::new();
+        let mut missing = Vec::new();
+        {
+            let mut followed = self.followed.lock();
+            for asset in assets {
+                match followed.get_mut(asset).filter(|known| known.until_ms > now_ms) {
+                    Some(known) => {
+                        known.asked_ms = now_ms;
+                        states.insert(asset.clone(), Watched::Above(known.above));
+                    }
+                    None => missing.push(asset.clone()),
+                }
+            }
+        }
+        let asked = join_all(missing.iter().map(|asset| self.watch(asset, now_ms, now_ms))).await;
+        states.extend(missing.into_iter().zip(asked));
+        states
+    }
+
+    async fn watch(&self, asset: &str, asked_ms: i64, now_ms: i64) -> Watched {
+        // It outlives what is noted here, so that nothing is lost in between.
+        let lease_ms = u32::try_from((self.lease + self.timeout).as_millis()).unwrap_or(u32::MAX);
+        let mut client = self.client.clone();
+        let call =
+            client.watch(WatchRequest { assets: vec![asset.to_owned()], lease_ms: lease_ms.min(86_400_000) });
+        let above = match tokio::time::timeout(self.timeout, call).await {
+            Ok(Ok(response)) => response.into_inner().from.first().map_or(0, |at| at.block),
+            Ok(Err(status)) if status.code() == Code::FailedPrecondition => {
+                self.followed.lock().remove(asset);
+                return Watched::Broken(status.message().to_owned());
+            }
+            Ok(Err(status)) => {
+                tracing::debug!(asset, %status, "transfers are not told");
+                return Watched::No;
+            }
+            Err(_) => return Watched::No,
+        };
+        let mut followed = self.followed.lock();
+        let known = followed.get(asset).filter(|known| known.until_ms > now_ms);
+        let known = known.map(|known| (known.above, known.asked_ms));
+        let (above, asked_ms) = match known {
+            Some((earlier, asked)) => (earlier, asked.max(asked_ms)),
+            None => (above, asked_ms),
+        };
+        if known.is_none() && followed.len() >= MAX_FOLLOWED {
+            return Watched::No;
+        }
+        followed
+            .insert(asset.to_owned(), Followed { until_ms: now_ms + millis(self.lease), asked_ms, above });
+        Watched::Above(above)
+    }
+
+    /// Asks again for what somebody asked for lately, and says which contracts are told no more.
+    pub(crate) async fn renew(&self, now_ms: i64, needed_since_ms: i64) -> Vec<(String, Watched)> {
+        let due: Vec<(String, i64)> = {
+            let mut followed = self.followed.lock();
+            followed.retain(|_, known| known.asked_ms >= needed_since_ms);
+            followed.iter().map(|(asset, known)| (asset.clone(), known.asked_ms)).collect()
+        };
+        let renewed =
+            join_all(due.iter().map(|(asset, asked_ms)| self.watch(asset, *asked_ms, now_ms))).await;
+        let lost = due.into_iter().zip(renewed).filter(|(_, state)| !matches!(state, Watched::Above(_)));
+        lost.map(|((asset, _), state)| (asset, state)).collect()
+    }
+}

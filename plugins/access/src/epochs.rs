@@ -1,0 +1,71 @@
+//! What happened since: counters that events raise, so that a decision made before an event is not
+//! kept after it. Many names share a counter; that costs a decision made anew, never one kept too
+//! long.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+const COUNTERS: usize = 1 << 16;
+
+/// What an event is about.
+#[derive(Debug, Clone, Copy, Hash)]
+pub(crate) enum About<'a> {
+    Content(&'a str),
+    Principal(&'a str),
+    /// `eip155:0x…`, whatever it holds.
+    Wallet(&'a str),
+}
+
+/// The counters.
+pub(crate) struct Epochs {
+    counters: Box<[AtomicU64]>,
+    hasher: RandomState,
+}
+
+/// The counters of some names at some moment.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Snapshot(Vec<(usize, u64)>);
+
+impl Default for Epochs {
+    fn default() -> Self {
+        Self { counters: (0..COUNTERS).map(|_| AtomicU64::new(0)).collect(), hasher: RandomState::new() }
+    }
+}
+
+impl Epochs {
+    fn index(&self, about: About<'_>) -> usize {
+        self.hasher.hash_one(about) as usize % COUNTERS
+    }
+
+    /// Something happened.
+    pub(crate) fn raise(&self, about: About<'_>) {
+        self.counters[self.index(about)].fetch_add(1, SeqCst);
+    }
+
+    /// Remembers how this one stands now.
+    pub(crate) fn note(&self, snapshot: &mut Snapshot, about: About<'_>) {
+        let index = self.index(about);
+        snapshot.0.push((index, self.counters[index].load(SeqCst)));
+    }
+
+    /// Whether nothing happened since.
+    pub(crate) fn hold(&self, snapshot: &Snapshot) -> bool {
+        snapshot.0.iter().all(|(index, then)| self.counters[*index].load(SeqCst) == *then)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_happened_to_one_of_many_names_is_noticed() {
+        let epochs = Epochs::default();
+        let mut snapshot = Snapshot::default();
+        epochs.note(&mut snapshot, About::Content("a"));
+        epochs.note(&mut snapshot, About::Wallet("b"));
+        assert!(epochs.hold(&snapshot));
+        epochs.raise(About::Wallet("b"));
+        assert!(!epochs.hold(&snapshot));
+    }
+}

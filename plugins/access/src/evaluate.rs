@@ -1,0 +1,464 @@
+//! What the leaves of a rule say of a viewer. A leaf about tokens holds when any one of the viewer's
+//! wallets fulfils it. What the verdict does not need is not asked of chains.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use alloy_primitives::{Address, U256, keccak256};
+use streamgate_contracts::access::v1::Evidence;
+use streamgate_contracts::chain::v1::question::About;
+use streamgate_contracts::chain::v1::{
+    Answer, Comparison, ContractCall, Delegation, Finality, Holding, Verdict,
+};
+
+use crate::caip::{self, Asset};
+use crate::chain::{Chains, Watched};
+use crate::clock::rfc3339;
+use crate::epochs;
+use crate::tree::{Leaf, Tree};
+use crate::truth::Truth;
+use crate::viewer::Viewer;
+
+/// The registry of delegate.xyz v2, at the same address on all chains where there is one.
+const REGISTRY: &str = "0x00000000000000447e69651d841bd8d104bed493";
+/// Of `Delegation { type, to, from, rights, contract, tokenId, amount }[]` as an answer: its length,
+/// and where the first `from`s stand. Only 32 words can be asked for.
+const LENGTH_WORD: u32 = 1;
+const FROM_WORDS: [u32; 4] = [4, 11, 18, 25];
+
+/// What is known without a chain.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Facts {
+    pub(crate) now_ms: i64,
+    /// Plans of the principal, and when they end.
+    pub(crate) plans: BTreeMap<String, i64>,
+}
+
+/// What was found.
+#[derive(Debug, Clone)]
+pub(crate) struct Findings {
+    /// One for each leaf: whether it holds, and what that rests on, for people.
+    pub(crate) leaves: Vec<(Truth, String)>,
+    pub(crate) evidence: Vec<Evidence>,
+    /// When a leaf changes by itself.
+    pub(crate) until_ms: Option<i64>,
+    /// Contracts whose transfers may change it.
+    pub(crate) assets: BTreeSet<String>,
+    /// Wallets of others that it rests on.
+    pub(crate) vaults: BTreeSet<String>,
+    /// Nobody tells of transfers of something that it rests on.
+    pub(crate) unwatched: bool,
+}
+
+impl Findings {
+    fn truths(&self) -> Vec<Truth> {
+        self.leaves.iter().map(|(truth, _)| *truth).collect()
+    }
+}
+
+/// One evaluation.
+pub(crate) struct Evaluation<'a> {
+    pub(crate) tree: &'a Tree,
+    pub(crate) viewer: &'a Viewer,
+    pub(crate) facts: &'a Facts,
+    pub(crate) chains: &'a Chains,
+    pub(crate) epochs: &'a epochs::Epochs,
+    /// Takes up the wallets of others before anything is read of them.
+    pub(crate) snapshot: &'a mut epochs::Snapshot,
+    /// Ask for everything, whether the verdict needs it or not.
+    pub(crate) whole: bool,
+}
+
+/// A question of a leaf.
+struct Asked {
+    leaf: usize,
+    role: Role,
+}
+
+/// What a question is for.
+enum Role {
+    /// A yes fulfils the leaf.
+    Own,
+    /// Its number is the owner of the token.
+    Owner,
+    /// Its number is how many delegate to the wallet.
+    Count(String),
+    /// Its number is the so manieth who delegates to the wallet.
+    From(String, u64),
+}
+
+impl Evaluation<'_> {
+    pub(crate) async fn run(mut self) -> Findings {
+        let mut found = Findings {
+            leaves: Vec::new(),
+            evidence: Vec::new(),
+            until_ms: None,
+            assets: BTreeSet::new(),
+            vaults: BTreeSet::new(),
+            unwatched: false,
+        };
+        for leaf in &self.tree.leaves {
+            let (truth, text, until_ms) = self.local(leaf);
+            found.leaves.push((truth, text));
+            found.until_ms = found.until_ms.into_iter().chain(until_ms).min();
+        }
+        let decided = self.tree.root.truth(&found.truths()) != Truth::Unknown;
+        if !decided || self.whole {
+            self.remote(&mut found).await;
+        }
+        found
+    }
+
+    /// What is known without a chain, and until when.
+    fn local(&self, leaf: &Leaf) -> (Truth, String, Option<i64>) {
+        let (wanted, now_ms) = (leaf.wanted(), self.facts.now_ms);
+        let who = |holds: bool| match holds {
+            true => (Truth::Yes, format!("{wanted}: yes")),
+            false if !self.viewer.is_signed_in() => {
+                (Truth::Unknown, format!("{wanted}: nobody is signed in"))
+            }
+            false => (Truth::No, format!("{wanted}: missing")),
+        };
+        match leaf {
+            Leaf::Holds { .. } | Leaf::Call { .. } => {
+                (Truth::Unknown, format!("{wanted}: it was not needed"), None)
+            }
+            Leaf::Listed { principals, wallets } => {
+                let named = principals.contains(&self.viewer.principal);
+                let (truth, text) =
+                    who(named || self.viewer.wallets.iter().any(|wallet| wallets.contains(wallet)));
+                (truth, text, None)
+            }
+            Leaf::Role(role) => {
+                let (truth, text) = who(self.viewer.roles.contains(role));
+                (truth, text, None)
+            }
+            Leaf::Window { from_ms, until_ms } => {
+                let begun = from_ms.is_none_or(|from| now_ms >= from);
+                let over = until_ms.is_some_and(|until| now_ms >= until);
+                let text = match (begun, over) {
+                    (true, false) => format!("{wanted}: it is now"),
+                    (false, _) => format!("{wanted}: it has not begun"),
+                    (true, true) => format!("{wanted}: it is over"),
+                };
+                let next = [*from_ms, *until_ms].into_iter().flatten().filter(|time| *time > now_ms).min();
+                (Truth::of(begun && !over), text, next)
+            }
+            Leaf::Subscribed(plan) => match self.facts.plans.get(plan) {
+                Some(ends) if *ends > now_ms => {
+                    (Truth::Yes, format!("{wanted}: until {}", rfc3339(*ends)), Some(*ends))
+                }
+                Some(ends) => (Truth::No, format!("{wanted}: it ended at {}", rfc3339(*ends)), None),
+                None => {
+                    let (truth, text) = who(false);
+                    (truth, text, None)
+                }
+            },
+        }
+    }
+
+    async fn remote(&mut self, found: &mut Findings) {
+        let mut questions: Vec<(String, About)> = Vec::new();
+        let mut asked: Vec<Asked> = Vec::new();
+        for (index, leaf) in self.tree.leaves.iter().enumerate() {
+            if !leaf.is_of_chain() {
+                continue;
+            }
+            let before = questions.len();
+            self.questions(index, leaf, &mut questions, &mut asked);
+            if questions.len() == before {
+                found.leaves[index] = self.without_wallet(leaf);
+            } else if let Leaf::Holds { asset, .. } = leaf {
+                found.assets.extend(asset.watched());
+            }
+        }
+        if questions.is_empty() {
+            return;
+        }
+        let watched = self.chains.follow(&found.assets, self.facts.now_ms).await;
+        let mut least = BTreeMap::new();
+        for (asset, state) in &watched {
+            let Some((chain, _)) = asset.split_once('/') else { continue };
+            match state {
+                Watched::Above(block) => {
+                    let floor = least.entry(chain.to_owned()).or_insert(0_u64);
+                    *floor = (*floor).max(*block);
+                }
+                Watched::No => found.unwatched = true,
+                Watched::Broken(_) => {}
+            }
+        }
+        let answers = self.chains.ask(&questions, &least).await;
+        self.judge(found, &watched, &asked, &answers);
+        self.delegated(found, &least, &asked, &answers).await;
+    }
+
+    /// A leaf that no wallet of the viewer can be asked about.
+    fn without_wallet(&self, leaf: &Leaf) -> (Truth, String) {
+        let wanted = leaf.wanted();
+        let nobody = !self.viewer.is_signed_in() && self.viewer.wallets.is_empty();
+        match nobody {
+            true => (Truth::Unknown, format!("{wanted}: nobody is signed in")),
+            false => (Truth::No, format!("{wanted}: no wallet of this kind of chain is linked")),
+        }
+    }
+
+    fn questions(
+        &self,
+        leaf_index: usize,
+        leaf: &Leaf,
+        questions: &mut Vec<(String, About)>,
+        asked: &mut Vec<Asked>,
+    ) {
+        let mut add = |chain: &str, about: About, role: Role| {
+            questions.push((chain.to_owned(), about));
+            asked.push(Asked { leaf: leaf_index, role });
+        };
+        let accounts = |chain: &str| -> Vec<String> {
+            self.viewer.wallets.iter().filter_map(|wallet| caip::account_of(wallet, chain)).collect()
+        };
+        match leaf {
+            Leaf::Holds { asset, at_least, delegated } => {
+                let chain = &asset.chain;
+                let accounts = accounts(chain);
+                for account in &accounts {
+                    add(chain, holding(account, asset, at_least), Role::Own);
+                }
+                if !delegated || accounts.is_empty() {
+                    return;
+                }
+                if let Some(id) = asset.id.as_deref().filter(|_| asset.kind == "erc721") {
+                    let id = caip::number(id).unwrap_or_default();
+                    let data = call_data("ownerOf(uint256)", id.to_be_bytes());
+                    let contract = format!("{chain}:{}", asset.reference);
+                    return add(chain, word(&contract, data, 0), Role::Owner);
+                }
+                let registry = format!("{chain}:{REGISTRY}");
+                for account in &accounts {
+                    let address = account.rsplit_once(':').and_then(|(_, text)| text.parse::<Address>().ok());
+                    let data = call_data(
+                        "getIncomingDelegations(address)",
+                        address.unwrap_or_default().into_word().0,
+                    );
+                    let count = word(&registry, data.clone(), LENGTH_WORD);
+                    add(chain, count, Role::Count(account.clone()));
+                    for (place, at) in (0..).zip(FROM_WORDS) {
+                        let from = word(&registry, data.clone(), at);
+                        add(chain, from, Role::From(account.clone(), place));
+                    }
+                }
+            }
+            Leaf::Call { contract, data, word, comparison, operand } => {
+                let chain = &contract.chain;
+                let of: Vec<String> = match data.is_of_wallet() {
+                    true => accounts(chain),
+                    false => vec![contract.to_string()],
+                };
+                for account in of {
+                    let Some(data) = account.rsplit_once(':').and_then(|(_, address)| data.bytes(address))
+                    else {
+                        continue;
+                    };
+                    let comparison = streamgate_contracts::chain::v1::Comparison::from(*comparison).into();
+                    let call = ContractCall {
+                        contract: contract.to_string(),
+                        data: data.into(),
+                        word: *word,
+                        comparison,
+                        operand: operand.clone(),
+                    };
+                    add(chain, About::Call(call), Role::Own);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What the answers say of each leaf: yes if any says so, no if all do.
+    fn judge(
+        &self,
+        found: &mut Findings,
+        watched: &HashMap<String, Watched>,
+        asked: &[Asked],
+        answers: &[Answer],
+    ) {
+        let mut best: BTreeMap<usize, &Answer> = BTreeMap::new();
+        for (asked, answer) in asked.iter().zip(answers) {
+            if matches!(asked.role, Role::Own) {
+                let known = best.entry(asked.leaf).or_insert(answer);
+                if truth(answer) > truth(known) {
+                    *known = answer;
+                }
+            }
+        }
+        for (index, answer) in best {
+            let leaf = &self.tree.leaves[index];
+            let broken = match leaf {
+                Leaf::Holds { asset, .. } => asset.watched().and_then(|asset| watched.get(&asset)),
+                _ => None,
+            };
+            if let Some(Watched::Broken(reason)) = broken {
+                found.leaves[index] = (Truth::Unknown, format!("{}: {reason}", leaf.wanted()));
+                continue;
+            }
+            let text = format!("{}: {}", leaf.wanted(), answer.reason);
+            found.evidence.extend(evidence(answer, &text));
+            found.leaves[index] = (truth(answer), text);
+        }
+    }
+
+    /// Leaves that may hold by what others have delegated, where they do not by themselves.
+    async fn delegated(
+        &mut self,
+        found: &mut Findings,
+        least: &BTreeMap<String, u64>,
+        asked: &[Asked],
+        answers: &[Answer],
+    ) {
+        let mut questions: Vec<(String, About)> = Vec::new();
+        let mut places: Vec<(usize, String)> = Vec::new();
+        let mut open: BTreeSet<usize> = BTreeSet::new();
+        for (index, leaf) in self.tree.leaves.iter().enumerate() {
+            let Leaf::Holds { asset, at_least, delegated: true } = leaf else { continue };
+            if found.leaves[index].0 == Truth::Yes {
+                continue;
+            }
+            let (pairs, complete) = self.vaults(index, asset, asked, answers);
+            if !complete {
+                open.insert(index);
+            }
+            for (vault, account) in pairs {
+                if let Some(wallet) = caip::wallet_of(&vault) {
+                    self.epochs.note(self.snapshot, epochs::About::Wallet(&wallet));
+                    found.vaults.insert(wallet);
+                }
+                let delegation = Delegation { from: vault.clone(), to: account, asset: asset.to_string() };
+                questions.push((asset.chain.clone(), About::Delegation(delegation)));
+                questions.push((asset.chain.clone(), holding(&vault, asset, at_least)));
+                places.push((index, vault));
+            }
+        }
+        let answers =
+            if questions.is_empty() { Vec::new() } else { self.chains.ask(&questions, least).await };
+        for ((index, vault), pair) in places.into_iter().zip(answers.chunks_exact(2)) {
+            match Truth::all(pair.iter().map(truth)) {
+                Truth::Yes if found.leaves[index].0 != Truth::Yes => {
+                    let text = format!(
+                        "{}: {vault} has delegated it, and {}",
+                        self.tree.leaves[index].wanted(),
+                        pair[1].reason
+                    );
+                    found.evidence.extend(pair.iter().flat_map(|answer| evidence(answer, &text)));
+                    found.leaves[index] = (Truth::Yes, text);
+                }
+                Truth::Unknown => {
+                    open.insert(index);
+                }
+                _ => {}
+            }
+        }
+        for index in open {
+            let (truth, text) = &mut found.leaves[index];
+            if *truth == Truth::No {
+                *truth = Truth::Unknown;
+                text.push_str("; whether it is delegated is not known");
+            }
+        }
+    }
+
+    /// Who may have delegated to whom, as accounts, and whether that is all.
+    fn vaults(
+        &self,
+        leaf: usize,
+        asset: &Asset,
+        asked: &[Asked],
+        answers: &[Answer],
+    ) -> (BTreeSet<(String, String)>, bool) {
+        let (mut pairs, mut complete) = (BTreeSet::new(), true);
+        let mut counts: HashMap<&str, u64> = HashMap::new();
+        let accounts: Vec<String> =
+            self.viewer.wallets.iter().filter_map(|wallet| caip::account_of(wallet, &asset.chain)).collect();
+        let mut add = |answer: &Answer, to: &[String]| {
+            let Some(address) = number(answer).and_then(address) else { return false };
+            let vault = format!("{}:{address:#x}", asset.chain);
+            if !accounts.contains(&vault) {
+                pairs.extend(to.iter().map(|account| (vault.clone(), account.clone())));
+            }
+            true
+        };
+        for (asked, answer) in asked.iter().zip(answers).filter(|(asked, _)| asked.leaf == leaf) {
+            match &asked.role {
+                Role::Own => {}
+                Role::Owner => complete &= add(answer, &accounts),
+                Role::Count(account) => {
+                    let count = number(answer).and_then(|count| u64::try_from(count).ok());
+                    complete &= count.is_some_and(|count| count <= FROM_WORDS.len() as u64);
+                    counts.insert(account, count.unwrap_or(0));
+                }
+                // The count comes before.
+                Role::From(account, place) => {
+                    if *place < counts.get(account.as_str()).copied().unwrap_or(0) {
+                        complete &= add(answer, std::slice::from_ref(account));
+                    }
+                }
+            }
+        }
+        (pairs, complete)
+    }
+}
+
+fn holding(account: &str, asset: &Asset, at_least: &str) -> About {
+    About::Holding(Holding { account: account.into(), asset: asset.to_string(), at_least: at_least.into() })
+}
+
+/// Asks for a word of an answer, whatever it is.
+fn word(contract: &str, data: Vec<u8>, word: u32) -> About {
+    let comparison = Comparison::AtLeast.into();
+    About::Call(ContractCall {
+        contract: contract.into(),
+        data: data.into(),
+        word,
+        comparison,
+        operand: "0".into(),
+    })
+}
+
+/// A call with one argument.
+fn call_data(signature: &str, argument: [u8; 32]) -> Vec<u8> {
+    [&keccak256(signature)[..4], &argument].concat()
+}
+
+fn number(answer: &Answer) -> Option<U256> {
+    let known = truth(answer) == Truth::Yes;
+    answer.amount.as_deref().filter(|_| known).and_then(caip::number)
+}
+
+/// The address that a word is, unless it is none or zero.
+fn address(number: U256) -> Option<Address> {
+    let bytes = number.to_be_bytes::<32>();
+    (bytes[..12] == [0; 12] && !number.is_zero()).then(|| Address::from_slice(&bytes[12..]))
+}
+
+fn truth(answer: &Answer) -> Truth {
+    match answer.verdict() {
+        Verdict::Yes => Truth::Yes,
+        Verdict::No => Truth::No,
+        Verdict::Unknown | Verdict::Unspecified => Truth::Unknown,
+    }
+}
+
+fn evidence(answer: &Answer, finding: &str) -> Option<Evidence> {
+    let at = answer.at.as_ref()?;
+    let finality = match at.finality() {
+        Finality::Safe => "safe",
+        Finality::Finalized => "finalized",
+        Finality::Latest | Finality::Unspecified => "latest",
+    };
+    Some(Evidence {
+        chain: at.chain.clone(),
+        block: at.block,
+        block_hash: at.block_hash.clone(),
+        finality: finality.into(),
+        observed_at_ms: at.observed_at_ms,
+        finding: finding.into(),
+    })
+}

@@ -1,0 +1,275 @@
+//! What happens outside, and what that takes back: transfers, reorganisations, policies, deletions,
+//! and time. Nothing here waits for a decision where an event comes in, so that the bus never waits
+//! for itself.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
+use streamgate_contracts::db::DbError;
+use streamgate_contracts::events::{
+    AccessChanged, AccessRevoked, ChainTransfer, ContentDeleted, TYPE_ACCESS_CHANGED, TYPE_ACCESS_REVOKED,
+    TYPE_CHAIN_TRANSFER, TYPE_CONTENT_DELETED, access_changed,
+};
+use streamgate_plugin_api::Event;
+
+use crate::access::{Access, because};
+use crate::audit::Entry;
+use crate::caip::{self, Asset};
+use crate::chain::Watched;
+use crate::clock::millis;
+use crate::epochs::About;
+use crate::grants::{Grant, Key};
+
+/// Grants that are looked at again at the same time.
+const AT_ONCE: usize = 32;
+/// How often the clock is looked at.
+const TICK: Duration = Duration::from_millis(200);
+/// How often leases are renewed and what is old is removed.
+const TIDY: Duration = Duration::from_secs(60);
+/// After a reorganisation a chain may answer from a block that is gone for a moment; so what it
+/// touched is looked at once more, this much later.
+const SETTLING_MS: i64 = 1_000;
+/// Undone transfers that wait for that.
+const MAX_SETTLING: usize = 65_536;
+/// Grants that are taken up at once.
+const PAGE: u32 = 1_000;
+/// How often a decision is asked for that is out of date when it comes.
+const ATTEMPTS: usize = 3;
+
+impl Access {
+    /// Does all that goes on by itself, until it is dropped: looks again at what is in doubt, at what
+    /// ends with time, renews what is followed, and sends what belongs into the audit log. `report`
+    /// takes what is wrong, or that nothing is.
+    pub async fn run(&self, report: impl Fn(Option<&str>) + Send + Sync) {
+        tokio::join!(
+            self.look_again(),
+            self.watch_the_clock(),
+            self.tidy_now_and_then(&report),
+            self.shared.audit.run(&self.shared.store),
+        );
+    }
+
+    /// Takes an event of the bus: a transfer, a deleted content, or what another run decided.
+    pub async fn heard(&self, event: &Event) {
+        let done = match event.r#type.as_str() {
+            TYPE_CHAIN_TRANSFER => event.parse::<ChainTransfer>().map(|transfer| {
+                self.shared.chains.heard(&transfer);
+                self.transferred(&transfer);
+                if transfer.removed {
+                    let mut settling = self.shared.settling.lock();
+                    if settling.len() < MAX_SETTLING {
+                        settling.push_back((self.now_ms() + SETTLING_MS, transfer));
+                    }
+                }
+            }),
+            TYPE_CONTENT_DELETED => match event.parse::<ContentDeleted>() {
+                Ok(deleted) => {
+                    self.deleted(&deleted.id).await;
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            },
+            TYPE_ACCESS_CHANGED => event.parse::<AccessChanged>().map(|changed| {
+                self.shared.epochs.raise(About::Content(&changed.content));
+            }),
+            TYPE_ACCESS_REVOKED => {
+                event.parse::<AccessRevoked>().map(|revoked| match revoked.principal.as_str() {
+                    "" => self.shared.epochs.raise(About::Content(&revoked.content)),
+                    principal => self.shared.epochs.raise(About::Principal(principal)),
+                })
+            }
+            _ => Ok(()),
+        };
+        if let Err(error) = done {
+            tracing::warn!(subject = event.subject, %error, "an event was not understood");
+        }
+    }
+
+    fn transferred(&self, transfer: &ChainTransfer) {
+        let asset = Asset::parse(&transfer.asset).and_then(|asset| asset.watched());
+        let Some(asset) = asset else { return };
+        let cause = match transfer.removed {
+            true => format!("A transfer of {} was undone with block {}", transfer.asset, transfer.block),
+            false => format!("{} changed hands in block {}", transfer.asset, transfer.block),
+        };
+        for account in [&transfer.from, &transfer.to] {
+            let Some(wallet) = caip::wallet_of(account) else { continue };
+            self.shared.epochs.raise(About::Wallet(&wallet));
+            let touched = self.shared.grants.lock().touched(&wallet, &asset);
+            self.doubt(touched, &cause);
+        }
+    }
+
+    /// Has grants looked at again.
+    pub(crate) fn doubt(&self, keys: impl IntoIterator<Item = Key>, cause: &str) {
+        for key in keys {
+            if self.shared.grants.lock().doubt(&key, cause) {
+                self.shared.doubts.lock().insert(key);
+            }
+        }
+        self.shared.doubted.notify_one();
+    }
+
+    async fn look_again(&self) {
+        let mut under_way = FuturesUnordered::new();
+        let mut waiting: VecDeque<Key> = VecDeque::new();
+        loop {
+            while under_way.len() < AT_ONCE
+                && let Some(key) = waiting.pop_front()
+            {
+                under_way.push(self.look_at(key));
+            }
+            tokio::select! {
+                Some(()) = under_way.next() => {}
+                () = self.shared.doubted.notified(), if waiting.is_empty() => {
+                    waiting.extend(std::mem::take(&mut *self.shared.doubts.lock()));
+                }
+            }
+        }
+    }
+
+    /// Looks at one grant again. Who is not let in for sure is not let in.
+    async fn look_at(&self, key: Key) {
+        let Some(Grant { viewer, doubt, .. }) = self.shared.grants.lock().get(&key).cloned() else { return };
+        let mut decision = self.decide(&key.content, viewer.clone()).await;
+        for _ in 1..ATTEMPTS {
+            if self.shared.epochs.hold(&decision.snapshot) {
+                break;
+            }
+            // It was under way before the news came.
+            decision = self.decide(&key.content, viewer.clone()).await;
+        }
+        let held = self.shared.grants.lock().get(&key).is_some();
+        if decision.is_allowed() || !held {
+            return;
+        }
+        let reason = because(doubt.as_deref(), &decision.ruling.reason);
+        if let Err(error) = self.revoke(&key, None, &reason, "").await {
+            tracing::error!(content = key.content, %error, "access could not be taken back; it is tried again");
+            tokio::time::sleep(TICK).await;
+            self.doubt([key], doubt.as_deref().unwrap_or_default());
+        }
+    }
+
+    async fn watch_the_clock(&self) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let now_ms = self.now_ms();
+            let over = self.shared.grants.lock().over(now_ms);
+            if !over.is_empty() {
+                self.doubt(over, "Its time is over");
+            }
+            loop {
+                let settled = {
+                    let mut settling = self.shared.settling.lock();
+                    settling.pop_front_if(|(due_ms, _)| *due_ms <= now_ms)
+                };
+                let Some((_, transfer)) = settled else { break };
+                self.transferred(&transfer);
+            }
+        }
+    }
+
+    async fn tidy_now_and_then(&self, report: &(impl Fn(Option<&str>) + Send + Sync)) {
+        let mut rounds = tokio::time::interval(TIDY.min(self.shared.settings.watch_lease.get() / 3));
+        rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            rounds.tick().await;
+            let now_ms = self.now_ms();
+            let needed_ms = 2 * millis(self.max_age()).max(millis(self.shared.settings.watch_lease.get()));
+            let lost = self.shared.chains.renew(now_ms, now_ms - needed_ms).await;
+            for (asset, state) in &lost {
+                // Without it a grant runs out by itself, and the next one is short.
+                let Watched::Broken(reason) = state else { continue };
+                let resting = self.shared.grants.lock().resting_on(asset);
+                for key in &resting {
+                    self.shared.epochs.raise(About::Content(&key.content));
+                }
+                self.doubt(resting, reason);
+            }
+            let before_ms = now_ms - millis(self.shared.settings.decision_retention.get());
+            match self.shared.store.sweep(before_ms).await {
+                Ok(()) if lost.is_empty() => report(None),
+                Ok(()) => report(Some(&format!("transfers of {} contracts are not told", lost.len()))),
+                Err(error) => report(Some(&error.to_string())),
+            }
+        }
+    }
+
+    /// A content is gone, and all that was said of it.
+    async fn deleted(&self, content: &str) {
+        self.shared.epochs.raise(About::Content(content));
+        self.drop_grants(content);
+        match self.shared.store.forget(content, self.now_ms()).await {
+            Ok(generation) => {
+                self.shared.epochs.raise(About::Content(content));
+                let everybody = Key { content: content.to_owned(), principal: String::new() };
+                self.tell_revoked_later(everybody, generation, "The content was deleted");
+            }
+            // Nobody plays what the catalogue does not know; the rows are all that is left.
+            Err(error) => {
+                tracing::error!(content, %error, "what was said of a deleted content is still there")
+            }
+        }
+    }
+
+    /// Tells without waiting for those who listen: the caller may be one of them.
+    fn tell_revoked_later(&self, key: Key, generation: u64, reason: &'static str) {
+        let access = self.clone();
+        tokio::spawn(async move { access.tell_revoked(&key, generation, reason).await }.boxed());
+    }
+
+    /// A policy was changed, or taken back, and is at this revision now.
+    pub(crate) async fn policy_changed(&self, content: &str, revision: u64) {
+        self.shared.epochs.raise(About::Content(content));
+        let changed = AccessChanged { content: content.to_owned(), revision };
+        self.publish(Event::json(access_changed(content), TYPE_ACCESS_CHANGED, &changed)).await;
+        let keys = self.shared.grants.lock().of_content(content);
+        self.doubt(keys, "The policy of the content was changed");
+    }
+
+    /// Sets until when somebody has a plan; `None` ends it. `false`: it was not there, or there are
+    /// too many.
+    pub(crate) async fn subscribe(
+        &self,
+        principal: &str,
+        plan: &str,
+        ends_at_ms: Option<i64>,
+        entry: &Entry,
+    ) -> Result<bool, DbError> {
+        let done = self.shared.store.put_plan(principal, plan, ends_at_ms, entry).await?;
+        self.shared.epochs.raise(About::Principal(principal));
+        self.shared.audit.noted();
+        let keys = self.shared.grants.lock().of_principal(principal);
+        self.doubt(keys, "The subscription was changed");
+        Ok(done)
+    }
+
+    /// Takes up again whoever was let in before a restart, and looks at all of them: something may
+    /// have happened meanwhile.
+    pub(crate) async fn take_up(&self) -> Result<(), DbError> {
+        let now_ms = self.now_ms();
+        let mut after = Key { content: String::new(), principal: String::new() };
+        loop {
+            let live = self.shared.store.live(&after, now_ms, PAGE).await?;
+            let Some((last, ..)) = live.last() else { return Ok(()) };
+            after = last.clone();
+            let mut grants = self.shared.grants.lock();
+            let keys: Vec<Key> = live.iter().map(|(key, ..)| key.clone()).collect();
+            for (key, viewer, valid_until_ms) in live {
+                let wallets = viewer.wallets.iter().cloned().collect();
+                let assets = Default::default();
+                let grant = Grant { viewer, assets, wallets, valid_until_ms, ends: true, doubt: None };
+                if !grants.put(key, grant, self.shared.settings.max_grants) {
+                    return Ok(());
+                }
+            }
+            drop(grants);
+            self.doubt(keys, "The server was started anew");
+        }
+    }
+}

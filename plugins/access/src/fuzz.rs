@@ -1,0 +1,26 @@
+//! Entries for the fuzz targets, not an API: bytes as a client may send them, and what must hold whatever they are.
+
+use crate::caip::{Asset, wallet};
+use crate::rule::{MAX_BYTES, Rule};
+use crate::truth::Truth;
+
+/// The rule of a policy: what is read is written and read the same, and lets nobody in while nothing
+/// is known.
+pub fn rule(data: &[u8]) {
+    if let Ok((rule, tree)) = Rule::parse(data) {
+        assert!(data.len() <= MAX_BYTES && (1..=64).contains(&tree.leaves.len()));
+        let written = serde_json::to_vec(&rule).expect("what was read can be written");
+        if written.len() <= MAX_BYTES {
+            assert!(Rule::parse(&written) == Ok((rule, tree.clone())));
+        }
+        let nothing = vec![Truth::Unknown; tree.leaves.len()];
+        assert!(tree.root.truth(&nothing) == Truth::Unknown);
+    }
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Some(asset) = Asset::parse(text) {
+        assert!(Asset::parse(&asset.to_string()) == Some(asset));
+    }
+    if let Some(name) = wallet(text) {
+        assert!(wallet(&name) == Some(name));
+    }
+}

@@ -1,0 +1,168 @@
+//! Who is let in at this moment, and what that depends on: whose wallets, which contracts, what time.
+//! It is in memory, and made anew from the database at the start.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::viewer::Viewer;
+
+/// A content and a principal.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Key {
+    pub(crate) content: String,
+    pub(crate) principal: String,
+}
+
+/// Somebody who is let in.
+#[derive(Debug, Clone)]
+pub(crate) struct Grant {
+    pub(crate) viewer: Viewer,
+    /// Contracts that it depends on, as they are watched.
+    pub(crate) assets: BTreeSet<String>,
+    /// Wallets that it depends on: the viewer's, and those that delegated to them.
+    pub(crate) wallets: BTreeSet<String>,
+    pub(crate) valid_until_ms: i64,
+    /// What it rests on ends by itself at that time: it is looked at again then.
+    pub(crate) ends: bool,
+    /// What happened that may have ended it; it is looked at again.
+    pub(crate) doubt: Option<String>,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(crate) struct Grants {
+    by_key: BTreeMap<Key, Grant>,
+    by_wallet: HashMap<String, BTreeSet<Key>>,
+    due: BTreeSet<(i64, Key)>,
+}
+
+impl Grants {
+    /// Notes a grant, in place of an earlier one; `false` if there are `most` already.
+    pub(crate) fn put(&mut self, key: Key, grant: Grant, most: usize) -> bool {
+        self.remove(&key);
+        if self.by_key.len() >= most {
+            return false;
+        }
+        for wallet in &grant.wallets {
+            self.by_wallet.entry(wallet.clone()).or_default().insert(key.clone());
+        }
+        self.due.insert((grant.valid_until_ms, key.clone()));
+        self.by_key.insert(key, grant);
+        true
+    }
+
+    pub(crate) fn remove(&mut self, key: &Key) -> Option<Grant> {
+        let grant = self.by_key.remove(key)?;
+        for wallet in &grant.wallets {
+            if let Some(keys) = self.by_wallet.get_mut(wallet) {
+                keys.remove(key);
+                if keys.is_empty() {
+                    self.by_wallet.remove(wallet);
+                }
+            }
+        }
+        self.due.remove(&(grant.valid_until_ms, key.clone()));
+        Some(grant)
+    }
+
+    pub(crate) fn get(&self, key: &Key) -> Option<&Grant> {
+        self.by_key.get(key)
+    }
+
+    /// Notes why it has to be looked at again; `false`: it is gone.
+    pub(crate) fn doubt(&mut self, key: &Key, cause: &str) -> bool {
+        let grant = self.by_key.get_mut(key);
+        grant.map(|grant| grant.doubt = Some(cause.to_owned())).is_some()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    /// Those of a content.
+    pub(crate) fn of_content(&self, content: &str) -> Vec<Key> {
+        let first = Key { content: content.to_owned(), principal: String::new() };
+        let rest = self.by_key.range(first..).map(|(key, _)| key);
+        rest.take_while(|key| key.content == content).cloned().collect()
+    }
+
+    /// Those of a principal.
+    pub(crate) fn of_principal(&self, principal: &str) -> Vec<Key> {
+        self.by_key.keys().filter(|key| key.principal == principal).cloned().collect()
+    }
+
+    /// Those that a transfer of this contract's tokens from or to this wallet may change.
+    pub(crate) fn touched(&self, wallet: &str, asset: &str) -> Vec<Key> {
+        let keys = self.by_wallet.get(wallet).into_iter().flatten();
+        let depends = |key: &&Key| self.by_key.get(key).is_some_and(|grant| grant.assets.contains(asset));
+        keys.filter(depends).cloned().collect()
+    }
+
+    /// Those that depend on this contract.
+    pub(crate) fn resting_on(&self, asset: &str) -> Vec<Key> {
+        let rest = self.by_key.iter().filter(|(_, grant)| grant.assets.contains(asset));
+        rest.map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Those whose time is over. What ended by itself is handed out to be looked at again, once; the
+    /// rest is gone.
+    pub(crate) fn over(&mut self, now_ms: i64) -> Vec<Key> {
+        let mut again = Vec::new();
+        while let Some((_, key)) = self.due.first().filter(|(time, _)| *time <= now_ms).cloned() {
+            self.due.pop_first();
+            match self.by_key.get(&key).is_some_and(|grant| grant.ends) {
+                true => again.push(key),
+                false => drop(self.remove(&key)),
+            }
+        }
+        again
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn key(content: &str, principal: &str) -> Key {
+        Key { content: content.into(), principal: principal.into() }
+    }
+
+    fn grant(wallets: &[&str], assets: &[&str], valid_until_ms: i64, ends: bool) -> Grant {
+        let set = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        let (assets, wallets) = (set(assets), set(wallets));
+        Grant { viewer: Viewer::default(), assets, wallets, valid_until_ms, ends, doubt: None }
+    }
+
+    #[test]
+    fn a_transfer_touches_those_who_have_the_wallet_and_need_the_token() {
+        let mut grants = Grants::default();
+        assert!(grants.put(key("c", "a"), grant(&["w1", "w2"], &["t"], 9, false), 10));
+        assert!(grants.put(key("c", "b"), grant(&["w2"], &["u"], 9, false), 10));
+        assert_eq!(grants.touched("w2", "t"), [key("c", "a")]);
+        assert_eq!(grants.touched("w3", "t"), []);
+        grants.remove(&key("c", "a"));
+        assert_eq!(grants.touched("w2", "t"), []);
+        assert_eq!(grants.of_content("c"), [key("c", "b")]);
+    }
+
+    #[test]
+    fn what_is_over_is_gone_and_what_ended_by_itself_is_handed_out_once() {
+        let mut grants = Grants::default();
+        grants.put(key("c", "a"), grant(&[], &[], 5, false), 10);
+        grants.put(key("c", "b"), grant(&["w"], &["t"], 5, true), 10);
+        grants.put(key("d", "c"), grant(&[], &[], 6, true), 10);
+        assert_eq!(grants.over(4), []);
+        assert_eq!(grants.over(5), [key("c", "b")]);
+        assert_eq!(grants.over(5), []);
+        assert_eq!(grants.len(), 2);
+        assert!(grants.get(&key("c", "b")).is_some());
+    }
+
+    #[test]
+    fn there_are_no_more_than_may_be() {
+        let mut grants = Grants::default();
+        assert!(grants.put(key("c", "a"), grant(&[], &[], 5, false), 1));
+        assert!(!grants.put(key("c", "b"), grant(&[], &[], 5, false), 1));
+        assert!(grants.put(key("c", "a"), grant(&[], &[], 7, false), 1));
+    }
+}

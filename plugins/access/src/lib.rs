@@ -1,0 +1,123 @@
+//! Who may play which content: policies as rule trees over tokens, lists, roles, time and
+//! subscriptions; decisions with what was read on which block; and revocation when it changes.
+//!
+//! It decides and remembers, and tells when something that it granted holds no more. It serves no
+//! media, knows no credentials, and reads no chain itself.
+
+mod access;
+mod audit;
+mod caip;
+mod chain;
+mod clock;
+mod decision;
+mod epochs;
+mod error;
+mod evaluate;
+mod follow;
+#[doc(hidden)]
+pub mod fuzz;
+mod grants;
+mod policy;
+mod routes;
+mod rule;
+mod service;
+mod settings;
+mod store;
+mod tree;
+mod truth;
+mod viewer;
+
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use streamgate_contracts::events::{ACCESS_ANY, CHAIN_TRANSFER_ANY, CONTENT_DELETED_ANY};
+use streamgate_plugin_api::{Host, Plugin, SettingsProblem, StartError, SubscribeOptions, export_plugin};
+use tokio::task::JoinHandle;
+
+pub use access::{Access, Outside, Publish};
+pub use clock::{Clock, system};
+pub use policy::{Openness, Written};
+pub use rule::{
+    AllowList, AtLeast, ContractCall, Native, Rule, RuleError, SolanaAsset, Subscription, TimeWindow, Token,
+};
+pub use settings::{Default, Settings};
+pub use tree::Comparison;
+
+/// Events that wait here before their publishers do.
+const CAPACITY: usize = 4_096;
+
+/// The plugin.
+struct Running {
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Plugin for Running {
+    type Settings = Settings;
+
+    fn check(settings: &Settings) -> Vec<SettingsProblem> {
+        settings::check(settings)
+    }
+
+    async fn start(host: Host, settings: Settings) -> Result<Self, StartError> {
+        // Before anything is read, so that nothing is missed.
+        let mut subscriptions = Vec::new();
+        for subject in [CHAIN_TRANSFER_ANY, CONTENT_DELETED_ANY, ACCESS_ANY] {
+            let options = SubscribeOptions { capacity: CAPACITY, ..SubscribeOptions::new(subject) };
+            subscriptions.push(host.subscribe_with(options)?);
+        }
+        let bus = host.clone();
+        let publish: Publish = Arc::new(move |event| {
+            let bus = bus.clone();
+            async move {
+                if let Err(error) = bus.publish(event).await {
+                    tracing::warn!(%error, "an event was not published");
+                }
+            }
+            .boxed()
+        });
+        let outside = Outside {
+            database: host.service("database"),
+            chain: host.service("chain"),
+            auth: host.service("auth"),
+            publish,
+        };
+        let access = Access::open(outside, settings, clock::system()).await?;
+        host.provide("access", access.internal())?;
+        host.serve(access.public());
+        let health = host.health("revocation");
+        health.healthy();
+        let report = move |trouble: Option<&str>| match trouble {
+            None => health.healthy(),
+            Some(reason) => health.degraded(reason),
+        };
+        let mut tasks = Vec::new();
+        for mut subscription in subscriptions {
+            let access = access.clone();
+            tasks.push(host.spawn(async move {
+                while let Some(event) = subscription.next().await {
+                    access.heard(&event).await;
+                }
+            }));
+        }
+        tasks.push(host.spawn(async move { access.run(report).await }));
+        Ok(Self { tasks })
+    }
+
+    async fn stop(self) {
+        // What is granted is in the database, and looked at again after the next start.
+        for task in self.tasks {
+            task.abort();
+        }
+    }
+}
+
+export_plugin! {
+    Running {
+        name: "access",
+        description: "Who may play which content: policies, decisions with their evidence, revocation",
+        provides: ["access"],
+        requires: ["database"],
+        uses: ["chain", "auth"],
+        prefixes: ["/api/v1/access"],
+    }
+}

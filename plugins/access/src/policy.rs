@@ -1,0 +1,126 @@
+//! What a content asks of its viewers, and how it is said.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use streamgate_contracts::access::v1::Openness as WireOpenness;
+
+use crate::rule::{Rule, RuleError};
+use crate::settings::Default as DefaultAccess;
+use crate::store::PolicyRow;
+use crate::tree::Tree;
+
+/// Who may play a content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Openness {
+    /// Everyone, signed in or not.
+    Public,
+    /// Who fulfils the rule.
+    Gated,
+    /// Nobody but those who may change contents.
+    Private,
+}
+
+/// A policy as it is put.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Written {
+    /// Who may play the content.
+    pub openness: Openness,
+    /// What its viewers have to fulfil, if it is gated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Rule>,
+}
+
+/// The policy of a content.
+#[derive(Debug, Clone)]
+pub(crate) struct Policy {
+    pub(crate) openness: Openness,
+    /// 0: the default, nobody has said anything.
+    pub(crate) revision: u64,
+    /// JSON of the rule, and what it says.
+    pub(crate) rule: Option<(String, Arc<Tree>)>,
+    /// Nobody has said anything, or it was taken back.
+    pub(crate) is_default: bool,
+    pub(crate) changed_at_ms: Option<i64>,
+}
+
+impl Written {
+    /// Reads a policy; `None` for the rule of one that is not gated.
+    ///
+    /// # Errors
+    /// What is wrong with it, and where.
+    pub(crate) fn parse(json: &[u8]) -> Result<(Self, String), RuleError> {
+        let wrong = |pointer: &str, detail: String| RuleError { pointer: pointer.into(), detail };
+        let written: Self = serde_json::from_slice(json).map_err(|error| wrong("", error.to_string()))?;
+        let text = match (written.openness, &written.rule) {
+            (Openness::Gated, Some(rule)) => {
+                let within = |error: RuleError| wrong(&format!("/rule{}", error.pointer), error.detail);
+                let text = serde_json::to_string(rule).map_err(|error| wrong("/rule", error.to_string()))?;
+                Rule::parse(text.as_bytes()).map_err(within)?;
+                text
+            }
+            (Openness::Gated, None) => return Err(wrong("/rule", "a gated content needs a rule".into())),
+            (_, Some(_)) => return Err(wrong("/rule", "only a gated content has a rule".into())),
+            (_, None) => String::new(),
+        };
+        Ok((written, text))
+    }
+}
+
+impl Openness {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Gated => "gated",
+            Self::Private => "private",
+        }
+    }
+}
+
+impl From<Openness> for WireOpenness {
+    fn from(openness: Openness) -> Self {
+        match openness {
+            Openness::Public => Self::Public,
+            Openness::Gated => Self::Gated,
+            Openness::Private => Self::Private,
+        }
+    }
+}
+
+impl Policy {
+    /// From what is stored. A rule that this version does not understand lets nobody in.
+    pub(crate) fn read(row: Option<PolicyRow>, default: DefaultAccess, content: &str) -> Self {
+        let default = match default {
+            DefaultAccess::Private => Openness::Private,
+            DefaultAccess::Public => Openness::Public,
+        };
+        let Some(row) = row else {
+            return Self {
+                openness: default,
+                revision: 0,
+                rule: None,
+                is_default: true,
+                changed_at_ms: None,
+            };
+        };
+        let compiled =
+            || Rule::parse(row.rule.as_bytes()).map(|(_, tree)| (row.rule.clone(), Arc::new(tree)));
+        let (openness, rule) = match row.openness.as_str() {
+            "public" => (Openness::Public, None),
+            "private" => (Openness::Private, None),
+            "gated" => match compiled() {
+                Ok(rule) => (Openness::Gated, Some(rule)),
+                Err(error) => {
+                    tracing::error!(content, %error, "the content's rule is not understood; it is private");
+                    (Openness::Private, None)
+                }
+            },
+            _ => (default, None),
+        };
+        let is_default = row.openness == "default";
+        Self { openness, revision: row.revision, rule, is_default, changed_at_ms: Some(row.changed_at_ms) }
+    }
+}

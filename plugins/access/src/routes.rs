@@ -1,0 +1,361 @@
+//! The REST API under `/api/v1/access`. Who may play a content in general, and what one may do
+//! oneself, anybody may read. The rule, and what is known of others, needs `content:write`;
+//! subscriptions need `admin`.
+
+use axum::Router;
+use axum::extract::{Path, Query, Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post, put};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use streamgate_contracts::db::DbError;
+use streamgate_plugin_api::Principal;
+
+use crate::access::Access;
+use crate::audit::Entry;
+use crate::clock::{parse_rfc3339, rfc3339};
+use crate::epochs::Snapshot;
+use crate::grants::Key;
+use crate::policy::{Policy, Written};
+use crate::rule::{MAX_BYTES, is_plan};
+use crate::viewer::Viewer;
+
+pub(crate) use crate::error::ApiError;
+
+const WRITE: &str = "content:write";
+const ADMIN: &str = "admin";
+/// A rule and what is around it.
+const MAX_BODY_BYTES: usize = MAX_BYTES + 1024;
+const MAX_REASON_CHARS: usize = 500;
+const DEFAULT_LIMIT: usize = 50;
+const MAX_LIMIT: usize = 200;
+
+type Answer = Result<Response, ApiError>;
+
+/// The public router.
+pub(crate) fn router(access: Access) -> Router {
+    Router::new()
+        .route("/api/v1/access/contents/{id}", get(show).put(change).delete(take_back))
+        .route("/api/v1/access/contents/{id}/me", get(me))
+        .route("/api/v1/access/contents/{id}/preview", post(preview))
+        .route("/api/v1/access/contents/{id}/revoke", post(revoke))
+        .route("/api/v1/access/contents/{id}/bars/{principal}", delete(lift))
+        .route("/api/v1/access/decisions", get(decisions))
+        .route("/api/v1/access/subscriptions/{principal}", get(subscriptions))
+        .route("/api/v1/access/subscriptions/{principal}/{plan}", put(subscribe).delete(end_subscription))
+        .route("/api/v1/access/schema", get(schema))
+        .fallback(|| async { ApiError::NotFound("There is nothing at this path.".into()) })
+        .method_not_allowed_fallback(|| async { ApiError::Method })
+        .with_state(access)
+}
+
+/// Who asks, if they have the scope.
+fn with_scope(headers: &HeaderMap, scope: &'static str) -> Result<Principal, ApiError> {
+    let principal = Principal::of(headers).ok_or(ApiError::NotSignedIn)?;
+    if principal.may(scope) { Ok(principal) } else { Err(ApiError::Forbidden(scope)) }
+}
+
+/// A UUID in lower case with hyphens, as contents and principals have.
+pub(crate) fn uuid(text: &str, what: &str) -> Result<String, ApiError> {
+    let id = uuid::Uuid::try_parse(text).ok().filter(|_| text.len() == 36);
+    id.map(|id| id.to_string()).ok_or_else(|| {
+        let shown: String = text.chars().take(64).collect();
+        ApiError::Invalid(format!("`{shown}` is no id of a {what}, which is a UUID."))
+    })
+}
+
+async fn body(request: Request) -> Result<(Parts, Vec<u8>), ApiError> {
+    let (parts, body) = request.into_parts();
+    let media_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let media_type = media_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    // A form of another site cannot send this type without asking first.
+    if !media_type.eq_ignore_ascii_case("application/json") {
+        return Err(ApiError::MediaType);
+    }
+    let bytes = axum::body::to_bytes(body, MAX_BODY_BYTES).await;
+    Ok((parts, bytes.map_err(|_| ApiError::TooLarge(MAX_BODY_BYTES))?.to_vec()))
+}
+
+async fn read<T: DeserializeOwned>(request: Request) -> Result<(Parts, T), ApiError> {
+    let (parts, bytes) = body(request).await?;
+    let json = serde_json::from_slice(&bytes);
+    Ok((parts, json.map_err(|error| ApiError::Invalid(format!("The body: {error}.")))?))
+}
+
+/// The revision that a change is meant for: RFC 9110 §13.1.1.
+fn if_match(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
+    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default().trim();
+    if text == "*" {
+        return Ok(None);
+    }
+    let revision = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')?.parse().ok());
+    let wrong = || ApiError::Invalid("`If-Match` must be the `ETag` of the policy.".into());
+    revision.map(Some).ok_or_else(wrong)
+}
+
+fn policy_view(content: &str, policy: &Policy, whole: bool) -> Response {
+    let mut view = json!({
+        "content": content,
+        "openness": policy.openness.name(),
+        "default": policy.is_default,
+        "revision": policy.revision,
+    });
+    if whole {
+        let rule = policy.rule.as_ref().and_then(|(text, _)| serde_json::from_str::<Value>(text).ok());
+        view["rule"] = rule.unwrap_or_default();
+        view["changed_at"] = json!(policy.changed_at_ms.map(rfc3339));
+    }
+    let mut response = answer(&view);
+    if let Ok(tag) = HeaderValue::try_from(format!("\"{}\"", policy.revision)) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
+}
+
+async fn show(State(access): State<Access>, Path(id): Path<String>, headers: HeaderMap) -> Answer {
+    let content = uuid(&id, "content")?;
+    let whole = Principal::of(&headers).is_some_and(|principal| principal.may(WRITE));
+    Ok(policy_view(&content, &*access.policy(&content).await?, whole))
+}
+
+async fn change(State(access): State<Access>, Path(id): Path<String>, request: Request) -> Answer {
+    let by = with_scope(request.headers(), WRITE)?;
+    let content = uuid(&id, "content")?;
+    let (parts, bytes) = body(request).await?;
+    let (written, rule) = Written::parse(&bytes)?;
+    let said = (written.openness.name(), rule.as_str());
+    put_policy(&access, &content, said, &parts.headers, &by).await
+}
+
+async fn take_back(State(access): State<Access>, Path(id): Path<String>, headers: HeaderMap) -> Answer {
+    let by = with_scope(&headers, WRITE)?;
+    let content = uuid(&id, "content")?;
+    if access.policy(&content).await?.is_default {
+        return Err(ApiError::NotFound("The content has no policy of its own.".into()));
+    }
+    put_policy(&access, &content, ("default", ""), &headers, &by).await
+}
+
+async fn put_policy(
+    access: &Access,
+    content: &str,
+    (openness, rule): (&str, &str),
+    headers: &HeaderMap,
+    by: &Principal,
+) -> Answer {
+    let expected = if_match(headers)?;
+    let detail = if rule.is_empty() { openness.to_owned() } else { format!("{openness}: {rule}") };
+    let entry = Entry::change("access.policy", &by.id, content, &detail);
+    let (store, now_ms) = (&access.shared.store, access.now_ms());
+    let changed = store.put_policy(content, (openness, rule), expected, (&by.id, now_ms), &entry).await;
+    let revision = changed.map_err(|error| match error {
+        DbError::Conflict { .. } => ApiError::Changed(expected.unwrap_or_default()),
+        error => error.into(),
+    })?;
+    access.shared.audit.noted();
+    access.policy_changed(content, revision).await;
+    Ok(policy_view(content, &*access.policy(content).await?, true))
+}
+
+/// Who asks, as a viewer.
+fn viewer(headers: &HeaderMap) -> Result<Viewer, ApiError> {
+    let Principal { id, roles, scopes, wallets, .. } = Principal::of(headers).unwrap_or_default();
+    Viewer::new(id, roles, scopes, wallets).map_err(ApiError::Invalid)
+}
+
+async fn me(State(access): State<Access>, Path(id): Path<String>, headers: HeaderMap) -> Answer {
+    let content = uuid(&id, "content")?;
+    let decision = access.decide(&content, viewer(&headers)?).await;
+    let mut view = decision.ruling.view();
+    view["content"] = content.into();
+    view["generation"] = decision.generation.into();
+    view["valid_until"] = rfc3339(decision.valid_until_ms).into();
+    Ok(answer(&view))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[derive(Default)]
+struct PreviewBody {
+    /// Whose wallets and roles to take, as they last were; those below come on top.
+    principal: Option<String>,
+    wallets: Vec<String>,
+    roles: Vec<String>,
+}
+
+async fn preview(State(access): State<Access>, Path(id): Path<String>, request: Request) -> Answer {
+    with_scope(request.headers(), WRITE)?;
+    let content = uuid(&id, "content")?;
+    let (_, PreviewBody { principal, mut wallets, mut roles }) = read::<PreviewBody>(request).await?;
+    let principal = principal.map(|id| uuid(&id, "principal")).transpose()?;
+    if principal.is_none() && wallets.is_empty() {
+        return Err(ApiError::Invalid("Name a `principal`, or some `wallets`.".into()));
+    }
+    if let Some(principal) = &principal {
+        let known = access.shared.store.last_viewer(principal).await?;
+        let known: Viewer = serde_json::from_str(&known).unwrap_or_default();
+        wallets.extend(known.wallets);
+        roles.extend(known.roles);
+    }
+    let viewer = Viewer::new(principal.unwrap_or_default(), roles, Vec::new(), wallets);
+    let viewer = viewer.map_err(ApiError::Invalid)?;
+    let policy = access.policy(&content).await?;
+    let (mut ruling, _) = access.rule(&policy, &viewer, &mut Snapshot::default(), true).await?;
+    ruling.revision = policy.revision;
+    let mut view = ruling.view();
+    view["wallets"] = json!(viewer.wallets);
+    view["roles"] = json!(viewer.roles);
+    Ok(answer(&view))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RevokeBody {
+    /// Without it: everybody's.
+    principal: Option<String>,
+    /// For people, the viewer among them.
+    reason: String,
+    /// Keeps the principal out until it is lifted.
+    #[serde(default)]
+    bar: bool,
+}
+
+async fn revoke(State(access): State<Access>, Path(id): Path<String>, request: Request) -> Answer {
+    let by = with_scope(request.headers(), WRITE)?;
+    let content = uuid(&id, "content")?;
+    let (_, RevokeBody { principal, reason, bar }) = read::<RevokeBody>(request).await?;
+    let reason = reason.trim();
+    if reason.is_empty() || reason.chars().count() > MAX_REASON_CHARS {
+        let detail = format!("`reason` has between 1 and {MAX_REASON_CHARS} characters.");
+        return Err(ApiError::Invalid(detail));
+    }
+    let generation = match principal {
+        Some(principal) => {
+            let key = Key { content, principal: uuid(&principal, "principal")? };
+            access.revoke(&key, bar.then_some(reason), reason, &by.id).await?
+        }
+        None if bar => return Err(ApiError::Invalid("`bar` needs a `principal`.".into())),
+        None => access.revoke_all(&content, reason, &by.id).await?,
+    };
+    Ok(answer(&json!({ "generation": generation })))
+}
+
+async fn lift(
+    State(access): State<Access>,
+    Path((id, principal)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Answer {
+    let by = with_scope(&headers, WRITE)?;
+    let key = Key { content: uuid(&id, "content")?, principal: uuid(&principal, "principal")? };
+    if access.shared.store.known(&key).await?.bar.is_empty() {
+        return Err(ApiError::NotFound("Nobody keeps this principal out of this content.".into()));
+    }
+    access.revoke(&key, Some(""), "They are let in again", &by.id).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DecisionsQuery {
+    content: Option<String>,
+    principal: Option<String>,
+    limit: Option<usize>,
+    /// The `next_cursor` of the page before: the id of its last decision.
+    cursor: Option<String>,
+}
+
+async fn decisions(
+    State(access): State<Access>,
+    query: Result<Query<DecisionsQuery>, axum::extract::rejection::QueryRejection>,
+    headers: HeaderMap,
+) -> Answer {
+    with_scope(&headers, WRITE)?;
+    let Query(query) = query.map_err(|error| ApiError::Invalid(format!("The query: {error}.")))?;
+    let id = |text: Option<String>, what: &str| {
+        text.filter(|text| !text.is_empty()).map_or(Ok(String::new()), |text| uuid(&text, what))
+    };
+    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
+    if !(1..=MAX_LIMIT).contains(&limit) {
+        return Err(ApiError::Invalid(format!("`limit` must be a whole number from 1 to {MAX_LIMIT}.")));
+    }
+    let (content, principal) = (id(query.content, "content")?, id(query.principal, "principal")?);
+    let cursor = id(query.cursor, "decision")?;
+    let mut rows = access.shared.store.decisions(&content, &principal, &cursor, limit + 1).await?;
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = rows.last().filter(|_| more).map(|row| row.id.clone());
+    let items: Vec<_> = rows.into_iter().map(|row| Value::Object(row.members)).collect();
+    Ok(answer(&json!({ "items": items, "next_cursor": next })))
+}
+
+async fn subscriptions(
+    State(access): State<Access>,
+    Path(principal): Path<String>,
+    headers: HeaderMap,
+) -> Answer {
+    with_scope(&headers, ADMIN)?;
+    let plans = access.shared.store.plans(&uuid(&principal, "principal")?).await?;
+    let item = |(plan, ends_at_ms): (String, i64)| json!({ "plan": plan, "ends_at": rfc3339(ends_at_ms) });
+    Ok(answer(&json!({ "items": plans.into_iter().map(item).collect::<Vec<_>>() })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SubscriptionBody {
+    /// RFC 3339.
+    ends_at: String,
+}
+
+async fn subscribe(
+    State(access): State<Access>,
+    Path((principal, plan)): Path<(String, String)>,
+    request: Request,
+) -> Answer {
+    let by = with_scope(request.headers(), ADMIN)?;
+    let principal = uuid(&principal, "principal")?;
+    if !is_plan(&plan) {
+        return Err(ApiError::Invalid("A plan's name is `[a-z0-9_-]{1,64}`.".into()));
+    }
+    let (_, SubscriptionBody { ends_at }) = read::<SubscriptionBody>(request).await?;
+    let ends_at_ms = parse_rfc3339(&ends_at)
+        .ok_or_else(|| ApiError::Invalid("`ends_at` must be a time such as 2026-12-24T18:00:00Z.".into()))?;
+    let detail = format!("{plan} until {}", rfc3339(ends_at_ms));
+    let entry = Entry::change("access.subscription", &by.id, &principal, &detail);
+    if !access.subscribe(&principal, &plan, Some(ends_at_ms), &entry).await? {
+        return Err(ApiError::Invalid("The principal has 1000 plans, and no more are kept.".into()));
+    }
+    Ok(answer(&json!({ "principal": principal, "plan": plan, "ends_at": rfc3339(ends_at_ms) })))
+}
+
+async fn end_subscription(
+    State(access): State<Access>,
+    Path((principal, plan)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Answer {
+    let by = with_scope(&headers, ADMIN)?;
+    let principal = uuid(&principal, "principal")?;
+    let entry = Entry::change("access.subscription", &by.id, &principal, &format!("{plan} ended"));
+    match access.subscribe(&principal, &plan, None, &entry).await? {
+        true => Ok(StatusCode::NO_CONTENT.into_response()),
+        false => Err(ApiError::NotFound("The principal has no such plan.".into())),
+    }
+}
+
+/// JSON Schema (2020-12) of what a policy may say.
+async fn schema() -> Response {
+    let mut response = answer(&schemars::schema_for!(Written).to_value());
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/schema+json"));
+    response
+}
+
+fn answer(json: &Value) -> Response {
+    let mut response = json.to_string().into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

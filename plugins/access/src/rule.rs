@@ -1,0 +1,504 @@
+//! The rule of a gated content as people write it, in JSON, and what may not stand in it.
+
+use std::collections::BTreeSet;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::caip::{self, Asset, Contract};
+use crate::clock::parse_rfc3339;
+use crate::tree::{CallData, Comparison, Leaf, Node, Tree};
+
+/// Bytes of a rule's JSON.
+pub(crate) const MAX_BYTES: usize = 64 * 1024;
+/// How deep operators may be nested; a leaf alone is 1.
+const MAX_DEPTH: usize = 8;
+const MAX_LEAVES: usize = 64;
+/// Principals and wallets of one list.
+const MAX_LISTED: usize = 1_000;
+/// Bytes that a contract may be called with.
+const MAX_CALL: usize = 4096;
+/// Words of an answer that may be compared.
+const MAX_WORDS: u32 = 32;
+
+/// What a viewer has to fulfil: an object with one key. A leaf about tokens holds when any one of the
+/// viewer's wallets fulfils it by itself; what several wallets hold is not added up. At most 8
+/// levels, 64 leaves and 64 KiB.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Rule {
+    /// Every one of these.
+    All(#[schemars(length(min = 1, max = 64))] Vec<Rule>),
+    /// One of these or more.
+    Any(#[schemars(length(min = 1, max = 64))] Vec<Rule>),
+    /// So many of these.
+    AtLeast(AtLeast),
+    /// Not this. What is not known holds neither way.
+    Not(Box<Rule>),
+    /// Tokens of which each is one of a kind.
+    Erc721(Token),
+    /// Tokens that have a number and an amount.
+    Erc1155(Token),
+    /// Tokens that are an amount.
+    Erc20(Token),
+    /// The native coin of a chain.
+    Native(Native),
+    /// What a contract answers to a call.
+    ContractCall(ContractCall),
+    /// A token of Solana (SPL or Token-2022).
+    SolanaMint(SolanaAsset),
+    /// Any token of a verified collection on Solana.
+    SolanaCollection(SolanaAsset),
+    /// Named principals and wallets.
+    AllowList(AllowList),
+    /// A role: `viewer`, `creator` or `admin`.
+    Role(#[schemars(regex(pattern = "^(viewer|creator|admin)$"))] String),
+    /// A stretch of time.
+    TimeWindow(TimeWindow),
+    /// A subscription that has not ended.
+    Subscription(Subscription),
+}
+
+/// At least `n` of some rules.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AtLeast {
+    /// From 1 to the number of rules.
+    #[schemars(range(min = 1, max = 64))]
+    pub n: usize,
+    /// The rules.
+    #[schemars(length(min = 1, max = 64))]
+    pub of: Vec<Rule>,
+}
+
+/// A token on an EVM chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Token {
+    /// The contract (CAIP-10, `eip155:1:0x…`), or the asset (CAIP-19, `eip155:1/erc721:0x…/7`).
+    pub asset: String,
+    /// The token's id, decimal, if the asset does not name it. ERC-1155 needs one, ERC-20 has none;
+    /// ERC-721 without one means any token of the contract.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// How many, decimal, in the smallest unit. Without it: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<String>,
+    /// Whether tokens count whose owner has delegated them to a wallet of the viewer (delegate.xyz
+    /// v2). Of wallets that delegate everything, or the contract, the first 4 are looked at.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub delegated: bool,
+}
+
+/// The native coin of a chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Native {
+    /// CAIP-2, `eip155:1`.
+    pub chain: String,
+    /// Decimal, in the smallest unit (wei, lamport).
+    pub at_least: String,
+}
+
+/// Compares a word of what a contract answers with a number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ContractCall {
+    /// CAIP-10, `eip155:1:0x…`.
+    pub contract: String,
+    /// `0x` and hex digits: selector and arguments, at most 4 KiB. `{wallet}` in it stands for the
+    /// viewer's wallet as an argument of 32 bytes; then each wallet is asked about.
+    pub data: String,
+    /// Which 32-byte word of the answer, from 0.
+    #[serde(default)]
+    #[schemars(range(max = 31))]
+    pub word: u32,
+    /// How the word compares to `operand`.
+    pub comparison: Comparison,
+    /// Decimal, unsigned, 256 bits.
+    pub operand: String,
+}
+
+/// A token, or a collection of them, on a chain of Solana.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SolanaAsset {
+    /// CAIP-19, `solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp/token:…` for a mint, `…/nft:…` for a collection,
+    /// `…/cnft:…` for one of compressed tokens.
+    pub asset: String,
+    /// Decimal, in the smallest unit. Without it: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<String>,
+}
+
+/// Who is let in by name; at most 1,000.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AllowList {
+    /// Ids of principals.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub principals: Vec<String>,
+    /// Wallets, `eip155:0x…` or `solana:…`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub wallets: Vec<String>,
+}
+
+/// From a time on, until a time, or both; RFC 3339.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TimeWindow {
+    /// The first moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The first moment after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+}
+
+/// A plan that the principal has subscribed to, until its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Subscription {
+    /// `[a-z0-9_-]{1,64}`.
+    #[schemars(regex(pattern = "^[a-z0-9_-]{1,64}$"))]
+    pub plan: String,
+}
+
+/// What is wrong with a rule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{pointer}: {detail}")]
+pub struct RuleError {
+    /// Where, as a JSON pointer (RFC 6901) into the rule.
+    pub pointer: String,
+    /// What, with the value, and what would do.
+    pub detail: String,
+}
+
+impl Rule {
+    /// Reads a rule and all that is in it.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub(crate) fn parse(json: &[u8]) -> Result<(Self, Tree), RuleError> {
+        let wrong = |detail: String| RuleError { pointer: String::new(), detail };
+        if json.len() > MAX_BYTES {
+            return Err(wrong(format!("{} bytes are more than {MAX_BYTES}", json.len())));
+        }
+        let rule: Self = serde_json::from_slice(json).map_err(|error| wrong(error.to_string()))?;
+        let tree = rule.compile()?;
+        Ok((rule, tree))
+    }
+
+    /// The rule with all its names and numbers read.
+    pub(crate) fn compile(&self) -> Result<Tree, RuleError> {
+        let mut leaves = Vec::new();
+        let root = self.node(&mut leaves, "", 1)?;
+        Ok(Tree { root, leaves })
+    }
+
+    fn node(&self, leaves: &mut Vec<Leaf>, at: &str, depth: usize) -> Result<Node, RuleError> {
+        let wrong = |place: &str, detail: String| RuleError { pointer: format!("{at}/{place}"), detail };
+        if depth > MAX_DEPTH {
+            return Err(wrong("", format!("rules are nested at most {MAX_DEPTH} deep")));
+        }
+        let mut each = |rules: &[Self], place: &str| -> Result<Vec<Node>, RuleError> {
+            if rules.is_empty() {
+                return Err(wrong(place, "there is no rule in it".into()));
+            }
+            let numbered = rules.iter().enumerate();
+            numbered
+                .map(|(index, rule)| rule.node(leaves, &format!("{at}/{place}/{index}"), depth + 1))
+                .collect()
+        };
+        match self {
+            Self::All(rules) => return Ok(Node::All(each(rules, "all")?)),
+            Self::Any(rules) => return Ok(Node::Any(each(rules, "any")?)),
+            Self::AtLeast(AtLeast { n, of }) => {
+                if *n == 0 || *n > of.len() {
+                    return Err(wrong("at_least/n", format!("{n} is not between 1 and {}", of.len())));
+                }
+                return Ok(Node::AtLeast(*n, each(of, "at_least/of")?));
+            }
+            Self::Not(rule) => {
+                return Ok(Node::Not(Box::new(rule.node(leaves, &format!("{at}/not"), depth + 1)?)));
+            }
+            _ => {}
+        }
+        if leaves.len() == MAX_LEAVES {
+            return Err(wrong("", format!("a rule has at most {MAX_LEAVES} leaves")));
+        }
+        leaves.push(self.leaf().map_err(|(place, detail)| wrong(place, detail))?);
+        Ok(Node::Leaf(leaves.len() - 1))
+    }
+
+    fn leaf(&self) -> Result<Leaf, (&'static str, String)> {
+        match self {
+            Self::All(_) | Self::Any(_) | Self::AtLeast(_) | Self::Not(_) => {
+                Err(("", "this is no leaf".into()))
+            }
+            Self::Erc721(token) => token.leaf("erc721").map_err(|detail| ("erc721", detail)),
+            Self::Erc1155(token) => token.leaf("erc1155").map_err(|detail| ("erc1155", detail)),
+            Self::Erc20(token) => token.leaf("erc20").map_err(|detail| ("erc20", detail)),
+            Self::Native(Native { chain, at_least }) => {
+                let asset = Asset::native(chain)
+                    .ok_or_else(|| ("native/chain", format!("`{chain}` is no chain such as eip155:1")))?;
+                let at_least = amount(Some(at_least)).map_err(|detail| ("native/at_least", detail))?;
+                Ok(Leaf::Holds { asset, at_least, delegated: false })
+            }
+            Self::ContractCall(call) => call.leaf(),
+            Self::SolanaMint(wanted) => wanted.leaf(&["token"]).map_err(|detail| ("solana_mint", detail)),
+            Self::SolanaCollection(wanted) => {
+                wanted.leaf(&["nft", "cnft"]).map_err(|detail| ("solana_collection", detail))
+            }
+            Self::AllowList(list) => list.leaf().map_err(|detail| ("allow_list", detail)),
+            Self::Role(role) if ["viewer", "creator", "admin"].contains(&role.as_str()) => {
+                Ok(Leaf::Role(role.clone()))
+            }
+            Self::Role(role) => Err(("role", format!("`{}` is none of viewer, creator, admin", cut(role)))),
+            Self::TimeWindow(window) => window.leaf().map_err(|detail| ("time_window", detail)),
+            Self::Subscription(Subscription { plan }) if is_plan(plan) => Ok(Leaf::Subscribed(plan.clone())),
+            Self::Subscription(Subscription { plan }) => {
+                Err(("subscription/plan", format!("`{}` is no name such as gold-2026", cut(plan))))
+            }
+        }
+    }
+}
+
+/// Whether this is a plan's name: `[a-z0-9_-]{1,64}`.
+pub(crate) fn is_plan(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
+    (1..=64).contains(&text.len()) && text.bytes().all(plain)
+}
+
+/// A value of somebody's, short enough to be said back.
+fn cut(text: &str) -> String {
+    text.chars().take(120).collect()
+}
+
+/// How much of a token, at least 1.
+fn amount(text: Option<&String>) -> Result<String, String> {
+    let text = text.map_or("1", String::as_str);
+    let some = caip::number(text).is_some_and(|number| !number.is_zero());
+    let wanted = "a decimal number from 1, in quotes, of at most 256 bits";
+    if some { Ok(text.to_owned()) } else { Err(format!("`at_least`: `{}` is not {wanted}", cut(text))) }
+}
+
+impl Token {
+    fn leaf(&self, kind: &str) -> Result<Leaf, String> {
+        let contract = Contract::parse(&self.asset).filter(|found| found.chain.starts_with("eip155:"));
+        let asset = contract.map(|contract| Asset::of_contract(&contract, kind));
+        let asset = asset.or_else(|| Asset::parse(&self.asset)).filter(|asset| asset.kind == kind);
+        let Some(mut asset) = asset else {
+            let given = cut(&self.asset);
+            return Err(format!(
+                "`asset`: `{given}` is no contract such as eip155:1:0x… and no asset such as eip155:1/{kind}:0x…; \
+                 a mixed-case address needs the right checksum"
+            ));
+        };
+        match (&self.token, &asset.id) {
+            (Some(given), None) if caip::number(given).is_some() => asset.id = Some(given.clone()),
+            (Some(given), None) => {
+                return Err(format!("`token`: `{}` is no decimal number in quotes", cut(given)));
+            }
+            (Some(_), Some(_)) => return Err("`token`: the asset names the token already".into()),
+            (None, _) => {}
+        }
+        let at_least = amount(self.at_least.as_ref())?;
+        match (kind, &asset.id) {
+            ("erc1155", None) => Err("`token`: tokens of ERC-1155 have a number each; name one".into()),
+            ("erc20", Some(_)) => Err("`token`: tokens of ERC-20 have no number".into()),
+            ("erc721", Some(_)) if at_least != "1" => {
+                Err(format!("`at_least`: there is one of each token of ERC-721, not {at_least}"))
+            }
+            _ => Ok(Leaf::Holds { asset, at_least, delegated: self.delegated }),
+        }
+    }
+}
+
+impl SolanaAsset {
+    fn leaf(&self, kinds: &[&str]) -> Result<Leaf, String> {
+        let asset = Asset::parse(&self.asset).filter(|asset| kinds.contains(&asset.kind.as_str()));
+        let asset = asset.ok_or_else(|| {
+            let (given, kind) = (cut(&self.asset), kinds[0]);
+            format!("`asset`: `{given}` is no asset such as solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp/{kind}:…")
+        })?;
+        let at_least = amount(self.at_least.as_ref())?;
+        Ok(Leaf::Holds { asset, at_least, delegated: false })
+    }
+}
+
+impl ContractCall {
+    fn leaf(&self) -> Result<Leaf, (&'static str, String)> {
+        let contract = Contract::parse(&self.contract).filter(|found| found.chain.starts_with("eip155:"));
+        let contract = contract.ok_or_else(|| {
+            let given = cut(&self.contract);
+            ("contract_call/contract", format!("`{given}` is no contract such as eip155:1:0x…"))
+        })?;
+        let data = CallData::parse(&self.data).filter(|data| (4..=MAX_CALL).contains(&data.len()));
+        let data = data.ok_or_else(|| {
+            let wanted = format!("0x and hex digits, 4 to {MAX_CALL} bytes, with {{wallet}} for a wallet");
+            ("contract_call/data", format!("`{}` is not {wanted}", cut(&self.data)))
+        })?;
+        if self.word >= MAX_WORDS {
+            return Err(("contract_call/word", format!("{} is past the first {MAX_WORDS}", self.word)));
+        }
+        if caip::number(&self.operand).is_none() {
+            let given = cut(&self.operand);
+            return Err((
+                "contract_call/operand",
+                format!("`{given}` is no decimal number of 256 bits in quotes"),
+            ));
+        }
+        let (word, comparison, operand) = (self.word, self.comparison, self.operand.clone());
+        Ok(Leaf::Call { contract, data, word, comparison, operand })
+    }
+}
+
+impl AllowList {
+    fn leaf(&self) -> Result<Leaf, String> {
+        let count = self.principals.len() + self.wallets.len();
+        if count == 0 || count > MAX_LISTED {
+            return Err(format!("{count} entries are not between 1 and {MAX_LISTED}"));
+        }
+        let id = |text: &String| {
+            let id = uuid::Uuid::try_parse(text).map(|id| id.to_string());
+            id.map_err(|_| format!("`principals`: `{}` is no id of a principal", cut(text)))
+        };
+        let wallet = |text: &String| {
+            let wallet = caip::wallet(text);
+            wallet.ok_or_else(|| format!("`wallets`: `{}` is no wallet such as eip155:0x…", cut(text)))
+        };
+        Ok(Leaf::Listed {
+            principals: self.principals.iter().map(id).collect::<Result<BTreeSet<_>, _>>()?,
+            wallets: self.wallets.iter().map(wallet).collect::<Result<BTreeSet<_>, _>>()?,
+        })
+    }
+}
+
+impl TimeWindow {
+    fn leaf(&self) -> Result<Leaf, String> {
+        let time = |text: &Option<String>| -> Result<Option<i64>, String> {
+            let Some(text) = text else { return Ok(None) };
+            let parsed = parse_rfc3339(text);
+            parsed.map(Some).ok_or_else(|| format!("`{}` is no time such as 2026-12-24T18:00:00Z", cut(text)))
+        };
+        let (from_ms, until_ms) = (time(&self.from)?, time(&self.until)?);
+        match (from_ms, until_ms) {
+            (None, None) => Err("it needs `from`, `until`, or both".into()),
+            (Some(from), Some(until)) if from >= until => Err("`from` is not before `until`".into()),
+            _ => Ok(Leaf::Window { from_ms, until_ms }),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    const A: &str = "0x00000000000000000000000000000000000000aa";
+
+    fn parse(rule: &Value) -> Result<Tree, RuleError> {
+        Rule::parse(rule.to_string().as_bytes()).map(|(_, tree)| tree)
+    }
+
+    fn nested(levels: usize) -> Value {
+        (1..levels).fold(json!({ "role": "admin" }), |rule, _| json!({ "not": rule }))
+    }
+
+    #[test]
+    fn every_kind_of_leaf_is_read() {
+        let rule = json!({ "at_least": { "n": 2, "of": [
+            { "erc721": { "asset": format!("eip155:1:{A}"), "delegated": true } },
+            { "erc721": { "asset": format!("eip155:1/erc721:{A}/7") } },
+            { "erc1155": { "asset": format!("eip155:1:{A}"), "token": "3", "at_least": "2" } },
+            { "erc20": { "asset": format!("eip155:1/erc20:{A}"), "at_least": "1000000000000000000" } },
+            { "native": { "chain": "eip155:137", "at_least": "1" } },
+            { "contract_call": { "contract": format!("eip155:1:{A}"), "data": "0x70a08231{wallet}",
+                "comparison": "at_least", "operand": "1" } },
+            { "solana_mint": { "asset": "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp/token:EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v" } },
+            { "solana_collection": { "asset": "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp/nft:EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v" } },
+            { "allow_list": { "principals": ["0190a0a0-0000-7000-8000-000000000001"], "wallets": [format!("eip155:{A}")] } },
+            { "role": "creator" },
+            { "time_window": { "from": "2026-01-01T00:00:00Z" } },
+            { "subscription": { "plan": "gold" } },
+        ] } });
+        let tree = parse(&rule).unwrap();
+        assert_eq!(tree.leaves.len(), 12);
+        let (written, _) = Rule::parse(rule.to_string().as_bytes()).unwrap();
+        assert_eq!(Rule::parse(&serde_json::to_vec(&written).unwrap()).unwrap().0, written);
+    }
+
+    #[test]
+    fn what_means_nothing_or_lets_everybody_in_is_refused_with_its_place() {
+        for (rule, place) in [
+            (json!({ "all": [] }), "/all"),
+            (json!({ "any": [{ "all": [] }] }), "/any/0/all"),
+            (json!({ "at_least": { "n": 0, "of": [{ "role": "admin" }] } }), "/at_least/n"),
+            (json!({ "at_least": { "n": 2, "of": [{ "role": "admin" }] } }), "/at_least/n"),
+            (json!({ "not": { "role": "king" } }), "/not/role"),
+            (json!({ "erc20": { "asset": format!("eip155:1:{A}"), "at_least": "0" } }), "/erc20"),
+            (json!({ "erc20": { "asset": format!("eip155:1:{A}"), "at_least": "-1" } }), "/erc20"),
+            (json!({ "erc20": { "asset": format!("eip155:1:{A}"), "token": "1" } }), "/erc20"),
+            (json!({ "erc20": { "asset": format!("eip155:1/erc721:{A}") } }), "/erc20"),
+            (json!({ "erc1155": { "asset": format!("eip155:1:{A}") } }), "/erc1155"),
+            (json!({ "erc721": { "asset": format!("eip155:1/erc721:{A}/1"), "at_least": "2" } }), "/erc721"),
+            (json!({ "erc721": { "asset": format!("eip155:1/erc721:{A}/1"), "token": "1" } }), "/erc721"),
+            (json!({ "native": { "chain": "ethereum", "at_least": "1" } }), "/native/chain"),
+            (json!({ "time_window": {} }), "/time_window"),
+            (
+                json!({ "time_window": { "from": "2026-01-01T00:00:00Z", "until": "2025-01-01T00:00:00Z" } }),
+                "/time_window",
+            ),
+            (json!({ "allow_list": {} }), "/allow_list"),
+            (json!({ "allow_list": { "principals": ["me"] } }), "/allow_list"),
+            (json!({ "subscription": { "plan": "" } }), "/subscription/plan"),
+            (
+                json!({ "contract_call": { "contract": format!("eip155:1:{A}"), "data": "0x70a0823",
+                "comparison": "less", "operand": "1" } }),
+                "/contract_call/data",
+            ),
+            (json!({ "all": [{ "role": "admin" }], "any": [{ "role": "admin" }] }), ""),
+            (json!({ "role": "admin", "unless": true }), ""),
+            (json!({ "erc20": { "asset": format!("eip155:1:{A}"), "atleast": "5" } }), ""),
+            (json!(true), ""),
+        ] {
+            assert_eq!(parse(&rule).unwrap_err().pointer, place, "{rule}");
+        }
+        assert!(Rule::parse(br#"{"erc20":{"asset":"a","asset":"b"}}"#).is_err());
+    }
+
+    #[test]
+    fn depth_leaves_and_size_are_bounded() {
+        assert!(parse(&nested(MAX_DEPTH)).is_ok());
+        assert!(parse(&nested(MAX_DEPTH + 1)).unwrap_err().detail.contains("deep"));
+        assert!(Rule::parse(format!("{}1", "{\"not\":".repeat(10_000)).as_bytes()).is_err());
+        let many = |count: usize| json!({ "any": vec![json!({ "role": "admin" }); count] });
+        assert!(parse(&many(MAX_LEAVES)).is_ok());
+        assert!(parse(&many(MAX_LEAVES + 1)).unwrap_err().detail.contains("leaves"));
+        let large = [b"{\"role\":\"admin\"}".to_vec(), vec![b' '; MAX_BYTES]].concat();
+        assert!(Rule::parse(&large).unwrap_err().detail.contains("bytes"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_parser_panic(bytes: Vec<u8>) {
+            let _ = Rule::parse(&bytes);
+        }
+
+        #[test]
+        fn no_text_in_a_leaf_makes_the_parser_panic(text: String, other: String) {
+            for rule in [
+                json!({ "erc721": { "asset": text, "token": other } }),
+                json!({ "native": { "chain": text, "at_least": other } }),
+                json!({ "contract_call": { "contract": text, "data": other, "comparison": "less", "operand": text } }),
+                json!({ "time_window": { "from": text, "until": other } }),
+                json!({ "allow_list": { "principals": [text], "wallets": [other] } }),
+            ] {
+                prop_assert!(parse(&rule).is_err());
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The settings of the access control, as `[plugins.access]` in `plugins.toml`.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use streamgate_plugin_api::SettingsProblem;
+use streamgate_plugin_api::settings::Duration;
+
+/// Settings of policies, decisions and revocation.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Who may play a content of which nobody has said anything: `"private"` (whoever may change
+    /// contents) or `"public"` (everyone).
+    pub default: Default,
+    /// How long a viewer is let in without being looked at again. What is told of tokens, policies
+    /// and subscriptions takes it back at once; this bounds what nobody tells of, such as native
+    /// coins and what contracts answer.
+    pub decision_max_age: Duration,
+    /// How long a chain may take to answer; then it is not known.
+    pub chain_timeout: Duration,
+    /// Decisions that are made at the same time; more wait, and are not known after `chain_timeout`.
+    pub max_deciding: usize,
+    /// Decisions that are kept in memory.
+    pub cached_decisions: usize,
+    /// Viewers that are let in at the same time, counted by content; more are not known.
+    pub max_grants: usize,
+    /// How long transfers of a token are told after somebody asked for it.
+    pub watch_lease: Duration,
+    /// How long decisions are kept to look at.
+    pub decision_retention: Duration,
+}
+
+/// Who may play a content without a policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Default {
+    /// Whoever may change contents.
+    Private,
+    /// Everyone.
+    Public,
+}
+
+impl std::default::Default for Settings {
+    fn default() -> Self {
+        Self {
+            default: Default::Private,
+            decision_max_age: Duration::secs(60),
+            chain_timeout: Duration::secs(10),
+            max_deciding: 256,
+            cached_decisions: 100_000,
+            max_grants: 100_000,
+            watch_lease: Duration::secs(600),
+            decision_retention: Duration::secs(90 * 86_400),
+        }
+    }
+}
+
+/// All that is wrong with these settings beyond their types.
+pub(crate) fn check(settings: &Settings) -> Vec<SettingsProblem> {
+    let mut problems = Vec::new();
+    let hours = |hours: u64| Duration::secs(hours * 3600);
+    for (key, value, least, most) in [
+        ("decision_max_age", settings.decision_max_age, Duration::secs(1), hours(1)),
+        ("chain_timeout", settings.chain_timeout, Duration::millis(100), Duration::secs(60)),
+        ("watch_lease", settings.watch_lease, Duration::secs(30), hours(24)),
+        ("decision_retention", settings.decision_retention, hours(1), hours(24 * 3650)),
+    ] {
+        if value < least || value > most {
+            problems.push(SettingsProblem::new(key, format!("{value} is not between {least} and {most}")));
+        }
+    }
+    for (key, value, least, most) in [
+        ("max_deciding", settings.max_deciding, 1, 10_000),
+        ("cached_decisions", settings.cached_decisions, 1, 10_000_000),
+        ("max_grants", settings.max_grants, 1, 10_000_000),
+    ] {
+        if value < least || value > most {
+            problems.push(SettingsProblem::new(key, format!("{value} is not between {least} and {most}")));
+        }
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_wrong_setting_is_reported_at_once_and_the_defaults_are_in_order() {
+        assert_eq!(check(&Settings::default()), []);
+        let settings = Settings {
+            decision_max_age: Duration::millis(1),
+            max_grants: 0,
+            chain_timeout: Duration::secs(61),
+            ..Settings::default()
+        };
+        let keys: Vec<_> = check(&settings).into_iter().map(|problem| problem.key).collect();
+        assert_eq!(keys, ["decision_max_age", "chain_timeout", "max_grants"]);
+    }
+}

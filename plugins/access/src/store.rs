@@ -1,0 +1,405 @@
+//! The SQL of the access control. What is changed is in one transaction with its entry for the audit
+//! log; a generation only ever grows.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use streamgate_contracts::db::{Batch, Db, DbError, Migrations, Row, params};
+use uuid::Uuid;
+
+use crate::audit::Entry;
+use crate::grants::Key;
+use crate::viewer::Viewer;
+
+/// Rows that a sweep removes at once.
+const SWEEP: u32 = 1_000;
+/// Changes that wait for the audit log; beyond that the oldest go.
+const MAX_NOTED: u32 = 10_000;
+/// The next generation of a row, in a statement whose `$3` is the time.
+const NEXT: &str = "CASE WHEN grants.generation < $3 THEN $3 ELSE grants.generation + 1 END";
+
+/// The namespace `access` of the database.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    pub(crate) db: Db,
+}
+
+/// The migrations of the namespace.
+pub(crate) fn migrations() -> Migrations {
+    Migrations::new(&[("0001_init", include_str!("../migrations/0001_init.sql"))])
+}
+
+/// A row of `policies`.
+#[derive(Debug, Clone)]
+pub(crate) struct PolicyRow {
+    pub(crate) openness: String,
+    pub(crate) rule: String,
+    pub(crate) revision: u64,
+    pub(crate) changed_at_ms: i64,
+}
+
+/// What a row of `grants` says before a decision.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Known {
+    pub(crate) generation: u64,
+    pub(crate) bar: String,
+    pub(crate) decision: String,
+    pub(crate) outcome: String,
+}
+
+/// A decision to be kept.
+#[derive(Debug, Clone)]
+pub(crate) struct DecisionRow {
+    pub(crate) id: String,
+    pub(crate) key: Key,
+    pub(crate) verdict: &'static str,
+    pub(crate) kind: &'static str,
+    pub(crate) reason: String,
+    pub(crate) revision: u64,
+    pub(crate) finding: String,
+    pub(crate) evidence: String,
+    pub(crate) now_ms: i64,
+    pub(crate) valid_until_ms: i64,
+    /// What makes it the same as the last one.
+    pub(crate) outcome: String,
+    pub(crate) viewer: String,
+    /// What was granted before holds no more.
+    pub(crate) revokes: bool,
+}
+
+/// A stored decision as it is shown.
+#[derive(Debug, Clone)]
+pub(crate) struct Shown {
+    pub(crate) id: String,
+    pub(crate) members: serde_json::Map<String, Value>,
+}
+
+fn id() -> String {
+    Uuid::now_v7().to_string()
+}
+
+fn noting(batch: Batch, entry: &Entry) -> Batch {
+    let text = serde_json::to_string(entry).unwrap_or_default();
+    batch.push("INSERT INTO audit (id, entry) VALUES ($1, $2)", params![id(), text])
+}
+
+impl Store {
+    pub(crate) async fn policy(&self, content: &str) -> Result<Option<PolicyRow>, DbError> {
+        let sql = "SELECT openness, rule, revision, changed_at_ms FROM policies WHERE content = $1";
+        let row = self.db.query_opt(sql, params![content]).await?;
+        let read = |row: Row| -> Result<PolicyRow, DbError> {
+            Ok(PolicyRow {
+                openness: row.get("openness")?,
+                rule: row.get("rule")?,
+                revision: row.get("revision")?,
+                changed_at_ms: row.get("changed_at_ms")?,
+            })
+        };
+        row.map(read).transpose()
+    }
+
+    /// Changes a policy, if it is at the revision `expected` (0: nobody has said anything yet); says
+    /// the new one. [`DbError::Conflict`]: it is not.
+    pub(crate) async fn put_policy(
+        &self,
+        content: &str,
+        (openness, rule): (&str, &str),
+        expected: Option<u64>,
+        (by, now_ms): (&str, i64),
+        entry: &Entry,
+    ) -> Result<u64, DbError> {
+        let expected = expected.map_or(-1, |revision| i64::try_from(revision).unwrap_or(i64::MAX));
+        let batch = self.db.batch().push_expect(
+            "INSERT INTO policies (content, openness, rule, revision, changed_at_ms, changed_by) \
+             SELECT $1, $2, $3, 1, $4, $5 \
+             WHERE $6 <= 0 OR EXISTS (SELECT 1 FROM policies WHERE content = $1) \
+             ON CONFLICT (content) DO UPDATE SET openness = excluded.openness, rule = excluded.rule, \
+             revision = policies.revision + 1, changed_at_ms = excluded.changed_at_ms, \
+             changed_by = excluded.changed_by WHERE $6 < 0 OR policies.revision = $6 \
+             RETURNING revision",
+            params![content, openness, rule, now_ms, by, expected],
+            1,
+        );
+        let mut outcomes = noting(batch, entry).run().await?;
+        let row = outcomes.swap_remove(0).rows.first().ok_or(DbError::NotFound)?;
+        row.get("revision")
+    }
+
+    pub(crate) async fn known(&self, key: &Key) -> Result<Known, DbError> {
+        let sql = "SELECT generation, bar, decision, outcome FROM grants \
+                   WHERE content = $1 AND principal = $2";
+        let row = self.db.query_opt(sql, params![&key.content, &key.principal]).await?;
+        let read = |row: Row| -> Result<Known, DbError> {
+            Ok(Known {
+                generation: row.get("generation")?,
+                bar: row.get("bar")?,
+                decision: row.get("decision")?,
+                outcome: row.get("outcome")?,
+            })
+        };
+        Ok(row.map(read).transpose()?.unwrap_or_default())
+    }
+
+    /// JSON of the viewer as whom a principal was last seen; empty: never.
+    pub(crate) async fn last_viewer(&self, principal: &str) -> Result<String, DbError> {
+        let sql = "SELECT viewer FROM grants WHERE principal = $1 AND viewer <> '' ORDER BY seen_at_ms DESC LIMIT 1";
+        let row = self.db.query_opt(sql, params![principal]).await?;
+        row.map_or(Ok(String::new()), |row| row.get("viewer"))
+    }
+
+    /// Keeps a decision; says the generation that it has.
+    pub(crate) async fn keep(&self, row: &DecisionRow) -> Result<u64, DbError> {
+        let (now_ms, live) = (row.now_ms, row.verdict == "allowed");
+        // What a decision that is not known takes from a grant is nothing: it runs out by itself.
+        let next = if row.revokes { NEXT } else { "grants.generation" };
+        let live_sql = match (row.revokes, row.verdict) {
+            (false, "unknown") => "live = grants.live, valid_until_ms = grants.valid_until_ms",
+            _ => "live = excluded.live, valid_until_ms = excluded.valid_until_ms",
+        };
+        let outcomes = self
+            .db
+            .batch()
+            .push(
+                &format!(
+                    "INSERT INTO grants (content, principal, generation, bar, viewer, decision, outcome, live, \
+                     valid_until_ms, seen_at_ms) VALUES ($1, $2, $3, '', $4, $5, $6, $7, $8, $3) \
+                     ON CONFLICT (content, principal) DO UPDATE SET generation = {next}, \
+                     viewer = excluded.viewer, decision = excluded.decision, outcome = excluded.outcome, \
+                     {live_sql}, seen_at_ms = excluded.seen_at_ms RETURNING generation"
+                ),
+                params![
+                    &row.key.content,
+                    &row.key.principal,
+                    now_ms,
+                    &row.viewer,
+                    &row.id,
+                    &row.outcome,
+                    live,
+                    row.valid_until_ms,
+                ],
+            )
+            .push(
+                "INSERT INTO decisions (id, content, principal, verdict, type, reason, revision, generation, \
+                 finding, evidence, decided_at_ms, confirmed_at_ms, valid_until_ms) \
+                 SELECT $1, $2, $3, $4, $5, $6, $7, generation, $8, $9, $10, $10, $11 FROM grants \
+                 WHERE content = $2 AND principal = $3 \
+                 ON CONFLICT (id) DO UPDATE SET reason = excluded.reason, generation = excluded.generation, \
+                 finding = excluded.finding, evidence = excluded.evidence, \
+                 confirmed_at_ms = excluded.confirmed_at_ms, valid_until_ms = excluded.valid_until_ms",
+                params![
+                    &row.id,
+                    &row.key.content,
+                    &row.key.principal,
+                    row.verdict,
+                    row.kind,
+                    &row.reason,
+                    row.revision,
+                    &row.finding,
+                    &row.evidence,
+                    now_ms,
+                    row.valid_until_ms,
+                ],
+            )
+            .run()
+            .await?;
+        let row = outcomes.into_iter().next().and_then(|outcome| outcome.rows.first());
+        row.ok_or(DbError::NotFound)?.get("generation")
+    }
+
+    /// Takes back what was granted to a principal, and keeps them out or lets them in again if a bar
+    /// is given; says the new generation.
+    pub(crate) async fn revoke(
+        &self,
+        key: &Key,
+        bar: Option<&str>,
+        now_ms: i64,
+        entry: &Entry,
+    ) -> Result<u64, DbError> {
+        let set_bar = if bar.is_some() { "excluded.bar" } else { "grants.bar" };
+        let batch = self.db.batch().push(
+            &format!(
+                "INSERT INTO grants (content, principal, generation, bar, viewer, decision, outcome, live, \
+                 valid_until_ms, seen_at_ms) VALUES ($1, $2, $3, $4, '', '', '', 0, 0, $3) \
+                 ON CONFLICT (content, principal) DO UPDATE SET generation = {NEXT}, bar = {set_bar}, \
+                 live = 0, valid_until_ms = 0 RETURNING generation"
+            ),
+            params![&key.content, &key.principal, now_ms, bar.unwrap_or("")],
+        );
+        let outcomes = noting(batch, entry).run().await?;
+        let row = outcomes.into_iter().next().and_then(|outcome| outcome.rows.first());
+        row.ok_or(DbError::NotFound)?.get("generation")
+    }
+
+    /// Takes back what was granted to anybody; says a generation that nobody's is below any more.
+    pub(crate) async fn revoke_all(&self, content: &str, now_ms: i64, entry: &Entry) -> Result<u64, DbError> {
+        let batch = self.db.batch().push(
+            "UPDATE grants SET live = 0, valid_until_ms = 0, generation = (SELECT CASE WHEN MAX(generation) < $2 \
+             THEN $2 ELSE MAX(generation) + 1 END FROM grants AS those WHERE those.content = $1) \
+             WHERE content = $1",
+            params![content, now_ms],
+        );
+        noting(batch, entry).run().await?;
+        self.last_generation(content, now_ms).await
+    }
+
+    async fn last_generation(&self, content: &str, now_ms: i64) -> Result<u64, DbError> {
+        let sql = "SELECT MAX(generation) AS generation FROM grants WHERE content = $1";
+        let last: Option<u64> = self.db.query_one(sql, params![content]).await?.get("generation")?;
+        Ok(last.unwrap_or(u64::try_from(now_ms).unwrap_or(0)))
+    }
+
+    /// Forgets a content; says a generation above everybody's.
+    pub(crate) async fn forget(&self, content: &str, now_ms: i64) -> Result<u64, DbError> {
+        let last = self.last_generation(content, now_ms).await?;
+        self.db
+            .batch()
+            .push("DELETE FROM policies WHERE content = $1", params![content])
+            .push("DELETE FROM grants WHERE content = $1", params![content])
+            .push("DELETE FROM decisions WHERE content = $1", params![content])
+            .run()
+            .await?;
+        Ok(last + 1)
+    }
+
+    /// Who is let in at this time, from after a key on, in order.
+    pub(crate) async fn live(
+        &self,
+        after: &Key,
+        now_ms: i64,
+        most: u32,
+    ) -> Result<Vec<(Key, Viewer, i64)>, DbError> {
+        let sql = "SELECT content, principal, viewer, valid_until_ms FROM grants \
+                   WHERE live = 1 AND valid_until_ms > $1 AND (content > $2 OR (content = $2 AND principal > $3)) \
+                   ORDER BY content, principal LIMIT $4";
+        let rows = self.db.query(sql, params![now_ms, &after.content, &after.principal, most]).await?;
+        let mut live = Vec::with_capacity(rows.len());
+        for row in rows {
+            let key = Key { content: row.get("content")?, principal: row.get("principal")? };
+            let text: String = row.get("viewer")?;
+            let mut viewer: Viewer = serde_json::from_str(&text).unwrap_or_default();
+            viewer.principal.clone_from(&key.principal);
+            live.push((key, viewer, row.get("valid_until_ms")?));
+        }
+        Ok(live)
+    }
+
+    /// The plans of a principal, and when they end.
+    pub(crate) async fn plans(&self, principal: &str) -> Result<BTreeMap<String, i64>, DbError> {
+        let sql = "SELECT plan, ends_at_ms FROM subscriptions WHERE principal = $1 LIMIT 1000";
+        let rows = self.db.query(sql, params![principal]).await?;
+        rows.into_iter().map(|row| Ok((row.get("plan")?, row.get("ends_at_ms")?))).collect()
+    }
+
+    /// Sets until when a principal has a plan; `None` ends it. `false`: there is none, or the
+    /// principal has as many as there may be.
+    pub(crate) async fn put_plan(
+        &self,
+        principal: &str,
+        plan: &str,
+        ends_at_ms: Option<i64>,
+        entry: &Entry,
+    ) -> Result<bool, DbError> {
+        let batch = match ends_at_ms {
+            Some(ends_at_ms) => self.db.batch().push_expect(
+                "INSERT INTO subscriptions (principal, plan, ends_at_ms) SELECT $1, $2, $3 \
+                 WHERE (SELECT COUNT(*) FROM subscriptions WHERE principal = $1 AND plan <> $2) < 1000 \
+                 ON CONFLICT (principal, plan) DO UPDATE SET ends_at_ms = excluded.ends_at_ms",
+                params![principal, plan, ends_at_ms],
+                1,
+            ),
+            None => self.db.batch().push_expect(
+                "DELETE FROM subscriptions WHERE principal = $1 AND plan = $2",
+                params![principal, plan],
+                1,
+            ),
+        };
+        match noting(batch, entry).run().await {
+            Ok(_) => Ok(true),
+            Err(DbError::Conflict { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Decisions, the newest first, from before an id on. Empty texts ask for all.
+    pub(crate) async fn decisions(
+        &self,
+        content: &str,
+        principal: &str,
+        before: &str,
+        most: usize,
+    ) -> Result<Vec<Shown>, DbError> {
+        let mut sql =
+            "SELECT * FROM decisions WHERE ($1 = '' OR content = $1) AND ($2 = '' OR principal = $2) \
+                       AND ($3 = '' OR id < $3) ORDER BY id DESC LIMIT $4"
+                .to_owned();
+        // Written out, so that an index is used.
+        if !content.is_empty() {
+            sql = sql.replace("($1 = '' OR content = $1)", "content = $1");
+        } else if !principal.is_empty() {
+            sql = sql.replace("($2 = '' OR principal = $2)", "principal = $2");
+        }
+        let rows = self.db.query(&sql, params![content, principal, before, most]).await?;
+        rows.into_iter().map(|row| shown(&row)).collect()
+    }
+
+    /// Entries for the audit log that wait, the oldest first.
+    pub(crate) async fn noted(&self, most: u32) -> Result<Vec<(String, Entry)>, DbError> {
+        let rows = self.db.query("SELECT id, entry FROM audit ORDER BY id LIMIT $1", params![most]).await?;
+        let mut noted = Vec::with_capacity(rows.len());
+        for row in rows {
+            let (id, text): (String, String) = (row.get("id")?, row.get("entry")?);
+            match serde_json::from_str(&text) {
+                Ok(entry) => noted.push((id, entry)),
+                Err(_) => self.taken(&id).await?,
+            }
+        }
+        Ok(noted)
+    }
+
+    pub(crate) async fn taken(&self, id: &str) -> Result<(), DbError> {
+        self.db.execute("DELETE FROM audit WHERE id = $1", params![id]).await.map(drop)
+    }
+
+    /// Removes what is older than may be.
+    pub(crate) async fn sweep(&self, before_ms: i64) -> Result<(), DbError> {
+        self.db
+            .batch()
+            .push(
+                "DELETE FROM decisions WHERE id IN (SELECT id FROM decisions WHERE confirmed_at_ms < $1 \
+                 ORDER BY confirmed_at_ms LIMIT $2)",
+                params![before_ms, SWEEP],
+            )
+            .push(
+                "DELETE FROM grants WHERE bar = '' AND seen_at_ms < $1 AND valid_until_ms < $1",
+                params![before_ms],
+            )
+            .push(
+                "DELETE FROM audit WHERE id IN (SELECT id FROM audit ORDER BY id DESC LIMIT $2 OFFSET $1)",
+                params![MAX_NOTED, SWEEP],
+            )
+            .run()
+            .await
+            .map(drop)
+    }
+}
+
+fn shown(row: &Row) -> Result<Shown, DbError> {
+    let text = |name: &str| row.get::<String>(name);
+    let time = |name: &str| Ok::<_, DbError>(Value::from(crate::clock::rfc3339(row.get(name)?)));
+    let json = |name: &str| Ok::<_, DbError>(serde_json::from_str(&text(name)?).unwrap_or(Value::Null));
+    let id = text("id")?;
+    let mut members = serde_json::Map::new();
+    members.insert("id".into(), id.clone().into());
+    for name in ["content", "principal", "verdict", "type", "reason"] {
+        members.insert(name.into(), text(name)?.into());
+    }
+    for name in ["revision", "generation"] {
+        members.insert(name.into(), row.get::<u64>(name)?.into());
+    }
+    members.insert("finding".into(), json("finding")?);
+    members.insert("evidence".into(), json("evidence")?);
+    members.insert("decided_at".into(), time("decided_at_ms")?);
+    members.insert("confirmed_at".into(), time("confirmed_at_ms")?);
+    members.insert("valid_until".into(), time("valid_until_ms")?);
+    Ok(Shown { id, members })
+}

@@ -1,0 +1,276 @@
+//! A rule with everything in it read: operators over leaves, and what the leaves say together.
+
+use std::collections::BTreeSet;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use streamgate_contracts::chain::v1 as wire;
+
+use crate::caip::{Asset, Contract};
+use crate::clock::rfc3339;
+use crate::truth::Truth;
+
+/// A rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tree {
+    pub(crate) root: Node,
+    pub(crate) leaves: Vec<Leaf>,
+}
+
+/// An operator, or the index of a leaf.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Node {
+    All(Vec<Node>),
+    Any(Vec<Node>),
+    AtLeast(usize, Vec<Node>),
+    Not(Box<Node>),
+    Leaf(usize),
+}
+
+/// What can be asked about a viewer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Leaf {
+    Holds { asset: Asset, at_least: String, delegated: bool },
+    Call { contract: Contract, data: CallData, word: u32, comparison: Comparison, operand: String },
+    Listed { principals: BTreeSet<String>, wallets: BTreeSet<String> },
+    Role(String),
+    Window { from_ms: Option<i64>, until_ms: Option<i64> },
+    Subscribed(String),
+}
+
+/// How a word compares to a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Comparison {
+    /// The same.
+    Equal,
+    /// Another one.
+    NotEqual,
+    /// Below it.
+    Less,
+    /// It, or below.
+    AtMost,
+    /// Above it.
+    Greater,
+    /// It, or above.
+    AtLeast,
+}
+
+impl From<Comparison> for wire::Comparison {
+    fn from(comparison: Comparison) -> Self {
+        match comparison {
+            Comparison::Equal => Self::Equal,
+            Comparison::NotEqual => Self::NotEqual,
+            Comparison::Less => Self::Less,
+            Comparison::AtMost => Self::AtMost,
+            Comparison::Greater => Self::Greater,
+            Comparison::AtLeast => Self::AtLeast,
+        }
+    }
+}
+
+/// What a contract is called with: hex digits in which `{wallet}` stands for a wallet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CallData(String);
+
+const PLACE: &str = "{wallet}";
+
+impl CallData {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let digits = text.strip_prefix("0x")?;
+        let whole =
+            |part: &str| part.len().is_multiple_of(2) && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+        digits.split(PLACE).all(whole).then(|| Self(digits.to_owned()))
+    }
+
+    /// Bytes, whoever the wallet is.
+    pub(crate) fn len(&self) -> usize {
+        self.filled(&"0".repeat(40)).len() / 2
+    }
+
+    /// Whether it says something else of each wallet.
+    pub(crate) fn is_of_wallet(&self) -> bool {
+        self.0.contains(PLACE)
+    }
+
+    /// The bytes for the address of a wallet, `0x…`.
+    pub(crate) fn bytes(&self, address: &str) -> Option<Vec<u8>> {
+        alloy_primitives::hex::decode(self.filled(address.strip_prefix("0x")?)).ok()
+    }
+
+    fn filled(&self, digits: &str) -> String {
+        self.0.replace(PLACE, &format!("{digits:0>64}"))
+    }
+}
+
+impl Node {
+    /// What the leaves say together.
+    pub(crate) fn truth(&self, leaves: &[Truth]) -> Truth {
+        let each = |nodes: &[Self]| nodes.iter().map(|node| node.truth(leaves)).collect::<Vec<_>>();
+        match self {
+            Self::All(nodes) => Truth::all(each(nodes)),
+            Self::Any(nodes) => Truth::any(each(nodes)),
+            Self::AtLeast(n, nodes) => Truth::at_least(*n, each(nodes)),
+            Self::Not(node) => node.truth(leaves).not(),
+            Self::Leaf(index) => leaves.get(*index).copied().unwrap_or(Truth::Unknown),
+        }
+    }
+
+    /// The same with what was found at each place, for people: `rule`, `holds` (yes, no, unknown),
+    /// `text`, and `of` below an operator.
+    pub(crate) fn finding(&self, leaves: &[(Truth, String)]) -> Value {
+        let truths: Vec<Truth> = leaves.iter().map(|(truth, _)| *truth).collect();
+        let each = |nodes: &[Self]| nodes.iter().map(|node| node.finding(leaves)).collect::<Vec<_>>();
+        let (rule, of) = match self {
+            Self::All(nodes) => ("all".to_owned(), each(nodes)),
+            Self::Any(nodes) => ("any".to_owned(), each(nodes)),
+            Self::AtLeast(n, nodes) => (format!("at least {n} of {}", nodes.len()), each(nodes)),
+            Self::Not(node) => ("not".to_owned(), vec![node.finding(leaves)]),
+            Self::Leaf(index) => {
+                let text = leaves.get(*index).map_or("", |(_, text)| text);
+                return json!({ "rule": "leaf", "holds": self.truth(&truths).name(), "text": text });
+            }
+        };
+        json!({ "rule": rule, "holds": self.truth(&truths).name(), "of": of })
+    }
+
+    /// Why it does not hold: the texts of the leaves that keep it from holding.
+    pub(crate) fn missing(&self, leaves: &[(Truth, String)]) -> Vec<String> {
+        let mut texts = Vec::new();
+        self.blame(leaves, true, &mut texts);
+        texts
+    }
+
+    fn blame(&self, leaves: &[(Truth, String)], wanted: bool, texts: &mut Vec<String>) {
+        let truths: Vec<Truth> = leaves.iter().map(|(truth, _)| *truth).collect();
+        let satisfied = if wanted { Truth::Yes } else { Truth::No };
+        if self.truth(&truths) == satisfied {
+            return;
+        }
+        match self {
+            Self::All(nodes) | Self::Any(nodes) | Self::AtLeast(_, nodes) => {
+                for node in nodes {
+                    node.blame(leaves, wanted, texts);
+                }
+            }
+            Self::Not(node) => node.blame(leaves, !wanted, texts),
+            Self::Leaf(index) => {
+                if let Some((truth, text)) = leaves.get(*index) {
+                    let negated = if wanted || *truth == Truth::Unknown { "" } else { "not allowed: " };
+                    texts.push(format!("{negated}{text}"));
+                }
+            }
+        }
+    }
+}
+
+impl Leaf {
+    /// What it asks for, for people. It names nobody who is on a list.
+    pub(crate) fn wanted(&self) -> String {
+        match self {
+            Self::Holds { asset, at_least, delegated } => {
+                let or = if *delegated { ", or delegated to one" } else { "" };
+                format!("at least {at_least} of {asset} in a wallet{or}")
+            }
+            Self::Call { contract, .. } => format!("what the contract {contract} answers"),
+            Self::Listed { .. } => "a place on the list of this content".into(),
+            Self::Role(role) => format!("the role {role}"),
+            Self::Window { from_ms: Some(from), until_ms: Some(until) } => {
+                format!("the time from {} until {}", rfc3339(*from), rfc3339(*until))
+            }
+            Self::Window { from_ms: Some(from), .. } => format!("the time from {} on", rfc3339(*from)),
+            Self::Window { until_ms, .. } => {
+                format!("the time until {}", rfc3339(until_ms.unwrap_or_default()))
+            }
+            Self::Subscribed(plan) => format!("a subscription of {plan}"),
+        }
+    }
+
+    /// Whether a chain has to be asked.
+    pub(crate) fn is_of_chain(&self) -> bool {
+        matches!(self, Self::Holds { .. } | Self::Call { .. })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn truths() -> impl Strategy<Value = Truth> {
+        prop_oneof![Just(Truth::No), Just(Truth::Unknown), Just(Truth::Yes)]
+    }
+
+    fn nodes() -> impl Strategy<Value = Node> {
+        let leaf = (0usize..8).prop_map(Node::Leaf);
+        leaf.prop_recursive(5, 40, 4, |inner| {
+            let some = prop::collection::vec(inner.clone(), 1..4);
+            prop_oneof![
+                some.clone().prop_map(Node::All),
+                some.clone().prop_map(Node::Any),
+                (1usize..4, some).prop_map(|(n, nodes)| Node::AtLeast(n.min(nodes.len()), nodes)),
+                inner.prop_map(|node| Node::Not(Box::new(node))),
+            ]
+        })
+    }
+
+    proptest! {
+        /// What is decided stays as it is, whatever the unknown turns out to be: so an outage can take
+        /// a yes away, and never make one.
+        #[test]
+        fn what_is_unknown_never_turns_a_verdict(
+            node in nodes(),
+            before in prop::collection::vec(truths(), 8),
+            learned in prop::collection::vec(any::<bool>(), 8),
+        ) {
+            let after: Vec<Truth> = before.iter().zip(&learned)
+                .map(|(truth, holds)| if *truth == Truth::Unknown { Truth::of(*holds) } else { *truth })
+                .collect();
+            let (known, truth) = (node.truth(&before), node.truth(&after));
+            prop_assert!(truth != Truth::Unknown);
+            prop_assert!(known == Truth::Unknown || known == truth);
+        }
+
+        #[test]
+        fn when_nothing_is_known_nothing_is_allowed(node in nodes()) {
+            prop_assert_eq!(node.truth(&[Truth::Unknown; 8]), Truth::Unknown);
+        }
+
+        #[test]
+        fn without_a_not_more_leaves_that_hold_never_take_away(
+            node in nodes().prop_filter("without a not", |node| !has_not(node)),
+            leaves in prop::collection::vec(truths(), 8),
+            index in 0usize..8,
+        ) {
+            let mut better = leaves.clone();
+            better[index] = Truth::Yes;
+            prop_assert!(node.truth(&better) >= node.truth(&leaves));
+        }
+
+        #[test]
+        fn a_refusal_always_says_what_is_missing(node in nodes(), leaves in prop::collection::vec(truths(), 8)) {
+            let texts: Vec<_> = leaves.iter().map(|truth| (*truth, "x".to_owned())).collect();
+            prop_assert_eq!(node.missing(&texts).is_empty(), node.truth(&leaves) == Truth::Yes);
+        }
+    }
+
+    fn has_not(node: &Node) -> bool {
+        match node {
+            Node::All(nodes) | Node::Any(nodes) | Node::AtLeast(_, nodes) => nodes.iter().any(has_not),
+            Node::Not(_) => true,
+            Node::Leaf(_) => false,
+        }
+    }
+
+    #[test]
+    fn a_wallet_is_an_argument_of_32_bytes() {
+        let data = CallData::parse("0x70a08231{wallet}").unwrap();
+        let bytes = data.bytes("0x00000000000000000000000000000000000000aa").unwrap();
+        assert_eq!((bytes.len(), data.len(), bytes[35]), (36, 36, 0xaa));
+        assert!(data.is_of_wallet());
+        assert_eq!(CallData::parse("0x70a08231{you}"), None);
+        assert_eq!(CallData::parse("0x7{wallet}0"), None);
+    }
+}

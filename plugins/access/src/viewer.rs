@@ -1,0 +1,59 @@
+//! Who wants to play something, in one spelling.
+
+use serde::{Deserialize, Serialize};
+
+use crate::caip;
+
+/// Wallets and roles that are looked at; with more the request is refused.
+pub(crate) const MAX: usize = 32;
+
+/// A viewer as `auth` told them. An empty principal is nobody who is signed in.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct Viewer {
+    #[serde(skip)]
+    pub(crate) principal: String,
+    pub(crate) roles: Vec<String>,
+    pub(crate) scopes: Vec<String>,
+    /// `eip155:0x…` in lower case, `solana:…`.
+    pub(crate) wallets: Vec<String>,
+}
+
+impl Viewer {
+    /// The viewer, or what cannot be one. A wallet left out could fulfil a `not`, so none is.
+    pub(crate) fn new(
+        principal: String,
+        roles: Vec<String>,
+        scopes: Vec<String>,
+        wallets: Vec<String>,
+    ) -> Result<Self, String> {
+        for (what, many) in [("roles", &roles), ("scopes", &scopes), ("wallets", &wallets)] {
+            if many.len() > MAX {
+                return Err(format!("{} {what} are more than {MAX}", many.len()));
+            }
+        }
+        if principal.len() > 64 {
+            return Err(format!("{} characters are no id of a principal", principal.len()));
+        }
+        let wallet = |text: &String| {
+            let shown: String = text.chars().take(120).collect();
+            caip::wallet(text).ok_or(format!("`{shown}` is no wallet such as eip155:0x… or solana:…"))
+        };
+        let wallets = wallets.iter().map(wallet).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { principal, roles: ordered(roles), scopes: ordered(scopes), wallets: ordered(wallets) })
+    }
+
+    pub(crate) fn is_signed_in(&self) -> bool {
+        !self.principal.is_empty()
+    }
+
+    /// Whoever may change contents may play them.
+    pub(crate) fn may_change(&self) -> bool {
+        self.scopes.iter().any(|scope| scope == "content:write")
+    }
+}
+
+fn ordered(mut texts: Vec<String>) -> Vec<String> {
+    texts.sort_unstable();
+    texts.dedup();
+    texts
+}
