@@ -1,16 +1,20 @@
 //! `wrk` on a segment of about 1 MiB and on a playlist of about 1 KiB, from StreamGate's gateway
-//! and from nginx with the same bytes in files.
+//! and from nginx with the same bytes in files; and on the same segment while its content is not
+//! for everyone, by the address that one who was let in got.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use reqwest::Url;
+use reqwest::{StatusCode, Url};
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::Command;
 
 use super::peer::Peer;
 use super::{Aim, Row, median};
-use crate::server::{Server, Setup, free_port};
+use crate::server::{Server, Setup, client, free_port};
+use crate::wait::eventually;
 use crate::{clips, media, tus};
 
 const NGINX: &str = r"
@@ -76,14 +80,51 @@ async fn both(ours: &str, theirs: &str) -> Result<(f64, f64)> {
     Ok((median(left), median(right)))
 }
 
+/// Says who may play a content, and waits until that is so for somebody who is not signed in.
+async fn open_to(server: &Server, id: &str, openness: &str, segment: &Url) -> Result<()> {
+    let policy = server.url(&format!("/api/v1/access/contents/{id}"));
+    server.http().put(policy).json(&json!({ "openness": openness })).send().await?.error_for_status()?;
+    let expected = if openness == "public" { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
+    let (stranger, what) = (client(), format!("{id} to be {openness}"));
+    eventually(what, Duration::from_secs(10), async || {
+        let answer = stranger.get(segment.clone()).send().await.ok()?;
+        (answer.status() == expected).then_some(())
+    })
+    .await;
+    Ok(())
+}
+
+/// Measures a segment that is for everyone and the same one while it is not, in turn, and answers
+/// the medians: by a token, for everyone. `hls` is the path of the multivariant playlist.
+async fn gated(server: &Server, id: &str, hls: &str, segment: &Url) -> Result<(f64, f64)> {
+    let (mut closed, mut open) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        open_to(server, id, "private", segment).await?;
+        let playlists = media::hls(server, hls).await?;
+        let mut addresses = playlists.iter().flat_map(|it| it.segments.iter().map(|(url, _)| url));
+        let address = addresses.find(|url| url.path() == segment.path()).context("the same segment")?;
+        anyhow::ensure!(address.query().is_some(), "{address} carries no token");
+        closed.push(wrk(address.as_str()).await?);
+        open_to(server, id, "public", segment).await?;
+        open.push(wrk(segment.as_str()).await?);
+    }
+    Ok((median(closed), median(open)))
+}
+
 /// # Errors
 /// When a server or wrk is missing or refuses.
 pub async fn measure() -> Result<Vec<Row>> {
-    let server = Setup::default().set("plugins.gateway.access_log", "off").start().await;
+    let server = Setup::default()
+        .set("plugins.gateway.access_log", "off")
+        .set("plugins.access.default", "public")
+        .set("plugins.streaming.gated", true)
+        .start()
+        .await;
     let clip = clips::detailed(60.0);
     let id = tus::upload_file(&server, &clip).await?;
     let content = server.finished(&id).await;
-    let playlists = media::hls(&server, content.hls.as_deref().context("an address")?).await?;
+    let hls = content.hls.as_deref().context("an address")?;
+    let playlists = media::hls(&server, hls).await?;
 
     let home = TempDir::with_prefix("streamgate-nginx-")?;
     let files = home.path().join("files");
@@ -110,6 +151,13 @@ pub async fn measure() -> Result<Vec<Row>> {
         });
     }
     peer.stop().await;
+    let (closed, open) = gated(&server, &id, hls, &segment).await?;
+    rows.push(Row {
+        what: "that segment by the address of one who was let in".to_owned(),
+        ours: closed,
+        peer: Some(("for everyone", open)),
+        aim: Some(Aim::AtLeast(0.95)),
+    });
     Ok(rows)
 }
 
