@@ -3,7 +3,8 @@
 //
 //   node console.e2e.mjs http://127.0.0.1:8080 clip.mp4 [folder for pictures]
 //
-// CHROMIUM names the browser (default /usr/bin/chromium). Exits 0 when all went well.
+// CHROMIUM names the browser (default /usr/bin/chromium). SETUP_URL is the one-time address that the
+// server printed, where it has a sign-in. Exits 0 when all went well.
 import assert from "node:assert/strict";
 import { basename, join } from "node:path";
 import { chromium } from "playwright-core";
@@ -51,6 +52,15 @@ const read = (what) => video.evaluate((element, key) => element[key], what);
 const until = (check, what, timeout = 30_000) => page.waitForFunction(check, what, { timeout, polling: 100 });
 
 try {
+  const setup = process.env.SETUP_URL;
+  if (setup) {
+    await step("the one-time address makes an admin", async () => {
+      await page.goto(setup);
+      await page.getByRole("button", { name: "Become the admin" }).click();
+      await page.getByRole("heading", { name: "You are the admin of this server" }).waitFor();
+    });
+  }
+
   await step("the library opens", async () => {
     await page.goto(base);
     await page.getByRole("heading", { name: "Library" }).waitFor({ state: "attached" });
@@ -154,6 +164,7 @@ try {
       viewport: { width: 390, height: 844 },
       hasTouch: true,
       isMobile: true,
+      storageState: await page.context().storageState(),
     });
     const small = await phone.newPage();
     for (const path of ["/", "/system", `/watch/${id}`]) {

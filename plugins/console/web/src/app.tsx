@@ -149,13 +149,15 @@ function Header({ page }: { page: string }) {
               )}
             </span>
           </Link>
-          <Link
-            href={paths.system}
-            aria-current={page === "system" ? "page" : undefined}
-            className={link(page === "system")}
-          >
-            System
-          </Link>
+          {may(now, "admin") && (
+            <Link
+              href={paths.system}
+              aria-current={page === "system" ? "page" : undefined}
+              className={link(page === "system")}
+            >
+              System
+            </Link>
+          )}
           {now.state === "in" && may(now, "admin") && (
             <Link
               href={paths.admin}

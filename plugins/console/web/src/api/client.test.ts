@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { ApiError, api, explain, messageOf } from "./client";
+import { ApiError, api, explain, messageOf, wholeMessageOf } from "./client";
 
 const answer = (status: number, body: string) =>
   vi.stubGlobal(
@@ -17,6 +17,15 @@ describe("explain", () => {
     expect(explain(507, "").message).toMatch(/disk is full/);
     expect(explain(418, "<html>").message).toBe("The server answered with error 418.");
     expect(explain(0, "").message).toMatch(/cannot be reached/);
+  });
+});
+
+describe("wholeMessageOf", () => {
+  it("has the title before a detail that only says what to do", () => {
+    const error = new ApiError("Link another one first.", 409, { title: "The last wallet stays" });
+    expect(wholeMessageOf(error)).toBe("The last wallet stays. Link another one first.");
+    expect(wholeMessageOf(new ApiError("T.", 409, { title: "T" }))).toBe("T.");
+    expect(wholeMessageOf(new Error("x"))).toBe("x");
   });
 });
 

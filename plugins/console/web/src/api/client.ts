@@ -8,8 +8,8 @@ export interface Problem {
   title?: string;
   status?: number;
   detail?: string;
-  /** Of a rule that is not valid: every mistake with its place. */
-  errors?: { at: string; message: string }[];
+  /** Of a policy that is not valid: where, as a JSON pointer (RFC 6901). */
+  pointer?: string;
 }
 
 const PROBLEM_PREFIX = "urn:streamgate:problem:";
@@ -79,6 +79,13 @@ export function messageOf(error: unknown): string {
   if (error instanceof ApiError) return error.message;
   if (error instanceof Error && error.message) return error.message;
   return "Something went wrong.";
+}
+
+/** The same with the title before it, for answers whose detail only says what to do. */
+export function wholeMessageOf(error: unknown): string {
+  const message = messageOf(error);
+  const title = error instanceof ApiError ? error.problem?.title : undefined;
+  return title && !message.startsWith(title) ? `${title}. ${message}` : message;
 }
 
 export function isAbort(error: unknown): boolean {

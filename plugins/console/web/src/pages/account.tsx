@@ -2,7 +2,7 @@
 
 import { useState } from "react";
 import { auth, type Identity, type LinkedWallet, type Proof, type SessionView } from "../api/auth";
-import { messageOf } from "../api/client";
+import { wholeMessageOf } from "../api/client";
 import { ago, dateTime } from "../lib/format";
 import { navigate, paths } from "../lib/router";
 import { splitWallet } from "../lib/wallets";
@@ -53,7 +53,7 @@ function SignOut() {
       navigate(paths.library);
       notify.done("You are signed out.");
     } catch (error) {
-      notify.failed(messageOf(error));
+      notify.failed(wholeMessageOf(error));
       setBusy(false);
     }
   };
@@ -96,7 +96,7 @@ function Wallets() {
       refresh();
       await session.load();
     } catch (failure) {
-      notify.failed(messageOf(failure));
+      notify.failed(wholeMessageOf(failure));
     } finally {
       setBusy(false);
       setLeaving(null);
@@ -181,7 +181,7 @@ function Sessions() {
       for (const one of ended) await auth.endSession(one.id);
       notify.done(ended.length === 1 ? "The session is over." : `${ended.length} sessions are over.`);
     } catch (failure) {
-      notify.failed(messageOf(failure));
+      notify.failed(wholeMessageOf(failure));
     } finally {
       setBusy(false);
       refresh();

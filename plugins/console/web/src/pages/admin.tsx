@@ -2,7 +2,7 @@
 
 import { useCallback, useState } from "react";
 import { type AuditEntry, auth, type PrincipalView, type Role } from "../api/auth";
-import { messageOf } from "../api/client";
+import { wholeMessageOf } from "../api/client";
 import { ago, dateTime } from "../lib/format";
 import { splitWallet } from "../lib/wallets";
 import { Guard } from "../session/guard";
@@ -56,7 +56,7 @@ function PrincipalRow({ principal, onChange }: { principal: PrincipalView; onCha
       await auth.setRole(principal.id, role, granted);
       notify.done(granted ? `The role ${role} is granted.` : `The role ${role} is taken.`);
     } catch (error) {
-      notify.failed(messageOf(error));
+      notify.failed(wholeMessageOf(error));
     } finally {
       setBusy(false);
       onChange();

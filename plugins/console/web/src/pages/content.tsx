@@ -19,10 +19,12 @@ import { Renditions } from "./renditions";
 import { useContent } from "./use-content";
 
 const Player = lazy(() => import("../player/player"));
+const Access = lazy(() => import("../access/policy"));
 
 export default function ContentPage({ id }: { id: string }) {
   const { content, gone, error, reload, set } = useContent(id);
   const leaving = useRef(false);
+  const mayChange = useMay("content:write");
 
   useEffect(() => {
     if (content) document.title = `${titleOf(content)} · StreamGate`;
@@ -82,6 +84,11 @@ export default function ContentPage({ id }: { id: string }) {
         </aside>
       </div>
       <Renditions content={content} />
+      {mayChange && (
+        <Suspense fallback={null}>
+          <Access content={content.id} />
+        </Suspense>
+      )}
     </article>
   );
 }

@@ -2,7 +2,7 @@
 
 import { type FormEvent, useState } from "react";
 import { type ApiKey, auth, type Scope } from "../api/auth";
-import { messageOf } from "../api/client";
+import { wholeMessageOf } from "../api/client";
 import { ago, dateTime } from "../lib/format";
 import { CopyField } from "../ui/copy-field";
 import { Confirm, Dialog } from "../ui/dialog";
@@ -40,7 +40,7 @@ export function Keys({ scopes }: { scopes: Scope[] }) {
       notify.done(`The key “${key.name}” is revoked.`);
       refresh();
     } catch (failure) {
-      notify.failed(messageOf(failure));
+      notify.failed(wholeMessageOf(failure));
     } finally {
       setBusy(false);
       setLeaving(null);
@@ -114,7 +114,7 @@ function NewKey({ scopes, onMade, onClose }: { scopes: Scope[]; onMade(): void; 
       setKey(made.key);
       onMade();
     } catch (failure) {
-      setError(messageOf(failure));
+      setError(wholeMessageOf(failure));
     } finally {
       setBusy(false);
     }

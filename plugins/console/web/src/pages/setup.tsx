@@ -2,7 +2,7 @@
 
 import { useState } from "react";
 import { auth, type Proof } from "../api/auth";
-import { messageOf } from "../api/client";
+import { wholeMessageOf } from "../api/client";
 import { navigate, paths } from "../lib/router";
 import { session } from "../session/session";
 import { PageTitle } from "../ui/heading";
@@ -23,7 +23,7 @@ export default function SetupPage({ code }: { code: string }) {
       await session.load();
       setDone(true);
     } catch (error) {
-      setFailure(messageOf(error));
+      setFailure(wholeMessageOf(error));
     } finally {
       setBusy(false);
     }

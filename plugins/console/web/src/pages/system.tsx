@@ -5,7 +5,7 @@ import { api } from "../api/client";
 import type { HealthStatus } from "../api/types";
 import { ago, dateTime } from "../lib/format";
 import { type ComponentHealth, type PluginReport, readReport } from "../lib/system";
-import { useMay } from "../session/use-session";
+import { Guard } from "../session/guard";
 import { Jobs } from "./jobs";
 import { usePoll } from "./use-poll";
 
@@ -20,8 +20,15 @@ const LOOK: Record<HealthStatus, { tone: string; label: string }> = {
 const fetchReport = async (signal: AbortSignal) => readReport(await api.system(signal));
 
 export default function SystemPage() {
+  return (
+    <Guard scope="admin" openToo>
+      <System />
+    </Guard>
+  );
+}
+
+function System() {
   const { data: report, error, refresh } = usePoll(fetchReport, EVERY_MS);
-  const mayAdminister = useMay("admin");
   const troubled = report?.plugins.filter((plugin) => plugin.status !== "healthy") ?? [];
   return (
     <>
@@ -55,7 +62,7 @@ export default function SystemPage() {
           </ul>
         </section>
       )}
-      {mayAdminister && <Jobs />}
+      <Jobs />
     </>
   );
 }

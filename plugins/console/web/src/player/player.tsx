@@ -16,6 +16,7 @@ import { Engine, INITIAL } from "./engine";
 import { Refused } from "./refused";
 import { type Command, commandOf, keepsKey, nextSpeed, SHORTCUTS } from "./shortcuts";
 import { useVideo } from "./use-video";
+import { useWatch } from "./use-watch";
 import { rememberedVolume, rememberVolume } from "./volume";
 import "./player.css";
 
@@ -74,6 +75,7 @@ export default function Player({ content }: { content: Content }) {
       if (renewed) engine.current?.reload();
     });
   }, [refusal]);
+  useWatch(content.id, !video.paused && refusal === null, (denied) => engine.current?.refuse(denied));
   const signedIn = useSession().state === "in";
 
   const growing = engineState.growing && content.state !== "ready";

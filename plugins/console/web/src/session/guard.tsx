@@ -11,16 +11,18 @@ import { useSession } from "./use-session";
 interface GuardProps {
   /** What is needed beyond being signed in. */
   scope?: Scope;
+  /** It has something to show where there is no sign-in, too. */
+  openToo?: boolean;
   children: ReactNode;
 }
 
-export function Guard({ scope, children }: GuardProps) {
+export function Guard({ scope, openToo = false, children }: GuardProps) {
   const session = useSession();
   useEffect(() => {
     if (session.state === "out") goToSignIn();
   }, [session.state]);
   if (session.state === "unknown" || session.state === "out") return <p role="status">Loading</p>;
-  if (session.state === "open") {
+  if (session.state === "open" && !openToo) {
     return (
       <Closed title="This server has no sign-in">
         The plugin “auth” is off, and everybody who reaches this server may do everything.

@@ -1,6 +1,6 @@
 // Why a wallet did not do what it was asked to, in words for people.
 
-import { ApiError, messageOf } from "../api/client";
+import { ApiError, messageOf, wholeMessageOf } from "../api/client";
 
 /** Someone said no, or the wallet cannot: not a mistake of this page or the server. */
 export class WalletError extends Error {
@@ -28,7 +28,7 @@ export function isRejection(error: unknown): boolean {
 
 /** What to tell a person about anything that signing in may throw. */
 export function explainWallet(error: unknown): string {
-  if (error instanceof ApiError || error instanceof WalletError) return messageOf(error);
+  if (error instanceof ApiError || error instanceof WalletError) return wholeMessageOf(error);
   if (isRejection(error)) return SENTENCES[4001] ?? "";
   const { code, message } = fieldsOf(error);
   if (code !== null && SENTENCES[code]) return SENTENCES[code];

@@ -1,0 +1,75 @@
+// Who was let in to a content and who was not, with what each decision rests on.
+
+import { useCallback, useState } from "react";
+import { access, type Decision, type Verdict } from "../api/access";
+import { ago, dateTime } from "../lib/format";
+import { usePages } from "../pages/use-pages";
+import { Failure } from "../ui/failure";
+import { DecisionView } from "./findings";
+
+const PAGE = 10;
+
+const SAYS: Record<Verdict, { tone: string; label: string }> = {
+  allowed: { tone: "text-accent", label: "let in" },
+  denied: { tone: "text-bad", label: "refused" },
+  unknown: { tone: "text-busy", label: "refused, not known" },
+};
+
+export function Decisions({ content }: { content: string }) {
+  const fetchPage = useCallback(
+    (cursor: string | null, signal: AbortSignal) => access.decisions(content, cursor, PAGE, signal),
+    [content],
+  );
+  const { items, error, more, refresh } = usePages(fetchPage);
+  return (
+    <div>
+      <div className="flex items-center justify-between gap-4">
+        <h3 className="font-semibold">Decisions</h3>
+        <button type="button" className="button button-small" onClick={refresh}>
+          Look again
+        </button>
+      </div>
+      {error && <Failure message={error} onRetry={refresh} />}
+      {!error && items.length === 0 && <p className="mt-1 text-soft">Nobody has asked to watch this yet.</p>}
+      <ul className="mt-2 divide-y divide-line border-line border-y empty:hidden" data-testid="decisions">
+        {items.map((decision) => (
+          <Row key={decision.id} decision={decision} />
+        ))}
+      </ul>
+      {more && (
+        <button type="button" className="button button-small mt-2" onClick={more}>
+          Load more
+        </button>
+      )}
+    </div>
+  );
+}
+
+function Row({ decision }: { decision: Decision }) {
+  const [open, setOpen] = useState(false);
+  const { tone, label } = SAYS[decision.verdict] ?? { tone: "", label: decision.verdict };
+  const when = decision.confirmed_at ?? decision.decided_at;
+  return (
+    <li className="py-2">
+      <button
+        type="button"
+        aria-expanded={open}
+        className="flex w-full flex-wrap gap-x-4 text-left"
+        onClick={() => setOpen(!open)}
+      >
+        <span className={`narrow w-24 text-sm ${tone}`}>{label}</span>
+        <span className="digits min-w-0 flex-1 truncate">{decision.principal || "nobody signed in"}</span>
+        {when && (
+          <span className="digits text-soft text-sm" title={dateTime(when)}>
+            {ago(when)}
+          </span>
+        )}
+      </button>
+      {open && (
+        <div className="mt-2">
+          <DecisionView decision={decision} />
+        </div>
+      )}
+    </li>
+  );
+}

@@ -1,0 +1,69 @@
+// What a decision rests on: the rule with what was found at each place, and the blocks it was read at.
+
+import type { Decision, Evidence, Finding, Verdict } from "../api/access";
+import { ago, dateTime } from "../lib/format";
+
+const HOLDS: Record<Finding["holds"], { tone: string; label: string }> = {
+  yes: { tone: "text-accent", label: "Yes" },
+  no: { tone: "text-bad", label: "No" },
+  unknown: { tone: "text-busy", label: "Not known" },
+};
+
+export const VERDICTS: Record<Verdict, { tone: string; label: string }> = {
+  allowed: { tone: "text-accent", label: "Would pass" },
+  denied: { tone: "text-bad", label: "Would not pass" },
+  unknown: { tone: "text-busy", label: "Nobody can say now, so it is refused" },
+};
+
+export function DecisionView({ decision }: { decision: Decision }) {
+  const { tone, label } = VERDICTS[decision.verdict] ?? { tone: "", label: decision.verdict };
+  return (
+    <div className="space-y-2" data-verdict={decision.verdict}>
+      <p className={`wide ${tone}`}>{label}</p>
+      {decision.reason && <p className="max-w-prose break-words">{decision.reason}</p>}
+      {decision.finding && <FindingTree finding={decision.finding} />}
+      {decision.evidence && decision.evidence.length > 0 && <EvidenceList evidence={decision.evidence} />}
+    </div>
+  );
+}
+
+const GROUPS: Record<string, string> = { all: "All of these", any: "Any of these", not: "Not this" };
+
+function FindingTree({ finding }: { finding: Finding }) {
+  const { tone, label } = HOLDS[finding.holds] ?? HOLDS.unknown;
+  return (
+    <div className="border-line border-l-2 py-0.5 pl-3">
+      <p className="break-words">
+        <span className={`narrow mr-2 text-sm ${tone}`}>{label}</span>
+        {finding.text ?? GROUPS[finding.rule] ?? capital(finding.rule)}
+      </p>
+      {finding.of && finding.of.length > 0 && (
+        <ul className="mt-1 space-y-1">
+          {finding.of.map((child, index) => (
+            // biome-ignore lint/suspicious/noArrayIndexKey: a finding has no name but its place.
+            <li key={index}>
+              <FindingTree finding={child} />
+            </li>
+          ))}
+        </ul>
+      )}
+    </div>
+  );
+}
+
+function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+function EvidenceList({ evidence }: { evidence: Evidence[] }) {
+  return (
+    <ul className="digits space-y-0.5 text-soft text-sm" aria-label="Read on chains">
+      {evidence.map((one) => (
+        <li key={`${one.chain} ${one.block} ${one.finding}`} className="break-words" title={one.block_hash}>
+          {one.chain}, block {one.block} ({one.finality}): {one.finding}
+          {one.observed_at && <span title={dateTime(one.observed_at)}>, {ago(one.observed_at)}</span>}
+        </li>
+      ))}
+    </ul>
+  );
+}

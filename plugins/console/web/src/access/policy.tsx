@@ -1,0 +1,262 @@
+// Who may watch a content, to read and to change: open, closed, or by a rule; and whom a rule would
+// let in, before it is saved.
+
+import { type FormEvent, useState } from "react";
+import { access, type Decision, type Openness, type Policy } from "../api/access";
+import { ApiError, messageOf, wholeMessageOf } from "../api/client";
+import { usePoll } from "../pages/use-poll";
+import { useSession } from "../session/use-session";
+import { Failure } from "../ui/failure";
+import { Section } from "../ui/heading";
+import { notify } from "../ui/notices";
+import { Decisions } from "./decisions";
+import { DecisionView } from "./findings";
+import { linesOf, RuleEditor } from "./rule-editor";
+import { type Mistake, parseRule, type Rule } from "./rules";
+
+const CHOICES: [openness: Openness, label: string, says: string][] = [
+  ["public", "Public", "Everybody, signed in or not."],
+  ["gated", "Gated", "Whoever fulfils a rule: owns a token, is on a list, has a role."],
+  ["private", "Private", "Nobody but those who may change contents."],
+];
+const FIRST_RULE: Rule = { any: [] };
+
+export default function Access({ content }: { content: string }) {
+  const [fetchPolicy] = useState(() => (signal: AbortSignal) => access.policy(content, signal));
+  const { data: policy, error, refresh } = usePoll(fetchPolicy);
+  // Without the plugin everything is for everyone.
+  if (!policy && !error) return null;
+  return (
+    <Section id="access-title" title="Access">
+      {error && <Failure message={error} onRetry={refresh} />}
+      {policy && <PolicyForm key={policy.revision} content={content} policy={policy} onSaved={refresh} />}
+    </Section>
+  );
+}
+
+interface PolicyProps {
+  content: string;
+  policy: Policy;
+  onSaved(): void;
+}
+
+function PolicyForm({ content, policy, onSaved }: PolicyProps) {
+  const [openness, setOpenness] = useState(policy.openness);
+  const [rule, setRule] = useState<Rule>(policy.rule ?? FIRST_RULE);
+  const [mistakes, setMistakes] = useState<Mistake[]>([]);
+  const [failure, setFailure] = useState<string | null>(null);
+  const [busy, setBusy] = useState(false);
+
+  const change = (next: Rule) => {
+    setRule(next);
+    setMistakes([]);
+    setFailure(null);
+  };
+  const attempt = async (run: () => Promise<unknown>, said: string) => {
+    setBusy(true);
+    setFailure(null);
+    setMistakes([]);
+    try {
+      await run();
+      notify.done(said);
+      onSaved();
+    } catch (error) {
+      const places = mistakesOf(error);
+      setMistakes(places);
+      if (places.length === 0 || openness !== "gated") setFailure(wholeMessageOf(error));
+    } finally {
+      setBusy(false);
+    }
+  };
+  const save = (event: FormEvent) => {
+    event.preventDefault();
+    const wanted = openness === "gated" ? { openness, rule } : { openness };
+    void attempt(() => access.setPolicy(content, wanted), "Saved. It counts at once.");
+  };
+  return (
+    <div className="mt-3 space-y-6">
+      <form className="space-y-4" onSubmit={save}>
+        <fieldset className="space-y-1" data-testid="openness">
+          <legend className="sr-only">Who may watch this</legend>
+          {CHOICES.map(([value, label, says]) => (
+            <label key={value} className="flex min-h-9 items-baseline gap-2.5 py-1">
+              <input
+                type="radio"
+                name="openness"
+                className="size-4 shrink-0 translate-y-0.5 accent-accent"
+                value={value}
+                checked={openness === value}
+                onChange={() => setOpenness(value)}
+              />
+              <span>
+                <span className="font-semibold">{label}</span> <span className="text-soft">{says}</span>
+              </span>
+            </label>
+          ))}
+        </fieldset>
+        {policy.default && (
+          <p className="text-soft text-sm">Nobody has chosen yet; this is the default of the server.</p>
+        )}
+        {openness === "gated" && <RuleForms rule={rule} mistakes={mistakes} onChange={change} />}
+        {failure && (
+          <p role="alert" className="border-bad border-l-4 pl-4">
+            {failure}
+          </p>
+        )}
+        <div className="flex flex-wrap gap-2">
+          <button type="submit" className="button button-main" disabled={busy}>
+            Save the access
+          </button>
+          {!policy.default && (
+            <button
+              type="button"
+              className="button"
+              disabled={busy}
+              onClick={() =>
+                void attempt(() => access.dropPolicy(content), "The default of the server counts again.")
+              }
+            >
+              Back to the default
+            </button>
+          )}
+        </div>
+      </form>
+      {policy.openness === "gated" && (
+        <Preview content={content} changed={openness !== "gated" || rule !== policy.rule} />
+      )}
+      <Decisions content={content} />
+    </div>
+  );
+}
+
+/** The mistake in a rule that the server found, at its place. */
+export function mistakesOf(error: unknown): Mistake[] {
+  const pointer = error instanceof ApiError ? error.problem?.pointer : undefined;
+  if (pointer === undefined) return [];
+  // The detail begins with the pointer into the whole policy.
+  const message = messageOf(error).replace(`${pointer}: `, "");
+  return [{ at: pointer.replace(/^\/rule/, ""), message }];
+}
+
+interface RuleFormsProps {
+  rule: Rule;
+  mistakes: Mistake[];
+  onChange(rule: Rule): void;
+}
+
+/** The rule as forms, or as JSON. */
+function RuleForms({ rule, mistakes, onChange }: RuleFormsProps) {
+  const [asJson, setAsJson] = useState(false);
+  return (
+    <div className="space-y-3" data-testid="rule">
+      <div className="flex items-center justify-between gap-4">
+        <h3 className="font-semibold">Rule</h3>
+        <button
+          type="button"
+          className="button button-small"
+          aria-pressed={asJson}
+          onClick={() => setAsJson(!asJson)}
+        >
+          As JSON
+        </button>
+      </div>
+      {asJson ? (
+        <JsonForm rule={rule} mistakes={mistakes} onChange={onChange} />
+      ) : (
+        <RuleEditor rule={rule} at="" mistakes={mistakes} onChange={onChange} />
+      )}
+    </div>
+  );
+}
+
+function JsonForm({ rule, mistakes, onChange }: RuleFormsProps) {
+  const [typed, setTyped] = useState(() => JSON.stringify(rule, null, 2));
+  const [own, setOwn] = useState<Mistake | null>(null);
+  const type = (text: string) => {
+    setTyped(text);
+    const read = parseRule(text);
+    setOwn("mistake" in read ? read.mistake : null);
+    if ("rule" in read) onChange(read.rule);
+  };
+  const all = own ? [own] : mistakes;
+  return (
+    <div>
+      <textarea
+        aria-label="Rule as JSON"
+        aria-invalid={all.length > 0}
+        className="field min-h-64 font-mono text-sm"
+        spellCheck={false}
+        value={typed}
+        onChange={(event) => type(event.target.value)}
+      />
+      {all.map(({ at, message }) => (
+        <p key={at + message} role="alert" className="mt-1 break-words text-bad text-sm">
+          {at && <code className="mr-2">{at}</code>}
+          {message}
+        </p>
+      ))}
+      {own && <p className="mt-1 text-soft text-sm">What is saved is the rule before this mistake.</p>}
+    </div>
+  );
+}
+
+interface PreviewProps {
+  content: string;
+  /** The rule in the form is not the one that counts. */
+  changed: boolean;
+}
+
+/** Would somebody with these wallets pass, and why? */
+function Preview({ content, changed }: PreviewProps) {
+  const now = useSession();
+  const mine = now.state === "in" ? now.identity.wallets.join("\n") : "";
+  const [typed, setTyped] = useState(mine);
+  const [decision, setDecision] = useState<Decision | null>(null);
+  const [failure, setFailure] = useState<string | null>(null);
+  const [busy, setBusy] = useState(false);
+
+  const look = async (event: FormEvent) => {
+    event.preventDefault();
+    setBusy(true);
+    setFailure(null);
+    setDecision(null);
+    try {
+      setDecision(await access.preview(content, linesOf(typed).map(walletName)));
+    } catch (error) {
+      setFailure(wholeMessageOf(error));
+    } finally {
+      setBusy(false);
+    }
+  };
+  return (
+    <form className="space-y-3" onSubmit={(event) => void look(event)} data-testid="preview">
+      <h3 className="font-semibold">Would this wallet pass?</h3>
+      <label className="block">
+        <span className="narrow text-soft text-sm">Wallets of one person, one a line</span>
+        <textarea
+          className="field digits min-h-16"
+          spellCheck={false}
+          placeholder="0x…"
+          value={typed}
+          onChange={(event) => setTyped(event.target.value)}
+        />
+      </label>
+      <button type="submit" className="button" disabled={busy}>
+        {busy ? "Looking" : "Look"}
+      </button>
+      {changed && <p className="text-soft text-sm">By the rule that is saved, without your changes.</p>}
+      <div role="status">{decision && <DecisionView decision={decision} />}</div>
+      {failure && (
+        <p role="alert" className="border-bad border-l-4 pl-4">
+          {failure}
+        </p>
+      )}
+    </form>
+  );
+}
+
+/** `0x…` is an EVM wallet, and what has a name in front stays as it is. */
+export function walletName(text: string): string {
+  if (text.includes(":")) return text;
+  return text.startsWith("0x") ? `eip155:${text}` : `solana:${text}`;
+}

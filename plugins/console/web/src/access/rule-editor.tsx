@@ -1,0 +1,300 @@
+// The rule of a gated content as a tree of forms, with mistakes shown where they are.
+
+import { useId, useState } from "react";
+import { Icon } from "../ui/icons";
+import {
+  blank,
+  childrenOf,
+  concerns,
+  type Field,
+  fieldOf,
+  isOperator,
+  kindOf,
+  LEAVES,
+  type Mistake,
+  OPERATORS,
+  type Operator,
+  placeOfChild,
+  type Rule,
+  withChildren,
+  withField,
+  withOperator,
+} from "./rules";
+
+interface EditorProps {
+  rule: Rule;
+  /** JSON pointer of this rule from the root. */
+  at: string;
+  mistakes: Mistake[];
+  onChange(rule: Rule): void;
+  /** Missing: it cannot be removed. */
+  onRemove?: () => void;
+}
+
+export function RuleEditor(props: EditorProps) {
+  const { rule, at, mistakes } = props;
+  const own = mistakes.filter((mistake) => concerns(mistake.at, rule, at));
+  return (
+    <div
+      className={own.length > 0 ? "border-bad border-l-4" : "border-edge border-l-2"}
+      data-rule={kindOf(rule)}
+    >
+      <div className="space-y-3 py-1 pl-3 sm:pl-4">
+        {isOperator(kindOf(rule)) ? <Group {...props} /> : <Leaf {...props} />}
+        {own.map(({ at: place, message }) => (
+          <p key={place + message} role="alert" className="break-words text-bad text-sm">
+            {message}
+          </p>
+        ))}
+      </div>
+    </div>
+  );
+}
+
+function Group({ rule, at, mistakes, onChange, onRemove }: EditorProps) {
+  const kind = kindOf(rule) as Operator;
+  const children = childrenOf(rule);
+  const replace = (index: number, child: Rule | null) =>
+    onChange(
+      withChildren(
+        rule,
+        children.flatMap((old, place) => (place === index ? (child ? [child] : []) : [old])),
+      ),
+    );
+  return (
+    <>
+      <div className="flex flex-wrap items-center gap-2">
+        <label>
+          <span className="sr-only">How these conditions are joined</span>
+          <select
+            className="field font-semibold"
+            value={kind}
+            onChange={(event) => onChange(withOperator(rule, event.target.value as Operator))}
+          >
+            {Object.entries(OPERATORS).map(([name, label]) => (
+              <option key={name} value={name}>
+                {label}
+              </option>
+            ))}
+          </select>
+        </label>
+        {kind === "at_least" && <HowMany rule={rule} onChange={onChange} />}
+        <RemoveButton onRemove={onRemove} what={`the group “${OPERATORS[kind]}”`} />
+      </div>
+      {children.map((child, index) => (
+        <RuleEditor
+          // biome-ignore lint/suspicious/noArrayIndexKey: a rule has no name but its place.
+          key={index}
+          rule={child}
+          at={placeOfChild(rule, at, index)}
+          mistakes={mistakes}
+          onChange={(changed) => replace(index, changed)}
+          {...(kind === "not" ? {} : { onRemove: () => replace(index, null) })}
+        />
+      ))}
+      {kind !== "not" && <Add onAdd={(added) => onChange(withChildren(rule, [...children, added]))} />}
+    </>
+  );
+}
+
+function HowMany({ rule, onChange }: Pick<EditorProps, "rule" | "onChange">) {
+  const { n, of } = rule.at_least as { n: number; of: Rule[] };
+  return (
+    <label className="flex items-center gap-2">
+      <input
+        type="number"
+        className="field w-20"
+        min={1}
+        max={Math.max(1, of.length)}
+        value={n}
+        onChange={(event) => onChange({ at_least: { n: Number(event.target.value), of } })}
+      />
+      <span className="text-soft">of {of.length}</span>
+    </label>
+  );
+}
+
+function RemoveButton({ onRemove, what }: { onRemove?: (() => void) | undefined; what: string }) {
+  if (!onRemove) return null;
+  return (
+    <button
+      type="button"
+      className="button button-small button-icon ml-auto"
+      aria-label={`Remove ${what}`}
+      onClick={onRemove}
+    >
+      <Icon name="close" size={16} />
+    </button>
+  );
+}
+
+export function Add({ onAdd }: { onAdd(rule: Rule): void }) {
+  const [kind, setKind] = useState("erc721");
+  return (
+    <div className="flex gap-2">
+      <label className="min-w-0">
+        <span className="sr-only">Kind of the condition to add</span>
+        <select className="field" value={kind} onChange={(event) => setKind(event.target.value)}>
+          <optgroup label="Conditions">
+            {Object.entries(LEAVES).map(([name, { label }]) => (
+              <option key={name} value={name}>
+                {label}
+              </option>
+            ))}
+          </optgroup>
+          <optgroup label="Groups">
+            {Object.entries(OPERATORS).map(([name, label]) => (
+              <option key={name} value={name}>
+                {label}
+              </option>
+            ))}
+          </optgroup>
+        </select>
+      </label>
+      <button type="button" className="button" onClick={() => onAdd(blank(kind))}>
+        <Icon name="plus" size={18} />
+        Add
+      </button>
+    </div>
+  );
+}
+
+function Leaf({ rule, onChange, onRemove }: EditorProps) {
+  const kind = kindOf(rule);
+  const known = LEAVES[kind];
+  return (
+    <>
+      <div className="flex items-center gap-2">
+        <h4 className="font-semibold">{known?.label ?? kind}</h4>
+        <RemoveButton onRemove={onRemove} what={`the condition “${known?.label ?? kind}”`} />
+      </div>
+      <div className="grid gap-x-4 gap-y-2 sm:grid-cols-2">
+        {known?.fields.map((field) => (
+          <FieldInput
+            key={field.name}
+            field={field}
+            value={fieldOf(rule, field)}
+            onChange={(value) => onChange(withField(rule, field, value))}
+          />
+        ))}
+      </div>
+    </>
+  );
+}
+
+interface FieldProps {
+  field: Field;
+  value: unknown;
+  onChange(value: unknown): void;
+}
+
+function FieldInput({ field, value, onChange }: FieldProps) {
+  const id = useId();
+  if (field.type === "check") {
+    return (
+      <label className="flex min-h-9 items-center gap-2.5 sm:col-span-2">
+        <input
+          type="checkbox"
+          className="size-4 accent-accent"
+          checked={value === true}
+          onChange={(event) => onChange(event.target.checked)}
+        />
+        {field.label}
+      </label>
+    );
+  }
+  return (
+    <div className={field.type === "lines" || field.name === "asset" ? "sm:col-span-2" : ""}>
+      <label htmlFor={id} className="narrow text-soft text-sm">
+        {field.label}
+      </label>
+      <Input id={id} field={field} value={value} onChange={onChange} />
+    </div>
+  );
+}
+
+function Input({ id, field, value, onChange }: FieldProps & { id: string }) {
+  const text = typeof value === "string" || typeof value === "number" ? String(value) : "";
+  const shared = { id, className: "field", required: field.required === true };
+  switch (field.type) {
+    case "choice":
+      return (
+        <select {...shared} value={text} onChange={(event) => onChange(event.target.value)}>
+          {field.choices?.map(([name, label]) => (
+            <option key={name} value={name}>
+              {label}
+            </option>
+          ))}
+        </select>
+      );
+    case "lines":
+      return <Lines id={id} field={field} value={value} onChange={onChange} />;
+    case "time":
+      return (
+        <input
+          {...shared}
+          type="datetime-local"
+          value={toLocal(text)}
+          onChange={(event) => onChange(fromLocal(event.target.value))}
+        />
+      );
+    case "number":
+      return (
+        <input
+          {...shared}
+          type="number"
+          min={0}
+          placeholder="0"
+          value={text}
+          onChange={(event) => onChange(event.target.value === "" ? "" : Number(event.target.value))}
+        />
+      );
+    default:
+      return (
+        <input
+          {...shared}
+          className="field digits"
+          autoComplete="off"
+          spellCheck={false}
+          placeholder={field.placeholder}
+          value={text}
+          onChange={(event) => onChange(event.target.value.trim())}
+        />
+      );
+  }
+}
+
+/** Keeps what is typed, line breaks at the end too, and tells the lines that say something. */
+function Lines({ id, field, value, onChange }: FieldProps & { id: string }) {
+  const lines = Array.isArray(value) ? value.map(String) : [];
+  const [typed, setTyped] = useState(lines.join("\n"));
+  return (
+    <textarea
+      id={id}
+      className="field digits min-h-20"
+      spellCheck={false}
+      placeholder={field.placeholder}
+      value={typed}
+      onChange={(event) => {
+        setTyped(event.target.value);
+        onChange(linesOf(event.target.value));
+      }}
+    />
+  );
+}
+
+export function linesOf(text: string): string[] {
+  return text.split(/[\s,]+/).filter(Boolean);
+}
+
+/** RFC 3339 as `datetime-local` has it, in the time of this place; and back, in UTC. */
+export function toLocal(text: string): string {
+  const time = Date.parse(text);
+  if (Number.isNaN(time)) return "";
+  return new Date(time - new Date(time).getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+}
+
+export function fromLocal(text: string): string {
+  const time = Date.parse(text);
+  return Number.isNaN(time) ? "" : new Date(time).toISOString();
+}

@@ -1,0 +1,81 @@
+// Who may play what: everything under `/api/v1/access`.
+
+import type { Rule } from "../access/rules";
+import { ApiError, api, at, json, query, withJson, withSignal } from "./client";
+import type { Page } from "./types";
+
+export type Openness = "public" | "gated" | "private";
+export type Verdict = "allowed" | "denied" | "unknown";
+
+export interface Policy {
+  openness: Openness;
+  /** Of a gated content, for those who may change contents. */
+  rule?: Rule | null;
+  /** Nobody has said anything, or it was taken back. */
+  default: boolean;
+  revision: number;
+}
+
+/** A place of a rule with what was found there. */
+export interface Finding {
+  /** `all`, `any`, `at least 2 of 3`, `not`; `leaf`. */
+  rule: string;
+  holds: "yes" | "no" | "unknown";
+  /** Of a leaf, for people. */
+  text?: string;
+  of?: Finding[];
+}
+
+/** What was read on a chain for a decision. */
+export interface Evidence {
+  chain: string;
+  block: number;
+  block_hash: string;
+  finality: string;
+  observed_at?: string;
+  finding: string;
+}
+
+export interface Decision {
+  id?: string;
+  /** Empty: nobody who is signed in. */
+  principal?: string;
+  verdict: Verdict;
+  /** The last part of a problem's type; empty: allowed. */
+  type: string;
+  reason: string;
+  finding?: Finding | null;
+  evidence?: Evidence[];
+  decided_at?: string;
+  confirmed_at?: string;
+  valid_until?: string;
+}
+
+const BASE = "/api/v1/access";
+const policyOf = (content: string) => `${BASE}/contents/${at(content)}`;
+
+export const access = {
+  /** `null`: this server does not control access. */
+  policy: (content: string, signal?: AbortSignal) =>
+    json<Policy>(policyOf(content), withSignal(signal)).catch((error: unknown) => {
+      if (error instanceof ApiError && error.status === 404) return null;
+      throw error;
+    }),
+
+  setPolicy: (content: string, policy: { openness: Openness; rule?: Rule }) =>
+    json<Policy>(policyOf(content), withJson("PUT", policy)),
+
+  /** Back to the default of the server. */
+  dropPolicy: (content: string) => api.tell(policyOf(content), { method: "DELETE" }),
+
+  /** Whether somebody with these wallets would pass. Nothing is stored. */
+  preview: (content: string, wallets: string[]) =>
+    json<Decision>(`${policyOf(content)}/preview`, withJson("POST", { wallets })),
+
+  /** Whether I may play it, now. */
+  mine: (content: string, signal?: AbortSignal) =>
+    json<Decision>(`${policyOf(content)}/me`, withSignal(signal)),
+
+  decisions: (content: string, cursor: string | null, limit: number, signal?: AbortSignal) =>
+    json<Page<Decision>>(`${BASE}/decisions${query({ content, limit, cursor })}`, withSignal(signal)),
+};

@@ -1,0 +1,34 @@
+// Whether a content that is not for everyone may still be played, asked while it plays: what is in
+// the buffer already was let through, and would be shown to its end.
+
+import { useEffect, useRef } from "react";
+import { access } from "../api/access";
+import { type Refusal, refusal } from "./refusal";
+
+const EVERY_MS = 1_000;
+
+export function useWatch(content: string, playing: boolean, onRefused: (refusal: Refusal) => void): void {
+  const latest = useRef(onRefused);
+  latest.current = onRefused;
+  useEffect(() => {
+    if (!playing) return;
+    const controller = new AbortController();
+    let timer: ReturnType<typeof setTimeout>;
+    const look = async () => {
+      // What nobody can say the server that plays it decides.
+      const mine = await access.mine(content, controller.signal).catch(() => null);
+      if (controller.signal.aborted) return;
+      if (mine?.verdict === "denied") latest.current(refusal(mine.type, mine.reason));
+      else timer = setTimeout(() => void look(), EVERY_MS);
+    };
+    const begin = async () => {
+      const policy = await access.policy(content, controller.signal).catch(() => null);
+      if (policy && policy.openness !== "public" && !controller.signal.aborted) await look();
+    };
+    void begin();
+    return () => {
+      controller.abort();
+      clearTimeout(timer);
+    };
+  }, [content, playing]);
+}
