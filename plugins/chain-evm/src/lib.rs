@@ -8,10 +8,8 @@
 //! what counts here is what alloy leaves to others: which addresses are connected to, how much is
 //! read, that no redirect is followed, and which of several answers is believed.
 
-mod address_rules;
 mod caip;
 mod chain;
-mod clock;
 mod endpoint;
 mod erc;
 mod pool;
@@ -26,6 +24,7 @@ mod watch;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
+use streamgate_chain_common::clock;
 use streamgate_contracts::db::DbError;
 use streamgate_plugin_api::settings::SettingsProblem;
 use streamgate_plugin_api::{Client, Event, Host, Plugin, StartError};

@@ -1,14 +1,11 @@
 //! The settings of the plugin, and what a value of the right type may still get wrong.
 
 use std::collections::HashSet;
-use std::net::IpAddr;
 
-use http::Uri;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use streamgate_chain_common::pool_problems;
 use streamgate_plugin_api::settings::{ByteSize, Duration, SettingsProblem};
-
-use crate::address_rules::is_public;
 
 /// Settings of the `chain-evm` plugin.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -132,33 +129,6 @@ impl Chain {
     }
 }
 
-/// What is wrong with the URL of an endpoint; the URL itself may hold a key and is not repeated.
-pub(crate) fn endpoint_problem(text: &str, allow_private: bool) -> Option<String> {
-    let Ok(uri) = text.parse::<Uri>() else {
-        return Some("it is no URL such as https://rpc.example.org/key".into());
-    };
-    let (scheme, host) = (uri.scheme_str().unwrap_or_default(), uri.host().unwrap_or_default());
-    if host.is_empty() || !matches!(scheme, "https" | "http") {
-        return Some("it is no URL such as https://rpc.example.org/key".into());
-    }
-    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-        return Some(format!("the URL at {host} has a user name; keys belong in its path"));
-    }
-    if allow_private {
-        return None;
-    }
-    if scheme != "https" {
-        return Some(format!("the URL at {host} is not https; `allow_private = true` takes plain HTTP"));
-    }
-    let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    match literal {
-        Ok(address) if !is_public(address) => {
-            Some(format!("{host} is no public address; `allow_private = true` takes it"))
-        }
-        _ => None,
-    }
-}
-
 impl Settings {
     /// Everything that is wrong with these values.
     pub fn problems(&self) -> Vec<SettingsProblem> {
@@ -203,24 +173,8 @@ impl Settings {
             if !ids.insert(chain.id) {
                 say(&key("id"), format!("{} is there twice", chain.id));
             }
-            if chain.endpoints.len() > 16 {
-                say(&key("endpoints"), format!("{} endpoints are more than 16", chain.endpoints.len()));
-            }
-            let mut urls = HashSet::new();
-            for (at, url) in chain.endpoints.iter().enumerate() {
-                let key = key(&format!("endpoints.{at}"));
-                if let Some(problem) = endpoint_problem(url, self.allow_private) {
-                    say(&key, problem);
-                }
-                if !urls.insert(url) {
-                    say(&key, "it is there twice; a quorum needs different endpoints".into());
-                }
-            }
-            if let Some(quorum) = chain.quorum
-                && (quorum == 0 || quorum > chain.endpoints.len().max(1))
-            {
-                let most = chain.endpoints.len().max(1);
-                say(&key("quorum"), format!("{quorum} is not between 1 and the number of endpoints, {most}"));
+            for problem in pool_problems(key, &chain.endpoints, chain.quorum, self.allow_private) {
+                say(&problem.key, problem.message);
             }
             if chain.max_lag > 10_000 {
                 say(&key("max_lag"), format!("{} is more than 10000", chain.max_lag));
@@ -237,7 +191,6 @@ impl Settings {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     fn keys(json: serde_json::Value) -> Vec<String> {
         let settings: Settings = serde_json::from_value(json).unwrap();
@@ -290,14 +243,5 @@ mod tests {
             (quorum(&[]), quorum(&["a"]), quorum(&["a", "b"]), quorum(&["a", "b", "c"])),
             (1, 1, 2, 2)
         );
-    }
-
-    proptest! {
-        #[test]
-        fn no_url_makes_the_check_panic_and_no_problem_repeats_a_key(path in "[a-z]{12}", text: String) {
-            let _ = endpoint_problem(&text, false);
-            let problem = endpoint_problem(&format!("http://10.0.0.1/{path}"), false).unwrap();
-            prop_assert!(!problem.contains(&path));
-        }
     }
 }

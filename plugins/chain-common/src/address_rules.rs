@@ -12,7 +12,7 @@ use tower::Service;
 
 /// Whether the address is one of the public internet, as IANA's registries of special-purpose
 /// addresses have it. An IPv6 address that stands for an IPv4 one is judged by that.
-pub(crate) fn is_public(address: IpAddr) -> bool {
+pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
         IpAddr::V6(address) => is_public_v6(address),
@@ -48,8 +48,9 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
 
 /// Resolves names to the addresses that are allowed.
 #[derive(Debug, Clone)]
-pub(crate) struct Resolver {
-    pub(crate) allow_private: bool,
+pub struct Resolver {
+    /// Whether private, link-local and loopback addresses are allowed, too.
+    pub allow_private: bool,
 }
 
 impl Service<Name> for Resolver {

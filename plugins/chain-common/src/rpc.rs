@@ -1,0 +1,117 @@
+//! JSON-RPC 2.0 as endpoints speak it: how an answer is read, and how calls fail.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// Why an endpoint gave no answer to a call.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RpcError {
+    /// It took longer than it may.
+    #[error("no answer within {0:?}")]
+    Deadline(std::time::Duration),
+    /// Too many calls to it were under way.
+    #[error("{0} calls to it are under way, and none ended in time")]
+    Busy(usize),
+    /// It could not be reached, or broke off.
+    #[error("{0}")]
+    Transport(String),
+    /// Its HTTP status is none of success.
+    #[error("status {0} instead of an answer; redirects are not followed")]
+    Status(u16),
+    /// What came cannot be an answer to what was asked.
+    #[error("its answer is no answer to the call: {0}")]
+    Malformed(String),
+    /// It serves another chain.
+    #[error("it serves chain {found}, not {wanted}")]
+    OtherChain {
+        /// The chain that it shows.
+        found: String,
+        /// The chain that is meant.
+        wanted: String,
+    },
+    /// It does not know yet what the others know.
+    #[error("it lags: {0}")]
+    Behind(String),
+    /// It answered with an error.
+    #[error("error {code}: {message}")]
+    Refused {
+        /// The number of the error.
+        code: i64,
+        /// Its text; at most 200 characters.
+        message: String,
+        /// What came with it.
+        data: Option<Value>,
+    },
+}
+
+impl RpcError {
+    /// Whether the endpoint is at fault, and not what it was asked.
+    pub fn counts(&self) -> bool {
+        !matches!(self, Self::Refused { .. } | Self::Behind(_) | Self::OtherChain { .. } | Self::Busy(_))
+    }
+}
+
+/// The answer to the call `id`, out of a body.
+pub(crate) fn answer(body: &[u8], id: u64) -> Result<Value, RpcError> {
+    let reply: Reply =
+        serde_json::from_slice(body).map_err(|error| RpcError::Malformed(error.to_string()))?;
+    if let Some(error) = reply.error {
+        return Err(RpcError::Refused {
+            code: error.code,
+            message: error.message.chars().take(200).collect(),
+            data: error.data,
+        });
+    }
+    if reply.id != id {
+        return Err(RpcError::Malformed(format!("it is for another call than {id}")));
+    }
+    Ok(reply.result)
+}
+
+#[derive(Deserialize)]
+struct Reply {
+    #[serde(default)]
+    id: Value,
+    #[serde(default)]
+    result: Value,
+    error: Option<ErrorObject>,
+}
+
+#[derive(Deserialize)]
+struct ErrorObject {
+    code: i64,
+    #[serde(default)]
+    message: String,
+    data: Option<Value>,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_answer_to_another_call_is_none() {
+        let body = json!({ "jsonrpc": "2.0", "id": 7, "result": "0x1" }).to_string();
+        assert_eq!(answer(body.as_bytes(), 7).unwrap(), "0x1");
+        assert!(matches!(answer(body.as_bytes(), 8), Err(RpcError::Malformed(_))));
+    }
+
+    #[test]
+    fn an_error_is_no_fault_of_the_endpoint() {
+        let body = json!({ "id": 1, "error": { "code": -32601, "message": "Method not found" } });
+        let error = answer(body.to_string().as_bytes(), 1).unwrap_err();
+        assert!(matches!(error, RpcError::Refused { code: -32601, .. }));
+        assert!(!error.counts());
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_makes_the_parser_panic(body: Vec<u8>, id: u64) {
+            let _ = answer(&body, id);
+        }
+    }
+}
