@@ -1,0 +1,449 @@
+//! One endpoint of a Solana cluster: what is read of it, and since which slot.
+//!
+//! An endpoint reads accounts as they are now, at a slot of its own, which it names. It is asked to
+//! read at a slot that was agreed on or after it, and an answer from before is none.
+
+use std::collections::{BTreeSet, HashSet};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
+use solana_address::Address;
+use streamgate_chain_common::{Limits, RpcError, Shows, clock};
+
+use crate::caip::Token;
+use crate::metaplex;
+use crate::settings::{Chain, Finality, Settings};
+use crate::token::{self, HOLDER_BYTES, Mint, TOKEN, TOKEN_2022, TokenAccount};
+
+/// How far the clock of a block may be ahead of ours.
+const CLOCK_SKEW: Duration = Duration::from_secs(60);
+/// Errors of an endpoint that will know in a moment: a block that is not there yet (-32004, -32014),
+/// a slot that it has not reached (-32016). Behind one URL there are often several nodes.
+const NOT_YET: [i64; 3] = [-32004, -32014, -32016];
+/// How often such a call is made again, and after how long; a slot takes 0.4 seconds.
+const TRIES_AGAIN: u32 = 2;
+const ONE_SLOT: Duration = Duration::from_millis(400);
+/// Accounts that one call may ask for.
+const ACCOUNTS_OF_ONE_CALL: usize = 100;
+/// Calls of one reading that are under way at once.
+const AT_ONCE: usize = 4;
+
+/// A block that endpoints agreed on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Block {
+    pub(crate) slot: u64,
+    pub(crate) hash: Address,
+    /// Unix time, seconds; none if the cluster has not said.
+    pub(crate) time: Option<i64>,
+}
+
+/// Since when, and how sure.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Since {
+    pub(crate) slot: u64,
+    pub(crate) finality: Finality,
+}
+
+/// Whose and of what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Holding {
+    pub(crate) owner: Address,
+    pub(crate) token: Token,
+}
+
+/// What was read. Endpoints that read the same at different slots agree.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reading {
+    /// In the smallest unit; none if it is too much to look through.
+    pub(crate) amount: Option<u128>,
+    /// The earliest slot of those that it was read at.
+    pub(crate) slot: u64,
+}
+
+impl PartialEq for Reading {
+    fn eq(&self, other: &Self) -> bool {
+        self.amount == other.amount
+    }
+}
+
+/// An endpoint of a cluster.
+pub(crate) struct Endpoint {
+    pub(crate) rpc: streamgate_chain_common::Endpoint,
+    max_age: Option<Duration>,
+    pub(crate) max_lag: u64,
+    max_nfts: usize,
+}
+
+impl AsRef<streamgate_chain_common::Endpoint> for Endpoint {
+    fn as_ref(&self) -> &streamgate_chain_common::Endpoint {
+        &self.rpc
+    }
+}
+
+impl Finality {
+    fn commitment(self) -> &'static str {
+        match self {
+            Self::Confirmed => "confirmed",
+            Self::Finalized => "finalized",
+        }
+    }
+}
+
+impl Endpoint {
+    /// An endpoint of the cluster.
+    ///
+    /// # Errors
+    /// What is wrong with the URL.
+    pub(crate) fn new(url: &str, settings: &Settings, chain: &Chain) -> Result<Self, String> {
+        let limits = Limits {
+            deadline: settings.deadline.get(),
+            max_answer: usize::try_from(settings.max_answer.get()).unwrap_or(usize::MAX),
+            recheck: settings.recheck.get(),
+            failures: settings.breaker_failures,
+            pause: settings.breaker_pause.get(),
+            allow_private: settings.allow_private,
+        };
+        let read = |result: &Value| result.as_str().map(ToOwned::to_owned);
+        let shows = Shows { method: "getGenesisHash", read, wanted: chain.genesis.clone() };
+        Ok(Self {
+            rpc: streamgate_chain_common::Endpoint::new(url, shows, limits)?,
+            max_age: Some(chain.max_age.get()).filter(|age| !age.is_zero()),
+            max_lag: chain.max_lag,
+            max_nfts: settings.max_nfts,
+        })
+    }
+
+    /// The slot that it has reached, if it is not below `floor`.
+    pub(crate) async fn slot(&self, finality: Finality, floor: u64) -> Result<u64, RpcError> {
+        let config = json!({ "commitment": finality.commitment(), "minContextSlot": floor });
+        let slot = self.call("getSlot", json!([config])).await?;
+        if slot < floor {
+            return Err(RpcError::Behind(format!("slot {slot} is below {floor}")));
+        }
+        Ok(slot)
+    }
+
+    /// The block of a slot, if its time is plausible for the last one.
+    pub(crate) async fn block(&self, slot: u64, finality: Finality) -> Result<Block, RpcError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Head {
+            #[serde(deserialize_with = "base58")]
+            blockhash: Address,
+            parent_slot: u64,
+            block_time: Option<i64>,
+        }
+        let config = json!({
+            "commitment": finality.commitment(), "transactionDetails": "none", "rewards": false,
+            "maxSupportedTransactionVersion": 0,
+        });
+        let head: Option<Head> = self.call("getBlock", json!([slot, config])).await?;
+        let head =
+            head.ok_or_else(|| RpcError::Behind(format!("it does not know the block of slot {slot}")))?;
+        if head.parent_slot >= slot {
+            return Err(RpcError::Malformed(format!("slot {slot} comes before its parent")));
+        }
+        let block = Block { slot, hash: head.blockhash, time: head.block_time };
+        self.check_age(&block)?;
+        Ok(block)
+    }
+
+    fn check_age(&self, block: &Block) -> Result<(), RpcError> {
+        let Some(most) = self.max_age else { return Ok(()) };
+        let Some(time) = block.time.and_then(|time| u64::try_from(time).ok()).map(Duration::from_secs) else {
+            return Err(RpcError::Behind(format!("it knows no time of slot {}", block.slot)));
+        };
+        let now = clock::unix_now();
+        if time > now + CLOCK_SKEW {
+            return Err(RpcError::Malformed(format!("slot {} is of the future", block.slot)));
+        }
+        if time.saturating_add(most) < now {
+            let slot = block.slot;
+            return Err(RpcError::Behind(format!("its last slot, {slot}, is older than max_age = {most:?}")));
+        }
+        Ok(())
+    }
+
+    /// How much is held.
+    pub(crate) async fn read(&self, since: Since, holding: &Holding) -> Result<Reading, RpcError> {
+        match holding.token {
+            Token::Native => {
+                let (slot, lamports): (_, u64) =
+                    self.at(since, "getBalance", vec![name(&holding.owner)], json!({})).await?;
+                Ok(Reading { amount: Some(lamports.into()), slot })
+            }
+            Token::Fungible(mint) => self.tokens(since, &holding.owner, &mint).await,
+            Token::Nft(collection) => self.nfts(since, &holding.owner, &collection).await,
+            Token::Compressed(collection) => self.compressed(since, &holding.owner, &collection).await,
+        }
+    }
+
+    /// All of a mint in all token accounts of the owner, in one answer of one slot.
+    async fn tokens(&self, since: Since, owner: &Address, mint: &Address) -> Result<Reading, RpcError> {
+        let filter = json!({ "mint": name(mint) });
+        let (slot, accounts) = self.accounts_of(since, owner, filter, json!({})).await?;
+        let mut amount = 0;
+        for Keyed { account, .. } in &accounts {
+            let held = TokenAccount::parse(&account.owner, &account.data).filter(|held| {
+                [TOKEN, TOKEN_2022].contains(&account.owner) && held.mint == *mint && held.owner == *owner
+            });
+            let held = held.ok_or_else(|| RpcError::Malformed("an account that was not asked for".into()))?;
+            amount += u128::from(held.amount);
+        }
+        Ok(Reading { amount: Some(amount), slot })
+    }
+
+    /// How many NFTs of a verified collection the owner holds.
+    ///
+    /// First it is looked for what may be one. What counts is read after that: of each, the token
+    /// account, the mint, the metadata and the edition, by one call and so at one slot.
+    async fn nfts(&self, since: Since, owner: &Address, collection: &Address) -> Result<Reading, RpcError> {
+        let mut slot = u64::MAX;
+        let mut found = Vec::new();
+        for program in [TOKEN, TOKEN_2022] {
+            let slice = json!({ "dataSlice": { "offset": 0, "length": HOLDER_BYTES } });
+            let filter = json!({ "programId": name(&program) });
+            let (at, accounts) = self.accounts_of(since, owner, filter, slice).await?;
+            slot = slot.min(at);
+            for Keyed { pubkey, account } in accounts {
+                if let Some(held) = token::holder(&account.data).filter(|held| held.amount == 1) {
+                    found.extend(Candidate::new(pubkey, held.mint));
+                }
+            }
+        }
+        if found.len() > self.max_nfts {
+            return Ok(Reading { amount: None, slot });
+        }
+        let likely = self.likely(since, found, collection).await?;
+        let calls = likely.chunks(ACCOUNTS_OF_ONE_CALL / Candidate::ACCOUNTS).map(|some| async move {
+            let wanted: Vec<Address> = some.iter().flat_map(Candidate::accounts).collect();
+            let (at, accounts) = self.accounts(since, &wanted).await?;
+            let held = some.iter().zip(accounts.chunks(Candidate::ACCOUNTS));
+            let held = held.filter(|(it, accounts)| it.is_held(owner, collection, accounts));
+            Ok::<_, RpcError>((at, held.map(|(it, _)| it.mint).collect::<Vec<_>>()))
+        });
+        let calls: Vec<_> = calls.collect();
+        let read: Vec<_> = stream::iter(calls).buffered(AT_ONCE).try_collect().await?;
+        let mut mints = BTreeSet::new();
+        for (at, some) in read {
+            slot = slot.min(at);
+            mints.extend(some);
+        }
+        Ok(Reading { amount: Some(mints.len() as u128), slot })
+    }
+
+    /// Those whose metadata says that they are of the collection.
+    async fn likely(
+        &self,
+        since: Since,
+        found: Vec<Candidate>,
+        collection: &Address,
+    ) -> Result<Vec<Candidate>, RpcError> {
+        let calls = found.chunks(ACCOUNTS_OF_ONE_CALL).map(|some| async move {
+            let wanted: Vec<Address> = some.iter().map(|it| it.metadata).collect();
+            let (_, accounts) = self.accounts(since, &wanted).await?;
+            let likely = some
+                .iter()
+                .zip(accounts)
+                .filter(|(it, metadata)| it.mint == *collection || it.is_of(collection, metadata.as_ref()));
+            Ok::<_, RpcError>(likely.map(|(it, _)| it.clone()).collect::<Vec<_>>())
+        });
+        let calls: Vec<_> = calls.collect();
+        stream::iter(calls).buffered(AT_ONCE).try_concat().await
+    }
+
+    async fn accounts_of(
+        &self,
+        since: Since,
+        owner: &Address,
+        filter: Value,
+        config: Value,
+    ) -> Result<(u64, Vec<Keyed>), RpcError> {
+        let params = vec![name(owner), filter];
+        let (slot, accounts): (_, Vec<Keyed>) =
+            self.at(since, "getTokenAccountsByOwner", params, config).await?;
+        let mut seen = HashSet::new();
+        if !accounts.iter().all(|account| seen.insert(account.pubkey)) {
+            return Err(RpcError::Malformed("it names an account twice".into()));
+        }
+        Ok((slot, accounts))
+    }
+
+    /// These accounts, all at one slot; none for one that is not there.
+    async fn accounts(
+        &self,
+        since: Since,
+        wanted: &[Address],
+    ) -> Result<(u64, Vec<Option<Account>>), RpcError> {
+        let names: Vec<Value> = wanted.iter().map(name).collect();
+        let (slot, accounts): (_, Vec<Option<Account>>) =
+            self.at(since, "getMultipleAccounts", vec![names.into()], json!({})).await?;
+        if accounts.len() != wanted.len() {
+            return Err(RpcError::Malformed(format!(
+                "{} accounts instead of {}",
+                accounts.len(),
+                wanted.len()
+            )));
+        }
+        Ok((slot, accounts))
+    }
+
+    /// What is answered, and at which slot, which is none from before.
+    async fn at<T: DeserializeOwned>(
+        &self,
+        since: Since,
+        method: &str,
+        mut params: Vec<Value>,
+        mut config: Value,
+    ) -> Result<(u64, T), RpcError> {
+        #[derive(Deserialize)]
+        struct Context {
+            slot: u64,
+        }
+        #[derive(Deserialize)]
+        struct Answer<T> {
+            context: Context,
+            value: T,
+        }
+        config["commitment"] = since.finality.commitment().into();
+        config["minContextSlot"] = since.slot.into();
+        config["encoding"] = "base64".into();
+        params.push(config);
+        let Answer { context, value } = self.call(method, params.into()).await?;
+        if context.slot < since.slot {
+            let (at, least) = (context.slot, since.slot);
+            return Err(RpcError::Malformed(format!("it read at slot {at}, which is before {least}")));
+        }
+        Ok((context.slot, value))
+    }
+
+    pub(crate) async fn call<T: DeserializeOwned>(&self, method: &str, params: Value) -> Result<T, RpcError> {
+        let mut left = TRIES_AGAIN;
+        loop {
+            match self.rpc.call(method, params.clone()).await {
+                Err(RpcError::Refused { code, message, .. }) if NOT_YET.contains(&code) => {
+                    if left == 0 {
+                        return Err(RpcError::Behind(message));
+                    }
+                    left -= 1;
+                    tokio::time::sleep(ONE_SLOT).await;
+                }
+                other => return other,
+            }
+        }
+    }
+}
+
+/// What may be an NFT of a collection: where everything about it is.
+#[derive(Debug, Clone)]
+struct Candidate {
+    account: Address,
+    mint: Address,
+    metadata: Address,
+    edition: Address,
+}
+
+impl Candidate {
+    const ACCOUNTS: usize = 4;
+
+    fn new(account: Address, mint: Address) -> Option<Self> {
+        let (metadata, edition) = (metaplex::metadata_address(&mint)?, metaplex::edition_address(&mint)?);
+        Some(Self { account, mint, metadata, edition })
+    }
+
+    fn accounts(&self) -> [Address; Self::ACCOUNTS] {
+        [self.account, self.mint, self.metadata, self.edition]
+    }
+
+    /// Whether its metadata says that it is of the verified collection.
+    fn is_of(&self, collection: &Address, metadata: Option<&Account>) -> bool {
+        metadata.is_some_and(|metadata| {
+            metadata.owner == metaplex::PROGRAM
+                && metaplex::verified_collection(&self.mint, &metadata.data) == Some(*collection)
+        })
+    }
+
+    /// Whether the owner holds it, and it is one of a kind and of the collection.
+    fn is_held(&self, owner: &Address, collection: &Address, accounts: &[Option<Account>]) -> bool {
+        let [Some(account), Some(mint), metadata, Some(edition)] = accounts else { return false };
+        let program = &account.owner;
+        let held = TokenAccount::parse(program, &account.data)
+            .is_some_and(|held| held.owner == *owner && held.mint == self.mint && held.amount == 1);
+        let unique =
+            Mint::parse(&mint.owner, &mint.data).is_some_and(|mint| mint.supply == 1 && mint.decimals == 0);
+        [TOKEN, TOKEN_2022].contains(program)
+            && mint.owner == *program
+            && held
+            && unique
+            && edition.owner == metaplex::PROGRAM
+            && metaplex::is_edition(&edition.data)
+            && (self.mint == *collection || self.is_of(collection, metadata.as_ref()))
+    }
+}
+
+/// An account as endpoints write it.
+#[derive(Debug, Deserialize)]
+struct Account {
+    /// The program that it belongs to.
+    #[serde(deserialize_with = "base58")]
+    owner: Address,
+    #[serde(deserialize_with = "base64_pair")]
+    data: Vec<u8>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Keyed {
+    #[serde(deserialize_with = "base58")]
+    pubkey: Address,
+    account: Account,
+}
+
+fn name(address: &Address) -> Value {
+    address.to_string().into()
+}
+
+fn base58<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Address, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| serde::de::Error::custom("it is no address of 32 bytes in base58"))
+}
+
+/// `["…", "base64"]`.
+fn base64_pair<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    let (text, encoding) = <(String, String)>::deserialize(deserializer)?;
+    if encoding != "base64" {
+        return Err(serde::de::Error::custom("it is not encoded in base64"));
+    }
+    STANDARD.decode(text).map_err(serde::de::Error::custom)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn an_account_is_read_from_base64_only() {
+        let read = |data: Value| {
+            serde_json::from_value::<Account>(json!({ "owner": TOKEN.to_string(), "data": data }))
+        };
+        assert_eq!(read(json!(["AQI=", "base64"])).unwrap().data, [1, 2]);
+        for data in
+            [json!(["AQI=", "base58"]), json!("AQI="), json!(["*", "base64"]), json!({ "parsed": {} })]
+        {
+            assert!(read(data.clone()).is_err(), "{data}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_account_makes_the_parser_panic(owner: String, text: String) {
+            let _ = serde_json::from_value::<Account>(json!({ "owner": owner, "data": [text, "base64"] }));
+        }
+    }
+}

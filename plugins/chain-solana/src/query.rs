@@ -1,0 +1,156 @@
+//! Questions: what has to be read to answer one, and what the reading says. It is the one place
+//! where something becomes a yes.
+
+use streamgate_contracts::chain::v1::question::About;
+use streamgate_contracts::chain::v1::{Finality as WireFinality, Question, Verdict};
+
+use crate::caip::{Account, Asset, CaipError, ChainId, Token, number};
+use crate::endpoint::{Holding, Reading};
+use crate::settings::Finality;
+
+/// A question that cannot be asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Malformed {
+    #[error(transparent)]
+    Name(#[from] CaipError),
+    #[error("{0}")]
+    Other(String),
+}
+
+fn other(text: impl Into<String>) -> Malformed {
+    Malformed::Other(text.into())
+}
+
+/// One question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Query {
+    pub(crate) chain: ChainId,
+    /// Without it: as the chain's settings say.
+    pub(crate) finality: Option<Finality>,
+    pub(crate) min_slot: u64,
+    pub(crate) holding: Holding,
+    at_least: u64,
+}
+
+/// What a reading says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Judged {
+    pub(crate) verdict: Verdict,
+    pub(crate) amount: Option<u128>,
+    pub(crate) reason: String,
+}
+
+impl Judged {
+    pub(crate) fn unknown(reason: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Unknown, amount: None, reason: reason.into() }
+    }
+}
+
+fn finality(wire: i32) -> Result<Option<Finality>, Malformed> {
+    match WireFinality::try_from(wire) {
+        Ok(WireFinality::Unspecified) => Ok(None),
+        // What is only processed is not read; what is confirmed is as good as safe.
+        Ok(WireFinality::Latest | WireFinality::Safe) => Ok(Some(Finality::Confirmed)),
+        Ok(WireFinality::Finalized) => Ok(Some(Finality::Finalized)),
+        Err(_) => Err(other(format!("{wire} is no finality"))),
+    }
+}
+
+impl Query {
+    pub(crate) fn new(question: Question) -> Result<Self, Malformed> {
+        let holding = match question.about {
+            Some(About::Holding(holding)) => holding,
+            Some(About::Call(_)) => return Err(other("contracts of Solana have no calls that only read")),
+            Some(About::Delegation(_)) => return Err(other("delegations are of EVM chains only")),
+            None => return Err(other("the question is empty")),
+        };
+        let account = Account::parse(&holding.account)?;
+        let asset = Asset::parse(&holding.asset)?;
+        if asset.chain != account.chain {
+            return Err(other(format!("{account} and {asset} are on different chains")));
+        }
+        let at_least = if holding.at_least.is_empty() { 1 } else { number(&holding.at_least)? };
+        if at_least == 0 {
+            return Err(other("`at_least` = 0 holds for everybody; ask for 1 or more"));
+        }
+        Ok(Self {
+            chain: asset.chain,
+            finality: finality(question.finality)?,
+            min_slot: question.min_block,
+            holding: Holding { owner: account.address, token: asset.token },
+            at_least,
+        })
+    }
+
+    /// What the reading says.
+    pub(crate) fn judge(&self, reading: &Reading) -> Judged {
+        let Reading { amount, slot } = *reading;
+        let Some(amount) = amount else {
+            return Judged::unknown("the account holds more assets than are looked through (`max_nfts`)");
+        };
+        let yes = amount >= self.at_least.into();
+        let by = match self.holding.token {
+            Token::Compressed(_) => "as the endpoints' index of assets says",
+            _ => "read",
+        };
+        let reason = format!("it holds {amount} of {}, {by} at slot {slot}", self.at_least);
+        Judged { verdict: if yes { Verdict::Yes } else { Verdict::No }, amount: Some(amount), reason }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use streamgate_contracts::chain::v1;
+
+    const CHAIN: &str = "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp";
+    const OTHER: &str = "solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1";
+    const USDC: &str = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v";
+
+    fn holding(asset: &str, at_least: &str) -> Result<Query, Malformed> {
+        let holding = v1::Holding {
+            account: format!("{CHAIN}:{USDC}"),
+            asset: asset.into(),
+            at_least: at_least.into(),
+        };
+        Query::new(Question { about: Some(About::Holding(holding)), ..Question::default() })
+    }
+
+    #[test]
+    fn a_question_that_everybody_passes_or_nobody_understands_is_refused() {
+        let asset = format!("{CHAIN}/token:{USDC}");
+        for (asset, at_least) in [
+            (asset.clone(), "0"),
+            (asset.clone(), "-1"),
+            (asset.clone(), "01"),
+            (asset.clone(), "1e3"),
+            (asset, "18446744073709551616"),
+            (format!("{OTHER}/token:{USDC}"), "1"),
+        ] {
+            assert!(holding(&asset, at_least).is_err(), "{asset} {at_least}");
+        }
+        assert!(Query::new(Question::default()).is_err());
+        for about in [About::Call(v1::ContractCall::default()), About::Delegation(v1::Delegation::default())]
+        {
+            assert!(Query::new(Question { about: Some(about), ..Question::default() }).is_err());
+        }
+    }
+
+    #[test]
+    fn too_much_to_look_through_is_unknown() {
+        let query = holding(&format!("{CHAIN}/nft:{USDC}"), "").unwrap();
+        assert_eq!(query.judge(&Reading { amount: None, slot: 7 }).verdict, Verdict::Unknown);
+    }
+
+    proptest! {
+        #[test]
+        fn a_balance_passes_from_the_amount_on(found: u64, wanted in 1u64..) {
+            let query = holding(&format!("{CHAIN}/slip44:501"), &wanted.to_string()).unwrap();
+            let judged = query.judge(&Reading { amount: Some(found.into()), slot: 7 });
+            prop_assert_eq!(judged.verdict == Verdict::Yes, found >= wanted);
+            prop_assert_ne!(judged.verdict, Verdict::Unknown);
+        }
+    }
+}

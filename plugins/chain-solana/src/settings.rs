@@ -1,0 +1,217 @@
+//! The settings of the plugin, and what a value of the right type may still get wrong.
+
+use std::collections::HashSet;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use streamgate_chain_common::pool_problems;
+use streamgate_plugin_api::settings::{ByteSize, Duration, SettingsProblem};
+
+use crate::caip::ChainId;
+
+/// Settings of the `chain-solana` plugin.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct Settings {
+    /// Whether endpoints may have private, link-local and loopback addresses, and speak plain HTTP.
+    /// For a node of one's own.
+    pub allow_private: bool,
+    /// How long an endpoint may take to answer one call.
+    pub deadline: Duration,
+    /// How long the first endpoints are waited for before a further one is asked as well.
+    pub hedge_after: Duration,
+    /// The largest answer of an endpoint that is read.
+    pub max_answer: ByteSize,
+    /// How often each endpoint must show again that it serves the right cluster.
+    pub recheck: Duration,
+    /// After so many failures in a row an endpoint rests.
+    pub breaker_failures: u32,
+    /// How long it rests; it doubles each time, up to 5 minutes.
+    pub breaker_pause: Duration,
+    /// How long the last block that was agreed on counts as the last one, and what was read since
+    /// it as fresh.
+    pub head_ttl: Duration,
+    /// How often a cluster is looked at while nobody asks, for its health.
+    pub idle_poll: Duration,
+    /// Memory for answers, for each cluster.
+    pub cache: ByteSize,
+    /// An account with more NFTs than this is not looked through for those of a collection.
+    pub max_nfts: usize,
+    /// The clusters. One without endpoints is off.
+    pub chains: Vec<Chain>,
+}
+
+/// A cluster and the endpoints that are asked about it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Chain {
+    /// The hash of its genesis in base58, in full, which each endpoint must show. Its first 32
+    /// characters are its name in CAIP-2.
+    pub genesis: String,
+    /// For people.
+    #[serde(default)]
+    pub name: String,
+    /// URLs of JSON-RPC endpoints, best of different operators. Redirects are not followed.
+    /// Compressed assets are asked of those with the DAS API.
+    #[serde(default)]
+    pub endpoints: Vec<String>,
+    /// How many endpoints must agree on a block and an answer. Without it: two if there are two
+    /// or more, else one.
+    #[serde(default)]
+    pub quorum: Option<usize>,
+    /// The commitment of what is read unless the question says otherwise: `confirmed` or
+    /// `finalized`.
+    #[serde(default)]
+    pub finality: Finality,
+    /// An endpoint so many slots behind the highest that was agreed on is not believed.
+    #[serde(default = "max_lag")]
+    pub max_lag: u64,
+    /// The last block may be so old; past that an endpoint stands still. `"0s"` takes any age.
+    #[serde(default = "max_age")]
+    pub max_age: Duration,
+}
+
+/// The commitment of what is read. What is only processed may never be voted for, and is not asked
+/// for.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Finality {
+    /// Two thirds of the stake have voted for it; it is hardly ever undone.
+    #[default]
+    Confirmed,
+    /// It is never undone.
+    Finalized,
+}
+
+fn max_lag() -> u64 {
+    50
+}
+
+fn max_age() -> Duration {
+    Duration::secs(120)
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            allow_private: false,
+            deadline: Duration::secs(5),
+            hedge_after: Duration::millis(700),
+            max_answer: ByteSize::mib(8),
+            recheck: Duration::secs(300),
+            breaker_failures: 3,
+            breaker_pause: Duration::secs(10),
+            head_ttl: Duration::secs(1),
+            idle_poll: Duration::secs(15),
+            cache: ByteSize::mib(8),
+            max_nfts: 2000,
+            chains: Vec::new(),
+        }
+    }
+}
+
+impl Chain {
+    /// How many endpoints must agree.
+    pub fn quorum(&self) -> usize {
+        self.quorum.unwrap_or(self.endpoints.len().clamp(1, 2))
+    }
+}
+
+impl Settings {
+    /// Everything that is wrong with these values.
+    pub fn problems(&self) -> Vec<SettingsProblem> {
+        let mut problems = Vec::new();
+        let mut say = |key: &str, message: String| problems.push(SettingsProblem::new(key, message));
+        for (key, value, least, most) in [
+            ("deadline", self.deadline, Duration::millis(50), Duration::secs(60)),
+            ("hedge_after", self.hedge_after, Duration::millis(1), self.deadline),
+            ("recheck", self.recheck, Duration::secs(1), Duration::secs(24 * 3600)),
+            ("breaker_pause", self.breaker_pause, Duration::millis(10), Duration::secs(300)),
+            ("head_ttl", self.head_ttl, Duration::millis(0), Duration::secs(60)),
+            ("idle_poll", self.idle_poll, Duration::millis(50), Duration::secs(3600)),
+        ] {
+            if value < least || value > most {
+                say(key, format!("{value} is not between {least} and {most}"));
+            }
+        }
+        for (key, value, least, most) in [
+            ("breaker_failures", u64::from(self.breaker_failures), 1, 1000),
+            ("max_nfts", self.max_nfts as u64, 1, 10_000),
+        ] {
+            if value < least || value > most {
+                say(key, format!("{value} is not between {least} and {most}"));
+            }
+        }
+        for (key, value, least, most) in [
+            ("max_answer", self.max_answer, ByteSize::kib(16), ByteSize::mib(64)),
+            ("cache", self.cache, ByteSize::kib(64), ByteSize::gib(1)),
+        ] {
+            if value < least || value > most {
+                say(key, format!("{value} is not between {least} and {most}"));
+            }
+        }
+        let mut ids = HashSet::new();
+        for (index, chain) in self.chains.iter().enumerate() {
+            let key = |field: &str| format!("chains.{index}.{field}");
+            match ChainId::of_genesis(&chain.genesis) {
+                None => say(&key("genesis"), format!("`{}` is no hash of 32 bytes in base58", chain.genesis)),
+                Some(id) if !ids.insert(id) => say(&key("genesis"), format!("{id} is there twice")),
+                Some(_) => {}
+            }
+            for problem in pool_problems(key, &chain.endpoints, chain.quorum, self.allow_private) {
+                say(&problem.key, problem.message);
+            }
+            if chain.max_lag > 10_000 {
+                say(&key("max_lag"), format!("{} is more than 10000", chain.max_lag));
+            }
+        }
+        problems
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const GENESIS: &str = "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d";
+
+    fn keys(json: serde_json::Value) -> Vec<String> {
+        let settings: Settings = serde_json::from_value(json).unwrap();
+        settings.problems().into_iter().map(|problem| problem.key).collect()
+    }
+
+    #[test]
+    fn the_defaults_have_no_problem() {
+        assert!(Settings::default().problems().is_empty());
+    }
+
+    #[test]
+    fn all_problems_are_found_at_once() {
+        let found = keys(serde_json::json!({
+            "deadline": "2m",
+            "max_nfts": 0,
+            "cache": "1B",
+            "chains": [
+                { "genesis": &GENESIS[..32], "endpoints": ["http://x.example"] },
+                { "genesis": GENESIS, "endpoints": ["https://127.0.0.1", "https://a.example"] },
+                { "genesis": GENESIS, "quorum": 2, "max_lag": 100_000 },
+            ],
+        }));
+        let expected = [
+            "deadline",
+            "max_nfts",
+            "cache",
+            "chains.0.genesis",
+            "chains.0.endpoints.0",
+            "chains.1.endpoints.0",
+            "chains.2.genesis",
+            "chains.2.quorum",
+            "chains.2.max_lag",
+        ];
+        assert_eq!(found, expected);
+    }
+}
