@@ -1,8 +1,8 @@
 //! The `chain` capability for EVM chains: what accounts own, read at a named block from several
 //! endpoints that must agree; signatures of contract wallets; transfers as events; fees.
 //!
-//! It answers yes, no, or unknown. It never decides who may do what, holds no key and sends no
-//! transaction.
+//! It answers yes, no, or unknown, and never decides who may do what. Where the settings name a
+//! content registry and a key, it sends transactions to that contract, and to nothing else.
 //!
 //! Of alloy it takes numbers, addresses and the coding of calls. The transport is its own, since
 //! what counts here is what alloy leaves to others: which addresses are connected to, how much is
@@ -10,14 +10,21 @@
 
 mod caip;
 mod chain;
+mod contents;
 mod endpoint;
 mod erc;
+mod index;
+mod index_store;
 mod pool;
 mod query;
+mod queue;
 mod registry;
+mod registry_service;
 mod rpc;
+mod sender;
 mod service;
 mod settings;
+mod signer;
 mod store;
 mod watch;
 
@@ -93,7 +100,7 @@ impl Standalone {
     /// When the database does not answer.
     ///
     /// # Panics
-    /// When an endpoint is no URL.
+    /// When an endpoint is no URL, or a key cannot be read.
     pub async fn start(
         database: Client,
         settings: Settings,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use alloy_primitives::Address;
 use parking_lot::Mutex;
 use streamgate_plugin_api::Host;
 use tokio::sync::Notify;
@@ -12,16 +13,34 @@ use tokio_util::sync::CancellationToken;
 
 use crate::caip::ChainId;
 use crate::chain::Chain;
-use crate::settings::Settings;
+use crate::index::Index;
+use crate::index_store::IndexStore;
+use crate::queue::Queue;
+use crate::sender::Sender;
+use crate::settings::{self, Settings};
+use crate::signer::Signer;
 use crate::store::Store;
 use crate::watch::{Publish, Watcher, component};
 
 /// A chain that is on.
 struct Followed {
     chain: Arc<Chain>,
+    contents: Option<Contents>,
     woken: Arc<Notify>,
     stop: CancellationToken,
-    task: JoinHandle<()>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// The content registry of a chain.
+#[derive(Clone)]
+pub(crate) struct Contents {
+    pub(crate) address: Address,
+    /// The account that transactions are sent from.
+    pub(crate) server: Option<Address>,
+    pub(crate) queue: Queue,
+    pub(crate) index: IndexStore,
+    /// Something new is queued.
+    pub(crate) woken: Arc<Notify>,
 }
 
 /// What the chains need from the rest of the system. Tests have no host.
@@ -53,7 +72,7 @@ impl Registry {
     /// of the others end by themselves and are handed back.
     ///
     /// # Errors
-    /// What is wrong with a chain's endpoint; nothing has changed then.
+    /// What is wrong with a chain's endpoint or the file of its key; nothing has changed then.
     pub(crate) fn apply(&self, settings: Settings) -> Result<Vec<JoinHandle<()>>, String> {
         let mut state = self.state.lock();
         let general = |settings: &Settings| Settings { chains: Vec::new(), ..settings.clone() };
@@ -65,50 +84,81 @@ impl Registry {
                 state.chains.get(&ChainId(chain.id)).filter(|known| same && known.chain.settings == *chain);
             if kept.is_none() {
                 let name = || format!("chain {} ({})", chain.id, chain.name);
-                made.push(Chain::new(&settings, chain).map_err(|problem| format!("{}: {problem}", name()))?);
+                let new = Chain::new(&settings, chain).and_then(|new| Ok((new, signer(chain)?)));
+                made.push(new.map_err(|problem| format!("{}: {problem}", name()))?);
             }
         }
         let stays = |id: &ChainId| {
-            on().any(|chain| chain.id == id.0) && !made.iter().any(|chain: &Chain| chain.id == *id)
+            on().any(|chain| chain.id == id.0) && !made.iter().any(|(chain, _): &(Chain, _)| chain.id == *id)
         };
         let gone: Vec<ChainId> = state.chains.keys().copied().filter(|id| !stays(id)).collect();
         let mut ended = Vec::new();
         for id in gone {
             if let Some(known) = state.chains.remove(&id) {
                 known.stop.cancel();
-                ended.push(known.task);
+                ended.extend(known.tasks);
                 if let Some(host) = &self.outside.host {
-                    host.health(&component(id)).healthy();
+                    for part in PARTS {
+                        host.health(&(component(id) + part)).healthy();
+                    }
                 }
             }
         }
-        for chain in made {
-            let followed = self.follow(Arc::new(chain), &settings);
+        for (chain, signer) in made {
+            let followed = self.follow(Arc::new(chain), signer, &settings);
             state.chains.insert(followed.chain.id, followed);
         }
         state.settings = settings;
         Ok(ended)
     }
 
-    fn follow(&self, chain: Arc<Chain>, settings: &Settings) -> Followed {
+    fn follow(&self, chain: Arc<Chain>, signer: Option<Signer>, settings: &Settings) -> Followed {
         let (woken, stop) = (Arc::new(Notify::new()), CancellationToken::new());
         let Outside { host, store, publish } = self.outside.clone();
+        let health = |part: &str| host.as_ref().map(|host| host.health(&(component(chain.id) + part)));
+        let contents = chain.settings.registry().map(|address| Contents {
+            address,
+            server: signer.as_ref().map(|signer| signer.address),
+            queue: Queue::new(store.db().clone(), chain.id),
+            index: IndexStore::new(store.db().clone(), chain.id, address),
+            woken: Arc::default(),
+        });
+        let index = contents.as_ref().map(|contents| Index {
+            chain: Arc::clone(&chain),
+            registry: contents.address,
+            store: contents.index.clone(),
+            publish: Arc::clone(&publish),
+            health: health(PARTS[1]),
+            poll: settings.poll.get(),
+        });
+        let sender = contents.as_ref().zip(signer).map(|(contents, signer)| Sender {
+            chain: Arc::clone(&chain),
+            queue: contents.queue.clone(),
+            signer,
+            health: health(PARTS[2]),
+            poll: settings.poll.get(),
+            idle_poll: settings.idle_poll.get(),
+            woken: Arc::clone(&contents.woken),
+        });
         let watcher = Watcher {
             chain: Arc::clone(&chain),
             store,
             publish,
-            health: host.as_ref().map(|host| host.health(&component(chain.id))),
+            health: health(PARTS[0]),
             poll: settings.poll.get(),
             idle_poll: settings.idle_poll.get(),
             woken: Arc::clone(&woken),
             begun: AtomicBool::new(false),
         };
-        let running = watcher.run(stop.clone());
-        let task = match &host {
-            Some(host) => host.spawn(running),
-            None => tokio::spawn(running),
-        };
-        Followed { chain, woken, stop, task }
+        let mut tasks = vec![spawn(host.as_ref(), watcher.run(stop.clone()))];
+        tasks.extend(index.map(|index| spawn(host.as_ref(), index.run(stop.clone()))));
+        tasks.extend(sender.map(|sender| spawn(host.as_ref(), sender.run(stop.clone()))));
+        Followed { chain, contents, woken, stop, tasks }
+    }
+
+    /// The content registry of a chain; none if the settings name none, or the chain is off.
+    pub(crate) fn contents(&self, id: ChainId) -> Option<Contents> {
+        self.state.lock().chains.get(&id)?.contents.clone()
     }
 
     pub(crate) fn chain(&self, id: ChainId) -> Option<Arc<Chain>> {
@@ -140,9 +190,24 @@ impl Registry {
         for known in chains.values() {
             known.stop.cancel();
         }
-        for known in chains.into_values() {
+        for task in chains.into_values().flat_map(|known| known.tasks) {
             // A task that panicked has been logged.
-            let _ = known.task.await;
+            let _ = task.await;
         }
+    }
+}
+
+/// The health components of a chain: its transfers, its registry, its transactions.
+const PARTS: [&str; 3] = ["", "-registry", "-transactions"];
+
+/// The key that a chain's transactions are signed with; none if the settings name no file.
+fn signer(chain: &settings::Chain) -> Result<Option<Signer>, String> {
+    chain.signer_file.as_deref().map(Signer::read).transpose()
+}
+
+fn spawn(host: Option<&Host>, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+    match host {
+        Some(host) => host.spawn(task),
+        None => tokio::spawn(task),
     }
 }

@@ -53,6 +53,25 @@ pub(crate) struct Log {
     pub(crate) transaction_hash: B256,
 }
 
+/// What became of a transaction in a block.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Receipt {
+    pub(crate) transaction_hash: B256,
+    pub(crate) block_hash: B256,
+    #[serde(deserialize_with = "quantity")]
+    pub(crate) block_number: u64,
+    #[serde(deserialize_with = "quantity")]
+    status: u64,
+}
+
+impl Receipt {
+    /// Whether the contract did what it was told.
+    pub(crate) fn succeeded(&self) -> bool {
+        self.status == 1
+    }
+}
+
 /// `eth_feeHistory`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -19,6 +19,7 @@ use crate::chain::{Chain, unread};
 use crate::clock::now_ms;
 use crate::query::Query;
 use crate::registry::Registry;
+use crate::registry_service::RegistryService;
 use crate::settings::Finality;
 
 const MAX_QUESTIONS: usize = 256;
@@ -35,10 +36,11 @@ pub(crate) struct ChainService {
 
 impl ChainService {
     pub(crate) fn router(registry: Arc<Registry>) -> Router {
+        let contents = RegistryService::server(Arc::clone(&registry));
         let server = ChainServer::new(Self { registry })
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
-        tonic::service::Routes::new(server).into_axum_router()
+        tonic::service::Routes::new(server).add_service(contents).into_axum_router()
     }
 
     fn chain(&self, id: ChainId) -> Result<Arc<Chain>, Status> {

@@ -1,11 +1,15 @@
 //! The settings of the plugin, and what a value of the right type may still get wrong.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 
+use alloy_primitives::Address;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use streamgate_chain_common::pool_problems;
 use streamgate_plugin_api::settings::{ByteSize, Duration, SettingsProblem};
+
+use crate::caip::Account;
 
 /// Settings of the `chain-evm` plugin.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -72,6 +76,28 @@ pub struct Chain {
     /// anew.
     #[serde(default = "reorg_depth")]
     pub reorg_depth: u64,
+    /// CAIP-10 of the contract that contents are registered in: `"eip155:1:0x…"`.
+    #[serde(default)]
+    pub registry: Option<String>,
+    /// The block that the contract was deployed in; it is read from there.
+    #[serde(default)]
+    pub registry_from: u64,
+    /// A file of mode 0600 with the private key, 64 hexadecimal digits, of the account that contents
+    /// are registered by. It pays for that; give it no more than that needs.
+    #[serde(default)]
+    pub signer_file: Option<PathBuf>,
+    /// How many blocks deep a transaction must be to be done.
+    #[serde(default = "confirmations")]
+    pub confirmations: u64,
+    /// A transaction that waits for so long is replaced by one with a higher fee.
+    #[serde(default = "replace_after")]
+    pub replace_after: Duration,
+    /// What a unit of gas may cost at most, in gwei, tip and replacements included.
+    #[serde(default = "max_fee_gwei")]
+    pub max_fee_gwei: u64,
+    /// Gas that a transaction may need at most.
+    #[serde(default = "max_gas")]
+    pub max_gas: u64,
 }
 
 /// Which block is read.
@@ -101,6 +127,22 @@ fn reorg_depth() -> u64 {
     128
 }
 
+fn confirmations() -> u64 {
+    12
+}
+
+fn replace_after() -> Duration {
+    Duration::secs(90)
+}
+
+fn max_fee_gwei() -> u64 {
+    100
+}
+
+fn max_gas() -> u64 {
+    1_000_000
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -126,6 +168,42 @@ impl Chain {
     /// How many endpoints must agree.
     pub fn quorum(&self) -> usize {
         self.quorum.unwrap_or(self.endpoints.len().clamp(1, 2))
+    }
+}
+
+impl Chain {
+    /// The contract that contents are registered in.
+    pub(crate) fn registry(&self) -> Option<Address> {
+        let account = Account::parse(self.registry.as_deref()?).ok();
+        account.filter(|account| account.chain.0 == self.id).map(|account| account.address)
+    }
+
+    /// What is wrong with the registry and its transactions, by key.
+    fn registry_problems(&self) -> Vec<(&'static str, String)> {
+        let mut problems = Vec::new();
+        if let Some(registry) = self.registry.as_ref().filter(|_| self.registry().is_none()) {
+            let wanted = format!("no contract on this chain, such as eip155:{}:0x…", self.id);
+            problems.push(("registry", format!("{registry:.80} is {wanted}")));
+        }
+        if self.signer_file.is_some() && self.registry.is_none() {
+            problems.push(("signer_file", "without a `registry` there is nothing to sign".into()));
+        }
+        for (key, value, least, most) in [
+            // Nodes know what was before for 128 blocks.
+            ("confirmations", self.confirmations, 1, 64),
+            ("max_fee_gwei", self.max_fee_gwei, 1, 1_000_000),
+            ("max_gas", self.max_gas, 21_000, 30_000_000),
+        ] {
+            if value < least || value > most {
+                problems.push((key, format!("{value} is not between {least} and {most}")));
+            }
+        }
+        let (least, most) = (Duration::secs(1), Duration::secs(24 * 3600));
+        if self.replace_after < least || self.replace_after > most {
+            problems
+                .push(("replace_after", format!("{} is not between {least} and {most}", self.replace_after)));
+        }
+        problems
     }
 }
 
@@ -179,6 +257,9 @@ impl Settings {
             if chain.max_lag > 10_000 {
                 say(&key("max_lag"), format!("{} is more than 10000", chain.max_lag));
             }
+            for (field, message) in chain.registry_problems() {
+                say(&key(field), message);
+            }
             if chain.reorg_depth == 0 || chain.reorg_depth > 4096 {
                 say(&key("reorg_depth"), format!("{} is not between 1 and 4096", chain.reorg_depth));
             }
@@ -212,6 +293,8 @@ mod tests {
                 { "id": 0, "endpoints": ["ftp://x.example", "https://u:p@x.example", "http://x.example"] },
                 { "id": 1, "endpoints": ["https://127.0.0.1", "https://[::1]/", "https://a.example", "https://a.example"] },
                 { "id": 1, "quorum": 2, "reorg_depth": 0 },
+                { "id": 2, "registry": "eip155:1:0x00000000000000000000000000000000000000aa", "confirmations": 65 },
+                { "id": 3, "signer_file": "key", "max_fee_gwei": 0, "max_gas": 1, "replace_after": "1ms" },
             ],
         }));
         let expected = [
@@ -228,6 +311,12 @@ mod tests {
             "chains.2.id",
             "chains.2.quorum",
             "chains.2.reorg_depth",
+            "chains.3.registry",
+            "chains.3.confirmations",
+            "chains.4.signer_file",
+            "chains.4.max_fee_gwei",
+            "chains.4.max_gas",
+            "chains.4.replace_after",
         ];
         assert_eq!(found, expected);
     }

@@ -9,7 +9,7 @@ use crate::caip::{Asset, ChainId, Token};
 use crate::rpc::Block;
 
 /// Transfers that are written or read at once.
-const PAGE: usize = 500;
+pub(crate) const PAGE: usize = 500;
 
 /// A block that was told of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,14 +25,22 @@ pub(crate) struct Store {
 }
 
 /// A stored text that is not what was stored.
-fn broken(what: &str) -> DbError {
+pub(crate) fn broken(what: &str) -> DbError {
     DbError::Other { message: format!("a row holds no {what}") }
 }
 
 impl Store {
     pub(crate) async fn open(client: Client) -> Result<Self, DbError> {
-        let migrations = Migrations::new(&[("0001_init", include_str!("../migrations/0001_init.sql"))]);
+        let migrations = Migrations::new(&[
+            ("0001_init", include_str!("../migrations/0001_init.sql")),
+            ("0002_registry", include_str!("../migrations/0002_registry.sql")),
+        ]);
         Ok(Self { db: Db::open(client, "chain_evm", migrations).await? })
+    }
+
+    /// The namespace itself, for the SQL of other files.
+    pub(crate) fn db(&self) -> &Db {
+        &self.db
     }
 
     /// Keeps watching the contract until `until`, or for longer if that was wanted already. Answers

@@ -27,7 +27,7 @@ use crate::store::{Known, Store};
 /// Blocks of one round; after it others get their turn.
 const ROUND: u64 = 64;
 /// How long the bus may take to take one event.
-const PUBLISH_DEADLINE: Duration = Duration::from_secs(5);
+pub(crate) const PUBLISH_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Publishes an event; a failure is its own to log.
 pub(crate) type Publish = Arc<dyn Fn(Event) -> BoxFuture<'static, ()> + Send + Sync>;

@@ -40,6 +40,10 @@ pub enum Lie {
     NoHashesAndReplaces,
     /// It reads the logs of so many blocks at once and no more.
     Limits(u64),
+    /// It refuses this method, and passes nothing on.
+    Drops(&'static str),
+    /// It passes this method on, and says that it did not.
+    Denies(&'static str),
 }
 
 pub struct Liar {
@@ -99,6 +103,9 @@ async fn answer(state: State, body: Bytes) -> Response<Body> {
             return response.header(header::LOCATION, to).body(Body::empty()).unwrap();
         }
         Lie::Status(status) => return Response::builder().status(*status).body(Body::empty()).unwrap(),
+        Lie::Drops(dropped) if method == *dropped => {
+            return Response::new(Body::from(refusal(&call["id"]).to_string()));
+        }
         Lie::Answers(text) => return Response::new(Body::from(*text)),
         Lie::Floods => {
             let endless = futures_util::stream::repeat_with(|| {
@@ -144,6 +151,7 @@ async fn answer(state: State, body: Bytes) -> Response<Body> {
                 reply = json!({ "jsonrpc": "2.0", "id": reply["id"], "error": error });
             }
         }
+        Lie::Denies(denied) if method == denied => reply = refusal(&call["id"]),
         Lie::Truncates => {
             let text = reply.to_string();
             let half = Bytes::copy_from_slice(&text.as_bytes()[..text.len() / 2]);
@@ -158,4 +166,8 @@ async fn answer(state: State, body: Bytes) -> Response<Body> {
         _ => {}
     }
     Response::new(Body::from(reply.to_string()))
+}
+
+fn refusal(id: &Value) -> Value {
+    json!({ "jsonrpc": "2.0", "id": id, "error": { "code": -32000, "message": "not now" } })
 }

@@ -1,0 +1,419 @@
+//! Sends the transactions of the queue, each once: a number and a signature that are written before
+//! anybody sees them, then whoever takes it, then the block that it gets into, until that is deep
+//! enough. One that waits too long is signed again with a higher fee. Each round compares the queue
+//! with the chain and does what is missing, so that a crash, a reorganisation and an endpoint that
+//! forgot are all the same to it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy_primitives::{Address, Bytes, U64};
+use serde_json::{Value, json};
+use streamgate_chain_common::clock::now_ms;
+use streamgate_chain_common::{RpcError, Unknown};
+use streamgate_contracts::db::DbError;
+use streamgate_plugin_api::Health;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::chain::Chain;
+use crate::endpoint::{Endpoint, quantity};
+use crate::erc;
+use crate::queue::{Attempt, MAX_OPEN, Numbered, Queue, State, Waiting};
+use crate::rpc::{Block, FeeHistory, Receipt, reverted};
+use crate::settings::{self, Finality};
+use crate::signer::{Fees, Signer, Unsigned};
+
+/// Blocks that the usual fee is taken from.
+const FEE_BLOCKS: u64 = 10;
+const GWEI: u128 = 1_000_000_000;
+
+/// Why a round ended early, or did less than it should.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SendError {
+    #[error(transparent)]
+    Unknown(#[from] Unknown),
+    #[error(transparent)]
+    Database(#[from] DbError),
+    #[error("a transaction cannot be signed: {0}")]
+    Signing(#[from] k256::ecdsa::Error),
+    #[error("no endpoint takes transaction {0}")]
+    NotTaken(String),
+    #[error("a unit of gas costs {needed} wei now, more than `max_fee_gwei` allows; transactions wait")]
+    TooDear { needed: u128 },
+}
+
+/// Sends for one chain.
+pub(crate) struct Sender {
+    pub(crate) chain: Arc<Chain>,
+    pub(crate) queue: Queue,
+    pub(crate) signer: Signer,
+    pub(crate) health: Option<Health>,
+    pub(crate) poll: Duration,
+    pub(crate) idle_poll: Duration,
+    /// Something new is queued.
+    pub(crate) woken: Arc<Notify>,
+}
+
+/// What a transaction would do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Estimate {
+    Gas(u64),
+    Reverts(Bytes),
+}
+
+impl Sender {
+    /// Runs until the token is cancelled.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        loop {
+            let round = tokio::select! {
+                () = stop.cancelled() => return,
+                round = self.round() => round,
+            };
+            let pause = match &round {
+                Ok(false) => self.idle_poll,
+                Ok(true) => self.poll,
+                Err(_) => self.poll.max(Duration::from_secs(1)),
+            };
+            if let Some(health) = &self.health {
+                match &round {
+                    Ok(_) => health.healthy(),
+                    Err(error) => health.degraded(error.to_string()),
+                }
+            }
+            if let Err(error) = &round {
+                tracing::warn!(chain = %self.chain.id, %error, "the sending of transactions");
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.woken.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    fn settings(&self) -> &settings::Chain {
+        &self.chain.settings
+    }
+
+    /// Compares the queue with the chain. Answers whether anything is under way.
+    async fn round(&self) -> Result<bool, SendError> {
+        let head = self.chain.head(Finality::Latest, 0).await?;
+        let used = self.used(head.number).await?;
+        let open = self.queue.open(self.signer.address, used).await?;
+        let mut trouble = None;
+        for transaction in &open {
+            match self.follow(transaction, &head, used).await {
+                // The others are looked after all the same.
+                Err(error @ (SendError::NotTaken(_) | SendError::TooDear { .. })) => trouble = Some(error),
+                done => done?,
+            }
+        }
+        let mut under_way = open.len();
+        while under_way < MAX_OPEN {
+            let Some(next) = self.queue.next().await? else { break };
+            if !self.number(&next, used, under_way == 0).await? {
+                return trouble.map_or(Ok(true), Err);
+            }
+            under_way += 1;
+        }
+        trouble.map_or(Ok(under_way > 0), Err)
+    }
+
+    /// How many transactions of the account the chain had after a block.
+    async fn used(&self, block: u64) -> Result<u64, Unknown> {
+        let (address, block) = (self.signer.address, quantity(block));
+        let params = &json!([address, block]);
+        let ask = |endpoint: Arc<Endpoint>| async move {
+            endpoint.call::<U64>("eth_getTransactionCount", params.clone()).await
+        };
+        Ok(self.chain.pool.agree(ask).await?.to())
+    }
+
+    /// Does for a transaction with a number what is missing.
+    async fn follow(&self, transaction: &Numbered, head: &Block, used: u64) -> Result<(), SendError> {
+        if used > transaction.nonce {
+            return self.track(transaction, head).await;
+        }
+        if !matches!(transaction.state, State::Signed | State::Sent) {
+            let detail = "the chain went another way: its block is no longer part of it";
+            self.queue.set(&transaction.key, transaction.state, State::Signed, None, detail).await?;
+            let undone = Numbered { state: State::Signed, ..transaction.clone() };
+            return self.give(&undone).await;
+        }
+        let last = transaction.attempts.last().map_or(0, |attempt| attempt.at);
+        let waited = u64::try_from(now_ms().saturating_sub(last)).unwrap_or(0);
+        if Duration::from_millis(waited) >= self.settings().replace_after.get() {
+            return self.replace(transaction).await;
+        }
+        if transaction.state == State::Signed { self.give(transaction).await } else { Ok(()) }
+    }
+
+    /// The chain has a transaction with its number: which, and how deep?
+    async fn track(&self, transaction: &Numbered, head: &Block) -> Result<(), SendError> {
+        let Numbered { key, state, nonce, .. } = transaction;
+        let confirmations = self.settings().confirmations;
+        let Some(receipt) = self.receipt(transaction).await? else {
+            let settled = head.number.saturating_sub(confirmations);
+            if self.used(settled).await? > *nonce {
+                let detail = format!("another transaction of {} has number {nonce}", self.signer.address);
+                self.queue.set(key, *state, State::Replaced, None, &detail).await?;
+            } else if *state == State::Mined {
+                let detail = "the chain went another way: another transaction has its number";
+                self.queue.set(key, State::Mined, State::Sent, None, detail).await?;
+            }
+            return Ok(());
+        };
+        let block = Some((receipt.block_number, receipt.block_hash));
+        let deep = head.number.saturating_sub(receipt.block_number) + 1 >= confirmations;
+        let next = match (deep, receipt.succeeded()) {
+            (false, _) => State::Mined,
+            (true, true) => State::Confirmed,
+            (true, false) => State::Failed,
+        };
+        if (next, block) == (*state, transaction.block) {
+            return Ok(());
+        }
+        if deep && self.chain.pool.block(receipt.block_number).await?.hash != receipt.block_hash {
+            // It has gone another way just now; the next round sees where it is.
+            return Ok(());
+        }
+        let detail = match (receipt.succeeded(), next) {
+            (false, _) => format!("the contract refused it in {}", receipt.transaction_hash),
+            (true, _) => receipt.transaction_hash.to_string(),
+        };
+        Ok(self.queue.set(key, *state, next, block, &detail).await?)
+    }
+
+    /// The receipt of whichever of its signatures got into a block.
+    async fn receipt(&self, transaction: &Numbered) -> Result<Option<Receipt>, Unknown> {
+        for attempt in transaction.attempts.iter().rev() {
+            let hash = attempt.signed.hash;
+            let ask = |endpoint: Arc<Endpoint>| async move {
+                let receipt: Option<Receipt> =
+                    endpoint.call("eth_getTransactionReceipt", json!([hash])).await?;
+                match receipt {
+                    Some(receipt) if receipt.transaction_hash != hash => {
+                        Err(RpcError::Malformed("a receipt of another transaction".into()))
+                    }
+                    receipt => Ok(receipt),
+                }
+            };
+            if let Some(receipt) = self.chain.pool.agree(ask).await? {
+                return Ok(Some(receipt));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Numbers, signs and gives away the next one. Answers false when it has to wait for others;
+    /// `alone` says that there are none.
+    async fn number(&self, next: &Waiting, used: u64, alone: bool) -> Result<bool, SendError> {
+        let failed = |detail: String| async move {
+            self.queue.set(&next.key, State::Queued, State::Failed, None, &detail).await
+        };
+        let gas = match self.estimate(next.to, &next.data).await? {
+            // One of the others may change that.
+            Estimate::Reverts(_) if !alone => return Ok(false),
+            Estimate::Reverts(data) => {
+                failed(erc::revert_reason(&data)).await?;
+                return Ok(true);
+            }
+            // What it needs may grow until it is its turn.
+            Estimate::Gas(gas) => gas.saturating_add(gas / 4),
+        };
+        if gas > self.settings().max_gas {
+            failed(format!("it needs {gas} gas, more than `max_gas` = {}", self.settings().max_gas)).await?;
+            return Ok(true);
+        }
+        let fees = self.market().await?;
+        let nonce = self.queue.next_nonce(self.signer.address).await?.max(used);
+        let attempt = self.sign(nonce, fees, gas, next.to, next.data.clone())?;
+        self.queue.number(&next.key, self.signer.address, nonce, &attempt).await?;
+        let numbered = Numbered {
+            key: next.key.clone(),
+            to: next.to,
+            data: next.data.clone(),
+            state: State::Signed,
+            nonce,
+            block: None,
+            detail: String::new(),
+            attempts: vec![attempt],
+        };
+        self.give(&numbered).await?;
+        Ok(true)
+    }
+
+    fn sign(
+        &self,
+        nonce: u64,
+        fees: Fees,
+        gas: u64,
+        to: Address,
+        data: Bytes,
+    ) -> Result<Attempt, k256::ecdsa::Error> {
+        let unsigned = Unsigned { chain: self.chain.id.0, nonce, fees, gas, to, data };
+        Ok(Attempt { signed: self.signer.sign(&unsigned)?, gas, fees, at: now_ms() })
+    }
+
+    async fn estimate(&self, to: Address, data: &Bytes) -> Result<Estimate, Unknown> {
+        let params = &json!([{ "from": self.signer.address, "to": to, "data": data }, "latest"]);
+        let ask = |endpoint: Arc<Endpoint>| async move {
+            match endpoint.call::<U64>("eth_estimateGas", params.clone()).await {
+                Ok(gas) => Ok(Estimate::Gas(gas.to())),
+                Err(error) => reverted(&error).map(Estimate::Reverts).ok_or(error),
+            }
+        };
+        // They need not agree on how much; that it reverts, nobody may say alone.
+        let agreed = self.chain.pool.agree(|endpoint| async move {
+            Ok(match ask(endpoint).await? {
+                Estimate::Gas(_) => None,
+                Estimate::Reverts(data) => Some(data),
+            })
+        });
+        if let Some(data) = agreed.await? {
+            return Ok(Estimate::Reverts(data));
+        }
+        let gas = self.chain.pool.first(|endpoint| async move {
+            match ask(endpoint).await? {
+                Estimate::Gas(gas) => Ok(gas),
+                Estimate::Reverts(_) => Err(RpcError::Malformed("it alone says that it reverts".into())),
+            }
+        });
+        Ok(Estimate::Gas(gas.await?))
+    }
+
+    /// What gets a transaction into one of the next blocks, within the limit.
+    async fn market(&self) -> Result<Fees, SendError> {
+        let params = &json!([quantity(FEE_BLOCKS), "latest", [50]]);
+        let ask = |endpoint: Arc<Endpoint>| async move {
+            endpoint.call::<FeeHistory>("eth_feeHistory", params.clone()).await
+        };
+        let history = self.chain.pool.first(ask).await?;
+        market(&history, self.most()).map_err(|needed| SendError::TooDear { needed })
+    }
+
+    fn most(&self) -> u128 {
+        u128::from(self.settings().max_fee_gwei) * GWEI
+    }
+
+    /// Signs it again with a higher fee, since it waits for too long.
+    async fn replace(&self, transaction: &Numbered) -> Result<(), SendError> {
+        let Some(last) = transaction.attempts.last() else { return Ok(()) };
+        let fees = match self.market().await {
+            Ok(market) => higher(last.fees, market, self.most()),
+            Err(SendError::TooDear { .. }) => higher(last.fees, last.fees, self.most()),
+            Err(error) => return Err(error),
+        };
+        let Some(fees) = fees else {
+            // It may have been forgotten.
+            self.give(transaction).await?;
+            return Err(SendError::TooDear { needed: last.fees.most });
+        };
+        let (to, data) = (transaction.to, transaction.data.clone());
+        let attempt = self.sign(transaction.nonce, fees, last.gas, to, data)?;
+        self.queue.replace(transaction, &attempt).await?;
+        let mut replaced = transaction.clone();
+        replaced.state = State::Signed;
+        replaced.attempts.push(attempt);
+        self.give(&replaced).await
+    }
+
+    /// Gives the last signature to all endpoints; one that takes it is enough.
+    async fn give(&self, transaction: &Numbered) -> Result<(), SendError> {
+        let Some(Attempt { signed, .. }) = transaction.attempts.last() else { return Ok(()) };
+        let given = self.chain.pool.each(|endpoint| async move {
+            match endpoint.call::<Value>("eth_sendRawTransaction", json!([signed.raw])).await {
+                Err(error) if !is_known(&error) => Err(error),
+                _ => Ok(()),
+            }
+        });
+        let given = given.await;
+        if given.iter().any(Result::is_ok) {
+            if transaction.state == State::Signed {
+                let hash = signed.hash.to_string();
+                self.queue.set(&transaction.key, State::Signed, State::Sent, None, &hash).await?;
+            }
+            return Ok(());
+        }
+        let mut reasons: Vec<String> =
+            given.into_iter().filter_map(Result::err).map(|e| e.to_string()).collect();
+        reasons.dedup();
+        Err(SendError::NotTaken(format!("{} ({})", signed.hash, reasons.join("; "))))
+    }
+}
+
+/// Whether an endpoint refuses a transaction only because it has it, or the chain does.
+fn is_known(error: &RpcError) -> bool {
+    let RpcError::Refused { message, .. } = error else { return false };
+    let message = message.to_lowercase();
+    ["already known", "already imported", "known transaction", "nonce too low"]
+        .iter()
+        .any(|known| message.contains(known))
+}
+
+/// Twice what the next block asks for, and the tip that half of the gas paid at most; at most
+/// `most`. Refused with what is needed if not even the next block is to be had for that.
+fn market(history: &FeeHistory, most: u128) -> Result<Fees, u128> {
+    let base: u128 = history.base_fee_per_gas.last().map_or(0, |fee| fee.saturating_to());
+    let rewards = history.reward.as_deref().unwrap_or_default();
+    let mut tips: Vec<u128> = rewards.iter().filter_map(|row| Some(row.first()?.saturating_to())).collect();
+    tips.sort_unstable();
+    // A node that is asked for no tip takes the transaction last, or not at all.
+    let priority = tips.get(tips.len() / 2).copied().unwrap_or(GWEI).clamp(1, most);
+    let needed = base.saturating_add(priority);
+    if needed > most {
+        return Err(needed);
+    }
+    Ok(Fees { most: base.saturating_mul(2).saturating_add(priority).min(most), priority })
+}
+
+/// Fees that replace the last ones: nodes want a tenth more of both at least. None if that is more
+/// than `most`.
+fn higher(last: Fees, market: Fees, most: u128) -> Option<Fees> {
+    let raised = |fee: u128| fee.saturating_add(fee / 8).saturating_add(1);
+    let fees = Fees {
+        most: raised(last.most).max(market.most),
+        priority: raised(last.priority).max(market.priority),
+    };
+    (fees.most <= most).then_some(Fees { priority: fees.priority.min(fees.most), ..fees })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use alloy_primitives::U256;
+    use proptest::prelude::*;
+
+    fn history(base: u128, tip: u128) -> FeeHistory {
+        FeeHistory {
+            oldest_block: 1,
+            base_fee_per_gas: vec![U256::from(base)],
+            gas_used_ratio: Vec::new(),
+            reward: Some(vec![vec![U256::from(tip)]]),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_fee_is_over_the_limit_and_each_replaces_the_one_before(
+            base: u128, tip: u128, next_base: u128, most in 1_u128..=1_000_000 * GWEI,
+        ) {
+            let Ok(first) = market(&history(base, tip), most) else { return Ok(()) };
+            prop_assert!(first.most <= most && first.priority <= first.most);
+            let Ok(now) = market(&history(next_base, tip), most) else { return Ok(()) };
+            let Some(second) = higher(first, now, most) else { return Ok(()) };
+            prop_assert!(second.most <= most && second.priority <= second.most);
+            prop_assert!(second.most - first.most >= first.most / 10);
+            prop_assert!(second.priority - first.priority >= first.priority / 10);
+        }
+    }
+
+    #[test]
+    fn a_block_that_costs_more_than_the_limit_is_waited_out() {
+        assert_eq!(market(&history(90, 20), 100), Err(110));
+        assert_eq!(market(&history(80, 20), 100), Ok(Fees { most: 100, priority: 20 }));
+        assert_eq!(higher(Fees { most: 95, priority: 1 }, Fees { most: 1, priority: 1 }, 100), None);
+    }
+}

@@ -1,0 +1,175 @@
+//! A real chain (Anvil) on this machine, and the contracts of `tests/chains` and of `chain-evm`.
+
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use alloy_primitives::{Address, Bytes};
+use serde_json::{Value, json};
+
+use crate::server::repository;
+use crate::tools::{node_project, run};
+use crate::wait::eventually;
+
+/// Anvil's own chain id.
+pub const CHAIN: u64 = 31337;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const HOW: &str = "this test needs Node.js with npm, which installs Anvil and solc as \
+                   tests/chains/package-lock.json names them (Linux on x86-64)";
+
+/// The folder with Anvil and the compiled contracts; installed and compiled once.
+fn tools() -> &'static PathBuf {
+    static TOOLS: OnceLock<PathBuf> = OnceLock::new();
+    TOOLS.get_or_init(|| {
+        let folder = node_project("tests/chains").unwrap_or_else(|error| panic!("{HOW}: {error:#}"));
+        let turn = File::create(folder.join(".compiling")).expect("a lock file");
+        turn.lock().expect("the lock");
+        let ours = repository().join("plugins/chain-evm/contracts");
+        run(Command::new("node").arg("compile.js").arg(ours).current_dir(&folder))
+            .unwrap_or_else(|error| panic!("{HOW}: {error:#}"));
+        folder
+    })
+}
+
+/// A compiled contract: what deploys it, and what stands on the chain then; hexadecimal.
+///
+/// # Panics
+/// When there is no such contract, or what it needs is not on the machine.
+pub fn compiled(name: &str) -> (String, String) {
+    let text = fs::read_to_string(tools().join(format!("build/{name}.json"))).expect("a contract");
+    let built: Value = serde_json::from_str(&text).expect("JSON");
+    let part = |name: &str| built[name].as_str().expect("its code").to_owned();
+    (part("bytecode"), part("deployed"))
+}
+
+/// An Anvil on a free port of this machine; it ends with this value.
+///
+/// Every method panics when the chain does not do what it is told.
+#[derive(Debug)]
+pub struct Anvil {
+    child: Child,
+    /// Where it listens.
+    pub url: String,
+    http: reqwest::Client,
+}
+
+impl Drop for Anvil {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Anvil {
+    /// Starts one.
+    ///
+    /// # Panics
+    /// When it cannot be installed or does not start.
+    pub fn start() -> Self {
+        let program = tools().join("node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil");
+        let mut child = Command::new(&program)
+            .args(["--host", "127.0.0.1", "--port", "0", "--slots-in-an-epoch", "1"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{HOW}: {}: {error}", program.display()));
+        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        let address = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .find_map(|line| line.strip_prefix("Listening on ").map(str::to_owned))
+            .expect("Anvil listens");
+        // It must not stop at a full pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, url: format!("http://{address}"), http: reqwest::Client::new() }
+    }
+
+    /// The result of a call.
+    ///
+    /// # Panics
+    /// When it answers with an error.
+    pub async fn rpc(&self, method: &str, params: Value) -> Value {
+        let call = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        let answer = self.http.post(&self.url).json(&call).send().await.expect("an answer");
+        let answer: Value = answer.json().await.expect("JSON");
+        assert!(answer.get("error").is_none(), "{method}: {answer}");
+        answer["result"].clone()
+    }
+
+    /// Accounts that it signs for.
+    ///
+    /// # Panics
+    /// As [`Self::rpc`].
+    pub async fn accounts(&self) -> Vec<Address> {
+        serde_json::from_value(self.rpc("eth_accounts", json!([])).await).expect("addresses")
+    }
+
+    /// Sends a transaction and answers its receipt.
+    ///
+    /// # Panics
+    /// When it reverts, or no block comes.
+    pub async fn send(&self, from: Address, to: Option<Address>, data: impl Into<Bytes>) -> Value {
+        let mut transaction = json!({ "from": from, "data": data.into(), "gas": "0xf00000" });
+        if let Some(to) = to {
+            transaction["to"] = json!(to);
+        }
+        let hash = self.rpc("eth_sendTransaction", json!([transaction])).await;
+        let receipt = eventually("a receipt", PATIENCE, async || {
+            let receipt = self.rpc("eth_getTransactionReceipt", json!([hash])).await;
+            (!receipt.is_null()).then_some(receipt)
+        })
+        .await;
+        assert_eq!(receipt["status"], "0x1", "{receipt}");
+        receipt
+    }
+
+    /// Deploys a contract, with its constructor's arguments.
+    ///
+    /// # Panics
+    /// When it cannot be deployed.
+    pub async fn deploy(&self, name: &str, arguments: &[u8]) -> Address {
+        let code: Bytes = compiled(name).0.parse().expect("hexadecimal");
+        let data = [&code[..], arguments].concat();
+        let receipt = self.send(self.accounts().await[0], None, data).await;
+        serde_json::from_value(receipt["contractAddress"].clone()).expect("an address")
+    }
+
+    /// Puts a contract where real chains have it.
+    ///
+    /// # Panics
+    /// As [`Self::rpc`].
+    pub async fn stand_in(&self, name: &str, at: &str) {
+        self.rpc("anvil_setCode", json!([at, format!("0x{}", compiled(name).1)])).await;
+        self.mine(1).await;
+    }
+
+    /// Adds empty blocks.
+    ///
+    /// # Panics
+    /// As [`Self::rpc`].
+    pub async fn mine(&self, blocks: u64) {
+        self.rpc("anvil_mine", json!([format!("{blocks:#x}")])).await;
+    }
+
+    /// Replaces the last blocks by empty ones.
+    ///
+    /// # Panics
+    /// As [`Self::rpc`].
+    pub async fn reorg(&self, depth: u64) {
+        self.rpc("anvil_reorg", json!([depth, []])).await;
+    }
+
+    /// The number of the last block.
+    ///
+    /// # Panics
+    /// As [`Self::rpc`].
+    pub async fn height(&self) -> u64 {
+        let text = self.rpc("eth_blockNumber", json!([])).await;
+        u64::from_str_radix(text.as_str().expect("a number").trim_start_matches("0x"), 16).expect("a number")
+    }
+}
