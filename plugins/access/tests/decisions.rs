@@ -1,0 +1,432 @@
+//! Policies, decisions and revocation where no chain is needed, and what happens at the same time.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+use alloy_primitives::Address;
+use futures_util::future::join_all;
+use http::Method;
+use serde_json::{Value, json};
+use streamgate_contracts::access::v1::{Openness, Verdict};
+use streamgate_contracts::chain::v1 as wire;
+use streamgate_contracts::chain::v1::chain_server::{Chain, ChainServer};
+use streamgate_contracts::events::{
+    ChainTransfer, ContentDeleted, TYPE_CHAIN_TRANSFER, TYPE_CONTENT_DELETED, chain_transfer, content_deleted,
+};
+use streamgate_plugin_api::{Client, Event, Principal};
+use support::*;
+use tokio::sync::Semaphore;
+use tonic::{Request, Response, Status};
+
+fn anonymous() -> Principal {
+    Principal::default()
+}
+
+#[tokio::test]
+async fn a_content_without_a_policy_is_for_whoever_may_change_it_unless_the_settings_say_otherwise() {
+    let world = World::new();
+    let life = world.live(None, json!({})).await;
+    assert_eq!(life.openness().await, Openness::Private);
+    assert_eq!(life.decide(&creator()).await.verdict(), Verdict::Allowed);
+    let refused = life.decide(&viewer(ALICE, &[])).await;
+    assert_eq!((refused.verdict(), &*refused.r#type), (Verdict::Denied, "not-entitled"));
+    assert_eq!(life.decide(&anonymous()).await.r#type, "not-signed-in");
+
+    let open = World::new();
+    let open = open.live(None, json!({ "default": "public" })).await;
+    assert_eq!((open.openness().await, open.policy().await.revision), (Openness::Public, 0));
+    assert_eq!(open.decide(&anonymous()).await.verdict(), Verdict::Allowed);
+}
+
+#[tokio::test]
+async fn a_policy_is_changed_by_whom_it_may_and_only_as_it_was_read() {
+    let world = World::new();
+    let life = world.live(None, json!({})).await;
+    let gated = json!({ "openness": "gated", "rule": { "role": "viewer" } });
+    let path = "/contents/{c}";
+    assert_eq!(slug(&life.call(None, Method::PUT, path, Some(&gated)).await), "not-signed-in");
+    let viewer = viewer(ALICE, &[]);
+    assert_eq!(slug(&life.call(Some(&viewer), Method::PUT, path, Some(&gated)).await), "forbidden");
+    let by = creator();
+    let by = Some(&by);
+    let first = life.call_if(by, Method::PUT, path, Some(&gated), Some("\"0\"")).await;
+    assert_eq!((first.status.as_u16(), &*first.tag, &first.json["rule"]), (200, "\"1\"", &gated["rule"]));
+    let late = life.call_if(by, Method::PUT, path, Some(&gated), Some("\"0\"")).await;
+    assert_eq!((late.status.as_u16(), slug(&late)), (412, "changed-meanwhile"));
+    assert_eq!(life.call_if(by, Method::PUT, path, Some(&gated), Some("\"9\"")).await.status, 412);
+    assert_eq!(life.call_if(by, Method::PUT, path, Some(&gated), Some("W/1")).await.status, 400);
+
+    // Anybody reads how open it is, and nobody else the rule.
+    let shown = life.call(None, Method::GET, path, None).await;
+    assert_eq!((&shown.json["openness"], shown.json.get("rule")), (&json!("gated"), None));
+    assert_eq!(life.call(by, Method::GET, path, None).await.json["rule"], gated["rule"]);
+
+    for (wrong, pointer) in [
+        (json!({ "openness": "gated" }), "/rule"),
+        (json!({ "openness": "public", "rule": { "role": "viewer" } }), "/rule"),
+        (json!({ "openness": "gated", "rule": { "any": [{ "role": "king" }] } }), "/rule/any/0/role"),
+    ] {
+        let refused = life.call(by, Method::PUT, path, Some(&wrong)).await;
+        assert_eq!((refused.status.as_u16(), slug(&refused)), (422, "invalid-policy"), "{wrong}");
+        assert_eq!(refused.json["pointer"], pointer, "{}", refused.json);
+    }
+    assert_eq!(life.call(by, Method::DELETE, path, None).await.status, 200);
+    assert_eq!((life.openness().await, life.policy().await.revision), (Openness::Private, 2));
+    assert_eq!(life.call(by, Method::DELETE, path, None).await.status, 404);
+    let revisions: Vec<u64> = life.changed().iter().map(|event| event.revision).collect();
+    assert_eq!(revisions, [1, 2]);
+    assert_eq!(life.call(by, Method::GET, "/contents/mine", None).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_rule_that_was_tightened_takes_access_from_those_who_do_not_fulfil_it_and_from_no_other() {
+    let world = World::new();
+    let life = world.live(None, json!({})).await;
+    life.gate(json!({ "role": "viewer" })).await;
+    let (a, b) = (viewer(ALICE, &[]), viewer(BOB, &[]));
+    let (before_a, before_b) = (life.decide(&a).await, life.decide(&b).await);
+    assert_eq!((before_a.verdict(), before_b.verdict()), (Verdict::Allowed, Verdict::Allowed));
+    life.gate(json!({ "allow_list": { "principals": [BOB] } })).await;
+    let revoked = life.hears("a revocation", |event| event.principal == ALICE).await;
+    assert!(revoked.generation > before_a.generation && revoked.reason.contains("policy"), "{revoked:?}");
+    let (after_a, after_b) = (life.decide(&a).await, life.decide(&b).await);
+    assert_eq!((after_a.verdict(), after_a.generation), (Verdict::Denied, revoked.generation));
+    assert_eq!((after_b.verdict(), after_b.generation), (Verdict::Allowed, before_b.generation));
+    assert!(life.revoked().iter().all(|event| event.principal == ALICE));
+    // The list is nobody else's to read.
+    let me = life.call(Some(&a), Method::GET, "/contents/{c}/me", None).await.json;
+    assert!(
+        !me.to_string().contains(BOB) && me["finding"]["text"].as_str().unwrap().contains("list"),
+        "{me}"
+    );
+}
+
+#[tokio::test]
+async fn what_was_open_to_everybody_and_is_no_more_is_taken_from_those_without_a_name() {
+    let world = World::new();
+    let life = world.live(None, json!({})).await;
+    life.put_policy(json!({ "openness": "public" })).await;
+    let before = life.decide(&anonymous()).await;
+    assert_eq!(before.verdict(), Verdict::Allowed);
+    life.put_policy(json!({ "openness": "private" })).await;
+    let revoked = life.hears("a revocation", |event| event.principal.is_empty()).await;
+    assert!(revoked.generation > before.generation);
+    life.put_policy(json!({ "openness": "public" })).await;
+    let again = life.decide(&anonymous()).await;
+    assert_eq!(again.verdict(), Verdict::Allowed);
+    assert!(again.generation >= revoked.generation, "{again:?} {revoked:?}");
+    assert!(life.decide(&viewer(ALICE, &[])).await.generation >= revoked.generation);
+}
+
+#[tokio::test]
+async fn an_admin_takes_access_back_and_keeps_somebody_out_until_it_is_lifted() {
+    let world = World::new();
+    let life = world.live(None, json!({})).await;
+    life.gate(json!({ "role": "viewer" })).await;
+    let a = viewer(ALICE, &[]);
+    let before = life.decide(&a).await;
+    let by = creator();
+    let by = Some(&by);
+    let path = "/contents/{c}/revoke";
+    let body = json!({ "principal": ALICE, "reason": "once" });
+    assert_eq!(life.call(Some(&a), Method::POST, path, Some(&body)).await.status, 403);
+    let once = life.call(by, Method::POST, path, Some(&body)).await.json["generation"].as_u64().unwrap();
+    assert!(once > before.generation);
+    let again = life.decide(&a).await;
+    assert_eq!((again.verdict(), again.generation), (Verdict::Allowed, once));
+
+    let body = json!({ "principal": ALICE, "reason": "shared the account", "bar": true });
+    life.call(by, Method::POST, path, Some(&body)).await;
+    life.hears("a revocation", |event| event.reason == "shared the account").await;
+    let barred = life.decide(&a).await;
+    assert_eq!((barred.verdict(), &*barred.r#type), (Verdict::Denied, "revoked"));
+    assert!(barred.reason.contains("shared the account"));
+    drop(life);
+    let life = world.live(None, json!({})).await;
+    assert_eq!(life.decide(&a).await.r#type, "revoked");
+    let bar = format!("/contents/{{c}}/bars/{ALICE}");
+    assert_eq!(life.call(by, Method::DELETE, &bar, None).await.status, 204);
+    assert_eq!(life.call(by, Method::DELETE, &bar, None).await.status, 404);
+    assert_eq!(life.decide(&a).await.verdict(), Verdict::Allowed);
+
+    let everybody = json!({ "reason": "a leak" });
+    let generation = life.call(by, Method::POST, path, Some(&everybody)).await.json["generation"].as_u64();
+    assert_eq!(life.decide(&a).await.generation, generation.unwrap());
+}
+
+#[tokio::test]
+async fn a_subscription_lets_in_until_it_ends_and_then_takes_access_back() {
+    let world = World::new();
+    let life = world.live(None, json!({ "decision_max_age": "1h" })).await;
+    life.gate(json!({ "subscription": { "plan": "gold" } })).await;
+    let a = viewer(ALICE, &[]);
+    assert_eq!(life.decide(&a).await.verdict(), Verdict::Denied);
+    let by = creator();
+    let path = format!("/subscriptions/{ALICE}/gold");
+    let end = |ms: i64| {
+        let since = Duration::from_millis(u64::try_from(ms).unwrap());
+        json!({ "ends_at": humantime::format_rfc3339_millis(std::time::UNIX_EPOCH + since).to_string() })
+    };
+    let ends_ms = world.now_ms() + 600_000;
+    let writer = Principal { scopes: vec!["content:write".into()], ..creator() };
+    assert_eq!(life.call(Some(&writer), Method::PUT, &path, Some(&end(ends_ms))).await.status, 403);
+    assert_eq!(life.call(Some(&by), Method::PUT, &path, Some(&end(ends_ms))).await.status, 200);
+    let allowed = life.decide(&a).await;
+    assert_eq!((allowed.verdict(), allowed.valid_until_ms), (Verdict::Allowed, ends_ms));
+    world.pass(Duration::from_secs(601));
+    let revoked = life.hears("a revocation", |event| event.principal == ALICE).await;
+    assert!(revoked.generation > allowed.generation && revoked.reason.contains("ended"), "{revoked:?}");
+
+    life.call(Some(&by), Method::PUT, &path, Some(&end(world.now_ms() + 600_000))).await;
+    assert_eq!(life.decide(&a).await.verdict(), Verdict::Allowed);
+    assert_eq!(life.call(Some(&by), Method::DELETE, &path, None).await.status, 204);
+    life.hears("another one", |event| event.generation > revoked.generation).await;
+    assert_eq!(life.call(Some(&by), Method::DELETE, &path, None).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_time_window_opens_and_closes_by_itself_for_everybody() {
+    let world = World::new();
+    let life = world.live(None, json!({})).await;
+    let at = |ms: i64| {
+        let since = Duration::from_millis(u64::try_from(ms).unwrap());
+        humantime::format_rfc3339_millis(std::time::UNIX_EPOCH + since).to_string()
+    };
+    let now = world.now_ms();
+    life.gate(json!({ "time_window": { "from": at(now + 60_000), "until": at(now + 90_000) } })).await;
+    assert_eq!(life.decide(&anonymous()).await.verdict(), Verdict::Denied);
+    world.pass(Duration::from_secs(61));
+    let open = life.decide(&anonymous()).await;
+    assert_eq!((open.verdict(), open.valid_until_ms), (Verdict::Allowed, now + 90_000));
+    world.pass(Duration::from_secs(30));
+    life.hears("the end", |event| event.principal.is_empty()).await;
+    assert_eq!(life.decide(&anonymous()).await.verdict(), Verdict::Denied);
+}
+
+#[tokio::test]
+async fn who_is_not_signed_in_fulfils_no_not() {
+    let world = World::new();
+    let life = world.live(None, json!({})).await;
+    for rule in [
+        json!({ "not": { "role": "admin" } }),
+        json!({ "not": { "allow_list": { "principals": [BOB] } } }),
+        json!({ "not": { "subscription": { "plan": "gold" } } }),
+        json!({ "not": { "native": { "chain": "eip155:1", "at_least": "1" } } }),
+    ] {
+        life.gate(rule.clone()).await;
+        let decision = life.decide(&anonymous()).await;
+        assert_eq!((decision.verdict(), &*decision.r#type), (Verdict::Denied, "not-signed-in"), "{rule}");
+    }
+}
+
+#[tokio::test]
+async fn with_a_content_all_that_was_said_of_it_goes() {
+    let world = World::new();
+    let life = world.live(None, json!({})).await;
+    life.gate(json!({ "role": "viewer" })).await;
+    let before = life.decide(&viewer(ALICE, &[])).await;
+    let deleted = ContentDeleted { id: CONTENT.into() };
+    life.happens(Event::json(content_deleted(CONTENT), TYPE_CONTENT_DELETED, &deleted).unwrap());
+    let revoked = life.hears("a revocation", |event| event.principal.is_empty()).await;
+    assert!(revoked.generation > before.generation);
+    assert_eq!((life.openness().await, life.policy().await.revision), (Openness::Private, 0));
+    let by = creator();
+    let page = format!("/decisions?content={CONTENT}");
+    assert_eq!(life.call(Some(&by), Method::GET, &page, None).await.json["items"], json!([]));
+}
+
+#[tokio::test]
+async fn decisions_are_listed_newest_first_page_by_page_and_the_schema_is_anybodys() {
+    let world = World::new();
+    let life = world.live(None, json!({})).await;
+    life.gate(json!({ "allow_list": { "principals": [BOB] } })).await;
+    for who in [&viewer(ALICE, &[]), &viewer(BOB, &[]), &creator()] {
+        life.decide(who).await;
+    }
+    let by = creator();
+    let get = async |path: String| life.call(Some(&by), Method::GET, &path, None).await.json;
+    let first = get(format!("/decisions?content={CONTENT}&limit=2")).await;
+    assert_eq!(first["items"].as_array().unwrap().len(), 2);
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let rest = get(format!("/decisions?content={CONTENT}&limit=2&cursor={cursor}")).await;
+    assert_eq!((&rest["items"][0]["principal"], &rest["next_cursor"]), (&json!(ALICE), &Value::Null));
+    let schema = life.call(None, Method::GET, "/schema", None).await.json;
+    assert_eq!(schema["type"], "object");
+    assert!(schema["$defs"]["Rule"].is_object(), "{schema}");
+}
+
+/// A chain that answers when the test says so.
+#[derive(Clone)]
+struct Slow {
+    asked: Arc<AtomicUsize>,
+    may: Arc<Semaphore>,
+    holds: Arc<AtomicUsize>,
+}
+
+#[tonic::async_trait]
+impl Chain for Slow {
+    async fn chains(
+        &self,
+        _: Request<wire::ChainsRequest>,
+    ) -> Result<Response<wire::ChainsResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+    async fn balance(&self, _: Request<wire::Question>) -> Result<Response<wire::Answer>, Status> {
+        Err(Status::unimplemented(""))
+    }
+    async fn batch(
+        &self,
+        request: Request<wire::BatchRequest>,
+    ) -> Result<Response<wire::BatchResponse>, Status> {
+        self.asked.fetch_add(1, SeqCst);
+        // What it says is read before it is given out.
+        let holds = self.holds.load(SeqCst) == 1;
+        let _may = self.may.acquire().await;
+        let verdict = if holds { wire::Verdict::Yes } else { wire::Verdict::No };
+        let at = wire::Observation { chain: "eip155:1".into(), block: 5, finality: 1, ..Default::default() };
+        let answer = wire::Answer { verdict: verdict.into(), at: Some(at), ..Default::default() };
+        let answers = vec![answer; request.into_inner().questions.len()];
+        Ok(Response::new(wire::BatchResponse { answers }))
+    }
+    async fn is_valid_signature(
+        &self,
+        _: Request<wire::SignatureRequest>,
+    ) -> Result<Response<wire::SignatureResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+    async fn fees(&self, _: Request<wire::FeesRequest>) -> Result<Response<wire::FeesResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+    async fn watch(&self, _: Request<wire::WatchRequest>) -> Result<Response<wire::WatchResponse>, Status> {
+        let at = wire::Observation { chain: "eip155:1".into(), block: 1, ..Default::default() };
+        Ok(Response::new(wire::WatchResponse { from: vec![at] }))
+    }
+}
+
+impl Slow {
+    fn new(may: usize) -> Self {
+        Self {
+            asked: Arc::default(),
+            may: Arc::new(Semaphore::new(may)),
+            holds: Arc::new(AtomicUsize::new(1)),
+        }
+    }
+
+    fn client(&self) -> Client {
+        Client::from_service(tonic::service::Routes::new(ChainServer::new(self.clone())).into_axum_router())
+    }
+}
+
+const TOKEN: &str = "eip155:1/erc721:0x00000000000000000000000000000000000000aa";
+
+fn transfer(from: Address, to: Address, block: u64) -> Event {
+    let account = |address: Address| format!("eip155:1:{address:#x}");
+    let transfer = ChainTransfer {
+        chain: "eip155:1".into(),
+        asset: format!("{TOKEN}/7"),
+        from: account(from),
+        to: account(to),
+        amount: "1".into(),
+        block,
+        block_hash: format!("0x{block:064x}"),
+        log_index: 0,
+        transaction: "0x".into(),
+        removed: false,
+    };
+    Event::json(chain_transfer("eip155:1"), TYPE_CHAIN_TRANSFER, &transfer).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_who_ask_the_same_at_once_cost_one_question_and_a_warm_answer_none() {
+    let (world, chain) = (World::new(), Slow::new(0));
+    let life = world.live_over(chain.client(), json!({})).await;
+    life.gate(json!({ "erc721": { "asset": TOKEN } })).await;
+    let a = viewer(ALICE, &[Address::repeat_byte(1)]);
+    let asking = join_all((0..50).map(|_| life.decide(&a)));
+    let opening = async {
+        streamgate_tests::wait::eventually("a question", PATIENCE, async || {
+            (chain.asked.load(SeqCst) > 0).then_some(())
+        })
+        .await;
+        chain.may.add_permits(1000);
+    };
+    let (decisions, ()) = tokio::join!(asking, opening);
+    assert!(decisions.iter().all(|decision| decision.verdict() == Verdict::Allowed));
+    assert!(decisions.iter().all(|decision| decision.id == decisions[0].id));
+    assert_eq!(chain.asked.load(SeqCst), 1);
+    life.decide(&a).await;
+    assert_eq!(chain.asked.load(SeqCst), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transfer_during_a_decision_is_not_lost() {
+    let (world, chain) = (World::new(), Slow::new(0));
+    let life = world.live_over(chain.client(), json!({})).await;
+    life.gate(json!({ "erc721": { "asset": TOKEN } })).await;
+    let wallet = Address::repeat_byte(1);
+    let a = viewer(ALICE, &[wallet]);
+    let meanwhile = async {
+        streamgate_tests::wait::eventually("a question", PATIENCE, async || {
+            (chain.asked.load(SeqCst) > 0).then_some(())
+        })
+        .await;
+        // The chain has said yes already, and now the token goes.
+        chain.holds.store(0, SeqCst);
+        life.access.heard(&transfer(wallet, Address::repeat_byte(2), 4)).await;
+        chain.may.add_permits(1000);
+    };
+    let (decision, ()) = tokio::join!(life.decide(&a), meanwhile);
+    assert_eq!(decision.verdict(), Verdict::Denied);
+    assert!(chain.asked.load(SeqCst) > 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_changes_during_a_decision_counts() {
+    let (world, chain) = (World::new(), Slow::new(0));
+    let life = world.live_over(chain.client(), json!({})).await;
+    life.gate(json!({ "erc721": { "asset": TOKEN } })).await;
+    let a = viewer(ALICE, &[Address::repeat_byte(1)]);
+    let meanwhile = async {
+        streamgate_tests::wait::eventually("a question", PATIENCE, async || {
+            (chain.asked.load(SeqCst) > 0).then_some(())
+        })
+        .await;
+        life.put_policy(json!({ "openness": "private" })).await;
+        chain.may.add_permits(1000);
+    };
+    let (decision, ()) = tokio::join!(life.decide(&a), meanwhile);
+    assert_eq!(decision.verdict(), Verdict::Denied);
+}
+
+/// What a decision costs, printed: `cargo test --release … -- --ignored --nocapture`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+async fn what_a_decision_costs() {
+    let (world, chain) = (World::new(), Slow::new(1000));
+    let life = world.live_over(chain.client(), json!({ "decision_max_age": "1h" })).await;
+    life.gate(json!({ "erc721": { "asset": TOKEN } })).await;
+    let mut cold = Vec::new();
+    for number in 0..200_u8 {
+        let who =
+            viewer(&uuid::Uuid::from_u128(u128::from(number)).to_string(), &[Address::repeat_byte(number)]);
+        let begun = Instant::now();
+        assert_eq!(life.decide(&who).await.verdict(), Verdict::Allowed);
+        cold.push(begun.elapsed());
+    }
+    let who = viewer(ALICE, &[Address::repeat_byte(1), Address::repeat_byte(2)]);
+    life.decide(&who).await;
+    let mut warm = Vec::new();
+    for _ in 0..20_000 {
+        let begun = Instant::now();
+        life.decide(&who).await;
+        warm.push(begun.elapsed());
+    }
+    for (name, times) in [("cold", &mut cold), ("warm", &mut warm)] {
+        times.sort_unstable();
+        println!("{name}: median {:?}, 99 % {:?}", times[times.len() / 2], times[times.len() * 99 / 100]);
+    }
+}

@@ -1,0 +1,279 @@
+//! The access control over a real database and a real chain, with the bus between them.
+#![allow(dead_code, clippy::unwrap_used, unreachable_pub)]
+
+use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use alloy_primitives::Address;
+use futures_util::FutureExt as _;
+use http::{Method, Request, StatusCode, header};
+use serde_json::{Value, json};
+use streamgate_access::{Access, Outside, Settings};
+use streamgate_chain_evm::Standalone;
+use streamgate_contracts::access::v1::access_client::AccessClient;
+use streamgate_contracts::access::v1::{DecideRequest, Decision, Openness, PolicyRequest, PolicyResponse};
+use streamgate_contracts::events::{AccessChanged, AccessRevoked, TYPE_ACCESS_CHANGED, TYPE_ACCESS_REVOKED};
+use streamgate_plugin_api::{Body, Client, Event, Principal, Problem};
+use streamgate_sqlite::Engine;
+use streamgate_tests::anvil::CHAIN;
+use streamgate_tests::wait::eventually;
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// How long a test waits for what must come.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A content.
+pub const CONTENT: &str = "0190a0a0-0000-7000-8000-0000000000c0";
+/// Principals.
+pub const ALICE: &str = "0190a0a0-0000-7000-8000-00000000000a";
+pub const BOB: &str = "0190a0a0-0000-7000-8000-00000000000b";
+
+pub fn creator() -> Principal {
+    Principal {
+        id: "0190a0a0-0000-7000-8000-00000000000f".into(),
+        roles: vec!["creator".into(), "admin".into()],
+        scopes: vec!["content:write".into(), "admin".into()],
+        ..Principal::default()
+    }
+}
+
+pub fn viewer(id: &str, wallets: &[Address]) -> Principal {
+    let wallets = wallets.iter().map(|wallet| format!("eip155:{}", wallet.to_checksum(None))).collect();
+    Principal { id: id.into(), roles: vec!["viewer".into()], wallets, ..Principal::default() }
+}
+
+/// A capability that nobody provides.
+pub fn nobody() -> Client {
+    let answer =
+        || async { Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Nobody provides it") };
+    Client::from_service(axum::Router::new().fallback(answer))
+}
+
+pub struct World {
+    pub folder: TempDir,
+    engine: Engine,
+    /// Milliseconds by which the clock is ahead.
+    ahead: Arc<AtomicI64>,
+}
+
+/// One life of the plugin.
+pub struct Life {
+    pub access: Access,
+    pub service: AccessClient<Client>,
+    public: Client,
+    pub heard: Arc<Mutex<Vec<Event>>>,
+    bus: mpsc::UnboundedSender<Event>,
+    tasks: Vec<JoinHandle<()>>,
+    chain: Option<Standalone>,
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+pub struct Answer {
+    pub status: StatusCode,
+    pub tag: String,
+    pub json: Value,
+}
+
+impl World {
+    pub fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let engine = Engine::new(folder.path(), streamgate_sqlite::Settings::default());
+        Self { folder, engine, ahead: Arc::default() }
+    }
+
+    pub fn database(&self) -> Client {
+        Client::from_service(self.engine.router())
+    }
+
+    pub fn pass(&self, time: Duration) {
+        self.ahead.fetch_add(i64::try_from(time.as_millis()).unwrap(), SeqCst);
+    }
+
+    pub fn now_ms(&self) -> i64 {
+        streamgate_access::system()() + self.ahead.load(SeqCst)
+    }
+
+    /// Starts the plugin, over the chain at this endpoint if there is one.
+    pub async fn live(&self, endpoint: Option<&str>, settings: Value) -> Life {
+        let (bus, mut events) = mpsc::unbounded_channel::<Event>();
+        let mut chain = nobody();
+        let mut running = None;
+        if let Some(url) = endpoint {
+            let told = bus.clone();
+            let settings = json!({
+                "allow_private": true, "deadline": "1s", "hedge_after": "200ms", "head_ttl": "500ms",
+                "poll": "200ms", "idle_poll": "200ms", "breaker_pause": "100ms",
+                "chains": [{ "id": CHAIN, "name": "Anvil", "endpoints": [url], "max_age": "0s", "max_lag": 2 }],
+            });
+            let settings = serde_json::from_value(settings).unwrap();
+            let standalone = Standalone::start(self.database(), settings, move |event| {
+                let _ = told.send(event);
+            });
+            let standalone = standalone.await.unwrap();
+            chain = Client::from_service(standalone.router());
+            running = Some(standalone);
+        }
+        self.over(chain, settings, bus, &mut events, running).await
+    }
+
+    /// Starts the plugin over a chain that the test makes up.
+    pub async fn live_over(&self, chain: Client, settings: Value) -> Life {
+        let (bus, mut events) = mpsc::unbounded_channel::<Event>();
+        self.over(chain, settings, bus, &mut events, None).await
+    }
+
+    async fn over(
+        &self,
+        chain: Client,
+        settings: Value,
+        bus: mpsc::UnboundedSender<Event>,
+        events: &mut mpsc::UnboundedReceiver<Event>,
+        running: Option<Standalone>,
+    ) -> Life {
+        let heard: Arc<Mutex<Vec<Event>>> = Arc::default();
+        let (told, noted) = (bus.clone(), heard.clone());
+        let publish = Arc::new(move |event: Event| {
+            noted.lock().unwrap().push(event.clone());
+            let _ = told.send(event);
+            std::future::ready(()).boxed()
+        });
+        let outside = Outside { database: self.database(), chain, auth: nobody(), publish };
+        let settings: Settings = serde_json::from_value(settings).unwrap();
+        let ahead = self.ahead.clone();
+        let clock = Arc::new(move || streamgate_access::system()() + ahead.load(SeqCst));
+        let access = Access::open(outside, settings, clock).await.unwrap();
+        let (listening, working) = (access.clone(), access.clone());
+        let mut events = std::mem::replace(events, mpsc::unbounded_channel().1);
+        let tasks = vec![
+            tokio::spawn(async move {
+                while let Some(event) = events.recv().await {
+                    listening.heard(&event).await;
+                }
+            }),
+            tokio::spawn(async move { working.run(|_| {}).await }),
+        ];
+        let service = AccessClient::new(Client::from_service(access.internal()));
+        let public = Client::from_service(access.public());
+        Life { access, service, public, heard, bus, tasks, chain: running }
+    }
+}
+
+impl Life {
+    /// Ends it, and its chain.
+    pub async fn stop(mut self) {
+        if let Some(chain) = self.chain.take() {
+            chain.stop().await;
+        }
+    }
+
+    /// Puts an event on the bus.
+    pub fn happens(&self, event: Event) {
+        self.bus.send(event).unwrap();
+    }
+
+    pub async fn decide(&self, who: &Principal) -> Decision {
+        let request = DecideRequest {
+            content: CONTENT.into(),
+            principal: who.id.clone(),
+            roles: who.roles.clone(),
+            scopes: who.scopes.clone(),
+            wallets: who.wallets.clone(),
+        };
+        self.service.clone().decide(request).await.unwrap().into_inner()
+    }
+
+    pub async fn policy(&self) -> PolicyResponse {
+        self.service.clone().policy(PolicyRequest { content: CONTENT.into() }).await.unwrap().into_inner()
+    }
+
+    pub async fn openness(&self) -> Openness {
+        self.policy().await.openness()
+    }
+
+    pub async fn call(
+        &self,
+        who: Option<&Principal>,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Answer {
+        self.call_if(who, method, path, body, None).await
+    }
+
+    pub async fn call_if(
+        &self,
+        who: Option<&Principal>,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        if_match: Option<&str>,
+    ) -> Answer {
+        let path = path.replace("{c}", CONTENT);
+        let mut request = Request::builder().method(method).uri(format!("http://access/api/v1/access{path}"));
+        if body.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        if let Some(tag) = if_match {
+            request = request.header(header::IF_MATCH, tag);
+        }
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let mut request = request.body(Body::from(body)).unwrap();
+        if let Some(who) = who {
+            who.put_on(request.headers_mut());
+        }
+        let response = self.public.send(request).await.unwrap();
+        let status = response.status();
+        let tag = response.headers().get(header::ETAG).map(|tag| tag.to_str().unwrap().to_owned());
+        let bytes = axum::body::to_bytes(axum::body::Body::new(response.into_body()), 1 << 20).await.unwrap();
+        let json = serde_json::from_slice(&bytes).unwrap_or_default();
+        Answer { status, tag: tag.unwrap_or_default(), json }
+    }
+
+    pub async fn put_policy(&self, policy: Value) -> u64 {
+        let answer = self.call(Some(&creator()), Method::PUT, "/contents/{c}", Some(&policy)).await;
+        assert_eq!(answer.status, 200, "{}", answer.json);
+        answer.json["revision"].as_u64().unwrap()
+    }
+
+    pub async fn gate(&self, rule: Value) -> u64 {
+        self.put_policy(json!({ "openness": "gated", "rule": rule })).await
+    }
+
+    pub fn revoked(&self) -> Vec<AccessRevoked> {
+        self.events(TYPE_ACCESS_REVOKED)
+    }
+
+    pub fn changed(&self) -> Vec<AccessChanged> {
+        self.events(TYPE_ACCESS_CHANGED)
+    }
+
+    fn events<T: serde::de::DeserializeOwned>(&self, kind: &str) -> Vec<T> {
+        let heard = self.heard.lock().unwrap();
+        heard.iter().filter(|event| event.r#type == kind).map(|event| event.parse().unwrap()).collect()
+    }
+
+    /// The revocation that fits, once it has been told.
+    pub async fn hears(&self, what: &str, fits: impl Fn(&AccessRevoked) -> bool) -> AccessRevoked {
+        eventually(what, PATIENCE, async || self.revoked().into_iter().find(|event| fits(event))).await
+    }
+
+    /// The decision that fits, once there is one.
+    pub async fn decides(&self, what: &str, who: &Principal, fits: impl Fn(&Decision) -> bool) -> Decision {
+        eventually(what, PATIENCE, async || Some(self.decide(who).await).filter(|decision| fits(decision)))
+            .await
+    }
+}
+
+pub fn slug(answer: &Answer) -> &str {
+    answer.json["type"].as_str().unwrap_or_default().rsplit(':').next().unwrap_or_default()
+}
