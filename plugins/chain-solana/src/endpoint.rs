@@ -3,12 +3,11 @@
 //! An endpoint reads accounts as they are now, at a slot of its own, which it names. It is asked to
 //! read at a slot that was agreed on or after it, and an answer from before is none.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
@@ -16,9 +15,8 @@ use solana_address::Address;
 use streamgate_chain_common::{Limits, RpcError, Shows, clock};
 
 use crate::caip::Token;
-use crate::metaplex;
 use crate::settings::{Chain, Finality, Settings};
-use crate::token::{self, HOLDER_BYTES, Mint, TOKEN, TOKEN_2022, TokenAccount};
+use crate::token::{TOKEN, TOKEN_2022, TokenAccount};
 
 /// How far the clock of a block may be ahead of ours.
 const CLOCK_SKEW: Duration = Duration::from_secs(60);
@@ -28,11 +26,6 @@ const NOT_YET: [i64; 3] = [-32004, -32014, -32016];
 /// How often such a call is made again, and after how long; a slot takes 0.4 seconds.
 const TRIES_AGAIN: u32 = 2;
 const ONE_SLOT: Duration = Duration::from_millis(400);
-/// Accounts that one call may ask for.
-const ACCOUNTS_OF_ONE_CALL: usize = 100;
-/// Calls of one reading that are under way at once.
-const AT_ONCE: usize = 4;
-
 /// A block that endpoints agreed on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Block {
@@ -73,10 +66,10 @@ impl PartialEq for Reading {
 
 /// An endpoint of a cluster.
 pub(crate) struct Endpoint {
-    pub(crate) rpc: streamgate_chain_common::Endpoint,
+    rpc: streamgate_chain_common::Endpoint,
     max_age: Option<Duration>,
     pub(crate) max_lag: u64,
-    max_nfts: usize,
+    pub(crate) max_nfts: usize,
 }
 
 impl AsRef<streamgate_chain_common::Endpoint> for Endpoint {
@@ -198,66 +191,8 @@ impl Endpoint {
         Ok(Reading { amount: Some(amount), slot })
     }
 
-    /// How many NFTs of a verified collection the owner holds.
-    ///
-    /// First it is looked for what may be one. What counts is read after that: of each, the token
-    /// account, the mint, the metadata and the edition, by one call and so at one slot.
-    async fn nfts(&self, since: Since, owner: &Address, collection: &Address) -> Result<Reading, RpcError> {
-        let mut slot = u64::MAX;
-        let mut found = Vec::new();
-        for program in [TOKEN, TOKEN_2022] {
-            let slice = json!({ "dataSlice": { "offset": 0, "length": HOLDER_BYTES } });
-            let filter = json!({ "programId": name(&program) });
-            let (at, accounts) = self.accounts_of(since, owner, filter, slice).await?;
-            slot = slot.min(at);
-            for Keyed { pubkey, account } in accounts {
-                if let Some(held) = token::holder(&account.data).filter(|held| held.amount == 1) {
-                    found.extend(Candidate::new(pubkey, held.mint));
-                }
-            }
-        }
-        if found.len() > self.max_nfts {
-            return Ok(Reading { amount: None, slot });
-        }
-        let likely = self.likely(since, found, collection).await?;
-        let calls = likely.chunks(ACCOUNTS_OF_ONE_CALL / Candidate::ACCOUNTS).map(|some| async move {
-            let wanted: Vec<Address> = some.iter().flat_map(Candidate::accounts).collect();
-            let (at, accounts) = self.accounts(since, &wanted).await?;
-            let held = some.iter().zip(accounts.chunks(Candidate::ACCOUNTS));
-            let held = held.filter(|(it, accounts)| it.is_held(owner, collection, accounts));
-            Ok::<_, RpcError>((at, held.map(|(it, _)| it.mint).collect::<Vec<_>>()))
-        });
-        let calls: Vec<_> = calls.collect();
-        let read: Vec<_> = stream::iter(calls).buffered(AT_ONCE).try_collect().await?;
-        let mut mints = BTreeSet::new();
-        for (at, some) in read {
-            slot = slot.min(at);
-            mints.extend(some);
-        }
-        Ok(Reading { amount: Some(mints.len() as u128), slot })
-    }
-
-    /// Those whose metadata says that they are of the collection.
-    async fn likely(
-        &self,
-        since: Since,
-        found: Vec<Candidate>,
-        collection: &Address,
-    ) -> Result<Vec<Candidate>, RpcError> {
-        let calls = found.chunks(ACCOUNTS_OF_ONE_CALL).map(|some| async move {
-            let wanted: Vec<Address> = some.iter().map(|it| it.metadata).collect();
-            let (_, accounts) = self.accounts(since, &wanted).await?;
-            let likely = some
-                .iter()
-                .zip(accounts)
-                .filter(|(it, metadata)| it.mint == *collection || it.is_of(collection, metadata.as_ref()));
-            Ok::<_, RpcError>(likely.map(|(it, _)| it.clone()).collect::<Vec<_>>())
-        });
-        let calls: Vec<_> = calls.collect();
-        stream::iter(calls).buffered(AT_ONCE).try_concat().await
-    }
-
-    async fn accounts_of(
+    /// Token accounts of the owner, all at one slot.
+    pub(crate) async fn accounts_of(
         &self,
         since: Since,
         owner: &Address,
@@ -275,7 +210,7 @@ impl Endpoint {
     }
 
     /// These accounts, all at one slot; none for one that is not there.
-    async fn accounts(
+    pub(crate) async fn accounts(
         &self,
         since: Since,
         wanted: &[Address],
@@ -339,71 +274,25 @@ impl Endpoint {
     }
 }
 
-/// What may be an NFT of a collection: where everything about it is.
-#[derive(Debug, Clone)]
-struct Candidate {
-    account: Address,
-    mint: Address,
-    metadata: Address,
-    edition: Address,
-}
-
-impl Candidate {
-    const ACCOUNTS: usize = 4;
-
-    fn new(account: Address, mint: Address) -> Option<Self> {
-        let (metadata, edition) = (metaplex::metadata_address(&mint)?, metaplex::edition_address(&mint)?);
-        Some(Self { account, mint, metadata, edition })
-    }
-
-    fn accounts(&self) -> [Address; Self::ACCOUNTS] {
-        [self.account, self.mint, self.metadata, self.edition]
-    }
-
-    /// Whether its metadata says that it is of the verified collection.
-    fn is_of(&self, collection: &Address, metadata: Option<&Account>) -> bool {
-        metadata.is_some_and(|metadata| {
-            metadata.owner == metaplex::PROGRAM
-                && metaplex::verified_collection(&self.mint, &metadata.data) == Some(*collection)
-        })
-    }
-
-    /// Whether the owner holds it, and it is one of a kind and of the collection.
-    fn is_held(&self, owner: &Address, collection: &Address, accounts: &[Option<Account>]) -> bool {
-        let [Some(account), Some(mint), metadata, Some(edition)] = accounts else { return false };
-        let program = &account.owner;
-        let held = TokenAccount::parse(program, &account.data)
-            .is_some_and(|held| held.owner == *owner && held.mint == self.mint && held.amount == 1);
-        let unique =
-            Mint::parse(&mint.owner, &mint.data).is_some_and(|mint| mint.supply == 1 && mint.decimals == 0);
-        [TOKEN, TOKEN_2022].contains(program)
-            && mint.owner == *program
-            && held
-            && unique
-            && edition.owner == metaplex::PROGRAM
-            && metaplex::is_edition(&edition.data)
-            && (self.mint == *collection || self.is_of(collection, metadata.as_ref()))
-    }
-}
-
 /// An account as endpoints write it.
 #[derive(Debug, Deserialize)]
-struct Account {
+pub(crate) struct Account {
     /// The program that it belongs to.
     #[serde(deserialize_with = "base58")]
-    owner: Address,
+    pub(crate) owner: Address,
     #[serde(deserialize_with = "base64_pair")]
-    data: Vec<u8>,
+    pub(crate) data: Vec<u8>,
 }
 
+/// An account and its address.
 #[derive(Debug, Deserialize)]
-struct Keyed {
+pub(crate) struct Keyed {
     #[serde(deserialize_with = "base58")]
-    pubkey: Address,
-    account: Account,
+    pub(crate) pubkey: Address,
+    pub(crate) account: Account,
 }
 
-fn name(address: &Address) -> Value {
+pub(crate) fn name(address: &Address) -> Value {
     address.to_string().into()
 }
 

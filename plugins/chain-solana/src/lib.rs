@@ -13,6 +13,7 @@ mod chain;
 mod das;
 mod endpoint;
 mod metaplex;
+mod nft;
 mod query;
 mod reader;
 mod registry;

@@ -1,6 +1,7 @@
 //! Accounts of the two token programs, as both lay them out: the first 82 or 165 bytes are the same,
 //! and those of Token-2022 may be followed by extensions. No extension changes whose tokens they
-//! are, or how many in the smallest unit; only that they are whole is looked at.
+//! are, or how many in the smallest unit; only that they are whole is looked at. What is held by
+//! confidential transfers is not counted: nobody can see it.
 
 use solana_address::{Address, address};
 
