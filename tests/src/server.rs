@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
@@ -110,10 +111,23 @@ impl Setup {
     }
 }
 
-/// A client without keep-alive pools shared with anyone, that never follows redirects.
+/// A client that is nobody, without keep-alive pools shared with anyone, that never follows
+/// redirects.
 #[must_use]
 pub fn client() -> reqwest::Client {
+    client_with(HeaderMap::new())
+}
+
+/// The same with an access token or an API key, but in requests that have one of their own.
+#[must_use]
+pub fn signed_in(token: &str) -> reqwest::Client {
+    let bearer = HeaderValue::try_from(format!("Bearer {token}")).expect("tokens are plain text");
+    client_with(HeaderMap::from_iter([(AUTHORIZATION, bearer)]))
+}
+
+fn client_with(fields: HeaderMap) -> reqwest::Client {
     reqwest::Client::builder()
+        .default_headers(fields)
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
         .connect_timeout(Duration::from_secs(5))
@@ -155,7 +169,31 @@ impl Server {
         self.home.path().join("data")
     }
 
-    /// The client that the harness itself uses.
+    /// The token of the first admin, which the server put into a file; none if nobody can sign in.
+    #[must_use]
+    pub fn admin_token(&self) -> Option<String> {
+        let token = fs::read_to_string(self.data_dir().join("auth/admin-token")).ok()?;
+        Some(token.trim().to_owned())
+    }
+
+    /// A new client that is signed in as the first admin, where people sign in at all.
+    #[must_use]
+    pub fn client(&self) -> reqwest::Client {
+        self.admin_token().map_or_else(client, |token| signed_in(&token))
+    }
+
+    /// The address in the log that makes its first visitor an admin, at this server's port.
+    pub async fn setup_url(&self) -> String {
+        eventually("the one-time address in the log", PATIENCE, async || {
+            let log = self.log();
+            let (_, rest) = log.rsplit_once("/#/setup/")?;
+            let code = rest.split(|c: char| !c.is_ascii_alphanumeric() && !"-_".contains(c)).next()?;
+            Some(self.url(&format!("/#/setup/{code}")))
+        })
+        .await
+    }
+
+    /// The client that the harness itself uses: that of the first admin.
     #[must_use]
     pub fn http(&self) -> &reqwest::Client {
         &self.http
@@ -233,7 +271,9 @@ impl Server {
             if let Ok(answer) = self.http.get(&url).send().await
                 && answer.status().is_success()
             {
-                return begun.elapsed();
+                let taken = begun.elapsed();
+                self.http = self.client();
+                return taken;
             }
             assert!(begun.elapsed() < self.setup.ready_within, "not ready in time");
         }
@@ -314,6 +354,10 @@ impl Server {
             format!("kernel.data_dir={}", self.data_dir().display()),
             format!("kernel.plugin_dirs={:?}", [binaries()]),
         ];
+        if fs::read_to_string(&self.setup.config).is_ok_and(|text| text.contains("[plugins.auth]")) {
+            // Where browsers reach it; messages are signed for the address of the configuration.
+            sets.push(format!("plugins.auth.origins={:?}", [self.url("")]));
+        }
         sets.extend(self.setup.settings.iter().map(|(k, v)| format!("{k}={v}")));
         sets.into_iter().flat_map(|set| ["--set".to_owned(), set]).collect()
     }

@@ -3,29 +3,27 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::time::Duration;
 
 use alloy_primitives::{Address, Signature, eip191_hash_message, hex};
 use futures_util::future::join_all;
 use k256::ecdsa::SigningKey;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use streamgate_tests::server::{Server, Setup};
-use streamgate_tests::wait::eventually;
+use streamgate_tests::server::{Server, Setup, client};
 
 /// The site of the default settings; a message is signed for it, whatever port the test has.
 const SITE: &str = "http://localhost:8080";
 
 async fn post(server: &Server, path: &str, body: &Value) -> (StatusCode, Value) {
     let url = server.url(&format!("/api/v1/auth/{path}"));
-    let answer = server.http().post(url).json(body).send().await.expect("an answer");
+    let answer = client().post(url).json(body).send().await.expect("an answer");
     let status = answer.status();
     (status, answer.json().await.expect("JSON"))
 }
 
 async fn get(server: &Server, path: &str, token: &str) -> (StatusCode, Value) {
     let url = server.url(&format!("/api/v1/auth/{path}"));
-    let answer = server.http().get(url).bearer_auth(token).send().await.expect("an answer");
+    let answer = client().get(url).bearer_auth(token).send().await.expect("an answer");
     let status = answer.status();
     (status, answer.json().await.expect("JSON"))
 }
@@ -47,24 +45,14 @@ fn text<'a>(json: &'a Value, name: &str) -> &'a str {
     json[name].as_str().unwrap_or_else(|| panic!("no {name} in {json}"))
 }
 
-/// The code of the address that the log shows, the newest one.
-async fn setup_code(server: &Server) -> String {
-    let marker = format!("{SITE}/#/setup/");
-    eventually("the one-time address in the log", Duration::from_secs(30), async || {
-        let log = server.log();
-        let rest = log.rsplit_once(marker.as_str())?.1.to_owned();
-        Some(rest.chars().take_while(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect())
-    })
-    .await
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_admin_signs_in_with_an_address_that_is_good_once_and_grants_a_role() {
-    let mut server = Setup::default().set("plugins.auth.enabled", true).start().await;
-    let code = setup_code(&server).await;
+    let mut server = Setup::default().start().await;
+    let address = server.setup_url().await;
+    let code = address.rsplit('/').next().expect("a code");
     let url = server.url("/api/v1/auth/setup");
     let body = json!({ "code": code, "cookies": true });
-    let from = |origin: &'static str| server.http().post(&url).header("origin", origin).json(&body);
+    let from = |origin: &'static str| client().post(&url).header("origin", origin).json(&body);
     let elsewhere = from("https://evil.example").send().await.expect("an answer");
     assert_eq!(elsewhere.status(), StatusCode::FORBIDDEN);
     let answer = from(SITE).send().await.expect("an answer");
@@ -84,7 +72,7 @@ async fn the_first_admin_signs_in_with_an_address_that_is_good_once_and_grants_a
     let (token, principal) = (text(&tokens, "access_token"), text(&tokens, "principal"));
     let role = server.url(&format!("/api/v1/auth/principals/{principal}/roles/creator"));
     let grant = |cookie: &str, origin: &'static str| {
-        server.http().put(&role).header("cookie", cookie.to_owned()).header("origin", origin).send()
+        client().put(&role).header("cookie", cookie.to_owned()).header("origin", origin).send()
     };
     assert_eq!(grant("", SITE).await.expect("an answer").status(), StatusCode::UNAUTHORIZED);
     let forged = grant(&cookie, "https://evil.example").await.expect("an answer");
@@ -100,7 +88,7 @@ async fn the_first_admin_signs_in_with_an_address_that_is_good_once_and_grants_a
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_outlives_a_crash_and_a_swap_and_ends_when_it_is_ended() {
-    let mut server = Setup::default().set("plugins.auth.enabled", true).start().await;
+    let mut server = Setup::default().start().await;
     let (status, tokens) = post(&server, "sign-in", &proof(&server, 1).await).await;
     assert_eq!(status, StatusCode::OK, "{tokens}");
     let token = text(&tokens, "access_token").to_owned();
@@ -118,8 +106,9 @@ async fn a_session_outlives_a_crash_and_a_swap_and_ends_when_it_is_ended() {
     );
     assert_eq!(get(&server, "me", &token).await.0, StatusCode::UNAUTHORIZED);
 
-    // What others answer is as open as before.
-    assert!(server.json("/api/v1/contents").await.is_ok());
+    // What is for everybody needs no session.
+    let contents = client().get(server.url("/api/v1/contents")).send().await.expect("an answer");
+    assert_eq!(contents.status(), StatusCode::OK);
     let keys = server.json("/.well-known/jwks.json").await.expect("keys");
     assert_eq!(keys["keys"][0]["crv"], "Ed25519");
 }
@@ -127,7 +116,6 @@ async fn a_session_outlives_a_crash_and_a_swap_and_ends_when_it_is_ended() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_posts_of_one_signature_over_http_give_one_session() {
     let server = Setup::default()
-        .set("plugins.auth.enabled", true)
         .set("plugins.auth.attempts_per_address", 1_000)
         .set("plugins.auth.attempts_per_wallet", 1_000)
         .start()
@@ -144,7 +132,6 @@ async fn a_hundred_posts_of_one_signature_over_http_give_one_session() {
 #[tokio::test(flavor = "multi_thread")]
 async fn secrets_are_for_the_owner_of_the_files_and_in_no_log() {
     let server = Setup::default()
-        .set("plugins.auth.enabled", true)
         .set("kernel.log.level", "trace")
         .set("plugins.gateway.access_log", "all")
         .start()

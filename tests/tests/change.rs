@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use streamgate_tests::server::{Server, Setup, client, repository};
+use streamgate_tests::server::{Server, Setup, repository};
 use streamgate_tests::tus::{Upload, upload_file};
 use streamgate_tests::wait::eventually;
 use streamgate_tests::{clips, media};
@@ -22,12 +22,13 @@ struct Load {
 }
 
 impl Load {
-    fn begin(url: &str) -> Self {
+    fn begin(server: &Server, path: &str) -> Self {
+        let url = server.url(path);
         let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let clients = (0..8).map(|_| {
-            let (url, stop, answered) = (url.to_owned(), stop.clone(), answered.clone());
+            let (http, url) = (server.client(), url.clone());
+            let (stop, answered) = (stop.clone(), answered.clone());
             tokio::spawn(async move {
-                let http = client();
                 while !stop.load(Ordering::Relaxed) {
                     let answer = http.get(&url).send().await.expect("an answer");
                     assert_eq!(answer.status(), 200, "{url}");
@@ -109,9 +110,9 @@ async fn twenty_swaps_and_twenty_reloads_under_load_fail_no_request_and_cut_no_s
         tokio::spawn(async move { upload.patch(0, reqwest::Body::wrap_stream(body)).await })
     };
 
-    let loads = [Load::begin(&server.url("/api/v1/contents")), Load::begin(&server.url(hls))];
+    let loads = [Load::begin(&server, "/api/v1/contents"), Load::begin(&server, hls)];
     for round in 0..20 {
-        let name = ["metadata", "gateway", "streaming", "worker", "transcoder"][round % 5];
+        let name = ["metadata", "gateway", "streaming", "worker", "transcoder", "auth"][round % 6];
         assert_eq!(server.control(&["swap", name]).await, format!("{name} is swapped"));
         for load in &loads {
             load.goes_on().await;
@@ -145,7 +146,7 @@ async fn storage_and_database_are_exchanged_while_requests_wait() {
     let id = upload_file(&server, &clips::plain("640x360", "25", 4.0)).await.expect("uploaded");
     let content = server.finished(&id).await;
     let hls = content.hls.as_deref().expect("an address");
-    let loads = [Load::begin(&server.url("/api/v1/contents")), Load::begin(&server.url(hls))];
+    let loads = [Load::begin(&server, "/api/v1/contents"), Load::begin(&server, hls)];
     for name in ["sqlite", "storage-fs", "sqlite", "storage-fs"] {
         assert_eq!(server.control(&["swap", name]).await, format!("{name} is swapped"));
         for load in &loads {

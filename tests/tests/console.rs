@@ -15,6 +15,7 @@ async fn a_person_uploads_watches_and_manages_contents_in_the_console() {
             .arg(dir.join("console.e2e.mjs"))
             .arg(server.url(""))
             .arg(&clip)
+            .env("SETUP_URL", server.setup_url().await)
             .current_dir(&dir),
     )
     .expect("every step works");

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream;
 use rustix::process::{Pid, Signal, kill_process};
-use streamgate_tests::server::{Server, Setup, client};
+use streamgate_tests::server::{Server, Setup};
 use streamgate_tests::tus::{Upload, upload_file};
 use streamgate_tests::wait::{eventually, every};
 use streamgate_tests::{clips, media};
@@ -42,8 +42,9 @@ async fn a_crash_of_the_transcoder_is_seen_by_no_player_and_no_upload_and_its_jo
     let (stop, played) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let players = (0..PLAYERS).map(|first| {
         let (segments, stop, played) = (segments.clone(), stop.clone(), played.clone());
+        let http = server.client();
         tokio::spawn(async move {
-            let (http, mut pace) = (client(), every(Duration::from_millis(100)));
+            let mut pace = every(Duration::from_millis(100));
             for url in segments.iter().cycle().skip(first) {
                 pace.tick().await;
                 if stop.load(Ordering::Relaxed) {

@@ -31,6 +31,7 @@ impl Client {
             .arg(clip)
             .arg(store)
             .arg(CHUNK.to_string())
+            .env("TOKEN", server.admin_token().expect("it was made at the start"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

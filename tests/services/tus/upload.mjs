@@ -1,4 +1,4 @@
-// Uploads a file with tus-js-client: node upload.mjs ADDRESS FILE STORE CHUNK.
+// Uploads a file with tus-js-client: node upload.mjs ADDRESS FILE STORE CHUNK. TOKEN signs it in.
 //
 // Prints `offset N` for every acknowledged offset, the first of them where it starts or resumes,
 // and `done URL` at the end. The store is what a second run resumes from.
@@ -10,6 +10,7 @@ const [address, path, store, chunk] = process.argv.slice(2);
 
 const upload = new Upload(createReadStream(path), {
   endpoint: address,
+  headers: process.env.TOKEN ? { Authorization: `Bearer ${process.env.TOKEN}` } : {},
   chunkSize: Number(chunk),
   uploadSize: statSync(path).size,
   retryDelays: null,

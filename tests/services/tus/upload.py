@@ -1,8 +1,9 @@
-"""Uploads a file with tuspy: upload.py ADDRESS FILE STORE CHUNK.
+"""Uploads a file with tuspy: upload.py ADDRESS FILE STORE CHUNK. TOKEN signs it in.
 
 Prints `offset N` for every acknowledged offset, the first of them where it starts or resumes,
 and `done URL` at the end. The store is what a second run resumes from.
 """
+import os
 import sys
 
 from tusclient.client import TusClient
@@ -10,7 +11,8 @@ from tusclient.fingerprint import fingerprint
 from tusclient.storage import filestorage
 
 address, path, store, chunk = sys.argv[1:]
-uploader = TusClient(address).uploader(
+headers = {"Authorization": f"Bearer {token}"} if (token := os.environ.get("TOKEN")) else {}
+uploader = TusClient(address, headers=headers).uploader(
     path,
     chunk_size=int(chunk),
     metadata={"filename": path.rsplit("/", 1)[-1], "filetype": "video/mp4"},
