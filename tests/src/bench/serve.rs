@@ -116,6 +116,7 @@ async fn gated(server: &Server, id: &str, hls: &str, segment: &Url) -> Result<(f
 pub async fn measure() -> Result<Vec<Row>> {
     let server = Setup::default()
         .set("plugins.gateway.access_log", "off")
+        .set("plugins.access.enabled", true)
         .set("plugins.access.default", "public")
         .set("plugins.streaming.gated", true)
         .start()
