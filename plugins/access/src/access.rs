@@ -18,7 +18,7 @@ use streamgate_contracts::auth::v1::AuditOutcome;
 use streamgate_contracts::db::{Db, DbError};
 use streamgate_contracts::events::{AccessRevoked, ChainTransfer, TYPE_ACCESS_REVOKED, access_revoked};
 use streamgate_plugin_api::{Client, Event};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 use crate::audit::{Audit, Entry};
 use crate::chain::Chains;
@@ -198,13 +198,18 @@ impl Access {
         flight
     }
 
-    async fn make(&self, key: &Key, viewer: Viewer) -> Decision {
+    /// A place among the decisions that are made at the same time; none if it takes too long.
+    pub(crate) async fn slot(&self) -> Option<SemaphorePermit<'_>> {
         let wait = self.shared.settings.chain_timeout.get();
-        let Ok(Ok(_slot)) = tokio::time::timeout(wait, self.shared.slots.acquire()).await else {
+        tokio::time::timeout(wait, self.shared.slots.acquire()).await.ok()?.ok()
+    }
+
+    async fn make(&self, key: &Key, viewer: Viewer) -> Decision {
+        let mut generation = self.shared.decisions.get(key).map_or(0, |known| known.generation);
+        let Some(_slot) = self.slot().await else {
             let ruling = Ruling::unknown("Too many decisions are being made. Try again in a moment.");
-            return unkept(viewer, ruling, 0, self.now_ms());
+            return unkept(viewer, ruling, generation, self.now_ms());
         };
-        let mut generation = 0;
         for _ in 0..ATTEMPTS {
             let decision = match self.attempt(key, &viewer).await {
                 Ok(decision) => decision,

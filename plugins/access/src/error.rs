@@ -28,6 +28,8 @@ pub(crate) enum ApiError {
     MediaType,
     #[error("the field Allow names the methods that there are")]
     Method,
+    #[error("too many decisions are being made")]
+    Busy,
     #[error(transparent)]
     Db(#[from] DbError),
 }
@@ -68,9 +70,9 @@ impl IntoResponse for ApiError {
                 problem(S::METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not allowed here")
                     .detail("The field `Allow` names those that are.")
             }
-            Self::Db(DbError::Unavailable { .. }) => {
+            Self::Busy | Self::Db(DbError::Unavailable { .. }) => {
                 problem(S::SERVICE_UNAVAILABLE, "unavailable", "Not possible at the moment")
-                    .detail("The database is busy. Try again in a moment.")
+                    .detail("The server is busy. Try again in a moment.")
                     .header(header::RETRY_AFTER, "1")
             }
             Self::Db(DbError::Full { .. }) => {

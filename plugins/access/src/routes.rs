@@ -204,6 +204,7 @@ async fn preview(State(access): State<Access>, Path(id): Path<String>, request: 
     let viewer = Viewer::new(principal.unwrap_or_default(), roles, Vec::new(), wallets);
     let viewer = viewer.map_err(ApiError::Invalid)?;
     let policy = access.policy(&content).await?;
+    let _slot = access.slot().await.ok_or(ApiError::Busy)?;
     let (mut ruling, _) = access.rule(&policy, &viewer, &mut Snapshot::default(), true).await?;
     ruling.revision = policy.revision;
     let mut view = ruling.view();

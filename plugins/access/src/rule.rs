@@ -429,6 +429,7 @@ mod tests {
         assert_eq!(tree.leaves.len(), 12);
         let (written, _) = Rule::parse(rule.to_string().as_bytes()).unwrap();
         assert_eq!(Rule::parse(&serde_json::to_vec(&written).unwrap()).unwrap().0, written);
+        crate::fuzz::rule(rule.to_string().as_bytes());
     }
 
     #[test]
@@ -485,7 +486,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_the_parser_panic(bytes: Vec<u8>) {
-            let _ = Rule::parse(&bytes);
+            crate::fuzz::rule(&bytes);
         }
 
         #[test]

@@ -1,12 +1,12 @@
 //! The settings of the access control, as `[plugins.access]` in `plugins.toml`.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use streamgate_plugin_api::SettingsProblem;
 use streamgate_plugin_api::settings::Duration;
 
 /// Settings of policies, decisions and revocation.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// Who may play a content of which nobody has said anything: `"private"` (whoever may change
@@ -31,7 +31,7 @@ pub struct Settings {
 }
 
 /// Who may play a content without a policy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Default {
     /// Whoever may change contents.
