@@ -8,7 +8,10 @@ const read = (file) => ({ contents: fs.readFileSync(file, "utf8") });
 const folders = ["contracts", ...process.argv.slice(2)];
 const sources = Object.fromEntries(
   folders.flatMap((folder) =>
-    fs.readdirSync(folder).map((name) => [name, { content: read(path.join(folder, name)).contents }]),
+    fs
+      .readdirSync(folder)
+      .filter((name) => name.endsWith(".sol"))
+      .map((name) => [name, { content: read(path.join(folder, name)).contents }]),
   ),
 );
 const input = {

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy_primitives::{Address, Bytes, U64};
+use alloy_primitives::{Address, B256, Bytes, U64};
 use serde_json::{Value, json};
 use streamgate_chain_common::clock::now_ms;
 use streamgate_chain_common::{RpcError, Unknown};
@@ -41,6 +41,8 @@ pub(crate) enum SendError {
     NotTaken(String),
     #[error("a unit of gas costs {needed} wei now, more than `max_fee_gwei` allows; transactions wait")]
     TooDear { needed: u128 },
+    #[error("transaction {0} waits although its fee is as high as `max_fee_gwei` allows")]
+    AtLimit(B256),
 }
 
 /// Sends for one chain.
@@ -65,6 +67,7 @@ enum Estimate {
 impl Sender {
     /// Runs until the token is cancelled.
     pub(crate) async fn run(self, stop: CancellationToken) {
+        let mut told = String::new();
         loop {
             let round = tokio::select! {
                 () = stop.cancelled() => return,
@@ -75,15 +78,14 @@ impl Sender {
                 Ok(true) => self.poll,
                 Err(_) => self.poll.max(Duration::from_secs(1)),
             };
+            let trouble = round.as_ref().err().map(ToString::to_string).unwrap_or_default();
             if let Some(health) = &self.health {
-                match &round {
-                    Ok(_) => health.healthy(),
-                    Err(error) => health.degraded(error.to_string()),
-                }
+                if trouble.is_empty() { health.healthy() } else { health.degraded(trouble.clone()) }
             }
-            if let Err(error) = &round {
-                tracing::warn!(chain = %self.chain.id, %error, "the sending of transactions");
+            if !trouble.is_empty() && trouble != told {
+                tracing::warn!(chain = %self.chain.id, trouble, "the sending of transactions");
             }
+            told = trouble;
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.woken.notified() => {}
@@ -105,7 +107,7 @@ impl Sender {
         for transaction in &open {
             match self.follow(transaction, &head, used).await {
                 // The others are looked after all the same.
-                Err(error @ (SendError::NotTaken(_) | SendError::TooDear { .. })) => trouble = Some(error),
+                Err(error @ (SendError::NotTaken(_) | SendError::AtLimit(_))) => trouble = Some(error),
                 done => done?,
             }
         }
@@ -308,7 +310,7 @@ impl Sender {
         let Some(fees) = fees else {
             // It may have been forgotten.
             self.give(transaction).await?;
-            return Err(SendError::TooDear { needed: last.fees.most });
+            return Err(SendError::AtLimit(last.signed.hash));
         };
         let (to, data) = (transaction.to, transaction.data.clone());
         let attempt = self.sign(transaction.nonce, fees, last.gas, to, data)?;

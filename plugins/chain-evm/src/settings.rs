@@ -83,7 +83,8 @@ pub struct Chain {
     #[serde(default)]
     pub registry_from: u64,
     /// A file of mode 0600 with the private key, 64 hexadecimal digits, of the account that contents
-    /// are registered by. It pays for that; give it no more than that needs.
+    /// are registered by. It pays for that; give it no more than that needs, and exchange it while no
+    /// transaction is under way.
     #[serde(default)]
     pub signer_file: Option<PathBuf>,
     /// How many blocks deep a transaction must be to be done.

@@ -8,6 +8,8 @@ mod tampering;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use alloy_primitives::{Address, FixedBytes, U256};
@@ -33,6 +35,7 @@ use TransactionState::{Confirmed, Failed, Mined, Queued, Replaced, Sent, Signed}
 
 mod abi {
     alloy_sol_types::sol! {
+        function register(bytes16 id, address owner, bytes cid, bytes32 policy, string policyURI);
         function update(bytes16 id, bytes cid, bytes32 policy, string policyURI);
         function transferFrom(address from, address to, uint256 id);
     }
@@ -61,8 +64,16 @@ impl World {
         Self { anvil, folder, registry }
     }
 
-    /// The server, which asks the endpoint.
+    /// The server, which asks one endpoint.
     async fn start(&self, endpoint: &str, more: Value) -> Server {
+        self.start_with(&[endpoint], more).await
+    }
+
+    async fn start_with(&self, endpoints: &[&str], more: Value) -> Server {
+        Server::start(self.folder.path(), settings(endpoints, self.settings(more))).await
+    }
+
+    fn settings(&self, more: Value) -> Value {
         let mut all = json!({
             "registry": name(self.registry),
             "signer_file": self.folder.path().join("key"),
@@ -70,7 +81,7 @@ impl World {
             "replace_after": "1h",
         });
         all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        Server::start(&self.folder, settings(&[endpoint], all)).await
+        all
     }
 
     /// How many transactions of the server the chain has.
@@ -78,6 +89,15 @@ impl World {
         let server = self.anvil.accounts().await[SERVER];
         let count = self.anvil.rpc("eth_getTransactionCount", json!([server, "latest"])).await;
         u64::from_str_radix(count.as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
+    }
+
+    /// What the contract is told by an account that may not tell it.
+    async fn refused(&self, from: Address, data: Vec<u8>) {
+        let data = alloy_primitives::Bytes::from(data);
+        let call = json!({ "from": from, "to": self.registry, "data": data, "gas": "0xf4240" });
+        let hash = self.anvil.rpc("eth_sendTransaction", json!([call])).await;
+        let receipt = self.anvil.rpc("eth_getTransactionReceipt", json!([hash])).await;
+        assert_eq!(receipt["status"], "0x0", "{receipt}");
     }
 
     /// From now on a transaction waits until a block is mined by hand.
@@ -94,8 +114,8 @@ struct Server {
 }
 
 impl Server {
-    async fn start(folder: &TempDir, settings: Settings) -> Self {
-        let engine = Engine::new(folder.path(), streamgate_sqlite::Settings::default());
+    async fn start(folder: &Path, settings: Settings) -> Self {
+        let engine = Engine::new(folder, streamgate_sqlite::Settings::default());
         let told = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&told);
         let running = Standalone::start(Client::from_service(engine.router()), settings, move |event| {
@@ -205,7 +225,18 @@ async fn what_is_registered_is_indexed_and_only_its_owner_changes_it() {
         policy: FixedBytes::ZERO,
         policyURI: String::new(),
     };
+    world.refused(bob, call.abi_encode()).await;
     world.anvil.send(alice, Some(world.registry), call.abi_encode()).await;
+    let much = abi::updateCall { cid: vec![9; 129].into(), ..call.clone() };
+    world.refused(alice, much.abi_encode()).await;
+    let stranger = abi::registerCall {
+        id: FixedBytes::from_slice(&hex(&id(3))),
+        owner: bob,
+        cid: vec![9].into(),
+        policy: FixedBytes::ZERO,
+        policyURI: String::new(),
+    };
+    world.refused(bob, stranger.abi_encode()).await;
     let token = U256::from_be_slice(bytes.as_slice());
     let call = abi::transferFromCall { from: alice, to: bob, id: token };
     world.anvil.send(alice, Some(world.registry), call.abi_encode()).await;
@@ -384,24 +415,67 @@ async fn a_server_that_ends_between_signing_and_sending_sends_the_same_transacti
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_ends_after_any_call_sends_each_transaction_once() {
+async fn one_endpoint_that_takes_a_transaction_is_enough() {
+    let world = World::new().await;
+    let refuses = Liar::start(&world.anvil.url, Lie::Drops("eth_sendRawTransaction")).await;
+    let server = world.start_with(&[&refuses.url, &world.anvil.url], json!({})).await;
+    server.send("one", register(1, None)).await.unwrap();
+    server.becomes("one", Mined).await;
+    // Two must agree on what a contract does: one alone cannot make a transaction fail.
+    let lies = json!({ "code": 3, "message": "execution reverted", "data": "0x" });
+    refuses.now(Lie::Fails("eth_estimateGas", lies));
+    server.send("two", register(2, None)).await.unwrap();
+    world.anvil.mine(2).await;
+    server.becomes("one", Confirmed).await;
+    assert_eq!(server.transaction("two").await.state(), Queued);
+    refuses.now(Lie::None);
+    server.becomes("two", Mined).await;
+    server.running.stop().await;
+}
+
+/// What the settings of [`doomed`] are, as JSON.
+const DOOMED: &str = "STREAMGATE_TEST_DOOMED";
+
+/// Asks for six transactions, and goes on until it is killed.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "the next test runs it in a process of its own"]
+async fn doomed() {
+    let Ok(text) = std::env::var(DOOMED) else { return };
+    let told: Value = serde_json::from_str(&text).unwrap();
+    let text = |key: &str| told[key].as_str().unwrap();
+    let server =
+        Server::start(Path::new(text("folder")), settings(&[text("endpoint")], told["more"].clone())).await;
+    for number in 1..=6 {
+        server.send(&format!("content-{number}"), register(number, None)).await.unwrap();
+    }
+    std::future::pending().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_killed_after_any_call_sends_each_transaction_once() {
     let world = World::new().await;
     let liar = Liar::start(&world.anvil.url, Lie::None).await;
+    let told = json!({
+        "folder": world.folder.path(),
+        "endpoint": liar.url,
+        "more": world.settings(json!({})),
+    });
     for calls in 1..=12 {
-        let server = world.start(&liar.url, json!({})).await;
-        for number in 1..=6 {
-            server
-                .send(&format!("content {number}").replace(' ', "-"), register(number, None))
-                .await
-                .unwrap();
-        }
         let before = liar.calls();
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "doomed", "--ignored"])
+            .env(DOOMED, told.to_string())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
         eventually("some calls", PATIENCE, async || (liar.calls() >= before + calls).then_some(())).await;
-        server.running.stop().await;
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
     let server = world.start(&liar.url, json!({})).await;
     for number in 1..=6 {
-        let key = format!("content-{number}");
+        let (key, action) = (format!("content-{number}"), register(number, None));
+        server.send(&key, action).await.unwrap();
         server.until(&key, "mined", |found| matches!(found.state(), Mined | Confirmed)).await;
         assert_eq!(server.transaction(&key).await.hashes.len(), 1);
     }
@@ -412,7 +486,7 @@ async fn a_server_that_ends_after_any_call_sends_each_transaction_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_registry_nothing_is_sent_and_too_dear_a_transaction_waits() {
     let world = World::new().await;
-    let server = Server::start(&world.folder, settings(&[&world.anvil.url], json!({}))).await;
+    let server = Server::start(world.folder.path(), settings(&[&world.anvil.url], json!({}))).await;
     let refused = server.send("one", register(1, None)).await.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
     server.running.stop().await;

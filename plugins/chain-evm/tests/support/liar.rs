@@ -44,6 +44,8 @@ pub enum Lie {
     Drops(&'static str),
     /// It passes this method on, and says that it did not.
     Denies(&'static str),
+    /// This method's error is always this.
+    Fails(&'static str, Value),
 }
 
 pub struct Liar {
@@ -152,6 +154,9 @@ async fn answer(state: State, body: Bytes) -> Response<Body> {
             }
         }
         Lie::Denies(denied) if method == denied => reply = refusal(&call["id"]),
+        Lie::Fails(failed, error) if method == failed => {
+            reply = json!({ "jsonrpc": "2.0", "id": reply["id"], "error": error });
+        }
         Lie::Truncates => {
             let text = reply.to_string();
             let half = Bytes::copy_from_slice(&text.as_bytes()[..text.len() / 2]);
