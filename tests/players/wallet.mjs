@@ -6,9 +6,8 @@
 // Chromium: $CHROMIUM, else /usr/bin/chromium. Exits 0 when all went well.
 
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
 
-import { launch } from './browser.mjs';
+import { alert, at, choose, fill, gone, me, open, press, see } from './people.mjs';
 import { account, addEvmWallet, addSolanaWallet } from './wallets.mjs';
 
 const [base, setup, pictures] = process.argv.slice(2);
@@ -16,57 +15,7 @@ if (!setup) {
   console.error('usage: node wallet.mjs SERVER-URL SETUP-URL [PICTURE-FOLDER]');
   process.exit(2);
 }
-const PATIENCE_MS = 40_000;
-
-const browser = await launch();
-const complaints = [];
-
-/** A page in a browser profile of its own. */
-async function visitor() {
-  const context = await browser.createBrowserContext();
-  const page = await context.newPage();
-  page.setDefaultTimeout(PATIENCE_MS);
-  await page.setViewport({ width: 1280, height: 900 });
-  page.on('pageerror', (error) => complaints.push(`error: ${error.message}`));
-  page.on('console', (message) => {
-    if (message.type() === 'error' && !/Failed to load resource/.test(message.text())) {
-      complaints.push(`console: ${message.text()}`);
-    }
-  });
-  return page;
-}
-
-const see = (page, text) => page.locator(`::-p-text(${text})`).wait();
-const press = (page, name, role = 'button') => page.locator(`::-p-aria([name="${name}"][role="${role}"])`).click();
-const gone = (page, selector) => page.waitForFunction((s) => !document.querySelector(s), {}, selector);
-const at = (page, path) => page.waitForFunction((p) => location.pathname === p, {}, path);
-const alert = async (page, pattern) => {
-  await page.waitForFunction(
-    (source) => [...document.querySelectorAll('[role=alert]')].some((a) => new RegExp(source).test(a.textContent)),
-    {},
-    pattern.source,
-  );
-};
-const picture = (page, name) => pictures && page.screenshot({ path: join(pictures, `${name}.png`) });
-const choose = (page, name = 'Virtual wallet') => page.locator(`[data-testid=wallets] ::-p-text(${name})`).click();
-/** What the server says of who is signed in on a page. */
-const me = (page) => page.evaluate(async () => (await fetch('/api/v1/auth/me')).json());
-
-async function step(name, run) {
-  try {
-    const value = await run();
-    console.log(`ok   ${name}`);
-    return value;
-  } catch (error) {
-    console.log(`FAIL ${name}`);
-    for (const [index, page] of (await browser.pages()).entries()) {
-      console.log(`--- ${page.url()}\n${await page.evaluate(() => document.body.innerText).catch(() => '')}`);
-      await picture(page, `failed-${index}`)?.catch(() => {});
-    }
-    throw error;
-  }
-}
-
+const { browser, complaints, picture, visitor, step } = await open(pictures);
 const admin = await visitor();
 const person = await visitor();
 let adminWallet;
@@ -178,7 +127,7 @@ try {
 
   await step('an API key is shown once, works, and is revoked', async () => {
     await press(person, 'Make a key');
-    await person.locator('::-p-aria([name="Name"][role="textbox"])').fill('a program');
+    await fill(person, 'Name', 'a program');
     await press(person, 'Make it');
     const key = await person.waitForSelector('dialog[open] input[readonly]').then((field) => field.evaluate((f) => f.value));
     await picture(person, 'key');

@@ -21,6 +21,8 @@ export interface EngineState {
   trouble: string | null;
   /** The server does not let it be played; nothing plays until `reload`. */
   refusal: Refusal | null;
+  /** Seconds: where it was refused, and goes on. */
+  stoppedAt: number | null;
   /** The browser chooses the quality, and cannot be told. */
   native: boolean;
 }
@@ -33,6 +35,7 @@ export const INITIAL: EngineState = {
   edge: null,
   trouble: null,
   refusal: null,
+  stoppedAt: null,
   native: false,
 };
 
@@ -54,8 +57,6 @@ export class Engine {
   private retry: ReturnType<typeof setTimeout> | null = null;
   /** The rendition that was chosen by hand: its index may change with the playlist. */
   private wanted: string | null = null;
-  /** Where it was refused, and goes on. */
-  private stoppedAt: number | null = null;
   private recoveredAt = Number.NEGATIVE_INFINITY;
 
   constructor(
@@ -106,21 +107,21 @@ export class Engine {
   /** Stops at once: what is in the buffer is not shown either. */
   refuse(refusal: Refusal): void {
     if (this.state.refusal) return;
-    this.stoppedAt = this.video.currentTime;
+    const stoppedAt = this.video.currentTime;
     this.video.pause();
     this.stop();
     this.video.removeAttribute("src");
     this.video.load();
-    this.set({ refusal, trouble: null });
+    this.set({ refusal, stoppedAt, trouble: null });
   }
 
   /** Loads the playlist anew and goes on at the same moment. */
   reload(): void {
-    const currentTime = this.stoppedAt ?? this.video.currentTime;
-    const paused = this.stoppedAt === null && this.video.paused;
-    this.stoppedAt = null;
+    const { stoppedAt } = this.state;
+    const currentTime = stoppedAt ?? this.video.currentTime;
+    const paused = stoppedAt === null && this.video.paused;
+    this.set({ trouble: null, refusal: null, stoppedAt: null });
     if (this.state.native) {
-      this.set({ trouble: null, refusal: null });
       this.video.src = this.src;
       this.video.currentTime = currentTime;
     } else {
@@ -131,7 +132,7 @@ export class Engine {
   }
 
   private start(position: number): void {
-    this.set({ levels: [], chosen: -1, playing: -1, trouble: null, refusal: null });
+    this.set({ levels: [], chosen: -1, playing: -1, trouble: null });
     const hls = new Hls({
       workerPath,
       startPosition: position,

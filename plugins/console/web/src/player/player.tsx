@@ -290,7 +290,14 @@ export default function Player({ content }: { content: Content }) {
           onHold={setHeld}
         />
       </div>
-      {refusal && <Refused refusal={refusal} signedIn={signedIn} onRetry={() => engine.current?.reload()} />}
+      {refusal && (
+        <Refused
+          refusal={refusal}
+          at={engineState.stoppedAt ?? 0}
+          signedIn={signedIn}
+          onRetry={() => engine.current?.reload()}
+        />
+      )}
       {help && (
         <Dialog title="Keys of the player" onClose={() => setHelp(false)}>
           <dl className="grid grid-cols-[auto_1fr] items-baseline gap-x-5 gap-y-2">

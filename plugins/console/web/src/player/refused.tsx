@@ -1,5 +1,6 @@
 // What stands in the player's place while the server refuses: why, and what to do.
 
+import { clock } from "../lib/format";
 import { goToSignIn, paths } from "../lib/router";
 import { Icon } from "../ui/icons";
 import { Link } from "../ui/link";
@@ -13,18 +14,21 @@ const ADVICE: Record<Remedy, string> = {
 
 interface RefusedProps {
   refusal: Refusal;
+  /** Seconds: where it goes on. */
+  at: number;
   /** Somebody is signed in, who may have a further wallet. */
   signedIn: boolean;
   onRetry(): void;
 }
 
-export function Refused({ refusal, signedIn, onRetry }: RefusedProps) {
+export function Refused({ refusal, at, signedIn, onRetry }: RefusedProps) {
   const { title, detail, remedy } = refusal;
   return (
     <div
       role="alert"
       data-testid="refused"
       data-refusal={refusal.kind}
+      data-at={at}
       className="absolute inset-0 grid place-items-center overflow-y-auto bg-black/85 p-4 text-center"
     >
       <div className="max-w-md">
@@ -32,6 +36,7 @@ export function Refused({ refusal, signedIn, onRetry }: RefusedProps) {
         <p className="wide text-lg sm:text-xl">{title}</p>
         {detail && <p className="mt-1 text-pretty text-white/80">{detail}</p>}
         {ADVICE[remedy] && <p className="mt-1 text-pretty text-white/80 max-sm:hidden">{ADVICE[remedy]}</p>}
+        {at > 0 && <p className="digits mt-1 text-white/80">It goes on at {clock(at)}.</p>}
         <div className="mt-4 flex flex-wrap justify-center gap-2">
           {remedy === "sign-in" && (
             <button type="button" className="button button-main" onClick={goToSignIn}>

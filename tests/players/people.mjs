@@ -1,0 +1,74 @@
+// People at the console: a browser each, and what they see, press and wait for.
+
+import { join } from 'node:path';
+
+import { launch } from './browser.mjs';
+
+const PATIENCE_MS = 40_000;
+
+/** Opens a browser; `pictures` is a folder for pictures, if they are wanted. */
+export async function open(pictures) {
+  const browser = await launch();
+  const complaints = [];
+  const picture = (page, name) => pictures && page.screenshot({ path: join(pictures, `${name}.png`) });
+
+  /** A page in a browser profile of its own. */
+  async function visitor() {
+    const context = await browser.createBrowserContext();
+    const page = await context.newPage();
+    page.setDefaultTimeout(PATIENCE_MS);
+    await page.setViewport({ width: 1280, height: 900 });
+    page.on('pageerror', (error) => complaints.push(`error: ${error.message}`));
+    page.on('console', (message) => {
+      if (message.type() === 'error' && !/Failed to load resource/.test(message.text())) {
+        complaints.push(`console: ${message.text()}`);
+      }
+    });
+    return page;
+  }
+
+  async function step(name, run) {
+    try {
+      const said = await run();
+      console.log(`ok   ${name}${typeof said === 'string' ? ` (${said})` : ''}`);
+    } catch (error) {
+      console.log(`FAIL ${name}`);
+      for (const [index, page] of (await browser.pages()).entries()) {
+        console.log(`--- ${page.url()}\n${await page.evaluate(() => document.body.innerText).catch(() => '')}`);
+        await picture(page, `failed-${index}`)?.catch(() => {});
+      }
+      throw error;
+    }
+  }
+
+  return { browser, complaints, picture, visitor, step };
+}
+
+export const see = (page, text) => page.locator(`::-p-text(${text})`).wait();
+
+export const press = (page, name, role = 'button') =>
+  page.locator(`::-p-aria([name="${name}"][role="${role}"])`).click();
+
+export const fill = (page, name, text) =>
+  page.locator(`::-p-aria([name="${name}"][role="textbox"])`).fill(text);
+
+/** Waits until nothing fits the selector any more. */
+export const gone = (page, selector) => page.waitForFunction((s) => !document.querySelector(s), {}, selector);
+
+/** Waits until the page is at this path. */
+export const at = (page, path) => page.waitForFunction((p) => location.pathname === p, {}, path);
+
+/** Waits for an alert that says this. */
+export const alert = (page, pattern) =>
+  page.waitForFunction(
+    (source) => [...document.querySelectorAll('[role=alert]')].some((a) => new RegExp(source).test(a.textContent)),
+    {},
+    pattern.source,
+  );
+
+/** Presses the button of a wallet. */
+export const choose = (page, name = 'Virtual wallet') =>
+  page.locator(`[data-testid=wallets] ::-p-text(${name})`).click();
+
+/** What the server says of who is signed in on a page. */
+export const me = (page) => page.evaluate(async () => (await fetch('/api/v1/auth/me')).json());
