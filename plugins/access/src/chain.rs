@@ -138,6 +138,7 @@ impl Chains {
 
     async fn batch(&self, chain: &str, questions: Vec<Question>) -> Vec<Answer> {
         let count = questions.len();
+        let least = questions.first().map_or(0, |question| question.min_block);
         let all = |reason: String| vec![unknown(reason); count];
         let mut client = self.client.clone();
         let call = client.batch(BatchRequest { questions });
@@ -155,6 +156,9 @@ impl Chains {
         let checked = answers.into_iter().map(|answer| match &answer.at {
             Some(at) if told.gone.contains(&at.block_hash) => {
                 unknown(format!("block {} of {chain} was undone", at.block))
+            }
+            Some(at) if at.block < least => {
+                unknown(format!("{chain} answered from block {}, and block {least} is known", at.block))
             }
             // A yes or no that names no block rests on nothing.
             None if answer.verdict() != Verdict::Unknown => unknown(format!("{chain} named no block")),

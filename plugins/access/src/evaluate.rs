@@ -189,7 +189,7 @@ impl Evaluation<'_> {
         }
         let answers = self.chains.ask(&questions, &least).await;
         self.judge(found, &watched, &asked, &answers);
-        self.delegated(found, &least, &asked, &answers).await;
+        self.delegated(found, &watched, &least, &asked, &answers).await;
     }
 
     /// A leaf that no wallet of the viewer can be asked about.
@@ -292,11 +292,11 @@ impl Evaluation<'_> {
         }
         for (index, answer) in best {
             let leaf = &self.tree.leaves[index];
-            let broken = match leaf {
-                Leaf::Holds { asset, .. } => asset.watched().and_then(|asset| watched.get(&asset)),
+            let state = match leaf {
+                Leaf::Holds { asset, .. } => state(asset, watched),
                 _ => None,
             };
-            if let Some(Watched::Broken(reason)) = broken {
+            if let Some(Watched::Broken(reason)) = state {
                 found.leaves[index] = (Truth::Unknown, format!("{}: {reason}", leaf.wanted()));
                 continue;
             }
@@ -310,6 +310,7 @@ impl Evaluation<'_> {
     async fn delegated(
         &mut self,
         found: &mut Findings,
+        watched: &HashMap<String, Watched>,
         least: &BTreeMap<String, u64>,
         asked: &[Asked],
         answers: &[Answer],
@@ -319,7 +320,8 @@ impl Evaluation<'_> {
         let mut open: BTreeSet<usize> = BTreeSet::new();
         for (index, leaf) in self.tree.leaves.iter().enumerate() {
             let Leaf::Holds { asset, at_least, delegated: true } = leaf else { continue };
-            if found.leaves[index].0 == Truth::Yes {
+            let broken = matches!(state(asset, watched), Some(Watched::Broken(_)));
+            if broken || found.leaves[index].0 == Truth::Yes {
                 continue;
             }
             let (pairs, complete) = self.vaults(index, asset, asked, answers);
@@ -404,6 +406,11 @@ impl Evaluation<'_> {
         }
         (pairs, complete)
     }
+}
+
+/// Whether transfers of an asset are told.
+fn state<'a>(asset: &Asset, watched: &'a HashMap<String, Watched>) -> Option<&'a Watched> {
+    watched.get(&asset.watched()?)
 }
 
 fn holding(account: &str, asset: &Asset, at_least: &str) -> About {

@@ -4,7 +4,7 @@
 mod support;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use alloy_primitives::Address;
@@ -14,6 +14,9 @@ use serde_json::{Value, json};
 use streamgate_contracts::access::v1::{Openness, Verdict};
 use streamgate_contracts::chain::v1 as wire;
 use streamgate_contracts::chain::v1::chain_server::{Chain, ChainServer};
+use streamgate_contracts::database::v1::QueryRequest;
+use streamgate_contracts::database::v1::database_client::DatabaseClient;
+use streamgate_contracts::database::v1::value::Kind;
 use streamgate_contracts::events::{
     ChainTransfer, ContentDeleted, TYPE_CHAIN_TRANSFER, TYPE_CONTENT_DELETED, chain_transfer, content_deleted,
 };
@@ -259,12 +262,62 @@ async fn decisions_are_listed_newest_first_page_by_page_and_the_schema_is_anybod
     assert!(schema["$defs"]["Rule"].is_object(), "{schema}");
 }
 
+/// Action, outcome, principal and subject of what stands in the audit log.
+async fn audited(world: &World) -> Vec<String> {
+    let request = QueryRequest {
+        namespace: "auth".into(),
+        sql: "SELECT action || ' ' || outcome || ' ' || principal || ' ' || subject AS entry FROM audit ORDER BY id"
+            .into(),
+        ..QueryRequest::default()
+    };
+    let rows = DatabaseClient::new(world.database()).query(request).await.unwrap().into_inner().rows;
+    let text = |kind: Option<&Kind>| match kind {
+        Some(Kind::Text(text)) => text.clone(),
+        other => panic!("{other:?}"),
+    };
+    rows.iter().map(|row| text(row.values[0].kind.as_ref())).collect()
+}
+
+#[tokio::test]
+async fn changes_reach_the_audit_log_though_nobody_keeps_it_at_first_and_grants_and_refusals_as_they_come() {
+    let world = World::new();
+    let life = world.live(None, json!({})).await;
+    life.gate(json!({ "allow_list": { "principals": [BOB] } })).await;
+    drop(life);
+    let auth = streamgate_auth::Auth::open(
+        world.database(),
+        world.folder.path(),
+        streamgate_auth::Settings::default(),
+        streamgate_access::system(),
+        Arc::new(streamgate_auth::NoContractWallets),
+    );
+    let auth = auth.await.unwrap();
+    let life = world.live_with(Client::from_service(auth.internal())).await;
+    let creator = creator();
+    let expected = [
+        format!("access.policy changed {} {CONTENT}", creator.id),
+        format!("content.play refused {ALICE} {CONTENT}"),
+        format!("content.play granted {BOB} {CONTENT}"),
+    ];
+    for (who, count) in [(&creator, 0), (&viewer(ALICE, &[]), 1), (&viewer(BOB, &[]), 2)] {
+        if count > 0 {
+            life.decide(who).await;
+        }
+        streamgate_tests::wait::eventually("an entry", PATIENCE, async || {
+            (audited(&world).await == expected[..=count]).then_some(())
+        })
+        .await;
+    }
+}
+
 /// A chain that answers when the test says so.
 #[derive(Clone)]
 struct Slow {
     asked: Arc<AtomicUsize>,
     may: Arc<Semaphore>,
     holds: Arc<AtomicUsize>,
+    /// It was reorganised too deep, and tells no transfers.
+    broken: Arc<AtomicBool>,
 }
 
 #[tonic::async_trait]
@@ -302,6 +355,9 @@ impl Chain for Slow {
         Err(Status::unimplemented(""))
     }
     async fn watch(&self, _: Request<wire::WatchRequest>) -> Result<Response<wire::WatchResponse>, Status> {
+        if self.broken.load(SeqCst) {
+            return Err(Status::failed_precondition("the chain went another way too long ago"));
+        }
         let at = wire::Observation { chain: "eip155:1".into(), block: 1, ..Default::default() };
         Ok(Response::new(wire::WatchResponse { from: vec![at] }))
     }
@@ -309,11 +365,8 @@ impl Chain for Slow {
 
 impl Slow {
     fn new(may: usize) -> Self {
-        Self {
-            asked: Arc::default(),
-            may: Arc::new(Semaphore::new(may)),
-            holds: Arc::new(AtomicUsize::new(1)),
-        }
+        let (may, holds) = (Arc::new(Semaphore::new(may)), Arc::new(AtomicUsize::new(1)));
+        Self { asked: Arc::default(), may, holds, broken: Arc::default() }
     }
 
     fn client(&self) -> Client {
@@ -400,6 +453,45 @@ async fn a_policy_that_changes_during_a_decision_counts() {
     };
     let (decision, ()) = tokio::join!(life.decide(&a), meanwhile);
     assert_eq!(decision.verdict(), Verdict::Denied);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_that_was_reorganised_too_deep_lets_nobody_in() {
+    let (world, chain) = (World::new(), Slow::new(1000));
+    chain.broken.store(true, SeqCst);
+    let life = world.live_over(chain.client(), json!({})).await;
+    for rule in [json!({ "erc721": { "asset": TOKEN } }), json!({ "not": { "erc721": { "asset": TOKEN } } })]
+    {
+        life.gate(rule).await;
+        let decision = life.decide(&viewer(ALICE, &[Address::repeat_byte(1)])).await;
+        assert_eq!(decision.verdict(), Verdict::Unknown);
+        assert!(decision.reason.contains("went another way"), "{}", decision.reason);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_from_before_a_told_transfer_does_not_count() {
+    let (world, chain) = (World::new(), Slow::new(1000));
+    let life = world.live_over(chain.client(), json!({})).await;
+    life.gate(json!({ "erc721": { "asset": TOKEN } })).await;
+    let wallet = Address::repeat_byte(1);
+    let a = viewer(ALICE, &[wallet]);
+    assert_eq!(life.decide(&a).await.verdict(), Verdict::Allowed);
+    // The chain goes on to answer yes, at block 5.
+    life.happens(transfer(wallet, Address::repeat_byte(2), 6));
+    let revoked = life.hears("a revocation", |event| event.principal == ALICE).await;
+    assert!(revoked.reason.contains("block 5"), "{}", revoked.reason);
+    assert_eq!(life.decide(&a).await.verdict(), Verdict::Unknown);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_viewers_are_let_in_than_can_be_followed() {
+    let world = World::new();
+    let life = world.live(None, json!({ "max_grants": 1 })).await;
+    life.gate(json!({ "role": "viewer" })).await;
+    assert_eq!(life.decide(&viewer(ALICE, &[])).await.verdict(), Verdict::Allowed);
+    assert_eq!(life.decide(&viewer(BOB, &[])).await.verdict(), Verdict::Unknown);
+    assert_eq!(life.decide(&viewer(ALICE, &[])).await.verdict(), Verdict::Allowed);
 }
 
 /// What a decision costs, printed: `cargo test --release … -- --ignored --nocapture`.
