@@ -4,16 +4,14 @@
 mod support;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
 
 use alloy_primitives::Address;
 use futures_util::future::join_all;
 use http::Method;
 use serde_json::{Value, json};
 use streamgate_contracts::access::v1::{Openness, Verdict};
-use streamgate_contracts::chain::v1 as wire;
-use streamgate_contracts::chain::v1::chain_server::{Chain, ChainServer};
 use streamgate_contracts::database::v1::QueryRequest;
 use streamgate_contracts::database::v1::database_client::DatabaseClient;
 use streamgate_contracts::database::v1::value::Kind;
@@ -21,9 +19,8 @@ use streamgate_contracts::events::{
     ChainTransfer, ContentDeleted, TYPE_CHAIN_TRANSFER, TYPE_CONTENT_DELETED, chain_transfer, content_deleted,
 };
 use streamgate_plugin_api::{Client, Event, Principal};
+use support::slow::Slow;
 use support::*;
-use tokio::sync::Semaphore;
-use tonic::{Request, Response, Status};
 
 fn anonymous() -> Principal {
     Principal::default()
@@ -310,70 +307,6 @@ async fn changes_reach_the_audit_log_though_nobody_keeps_it_at_first_and_grants_
     }
 }
 
-/// A chain that answers when the test says so.
-#[derive(Clone)]
-struct Slow {
-    asked: Arc<AtomicUsize>,
-    may: Arc<Semaphore>,
-    holds: Arc<AtomicUsize>,
-    /// It was reorganised too deep, and tells no transfers.
-    broken: Arc<AtomicBool>,
-}
-
-#[tonic::async_trait]
-impl Chain for Slow {
-    async fn chains(
-        &self,
-        _: Request<wire::ChainsRequest>,
-    ) -> Result<Response<wire::ChainsResponse>, Status> {
-        Err(Status::unimplemented(""))
-    }
-    async fn balance(&self, _: Request<wire::Question>) -> Result<Response<wire::Answer>, Status> {
-        Err(Status::unimplemented(""))
-    }
-    async fn batch(
-        &self,
-        request: Request<wire::BatchRequest>,
-    ) -> Result<Response<wire::BatchResponse>, Status> {
-        self.asked.fetch_add(1, SeqCst);
-        // What it says is read before it is given out.
-        let holds = self.holds.load(SeqCst) == 1;
-        let _may = self.may.acquire().await;
-        let verdict = if holds { wire::Verdict::Yes } else { wire::Verdict::No };
-        let at = wire::Observation { chain: "eip155:1".into(), block: 5, finality: 1, ..Default::default() };
-        let answer = wire::Answer { verdict: verdict.into(), at: Some(at), ..Default::default() };
-        let answers = vec![answer; request.into_inner().questions.len()];
-        Ok(Response::new(wire::BatchResponse { answers }))
-    }
-    async fn is_valid_signature(
-        &self,
-        _: Request<wire::SignatureRequest>,
-    ) -> Result<Response<wire::SignatureResponse>, Status> {
-        Err(Status::unimplemented(""))
-    }
-    async fn fees(&self, _: Request<wire::FeesRequest>) -> Result<Response<wire::FeesResponse>, Status> {
-        Err(Status::unimplemented(""))
-    }
-    async fn watch(&self, _: Request<wire::WatchRequest>) -> Result<Response<wire::WatchResponse>, Status> {
-        if self.broken.load(SeqCst) {
-            return Err(Status::failed_precondition("the chain went another way too long ago"));
-        }
-        let at = wire::Observation { chain: "eip155:1".into(), block: 1, ..Default::default() };
-        Ok(Response::new(wire::WatchResponse { from: vec![at] }))
-    }
-}
-
-impl Slow {
-    fn new(may: usize) -> Self {
-        let (may, holds) = (Arc::new(Semaphore::new(may)), Arc::new(AtomicUsize::new(1)));
-        Self { asked: Arc::default(), may, holds, broken: Arc::default() }
-    }
-
-    fn client(&self) -> Client {
-        Client::from_service(tonic::service::Routes::new(ChainServer::new(self.clone())).into_axum_router())
-    }
-}
-
 const TOKEN: &str = "eip155:1/erc721:0x00000000000000000000000000000000000000aa";
 
 fn transfer(from: Address, to: Address, block: u64) -> Event {
@@ -494,31 +427,28 @@ async fn no_more_viewers_are_let_in_than_can_be_followed() {
     assert_eq!(life.decide(&viewer(ALICE, &[])).await.verdict(), Verdict::Allowed);
 }
 
-/// What a decision costs, printed: `cargo test --release … -- --ignored --nocapture`.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement"]
-async fn what_a_decision_costs() {
+async fn any_token_of_a_contract_in_a_vault_counts_for_whom_it_is_delegated_to_and_too_many_vaults_are_unknown()
+ {
     let (world, chain) = (World::new(), Slow::new(1000));
-    let life = world.live_over(chain.client(), json!({ "decision_max_age": "1h" })).await;
-    life.gate(json!({ "erc721": { "asset": TOKEN } })).await;
-    let mut cold = Vec::new();
-    for number in 0..200_u8 {
-        let who =
-            viewer(&uuid::Uuid::from_u128(u128::from(number)).to_string(), &[Address::repeat_byte(number)]);
-        let begun = Instant::now();
-        assert_eq!(life.decide(&who).await.verdict(), Verdict::Allowed);
-        cold.push(begun.elapsed());
-    }
-    let who = viewer(ALICE, &[Address::repeat_byte(1), Address::repeat_byte(2)]);
-    life.decide(&who).await;
-    let mut warm = Vec::new();
-    for _ in 0..20_000 {
-        let begun = Instant::now();
-        life.decide(&who).await;
-        warm.push(begun.elapsed());
-    }
-    for (name, times) in [("cold", &mut cold), ("warm", &mut warm)] {
-        times.sort_unstable();
-        println!("{name}: median {:?}, 99 % {:?}", times[times.len() / 2], times[times.len() * 99 / 100]);
-    }
+    chain.holds.store(0, SeqCst);
+    let life = world.live_over(chain.client(), json!({})).await;
+    life.gate(json!({ "erc721": { "asset": TOKEN, "delegated": true } })).await;
+    assert_eq!(life.decide(&viewer(ALICE, &[Address::repeat_byte(1)])).await.verdict(), Verdict::Denied);
+    let vault = Address::repeat_byte(9);
+    *chain.vault.lock().unwrap() = Some((vault, 1));
+    let b = viewer(BOB, &[Address::repeat_byte(2)]);
+    let allowed = life.decide(&b).await;
+    assert_eq!(allowed.verdict(), Verdict::Allowed, "{allowed:?}");
+    assert!(
+        allowed.evidence.iter().any(|found| found.finding.contains(&format!("{vault:#x}"))),
+        "{allowed:?}"
+    );
+
+    // The vault's token goes.
+    *chain.vault.lock().unwrap() = None;
+    life.happens(transfer(vault, Address::repeat_byte(3), 5));
+    life.hears("a revocation", |event| event.principal == BOB).await;
+    *chain.vault.lock().unwrap() = Some((Address::ZERO, 5));
+    assert_eq!(life.decide(&viewer(ALICE, &[Address::repeat_byte(4)])).await.verdict(), Verdict::Unknown);
 }

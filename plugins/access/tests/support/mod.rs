@@ -1,6 +1,8 @@
 //! The access control over a real database and a real chain, with the bus between them.
 #![allow(dead_code, clippy::unwrap_used, unreachable_pub)]
 
+pub mod slow;
+
 use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

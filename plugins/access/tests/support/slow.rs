@@ -1,0 +1,95 @@
+//! A chain that answers what the test says, and when it says so.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+
+use alloy_primitives::{Address, U256};
+use streamgate_contracts::chain::v1 as wire;
+use streamgate_contracts::chain::v1::chain_server::{Chain, ChainServer};
+use streamgate_contracts::chain::v1::question::About;
+use streamgate_plugin_api::Client;
+use tokio::sync::Semaphore;
+use tonic::{Request, Response, Status};
+
+/// A chain that answers when the test says so.
+#[derive(Clone)]
+pub struct Slow {
+    pub asked: Arc<AtomicUsize>,
+    pub may: Arc<Semaphore>,
+    pub holds: Arc<AtomicUsize>,
+    /// It was reorganised too deep, and tells no transfers.
+    pub broken: Arc<AtomicBool>,
+    /// Who has delegated to everybody and holds everything, and how many have.
+    pub vault: Arc<Mutex<Option<(Address, u64)>>>,
+}
+
+#[tonic::async_trait]
+impl Chain for Slow {
+    async fn chains(
+        &self,
+        _: Request<wire::ChainsRequest>,
+    ) -> Result<Response<wire::ChainsResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+    async fn balance(&self, _: Request<wire::Question>) -> Result<Response<wire::Answer>, Status> {
+        Err(Status::unimplemented(""))
+    }
+    async fn batch(
+        &self,
+        request: Request<wire::BatchRequest>,
+    ) -> Result<Response<wire::BatchResponse>, Status> {
+        self.asked.fetch_add(1, SeqCst);
+        // What it says is read before it is given out.
+        let holds = self.holds.load(SeqCst) == 1;
+        let _may = self.may.acquire().await;
+        let vault = *self.vault.lock().unwrap();
+        let questions = request.into_inner().questions.into_iter();
+        let answers = questions.map(|question| answer(question.about, holds, vault)).collect();
+        Ok(Response::new(wire::BatchResponse { answers }))
+    }
+    async fn is_valid_signature(
+        &self,
+        _: Request<wire::SignatureRequest>,
+    ) -> Result<Response<wire::SignatureResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+    async fn fees(&self, _: Request<wire::FeesRequest>) -> Result<Response<wire::FeesResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+    async fn watch(&self, _: Request<wire::WatchRequest>) -> Result<Response<wire::WatchResponse>, Status> {
+        if self.broken.load(SeqCst) {
+            return Err(Status::failed_precondition("the chain went another way too long ago"));
+        }
+        let at = wire::Observation { chain: "eip155:1".into(), block: 1, ..Default::default() };
+        Ok(Response::new(wire::WatchResponse { from: vec![at] }))
+    }
+}
+
+fn answer(about: Option<About>, holds: bool, vault: Option<(Address, u64)>) -> wire::Answer {
+    let number = |number: U256| (true, Some(number.to_string()));
+    let (yes, amount) = match about {
+        // What the registry of delegations says: how many, and who.
+        Some(About::Call(call)) if call.word == 1 => number(U256::from(vault.map_or(0, |(_, count)| count))),
+        Some(About::Call(_)) => number(vault.map_or(U256::ZERO, |(vault, _)| vault.into_word().into())),
+        Some(About::Delegation(_)) => (true, None),
+        Some(About::Holding(holding)) => {
+            let of_vault = vault.is_some_and(|(vault, _)| holding.account.ends_with(&format!("{vault:#x}")));
+            (holds || of_vault, None)
+        }
+        None => (false, None),
+    };
+    let verdict = if yes { wire::Verdict::Yes } else { wire::Verdict::No };
+    let at = wire::Observation { chain: "eip155:1".into(), block: 5, finality: 1, ..Default::default() };
+    wire::Answer { verdict: verdict.into(), amount, at: Some(at), ..Default::default() }
+}
+
+impl Slow {
+    pub fn new(may: usize) -> Self {
+        let (may, holds) = (Arc::new(Semaphore::new(may)), Arc::new(AtomicUsize::new(1)));
+        Self { asked: Arc::default(), may, holds, broken: Arc::default(), vault: Arc::default() }
+    }
+
+    pub fn client(&self) -> Client {
+        Client::from_service(tonic::service::Routes::new(ChainServer::new(self.clone())).into_axum_router())
+    }
+}
