@@ -183,6 +183,8 @@ try {
       await page.waitForSelector(page === admin ? '[data-testid=preview]' : '[data-testid=refused]');
       const width = await page.evaluate(() => document.documentElement.scrollWidth);
       assert.ok(width <= 390, `${width} px wide`);
+      const cut = await page.$$eval('[data-testid=refused]', (all) => all.some((one) => one.scrollWidth > one.clientWidth));
+      assert.ok(!cut, 'the reason is cut off');
       await picture(page, page === admin ? 'phone-policy' : 'phone-refused');
     }
   });

@@ -5,7 +5,7 @@ import { access, type Decision, type Verdict } from "../api/access";
 import { ago, dateTime } from "../lib/format";
 import { usePages } from "../pages/use-pages";
 import { Failure } from "../ui/failure";
-import { DecisionView } from "./findings";
+import { Grounds } from "./findings";
 
 const PAGE = 10;
 
@@ -67,7 +67,7 @@ function Row({ decision }: { decision: Decision }) {
       </button>
       {open && (
         <div className="mt-2">
-          <DecisionView decision={decision} />
+          <Grounds decision={decision} />
         </div>
       )}
     </li>

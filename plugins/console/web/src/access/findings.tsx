@@ -9,17 +9,27 @@ const HOLDS: Record<Finding["holds"], { tone: string; label: string }> = {
   unknown: { tone: "text-busy", label: "Not known" },
 };
 
-export const VERDICTS: Record<Verdict, { tone: string; label: string }> = {
+const VERDICTS: Record<Verdict, { tone: string; label: string }> = {
   allowed: { tone: "text-accent", label: "Would pass" },
   denied: { tone: "text-bad", label: "Would not pass" },
   unknown: { tone: "text-busy", label: "Nobody can say now, so it is refused" },
 };
 
-export function DecisionView({ decision }: { decision: Decision }) {
+/** What a preview comes to. */
+export function PreviewView({ decision }: { decision: Decision }) {
   const { tone, label } = VERDICTS[decision.verdict] ?? { tone: "", label: decision.verdict };
   return (
+    <>
+      <p className={`wide mb-2 ${tone}`}>{label}</p>
+      <Grounds decision={decision} />
+    </>
+  );
+}
+
+/** What a decision rests on. */
+export function Grounds({ decision }: { decision: Decision }) {
+  return (
     <div className="space-y-2" data-verdict={decision.verdict}>
-      <p className={`wide ${tone}`}>{label}</p>
       {decision.reason && <p className="max-w-prose break-words">{decision.reason}</p>}
       {decision.finding && <FindingTree finding={decision.finding} />}
       {decision.evidence && decision.evidence.length > 0 && <EvidenceList evidence={decision.evidence} />}

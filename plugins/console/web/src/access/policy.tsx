@@ -10,7 +10,7 @@ import { Failure } from "../ui/failure";
 import { Section } from "../ui/heading";
 import { notify } from "../ui/notices";
 import { Decisions } from "./decisions";
-import { DecisionView } from "./findings";
+import { PreviewView } from "./findings";
 import { linesOf, RuleEditor } from "./rule-editor";
 import { type Mistake, parseRule, type Rule } from "./rules";
 
@@ -245,7 +245,7 @@ function Preview({ content, changed }: PreviewProps) {
         {busy ? "Looking" : "Look"}
       </button>
       {changed && <p className="text-soft text-sm">By the rule that is saved, without your changes.</p>}
-      <div role="status">{decision && <DecisionView decision={decision} />}</div>
+      <div role="status">{decision && <PreviewView decision={decision} />}</div>
       {failure && (
         <p role="alert" className="border-bad border-l-4 pl-4">
           {failure}

@@ -57,6 +57,8 @@ export class Engine {
   private retry: ReturnType<typeof setTimeout> | null = null;
   /** The rendition that was chosen by hand: its index may change with the playlist. */
   private wanted: string | null = null;
+  /** What its addresses carry where not everybody may play it: with it a reload is the same player. */
+  private token: string | null = null;
   private recoveredAt = Number.NEGATIVE_INFINITY;
 
   constructor(
@@ -110,6 +112,7 @@ export class Engine {
     const stoppedAt = this.video.currentTime;
     this.video.pause();
     this.stop();
+    this.token = null;
     this.video.removeAttribute("src");
     this.video.load();
     this.set({ refusal, stoppedAt, trouble: null });
@@ -142,6 +145,7 @@ export class Engine {
     this.hls = hls;
     hls.on(Events.MANIFEST_PARSED, (_, { levels }) => {
       const facts = levels.map((level, index) => factsOf(level, index));
+      this.token = tokenOf(levels);
       const chosen = facts.findIndex((level) => level.rendition === this.wanted);
       if (chosen >= 0) {
         hls.startLevel = chosen;
@@ -187,7 +191,7 @@ export class Engine {
           error.details === ErrorDetails.MANIFEST_LOAD_ERROR ||
           error.details === ErrorDetails.MANIFEST_LOAD_TIMEOUT;
         this.retry = setTimeout(() => {
-          if (atManifest) hls.loadSource(this.src);
+          if (atManifest) hls.loadSource(this.address());
           else hls.startLoad();
         }, RETRY_MS);
       } else if (
@@ -200,8 +204,12 @@ export class Engine {
         this.set({ trouble: "This video cannot be played in this browser." });
       }
     });
-    hls.loadSource(this.src);
+    hls.loadSource(this.address());
     hls.attachMedia(this.video);
+  }
+
+  private address(): string {
+    return this.token ? `${this.src}?t=${encodeURIComponent(this.token)}` : this.src;
   }
 
   private stop(): void {
@@ -235,6 +243,10 @@ export class Engine {
     this.state = { ...this.state, ...change };
     this.onState(this.state);
   }
+}
+
+function tokenOf(levels: Level[]): string | null {
+  return new URL(levels[0]?.url[0] ?? "", location.href).searchParams.get("t");
 }
 
 function factsOf(level: Level, index: number): LevelFacts {

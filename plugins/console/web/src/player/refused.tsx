@@ -31,7 +31,7 @@ export function Refused({ refusal, at, signedIn, onRetry }: RefusedProps) {
       data-at={at}
       className="absolute inset-0 grid place-items-center overflow-y-auto bg-black/85 p-4 text-center"
     >
-      <div className="max-w-md">
+      <div className="w-full max-w-md min-w-0 wrap-anywhere">
         <Icon name="lock" size={32} className="mx-auto mb-2 max-sm:hidden" />
         <p className="wide text-lg sm:text-xl">{title}</p>
         {detail && <p className="mt-1 text-pretty text-white/80">{detail}</p>}

@@ -18,7 +18,9 @@ export function useWatch(content: string, playing: boolean, onRefused: (refusal:
       // What nobody can say the server that plays it decides.
       const mine = await access.mine(content, controller.signal).catch(() => null);
       if (controller.signal.aborted) return;
-      if (mine?.verdict === "denied") latest.current(refusal(mine.type, mine.reason));
+      // It was let in before: what is missing now was taken away.
+      const kind = mine?.type === "not-entitled" ? "revoked" : mine?.type;
+      if (mine?.verdict === "denied") latest.current(refusal(kind ?? "", mine.reason));
       else timer = setTimeout(() => void look(), EVERY_MS);
     };
     const begin = async () => {
