@@ -13,7 +13,7 @@ use crate::signer::{Fees, Signed};
 use crate::store::broken;
 
 /// Transactions of one account that are numbered and not done, at most.
-pub(crate) const MAX_OPEN: usize = 16;
+pub(crate) const MAX_OPEN: usize = 256;
 /// Changes of one transaction that are answered.
 const MAX_HISTORY: usize = 100;
 

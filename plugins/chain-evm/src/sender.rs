@@ -24,6 +24,8 @@ use crate::rpc::{Block, FeeHistory, Receipt, reverted};
 use crate::settings::{self, Finality};
 use crate::signer::{Fees, Signer, Unsigned};
 
+/// Transactions that wait for a block at once; nodes keep no more of one account.
+const MAX_PENDING: usize = 16;
 /// Blocks that the usual fee is taken from.
 const FEE_BLOCKS: u64 = 10;
 const GWEI: u128 = 1_000_000_000;
@@ -68,10 +70,11 @@ impl Sender {
     /// Runs until the token is cancelled.
     pub(crate) async fn run(self, stop: CancellationToken) {
         let mut told = String::new();
+        let mut seen = None;
         loop {
             let round = tokio::select! {
                 () = stop.cancelled() => return,
-                round = self.round() => round,
+                round = self.round(&mut seen) => round,
             };
             let pause = match &round {
                 Ok(false) => self.idle_poll,
@@ -98,26 +101,29 @@ impl Sender {
         &self.chain.settings
     }
 
-    /// Compares the queue with the chain. Answers whether anything is under way.
-    async fn round(&self) -> Result<bool, SendError> {
+    /// Compares the queue with the chain, whose last block was `seen`. Answers whether anything is
+    /// under way.
+    async fn round(&self, seen: &mut Option<B256>) -> Result<bool, SendError> {
         let head = self.chain.head(Finality::Latest, 0).await?;
+        let is_new = seen.replace(head.hash) != Some(head.hash);
         let used = self.used(head.number).await?;
         let open = self.queue.open(self.signer.address, used).await?;
         let mut trouble = None;
-        for transaction in &open {
+        for transaction in open.iter().filter(|open| is_new || open.state != State::Mined) {
             match self.follow(transaction, &head, used).await {
                 // The others are looked after all the same.
                 Err(error @ (SendError::NotTaken(_) | SendError::AtLimit(_))) => trouble = Some(error),
-                done => done?,
+                done => done.inspect_err(|_| *seen = None)?,
             }
         }
+        let mut pending = open.iter().filter(|open| open.state != State::Mined).count();
         let mut under_way = open.len();
-        while under_way < MAX_OPEN {
+        while pending < MAX_PENDING && under_way < MAX_OPEN {
             let Some(next) = self.queue.next().await? else { break };
-            if !self.number(&next, used, under_way == 0).await? {
+            if !self.number(&next, used, pending == 0).await? {
                 return trouble.map_or(Ok(true), Err);
             }
-            under_way += 1;
+            (pending, under_way) = (pending + 1, under_way + 1);
         }
         trouble.map_or(Ok(under_way > 0), Err)
     }
@@ -208,8 +214,8 @@ impl Sender {
         Ok(None)
     }
 
-    /// Numbers, signs and gives away the next one. Answers false when it has to wait for others;
-    /// `alone` says that there are none.
+    /// Numbers, signs and gives away the next one. Answers false when it has to wait for others to
+    /// get into a block; `alone` says that there are none.
     async fn number(&self, next: &Waiting, used: u64, alone: bool) -> Result<bool, SendError> {
         let failed = |detail: String| async move {
             self.queue.set(&next.key, State::Queued, State::Failed, None, &detail).await
