@@ -153,10 +153,10 @@ impl Gate {
             Shown::Refused(refusal) => Some(refusal),
             Shown::Nothing => None,
         };
-        let answer = match self.viewers.of(request).await {
-            Ok(viewer) if viewer.is_anonymous() && before.is_some() => Err(Refusal::revoked(None)),
-            Ok(viewer) => self.by_credentials(content, item, viewer).await,
-            Err(refusal) => Err(refusal),
+        let answer = match (self.viewers.of(request).await, &before) {
+            (Ok(viewer), Some(refusal)) if viewer.is_anonymous() => Err(refusal.clone()),
+            (Ok(viewer), _) => self.by_credentials(content, item, viewer).await,
+            (Err(refusal), _) => Err(refusal),
         };
         // Who was playing is told why that ended, and not what somebody new is told.
         answer.map_err(|refusal| before.filter(|_| refusal.is_final()).unwrap_or(refusal))

@@ -1,282 +1,17 @@
-//! Contents that are not for everyone, from outside: requests against an `access` and an `auth` in
-//! this process, and a real database.
+//! Contents that are not for everyone, from outside.
+
+#[path = "gated_house.rs"]
+mod house;
 
 use std::collections::BTreeSet;
 
-use streamgate_contracts::access::v1::access_server::{Access, AccessServer};
-use streamgate_contracts::access::v1::{
-    DecideRequest, Decision, Openness, PolicyRequest, PolicyResponse, Verdict,
-};
-use streamgate_contracts::auth::v1::auth_server::{Auth, AuthServer};
-use streamgate_contracts::auth::v1::authenticate_response::Outcome;
-use streamgate_contracts::auth::v1::{
-    AuditRequest, AuditResponse, AuthenticateRequest, AuthenticateResponse, Identity, Refusal, RevokeRequest,
-    RevokeResponse, Role,
-};
-use streamgate_contracts::events::{AccessChanged, AccessRevoked};
+use streamgate_contracts::access::v1::Openness;
 use streamgate_sqlite::Engine;
-use tokio::sync::Semaphore;
 
 use super::*;
-use crate::clock::Clock;
-use crate::gate::Capabilities;
 use crate::grants::Lifetimes;
-use crate::neighbour::Neighbour;
 use crate::token::Key;
-
-const ADA: (&str, &str) = ("cookie", "session=ada");
-const BOB: (&str, &str) = ("cookie", "session=bob");
-const OTHER_ID: &str = "0199c3a4-5b6c-7d8e-9f01-23456789abce";
-const MINUTE: Duration = Duration::from_secs(60);
-
-/// An `access` that lets in whom it is told to.
-#[derive(Clone)]
-struct Doorman {
-    openness: Arc<Mutex<Option<Openness>>>,
-    says: Arc<Mutex<Result<Decision, Status>>>,
-    /// How long its decisions hold.
-    holds: Arc<Mutex<Duration>>,
-    /// Decisions wait for one of these.
-    leave: Arc<Semaphore>,
-    asked: Arc<Mutex<Vec<DecideRequest>>>,
-    policies: Arc<AtomicU32>,
-    clock: Arc<Clock>,
-}
-
-#[tonic::async_trait]
-impl Access for Doorman {
-    async fn policy(&self, _: Call<PolicyRequest>) -> Result<Reply<PolicyResponse>, Status> {
-        self.policies.fetch_add(1, Ordering::SeqCst);
-        let openness = self.openness.lock().unwrap().ok_or_else(|| Status::unavailable("asleep"))?;
-        Ok(Reply::new(PolicyResponse { openness: openness.into(), revision: 1 }))
-    }
-
-    async fn decide(&self, call: Call<DecideRequest>) -> Result<Reply<Decision>, Status> {
-        let call = call.into_inner();
-        let mut decision = self.says.lock().unwrap().clone();
-        if let (Ok(decision), true) = (&mut decision, call.principal.is_empty()) {
-            decision.set_verdict(Verdict::Denied);
-            (decision.r#type, decision.reason) = ("not-signed-in".into(), "Only for members.".into());
-        }
-        let holds = *self.holds.lock().unwrap();
-        self.asked.lock().unwrap().push(call);
-        self.leave.acquire().await.unwrap().forget();
-        self.leave.add_permits(1);
-        let mut decision = decision?;
-        decision.valid_until_ms = self.clock.now_ms() as i64 + holds.as_millis() as i64;
-        Ok(Reply::new(decision))
-    }
-}
-
-/// An `auth` that believes `session=NAME` and `Bearer NAME`, except of `expired`.
-#[derive(Clone, Default)]
-struct Reception {
-    asked: Arc<AtomicU32>,
-    broken: Arc<Mutex<bool>>,
-}
-
-#[tonic::async_trait]
-impl Auth for Reception {
-    async fn authenticate(
-        &self,
-        call: Call<AuthenticateRequest>,
-    ) -> Result<Reply<AuthenticateResponse>, Status> {
-        self.asked.fetch_add(1, Ordering::SeqCst);
-        if *self.broken.lock().unwrap() {
-            return Err(Status::unavailable("asleep"));
-        }
-        let call = call.into_inner();
-        let name = call.authorization.strip_prefix("Bearer ").or(call.cookie.strip_prefix("session="));
-        let outcome = match name {
-            Some("expired") | None => Outcome::Refusal(Refusal {
-                r#type: "token-expired".into(),
-                title: "The token has expired".into(),
-                detail: "Refresh the session.".into(),
-                status: 401,
-            }),
-            Some(name) => Outcome::Identity(Identity {
-                principal: name.split('/').next().unwrap().to_owned(),
-                roles: vec![Role::Viewer.into()],
-                scopes: name.split('/').skip(1).map(str::to_owned).collect(),
-                wallets: vec!["eip155:0xab".into()],
-                ..Identity::default()
-            }),
-        };
-        Ok(Reply::new(AuthenticateResponse { outcome: Some(outcome) }))
-    }
-    async fn audit(&self, _: Call<AuditRequest>) -> Result<Reply<AuditResponse>, Status> {
-        Err(Status::unimplemented("nothing to tell"))
-    }
-    async fn revoke(&self, _: Call<RevokeRequest>) -> Result<Reply<RevokeResponse>, Status> {
-        Err(Status::unimplemented("not here"))
-    }
-}
-
-/// A stage with a door.
-struct House {
-    stage: Stage,
-    doorman: Doorman,
-    reception: Reception,
-    clock: Arc<Clock>,
-    gate: Arc<Gate>,
-    engine: Engine,
-    lifetimes: Lifetimes,
-    _folder: tempfile::TempDir,
-}
-
-impl House {
-    /// With a complete content that viewers who are signed in may play.
-    fn open() -> Self {
-        Self::with(ContentState::Ready, Lifetimes::new(30 * MINUTE, 12 * 60 * MINUTE, 5, 100))
-    }
-
-    fn with(state: ContentState, lifetimes: Lifetimes) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let engine = Engine::new(folder.path(), streamgate_sqlite::Settings::default());
-        let clock = Arc::new(Clock::default());
-        let doorman = Doorman {
-            openness: Arc::new(Mutex::new(Some(Openness::Gated))),
-            says: Arc::new(Mutex::new(Ok(allowed(1)))),
-            holds: Arc::new(Mutex::new(MINUTE)),
-            leave: Arc::new(Semaphore::new(1)),
-            asked: Arc::default(),
-            policies: Arc::default(),
-            clock: clock.clone(),
-        };
-        let mut stage = Stage::with(state, 3);
-        let reception = Reception::default();
-        let gate = gate(&doorman, &reception, &engine, lifetimes, 7);
-        stage.site = Site::new(stage.contents.clone(), stage.objects.clone(), Some(gate.clone()));
-        Self { stage, doorman, reception, clock, gate, engine, lifetimes, _folder: folder }
-    }
-
-    /// Another run of the plugin over the same key and database.
-    fn restart(&mut self) {
-        self.gate = gate(&self.doorman, &self.reception, &self.engine, self.lifetimes, 7);
-        let (contents, objects) = (self.stage.contents.clone(), self.stage.objects.clone());
-        self.stage.site = Site::new(contents, objects, Some(self.gate.clone()));
-    }
-
-    async fn get(&self, rest: &str, fields: &[(&'static str, &str)]) -> Got {
-        self.stage.request(Method::GET, &format!("/v/{ID}/{rest}"), fields).await
-    }
-
-    /// Starts a player; the token that it got.
-    async fn start(&self, viewer: (&'static str, &str)) -> String {
-        let got = self.get("master.m3u8", &[viewer]).await;
-        assert_eq!(got.status, StatusCode::OK, "{}", got.text());
-        token_in(got.text())
-    }
-
-    /// What a player with this token and no credentials gets.
-    async fn segment(&self, token: &str) -> Got {
-        self.get(&format!("360p/1.m4s?t={token}"), &[]).await
-    }
-
-    fn say(&self, decision: Decision) {
-        *self.doorman.says.lock().unwrap() = Ok(decision);
-    }
-
-    fn decisions(&self) -> usize {
-        self.doorman.asked.lock().unwrap().len()
-    }
-
-    fn authentications(&self) -> u32 {
-        self.reception.asked.load(Ordering::SeqCst)
-    }
-
-    fn revoke(&self, principal: &str, generation: u64) {
-        self.gate.revoked(&AccessRevoked {
-            content: ID.into(),
-            principal: principal.into(),
-            generation,
-            reason: "The token went to another wallet.".into(),
-        });
-    }
-
-    fn change(&self) {
-        self.gate.changed(&AccessChanged { content: ID.into(), revision: 2 });
-    }
-
-    /// Waits until all grants are written down.
-    async fn settled(&self, grants: i64) {
-        let database = Client::from_service(self.engine.router());
-        let migrations = streamgate_contracts::db::Migrations::new(&[(
-            "0001_grants",
-            include_str!("../migrations/0001_grants.sql"),
-        )]);
-        let db = streamgate_contracts::db::Db::open(database, "streaming", migrations).await.unwrap();
-        until(async || {
-            let row = db.query_one("SELECT COUNT(*) AS n FROM grants", Vec::new()).await.unwrap();
-            row.get::<i64>("n").unwrap() >= grants
-        })
-        .await;
-    }
-}
-
-fn gate(
-    doorman: &Doorman,
-    reception: &Reception,
-    engine: &Engine,
-    lifetimes: Lifetimes,
-    key: u8,
-) -> Arc<Gate> {
-    let routes = tonic::service::Routes::new(AccessServer::new(doorman.clone()));
-    let auth = tonic::service::Routes::new(AuthServer::new(reception.clone()));
-    let neighbour = |name, client| Neighbour::new(name, client, Duration::from_secs(5), None);
-    let capabilities = Capabilities {
-        access: neighbour("access", Client::from_service(routes.into_axum_router())),
-        auth: neighbour("auth", Client::from_service(auth.into_axum_router())),
-        database: neighbour("database", Client::from_service(engine.router())),
-    };
-    Arc::new(Gate::new(Key::new(&[key; 32]), capabilities, lifetimes, MINUTE, doorman.clock.clone()))
-}
-
-fn allowed(generation: u64) -> Decision {
-    Decision { verdict: Verdict::Allowed.into(), generation, ..Decision::default() }
-}
-
-fn denied(slug: &str, reason: &str, generation: u64) -> Decision {
-    Decision {
-        verdict: Verdict::Denied.into(),
-        r#type: slug.into(),
-        reason: reason.into(),
-        generation,
-        ..Decision::default()
-    }
-}
-
-fn unknown() -> Decision {
-    Decision { verdict: Verdict::Unknown.into(), ..denied("chain-unavailable", "Two endpoints disagree.", 0) }
-}
-
-fn tokens_in(text: &str) -> BTreeSet<String> {
-    let after = text.split("?t=").skip(1);
-    after.map(|rest| rest.chars().take(crate::token::LENGTH).collect()).collect()
-}
-
-fn token_in(text: &str) -> String {
-    tokens_in(text).into_iter().next().unwrap()
-}
-
-async fn until(mut holds: impl AsyncFnMut() -> bool) {
-    let waiting = async {
-        while !holds().await {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), waiting).await.expect("it becomes so");
-}
-
-fn assert_refused(got: &Got, status: u16, slug: &str, says: &str) {
-    assert_eq!(got.status, status, "{}", got.text());
-    assert_eq!(got.field("content-type"), "application/problem+json");
-    assert!(got.text().contains(&format!("urn:streamgate:problem:{slug}\"")), "{}", got.text());
-    assert!(got.text().contains(says), "{}", got.text());
-    assert_eq!(got.field("cache-control"), "no-store");
-    assert_eq!(got.field("vary"), "cookie, authorization");
-    assert_eq!(got.field("access-control-allow-origin"), "*");
-}
+use house::*;
 
 const EVERYTHING: [&str; 9] = [
     "master.m3u8",
@@ -522,18 +257,6 @@ async fn a_decision_is_renewed_while_it_holds_and_nobody_waits_for_that() {
     assert_eq!(house.authentications(), 1);
 }
 
-impl House {
-    /// Whether a token would be good without a question half a minute from now.
-    fn gate_is_warm(&self, token: &str) -> bool {
-        self.clock.pass(MINUTE / 2);
-        let uri = format!("/v/{ID}/360p/1.m4s?t={token}");
-        let (parts, ()) = Request::builder().uri(uri).body(()).unwrap().into_parts();
-        let warm = self.gate.at_hand(self.stage.id(), &parts).is_some();
-        self.clock.back(MINUTE / 2);
-        warm
-    }
-}
-
 #[tokio::test]
 async fn a_decision_that_ran_out_is_made_again_and_what_it_says_counts() {
     let house = House::open();
@@ -720,6 +443,15 @@ async fn a_principal_plays_in_so_many_places_and_no_more() {
     assert_eq!(house.get("master.m3u8", &[ADA]).await.status, StatusCode::TOO_MANY_REQUESTS);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_that_start_at_once_no_more_than_that_play() {
+    let house = House::open();
+    let all = futures_util::future::join_all((0..20).map(|_| house.get("master.m3u8", &[ADA]))).await;
+    let with = |status: StatusCode| all.iter().filter(|got| got.status == status).count();
+    assert_eq!((with(StatusCode::OK), with(StatusCode::TOO_MANY_REQUESTS)), (5, 15));
+    assert_eq!(house.decisions(), 1);
+}
+
 #[tokio::test]
 async fn players_whose_access_was_taken_back_do_not_count() {
     let house = House::open();
@@ -770,8 +502,8 @@ async fn what_is_too_old_is_removed_from_the_database() {
 async fn without_a_database_playing_works_and_ends_with_the_run() {
     let mut house = House::open();
     house.engine =
-        Engine::new(&house._folder.path().join("gone/for/good"), streamgate_sqlite::Settings::default());
-    std::fs::write(house._folder.path().join("gone"), "a file where a folder should be").unwrap();
+        Engine::new(&house.folder.path().join("gone/for/good"), streamgate_sqlite::Settings::default());
+    std::fs::write(house.folder.path().join("gone"), "a file where a folder should be").unwrap();
     house.restart();
     let token = house.start(ADA).await;
     assert_eq!(house.segment(&token).await.status, StatusCode::OK);

@@ -38,6 +38,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use streamgate_contracts::events::{self, AccessChanged, AccessRevoked, ContentChanged, ContentDeleted};
 use streamgate_plugin_api::{Event, Health, Host, Plugin, SettingsProblem, StartError, export_plugin};
+use tokio::time::MissedTickBehavior;
 
 use crate::contents::{Contents, Limits, Watcher};
 use crate::documents::Style;
@@ -139,20 +140,24 @@ fn gate(host: &Host, settings: &Settings) -> Result<Arc<Gate>, StartError> {
 
 /// Follows what `access` tells, and removes old grants, until the plugin stops.
 fn follow_access(host: &Host, gate: &Arc<Gate>) -> Result<(), StartError> {
-    let mut events = host.subscribe(events::ACCESS_ANY)?;
+    let mut told = host.subscribe(events::ACCESS_ANY)?;
     let (gate, shutdown) = (gate.clone(), host.shutdown());
-    let sweeping = gate.clone();
     host.spawn(async move {
-        let mut rounds = tokio::time::interval(SWEEP);
-        rounds.tick().await;
-        while shutdown.run_until_cancelled(rounds.tick()).await.is_some() {
-            sweeping.sweep().await;
-        }
-    });
-    let shutdown = host.shutdown();
-    host.spawn(async move {
-        while let Some(Some(event)) = shutdown.run_until_cancelled(events.next()).await {
-            take_access(&gate, &event);
+        let mut sweep = tokio::time::interval(SWEEP);
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        sweep.tick().await;
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                event = told.next() => match event {
+                    Some(event) => take_access(&gate, &event),
+                    None => break,
+                },
+                _ = sweep.tick() => {
+                    let gate = gate.clone();
+                    tokio::spawn(async move { gate.sweep().await });
+                }
+            }
         }
     });
     Ok(())
