@@ -12,7 +12,8 @@ async fn who_owns_the_token_watches_and_playback_ends_and_goes_on_with_it() {
     let dir = tools::node_project("tests/players").expect("its tools can be installed from npm");
     let anvil = Anvil::start();
     let ticket = anvil.deploy("Ticket", &[]).await;
-    let chain = format!("{{ id = {CHAIN}, name = \"Anvil\", endpoints = [\"{}\"], max_age = \"0s\" }}", anvil.url);
+    let chain =
+        format!("{{ id = {CHAIN}, name = \"Anvil\", endpoints = [\"{}\"], max_age = \"0s\" }}", anvil.url);
     let server = Setup::default()
         .set("plugins.access.enabled", true)
         .set("plugins.streaming.gated", true)

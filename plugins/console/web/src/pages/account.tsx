@@ -70,7 +70,7 @@ function Facts({ identity }: { identity: Identity }) {
       <dt className="narrow text-soft">Roles</dt>
       <dd data-testid="roles">{identity.roles.join(", ")}</dd>
       <dt className="narrow text-soft">Principal</dt>
-      <dd className="digits break-all">{identity.principal}</dd>
+      <dd className="digits wrap-anywhere">{identity.principal}</dd>
     </dl>
   );
 }
@@ -117,7 +117,7 @@ function Wallets() {
                 {wallet.kind === "solana" ? "Solana" : "Ethereum"}
               </span>
               <span className="min-w-0 flex-1">
-                <span className="digits break-all max-sm:hidden">{wallet.address}</span>
+                <span className="digits wrap-anywhere max-sm:hidden">{wallet.address}</span>
                 <span className="sm:hidden">
                   <Address value={wallet.address} />
                 </span>
@@ -162,7 +162,7 @@ function Wallets() {
           onConfirm={() => void unlink(leaving)}
           onClose={() => setLeaving(null)}
         >
-          <p className="break-all">{leaving.address}</p>
+          <p className="wrap-anywhere">{leaving.address}</p>
           <p className="mt-2">What it owns no longer counts for you, and sessions begun with it end.</p>
         </Confirm>
       )}

@@ -73,7 +73,7 @@ function PrincipalRow({ principal, onChange }: { principal: PrincipalView; onCha
             <Address key={wallet} value={splitWallet(wallet).address} />
           ))}
         </p>
-        <p className="digits break-all text-soft text-sm" title={dateTime(principal.created_at)}>
+        <p className="digits wrap-anywhere text-soft text-sm" title={dateTime(principal.created_at)}>
           {principal.id}, since {ago(principal.created_at)}
         </p>
       </div>
@@ -112,7 +112,7 @@ function AuditLog() {
   return (
     <Section id="audit-title" title="Audit log" about="Every grant, refusal and change, newest first.">
       {principal && (
-        <p className="mt-2 break-all">
+        <p className="mt-2 wrap-anywhere">
           Only those of {principal}.{" "}
           <button
             type="button"
@@ -127,7 +127,7 @@ function AuditLog() {
       <ul className="mt-2 divide-y divide-line border-line border-y" data-testid="audit">
         {items.map((entry) => (
           <li key={entry.id} className="flex flex-wrap gap-x-6 gap-y-0.5 py-2">
-            <p className="digits w-32 shrink-0 text-soft text-sm" title={dateTime(entry.at)}>
+            <p className="digits w-full shrink-0 text-soft text-sm sm:w-32" title={dateTime(entry.at)}>
               {ago(entry.at)}
             </p>
             <div className="min-w-48 flex-1">
@@ -136,13 +136,13 @@ function AuditLog() {
                 <span className={`narrow text-sm ${TONES[entry.outcome]}`}>{entry.outcome}</span>
               </p>
               {entry.detail && <p className="break-words text-sm">{entry.detail}</p>}
-              <p className="digits break-all text-soft text-sm">
+              <p className="digits wrap-anywhere text-soft text-sm">
                 {entry.principal && (
                   <>
                     by{" "}
                     <button
                       type="button"
-                      className="underline-offset-2 hover:underline"
+                      className="inline text-left underline-offset-2 wrap-anywhere hover:underline"
                       title="Only what this principal did"
                       onClick={() => setPrincipal(entry.principal)}
                     >
