@@ -86,7 +86,12 @@ const RESERVED: [&str; 9] = [
 ];
 
 /// What the default edition sets otherwise than a plugin does by itself.
-const CHOSEN: [&str; 2] = ["plugins.gateway.filters", "plugins.streaming.gated"];
+const CHOSEN: [&str; 4] = [
+    "plugins.gateway.filters",
+    "plugins.streaming.gated",
+    "plugins.chain-evm.chains",
+    "plugins.chain-solana.chains",
+];
 
 #[tokio::test]
 async fn the_default_edition_shows_every_key_with_its_default() {
