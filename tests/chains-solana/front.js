@@ -207,7 +207,8 @@ const test = {
     test_advance: by => advance(by),
     test_finalize: () => finalize(),
     test_airdrop: (to, amount) => {
-        svm.airdrop(address(to), lamports(BigInt(amount)));
+        const result = svm.airdrop(address(to), lamports(BigInt(amount)));
+        if (result instanceof FailedTransactionMetadata) throw new RpcError(-32002, 'less than the rent');
         advance(1);
     },
     test_mint: async ({ program, decimals, extended }) => {

@@ -6,7 +6,10 @@
 //! after the fact, so whoever was granted something is asked about again when the answer has aged.
 //!
 //! Accounts are read as bytes, and each must be of the right program, mint and owner: an endpoint's
-//! own parsing is not relied on.
+//! own parsing is not relied on. `solana-client` is not used, for the same reasons as no transport of
+//! alloy in `chain-evm`: which addresses are connected to, how much is read, and which of several
+//! answers is believed. The layouts that are read here never change, and are a page of code; the
+//! interface crates of the token programs would bring sixty others.
 
 mod caip;
 mod chain;
@@ -79,6 +82,14 @@ impl Standalone {
         let registry = Arc::new(Registry::new(None));
         registry.apply(settings)?;
         Ok(Self { registry })
+    }
+
+    /// Takes other settings over while it runs.
+    ///
+    /// # Errors
+    /// What is wrong with an endpoint; nothing has changed then.
+    pub fn reconfigure(&self, settings: Settings) -> Result<(), String> {
+        self.registry.apply(settings).map(drop)
     }
 
     /// What answers the contract.

@@ -10,9 +10,11 @@ use streamgate_contracts::chain::v1::{
     BatchRequest, ChainsRequest, ContractCall, Delegation, FeesRequest, Finality, Question, SignatureRequest,
     Verdict, WatchRequest,
 };
-use support::{Cluster, assert_unknown};
+use support::{Cluster, Service, assert_unknown};
 use tonic::Code;
 
+/// The genesis of Solana's devnet.
+const DEVNET: &str = "EtWTRABZaYq6iMfeYKouRu166VU2xqa1wcaWoxPkrZBG";
 const PROGRAMS: [&str; 2] = ["token", "token-2022"];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -279,5 +281,34 @@ async fn what_solana_has_not_is_said_so() {
     let chains = chain.chains(ChainsRequest {}).await.unwrap().into_inner().chains;
     assert_eq!((chains[0].endpoints_up, chains[0].endpoints, chains[0].quorum), (1, 1, 1));
     assert_eq!(chains[0].latest.as_ref().unwrap().block, cluster.slot().await);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clusters_come_and_go_with_the_settings_and_the_others_keep_what_they_know() {
+    let (first, second) = (Cluster::start().await, Cluster::start().await);
+    let alice = first.key().await;
+    first.rpc("test_airdrop", json!([alice, 5_000_000_000u64])).await;
+    let ask = |cluster: &Cluster| cluster.holding(&alice, &cluster.asset("slip44", "501"), "");
+    let one = first.settings(&[&first.url], json!({ "head_ttl": "60s" }));
+    let service = Service::start(one.clone());
+    let at = service.ask(ask(&first)).await.at.unwrap();
+    first.rpc("test_advance", json!([1])).await;
+
+    // Another cluster, here by the genesis of devnet, which the second one does not show.
+    let mut both = one.clone();
+    let other = second.settings(&[&second.url], json!({ "genesis": DEVNET }));
+    both.chains.extend(other.chains);
+    service.reconfigure(both);
+    let chains = service.chain.clone().chains(ChainsRequest {}).await.unwrap().into_inner().chains;
+    assert_eq!(chains.len(), 2);
+    assert_eq!(service.ask(ask(&first)).await.at.unwrap().block, at.block, "its head is still known");
+
+    service.reconfigure(first.settings(&[&first.url], json!({ "head_ttl": "0s" })));
+    let answer = service.ask(ask(&first)).await;
+    assert_eq!((answer.verdict(), answer.at.unwrap().block), (Verdict::Yes, first.slot().await));
+
+    service.reconfigure(first.settings(&[], json!({})));
+    assert_unknown(&service.ask(ask(&first)).await, "it is off");
     service.stop().await;
 }

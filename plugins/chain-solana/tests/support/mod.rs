@@ -183,6 +183,10 @@ impl Service {
         Self { chain: ChainClient::new(Client::from_service(running.router())), running }
     }
 
+    pub fn reconfigure(&self, settings: Settings) {
+        self.running.reconfigure(settings).unwrap();
+    }
+
     pub async fn stop(self) {
         self.running.stop().await;
     }
