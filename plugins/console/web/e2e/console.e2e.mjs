@@ -145,7 +145,7 @@ try {
     await page.getByRole("button", { name: "Edit" }).click();
     await page.getByRole("textbox", { name: "Title" }).fill(title);
     await page.getByRole("textbox", { name: /^Tags/ }).fill("one, two");
-    await page.getByRole("button", { name: "Save" }).click();
+    await page.getByRole("button", { name: "Save", exact: true }).click();
     await page.getByRole("heading", { name: title }).waitFor();
     const content = await (await fetch(`${base}/api/v1/contents/${id}`)).json();
     assert.equal(content.title, title);
