@@ -272,11 +272,7 @@ impl Access {
         };
         let allowed = ruling.verdict == Verdict::Allowed;
         if allowed && self.is_full(key) {
-            ruling = Ruling {
-                revision: ruling.revision,
-                ..Ruling::unknown("There are as many viewers as the server can follow. Try again later.")
-            };
-            return Ok(unkept(viewer.clone(), ruling, known.generation, now_ms));
+            return Ok(unkept(viewer.clone(), too_many(ruling.revision), known.generation, now_ms));
         }
         let held = shared.grants.lock().get(key).is_some();
         let revokes = held && ruling.verdict == Verdict::Denied;
@@ -303,7 +299,10 @@ impl Access {
             self.audit(key, &ruling);
         }
         if allowed {
-            shared.grants.lock().put(key.clone(), grant, shared.settings.max_grants);
+            let followed = shared.grants.lock().put(key.clone(), grant, shared.settings.max_grants);
+            if !followed {
+                return Ok(unkept(viewer.clone(), too_many(ruling.revision), generation, now_ms));
+            }
         } else if revokes {
             let gone = shared.grants.lock().remove(key);
             let cause = gone.and_then(|grant| grant.doubt);
@@ -449,6 +448,12 @@ impl Access {
     pub(crate) fn max_age(&self) -> Duration {
         self.shared.settings.decision_max_age.get()
     }
+}
+
+/// Nobody is let in whom nothing could be taken back from.
+fn too_many(revision: u64) -> Ruling {
+    let reason = "There are as many viewers as the server can follow. Try again later.";
+    Ruling { revision, ..Ruling::unknown(reason) }
 }
 
 /// A decision that nothing rests on.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use futures_util::{StreamExt as _, stream};
 use parking_lot::Mutex;
 use streamgate_contracts::MAX_MESSAGE_BYTES;
 use streamgate_contracts::chain::v1::chain_client::ChainClient;
@@ -18,6 +19,8 @@ use crate::clock::millis;
 
 /// Questions of one call.
 const IN_ONE: usize = 256;
+/// Leases that are renewed at the same time.
+const RENEWED_AT_ONCE: usize = 16;
 /// Contracts that are followed at once.
 const MAX_FOLLOWED: usize = 4_096;
 /// Blocks that are gone, as far as is remembered.
@@ -264,8 +267,8 @@ impl Chains {
             followed.retain(|_, known| known.asked_ms >= needed_since_ms);
             followed.iter().map(|(asset, known)| (asset.clone(), known.asked_ms)).collect()
         };
-        let renewed =
-            join_all(due.iter().map(|(asset, asked_ms)| self.watch(asset, *asked_ms, now_ms))).await;
+        let calls = due.iter().map(|(asset, asked_ms)| self.watch(asset, *asked_ms, now_ms));
+        let renewed: Vec<Watched> = stream::iter(calls).buffered(RENEWED_AT_ONCE).collect().await;
         let lost = due.into_iter().zip(renewed).filter(|(_, state)| !matches!(state, Watched::Above(_)));
         lost.map(|((asset, _), state)| (asset, state)).collect()
     }
