@@ -20,9 +20,13 @@ fn judge(plugin: &str, sets: &[&str]) -> Vec<(String, String, String)> {
 
 #[test]
 fn a_plugin_that_needs_nobody_breaks_no_rule() {
-    for (plugin, sets) in
-        [("console", &[][..]), ("gateway", &["listen=\"127.0.0.1:0\""]), ("sqlite", &[]), ("storage-fs", &[])]
-    {
+    for (plugin, sets) in [
+        ("chain-solana", &[][..]),
+        ("console", &[]),
+        ("gateway", &["listen=\"127.0.0.1:0\""]),
+        ("sqlite", &[]),
+        ("storage-fs", &[]),
+    ] {
         let rules = judge(plugin, sets);
         let broken: Vec<_> = rules.iter().filter(|(_, outcome, _)| outcome == "not-met").collect();
         assert!(broken.is_empty(), "{plugin}: {broken:#?}");
@@ -32,7 +36,7 @@ fn a_plugin_that_needs_nobody_breaks_no_rule() {
 
 #[test]
 fn a_plugin_that_needs_others_breaks_no_rule_without_them() {
-    for plugin in ["metadata", "streaming", "transcoder", "upload", "worker"] {
+    for plugin in ["access", "auth", "chain-evm", "metadata", "streaming", "transcoder", "upload", "worker"] {
         let rules = judge(plugin, &[]);
         let broken: Vec<_> = rules.iter().filter(|(_, outcome, _)| outcome == "not-met").collect();
         assert!(broken.is_empty(), "{plugin}: {broken:#?}");
