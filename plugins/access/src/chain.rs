@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use futures_util::{StreamExt as _, stream};
 use parking_lot::Mutex;
 use streamgate_contracts::MAX_MESSAGE_BYTES;
 use streamgate_contracts::chain::v1::chain_client::ChainClient;
@@ -267,8 +266,11 @@ impl Chains {
             followed.retain(|_, known| known.asked_ms >= needed_since_ms);
             followed.iter().map(|(asset, known)| (asset.clone(), known.asked_ms)).collect()
         };
-        let calls = due.iter().map(|(asset, asked_ms)| self.watch(asset, *asked_ms, now_ms));
-        let renewed: Vec<Watched> = stream::iter(calls).buffered(RENEWED_AT_ONCE).collect().await;
+        let mut renewed = Vec::with_capacity(due.len());
+        for some in due.chunks(RENEWED_AT_ONCE) {
+            let asked = some.iter().map(|(asset, asked_ms)| self.watch(asset, *asked_ms, now_ms));
+            renewed.extend(join_all(asked).await);
+        }
         let lost = due.into_iter().zip(renewed).filter(|(_, state)| !matches!(state, Watched::Above(_)));
         lost.map(|((asset, _), state)| (asset, state)).collect()
     }
