@@ -61,8 +61,10 @@ pub struct Access {
 pub struct Outside {
     /// The `database` capability.
     pub database: Client,
-    /// The `chain` capability.
+    /// The `chain` capability, for EVM chains.
     pub chain: Client,
+    /// The `chain-solana` capability.
+    pub solana: Client,
     /// The `auth` capability, for the audit log.
     pub auth: Client,
     /// Where events go.
@@ -104,7 +106,8 @@ impl Access {
     /// When the database does not answer, or does not fit this version.
     pub async fn open(outside: Outside, settings: Settings, clock: Clock) -> Result<Self, DbError> {
         let db = Db::open(outside.database, "access", store::migrations()).await?;
-        let chains = Chains::new(outside.chain, settings.chain_timeout.get(), settings.watch_lease.get());
+        let (timeout, lease) = (settings.chain_timeout.get(), settings.watch_lease.get());
+        let chains = Chains::new(outside.chain, outside.solana, timeout, lease);
         let access = Self {
             shared: Arc::new(Shared {
                 store: Store { db },

@@ -1,4 +1,4 @@
-//! What is asked of the `chain` capability: questions, and to be told of transfers. What cannot be
+//! What is asked of the `chain` and `chain-solana` capabilities: questions, and to be told of transfers. What cannot be
 //! asked is unknown; this never guesses.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -27,9 +27,10 @@ const MAX_GONE: usize = 1_024;
 /// Chains of which the last told block is remembered.
 const MAX_CHAINS: usize = 256;
 
-/// The capability, and what it told.
+/// The capabilities, and what they told.
 pub(crate) struct Chains {
-    client: ChainClient<Client>,
+    evm: ChainClient<Client>,
+    solana: ChainClient<Client>,
     timeout: Duration,
     lease: Duration,
     followed: Mutex<HashMap<String, Followed>>,
@@ -76,11 +77,18 @@ fn unknown(reason: impl Into<String>) -> Answer {
 }
 
 impl Chains {
-    pub(crate) fn new(chain: Client, timeout: Duration, lease: Duration) -> Self {
-        let client = ChainClient::new(chain)
-            .max_decoding_message_size(MAX_MESSAGE_BYTES)
-            .max_encoding_message_size(MAX_MESSAGE_BYTES);
-        Self { client, timeout, lease, followed: Mutex::default(), told: Mutex::default() }
+    pub(crate) fn new(evm: Client, solana: Client, timeout: Duration, lease: Duration) -> Self {
+        let [evm, solana] = [evm, solana].map(|client| {
+            ChainClient::new(client)
+                .max_decoding_message_size(MAX_MESSAGE_BYTES)
+                .max_encoding_message_size(MAX_MESSAGE_BYTES)
+        });
+        Self { evm, solana, timeout, lease, followed: Mutex::default(), told: Mutex::default() }
+    }
+
+    /// Who knows a chain, or an asset on it, by its CAIP-2 namespace.
+    fn client(&self, chain: &str) -> ChainClient<Client> {
+        if chain.starts_with("solana:") { self.solana.clone() } else { self.evm.clone() }
     }
 
     /// One answer for each question, in order. Each chain is asked by itself, so that one that is
@@ -142,7 +150,7 @@ impl Chains {
         let count = questions.len();
         let least = questions.first().map_or(0, |question| question.min_block);
         let all = |reason: String| vec![unknown(reason); count];
-        let mut client = self.client.clone();
+        let mut client = self.client(chain);
         let call = client.batch(BatchRequest { questions });
         let answers = match tokio::time::timeout(self.timeout, call).await {
             Ok(Ok(response)) => response.into_inner().answers,
@@ -229,7 +237,7 @@ impl Chains {
     async fn watch(&self, asset: &str, asked_ms: i64, now_ms: i64) -> Watched {
         // It outlives what is noted here, so that nothing is lost in between.
         let lease_ms = u32::try_from((self.lease + self.timeout).as_millis()).unwrap_or(u32::MAX);
-        let mut client = self.client.clone();
+        let mut client = self.client(asset);
         let call =
             client.watch(WatchRequest { assets: vec![asset.to_owned()], lease_ms: lease_ms.min(86_400_000) });
         let above = match tokio::time::timeout(self.timeout, call).await {

@@ -78,6 +78,7 @@ impl Plugin for Running {
         let outside = Outside {
             database: host.service("database"),
             chain: host.service("chain"),
+            solana: host.service("chain-solana"),
             auth: host.service("auth"),
             publish,
         };
@@ -117,7 +118,7 @@ export_plugin! {
         description: "Who may play which content: policies, decisions with their evidence, revocation",
         provides: ["access"],
         requires: ["database"],
-        uses: ["chain", "auth"],
+        uses: ["chain", "chain-solana", "auth"],
         prefixes: ["/api/v1/access"],
     }
 }

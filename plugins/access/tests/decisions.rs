@@ -349,6 +349,22 @@ async fn many_who_ask_the_same_at_once_cost_one_question_and_a_warm_answer_none(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn each_chain_is_asked_of_whom_it_concerns() {
+    let (world, evm, solana) = (World::new(), Slow::new(1000), Slow::new(1000));
+    let life = world.live_over_both(evm.client(), solana.client(), json!({})).await;
+    let collection =
+        "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp/nft:J1S9H3QjnRtBbbuD4HjPV6RpRhwuk4zKbxsnCHuTgh9w";
+    life.gate(json!({ "solana_collection": { "asset": collection } })).await;
+    let mut a = viewer(ALICE, &[Address::repeat_byte(1)]);
+    a.wallets.push("solana:9WzDXwBbmkg8ZTbNMqUxvQRAyrZzDsGYdLVL9zYtAWWM".into());
+    assert_eq!(life.decide(&a).await.verdict(), Verdict::Allowed);
+    assert_eq!((evm.asked.load(SeqCst), solana.asked.load(SeqCst)), (0, 1));
+    life.gate(json!({ "erc721": { "asset": TOKEN } })).await;
+    assert_eq!(life.decide(&a).await.verdict(), Verdict::Allowed);
+    assert_eq!((evm.asked.load(SeqCst), solana.asked.load(SeqCst)), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_transfer_during_a_decision_is_not_lost() {
     let (world, chain) = (World::new(), Slow::new(0));
     let life = world.live_over(chain.client(), json!({})).await;

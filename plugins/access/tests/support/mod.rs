@@ -125,24 +125,29 @@ impl World {
             chain = Client::from_service(standalone.router());
             running = Some(standalone);
         }
-        self.over(chain, nobody(), settings, bus, &mut events, running).await
+        self.over([chain, nobody()], nobody(), settings, bus, &mut events, running).await
     }
 
-    /// Starts the plugin over a chain that the test makes up.
+    /// Starts the plugin over an EVM chain that the test makes up.
     pub async fn live_over(&self, chain: Client, settings: Value) -> Life {
+        self.live_over_both(chain, nobody(), settings).await
+    }
+
+    /// The same with a cluster of Solana.
+    pub async fn live_over_both(&self, chain: Client, solana: Client, settings: Value) -> Life {
         let (bus, mut events) = mpsc::unbounded_channel::<Event>();
-        self.over(chain, nobody(), settings, bus, &mut events, None).await
+        self.over([chain, solana], nobody(), settings, bus, &mut events, None).await
     }
 
     /// Starts the plugin with somebody who keeps the audit log.
     pub async fn live_with(&self, auth: Client) -> Life {
         let (bus, mut events) = mpsc::unbounded_channel::<Event>();
-        self.over(nobody(), auth, json!({}), bus, &mut events, None).await
+        self.over([nobody(), nobody()], auth, json!({}), bus, &mut events, None).await
     }
 
     async fn over(
         &self,
-        chain: Client,
+        [chain, solana]: [Client; 2],
         auth: Client,
         settings: Value,
         bus: mpsc::UnboundedSender<Event>,
@@ -156,7 +161,7 @@ impl World {
             let _ = told.send(event);
             std::future::ready(()).boxed()
         });
-        let outside = Outside { database: self.database(), chain, auth, publish };
+        let outside = Outside { database: self.database(), chain, solana, auth, publish };
         let settings: Settings = serde_json::from_value(settings).unwrap();
         let ahead = self.ahead.clone();
         let clock = Arc::new(move || streamgate_access::system()() + ahead.load(SeqCst));
