@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, RETRY_AFTER};
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_LENGTH, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri};
 use schemars::JsonSchema;
@@ -92,7 +92,7 @@ impl Filters {
                 Stage::Limit => false,
             };
             if !skipped {
-                self.ask(*stage, service, parts).await?;
+                self.ask(*stage, service, parts).await.map_err(for_any_page)?;
             }
         }
         Ok(())
@@ -140,6 +140,14 @@ impl Filters {
     fn is_own(&self, parts: &Parts) -> bool {
         self.own_authentication.iter().any(|prefix| is_below(parts.uri.path(), prefix))
     }
+}
+
+/// Why a request was refused may be read by scripts of any page, as what its plugin would have
+/// answered might: else an upload from another site ends in a network error without a reason.
+fn for_any_page(mut refusal: Box<Response<Body>>) -> Box<Response<Body>> {
+    let any = HeaderValue::from_static("*");
+    refusal.headers_mut().entry(ACCESS_CONTROL_ALLOW_ORIGIN).or_insert(any);
+    refusal
 }
 
 fn has_credentials(headers: &HeaderMap) -> bool {

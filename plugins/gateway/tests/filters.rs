@@ -185,6 +185,7 @@ async fn a_refusal_is_the_clients_answer_as_it_is_and_the_plugin_hears_of_nothin
     assert_eq!((answer.status, answer.header("www-authenticate")), (401, Some("Bearer")));
     assert_eq!(answer.header("content-type"), Some("application/problem+json"));
     assert_eq!(code(&answer), "invalid-token");
+    assert_eq!(answer.header("access-control-allow-origin"), Some("*"), "a page may read why");
     assert_eq!(take(&asked), ["authenticate GET /a "], "nobody else is asked");
     client.send("GET /a HTTP/1.1\r\nhost: h\r\nx-too-many: 1\r\n\r\n").await;
     let answer = client.answer().await;
