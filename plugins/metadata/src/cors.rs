@@ -24,7 +24,7 @@ impl Cors {
         if let Some(origin) = may_write.or_else(|| allowed(&self.readers, origin)) {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
             headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
-            let wanted = "Content-Type, If-Match, If-None-Match, Last-Event-ID";
+            let wanted = "Authorization, Content-Type, If-Match, If-None-Match, Last-Event-ID";
             headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(wanted));
             headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
         }

@@ -18,9 +18,10 @@ const BYTES: HeaderValue = HeaderValue::from_static("bytes");
 const EXPOSED: HeaderValue =
     HeaderValue::from_static("Content-Length, Content-Range, Accept-Ranges, ETag, Date");
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
-/// `*` covers everything in browsers that know it; the names are for those that do not.
+/// `*` covers everything but `Authorization` in browsers that know it; the other names are for those
+/// that do not.
 const REQUEST_FIELDS: HeaderValue = HeaderValue::from_static(
-    "*, Range, If-None-Match, If-Range, If-Modified-Since, Cache-Control, Pragma, Traceparent",
+    "*, Authorization, Range, If-None-Match, If-Range, If-Modified-Since, Cache-Control, Pragma, Traceparent",
 );
 
 /// Any page may play from here.
