@@ -119,13 +119,21 @@ impl Anvil {
             transaction["to"] = json!(to);
         }
         let hash = self.rpc("eth_sendTransaction", json!([transaction])).await;
-        let receipt = eventually("a receipt", PATIENCE, async || {
+        let receipt = self.receipt(&hash).await;
+        assert_eq!(receipt["status"], "0x1", "{receipt}");
+        receipt
+    }
+
+    /// The receipt of a transaction, once it is in a block.
+    ///
+    /// # Panics
+    /// When no block comes.
+    pub async fn receipt(&self, hash: &Value) -> Value {
+        eventually("a receipt", PATIENCE, async || {
             let receipt = self.rpc("eth_getTransactionReceipt", json!([hash])).await;
             (!receipt.is_null()).then_some(receipt)
         })
-        .await;
-        assert_eq!(receipt["status"], "0x1", "{receipt}");
-        receipt
+        .await
     }
 
     /// Deploys a contract, with its constructor's arguments.

@@ -96,7 +96,7 @@ impl World {
         let data = alloy_primitives::Bytes::from(data);
         let call = json!({ "from": from, "to": self.registry, "data": data, "gas": "0xf4240" });
         let hash = self.anvil.rpc("eth_sendTransaction", json!([call])).await;
-        let receipt = self.anvil.rpc("eth_getTransactionReceipt", json!([hash])).await;
+        let receipt = self.anvil.receipt(&hash).await;
         assert_eq!(receipt["status"], "0x0", "{receipt}");
     }
 
