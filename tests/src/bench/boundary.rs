@@ -1,6 +1,13 @@
 //! What it costs to call another plugin: two fixture plugins in the real server, against the same
 //! code linked statically (`tests/boundary`).
 
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::Command;
+use std::time::Instant;
+
 use anyhow::{Context, Result, ensure};
 
 use super::median;
@@ -46,6 +53,14 @@ pub struct Cost {
     child_aim: Option<f64>,
 }
 
+/// What all of it costs.
+#[derive(Debug, Clone)]
+pub struct Costs {
+    cases: Vec<Cost>,
+    /// Of one byte between two processes, in nanoseconds.
+    round_trip: f64,
+}
+
 impl Cost {
     /// What the boundary adds.
     fn added(&self) -> f64 {
@@ -83,21 +98,41 @@ async fn figure(server: &Server, side: &str, case: &str) -> Result<f64> {
     answer.parse().with_context(|| format!("{path}: {answer}"))
 }
 
+/// What a byte costs there and back between two processes that sleep until it comes: the least that
+/// a call of a child can cost, in nanoseconds.
+fn round_trip() -> Result<f64> {
+    const ROUND_TRIPS: u32 = 20_000;
+    let (mut socket, peer) = UnixStream::pair()?;
+    let (from, to) = (OwnedFd::from(peer.try_clone()?), OwnedFd::from(peer));
+    let mut echo = Command::new("cat").stdin(from).stdout(to).spawn().context("cat")?;
+    let begun = Instant::now();
+    for _ in 0..ROUND_TRIPS {
+        socket.write_all(&[1])?;
+        socket.read_exact(&mut [0])?;
+    }
+    let all = begun.elapsed();
+    socket.shutdown(Shutdown::Write)?;
+    echo.wait()?;
+    Ok(all.as_secs_f64() * 1e9 / f64::from(ROUND_TRIPS))
+}
+
 /// Every case in turn, linked, in the process and through a child.
 ///
 /// # Errors
 /// When the servers do not start, or do not answer.
-pub async fn measure() -> Result<Vec<Cost>> {
+pub async fn measure() -> Result<Costs> {
     let (inside, apart) = (server("none").await?, server("process").await?);
+    let mut round_trips = Vec::new();
     let mut figures = CASES.map(|_| [Vec::new(), Vec::new(), Vec::new()]);
     for _ in 0..ROUNDS {
+        round_trips.push(tokio::task::spawn_blocking(round_trip).await??);
         for ((case, ..), [linked, in_process, child]) in CASES.iter().zip(&mut figures) {
             linked.push(figure(&inside, "static", case).await?);
             in_process.push(figure(&inside, "crossed", case).await?);
             child.push(figure(&apart, "crossed", case).await?);
         }
     }
-    let costs = CASES.into_iter().zip(figures).map(|((case, what, aim), [linked, in_process, child])| Cost {
+    let cases = CASES.into_iter().zip(figures).map(|((case, what, aim), [linked, in_process, child])| Cost {
         what,
         linked: median(linked),
         in_process: median(in_process),
@@ -105,15 +140,15 @@ pub async fn measure() -> Result<Vec<Cost>> {
         aim,
         child_aim: (case == "empty").then_some(CHILD),
     });
-    Ok(costs.collect())
+    Ok(Costs { cases: cases.collect(), round_trip: median(round_trips) })
 }
 
 /// Prints them as a table in Markdown and answers whether every aim is met.
 #[must_use]
-pub fn print(costs: &[Cost]) -> bool {
+pub fn print(costs: &Costs) -> bool {
     println!("| what, in ns | linked | in process | difference | child | aim | |");
     println!("| --- | ---: | ---: | ---: | ---: | --- | --- |");
-    for cost in costs {
+    for cost in &costs.cases {
         let aim = cost.aim.map(|aim| match aim {
             Bound::Added(most) => format!("difference <= {most}"),
             Bound::Whole(most) => format!("in process <= {most}"),
@@ -129,7 +164,8 @@ pub fn print(costs: &[Cost]) -> bool {
             [cost.linked, cost.in_process, cost.added(), cost.child].map(rounded);
         println!("| {} | {linked} | {in_process} | {added} | {child} | {aims} | {verdict} |", cost.what);
     }
-    costs.iter().all(Cost::met)
+    println!("\nA byte there and back between two sleeping processes: {} ns.", rounded(costs.round_trip));
+    costs.cases.iter().all(Cost::met)
 }
 
 fn rounded(nanoseconds: f64) -> String {
