@@ -63,6 +63,7 @@ pub mod principal;
 mod problem;
 pub mod runtime;
 pub mod settings;
+pub mod time;
 pub mod trace;
 
 use std::sync::OnceLock;

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
+use streamgate_plugin_api::time::now_ms;
 use streamgate_plugin_api::trace::{TRACEPARENT, TraceContext};
 
-use crate::clock::now;
 use crate::connect::HttpClient;
 use crate::endpoint::Endpoint;
 use crate::message;
@@ -57,7 +57,7 @@ pub(crate) async fn attempt(
     timeout: Duration,
     max_retry_after: Duration,
 ) -> Attempt {
-    let (started_at, begun) = (now(), Instant::now());
+    let (started_at, begun) = (now_ms(), Instant::now());
     let answered = tokio::time::timeout(timeout, async {
         let response = client.request(request(endpoint, delivery, started_at / 1000)).await;
         let response = response.map_err(|error| describe(&error))?;

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use streamgate_contracts::db::DbError;
+use streamgate_plugin_api::time::{millis, now_ms};
 use streamgate_plugin_api::trace::{self, TraceContext};
 use tokio::task::{Id, JoinSet};
 
-use crate::clock::{millis, now};
 use crate::deliver::{Attempt, Verdict, attempt};
 use crate::endpoint::Endpoint;
 use crate::engine::{Engine, pause};
@@ -57,7 +57,7 @@ pub(crate) async fn run(engine: Arc<Engine>, endpoint: Arc<Endpoint>) {
         sending.shutdown().await;
         let left: Vec<_> = taken.into_values().collect();
         tracing::info!(endpoint = endpoint.name, deliveries = left.len(), "broken off, to be repeated");
-        if let Err(error) = engine.store.give_back(&left, now()).await {
+        if let Err(error) = engine.store.give_back(&left, now_ms()).await {
             tracing::warn!(endpoint = endpoint.name, %error, "what was broken off is repeated a little later");
         }
     }
@@ -91,8 +91,8 @@ async fn fill(
     if free == 0 || endpoint.is_gone() {
         return Ok(LONGEST_SLEEP);
     }
-    let taken_until = now() + millis(engine.settings.timeout.get() + MARGIN);
-    let due = engine.store.take(&endpoint.name, free, now(), taken_until).await?;
+    let taken_until = now_ms() + millis(engine.settings.timeout.get() + MARGIN);
+    let due = engine.store.take(&endpoint.name, free, now_ms(), taken_until).await?;
     let all = due.len() < free;
     for delivery in due {
         let proof = (delivery.id.clone(), delivery.due_at);
@@ -110,7 +110,7 @@ async fn fill(
 
 /// How long it is until then, at most [`LONGEST_SLEEP`].
 fn until(at: i64) -> Duration {
-    Duration::from_millis(u64::try_from(at - now()).unwrap_or(0)).min(LONGEST_SLEEP)
+    Duration::from_millis(u64::try_from(at - now_ms()).unwrap_or(0)).min(LONGEST_SLEEP)
 }
 
 /// One attempt, and what becomes of the delivery.
@@ -138,7 +138,7 @@ fn after(engine: &Engine, delivery: &Delivery, made: &Attempt) -> Option<After> 
         Verdict::Failed { retry_after } if tries < engine.settings.max_attempts => {
             let pause = engine.backoff().after(tries, fastrand::f64());
             let pause = pause.max(retry_after.unwrap_or_default());
-            Some(After::RetryAt(now().saturating_add(millis(pause))))
+            Some(After::RetryAt(now_ms().saturating_add(millis(pause))))
         }
         Verdict::Gone | Verdict::Failed { .. } => Some(After::Dead),
     }
@@ -174,11 +174,11 @@ async fn record(
     after: Option<After>,
 ) -> Result<(), DbError> {
     match after {
-        None => engine.store.delivered(delivery, made, now()).await,
+        None => engine.store.delivered(delivery, made, now_ms()).await,
         Some(after) => {
-            engine.store.failed(delivery, made, after, now()).await?;
+            engine.store.failed(delivery, made, after, now_ms()).await?;
             if made.verdict == Verdict::Gone {
-                engine.store.gone(&delivery.endpoint, now()).await?;
+                engine.store.gone(&delivery.endpoint, now_ms()).await?;
             }
             Ok(())
         }

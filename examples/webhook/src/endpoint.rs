@@ -8,10 +8,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::Uri;
 use sha2::{Digest as _, Sha256};
+use streamgate_plugin_api::time::{millis, now_ms};
 use streamgate_plugin_api::{Health, Host, StartError};
 use tokio::sync::Notify;
 
-use crate::clock::{millis, now};
 use crate::settings::EndpointSettings;
 use crate::sign::Key;
 use crate::store::EndpointRow;
@@ -115,12 +115,12 @@ impl Endpoint {
 
     /// Leaves it alone for a while.
     pub(crate) fn pause(&self, pause: Duration) {
-        self.paused_until.fetch_max(now().saturating_add(millis(pause)), Relaxed);
+        self.paused_until.fetch_max(now_ms().saturating_add(millis(pause)), Relaxed);
     }
 
     /// Until when it is still to be left alone, in Unix milliseconds.
     pub(crate) fn paused_until(&self) -> Option<i64> {
-        Some(self.paused_until.load(Relaxed)).filter(|until| *until > now())
+        Some(self.paused_until.load(Relaxed)).filter(|until| *until > now_ms())
     }
 
     pub(crate) fn succeeded(&self) {

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use streamgate_contracts::db::DbError;
+use streamgate_plugin_api::time::now_ms;
 use streamgate_plugin_api::{Event, Health, Host, StartError, Subscription};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::clock::now;
 use crate::endpoint::Endpoint;
 use crate::engine::{Engine, pause};
 
@@ -151,7 +151,7 @@ async fn put(engine: &Engine, part: &[(&Endpoint, &Event)], health: &Health) {
     let stop = engine.stopping();
     let (mut wait, mut stopping_since) = (FIRST_PAUSE, None);
     loop {
-        let error = match engine.store.put(&rows, engine.settings.max_waiting, now()).await {
+        let error = match engine.store.put(&rows, engine.settings.max_waiting, now_ms()).await {
             Ok(dropped) => {
                 for (name, count) in dropped {
                     tracing::warn!(

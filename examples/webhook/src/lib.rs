@@ -7,7 +7,6 @@
 //! `webhook-id`.
 
 mod address;
-mod clock;
 mod connect;
 mod deliver;
 mod dispatch;

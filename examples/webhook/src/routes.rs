@@ -11,11 +11,11 @@ use axum::{Json, Router};
 use http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use streamgate_plugin_api::time::now_ms;
 use streamgate_plugin_api::{Event, Problem};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::clock::now;
 use crate::endpoint::Endpoint;
 use crate::engine::Engine;
 use crate::error::ApiError;
@@ -96,7 +96,7 @@ async fn test(Extract(current): Extract<Current>, Path(name): Path<String>) -> A
     let mut event = event.map_err(|error| ApiError::Invalid(error.to_string()))?;
     event.source = "streamgate/webhook".into();
     let most = engine.settings.max_waiting;
-    let id = engine.store.put_one(&name, &event, most, now()).await.map_err(ApiError::from)?;
+    let id = engine.store.put_one(&name, &event, most, now_ms()).await.map_err(ApiError::from)?;
     endpoint.wake.notify_one();
     let location = format!("/api/v1/webhooks/deliveries/{id}");
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], fresh(detail(&engine, &id).await?)))
@@ -120,7 +120,7 @@ async fn redeliver_dead(
     let endpoint = open(&engine, &name)?;
     let done = async {
         let room = u64::from(engine.settings.max_waiting).saturating_sub(engine.store.waiting(&name).await?);
-        engine.store.redeliver_dead(&name, room, now()).await
+        engine.store.redeliver_dead(&name, room, now_ms()).await
     };
     let redelivered = done.await.map_err(ApiError::from)?;
     endpoint.wake.notify_one();
@@ -186,7 +186,7 @@ async fn redeliver(Extract(current): Extract<Current>, Path(id): Path<String>) -
     let id = checked(id)?;
     let known = found(&engine, &id).await?;
     let endpoint = open(&engine, &known.endpoint)?;
-    if engine.store.redeliver(&id, now()).await.map_err(ApiError::from)?.is_none() {
+    if engine.store.redeliver(&id, now_ms()).await.map_err(ApiError::from)?.is_none() {
         let state = found(&engine, &id).await?.state;
         let error = ApiError::WrongState { id, state, wanted: "dead or delivered", verb: "redelivered" };
         return Err(error.into());

@@ -7,10 +7,10 @@
 
 use bytes::Bytes;
 use streamgate_contracts::db::{Batch, Db, DbError, Migrations, Param, Row, Rows, params};
+use streamgate_plugin_api::time::millis;
 use streamgate_plugin_api::{Client, Event};
 use uuid::Uuid;
 
-use crate::clock::millis;
 use crate::deliver::Attempt;
 
 /// How many rows one sweeping statement changes at most.

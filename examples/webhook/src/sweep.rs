@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use streamgate_contracts::db::DbError;
+use streamgate_plugin_api::time::{millis, now_ms};
 
-use crate::clock::{millis, now};
 use crate::engine::{Engine, pause};
 use crate::store::{SWEEP, State};
 
@@ -26,14 +26,14 @@ pub(crate) async fn run(engine: Arc<Engine>) {
 async fn sweep(engine: &Engine) -> Result<(), DbError> {
     let settings = &engine.settings;
     for (state, keep) in [(State::Delivered, settings.retention), (State::Dead, settings.dead_retention)] {
-        let before = now() - millis(keep.get());
+        let before = now_ms() - millis(keep.get());
         while engine.store.forget_before(state, before).await? >= u64::from(SWEEP) {}
     }
     for (name, state, count) in engine.store.counts().await? {
         if state == State::Waiting {
             match engine.endpoints.get(&name) {
                 None => {
-                    let buried = engine.store.bury(&name, now()).await?;
+                    let buried = engine.store.bury(&name, now_ms()).await?;
                     tracing::warn!(
                         endpoint = name,
                         buried,

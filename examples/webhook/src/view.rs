@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::{Value, json};
 use streamgate_plugin_api::Event;
+use streamgate_plugin_api::time::rfc3339;
 
-use crate::clock::rfc3339;
 use crate::endpoint::Endpoint;
 use crate::message::is_json;
 use crate::store::{AttemptRow, Delivery, EndpointRow, State};

@@ -17,12 +17,12 @@ use streamgate_contracts::access::v1::Verdict;
 use streamgate_contracts::auth::v1::AuditOutcome;
 use streamgate_contracts::db::{Db, DbError};
 use streamgate_contracts::events::{AccessRevoked, ChainTransfer, TYPE_ACCESS_REVOKED, access_revoked};
+use streamgate_plugin_api::time::{Clock, millis};
 use streamgate_plugin_api::{Client, Event};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 use crate::audit::{Audit, Entry};
 use crate::chain::Chains;
-use crate::clock::{Clock, millis};
 use crate::decision::{Decision, Ruling, evidence_view};
 use crate::epochs::{About, Epochs, Snapshot};
 use crate::evaluate::{Evaluation, Facts, Findings};
@@ -142,7 +142,7 @@ impl Access {
     }
 
     pub(crate) fn now_ms(&self) -> i64 {
-        (self.shared.clock)()
+        self.shared.clock.now_ms()
     }
 
     /// The policy of a content.

@@ -12,9 +12,8 @@ use streamgate_contracts::chain::v1::question::About;
 use streamgate_contracts::chain::v1::{Answer, BatchRequest, Finality, Question, Verdict, WatchRequest};
 use streamgate_contracts::events::ChainTransfer;
 use streamgate_plugin_api::Client;
+use streamgate_plugin_api::time::millis;
 use tonic::Code;
-
-use crate::clock::millis;
 
 /// Questions of one call.
 const IN_ONE: usize = 256;

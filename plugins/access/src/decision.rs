@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use streamgate_contracts::access::v1::{Decision as WireDecision, Evidence, Verdict};
+use streamgate_plugin_api::time::rfc3339;
 
-use crate::clock::rfc3339;
 use crate::epochs::Snapshot;
 use crate::viewer::Viewer;
 

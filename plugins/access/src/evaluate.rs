@@ -9,10 +9,10 @@ use streamgate_contracts::chain::v1::question::About;
 use streamgate_contracts::chain::v1::{
     Answer, Comparison, ContractCall, Delegation, Finality, Holding, Verdict,
 };
+use streamgate_plugin_api::time::rfc3339;
 
 use crate::caip::{self, Asset};
 use crate::chain::{Chains, Watched};
-use crate::clock::rfc3339;
 use crate::epochs;
 use crate::tree::{Leaf, Tree};
 use crate::truth::Truth;

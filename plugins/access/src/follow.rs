@@ -13,12 +13,12 @@ use streamgate_contracts::events::{
     TYPE_CHAIN_TRANSFER, TYPE_CONTENT_DELETED, access_changed,
 };
 use streamgate_plugin_api::Event;
+use streamgate_plugin_api::time::millis;
 
 use crate::access::{Access, because};
 use crate::audit::Entry;
 use crate::caip::{self, Asset};
 use crate::chain::Watched;
-use crate::clock::millis;
 use crate::epochs::About;
 use crate::grants::{Grant, Key};
 

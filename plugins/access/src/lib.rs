@@ -8,7 +8,7 @@ mod access;
 mod audit;
 mod caip;
 mod chain;
-mod clock;
+mod date;
 mod decision;
 mod epochs;
 mod error;
@@ -35,7 +35,6 @@ use streamgate_plugin_api::{Host, Plugin, SettingsProblem, StartError, Subscribe
 use tokio::task::JoinHandle;
 
 pub use access::{Access, Outside, Publish};
-pub use clock::{Clock, system};
 pub use policy::{Openness, Written};
 pub use rule::{
     AllowList, AtLeast, ContractCall, Native, Rule, RuleError, SolanaAsset, Subscription, TimeWindow, Token,
@@ -82,7 +81,7 @@ impl Plugin for Running {
             auth: host.service("auth"),
             publish,
         };
-        let access = Access::open(outside, settings, clock::system()).await?;
+        let access = Access::open(outside, settings, streamgate_plugin_api::time::Clock::system()).await?;
         host.provide("access", access.internal())?;
         host.serve(access.public());
         let health = host.health("revocation");

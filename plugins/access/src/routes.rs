@@ -13,10 +13,11 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use streamgate_contracts::db::DbError;
 use streamgate_plugin_api::Principal;
+use streamgate_plugin_api::time::rfc3339;
 
 use crate::access::Access;
 use crate::audit::Entry;
-use crate::clock::{parse_rfc3339, rfc3339};
+use crate::date::parse_rfc3339;
 use crate::epochs::Snapshot;
 use crate::grants::Key;
 use crate::policy::{Policy, Written};

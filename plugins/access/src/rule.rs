@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::caip::{self, Asset, Contract};
-use crate::clock::parse_rfc3339;
+use crate::date::parse_rfc3339;
 use crate::tree::{CallData, Comparison, Leaf, Node, Tree};
 
 /// Bytes of a rule's JSON.

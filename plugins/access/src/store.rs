@@ -385,7 +385,8 @@ impl Store {
 
 fn shown(row: &Row) -> Result<Shown, DbError> {
     let text = |name: &str| row.get::<String>(name);
-    let time = |name: &str| Ok::<_, DbError>(Value::from(crate::clock::rfc3339(row.get(name)?)));
+    let time =
+        |name: &str| Ok::<_, DbError>(Value::from(streamgate_plugin_api::time::rfc3339(row.get(name)?)));
     let json = |name: &str| Ok::<_, DbError>(serde_json::from_str(&text(name)?).unwrap_or(Value::Null));
     let id = text("id")?;
     let mut members = serde_json::Map::new();

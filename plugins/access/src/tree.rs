@@ -6,9 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use streamgate_contracts::chain::v1 as wire;
+use streamgate_plugin_api::time::rfc3339;
 
 use crate::caip::{Asset, Contract};
-use crate::clock::rfc3339;
 use crate::truth::Truth;
 
 /// A rule.

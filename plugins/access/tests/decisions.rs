@@ -18,6 +18,7 @@ use streamgate_contracts::database::v1::value::Kind;
 use streamgate_contracts::events::{
     ChainTransfer, ContentDeleted, TYPE_CHAIN_TRANSFER, TYPE_CONTENT_DELETED, chain_transfer, content_deleted,
 };
+use streamgate_plugin_api::time::{Clock, rfc3339};
 use streamgate_plugin_api::{Client, Event, Principal};
 use support::slow::Slow;
 use support::*;
@@ -167,10 +168,7 @@ async fn a_subscription_lets_in_until_it_ends_and_then_takes_access_back() {
     assert_eq!(life.decide(&a).await.verdict(), Verdict::Denied);
     let by = creator();
     let path = format!("/subscriptions/{ALICE}/gold");
-    let end = |ms: i64| {
-        let since = Duration::from_millis(u64::try_from(ms).unwrap());
-        json!({ "ends_at": humantime::format_rfc3339_millis(std::time::UNIX_EPOCH + since).to_string() })
-    };
+    let end = |ms: i64| json!({ "ends_at": rfc3339(ms) });
     let ends_ms = world.now_ms() + 600_000;
     let writer = Principal { scopes: vec!["content:write".into()], ..creator() };
     assert_eq!(life.call(Some(&writer), Method::PUT, &path, Some(&end(ends_ms))).await.status, 403);
@@ -192,12 +190,8 @@ async fn a_subscription_lets_in_until_it_ends_and_then_takes_access_back() {
 async fn a_time_window_opens_and_closes_by_itself_for_everybody() {
     let world = World::new();
     let life = world.live(None, json!({})).await;
-    let at = |ms: i64| {
-        let since = Duration::from_millis(u64::try_from(ms).unwrap());
-        humantime::format_rfc3339_millis(std::time::UNIX_EPOCH + since).to_string()
-    };
     let now = world.now_ms();
-    life.gate(json!({ "time_window": { "from": at(now + 60_000), "until": at(now + 90_000) } })).await;
+    life.gate(json!({ "time_window": { "from": rfc3339(now + 60_000), "until": rfc3339(now + 90_000) } })).await;
     assert_eq!(life.decide(&anonymous()).await.verdict(), Verdict::Denied);
     world.pass(Duration::from_secs(61));
     let open = life.decide(&anonymous()).await;
@@ -285,7 +279,7 @@ async fn changes_reach_the_audit_log_though_nobody_keeps_it_at_first_and_grants_
         world.database(),
         world.folder.path(),
         streamgate_auth::Settings::default(),
-        streamgate_access::system(),
+        Clock::system(),
         Arc::new(streamgate_auth::NoContractWallets),
     );
     let auth = auth.await.unwrap();

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use crate::audit::Entry;
 use crate::auth::Auth;
-use crate::clock::parse_rfc3339;
 use crate::credentials::{Credentials, KEY_PREFIX};
+use crate::date::parse_rfc3339;
 use crate::error::{AuthError, Why};
 use crate::principal::{Credential, Scope};
 use crate::secret;

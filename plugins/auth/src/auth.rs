@@ -7,9 +7,9 @@ use std::sync::Arc;
 use streamgate_contracts::auth::v1::AuditOutcome;
 use streamgate_contracts::db::{Db, DbError};
 use streamgate_plugin_api::Client;
+use streamgate_plugin_api::time::{Clock, millis};
 
 use crate::audit::Entry;
-use crate::clock::{Clock, millis};
 use crate::contract_wallet::ContractWallets;
 use crate::credentials::{Credentials, Given};
 use crate::error::{AuthError, Why};
@@ -89,7 +89,7 @@ impl Auth {
         let origins = texts.map(|text| Origin::parse(text)).collect::<Result<_, _>>();
         let origins = origins.map_err(OpenError::Settings)?;
         let db = Db::open(database, "auth", store::migrations()).await?;
-        let (folder, now_ms) = (directory.to_owned(), clock());
+        let (folder, now_ms) = (directory.to_owned(), clock.now_ms());
         let opened = tokio::task::spawn_blocking(move || Keys::open(&folder, now_ms)).await;
         let keys = opened.map_err(io::Error::other)??;
         let (addresses, wallets) = (settings.attempts_per_address, settings.attempts_per_wallet);
@@ -152,7 +152,7 @@ impl Auth {
     }
 
     pub(crate) fn now_ms(&self) -> i64 {
-        (self.shared.clock)()
+        self.shared.clock.now_ms()
     }
 
     pub(crate) fn store(&self) -> &Store {

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use streamgate_contracts::auth::v1::AuditOutcome;
 use streamgate_contracts::db::{DbError, params};
+use streamgate_plugin_api::time::millis;
 use uuid::Uuid;
 
 use crate::api_keys;
 use crate::audit::Entry;
 use crate::auth::{Auth, OpenError};
-use crate::clock::millis;
 use crate::credentials::{Credentials, KEY_PREFIX};
 use crate::error::{AuthError, Why};
 use crate::principal::{Role, Scope};

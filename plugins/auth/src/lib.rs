@@ -9,9 +9,9 @@ mod api_keys;
 mod audit;
 mod auth;
 mod bootstrap;
-mod clock;
 mod contract_wallet;
 mod credentials;
+mod date;
 mod error;
 mod filters;
 #[doc(hidden)]
@@ -43,7 +43,6 @@ use streamgate_plugin_api::{Host, Plugin, SettingsProblem, StartError, export_pl
 
 pub use auth::{Auth, OpenError};
 pub use bootstrap::Bootstrap;
-pub use clock::Clock;
 pub use contract_wallet::{ChainWallets, ContractWallets, NoContractWallets, Verdict};
 pub use rules::{Need, Rule};
 pub use settings::Settings;
@@ -66,7 +65,14 @@ impl Plugin for Running {
     async fn start(host: Host, settings: Settings) -> Result<Self, StartError> {
         let database = host.service("database");
         let wallets = Arc::new(ChainWallets::new(host.service("chain")));
-        let auth = Auth::open(database, host.data_dir(), settings, clock::system(), wallets).await?;
+        let auth = Auth::open(
+            database,
+            host.data_dir(),
+            settings,
+            streamgate_plugin_api::time::Clock::system(),
+            wallets,
+        )
+        .await?;
         let first = auth.bootstrap(host.data_dir()).await?;
         if let Some(url) = &first.console_url {
             tracing::warn!(

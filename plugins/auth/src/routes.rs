@@ -8,10 +8,10 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use streamgate_plugin_api::time::rfc3339;
 
 use crate::api_keys::NewKey;
 use crate::auth::Auth;
-use crate::clock::rfc3339;
 use crate::credentials::{self, Credentials};
 use crate::error::{AuthError, Why};
 use crate::principal::{Credential, Identity, Scope};

@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use streamgate_contracts::auth::v1::AuditOutcome;
 use streamgate_contracts::db::{Batch, DbError, params};
+use streamgate_plugin_api::time::millis;
 use uuid::Uuid;
 
 use crate::audit::Entry;
 use crate::auth::Auth;
-use crate::clock::millis;
 use crate::credentials::Credentials;
 use crate::error::{AuthError, Why};
 use crate::jwt::{self, AUDIENCE, Claims};

@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use streamgate_contracts::auth::v1::AuditOutcome;
 use streamgate_contracts::db::{DbError, params};
+use streamgate_plugin_api::time::{millis, rfc3339};
 use uuid::Uuid;
 
 use crate::audit::Entry;
 use crate::auth::{Auth, wallet_name};
-use crate::clock::{millis, rfc3339};
 use crate::contract_wallet::{Verdict, is_of_contract};
 use crate::credentials::Credentials;
 use crate::error::{AuthError, Why};

@@ -5,7 +5,7 @@ use std::fmt;
 
 use alloy_primitives::Address;
 
-use crate::clock::parse_rfc3339;
+use crate::date::parse_rfc3339;
 use crate::error::{AuthError, Why};
 use crate::origin::Origin;
 

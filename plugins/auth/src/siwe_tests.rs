@@ -212,8 +212,8 @@ prop_compose! {
         let address = Address::from(bytes);
         Message {
             scheme, domain, address, address_text: address.to_checksum(None), statement, uri, chain_id, nonce,
-            issued_at: crate::clock::rfc3339(at), expiration_time: expires.map(crate::clock::rfc3339),
-            not_before: expires.map(crate::clock::rfc3339), request_id, resources,
+            issued_at: streamgate_plugin_api::time::rfc3339(at), expiration_time: expires.map(streamgate_plugin_api::time::rfc3339),
+            not_before: expires.map(streamgate_plugin_api::time::rfc3339), request_id, resources,
         }
     }
 }

@@ -6,7 +6,6 @@
 //! follows no redirect, and takes no answer for one that it is not.
 
 pub mod address_rules;
-pub mod clock;
 mod endpoint;
 mod pool;
 mod rpc;

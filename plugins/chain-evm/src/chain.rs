@@ -11,9 +11,9 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use streamgate_contracts::chain::v1 as wire;
 use streamgate_contracts::chain::v1::{Answer, Verdict};
+use streamgate_plugin_api::time::now_ms;
 
 use crate::caip::{Account, ChainId};
-use crate::clock::now_ms;
 use crate::endpoint::{Outcome, Read};
 use crate::erc;
 use crate::pool::{Pool, Unknown};

@@ -7,8 +7,8 @@ use alloy_primitives::{Address, B256, Bytes as Data, U64, U256};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use streamgate_chain_common::{Limits, Shows};
+use streamgate_plugin_api::time::since_epoch;
 
-use crate::clock;
 use crate::rpc::{Block, Log, RpcError, reverted};
 use crate::settings::Settings;
 
@@ -111,7 +111,7 @@ impl Endpoint {
         if block.number < floor {
             return Err(RpcError::Behind(format!("block {} is below {floor}", block.number)));
         }
-        let now = clock::unix_now();
+        let now = since_epoch();
         let time = Duration::from_secs(block.timestamp);
         if time > now + CLOCK_SKEW {
             return Err(RpcError::Malformed(format!("block {} is of the future", block.number)));

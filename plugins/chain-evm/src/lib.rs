@@ -31,7 +31,6 @@ mod watch;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
-use streamgate_chain_common::clock;
 use streamgate_contracts::db::DbError;
 use streamgate_plugin_api::settings::SettingsProblem;
 use streamgate_plugin_api::{Client, Event, Host, Plugin, StartError};

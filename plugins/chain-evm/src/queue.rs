@@ -4,9 +4,9 @@
 use std::fmt;
 
 use alloy_primitives::{Address, B256, Bytes};
-use streamgate_chain_common::clock::now_ms;
 use streamgate_contracts::chain::v1 as wire;
 use streamgate_contracts::db::{Batch, Db, DbError, Row, params};
+use streamgate_plugin_api::time::now_ms;
 
 use crate::caip::ChainId;
 use crate::signer::{Fees, Signed};

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, B256, Bytes, U64};
 use serde_json::{Value, json};
-use streamgate_chain_common::clock::now_ms;
 use streamgate_chain_common::{RpcError, Unknown};
 use streamgate_contracts::db::DbError;
 use streamgate_plugin_api::Health;
+use streamgate_plugin_api::time::now_ms;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 

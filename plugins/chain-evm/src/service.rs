@@ -12,11 +12,11 @@ use streamgate_contracts::chain::v1::{
     Answer, BatchRequest, BatchResponse, ChainsRequest, ChainsResponse, FeesRequest, FeesResponse, Question,
     SignatureRequest, SignatureResponse, WatchRequest, WatchResponse,
 };
+use streamgate_plugin_api::time::now_ms;
 use tonic::{Request, Response, Status};
 
 use crate::caip::{Account, Asset, ChainId};
 use crate::chain::{Chain, unread};
-use crate::clock::now_ms;
 use crate::query::Query;
 use crate::registry::Registry;
 use crate::registry_service::RegistryService;

@@ -11,13 +11,13 @@ use alloy_primitives::{Address, U256};
 use futures_util::future::BoxFuture;
 use streamgate_contracts::db::DbError;
 use streamgate_contracts::events::{ChainTransfer, TYPE_CHAIN_TRANSFER, chain_transfer};
+use streamgate_plugin_api::time::now_ms;
 use streamgate_plugin_api::{Event, Health};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::caip::{Account, Asset, ChainId, Token};
 use crate::chain::{Chain, MAX_SPAN};
-use crate::clock::now_ms;
 use crate::erc::{self, Moved};
 use crate::pool::Unknown;
 use crate::rpc::{Block, Log};

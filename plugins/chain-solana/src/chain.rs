@@ -7,10 +7,10 @@ use futures_util::StreamExt as _;
 use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use solana_address::Address;
-use streamgate_chain_common::clock::now_ms;
 use streamgate_chain_common::{Pool, Unknown};
 use streamgate_contracts::chain::v1 as wire;
 use streamgate_contracts::chain::v1::Answer;
+use streamgate_plugin_api::time::now_ms;
 
 use crate::caip::ChainId;
 use crate::endpoint::{Block, Endpoint, Holding, Reading, Since};

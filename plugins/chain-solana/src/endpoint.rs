@@ -12,7 +12,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use solana_address::Address;
-use streamgate_chain_common::{Limits, RpcError, Shows, clock};
+use streamgate_chain_common::{Limits, RpcError, Shows};
+use streamgate_plugin_api::time::since_epoch;
 
 use crate::caip::Token;
 use crate::settings::{Chain, Finality, Settings};
@@ -151,7 +152,7 @@ impl Endpoint {
         let Some(time) = block.time.and_then(|time| u64::try_from(time).ok()).map(Duration::from_secs) else {
             return Err(RpcError::Behind(format!("it knows no time of slot {}", block.slot)));
         };
-        let now = clock::unix_now();
+        let now = since_epoch();
         if time > now + CLOCK_SKEW {
             return Err(RpcError::Malformed(format!("slot {} is of the future", block.slot)));
         }

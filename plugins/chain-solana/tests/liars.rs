@@ -1,6 +1,6 @@
 //! No endpoint that lies, lags, hangs, redirects or breaks off makes a yes, and none makes a no:
 //! `not` must not be satisfied by an outage either. What stands in for a validator is said in
-//! `support/mod.rs`.
+//! `streamgate_tests::solana`.
 #![allow(clippy::unwrap_used)]
 
 #[path = "support/liar.rs"]
@@ -13,7 +13,7 @@ use liar::{Liar, Lie};
 use serde_json::{Value, json};
 use streamgate_contracts::chain::v1::{Answer, ChainsRequest, Verdict};
 use streamgate_tests::wait::eventually;
-use support::{Cluster, Service, assert_unknown};
+use support::{Asked as _, Cluster, Service, assert_unknown};
 
 /// A cluster on which alice had the ticket, and can sell it to bob.
 struct Sale {

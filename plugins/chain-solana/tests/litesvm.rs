@@ -1,5 +1,5 @@
 //! The plugin against the real token programs. What stands in for a validator is said in
-//! `support/mod.rs`.
+//! `streamgate_tests::solana`.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -10,7 +10,7 @@ use streamgate_contracts::chain::v1::{
     BatchRequest, ChainsRequest, ContractCall, Delegation, FeesRequest, Finality, Question, SignatureRequest,
     Verdict, WatchRequest,
 };
-use support::{Cluster, Service, assert_unknown};
+use support::{Asked as _, Cluster, Service, assert_unknown};
 use tonic::Code;
 
 /// The genesis of Solana's devnet.

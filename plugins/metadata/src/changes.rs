@@ -11,10 +11,10 @@ use streamgate_contracts::events::{
     content_deleted,
 };
 use streamgate_plugin_api::Event;
+use streamgate_plugin_api::time::now_ms;
 use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
 
-use crate::clock::now_ms;
 use crate::outside::Outside;
 use crate::store::{Entry, Store, StoreError};
 use crate::view::ContentView;

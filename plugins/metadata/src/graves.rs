@@ -3,8 +3,8 @@
 
 use streamgate_contracts::catalogue::v1::Content;
 use streamgate_contracts::db::{Batch, DbError, params};
+use streamgate_plugin_api::time::now_ms;
 
-use crate::clock::now_ms;
 use crate::store::{Store, StoreError};
 
 /// A deleted content whose objects may not all be gone.

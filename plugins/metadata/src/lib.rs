@@ -7,7 +7,6 @@
 
 mod catalogue;
 mod changes;
-mod clock;
 mod cors;
 mod cursor;
 #[doc(hidden)]

@@ -11,13 +11,13 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, StreamExt as _};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use streamgate_plugin_api::time::now_ms;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 
 use crate::catalogue::Catalogue;
 use crate::changes::{Notice, What};
-use crate::clock::now_ms;
 use crate::store::StoreError;
 
 /// More missed changes than this are not told one by one: the client lists anew.

@@ -8,9 +8,9 @@ use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use streamgate_contracts::jobs::v1::EnqueueRequest;
 use streamgate_plugin_api::Body;
+use streamgate_plugin_api::time::now_ms;
 
 use crate::catalogue::Catalogue;
-use crate::clock::now_ms;
 use crate::graves::Tombstone;
 use crate::store::StoreError;
 

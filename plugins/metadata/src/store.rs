@@ -10,8 +10,8 @@ use streamgate_contracts::catalogue::v1::{
     Content, ContentState, Rendition, RenditionSegments, RenditionTimeline, Source,
 };
 use streamgate_contracts::db::{Batch, Db, DbError, Migrations, Row, params};
+use streamgate_plugin_api::time::now_ms;
 
-use crate::clock::now_ms;
 use crate::cursor::Cursor;
 use crate::lifecycle::ForbiddenStep;
 use crate::limits;

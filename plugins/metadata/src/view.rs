@@ -3,8 +3,8 @@
 
 use serde::Serialize;
 use streamgate_contracts::catalogue::v1::{ContentState, RenditionKind, Source};
+use streamgate_plugin_api::time::rfc3339;
 
-use crate::clock::rfc3339;
 use crate::store::{Entry, Rung};
 
 #[derive(Debug, Serialize)]

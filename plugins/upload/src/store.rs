@@ -1,9 +1,8 @@
 //! The SQL of uploads. A row only ever moves along its states, and each write says from
 //! which state it starts: what another request ended meanwhile stays ended.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use streamgate_contracts::db::{Db, DbError, Migrations, Row, params};
+use streamgate_plugin_api::time::now_ms;
 
 use crate::fault::Fault;
 use crate::metadata::FileFacts;
@@ -110,12 +109,6 @@ impl Upload {
     pub(crate) fn is_whole(&self) -> bool {
         self.length == Some(self.received)
     }
-}
-
-/// Now, in milliseconds since the Unix epoch.
-pub(crate) fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The migrations of the namespace `upload`.

@@ -4,8 +4,10 @@
 
 use std::time::Duration;
 
+use streamgate_plugin_api::time::now_ms;
+
 use crate::fault::Fault;
-use crate::store::{Kind, State, Upload, now_ms};
+use crate::store::{Kind, State, Upload};
 use crate::uploads::Uploads;
 
 /// Rows that are read at once.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use streamgate_contracts::db::DbError;
+use streamgate_plugin_api::time::{millis, now_ms};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -14,7 +15,7 @@ use crate::fault::Fault;
 use crate::incoming::{End, Incoming};
 use crate::objects::{Objects, StorageFault};
 use crate::outside::Outside;
-use crate::store::{Store, Upload, now_ms};
+use crate::store::{Store, Upload};
 
 /// How often the catalogue hears of progress.
 const PROGRESS: Duration = Duration::from_millis(500);
@@ -34,7 +35,7 @@ pub(crate) struct Pace {
 impl Pace {
     /// When an upload that shows a sign of life now expires.
     pub(crate) fn expiry(&self) -> i64 {
-        now_ms().saturating_add(i64::try_from(self.expire_after.as_millis()).unwrap_or(i64::MAX / 4))
+        now_ms().saturating_add(millis(self.expire_after))
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use streamgate_contracts::db::DbError;
 use streamgate_plugin_api::Body;
+use streamgate_plugin_api::time::now_ms;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::detach::ToTheEnd;
@@ -15,7 +16,7 @@ use crate::handover::Unfinished;
 use crate::incoming::Incoming;
 use crate::leases::{Lease, Leases};
 use crate::protocol::{Announced, Concat, Continuation, Creation, check_fits};
-use crate::store::{Kind, State, Upload, now_ms};
+use crate::store::{Kind, State, Upload};
 use crate::transfer::Pump;
 
 /// How long an answer waits for the hand-over, so that clients find the rest of the system

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use streamgate_contracts::db::DbError;
 use streamgate_contracts::jobs::v1::{Job, JobState};
+use streamgate_plugin_api::time::{Clock, millis};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -15,7 +16,6 @@ use uuid::Uuid;
 use crate::announce::Announcer;
 use crate::error::JobError;
 use crate::identity::Identity;
-use crate::moment::{Now, millis};
 use crate::policy::{chance, is_queue};
 use crate::settings::Settings;
 use crate::store::{AfterFailure, Filter, Lessee, NewJob, SWEEP, Store};
@@ -42,7 +42,7 @@ struct Shared {
     waiting: Waiting,
     announcer: Announcer,
     shutdown: CancellationToken,
-    now: Now,
+    now: Clock,
 }
 
 /// What is to be enqueued.
@@ -75,7 +75,7 @@ impl Jobs {
         home: Identity,
         announcer: Announcer,
         shutdown: CancellationToken,
-        now: Now,
+        now: Clock,
     ) -> Self {
         let waiting = Waiting::default();
         Self { shared: Arc::new(Shared { store, settings, home, waiting, announcer, shutdown, now }) }
@@ -83,7 +83,7 @@ impl Jobs {
 
     /// Unix time in milliseconds.
     pub(crate) fn now(&self) -> i64 {
-        self.shared.now.get()
+        self.shared.now.now_ms()
     }
 
     pub(crate) fn store(&self) -> &Store {

@@ -9,7 +9,6 @@ mod error;
 pub mod fuzz;
 mod identity;
 mod jobs;
-mod moment;
 mod policy;
 mod routes;
 mod schedule;
@@ -31,7 +30,6 @@ use tokio_util::sync::CancellationToken;
 use crate::announce::Announcer;
 use crate::identity::Identity;
 use crate::jobs::Jobs;
-use crate::moment::Now;
 use crate::service::JobsService;
 use crate::store::Store;
 use crate::sweep::Clock;
@@ -57,7 +55,14 @@ impl Plugin for Worker {
         let store = Store::open(host.service("database")).await?;
         let clock = Clock::new(&settings.schedules)?;
         let (announcer, changes) = Announcer::new();
-        let jobs = Jobs::new(store, settings, home, announcer, host.shutdown(), Now::system());
+        let jobs = Jobs::new(
+            store,
+            settings,
+            home,
+            announcer,
+            host.shutdown(),
+            streamgate_plugin_api::time::Clock::system(),
+        );
 
         let freed = jobs.free_orphaned().await?;
         if freed > 0 {

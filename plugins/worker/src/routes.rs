@@ -1,7 +1,5 @@
 //! `/api/v1/jobs`: to look at jobs, retry and cancel them. Errors are problems (RFC 9457).
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::routing::{get, post};
@@ -13,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use streamgate_contracts::jobs::v1::{Job, JobState};
 use streamgate_plugin_api::Problem;
+use streamgate_plugin_api::time::rfc3339;
 use uuid::Uuid;
 
 use crate::error::JobError;
@@ -92,12 +91,6 @@ fn shown(bytes: &[u8]) -> Value {
         return Value::Null;
     }
     serde_json::from_slice(bytes).unwrap_or_else(|_| serde_json::json!({ "base64": STANDARD.encode(bytes) }))
-}
-
-fn rfc3339(ms: i64) -> String {
-    // The last moment that has a four-digit year.
-    let ms = u64::try_from(ms).unwrap_or(0).min(253_402_300_799_000);
-    humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(ms)).to_string()
 }
 
 #[derive(Debug, Default, Deserialize)]

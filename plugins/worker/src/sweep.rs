@@ -9,12 +9,12 @@ use croner::Cron;
 use streamgate_contracts::db::DbError;
 use streamgate_contracts::jobs::v1::JobState;
 use streamgate_plugin_api::Health;
+use streamgate_plugin_api::time::millis;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::jobs::Jobs;
-use crate::moment::millis;
 use crate::schedule::{self, next_after};
 use crate::settings::Schedule;
 use crate::store::{NewJob, SWEEP, ScheduleRow};

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use streamgate_contracts::events::JobChanged;
 use streamgate_plugin_api::Client;
+use streamgate_plugin_api::time::Clock;
 use streamgate_sqlite::Engine;
 use tempfile::TempDir;
 use tokio::sync::mpsc::Receiver;
@@ -20,7 +21,6 @@ use tokio_util::sync::CancellationToken;
 use crate::announce::Announcer;
 use crate::identity::Identity;
 use crate::jobs::{Enqueue, Jobs, Want};
-use crate::moment::Now;
 use crate::settings::Settings;
 use crate::store::Store;
 
@@ -62,9 +62,9 @@ impl Fixture {
     }
 }
 
-fn told_by(time: &Arc<AtomicI64>) -> Now {
+fn told_by(time: &Arc<AtomicI64>) -> Clock {
     let time = time.clone();
-    Now::told_by(move || time.load(Ordering::SeqCst))
+    Clock::told_by(move || time.load(Ordering::SeqCst))
 }
 
 fn home(process: &str) -> Identity {
@@ -75,7 +75,7 @@ async fn open(
     engine: &Engine,
     settings: Settings,
     home: Identity,
-    now: Now,
+    now: Clock,
     shutdown: &CancellationToken,
 ) -> (Jobs, Receiver<JobChanged>) {
     let store = Store::open(Client::from_service(engine.router())).await.unwrap();
@@ -87,7 +87,7 @@ async fn open(
 async fn open_at(directory: &Path, settings: Settings) -> Jobs {
     let engine = Engine::new(directory, streamgate_sqlite::Settings::default());
     let home = Identity::load(directory).unwrap();
-    open(&engine, settings, home, Now::system(), &CancellationToken::new()).await.0
+    open(&engine, settings, home, Clock::system(), &CancellationToken::new()).await.0
 }
 
 fn job_for(queue: &str) -> Enqueue {

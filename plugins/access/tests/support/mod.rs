@@ -16,6 +16,7 @@ use streamgate_chain_evm::Standalone;
 use streamgate_contracts::access::v1::access_client::AccessClient;
 use streamgate_contracts::access::v1::{DecideRequest, Decision, Openness, PolicyRequest, PolicyResponse};
 use streamgate_contracts::events::{AccessChanged, AccessRevoked, TYPE_ACCESS_CHANGED, TYPE_ACCESS_REVOKED};
+use streamgate_plugin_api::time::{Clock, now_ms};
 use streamgate_plugin_api::{Body, Client, Event, Principal, Problem};
 use streamgate_sqlite::Engine;
 use streamgate_tests::anvil::CHAIN;
@@ -102,7 +103,7 @@ impl World {
     }
 
     pub fn now_ms(&self) -> i64 {
-        streamgate_access::system()() + self.ahead.load(SeqCst)
+        now_ms() + self.ahead.load(SeqCst)
     }
 
     /// Starts the plugin, over the chain at this endpoint if there is one.
@@ -164,7 +165,7 @@ impl World {
         let outside = Outside { database: self.database(), chain, solana, auth, publish };
         let settings: Settings = serde_json::from_value(settings).unwrap();
         let ahead = self.ahead.clone();
-        let clock = Arc::new(move || streamgate_access::system()() + ahead.load(SeqCst));
+        let clock = Clock::told_by(move || now_ms() + ahead.load(SeqCst));
         let access = Access::open(outside, settings, clock).await.unwrap();
         let (listening, working) = (access.clone(), access.clone());
         let mut events = std::mem::replace(events, mpsc::unbounded_channel().1);

@@ -14,6 +14,7 @@ use streamgate_auth::{Auth, ContractWallets, NoContractWallets, Settings};
 use streamgate_contracts::auth::v1::auth_client::AuthClient;
 use streamgate_contracts::auth::v1::authenticate_response::Outcome;
 use streamgate_contracts::auth::v1::{AuthenticateRequest, Identity, Refusal};
+use streamgate_plugin_api::time::Clock;
 use streamgate_plugin_api::{Body, Client};
 use streamgate_sqlite::Engine;
 
@@ -86,7 +87,7 @@ impl World {
 
     pub async fn live_with(&self, settings: Settings, wallets: Arc<dyn ContractWallets>) -> Life {
         let now = self.now.clone();
-        let clock = Arc::new(move || now.load(Ordering::SeqCst));
+        let clock = Clock::told_by(move || now.load(Ordering::SeqCst));
         let asked = self.asked.clone();
         let counted = axum::middleware::map_request(move |request: axum::extract::Request| {
             asked.fetch_add(1, Ordering::SeqCst);
