@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use http::{Method, Request, StatusCode};
 use streamgate_contracts::catalogue::v1::{
-    Content, ContentState, CreateRequest, PutRenditionsRequest, PutSegmentsRequest, RenditionKind,
-    RenditionTimeline, Source, UpdateRequest,
+    Content, ContentState, CreateRequest, ListRequest, PutRenditionsRequest, PutSegmentsRequest,
+    RenditionKind, RenditionTimeline, Source, UpdateRequest,
 };
 use streamgate_plugin_api::Body;
 use tokio::sync::Notify;
@@ -21,6 +21,9 @@ use crate::patch::Patch;
 use crate::store::{Entry, Filter, Store, StoreError};
 
 const STORAGE_DEADLINE: Duration = Duration::from_secs(10);
+/// Contents of a page of the internal list.
+const DEFAULT_PAGE: u32 = 100;
+const MAX_PAGE: u32 = 500;
 
 /// The catalogue. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -139,6 +142,19 @@ impl Catalogue {
 
     pub(crate) async fn list(&self, filter: &Filter) -> Result<(Vec<Entry>, bool), StoreError> {
         self.store.list(filter).await
+    }
+
+    /// Contents after an id, in the order of their ids.
+    pub(crate) async fn page(&self, request: &ListRequest) -> Result<Vec<Content>, StoreError> {
+        let state = ContentState::try_from(request.state)
+            .map_err(|_| StoreError::Invalid(format!("{} is no state", request.state)))?;
+        let limit = match request.limit {
+            0 => DEFAULT_PAGE,
+            limit if limit <= MAX_PAGE => limit,
+            limit => return Err(StoreError::Invalid(format!("{limit} contents; at most {MAX_PAGE}"))),
+        };
+        let state = (state != ContentState::Unspecified).then_some(state);
+        self.store.page(state, &request.after, limit as usize).await
     }
 
     /// Changes what people may change, if the content is still at the revision they saw.

@@ -3,8 +3,8 @@
 use streamgate_contracts::MAX_MESSAGE_BYTES;
 use streamgate_contracts::catalogue::v1::catalogue_server::{self, CatalogueServer};
 use streamgate_contracts::catalogue::v1::{
-    Content, CreateRequest, DeleteRequest, DeleteResponse, GetRequest, PutRenditionsRequest,
-    PutSegmentsRequest, TimelineRequest, TimelineResponse, UpdateRequest,
+    Content, CreateRequest, DeleteRequest, DeleteResponse, GetRequest, ListRequest, ListResponse,
+    PutRenditionsRequest, PutSegmentsRequest, TimelineRequest, TimelineResponse, UpdateRequest,
 };
 use tonic::{Request, Response, Status};
 
@@ -49,6 +49,10 @@ impl catalogue_server::Catalogue for Service {
 
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<Content>, Status> {
         Ok(Response::new(self.0.get(&request.get_ref().id).await?))
+    }
+
+    async fn list(&self, request: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
+        Ok(Response::new(ListResponse { contents: self.0.page(request.get_ref()).await? }))
     }
 
     async fn update(&self, request: Request<UpdateRequest>) -> Result<Response<Content>, Status> {

@@ -369,6 +369,19 @@ impl Store {
         Ok((self.with_rungs(contents).await?, more))
     }
 
+    /// Contents after an id, in the order of their ids.
+    pub(crate) async fn page(
+        &self,
+        state: Option<ContentState>,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<Content>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM contents WHERE id > $1 AND ($2 IS NULL OR state = $2) ORDER BY id LIMIT $3"
+        );
+        self.contents(&sql, params![after, state.map(|state| state as i32), limit]).await
+    }
+
     /// Contents that changed at or after a time, oldest change first.
     pub(crate) async fn changed_since(&self, since_ms: i64, limit: usize) -> Result<Vec<Entry>, StoreError> {
         let sql = format!(

@@ -37,6 +37,28 @@ async fn a_forbidden_step_changes_nothing_and_a_repeated_one_is_harmless() {
 }
 
 #[tokio::test]
+async fn a_list_has_every_content_of_a_state_once_in_the_order_of_ids() {
+    let world = World::new();
+    let life = world.live(Settings::default()).await;
+    let ids: Vec<String> = (0..5).map(|at| format!("0190163d-8694-739b-aea5-966c26f8ad0{at}")).collect();
+    for id in ids.iter().rev() {
+        life.create(id, "Film").await;
+    }
+    life.step(&ids[2], ContentState::Uploaded).await.unwrap();
+    let list = async |state: ContentState, after: &str, limit| {
+        let request = ListRequest { state: state.into(), after: after.into(), limit };
+        let list = life.catalogue.clone().list(request).await?.into_inner();
+        Ok::<_, tonic::Status>(list.contents.into_iter().map(|content| content.id).collect::<Vec<_>>())
+    };
+    assert_eq!(list(ContentState::Unspecified, "", 0).await.unwrap(), ids);
+    assert_eq!(list(ContentState::Uploaded, "", 0).await.unwrap(), ids[2..3]);
+    assert_eq!(list(ContentState::Uploading, "", 3).await.unwrap(), [&ids[..2], &ids[3..4]].concat());
+    assert_eq!(list(ContentState::Uploading, &ids[3], 3).await.unwrap(), ids[4..]);
+    let refused = list(ContentState::Uploading, "", 501).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+}
+
+#[tokio::test]
 async fn calls_about_what_is_not_there_say_so() {
     let world = World::new();
     let life = world.live(Settings::default()).await;

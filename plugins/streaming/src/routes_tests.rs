@@ -52,6 +52,9 @@ impl Catalogue for Shelf {
     async fn get(&self, _: Call<GetRequest>) -> Result<Reply<Content>, Status> {
         Err(Status::unimplemented("timelines only"))
     }
+    async fn list(&self, _: Call<ListRequest>) -> Result<Reply<ListResponse>, Status> {
+        Err(Status::unimplemented("timelines only"))
+    }
     async fn update(&self, _: Call<UpdateRequest>) -> Result<Reply<Content>, Status> {
         Err(Status::unimplemented("read only"))
     }

@@ -165,6 +165,12 @@ impl Catalogue for World {
     async fn get(&self, _: Request<catalogue::GetRequest>) -> Result<Response<catalogue::Content>, Status> {
         Err(Status::unimplemented(""))
     }
+    async fn list(
+        &self,
+        _: Request<catalogue::ListRequest>,
+    ) -> Result<Response<catalogue::ListResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
     async fn update(
         &self,
         request: Request<catalogue::UpdateRequest>,
