@@ -45,6 +45,7 @@
 //! side is in this process, in a child process or on another node makes no difference here.
 
 pub mod abi;
+pub mod address;
 mod body;
 mod client;
 #[doc(hidden)]

@@ -16,10 +16,9 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::{ClientConfig, RootCertStore};
+use streamgate_plugin_api::address::not_public;
 use tokio::net::{TcpStream, lookup_host};
 use tower_service::Service;
-
-use crate::address::not_public;
 
 /// How many addresses of a name are tried.
 const MAX_ADDRESSES: usize = 4;

@@ -6,7 +6,6 @@
 //! whatever happens to this process, it is delivered at least once. Receivers tell repetitions by
 //! `webhook-id`.
 
-mod address;
 mod connect;
 mod deliver;
 mod dispatch;

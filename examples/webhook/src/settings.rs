@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use streamgate_plugin_api::address::not_public;
 use streamgate_plugin_api::settings::{Duration, SettingsProblem};
 use url::{Host, Url};
 
-use crate::address::not_public;
 use crate::sign::Key;
 
 /// How many endpoints there may be, and how many subjects each may name.

@@ -1,14 +1,28 @@
-//! Which addresses are on the public internet. An endpoint's name may resolve to anything, also
-//! to what only this machine can reach; deliveries go there only when the settings say so.
+//! Which addresses are on the public internet, for plugins that connect to where somebody else
+//! says: a URL may name what only this machine can reach.
+//!
+//! A name may resolve to anything, and to something else a moment later. So judge the address that
+//! a connection is made to, each time that one is made, and not the name.
+//!
+//! ```
+//! use streamgate_plugin_api::address::not_public;
+//!
+//! assert_eq!(not_public("1.1.1.1".parse().unwrap()), None);
+//! assert_eq!(not_public("::ffff:169.254.169.254".parse().unwrap()), Some("a link-local address"));
+//! ```
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// IANA's special-purpose registry for IPv4, as far as it is not globally reachable.
+/// IANA's special-purpose registry for IPv4 (RFC 6890), as far as it is not globally reachable,
+/// multicast (RFC 5771), and the relays of 6to4 (RFC 7526).
 const V4: [(Ipv4Addr, u32, &str); 15] = [
     (Ipv4Addr::new(0, 0, 0, 0), 8, "an unspecified address"),
+    // RFC 1918, as the other private ones.
     (Ipv4Addr::new(10, 0, 0, 0), 8, "a private address"),
+    // RFC 6598.
     (Ipv4Addr::new(100, 64, 0, 0), 10, "an address of a carrier's own network"),
     (Ipv4Addr::new(127, 0, 0, 0), 8, "a loopback address"),
+    // RFC 3927. Clouds tell a machine its secrets at 169.254.169.254.
     (Ipv4Addr::new(169, 254, 0, 0), 16, "a link-local address"),
     (Ipv4Addr::new(172, 16, 0, 0), 12, "a private address"),
     (Ipv4Addr::new(192, 0, 0, 0), 24, "an address for protocols"),
@@ -22,17 +36,20 @@ const V4: [(Ipv4Addr, u32, &str); 15] = [
     (Ipv4Addr::new(240, 0, 0, 0), 4, "a reserved address"),
 ];
 
-/// The same for IPv6, within the global unicast addresses 2000::/3.
+/// The same for IPv6, within the global unicast addresses 2000::/3, and the sinks of AS112
+/// (RFC 7534).
 const V6: [(Ipv6Addr, u32, &str); 4] = [
+    // Teredo (RFC 4380) and others.
     (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23, "an address for protocols"),
     (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0), 32, "an address for documentation"),
+    // RFC 9637.
     (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20, "an address for documentation"),
     (Ipv6Addr::new(0x2620, 0x4f, 0x8000, 0, 0, 0, 0, 0), 48, "an address for protocols"),
 ];
 
-/// Why nothing is delivered to this address unless private networks are allowed: what it is, in
-/// words such as `a loopback address`. None when it is public.
-pub(crate) fn not_public(address: IpAddr) -> Option<&'static str> {
+/// Why an address is none of the public internet: what it is, in words such as `a loopback
+/// address`. None when it is public. An IPv6 address that stands for an IPv4 one is judged by that.
+pub fn not_public(address: IpAddr) -> Option<&'static str> {
     match address {
         IpAddr::V4(address) => not_public_v4(address),
         IpAddr::V6(address) => not_public_v6(address),
@@ -56,9 +73,9 @@ fn not_public_v6(address: Ipv6Addr) -> Option<&'static str> {
     }
     match address.segments()[0] {
         0x2000..=0x3fff => None,
-        0xfc00..=0xfdff => Some("a private address"),
+        // RFC 4193, and RFC 3879, which ended fec0::/10.
+        0xfc00..=0xfdff | 0xfec0..=0xfeff => Some("a private address"),
         0xfe80..=0xfebf => Some("a link-local address"),
-        0xfec0..=0xfeff => Some("a private address"),
         0xff00..=0xffff => Some("a multicast address"),
         _ if address.is_loopback() => Some("a loopback address"),
         _ if address.is_unspecified() => Some("an unspecified address"),
@@ -67,7 +84,7 @@ fn not_public_v6(address: Ipv6Addr) -> Option<&'static str> {
 }
 
 /// The IPv4 address that packets to this one end at: IPv4-mapped (RFC 4291), NAT64 (RFC 6052)
-/// and 6to4 (RFC 3056).
+/// and 6to4 (RFC 3056). A translator's own prefix (RFC 8215) is no global unicast address.
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let from = |high: u16, low: u16| Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low));
     match address.segments() {
@@ -80,14 +97,26 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn addresses_of_the_public_internet_are_taken() {
-        for address in ["1.1.1.1", "93.184.215.14", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "2a00::1"]
-        {
+        for address in [
+            "1.1.1.1",
+            "93.184.215.14",
+            "100.63.0.1",
+            "100.128.0.1",
+            "172.15.0.1",
+            "172.32.0.1",
+            "192.0.1.1",
+            "2606:4700::1111",
+            "2001:4860:4860::8888",
+            "2a00::1",
+            "::ffff:8.8.8.8",
+            "64:ff9b::8.8.8.8",
+            "2002:808:808::1",
+        ] {
             assert_eq!(not_public(address.parse().unwrap()), None, "{address}");
         }
     }
@@ -106,9 +135,13 @@ mod tests {
             ("169.254.169.254", "link-local"),
             ("100.64.0.1", "carrier"),
             ("100.127.255.255", "carrier"),
+            ("192.0.0.8", "protocols"),
+            ("192.0.2.1", "documentation"),
+            ("198.18.0.1", "benchmarks"),
             ("198.19.0.1", "benchmarks"),
             ("203.0.113.9", "documentation"),
             ("224.0.0.1", "multicast"),
+            ("240.0.0.1", "reserved"),
             ("255.255.255.255", "reserved"),
             ("::", "unspecified"),
             ("::1", "loopback"),
@@ -119,6 +152,7 @@ mod tests {
             ("fec0::1", "private"),
             ("ff02::1", "multicast"),
             ("2001:db8::1", "documentation"),
+            ("3fff::1", "documentation"),
             ("2001::1", "protocols"),
             ("100::1", "no global unicast"),
             ("::ffff:127.0.0.1", "loopback"),
@@ -126,6 +160,7 @@ mod tests {
             ("64:ff9b::169.254.169.254", "link-local"),
             ("64:ff9b:1::10.0.0.1", "no global unicast"),
             ("2002:7f00:1::", "loopback"),
+            ("2002:a00:1::", "private"),
         ] {
             let found = not_public(address.parse().unwrap());
             assert!(found.is_some_and(|found| found.contains(what)), "{address}: {found:?}");
