@@ -65,7 +65,7 @@ fn word(sources: &Sources, schema: &Value, error: &ValidationError<'_>) -> Vec<P
     };
     vec![sources.problem(
         &path,
-        is_secret(owner) || path.last().is_some_and(|key| looks_secret(key)),
+        is_secret(owner) || path.iter().any(|key| looks_secret(key)),
         message,
     )]
 }
@@ -150,12 +150,37 @@ fn is_secret(schema: &Value) -> bool {
 /// Whether the setting at `path` of the whole file's schema is secret.
 pub(crate) fn is_secret_at(schema: &Value, path: &[String]) -> bool {
     let found = path.iter().try_fold(schema, |schema, key| schema["properties"].get(key));
-    found.is_some_and(is_secret) || path.last().is_some_and(|key| looks_secret(key))
+    found.is_some_and(is_secret) || path.iter().any(|key| looks_secret(key))
 }
 
-/// For keys without a schema of their own.
+/// For keys without a schema of their own, and all that is below them. `token_idle` is none.
 fn looks_secret(key: &str) -> bool {
-    ["secret", "password", "token", "credential", "private"].iter().any(|word| key.contains(word))
+    ["secret", "password", "private_key", "mnemonic"].iter().any(|word| key.contains(word))
+        || ["token", "credential", "api_key"].iter().any(|word| {
+            let rest = key.strip_suffix('s').unwrap_or(key).strip_suffix(word);
+            rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('_'))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_taken_for_secrets_by_their_names() {
+        for key in ["secret", "client_secret", "passwords", "admin_token", "tokens", "api_keys", "private_key"] {
+            assert!(looks_secret(key), "{key}");
+        }
+        for key in ["token_idle", "allow_private_addresses", "tokenizer", "key", "broken", "api_key_lifetime"] {
+            assert!(!looks_secret(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn what_is_below_a_secret_is_one() {
+        let path = ["webhook", "tokens", "0"].map(str::to_owned);
+        assert!(is_secret_at(&Value::Null, &path));
+    }
 }
 
 /// `; did you mean ...?` with the nearest candidate, or all of them under `title` when none is near.
