@@ -46,9 +46,15 @@ fuzz: packages ## Every fuzz target for FUZZ_SECONDS (30); needs a nightly Rust 
 	    -max_total_time=$(FUZZ_SECONDS) -timeout=5 -rss_limit_mb=2048 -print_final_stats=1; \
 	done
 
-lint: packages ## Formatting, clippy and the console's own lint, warnings are errors; cargo-deny if it is there
+lint: packages ## Formatting, clippy (the examples too) and the console's own lint, warnings are errors; cargo-deny if it is there
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	@for example in examples/*/Cargo.toml; do \
+	  echo "== $$example"; \
+	  cargo fmt --manifest-path $$example --check; \
+	  CARGO_TARGET_DIR=$(abspath $(TARGET)) cargo clippy --locked --manifest-path $$example --all-targets -- -D warnings; \
+	done
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cd plugins/console/web && npm ci --no-audit --no-fund && npm run lint
 	@if command -v cargo-deny >/dev/null; then cargo deny --locked check; \
 	  else echo "The dependencies were not looked at: cargo-deny is not installed (cargo install cargo-deny)."; fi
