@@ -8,8 +8,9 @@ import { createServer } from 'node:http';
 import { createHash } from 'node:crypto';
 import { LiteSVM, FailedTransactionMetadata } from 'litesvm';
 import {
-    address, appendTransactionMessageInstructions, createTransactionMessage, generateKeyPairSigner,
-    getAddressDecoder, getAddressEncoder, getProgramDerivedAddress, lamports, pipe,
+    address, appendTransactionMessageInstructions, createKeyPairSignerFromPrivateKeyBytes,
+    createTransactionMessage, generateKeyPairSigner, getAddressDecoder, getAddressEncoder,
+    getProgramDerivedAddress, lamports, pipe,
     setTransactionMessageFeePayerSigner, signTransactionMessageWithSigners,
 } from '@solana/kit';
 import { getCreateAccountInstruction } from '@solana-program/system';
@@ -164,8 +165,11 @@ async function send(instructions) {
     advance(1);
 }
 
-async function newSigner() {
-    const signer = await generateKeyPairSigner();
+/** A signer that is remembered: a new one, or the one whose secret key is 32 times a byte. */
+async function newSigner(seed) {
+    const signer = seed === undefined
+        ? await generateKeyPairSigner()
+        : await createKeyPairSignerFromPrivateKeyBytes(new Uint8Array(32).fill(seed));
     signers.set(signer.address, signer);
     return signer;
 }
@@ -203,7 +207,7 @@ const some = value => ({ __option: 'Some', value });
 const none = { __option: 'None' };
 
 const test = {
-    test_key: async () => (await newSigner()).address,
+    test_key: async seed => (await newSigner(seed)).address,
     test_advance: by => advance(by),
     test_finalize: () => finalize(),
     test_airdrop: (to, amount) => {

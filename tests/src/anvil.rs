@@ -1,15 +1,16 @@
 //! A real chain (Anvil) on this machine, and the contracts of `tests/chains` and of `chain-evm`.
 
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader};
+use std::ops::Deref;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use alloy_primitives::{Address, Bytes};
 use serde_json::{Value, json};
 
+use crate::node::Node;
 use crate::server::repository;
 use crate::tools::{node_project, run};
 use crate::wait::eventually;
@@ -51,16 +52,14 @@ pub fn compiled(name: &str) -> (String, String) {
 /// Every method panics when the chain does not do what it is told.
 #[derive(Debug)]
 pub struct Anvil {
-    child: Child,
-    /// Where it listens.
-    pub url: String,
-    http: reqwest::Client,
+    node: Node,
 }
 
-impl Drop for Anvil {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+impl Deref for Anvil {
+    type Target = Node;
+
+    fn deref(&self) -> &Node {
+        &self.node
     }
 }
 
@@ -70,41 +69,15 @@ impl Anvil {
     /// # Panics
     /// When it cannot be installed or does not start.
     pub fn start() -> Self {
-        let program = tools().join("node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil");
-        let mut child = Command::new(&program)
-            .args(["--host", "127.0.0.1", "--port", "0", "--slots-in-an-epoch", "1"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{HOW}: {}: {error}", program.display()));
-        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
-        let address = lines
-            .by_ref()
-            .map_while(Result::ok)
-            .find_map(|line| line.strip_prefix("Listening on ").map(str::to_owned))
-            .expect("Anvil listens");
-        // It must not stop at a full pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, url: format!("http://{address}"), http: reqwest::Client::new() }
-    }
-
-    /// The result of a call.
-    ///
-    /// # Panics
-    /// When it answers with an error.
-    pub async fn rpc(&self, method: &str, params: Value) -> Value {
-        let call = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-        let answer = self.http.post(&self.url).json(&call).send().await.expect("an answer");
-        let answer: Value = answer.json().await.expect("JSON");
-        assert!(answer.get("error").is_none(), "{method}: {answer}");
-        answer["result"].clone()
+        let mut command = Command::new(tools().join("node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil"));
+        command.args(["--host", "127.0.0.1", "--port", "0", "--slots-in-an-epoch", "1"]);
+        Self { node: Node::start(&mut command, HOW) }
     }
 
     /// Accounts that it signs for.
     ///
     /// # Panics
-    /// As [`Self::rpc`].
+    /// As [`Node::rpc`].
     pub async fn accounts(&self) -> Vec<Address> {
         serde_json::from_value(self.rpc("eth_accounts", json!([])).await).expect("addresses")
     }
@@ -150,7 +123,7 @@ impl Anvil {
     /// Puts a contract where real chains have it.
     ///
     /// # Panics
-    /// As [`Self::rpc`].
+    /// As [`Node::rpc`].
     pub async fn stand_in(&self, name: &str, at: &str) {
         self.rpc("anvil_setCode", json!([at, format!("0x{}", compiled(name).1)])).await;
         self.mine(1).await;
@@ -159,7 +132,7 @@ impl Anvil {
     /// Adds empty blocks.
     ///
     /// # Panics
-    /// As [`Self::rpc`].
+    /// As [`Node::rpc`].
     pub async fn mine(&self, blocks: u64) {
         self.rpc("anvil_mine", json!([format!("{blocks:#x}")])).await;
     }
@@ -167,7 +140,7 @@ impl Anvil {
     /// Replaces the last blocks by empty ones.
     ///
     /// # Panics
-    /// As [`Self::rpc`].
+    /// As [`Node::rpc`].
     pub async fn reorg(&self, depth: u64) {
         self.rpc("anvil_reorg", json!([depth, []])).await;
     }
@@ -175,7 +148,7 @@ impl Anvil {
     /// The number of the last block.
     ///
     /// # Panics
-    /// As [`Self::rpc`].
+    /// As [`Node::rpc`].
     pub async fn height(&self) -> u64 {
         let text = self.rpc("eth_blockNumber", json!([])).await;
         u64::from_str_radix(text.as_str().expect("a number").trim_start_matches("0x"), 16).expect("a number")

@@ -2,18 +2,20 @@
 //!
 //! Harness of the end-to-end tests (`tests/tests/`) and of `make bench`: a server with a data
 //! directory of its own ([`server`]), an upload client ([`tus`]), a reader of contents ([`api`]),
-//! test clips ([`clips`]), a chain ([`anvil`]), a reader of HLS and DASH ([`media`]) and other
-//! people's programs ([`tools`]). It never links the kernel or a plugin: what it knows of them is
-//! what they answer.
+//! test clips ([`clips`]), chains ([`anvil`], [`solana`]), a reader of HLS and DASH ([`media`]) and
+//! other people's programs ([`tools`]). It never links the kernel or a plugin: what it knows of
+//! them is what they answer.
 
 pub mod anvil;
 pub mod api;
 pub mod bench;
 pub mod clips;
 pub mod media;
+pub mod node;
 pub mod objects;
 pub mod random;
 pub mod server;
+pub mod solana;
 pub mod tools;
 pub mod tus;
 pub mod wait;
