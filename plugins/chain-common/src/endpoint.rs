@@ -17,9 +17,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use crate::address_rules::Resolver;
+use crate::resolve::Resolver;
 use crate::rpc::{RpcError, answer};
-use crate::settings::endpoint_problem;
+use crate::settings::{Limits, endpoint_problem};
 
 /// The longest rest of an endpoint that keeps failing.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
@@ -27,23 +27,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 const CALLS_AT_ONCE: usize = 64;
 
 type Http = Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>;
-
-/// What each endpoint of a plugin may do and has to keep to.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// How long it may take to answer one call.
-    pub deadline: Duration,
-    /// The largest answer that is read, bytes.
-    pub max_answer: usize,
-    /// How often it must show again which chain it serves.
-    pub recheck: Duration,
-    /// After so many failures in a row it rests.
-    pub failures: u32,
-    /// How long it rests at first; it doubles each time, up to 5 minutes.
-    pub pause: Duration,
-    /// Whether it may have an address that is not public, and speak plain HTTP.
-    pub allow_private: bool,
-}
 
 /// How an endpoint shows which chain it serves.
 #[derive(Debug, Clone)]
@@ -95,7 +78,7 @@ impl Endpoint {
         let mut tcp = HttpConnector::new_with_resolver(Resolver { allow_private: limits.allow_private });
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(limits.deadline));
+        tcp.set_connect_timeout(Some(limits.deadline.get()));
         let https = HttpsConnectorBuilder::new()
             .with_provider_and_webpki_roots(tls_provider())
             .map_err(|error| error.to_string())?
@@ -136,7 +119,7 @@ impl Endpoint {
         let state = self.state.lock();
         match &state.chain {
             Some((_, found)) if *found != self.shows.wanted => Some(self.other_chain(found).to_string()),
-            _ if state.failures >= self.limits.failures => Some(state.last_error.clone()),
+            _ if state.failures >= self.limits.breaker_failures => Some(state.last_error.clone()),
             _ => None,
         }
     }
@@ -162,7 +145,7 @@ impl Endpoint {
 
     async fn verify_chain(&self) -> Result<(), RpcError> {
         let fresh = |state: &State| {
-            let known = state.chain.as_ref().filter(|(when, _)| when.elapsed() < self.limits.recheck);
+            let known = state.chain.as_ref().filter(|(when, _)| when.elapsed() < self.limits.recheck.get());
             known.map(|(_, found)| found.clone())
         };
         let known = fresh(&self.state.lock());
@@ -197,13 +180,14 @@ impl Endpoint {
         read: impl FnOnce(Value) -> Result<T, RpcError>,
     ) -> Result<T, RpcError> {
         // Waiting for a turn is no fault of the endpoint.
-        let turn = tokio::time::timeout(self.limits.deadline, self.turns.acquire()).await;
+        let deadline = self.limits.deadline.get();
+        let turn = tokio::time::timeout(deadline, self.turns.acquire()).await;
         let _turn = turn.map_err(|_| RpcError::Busy(CALLS_AT_ONCE))?;
         let mut timing = Timing { endpoint: self, started: Instant::now(), ended: false };
-        let exchange = tokio::time::timeout(self.limits.deadline, self.exchange(method, params));
+        let exchange = tokio::time::timeout(deadline, self.exchange(method, params));
         let answered = match exchange.await {
             Ok(answered) => answered,
-            Err(_) => Err(RpcError::Deadline(self.limits.deadline)),
+            Err(_) => Err(RpcError::Deadline(deadline)),
         };
         let answered = answered.and_then(read);
         timing.ended = true;
@@ -227,7 +211,8 @@ impl Endpoint {
         if !status.is_success() {
             return Err(RpcError::Status(status.as_u16()));
         }
-        let body = Limited::new(response.into_body(), self.limits.max_answer).collect().await;
+        let most = usize::try_from(self.limits.max_answer.get()).unwrap_or(usize::MAX);
+        let body = Limited::new(response.into_body(), most).collect().await;
         let body = body.map_err(|error| RpcError::Transport(describe(&*error)))?.to_bytes();
         answer(&body, id)
     }
@@ -240,8 +225,9 @@ impl Endpoint {
             Some(error) => {
                 state.failures += 1;
                 state.last_error = error.to_string();
-                if state.failures >= self.limits.failures {
-                    let pause = self.limits.pause.saturating_mul(1 << state.rests.min(10)).min(LONGEST_PAUSE);
+                if state.failures >= self.limits.breaker_failures {
+                    let pause = self.limits.breaker_pause.saturating_mul(1 << state.rests.min(10));
+                    let pause = pause.min(LONGEST_PAUSE);
                     state.rests += 1;
                     state.rests_until = Some(Instant::now() + pause);
                     // Whoever comes back may be somebody else.

@@ -5,13 +5,13 @@
 //! It connects to public addresses only unless told otherwise, reads no more than it was told to,
 //! follows no redirect, and takes no answer for one that it is not.
 
-pub mod address_rules;
 mod endpoint;
 mod pool;
+mod resolve;
 mod rpc;
 mod settings;
 
-pub use endpoint::{Endpoint, Limits, Shows};
+pub use endpoint::{Endpoint, Shows};
 pub use pool::{Pool, Unknown};
 pub use rpc::RpcError;
-pub use settings::pool_problems;
+pub use settings::{Limits, outside};

@@ -11,11 +11,17 @@ use futures_util::stream::FuturesUnordered;
 
 use crate::endpoint::Endpoint;
 use crate::rpc::RpcError;
+use crate::settings::Limits;
 
 /// Nobody can say now, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Unknown(pub String);
+
+/// How many of so many endpoints must agree unless the settings say otherwise.
+fn usual_quorum(endpoints: usize) -> usize {
+    endpoints.clamp(1, 2)
+}
 
 /// The endpoints of a chain; `E` is an endpoint with what its plugin knows of it.
 pub struct Pool<E> {
@@ -26,10 +32,15 @@ pub struct Pool<E> {
 }
 
 impl<E: AsRef<Endpoint>> Pool<E> {
-    /// A pool of at least `quorum` endpoints, of which so many must agree. One more is asked
-    /// whenever none has answered for `hedge_after`; one takes `deadline` at most for a call.
-    pub fn new(endpoints: Vec<E>, quorum: usize, hedge_after: Duration, deadline: Duration) -> Self {
-        Self { endpoints: endpoints.into_iter().map(Arc::new).collect(), quorum, hedge_after, deadline }
+    /// A pool of at least `quorum` endpoints, of which so many must agree; without a `quorum`, two
+    /// must wherever there are two.
+    pub fn new(endpoints: Vec<E>, quorum: Option<usize>, limits: &Limits) -> Self {
+        Self {
+            quorum: quorum.unwrap_or(usual_quorum(endpoints.len())),
+            endpoints: endpoints.into_iter().map(Arc::new).collect(),
+            hedge_after: limits.hedge_after.get(),
+            deadline: limits.deadline.get(),
+        }
     }
 
     /// How many must agree.
@@ -196,5 +207,15 @@ impl<E: AsRef<Endpoint>> Pool<E> {
             reasons.push("no endpoint answered in time".into());
         }
         Err(Unknown(reasons.join("; ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_endpoints_must_agree_wherever_there_are_two() {
+        assert_eq!([0, 1, 2, 3].map(usual_quorum), [1, 1, 2, 2]);
     }
 }

@@ -1,15 +1,51 @@
-//! What may be wrong with endpoints in settings.
+//! What the settings of chain plugins say of endpoints, and what may be wrong with it.
+//!
+//! Each plugin has the fields of [`Limits`] in its own table, and not flattened into it: serde's
+//! `flatten` does not go with `deny_unknown_fields`, and a mistake in such a field is told without
+//! its key.
 
 use std::collections::HashSet;
+use std::fmt::Display;
 use std::net::IpAddr;
 
 use http::Uri;
-use streamgate_plugin_api::settings::SettingsProblem;
-
-use crate::address_rules::is_public;
+use streamgate_plugin_api::address::not_public;
+use streamgate_plugin_api::settings::{ByteSize, Duration, SettingsProblem};
 
 /// Endpoints of one chain, at most.
 const MAX_ENDPOINTS: usize = 16;
+/// The largest `max_lag` of a chain.
+const MOST_LAG: u64 = 10_000;
+
+/// What each endpoint of a plugin may do and has to keep to.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Whether it may have an address that is not public, and speak plain HTTP.
+    pub allow_private: bool,
+    /// How long it may take to answer one call.
+    pub deadline: Duration,
+    /// How long the first endpoints are waited for before a further one is asked as well.
+    pub hedge_after: Duration,
+    /// The largest answer that is read.
+    pub max_answer: ByteSize,
+    /// How often it must show again which chain it serves.
+    pub recheck: Duration,
+    /// After so many failures in a row it rests.
+    pub breaker_failures: u32,
+    /// How long it rests at first; it doubles each time, up to 5 minutes.
+    pub breaker_pause: Duration,
+}
+
+/// What is wrong with a value that is to be between `least` and `most`, both included.
+pub fn outside<T: PartialOrd + Display>(
+    key: impl Into<String>,
+    value: T,
+    least: T,
+    most: T,
+) -> Option<SettingsProblem> {
+    (value < least || value > most)
+        .then(|| SettingsProblem::new(key, format!("{value} is not between {least} and {most}")))
+}
 
 /// What is wrong with the URL of an endpoint; the URL itself may hold a key and is not repeated.
 pub(crate) fn endpoint_problem(text: &str, allow_private: bool) -> Option<String> {
@@ -31,41 +67,61 @@ pub(crate) fn endpoint_problem(text: &str, allow_private: bool) -> Option<String
     }
     let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     match literal {
-        Ok(address) if !is_public(address) => {
+        Ok(address) if not_public(address).is_some() => {
             Some(format!("{host} is no public address; `allow_private = true` takes it"))
         }
         _ => None,
     }
 }
 
-/// What is wrong with the endpoints of a chain and the number of them that must agree. `key` makes
-/// the whole key of a field.
-pub fn pool_problems(
-    key: impl Fn(&str) -> String,
-    endpoints: &[String],
-    quorum: Option<usize>,
-    allow_private: bool,
-) -> Vec<SettingsProblem> {
-    let mut problems = Vec::new();
-    let mut say = |field: &str, message: String| problems.push(SettingsProblem::new(key(field), message));
-    if endpoints.len() > MAX_ENDPOINTS {
-        say("endpoints", format!("{} endpoints are more than {MAX_ENDPOINTS}", endpoints.len()));
+impl Limits {
+    /// Everything that is wrong with these values.
+    pub fn problems(&self) -> Vec<SettingsProblem> {
+        let day = Duration::secs(24 * 3600);
+        let problems = [
+            outside("deadline", self.deadline, Duration::millis(50), Duration::secs(60)),
+            outside("hedge_after", self.hedge_after, Duration::millis(1), self.deadline),
+            outside("recheck", self.recheck, Duration::secs(1), day),
+            outside("breaker_pause", self.breaker_pause, Duration::millis(10), Duration::secs(300)),
+            outside("breaker_failures", self.breaker_failures, 1, 1000),
+            outside("max_answer", self.max_answer, ByteSize::kib(16), ByteSize::mib(64)),
+        ];
+        problems.into_iter().flatten().collect()
     }
-    let mut urls = HashSet::new();
-    for (at, url) in endpoints.iter().enumerate() {
-        let field = format!("endpoints.{at}");
-        if let Some(problem) = endpoint_problem(url, allow_private) {
-            say(&field, problem);
+
+    /// What is wrong with the endpoints of a chain, the number of them that must agree, and how far
+    /// one may lag. `key` makes the whole key of a field.
+    pub fn pool_problems(
+        &self,
+        key: impl Fn(&str) -> String,
+        endpoints: &[String],
+        quorum: Option<usize>,
+        max_lag: u64,
+    ) -> Vec<SettingsProblem> {
+        let mut problems = Vec::new();
+        let mut say = |field: &str, message: String| problems.push(SettingsProblem::new(key(field), message));
+        if endpoints.len() > MAX_ENDPOINTS {
+            say("endpoints", format!("{} endpoints are more than {MAX_ENDPOINTS}", endpoints.len()));
         }
-        if !urls.insert(url) {
-            say(&field, "it is there twice; a quorum needs different endpoints".into());
+        let mut urls = HashSet::new();
+        for (at, url) in endpoints.iter().enumerate() {
+            let field = format!("endpoints.{at}");
+            if let Some(problem) = endpoint_problem(url, self.allow_private) {
+                say(&field, problem);
+            }
+            if !urls.insert(url) {
+                say(&field, "it is there twice; a quorum needs different endpoints".into());
+            }
         }
+        let most = endpoints.len().max(1);
+        if let Some(quorum) = quorum.filter(|quorum| *quorum == 0 || *quorum > most) {
+            say("quorum", format!("{quorum} is not between 1 and the number of endpoints, {most}"));
+        }
+        if max_lag > MOST_LAG {
+            say("max_lag", format!("{max_lag} is more than {MOST_LAG}"));
+        }
+        problems
     }
-    let most = endpoints.len().max(1);
-    if let Some(quorum) = quorum.filter(|quorum| *quorum == 0 || *quorum > most) {
-        say("quorum", format!("{quorum} is not between 1 and the number of endpoints, {most}"));
-    }
-    problems
 }
 
 #[cfg(test)]
@@ -76,13 +132,31 @@ mod tests {
 
     #[test]
     fn all_problems_are_found_at_once() {
+        let limits = Limits {
+            allow_private: false,
+            deadline: Duration::secs(5),
+            hedge_after: Duration::secs(6),
+            max_answer: ByteSize::kib(64),
+            recheck: Duration::secs(300),
+            breaker_failures: 0,
+            breaker_pause: Duration::secs(10),
+        };
         let endpoints = ["ftp://x.example", "https://127.0.0.1", "https://a.example", "https://a.example"];
         let endpoints = endpoints.map(str::to_owned);
-        let found = pool_problems(|field| format!("chains.7.{field}"), &endpoints, Some(5), false);
-        let keys: Vec<_> = found.into_iter().map(|problem| problem.key).collect();
-        let expected =
-            ["chains.7.endpoints.0", "chains.7.endpoints.1", "chains.7.endpoints.3", "chains.7.quorum"];
-        assert_eq!(keys, expected);
+        let key = |field: &str| format!("chains.7.{field}");
+        let mut found = limits.problems();
+        found.extend(limits.pool_problems(key, &endpoints, Some(5), 10_001));
+        let expected = [
+            "hedge_after",
+            "breaker_failures",
+            "chains.7.endpoints.0",
+            "chains.7.endpoints.1",
+            "chains.7.endpoints.3",
+            "chains.7.quorum",
+            "chains.7.max_lag",
+        ];
+        assert_eq!(found.iter().map(|problem| &*problem.key).collect::<Vec<_>>(), expected);
+        assert_eq!(found[0].message, "6s is not between 1ms and 5s");
     }
 
     proptest! {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use alloy_primitives::{Address, B256, Bytes as Data, U64, U256};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use streamgate_chain_common::{Limits, Shows};
+use streamgate_chain_common::Shows;
 use streamgate_plugin_api::time::since_epoch;
 
 use crate::rpc::{Block, Log, RpcError, reverted};
@@ -70,16 +70,8 @@ impl Endpoint {
     /// # Errors
     /// What is wrong with the URL.
     pub(crate) fn new(url: &str, chain: u64, settings: &Settings) -> Result<Self, String> {
-        let limits = Limits {
-            deadline: settings.deadline.get(),
-            max_answer: usize::try_from(settings.max_answer.get()).unwrap_or(usize::MAX),
-            recheck: settings.recheck.get(),
-            failures: settings.breaker_failures,
-            pause: settings.breaker_pause.get(),
-            allow_private: settings.allow_private,
-        };
         let shows = Shows { method: "eth_chainId", read: chain_number, wanted: chain.to_string() };
-        let rpc = streamgate_chain_common::Endpoint::new(url, shows, limits)?;
+        let rpc = streamgate_chain_common::Endpoint::new(url, shows, settings.limits())?;
         Ok(Self { rpc, by_hash: AtomicBool::new(true), gas: settings.call_gas })
     }
 

@@ -39,9 +39,8 @@ impl Pool {
         Ok(Self {
             endpoints: streamgate_chain_common::Pool::new(
                 endpoints.collect::<Result<_, _>>()?,
-                chain.quorum(),
-                settings.hedge_after.get(),
-                settings.deadline.get(),
+                chain.quorum,
+                &settings.limits(),
             ),
             max_lag: chain.max_lag,
             max_age: Some(chain.max_age.get()).filter(|age| !age.is_zero()),

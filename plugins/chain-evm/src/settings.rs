@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use alloy_primitives::Address;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use streamgate_chain_common::pool_problems;
+use streamgate_chain_common::{Limits, outside};
 use streamgate_plugin_api::settings::{ByteSize, Duration, SettingsProblem};
 
 use crate::caip::Account;
@@ -166,104 +166,74 @@ impl Default for Settings {
 }
 
 impl Chain {
-    /// How many endpoints must agree.
-    pub fn quorum(&self) -> usize {
-        self.quorum.unwrap_or(self.endpoints.len().clamp(1, 2))
-    }
-}
-
-impl Chain {
     /// The contract that contents are registered in.
     pub(crate) fn registry(&self) -> Option<Address> {
         let account = Account::parse(self.registry.as_deref()?).ok();
         account.filter(|account| account.chain.0 == self.id).map(|account| account.address)
     }
 
-    /// What is wrong with the registry and its transactions, by key.
-    fn registry_problems(&self) -> Vec<(&'static str, String)> {
+    /// What is wrong with the registry and its transactions. `key` makes the whole key of a field.
+    fn registry_problems(&self, key: impl Fn(&str) -> String) -> Vec<SettingsProblem> {
         let mut problems = Vec::new();
         if let Some(registry) = self.registry.as_ref().filter(|_| self.registry().is_none()) {
             let wanted = format!("no contract on this chain, such as eip155:{}:0x…", self.id);
-            problems.push(("registry", format!("{registry:.80} is {wanted}")));
+            problems.push(SettingsProblem::new(key("registry"), format!("{registry:.80} is {wanted}")));
         }
         if self.signer_file.is_some() && self.registry.is_none() {
-            problems.push(("signer_file", "without a `registry` there is nothing to sign".into()));
+            let message = "without a `registry` there is nothing to sign";
+            problems.push(SettingsProblem::new(key("signer_file"), message));
         }
-        for (key, value, least, most) in [
+        let bounds = [
             // Nodes know what was before for 128 blocks.
-            ("confirmations", self.confirmations, 1, 64),
-            ("max_fee_gwei", self.max_fee_gwei, 1, 1_000_000),
-            ("max_gas", self.max_gas, 21_000, 30_000_000),
-        ] {
-            if value < least || value > most {
-                problems.push((key, format!("{value} is not between {least} and {most}")));
-            }
-        }
-        let (least, most) = (Duration::secs(1), Duration::secs(24 * 3600));
-        if self.replace_after < least || self.replace_after > most {
-            problems
-                .push(("replace_after", format!("{} is not between {least} and {most}", self.replace_after)));
-        }
+            outside(key("confirmations"), self.confirmations, 1, 64),
+            outside(key("max_fee_gwei"), self.max_fee_gwei, 1, 1_000_000),
+            outside(key("max_gas"), self.max_gas, 21_000, 30_000_000),
+            outside(key("replace_after"), self.replace_after, Duration::secs(1), Duration::secs(24 * 3600)),
+        ];
+        problems.extend(bounds.into_iter().flatten());
         problems
     }
 }
 
 impl Settings {
+    /// What each endpoint has to keep to.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            allow_private: self.allow_private,
+            deadline: self.deadline,
+            hedge_after: self.hedge_after,
+            max_answer: self.max_answer,
+            recheck: self.recheck,
+            breaker_failures: self.breaker_failures,
+            breaker_pause: self.breaker_pause,
+        }
+    }
+
     /// Everything that is wrong with these values.
     pub fn problems(&self) -> Vec<SettingsProblem> {
-        let mut problems = Vec::new();
-        let mut say = |key: &str, message: String| problems.push(SettingsProblem::new(key, message));
-        for (key, value, least, most) in [
-            ("deadline", self.deadline, Duration::millis(50), Duration::secs(60)),
-            ("hedge_after", self.hedge_after, Duration::millis(1), self.deadline),
-            ("recheck", self.recheck, Duration::secs(1), Duration::secs(24 * 3600)),
-            ("breaker_pause", self.breaker_pause, Duration::millis(10), Duration::secs(300)),
-            ("head_ttl", self.head_ttl, Duration::millis(0), Duration::secs(60)),
-            ("poll", self.poll, Duration::millis(50), Duration::secs(60)),
-            ("idle_poll", self.idle_poll, self.poll, Duration::secs(3600)),
-        ] {
-            if value < least || value > most {
-                say(key, format!("{value} is not between {least} and {most}"));
-            }
-        }
-        for (key, value, least, most) in [
-            ("breaker_failures", u64::from(self.breaker_failures), 1, 1000),
-            ("call_gas", self.call_gas, 100_000, 100_000_000),
-            ("max_watched", self.max_watched as u64, 1, 10_000),
-        ] {
-            if value < least || value > most {
-                say(key, format!("{value} is not between {least} and {most}"));
-            }
-        }
-        for (key, value, least, most) in [
-            ("max_answer", self.max_answer, ByteSize::kib(16), ByteSize::mib(64)),
-            ("cache", self.cache, ByteSize::kib(64), ByteSize::gib(1)),
-        ] {
-            if value < least || value > most {
-                say(key, format!("{value} is not between {least} and {most}"));
-            }
-        }
+        let limits = self.limits();
+        let mut problems = limits.problems();
+        let own = [
+            outside("head_ttl", self.head_ttl, Duration::millis(0), Duration::secs(60)),
+            outside("poll", self.poll, Duration::millis(50), Duration::secs(60)),
+            outside("idle_poll", self.idle_poll, self.poll, Duration::secs(3600)),
+            outside("call_gas", self.call_gas, 100_000, 100_000_000),
+            outside("max_watched", self.max_watched, 1, 10_000),
+            outside("cache", self.cache, ByteSize::kib(64), ByteSize::gib(1)),
+        ];
+        problems.extend(own.into_iter().flatten());
         let mut ids = HashSet::new();
         for (index, chain) in self.chains.iter().enumerate() {
             let key = |field: &str| format!("chains.{index}.{field}");
             if chain.id == 0 {
-                say(&key("id"), "0 is no chain; Ethereum is 1".into());
+                problems.push(SettingsProblem::new(key("id"), "0 is no chain; Ethereum is 1"));
             }
             if !ids.insert(chain.id) {
-                say(&key("id"), format!("{} is there twice", chain.id));
+                problems.push(SettingsProblem::new(key("id"), format!("{} is there twice", chain.id)));
             }
-            for problem in pool_problems(key, &chain.endpoints, chain.quorum, self.allow_private) {
-                say(&problem.key, problem.message);
-            }
-            if chain.max_lag > 10_000 {
-                say(&key("max_lag"), format!("{} is more than 10000", chain.max_lag));
-            }
-            for (field, message) in chain.registry_problems() {
-                say(&key(field), message);
-            }
-            if chain.reorg_depth == 0 || chain.reorg_depth > 4096 {
-                say(&key("reorg_depth"), format!("{} is not between 1 and 4096", chain.reorg_depth));
-            }
+            problems.extend(limits.pool_problems(key, &chain.endpoints, chain.quorum, chain.max_lag));
+            problems.extend(chain.registry_problems(key));
+            problems.extend(outside(key("reorg_depth"), chain.reorg_depth, 1, 4096));
         }
         problems
     }
@@ -320,18 +290,5 @@ mod tests {
             "chains.4.replace_after",
         ];
         assert_eq!(found, expected);
-    }
-
-    #[test]
-    fn two_endpoints_must_agree_wherever_there_are_two() {
-        let quorum = |endpoints: &[&str]| {
-            serde_json::from_value::<Chain>(serde_json::json!({ "id": 1, "endpoints": endpoints }))
-                .unwrap()
-                .quorum()
-        };
-        assert_eq!(
-            (quorum(&[]), quorum(&["a"]), quorum(&["a", "b"]), quorum(&["a", "b", "c"])),
-            (1, 1, 2, 2)
-        );
     }
 }

@@ -51,12 +51,7 @@ impl Chain {
         Ok(Self {
             id,
             settings: chain.clone(),
-            pool: Pool::new(
-                endpoints.collect::<Result<_, _>>()?,
-                chain.quorum(),
-                settings.hedge_after.get(),
-                settings.deadline.get(),
-            ),
+            pool: Pool::new(endpoints.collect::<Result<_, _>>()?, chain.quorum, &settings.limits()),
             head_ttl: settings.head_ttl.get(),
             highest: Default::default(),
             heads: Default::default(),

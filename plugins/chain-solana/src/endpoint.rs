@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use solana_address::Address;
-use streamgate_chain_common::{Limits, RpcError, Shows};
+use streamgate_chain_common::{RpcError, Shows};
 use streamgate_plugin_api::time::since_epoch;
 
 use crate::caip::Token;
@@ -94,18 +94,10 @@ impl Endpoint {
     /// # Errors
     /// What is wrong with the URL.
     pub(crate) fn new(url: &str, settings: &Settings, chain: &Chain) -> Result<Self, String> {
-        let limits = Limits {
-            deadline: settings.deadline.get(),
-            max_answer: usize::try_from(settings.max_answer.get()).unwrap_or(usize::MAX),
-            recheck: settings.recheck.get(),
-            failures: settings.breaker_failures,
-            pause: settings.breaker_pause.get(),
-            allow_private: settings.allow_private,
-        };
         let read = |result: &Value| result.as_str().map(ToOwned::to_owned);
         let shows = Shows { method: "getGenesisHash", read, wanted: chain.genesis.clone() };
         Ok(Self {
-            rpc: streamgate_chain_common::Endpoint::new(url, shows, limits)?,
+            rpc: streamgate_chain_common::Endpoint::new(url, shows, settings.limits())?,
             max_age: Some(chain.max_age.get()).filter(|age| !age.is_zero()),
             max_lag: chain.max_lag,
             max_nfts: settings.max_nfts,

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use streamgate_chain_common::pool_problems;
+use streamgate_chain_common::{Limits, outside};
 use streamgate_plugin_api::settings::{ByteSize, Duration, SettingsProblem};
 
 use crate::caip::ChainId;
@@ -113,60 +113,41 @@ impl Default for Settings {
     }
 }
 
-impl Chain {
-    /// How many endpoints must agree.
-    pub fn quorum(&self) -> usize {
-        self.quorum.unwrap_or(self.endpoints.len().clamp(1, 2))
-    }
-}
-
 impl Settings {
+    /// What each endpoint has to keep to.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            allow_private: self.allow_private,
+            deadline: self.deadline,
+            hedge_after: self.hedge_after,
+            max_answer: self.max_answer,
+            recheck: self.recheck,
+            breaker_failures: self.breaker_failures,
+            breaker_pause: self.breaker_pause,
+        }
+    }
+
     /// Everything that is wrong with these values.
     pub fn problems(&self) -> Vec<SettingsProblem> {
-        let mut problems = Vec::new();
-        let mut say = |key: &str, message: String| problems.push(SettingsProblem::new(key, message));
-        for (key, value, least, most) in [
-            ("deadline", self.deadline, Duration::millis(50), Duration::secs(60)),
-            ("hedge_after", self.hedge_after, Duration::millis(1), self.deadline),
-            ("recheck", self.recheck, Duration::secs(1), Duration::secs(24 * 3600)),
-            ("breaker_pause", self.breaker_pause, Duration::millis(10), Duration::secs(300)),
-            ("head_ttl", self.head_ttl, Duration::millis(0), Duration::secs(60)),
-            ("idle_poll", self.idle_poll, Duration::millis(50), Duration::secs(3600)),
-        ] {
-            if value < least || value > most {
-                say(key, format!("{value} is not between {least} and {most}"));
-            }
-        }
-        for (key, value, least, most) in [
-            ("breaker_failures", u64::from(self.breaker_failures), 1, 1000),
-            ("max_nfts", self.max_nfts as u64, 1, 10_000),
-        ] {
-            if value < least || value > most {
-                say(key, format!("{value} is not between {least} and {most}"));
-            }
-        }
-        for (key, value, least, most) in [
-            ("max_answer", self.max_answer, ByteSize::kib(16), ByteSize::mib(64)),
-            ("cache", self.cache, ByteSize::kib(64), ByteSize::gib(1)),
-        ] {
-            if value < least || value > most {
-                say(key, format!("{value} is not between {least} and {most}"));
-            }
-        }
+        let limits = self.limits();
+        let mut problems = limits.problems();
+        let own = [
+            outside("head_ttl", self.head_ttl, Duration::millis(0), Duration::secs(60)),
+            outside("idle_poll", self.idle_poll, Duration::millis(50), Duration::secs(3600)),
+            outside("max_nfts", self.max_nfts, 1, 10_000),
+            outside("cache", self.cache, ByteSize::kib(64), ByteSize::gib(1)),
+        ];
+        problems.extend(own.into_iter().flatten());
         let mut ids = HashSet::new();
         for (index, chain) in self.chains.iter().enumerate() {
             let key = |field: &str| format!("chains.{index}.{field}");
+            let mut say = |message: String| problems.push(SettingsProblem::new(key("genesis"), message));
             match ChainId::of_genesis(&chain.genesis) {
-                None => say(&key("genesis"), format!("`{}` is no hash of 32 bytes in base58", chain.genesis)),
-                Some(id) if !ids.insert(id) => say(&key("genesis"), format!("{id} is there twice")),
+                None => say(format!("`{}` is no hash of 32 bytes in base58", chain.genesis)),
+                Some(id) if !ids.insert(id) => say(format!("{id} is there twice")),
                 Some(_) => {}
             }
-            for problem in pool_problems(key, &chain.endpoints, chain.quorum, self.allow_private) {
-                say(&problem.key, problem.message);
-            }
-            if chain.max_lag > 10_000 {
-                say(&key("max_lag"), format!("{} is more than 10000", chain.max_lag));
-            }
+            problems.extend(limits.pool_problems(key, &chain.endpoints, chain.quorum, chain.max_lag));
         }
         problems
     }
