@@ -163,7 +163,7 @@ impl Access {
 
     /// Whether a viewer may play a content. It always answers: what fails is not known.
     pub(crate) async fn decide(&self, content: &str, viewer: Viewer) -> Arc<Decision> {
-        let key = Key { content: content.to_owned(), principal: viewer.principal.clone() };
+        let key = Key::of(content, &viewer);
         if let Some(known) = self.shared.decisions.get(&key)
             && known.viewer == viewer
             && known.is_fresh(self.now_ms())
@@ -277,8 +277,12 @@ impl Access {
         if allowed && self.is_full(key) {
             return Ok(unkept(viewer.clone(), too_many(ruling.revision), known.generation, now_ms));
         }
-        let held = shared.grants.lock().get(key).is_some();
-        let revokes = held && ruling.verdict == Verdict::Denied;
+        // What one credential may not says nothing of the principal's others: the generation grows only
+        // when none of them is let in any more.
+        let (gone, is_last) = match ruling.verdict {
+            Verdict::Denied => shared.grants.lock().leave(key),
+            _ => (None, false),
+        };
         let outcome = ruling.outcome();
         let same = known.outcome == outcome && !known.decision.is_empty();
         let id = if same { known.decision } else { uuid::Uuid::now_v7().to_string() };
@@ -295,9 +299,17 @@ impl Access {
             valid_until_ms,
             outcome,
             viewer: serde_json::to_string(viewer).unwrap_or_default(),
-            revokes,
+            revokes: is_last,
         };
-        let generation = shared.store.keep(&row).await?;
+        let generation = match shared.store.keep(&row).await {
+            Ok(generation) => generation,
+            Err(error) => {
+                if let Some(grant) = gone {
+                    shared.grants.lock().put(key.clone(), grant, usize::MAX);
+                }
+                return Err(error);
+            }
+        };
         if !same {
             self.audit(key, &ruling);
         }
@@ -306,12 +318,11 @@ impl Access {
             if !followed {
                 return Ok(unkept(viewer.clone(), too_many(ruling.revision), generation, now_ms));
             }
-        } else if revokes {
-            let gone = shared.grants.lock().remove(key);
+        } else if is_last {
             let cause = gone.and_then(|grant| grant.doubt);
             let reason = because(cause.as_deref(), &ruling.reason);
             match key.principal.is_empty() {
-                false => self.tell_revoked(key, generation, &reason).await,
+                false => self.tell_revoked(&key.content, &key.principal, generation, &reason).await,
                 // Who is not signed in has no name that could be told.
                 true => drop(self.revoke_all(&key.content, &reason, "").await?),
             }
@@ -333,13 +344,14 @@ impl Access {
         grants.len() >= self.shared.settings.max_grants && grants.get(key).is_none()
     }
 
-    /// What the policy says of a viewer. `whole`: ask for every leaf, needed or not.
+    /// What a policy says of a viewer. `preview`: every leaf is asked for, needed or not, and nobody is
+    /// let in by it.
     pub(crate) async fn rule(
         &self,
         policy: &Policy,
         viewer: &Viewer,
         snapshot: &mut Snapshot,
-        whole: bool,
+        preview: bool,
     ) -> Result<(Ruling, Option<Findings>), DbError> {
         if viewer.may_change() {
             return Ok((Ruling::allowed("Whoever may change contents may play them."), None));
@@ -364,7 +376,7 @@ impl Access {
             chains: &self.shared.chains,
             epochs: &self.shared.epochs,
             snapshot,
-            whole,
+            preview,
         };
         let found = evaluation.run().await;
         let truths: Vec<Truth> = found.leaves.iter().map(|(truth, _)| *truth).collect();
@@ -383,25 +395,25 @@ impl Access {
         Ok((ruling, Some(found)))
     }
 
-    /// Takes back what somebody was granted, durably, and tells everyone. `bar`: why they are kept
+    /// Takes back what a principal was granted, by whatever credential, durably, and tells everyone. `bar`: why they are kept
     /// out from now on, or empty to let them in again.
     pub(crate) async fn revoke(
         &self,
-        key: &Key,
+        content: &str,
+        principal: &str,
         bar: Option<&str>,
         reason: &str,
         by: &str,
     ) -> Result<u64, DbError> {
-        if key.principal.is_empty() {
-            return self.revoke_all(&key.content, reason, by).await;
+        if principal.is_empty() {
+            return self.revoke_all(content, reason, by).await;
         }
-        let subject = format!("{} of {}", key.content, key.principal);
-        let entry = Entry::change("access.revoke", by, &subject, reason);
-        let generation = self.shared.store.revoke(key, bar, self.now_ms(), &entry).await?;
-        self.shared.epochs.raise(About::Principal(&key.principal));
-        self.shared.grants.lock().remove(key);
+        let entry = Entry::change("access.revoke", by, &format!("{content} of {principal}"), reason);
+        let generation = self.shared.store.revoke((content, principal), bar, self.now_ms(), &entry).await?;
+        self.shared.epochs.raise(About::Principal(principal));
+        self.shared.grants.lock().remove_viewer(content, principal);
         self.shared.audit.noted();
-        self.tell_revoked(key, generation, reason).await;
+        self.tell_revoked(content, principal, generation, reason).await;
         Ok(generation)
     }
 
@@ -412,8 +424,7 @@ impl Access {
         self.shared.epochs.raise(About::Content(content));
         self.shared.audit.noted();
         self.drop_grants(content);
-        let everybody = Key { content: content.to_owned(), principal: String::new() };
-        self.tell_revoked(&everybody, generation, reason).await;
+        self.tell_revoked(content, "", generation, reason).await;
         Ok(generation)
     }
 
@@ -424,11 +435,17 @@ impl Access {
         }
     }
 
-    pub(crate) async fn tell_revoked(&self, key: &Key, generation: u64, reason: &str) {
-        let (content, principal) = (key.content.clone(), key.principal.clone());
+    /// Tells that what was granted to a principal below this generation holds no more; without a
+    /// name, to anybody.
+    pub(crate) async fn tell_revoked(&self, content: &str, principal: &str, generation: u64, reason: &str) {
         tracing::info!(content, principal, generation, reason, "access was taken back");
-        let revoked = AccessRevoked { content, principal, generation, reason: cut(reason) };
-        self.publish(Event::json(access_revoked(&key.content), TYPE_ACCESS_REVOKED, &revoked)).await;
+        let revoked = AccessRevoked {
+            content: content.to_owned(),
+            principal: principal.to_owned(),
+            generation,
+            reason: cut(reason),
+        };
+        self.publish(Event::json(access_revoked(content), TYPE_ACCESS_REVOKED, &revoked)).await;
     }
 
     pub(crate) async fn publish(&self, event: Result<Event, streamgate_plugin_api::BusError>) {

@@ -233,6 +233,14 @@ impl Chains {
         states
     }
 
+    /// The same of those that are told already; of others nothing is said.
+    pub(crate) fn followed(&self, assets: &BTreeSet<String>, now_ms: i64) -> HashMap<String, Watched> {
+        let followed = self.followed.lock();
+        let known = assets.iter().filter_map(|asset| Some((asset, followed.get(asset)?)));
+        let good = known.filter(|(_, known)| known.until_ms > now_ms);
+        good.map(|(asset, known)| (asset.clone(), Watched::Above(known.above))).collect()
+    }
+
     async fn watch(&self, asset: &str, asked_ms: i64, now_ms: i64) -> Watched {
         // It outlives what is noted here, so that nothing is lost in between.
         let lease_ms = u32::try_from((self.lease + self.timeout).as_millis()).unwrap_or(u32::MAX);

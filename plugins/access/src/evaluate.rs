@@ -64,8 +64,9 @@ pub(crate) struct Evaluation<'a> {
     pub(crate) epochs: &'a epochs::Epochs,
     /// Takes up the wallets of others before anything is read of them.
     pub(crate) snapshot: &'a mut epochs::Snapshot,
-    /// Ask for everything, whether the verdict needs it or not.
-    pub(crate) whole: bool,
+    /// Nobody is let in by it: everything is asked for, whether the verdict needs it or not, and
+    /// nothing is followed.
+    pub(crate) preview: bool,
 }
 
 /// A question of a leaf.
@@ -102,7 +103,7 @@ impl Evaluation<'_> {
             found.until_ms = found.until_ms.into_iter().chain(until_ms).min();
         }
         let decided = self.tree.root.truth(&found.truths()) != Truth::Unknown;
-        if !decided || self.whole {
+        if !decided || self.preview {
             self.remote(&mut found).await;
         }
         found
@@ -174,7 +175,10 @@ impl Evaluation<'_> {
         if questions.is_empty() {
             return;
         }
-        let watched = self.chains.follow(&found.assets, self.facts.now_ms).await;
+        let watched = match self.preview {
+            true => self.chains.followed(&found.assets, self.facts.now_ms),
+            false => self.chains.follow(&found.assets, self.facts.now_ms).await,
+        };
         let mut least = BTreeMap::new();
         for (asset, state) in &watched {
             let Some((chain, _)) = asset.split_once('/') else { continue };

@@ -141,13 +141,16 @@ impl Access {
             // It was under way before the news came.
             decision = self.decide(&key.content, viewer.clone()).await;
         }
-        let held = self.shared.grants.lock().get(&key).is_some();
-        if decision.is_allowed() || !held {
+        if decision.is_allowed() {
             return;
         }
+        // A refusal has taken it back already. What is not known has not, and does unless another
+        // credential of the principal is let in.
+        let (Some(grant), true) = self.shared.grants.lock().leave(&key) else { return };
         let reason = because(doubt.as_deref(), &decision.ruling.reason);
-        if let Err(error) = self.revoke(&key, None, &reason, "").await {
+        if let Err(error) = self.revoke(&key.content, &key.principal, None, &reason, "").await {
             tracing::error!(content = key.content, %error, "access could not be taken back; it is tried again");
+            self.shared.grants.lock().put(key.clone(), grant, usize::MAX);
             tokio::time::sleep(TICK).await;
             self.doubt([key], doubt.as_deref().unwrap_or_default());
         }
@@ -207,8 +210,7 @@ impl Access {
         match self.shared.store.forget(content, self.now_ms()).await {
             Ok(generation) => {
                 self.shared.epochs.raise(About::Content(content));
-                let everybody = Key { content: content.to_owned(), principal: String::new() };
-                self.tell_revoked_later(everybody, generation, "The content was deleted");
+                self.tell_revoked_later(content.to_owned(), generation, "The content was deleted");
             }
             // Nobody plays what the catalogue does not know; the rows are all that is left.
             Err(error) => {
@@ -218,9 +220,9 @@ impl Access {
     }
 
     /// Tells without waiting for those who listen: the caller may be one of them.
-    fn tell_revoked_later(&self, key: Key, generation: u64, reason: &'static str) {
+    fn tell_revoked_later(&self, content: String, generation: u64, reason: &'static str) {
         let access = self.clone();
-        tokio::spawn(async move { access.tell_revoked(&key, generation, reason).await }.boxed());
+        tokio::spawn(async move { access.tell_revoked(&content, "", generation, reason).await }.boxed());
     }
 
     /// A policy was changed, or taken back, and is at this revision now.
@@ -253,7 +255,7 @@ impl Access {
     /// have happened meanwhile.
     pub(crate) async fn take_up(&self) -> Result<(), DbError> {
         let now_ms = self.now_ms();
-        let mut after = Key { content: String::new(), principal: String::new() };
+        let mut after = Key::default();
         loop {
             let live = self.shared.store.live(&after, now_ms, PAGE).await?;
             let Some((last, ..)) = live.last() else { return Ok(()) };

@@ -5,11 +5,19 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::viewer::Viewer;
 
-/// A content and a principal.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// A content, a principal, and the rights of the credential that they come with.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Key {
     pub(crate) content: String,
     pub(crate) principal: String,
+    /// [`Viewer::rights`].
+    pub(crate) rights: String,
+}
+
+impl Key {
+    pub(crate) fn of(content: &str, viewer: &Viewer) -> Self {
+        Self { content: content.to_owned(), principal: viewer.principal.clone(), rights: viewer.rights() }
+    }
 }
 
 /// Somebody who is let in.
@@ -64,6 +72,29 @@ impl Grants {
         Some(grant)
     }
 
+    /// Removes a grant; says too whether it was the principal's last one to the content. Of several
+    /// that go at the same time exactly one is the last.
+    pub(crate) fn leave(&mut self, key: &Key) -> (Option<Grant>, bool) {
+        let gone = self.remove(key);
+        let is_last = gone.is_some() && self.of_viewer(&key.content, &key.principal).next().is_none();
+        (gone, is_last)
+    }
+
+    /// Removes all of a principal's to a content.
+    pub(crate) fn remove_viewer(&mut self, content: &str, principal: &str) {
+        let keys: Vec<Key> = self.of_viewer(content, principal).cloned().collect();
+        for key in keys {
+            self.remove(&key);
+        }
+    }
+
+    fn of_viewer(&self, content: &str, principal: &str) -> impl Iterator<Item = &Key> {
+        let first =
+            Key { content: content.to_owned(), principal: principal.to_owned(), rights: String::new() };
+        let rest = self.by_key.range(first..).map(|(key, _)| key);
+        rest.take_while(move |key| key.content == content && key.principal == principal)
+    }
+
     pub(crate) fn get(&self, key: &Key) -> Option<&Grant> {
         self.by_key.get(key)
     }
@@ -80,7 +111,7 @@ impl Grants {
 
     /// Those of a content.
     pub(crate) fn of_content(&self, content: &str) -> Vec<Key> {
-        let first = Key { content: content.to_owned(), principal: String::new() };
+        let first = Key { content: content.to_owned(), ..Key::default() };
         let rest = self.by_key.range(first..).map(|(key, _)| key);
         rest.take_while(|key| key.content == content).cloned().collect()
     }
@@ -124,7 +155,7 @@ mod tests {
     use super::*;
 
     fn key(content: &str, principal: &str) -> Key {
-        Key { content: content.into(), principal: principal.into() }
+        Key { content: content.into(), principal: principal.into(), rights: String::new() }
     }
 
     fn grant(wallets: &[&str], assets: &[&str], valid_until_ms: i64, ends: bool) -> Grant {
@@ -156,6 +187,20 @@ mod tests {
         assert_eq!(grants.over(5), []);
         assert_eq!(grants.len(), 2);
         assert!(grants.get(&key("c", "b")).is_some());
+    }
+
+    #[test]
+    fn the_last_of_a_principals_grants_is_known_when_it_goes() {
+        let mut grants = Grants::default();
+        let with = |rights: &str| Key { rights: rights.into(), ..key("c", "a") };
+        for key in [with("r"), with("s"), key("c", "b"), key("d", "a")] {
+            assert!(grants.put(key, grant(&[], &[], 5, false), 10));
+        }
+        assert!(matches!(grants.leave(&with("r")), (Some(_), false)));
+        assert!(matches!(grants.leave(&with("r")), (None, false)));
+        assert!(matches!(grants.leave(&with("s")), (Some(_), true)));
+        grants.remove_viewer("c", "b");
+        assert!(grants.get(&key("c", "b")).is_none() && grants.get(&key("d", "a")).is_some());
     }
 
     #[test]

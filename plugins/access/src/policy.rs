@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use streamgate_contracts::access::v1::Openness as WireOpenness;
 
 use crate::rule::{Rule, RuleError};
@@ -91,6 +92,17 @@ impl From<Openness> for WireOpenness {
 }
 
 impl Policy {
+    /// What a policy with this rule would be, read as if it was put, and kept nowhere.
+    ///
+    /// # Errors
+    /// As [`Written::parse`].
+    pub(crate) fn unsaved(rule: &RawValue) -> Result<Self, RuleError> {
+        let (_, text) = Written::parse(format!(r#"{{"openness":"gated","rule":{rule}}}"#).as_bytes())?;
+        let (_, tree) = Rule::parse(text.as_bytes())?;
+        let rule = Some((text, Arc::new(tree)));
+        Ok(Self { openness: Openness::Gated, revision: 0, rule, is_default: false, changed_at_ms: None })
+    }
+
     /// From what is stored. A rule that this version does not understand lets nobody in.
     pub(crate) fn read(row: Option<PolicyRow>, default: DefaultAccess, content: &str) -> Self {
         let default = match default {

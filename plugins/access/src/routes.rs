@@ -2,7 +2,10 @@
 //! oneself, anybody may read. The rule, and what is known of others, needs `content:write`;
 //! subscriptions need `admin`.
 
+use std::sync::Arc;
+
 use axum::Router;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
@@ -10,6 +13,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use streamgate_contracts::db::DbError;
 use streamgate_plugin_api::Principal;
@@ -19,7 +23,6 @@ use crate::access::Access;
 use crate::audit::Entry;
 use crate::date::parse_rfc3339;
 use crate::epochs::Snapshot;
-use crate::grants::Key;
 use crate::policy::{Policy, Written};
 use crate::rule::{MAX_BYTES, is_plan};
 use crate::viewer::Viewer;
@@ -28,8 +31,10 @@ pub(crate) use crate::error::ApiError;
 
 const WRITE: &str = "content:write";
 const ADMIN: &str = "admin";
-/// A rule and what is around it.
-const MAX_BODY_BYTES: usize = MAX_BYTES + 1024;
+/// Every principal has it.
+const VIEWER: &str = "viewer";
+/// A rule and what is around it: the wallets and roles of a preview.
+const MAX_BODY_BYTES: usize = MAX_BYTES + 8 * 1024;
 const MAX_REASON_CHARS: usize = 500;
 const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 200;
@@ -43,6 +48,7 @@ pub(crate) fn router(access: Access) -> Router {
         .route("/api/v1/access/contents/{id}/me", get(me))
         .route("/api/v1/access/contents/{id}/preview", post(preview))
         .route("/api/v1/access/contents/{id}/revoke", post(revoke))
+        .route("/api/v1/access/contents/{id}/bars", get(bars))
         .route("/api/v1/access/contents/{id}/bars/{principal}", delete(lift))
         .route("/api/v1/access/decisions", get(decisions))
         .route("/api/v1/access/subscriptions/{principal}", get(subscriptions))
@@ -186,12 +192,15 @@ struct PreviewBody {
     principal: Option<String>,
     wallets: Vec<String>,
     roles: Vec<String>,
+    /// A rule to look by in the place of the policy's. It need not be saved, and is not by this.
+    rule: Option<Box<RawValue>>,
 }
 
 async fn preview(State(access): State<Access>, Path(id): Path<String>, request: Request) -> Answer {
     with_scope(request.headers(), WRITE)?;
     let content = uuid(&id, "content")?;
-    let (_, PreviewBody { principal, mut wallets, mut roles }) = read::<PreviewBody>(request).await?;
+    let (_, body) = read::<PreviewBody>(request).await?;
+    let PreviewBody { principal, mut wallets, mut roles, rule } = body;
     let principal = principal.map(|id| uuid(&id, "principal")).transpose()?;
     if principal.is_none() && wallets.is_empty() {
         return Err(ApiError::Invalid("Name a `principal`, or some `wallets`.".into()));
@@ -202,13 +211,21 @@ async fn preview(State(access): State<Access>, Path(id): Path<String>, request: 
         wallets.extend(known.wallets);
         roles.extend(known.roles);
     }
-    let viewer = Viewer::new(principal.unwrap_or_default(), roles, Vec::new(), wallets);
-    let viewer = viewer.map_err(ApiError::Invalid)?;
-    let policy = access.policy(&content).await?;
+    // Whoever comes with these wallets has signed in with one, so they are somebody, and a viewer.
+    roles.push(VIEWER.into());
+    let principal = principal.unwrap_or_else(|| uuid::Uuid::nil().to_string());
+    let viewer = Viewer::new(principal, roles, Vec::new(), wallets).map_err(ApiError::Invalid)?;
+    let policy = match &rule {
+        Some(rule) => Arc::new(Policy::unsaved(rule)?),
+        None => access.policy(&content).await?,
+    };
     let _slot = access.slot().await.ok_or(ApiError::Busy)?;
     let (mut ruling, _) = access.rule(&policy, &viewer, &mut Snapshot::default(), true).await?;
     ruling.revision = policy.revision;
     let mut view = ruling.view();
+    if rule.is_some() {
+        view["revision"] = Value::Null;
+    }
     view["wallets"] = json!(viewer.wallets);
     view["roles"] = json!(viewer.roles);
     Ok(answer(&view))
@@ -237,8 +254,8 @@ async fn revoke(State(access): State<Access>, Path(id): Path<String>, request: R
     }
     let generation = match principal {
         Some(principal) => {
-            let key = Key { content, principal: uuid(&principal, "principal")? };
-            access.revoke(&key, bar.then_some(reason), reason, &by.id).await?
+            let principal = uuid(&principal, "principal")?;
+            access.revoke(&content, &principal, bar.then_some(reason), reason, &by.id).await?
         }
         None if bar => return Err(ApiError::Invalid("`bar` needs a `principal`.".into())),
         None => access.revoke_all(&content, reason, &by.id).await?,
@@ -252,12 +269,56 @@ async fn lift(
     headers: HeaderMap,
 ) -> Answer {
     let by = with_scope(&headers, WRITE)?;
-    let key = Key { content: uuid(&id, "content")?, principal: uuid(&principal, "principal")? };
-    if access.shared.store.known(&key).await?.bar.is_empty() {
+    let (content, principal) = (uuid(&id, "content")?, uuid(&principal, "principal")?);
+    if !access.shared.store.is_barred(&content, &principal).await? {
         return Err(ApiError::NotFound("Nobody keeps this principal out of this content.".into()));
     }
-    access.revoke(&key, Some(""), "They are let in again", &by.id).await?;
+    access.revoke(&content, &principal, Some(""), "They are let in again", &by.id).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+type Asked<T> = Result<Query<T>, QueryRejection>;
+
+fn asked<T>(query: Asked<T>) -> Result<T, ApiError> {
+    let query = query.map_err(|error| ApiError::Invalid(format!("The query: {error}.")))?;
+    Ok(query.0)
+}
+
+/// How many of a list.
+fn limit(wanted: Option<usize>) -> Result<usize, ApiError> {
+    let limit = wanted.unwrap_or(DEFAULT_LIMIT);
+    let wrong = || ApiError::Invalid(format!("`limit` must be a whole number from 1 to {MAX_LIMIT}."));
+    (1..=MAX_LIMIT).contains(&limit).then_some(limit).ok_or_else(wrong)
+}
+
+/// An id that may be missing, and is empty then.
+fn id_or_none(text: Option<String>, what: &str) -> Result<String, ApiError> {
+    text.filter(|text| !text.is_empty()).map_or(Ok(String::new()), |text| uuid(&text, what))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BarsQuery {
+    limit: Option<usize>,
+    /// The `next_cursor` of the page before: its last principal.
+    cursor: Option<String>,
+}
+
+async fn bars(
+    State(access): State<Access>,
+    Path(id): Path<String>,
+    query: Asked<BarsQuery>,
+    headers: HeaderMap,
+) -> Answer {
+    with_scope(&headers, WRITE)?;
+    let (content, BarsQuery { limit: wanted, cursor }) = (uuid(&id, "content")?, asked(query)?);
+    let (limit, cursor) = (limit(wanted)?, id_or_none(cursor, "principal")?);
+    let mut rows = access.shared.store.bars(&content, &cursor, limit + 1).await?;
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = rows.last().filter(|_| more).map(|(principal, _)| principal.clone());
+    let item = |(principal, reason)| json!({ "principal": principal, "reason": reason });
+    Ok(answer(&json!({ "items": rows.into_iter().map(item).collect::<Vec<Value>>(), "next_cursor": next })))
 }
 
 #[derive(Deserialize)]
@@ -270,22 +331,13 @@ struct DecisionsQuery {
     cursor: Option<String>,
 }
 
-async fn decisions(
-    State(access): State<Access>,
-    query: Result<Query<DecisionsQuery>, axum::extract::rejection::QueryRejection>,
-    headers: HeaderMap,
-) -> Answer {
+async fn decisions(State(access): State<Access>, query: Asked<DecisionsQuery>, headers: HeaderMap) -> Answer {
     with_scope(&headers, WRITE)?;
-    let Query(query) = query.map_err(|error| ApiError::Invalid(format!("The query: {error}.")))?;
-    let id = |text: Option<String>, what: &str| {
-        text.filter(|text| !text.is_empty()).map_or(Ok(String::new()), |text| uuid(&text, what))
-    };
-    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(ApiError::Invalid(format!("`limit` must be a whole number from 1 to {MAX_LIMIT}.")));
-    }
-    let (content, principal) = (id(query.content, "content")?, id(query.principal, "principal")?);
-    let cursor = id(query.cursor, "decision")?;
+    let query = asked(query)?;
+    let limit = limit(query.limit)?;
+    let content = id_or_none(query.content, "content")?;
+    let principal = id_or_none(query.principal, "principal")?;
+    let cursor = id_or_none(query.cursor, "decision")?;
     let mut rows = access.shared.store.decisions(&content, &principal, &cursor, limit + 1).await?;
     let more = rows.len() > limit;
     rows.truncate(limit);

@@ -26,7 +26,10 @@ pub(crate) struct Store {
 
 /// The migrations of the namespace.
 pub(crate) fn migrations() -> Migrations {
-    Migrations::new(&[("0001_init", include_str!("../migrations/0001_init.sql"))])
+    Migrations::new(&[
+        ("0001_init", include_str!("../migrations/0001_init.sql")),
+        ("0002_viewers", include_str!("../migrations/0002_viewers.sql")),
+    ])
 }
 
 /// A row of `policies`.
@@ -38,7 +41,7 @@ pub(crate) struct PolicyRow {
     pub(crate) changed_at_ms: i64,
 }
 
-/// What a row of `grants` says before a decision.
+/// What is known before a decision.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Known {
     pub(crate) generation: u64,
@@ -126,9 +129,12 @@ impl Store {
     }
 
     pub(crate) async fn known(&self, key: &Key) -> Result<Known, DbError> {
-        let sql = "SELECT generation, bar, decision, outcome FROM grants \
-                   WHERE content = $1 AND principal = $2";
-        let row = self.db.query_opt(sql, params![&key.content, &key.principal]).await?;
+        let sql = "SELECT generation, bar, COALESCE(viewers.decision, '') AS decision, \
+                   COALESCE(viewers.outcome, '') AS outcome FROM grants \
+                   LEFT JOIN viewers ON viewers.content = grants.content \
+                   AND viewers.principal = grants.principal AND viewers.rights = $3 \
+                   WHERE grants.content = $1 AND grants.principal = $2";
+        let row = self.db.query_opt(sql, params![&key.content, &key.principal, &key.rights]).await?;
         let read = |row: Row| -> Result<Known, DbError> {
             Ok(Known {
                 generation: row.get("generation")?,
@@ -142,7 +148,7 @@ impl Store {
 
     /// JSON of the viewer as whom a principal was last seen; empty: never.
     pub(crate) async fn last_viewer(&self, principal: &str) -> Result<String, DbError> {
-        let sql = "SELECT viewer FROM grants WHERE principal = $1 AND viewer <> '' ORDER BY seen_at_ms DESC LIMIT 1";
+        let sql = "SELECT viewer FROM viewers WHERE principal = $1 ORDER BY seen_at_ms DESC LIMIT 1";
         let row = self.db.query_opt(sql, params![principal]).await?;
         row.map_or(Ok(String::new()), |row| row.get("viewer"))
     }
@@ -153,7 +159,7 @@ impl Store {
         // What a decision that is not known takes from a grant is nothing: it runs out by itself.
         let next = if row.revokes { NEXT } else { "grants.generation" };
         let live_sql = match (row.revokes, row.verdict) {
-            (false, "unknown") => "live = grants.live, valid_until_ms = grants.valid_until_ms",
+            (false, "unknown") => "live = viewers.live, valid_until_ms = viewers.valid_until_ms",
             _ => "live = excluded.live, valid_until_ms = excluded.valid_until_ms",
         };
         let outcomes = self
@@ -162,20 +168,30 @@ impl Store {
             .push(
                 &format!(
                     "INSERT INTO grants (content, principal, generation, bar, viewer, decision, outcome, live, \
-                     valid_until_ms, seen_at_ms) VALUES ($1, $2, $3, '', $4, $5, $6, $7, $8, $3) \
+                     valid_until_ms, seen_at_ms) VALUES ($1, $2, $3, '', '', '', '', 0, 0, $3) \
                      ON CONFLICT (content, principal) DO UPDATE SET generation = {next}, \
+                     seen_at_ms = excluded.seen_at_ms RETURNING generation"
+                ),
+                params![&row.key.content, &row.key.principal, now_ms],
+            )
+            .push(
+                &format!(
+                    "INSERT INTO viewers (content, principal, rights, viewer, decision, outcome, live, \
+                     valid_until_ms, seen_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+                     ON CONFLICT (content, principal, rights) DO UPDATE SET \
                      viewer = excluded.viewer, decision = excluded.decision, outcome = excluded.outcome, \
-                     {live_sql}, seen_at_ms = excluded.seen_at_ms RETURNING generation"
+                     {live_sql}, seen_at_ms = excluded.seen_at_ms"
                 ),
                 params![
                     &row.key.content,
                     &row.key.principal,
-                    now_ms,
+                    &row.key.rights,
                     &row.viewer,
                     &row.id,
                     &row.outcome,
                     live,
                     row.valid_until_ms,
+                    now_ms,
                 ],
             )
             .push(
@@ -210,21 +226,28 @@ impl Store {
     /// is given; says the new generation.
     pub(crate) async fn revoke(
         &self,
-        key: &Key,
+        (content, principal): (&str, &str),
         bar: Option<&str>,
         now_ms: i64,
         entry: &Entry,
     ) -> Result<u64, DbError> {
         let set_bar = if bar.is_some() { "excluded.bar" } else { "grants.bar" };
-        let batch = self.db.batch().push(
-            &format!(
-                "INSERT INTO grants (content, principal, generation, bar, viewer, decision, outcome, live, \
-                 valid_until_ms, seen_at_ms) VALUES ($1, $2, $3, $4, '', '', '', 0, 0, $3) \
-                 ON CONFLICT (content, principal) DO UPDATE SET generation = {NEXT}, bar = {set_bar}, \
-                 live = 0, valid_until_ms = 0 RETURNING generation"
-            ),
-            params![&key.content, &key.principal, now_ms, bar.unwrap_or("")],
-        );
+        let batch = self
+            .db
+            .batch()
+            .push(
+                &format!(
+                    "INSERT INTO grants (content, principal, generation, bar, viewer, decision, outcome, live, \
+                     valid_until_ms, seen_at_ms) VALUES ($1, $2, $3, $4, '', '', '', 0, 0, $3) \
+                     ON CONFLICT (content, principal) DO UPDATE SET generation = {NEXT}, bar = {set_bar} \
+                     RETURNING generation"
+                ),
+                params![content, principal, now_ms, bar.unwrap_or("")],
+            )
+            .push(
+                "UPDATE viewers SET live = 0, valid_until_ms = 0 WHERE content = $1 AND principal = $2",
+                params![content, principal],
+            );
         let outcomes = noting(batch, entry).run().await?;
         let row = outcomes.into_iter().next().and_then(|outcome| outcome.rows.first());
         row.ok_or(DbError::NotFound)?.get("generation")
@@ -232,12 +255,16 @@ impl Store {
 
     /// Takes back what was granted to anybody; says a generation that nobody's is below any more.
     pub(crate) async fn revoke_all(&self, content: &str, now_ms: i64, entry: &Entry) -> Result<u64, DbError> {
-        let batch = self.db.batch().push(
-            "UPDATE grants SET live = 0, valid_until_ms = 0, generation = (SELECT CASE WHEN MAX(generation) < $2 \
-             THEN $2 ELSE MAX(generation) + 1 END FROM grants AS those WHERE those.content = $1) \
-             WHERE content = $1",
-            params![content, now_ms],
-        );
+        let batch = self
+            .db
+            .batch()
+            .push(
+                "UPDATE grants SET generation = (SELECT CASE WHEN MAX(generation) < $2 \
+                 THEN $2 ELSE MAX(generation) + 1 END FROM grants AS those WHERE those.content = $1) \
+                 WHERE content = $1",
+                params![content, now_ms],
+            )
+            .push("UPDATE viewers SET live = 0, valid_until_ms = 0 WHERE content = $1", params![content]);
         noting(batch, entry).run().await?;
         self.last_generation(content, now_ms).await
     }
@@ -255,6 +282,7 @@ impl Store {
             .batch()
             .push("DELETE FROM policies WHERE content = $1", params![content])
             .push("DELETE FROM grants WHERE content = $1", params![content])
+            .push("DELETE FROM viewers WHERE content = $1", params![content])
             .push("DELETE FROM decisions WHERE content = $1", params![content])
             .run()
             .await?;
@@ -268,19 +296,40 @@ impl Store {
         now_ms: i64,
         most: u32,
     ) -> Result<Vec<(Key, Viewer, i64)>, DbError> {
-        let sql = "SELECT content, principal, viewer, valid_until_ms FROM grants \
-                   WHERE live = 1 AND valid_until_ms > $1 AND (content > $2 OR (content = $2 AND principal > $3)) \
-                   ORDER BY content, principal LIMIT $4";
-        let rows = self.db.query(sql, params![now_ms, &after.content, &after.principal, most]).await?;
+        let sql = "SELECT content, principal, rights, viewer, valid_until_ms FROM viewers \
+                   WHERE live = 1 AND valid_until_ms > $1 AND (content, principal, rights) > ($2, $3, $4) \
+                   ORDER BY content, principal, rights LIMIT $5";
+        let place = params![now_ms, &after.content, &after.principal, &after.rights, most];
+        let rows = self.db.query(sql, place).await?;
         let mut live = Vec::with_capacity(rows.len());
         for row in rows {
-            let key = Key { content: row.get("content")?, principal: row.get("principal")? };
+            let (content, principal) = (row.get("content")?, row.get("principal")?);
+            let key = Key { content, principal, rights: row.get("rights")? };
             let text: String = row.get("viewer")?;
             let mut viewer: Viewer = serde_json::from_str(&text).unwrap_or_default();
             viewer.principal.clone_from(&key.principal);
             live.push((key, viewer, row.get("valid_until_ms")?));
         }
         Ok(live)
+    }
+
+    /// Whether a principal is kept out of a content.
+    pub(crate) async fn is_barred(&self, content: &str, principal: &str) -> Result<bool, DbError> {
+        let sql = "SELECT 1 FROM grants WHERE content = $1 AND principal = $2 AND bar <> ''";
+        Ok(self.db.query_opt(sql, params![content, principal]).await?.is_some())
+    }
+
+    /// Principals who are kept out of a content and why, in order, from after one on.
+    pub(crate) async fn bars(
+        &self,
+        content: &str,
+        after: &str,
+        most: usize,
+    ) -> Result<Vec<(String, String)>, DbError> {
+        let sql = "SELECT principal, bar FROM grants WHERE content = $1 AND bar <> '' AND principal > $2 \
+                   ORDER BY principal LIMIT $3";
+        let rows = self.db.query(sql, params![content, after, most]).await?;
+        rows.into_iter().map(|row| Ok((row.get("principal")?, row.get("bar")?))).collect()
     }
 
     /// The plans of a principal, and when they end.
@@ -369,10 +418,8 @@ impl Store {
                  ORDER BY confirmed_at_ms LIMIT $2)",
                 params![before_ms, SWEEP],
             )
-            .push(
-                "DELETE FROM grants WHERE bar = '' AND seen_at_ms < $1 AND valid_until_ms < $1",
-                params![before_ms],
-            )
+            .push("DELETE FROM grants WHERE bar = '' AND seen_at_ms < $1", params![before_ms])
+            .push("DELETE FROM viewers WHERE seen_at_ms < $1 AND valid_until_ms < $1", params![before_ms])
             .push(
                 "DELETE FROM audit WHERE id IN (SELECT id FROM audit ORDER BY id DESC LIMIT $2 OFFSET $1)",
                 params![MAX_NOTED, SWEEP],

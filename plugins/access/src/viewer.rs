@@ -46,6 +46,11 @@ impl Viewer {
         !self.principal.is_empty()
     }
 
+    /// What its credential gives, in one spelling. It may be less than the principal has.
+    pub(crate) fn rights(&self) -> String {
+        format!("{} {}", self.roles.join(","), self.scopes.join(","))
+    }
+
     /// Whoever may change contents may play them.
     pub(crate) fn may_change(&self) -> bool {
         self.scopes.iter().any(|scope| scope == "content:write")

@@ -160,6 +160,157 @@ async fn an_admin_takes_access_back_and_keeps_somebody_out_until_it_is_lifted() 
 }
 
 #[tokio::test]
+async fn those_who_are_kept_out_are_listed_page_by_page_with_the_reason() {
+    let world = World::new();
+    let life = world.live(None, json!({})).await;
+    let by = creator();
+    let by = Some(&by);
+    for (who, reason) in [(ALICE, "shared the account"), (BOB, "asked for it")] {
+        let body = json!({ "principal": who, "reason": reason, "bar": true });
+        assert_eq!(life.call(by, Method::POST, "/contents/{c}/revoke", Some(&body)).await.status, 200);
+    }
+    let bars =
+        async |query: &str| life.call(by, Method::GET, &format!("/contents/{{c}}/bars{query}"), None).await;
+    let first = bars("?limit=1").await.json;
+    assert_eq!(first["items"], json!([{ "principal": ALICE, "reason": "shared the account" }]));
+    let rest = bars(&format!("?limit=1&cursor={}", first["next_cursor"].as_str().unwrap())).await.json;
+    assert_eq!(
+        rest,
+        json!({ "items": [{ "principal": BOB, "reason": "asked for it" }], "next_cursor": null })
+    );
+    assert_eq!(
+        life.call(by, Method::DELETE, &format!("/contents/{{c}}/bars/{ALICE}"), None).await.status,
+        204
+    );
+    assert_eq!(bars("").await.json["items"].as_array().unwrap().len(), 1);
+    assert_eq!(slug(&bars("?limit=0").await), "invalid-request");
+    let a = viewer(ALICE, &[]);
+    let refused = life.call(Some(&a), Method::GET, "/contents/{c}/bars", None).await;
+    assert_eq!(slug(&refused), "forbidden");
+}
+
+/// The principal of `who` with a credential that gives these.
+fn with(who: &str, roles: &[&str], scopes: &[&str]) -> Principal {
+    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+    Principal { roles: texts(roles), scopes: texts(scopes), ..viewer(who, &[]) }
+}
+
+#[tokio::test]
+async fn what_a_credential_with_fewer_rights_may_not_is_taken_from_no_other_of_the_principal() {
+    let world = World::new();
+    let life = world.live(None, json!({})).await;
+    let session = with(ALICE, &["creator", "viewer"], &["content:read", "content:write"]);
+    let reads = with(ALICE, &["viewer"], &["content:read"]);
+    let administrates = with(ALICE, &[], &["admin"]);
+    let playing = life.decide(&session).await;
+    assert_eq!(playing.verdict(), Verdict::Allowed);
+    for narrow in [&reads, &administrates] {
+        let refused = life.decide(narrow).await;
+        assert_eq!((refused.verdict(), refused.generation), (Verdict::Denied, playing.generation));
+    }
+    // Where a right was given and taken back by the policy, the one that never needed it goes on.
+    life.gate(json!({ "role": "viewer" })).await;
+    assert_eq!(life.decide(&reads).await.verdict(), Verdict::Allowed);
+    assert_eq!(life.decide(&administrates).await.verdict(), Verdict::Denied);
+    assert_eq!(life.decide(&reads).await.verdict(), Verdict::Allowed);
+    life.gate(json!({ "allow_list": { "principals": [BOB] } })).await;
+    assert_eq!(life.decide(&reads).await.verdict(), Verdict::Denied);
+    drop(life);
+    let life = world.live(None, json!({})).await;
+    assert_eq!(life.decide(&reads).await.verdict(), Verdict::Denied);
+    let still = life.decide(&session).await;
+    assert_eq!((still.verdict(), still.generation), (Verdict::Allowed, playing.generation));
+    assert_eq!(life.revoked(), []);
+}
+
+#[tokio::test]
+async fn when_none_of_a_principals_credentials_is_let_in_any_more_it_is_taken_back_once() {
+    let world = World::new();
+    let life = world.live(None, json!({})).await;
+    life.gate(json!({ "role": "viewer" })).await;
+    let (reads, more) = (with(ALICE, &["viewer"], &["content:read"]), with(ALICE, &["viewer"], &["x", "y"]));
+    let before = life.decide(&reads).await;
+    assert_eq!(life.decide(&more).await.verdict(), Verdict::Allowed);
+    life.gate(json!({ "allow_list": { "principals": [BOB] } })).await;
+    let revoked = life.hears("a revocation", |event| event.principal == ALICE).await;
+    assert!(revoked.generation > before.generation);
+    for who in [&reads, &more] {
+        let after = life.decide(who).await;
+        assert_eq!((after.verdict(), after.generation), (Verdict::Denied, revoked.generation));
+    }
+    assert_eq!(life.revoked().len(), 1);
+
+    // An admin's word is about the principal, whatever they come with.
+    life.gate(json!({ "role": "viewer" })).await;
+    life.decide(&reads).await;
+    life.decide(&more).await;
+    let body = json!({ "principal": ALICE, "reason": "an admin's word" });
+    let said = life.call(Some(&creator()), Method::POST, "/contents/{c}/revoke", Some(&body)).await.json;
+    for who in [&reads, &more] {
+        assert_eq!(json!(life.decide(who).await.generation), said["generation"]);
+    }
+}
+
+#[tokio::test]
+async fn a_rule_is_previewed_before_it_is_saved_and_nothing_is_kept_of_it() {
+    let world = World::new();
+    let life = world.live(None, json!({})).await;
+    let by = creator();
+    let by = Some(&by);
+    let path = "/contents/{c}/preview";
+    let rule = json!({ "all": [{ "role": "viewer" }, { "not": { "subscription": { "plan": "gold" } } }] });
+    let wallets = json!(["eip155:0x00000000000000000000000000000000000000aa"]);
+    let wanted = |rule: &Value| json!({ "wallets": wallets, "rule": rule });
+    let seen = life.call(by, Method::POST, path, Some(&wanted(&rule))).await;
+    assert_eq!((seen.status.as_u16(), &seen.json["verdict"]), (200, &json!("allowed")), "{}", seen.json);
+    assert_eq!(seen.json["revision"], Value::Null);
+    let finding = &seen.json["finding"];
+    assert_eq!((&finding["rule"], &finding["holds"]), (&json!("all"), &json!("yes")));
+    assert_eq!((&finding["of"][1]["rule"], &finding["of"][1]["holds"]), (&json!("not"), &json!("yes")));
+    assert_eq!(finding["of"][1]["of"][0]["holds"], "no");
+    assert!(finding["of"][1]["of"][0]["text"].as_str().unwrap().contains("gold"), "{finding}");
+
+    // By what is saved, the same wallets do not pass, before and after.
+    let saved =
+        life.call(by, Method::POST, path, Some(&json!({ "wallets": wallets, "rule": null }))).await.json;
+    assert_eq!((&saved["verdict"], &saved["revision"]), (&json!("denied"), &json!(0)));
+    assert_eq!((life.openness().await, life.policy().await.revision), (Openness::Private, 0));
+    let decisions = life.call(by, Method::GET, &format!("/decisions?content={CONTENT}"), None).await.json;
+    assert_eq!(decisions["items"], json!([]));
+    assert!(life.heard.lock().unwrap().is_empty());
+
+    for (who, status) in [(None, 401), (Some(&viewer(ALICE, &[])), 403)] {
+        assert_eq!(life.call(who, Method::POST, path, Some(&wanted(&rule))).await.status, status);
+    }
+}
+
+#[tokio::test]
+async fn a_rule_that_could_not_be_saved_is_not_previewed_either_and_for_the_same_reason() {
+    let world = World::new();
+    let life = world.live(None, json!({})).await;
+    let by = creator();
+    let deep = (0..9).fold(json!({ "role": "viewer" }), |rule, _| json!({ "not": rule }));
+    for rule in [
+        json!({ "any": [{ "role": "king" }] }),
+        json!({ "any": [] }),
+        json!({ "nothing": 1 }),
+        json!({ "erc721": { "asset": "eip155:1:0x12" } }),
+        json!({ "any": vec![json!({ "role": "viewer" }); 65] }),
+        deep,
+    ] {
+        let policy = json!({ "openness": "gated", "rule": rule });
+        let saved = life.call(Some(&by), Method::PUT, "/contents/{c}", Some(&policy)).await;
+        let body = json!({ "principal": ALICE, "rule": rule });
+        let seen = life.call(Some(&by), Method::POST, "/contents/{c}/preview", Some(&body)).await;
+        assert_eq!((seen.status.as_u16(), slug(&seen)), (422, "invalid-policy"), "{rule}");
+        assert_eq!(seen.json, saved.json);
+    }
+    let large = json!({ "principal": ALICE, "rule": { "role": "x".repeat(80_000) } });
+    let refused = life.call(Some(&by), Method::POST, "/contents/{c}/preview", Some(&large)).await;
+    assert_eq!(slug(&refused), "too-large");
+}
+
+#[tokio::test]
 async fn a_subscription_lets_in_until_it_ends_and_then_takes_access_back() {
     let world = World::new();
     let life = world.live(None, json!({ "decision_max_age": "1h" })).await;
@@ -191,7 +342,8 @@ async fn a_time_window_opens_and_closes_by_itself_for_everybody() {
     let world = World::new();
     let life = world.live(None, json!({})).await;
     let now = world.now_ms();
-    life.gate(json!({ "time_window": { "from": rfc3339(now + 60_000), "until": rfc3339(now + 90_000) } })).await;
+    life.gate(json!({ "time_window": { "from": rfc3339(now + 60_000), "until": rfc3339(now + 90_000) } }))
+        .await;
     assert_eq!(life.decide(&anonymous()).await.verdict(), Verdict::Denied);
     world.pass(Duration::from_secs(61));
     let open = life.decide(&anonymous()).await;
@@ -343,6 +495,17 @@ async fn many_who_ask_the_same_at_once_cost_one_question_and_a_warm_answer_none(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preview_asks_the_chain_and_has_nothing_followed() {
+    let (world, chain) = (World::new(), Slow::new(1000));
+    let life = world.live_over(chain.client(), json!({})).await;
+    let wallet = format!("eip155:{:#x}", Address::repeat_byte(1));
+    let body = json!({ "wallets": [wallet], "rule": { "erc721": { "asset": TOKEN } } });
+    let seen = life.call(Some(&creator()), Method::POST, "/contents/{c}/preview", Some(&body)).await.json;
+    assert_eq!((&seen["verdict"], &seen["evidence"][0]["block"]), (&json!("allowed"), &json!(5)), "{seen}");
+    assert_eq!((chain.asked.load(SeqCst), chain.watched.load(SeqCst)), (1, 0));
+}
+
 async fn each_chain_is_asked_of_whom_it_concerns() {
     let (world, evm, solana) = (World::new(), Slow::new(1000), Slow::new(1000));
     let life = world.live_over_both(evm.client(), solana.client(), json!({})).await;

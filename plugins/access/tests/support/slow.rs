@@ -15,6 +15,8 @@ use tonic::{Request, Response, Status};
 #[derive(Clone)]
 pub struct Slow {
     pub asked: Arc<AtomicUsize>,
+    /// How often somebody wanted to be told of transfers.
+    pub watched: Arc<AtomicUsize>,
     pub may: Arc<Semaphore>,
     pub holds: Arc<AtomicUsize>,
     /// It was reorganised too deep, and tells no transfers.
@@ -57,6 +59,7 @@ impl Chain for Slow {
         Err(Status::unimplemented(""))
     }
     async fn watch(&self, _: Request<wire::WatchRequest>) -> Result<Response<wire::WatchResponse>, Status> {
+        self.watched.fetch_add(1, SeqCst);
         if self.broken.load(SeqCst) {
             return Err(Status::failed_precondition("the chain went another way too long ago"));
         }
@@ -86,7 +89,8 @@ fn answer(about: Option<About>, holds: bool, vault: Option<(Address, u64)>) -> w
 impl Slow {
     pub fn new(may: usize) -> Self {
         let (may, holds) = (Arc::new(Semaphore::new(may)), Arc::new(AtomicUsize::new(1)));
-        Self { asked: Arc::default(), may, holds, broken: Arc::default(), vault: Arc::default() }
+        let (asked, watched) = (Arc::default(), Arc::default());
+        Self { asked, watched, may, holds, broken: Arc::default(), vault: Arc::default() }
     }
 
     pub fn client(&self) -> Client {
