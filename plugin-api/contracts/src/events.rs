@@ -28,6 +28,9 @@ pub const CHAIN_REGISTRY_ANY: &str = "chain.*.registry";
 /// Everything of the access to any content.
 pub const ACCESS_ANY: &str = "access.>";
 
+/// All sessions and API keys that ended before their time.
+pub const CREDENTIAL_ENDED_ANY: &str = "credential.*.ended";
+
 /// CloudEvents `type` of [`AccessChanged`].
 pub const TYPE_ACCESS_CHANGED: &str = "streamgate.access.changed.v1";
 /// CloudEvents `type` of [`AccessRevoked`].
@@ -46,6 +49,8 @@ pub const TYPE_JOB_CHANGED: &str = "streamgate.job.changed.v1";
 pub const TYPE_CHAIN_TRANSFER: &str = "streamgate.chain.transfer.v1";
 /// CloudEvents `type` of [`ChainRegistry`].
 pub const TYPE_CHAIN_REGISTRY: &str = "streamgate.chain.registry.v1";
+/// CloudEvents `type` of [`CredentialEnded`].
+pub const TYPE_CREDENTIAL_ENDED: &str = "streamgate.credential.ended.v1";
 
 /// Subject of [`ContentUploaded`].
 pub fn content_uploaded(id: &str) -> String {
@@ -92,6 +97,11 @@ pub fn access_revoked(content: &str) -> String {
     format!("access.{content}.revoked")
 }
 
+/// Subject of [`CredentialEnded`].
+pub fn credential_ended(credential: &str) -> String {
+    format!("credential.{credential}.ended")
+}
+
 /// The policy of a content changed: every decision about it has to be asked for again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessChanged {
@@ -112,6 +122,16 @@ pub struct AccessRevoked {
     pub generation: u64,
     /// For people: a transfer, a reorganisation, an admin's word.
     pub reason: String,
+}
+
+/// A session or an API key ended before its time: a sign-out, a revocation, a refresh token that was
+/// used twice. What was begun with it ends too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CredentialEnded {
+    /// `session:` or `key:` and an id, see [`crate::auth::v1::Identity`]. No secret.
+    pub credential: String,
+    /// Whose it was.
+    pub principal: String,
 }
 
 /// The last byte of an upload is on disk.

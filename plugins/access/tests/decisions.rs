@@ -433,6 +433,7 @@ async fn changes_reach_the_audit_log_though_nobody_keeps_it_at_first_and_grants_
         streamgate_auth::Settings::default(),
         Clock::system(),
         Arc::new(streamgate_auth::NoContractWallets),
+        Arc::new(|_| Box::pin(async {})),
     );
     let auth = auth.await.unwrap();
     let life = world.live_with(Client::from_service(auth.internal())).await;

@@ -11,6 +11,7 @@ use crate::audit::Entry;
 use crate::auth::Auth;
 use crate::credentials::{Credentials, KEY_PREFIX};
 use crate::date::parse_rfc3339;
+use crate::endings;
 use crate::error::{AuthError, Why};
 use crate::principal::{Credential, Scope};
 use crate::secret;
@@ -132,13 +133,13 @@ impl Auth {
         let is_admin = identity.scopes.contains(&Scope::Admin);
         let _forgetting = self.shared.warm.forgetting(Whose::Everybody);
         let batch = self.store().db.batch().push_expect(
-            "DELETE FROM api_keys WHERE id = $1 AND ($2 = 1 OR principal = $3)",
+            &endings::keys("id = $1 AND ($2 = 1 OR principal = $3)"),
             params![id, is_admin, &identity.principal],
             1,
         );
         let entry =
             Entry::new("key.revoke", AuditOutcome::Changed, &identity.principal, &from.address).on(id);
-        match entry.push(batch, self.now_ms()).run().await {
+        match self.ending(entry.push(batch, self.now_ms()), Whose::Everybody).await {
             Ok(_) => Ok(()),
             Err(DbError::Conflict { .. }) => Err(Why::NotFound.because("You have no such key.")),
             Err(error) => Err(error.into()),

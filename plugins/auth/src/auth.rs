@@ -12,6 +12,7 @@ use streamgate_plugin_api::time::{Clock, millis};
 use crate::audit::Entry;
 use crate::contract_wallet::ContractWallets;
 use crate::credentials::{Credentials, Given};
+use crate::endings::Publish;
 use crate::error::{AuthError, Why};
 use crate::jwt::{self, BadToken};
 use crate::keys::Keys;
@@ -21,7 +22,7 @@ use crate::principal::{Credential, Identity, Scope, rights};
 use crate::rules::Rules;
 use crate::secret;
 use crate::settings::Settings;
-use crate::store::{self, Store};
+use crate::store::{self, KeyRow, SessionRow, Store};
 use crate::warm::Warm;
 
 /// Refusals of one principal within a minute that are put on record; there may be any number.
@@ -44,6 +45,7 @@ pub(crate) struct Shared {
     pub(crate) keys: Keys,
     pub(crate) clock: Clock,
     pub(crate) contract_wallets: Arc<dyn ContractWallets>,
+    pub(crate) publish: Publish,
     pub(crate) rules: Rules,
     pub(crate) warm: Warm,
     addresses: Limiter,
@@ -84,6 +86,7 @@ impl Auth {
         settings: Settings,
         clock: Clock,
         contract_wallets: Arc<dyn ContractWallets>,
+        publish: Publish,
     ) -> Result<Self, OpenError> {
         let texts = std::iter::once(&settings.public_url).chain(&settings.origins);
         let origins = texts.map(|text| Origin::parse(text)).collect::<Result<_, _>>();
@@ -104,6 +107,7 @@ impl Auth {
                 keys,
                 clock,
                 contract_wallets,
+                publish,
                 addresses: Limiter::new(addresses),
                 wallets: Limiter::new(wallets),
                 refusals: Limiter::new(RECORDED_REFUSALS),
@@ -239,6 +243,10 @@ impl Auth {
         // Ending a session deletes its row, so that its tokens end with it.
         let session = session.filter(|session| session.principal == claims.sub);
         let session = session.ok_or_else(|| Why::SessionEnded.because("Sign in again."))?;
+        self.by_session(session, claims.exp.saturating_mul(1_000)).await
+    }
+
+    async fn by_session(&self, session: SessionRow, expires_at_ms: i64) -> Result<Identity, AuthError> {
         let (roles, scopes) = rights(&self.store().roles(&session.principal).await?, None);
         Ok(Identity {
             wallets: self.wallet_names(&session.principal).await?,
@@ -246,15 +254,19 @@ impl Auth {
             credential: Credential::Session(session.id),
             roles,
             scopes,
-            expires_at_ms: Some(claims.exp.saturating_mul(1_000)),
+            expires_at_ms: Some(expires_at_ms),
         })
     }
 
     async fn by_key(&self, text: &str) -> Result<Identity, AuthError> {
-        let now_ms = self.now_ms();
         let key = self.store().key(&secret::digest(text)).await?;
         let key =
             key.ok_or_else(|| Why::InvalidToken.because("There is no such API key; it may be revoked."))?;
+        self.by_key_row(key).await
+    }
+
+    async fn by_key_row(&self, key: KeyRow) -> Result<Identity, AuthError> {
+        let now_ms = self.now_ms();
         if key.expires_at_ms.is_some_and(|end| end <= now_ms) {
             return Err(Why::TokenExpired.because("The API key has expired."));
         }
@@ -270,6 +282,23 @@ impl Auth {
             scopes,
             expires_at_ms: key.expires_at_ms,
         })
+    }
+
+    /// Whose this credential is now, of which nothing but the name is at hand.
+    pub(crate) async fn identify(&self, credential: &Credential) -> Result<Identity, AuthError> {
+        match credential {
+            Credential::Session(id) => {
+                let session = self.store().session(id, self.now_ms()).await?;
+                let session = session.ok_or_else(|| Why::SessionEnded.because("Sign in again."))?;
+                let expires_at_ms = session.expires_at_ms;
+                self.by_session(session, expires_at_ms).await
+            }
+            Credential::ApiKey(id) => {
+                let key = self.store().key_of(id).await?;
+                let gone = || Why::SessionEnded.because("The API key was revoked.");
+                self.by_key_row(key.ok_or_else(gone)?).await
+            }
+        }
     }
 
     async fn wallet_names(&self, principal: &str) -> Result<Vec<String>, AuthError> {

@@ -13,6 +13,7 @@ use crate::api_keys;
 use crate::audit::Entry;
 use crate::auth::{Auth, OpenError};
 use crate::credentials::{Credentials, KEY_PREFIX};
+use crate::endings;
 use crate::error::{AuthError, Why};
 use crate::principal::{Role, Scope};
 use crate::secret;
@@ -83,13 +84,12 @@ impl Auth {
         {
             return Ok(path);
         }
-        let _forgetting = self.shared.warm.forgetting(Whose::Principal(admin));
         let (token, now_ms) = (format!("{KEY_PREFIX}{}", secret::token::<32>()), self.now_ms());
         let batch = self
             .store()
             .db
             .batch()
-            .push("DELETE FROM api_keys WHERE principal = $1 AND name = $2", params![admin, KEY_NAME])
+            .push(&endings::keys("principal = $1 AND name = $2"), params![admin, KEY_NAME])
             .push(
                 // Whoever has the file may always come back as an admin.
                 "INSERT INTO roles (principal, role, granted_at_ms, granted_by) VALUES ($1, $2, $3, $1) \
@@ -110,7 +110,7 @@ impl Auth {
                 ],
             );
         let entry = Entry::new("admin-token", AuditOutcome::Changed, admin, "").on(admin);
-        entry.push(batch, now_ms).run().await?;
+        self.ending(entry.push(batch, now_ms), Whose::Principal(admin)).await?;
         let file = path.clone();
         let written = tokio::task::spawn_blocking(move || secret::write(&file, &format!("{token}\n"))).await;
         written.map_err(io::Error::other)??;
@@ -140,8 +140,6 @@ impl Auth {
         let setup = self.store().db.query_one("SELECT principal FROM setup WHERE id = 1", params![]).await?;
         let admin: String = setup.get("principal")?;
         let roles = self.store().roles(&admin).await?;
-        // Sessions beyond the limit end; so after a sign-in too.
-        let _forgetting = self.shared.warm.forgetting(Whose::Principal(&admin));
         let batch = self.store().db.batch().push_expect(
             "UPDATE setup SET code_hash = $1 WHERE id = 1 AND code_hash = $2 AND expires_at_ms > $3",
             params![Vec::<u8>::new(), secret::digest(code), now_ms],
@@ -149,7 +147,7 @@ impl Auth {
         );
         let (batch, tokens) = self.new_session(batch, &admin, "", roles, from)?;
         let entry = Entry::new("setup", AuditOutcome::Granted, &admin, &from.address).on(&admin);
-        match entry.push(batch, now_ms).run().await {
+        match self.ending(entry.push(batch, now_ms), Whose::Principal(&admin)).await {
             Ok(_) => Ok(tokens),
             Err(DbError::Conflict { statement: 0, .. }) => {
                 let error = used();

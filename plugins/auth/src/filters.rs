@@ -12,7 +12,7 @@ use crate::audit::Entry;
 use crate::auth::Auth;
 use crate::credentials::Credentials;
 use crate::error::{AuthError, Why};
-use crate::principal::{Credential, Identity};
+use crate::principal::Identity;
 use crate::rules::Need;
 
 const METHOD: HeaderName = HeaderName::from_static("x-filter-method");
@@ -99,9 +99,6 @@ fn principal(identity: Identity) -> Principal {
         roles: identity.roles.iter().map(|role| role.name().to_owned()).collect(),
         scopes: identity.scopes.iter().map(|scope| scope.name().to_owned()).collect(),
         wallets: identity.wallets,
-        credential: match identity.credential {
-            Credential::Session(id) => format!("session:{id}"),
-            Credential::ApiKey(id) => format!("key:{id}"),
-        },
+        credential: identity.credential.name(),
     }
 }

@@ -12,6 +12,7 @@ mod bootstrap;
 mod contract_wallet;
 mod credentials;
 mod date;
+mod endings;
 mod error;
 mod filters;
 #[doc(hidden)]
@@ -39,11 +40,13 @@ mod warm;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use streamgate_plugin_api::{Host, Plugin, SettingsProblem, StartError, export_plugin};
 
 pub use auth::{Auth, OpenError};
 pub use bootstrap::Bootstrap;
 pub use contract_wallet::{ChainWallets, ContractWallets, NoContractWallets, Verdict};
+pub use endings::Publish;
 pub use rules::{Need, Rule};
 pub use settings::Settings;
 
@@ -65,12 +68,23 @@ impl Plugin for Running {
     async fn start(host: Host, settings: Settings) -> Result<Self, StartError> {
         let database = host.service("database");
         let wallets = Arc::new(ChainWallets::new(host.service("chain")));
+        let bus = host.clone();
+        let publish: Publish = Arc::new(move |event| {
+            let bus = bus.clone();
+            async move {
+                if let Err(error) = bus.publish(event).await {
+                    tracing::warn!(%error, "an event was not published");
+                }
+            }
+            .boxed()
+        });
         let auth = Auth::open(
             database,
             host.data_dir(),
             settings,
             streamgate_plugin_api::time::Clock::system(),
             wallets,
+            publish,
         )
         .await?;
         let first = auth.bootstrap(host.data_dir()).await?;

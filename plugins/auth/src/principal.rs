@@ -94,6 +94,25 @@ pub(crate) enum Credential {
     ApiKey(String),
 }
 
+impl Credential {
+    /// `session:` or `key:` and its id. No secret.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Session(id) => format!("session:{id}"),
+            Self::ApiKey(id) => format!("key:{id}"),
+        }
+    }
+
+    /// The credential of this name.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        match name.split_once(':')? {
+            ("session", id) => Some(Self::Session(id.into())),
+            ("key", id) => Some(Self::ApiKey(id.into())),
+            _ => None,
+        }
+    }
+}
+
 /// Who is asking, and with what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Identity {

@@ -2,10 +2,11 @@
 
 use streamgate_contracts::auth::v1::auth_server::{self, AuthServer};
 use streamgate_contracts::auth::v1::authenticate_response::Outcome;
+use streamgate_contracts::auth::v1::identify_response::Outcome as Now;
 use streamgate_contracts::auth::v1::revoke_request::Target as Wanted;
 use streamgate_contracts::auth::v1::{
-    AuditOutcome, AuditRequest, AuditResponse, AuthenticateRequest, AuthenticateResponse, Identity,
-    RevokeRequest, RevokeResponse, Role,
+    AuditOutcome, AuditRequest, AuditResponse, AuthenticateRequest, AuthenticateResponse, IdentifyRequest,
+    IdentifyResponse, Identity, RevokeRequest, RevokeResponse, Role,
 };
 use tonic::{Request, Response, Status};
 
@@ -48,6 +49,21 @@ impl auth_server::Auth for Service {
         Ok(Response::new(AuthenticateResponse { outcome: Some(outcome) }))
     }
 
+    async fn identify(
+        &self,
+        request: Request<IdentifyRequest>,
+    ) -> Result<Response<IdentifyResponse>, Status> {
+        let credential = Credential::parse(&request.get_ref().credential);
+        let credential = credential.ok_or_else(|| {
+            Status::invalid_argument("a credential is called `session:` or `key:` and its id")
+        })?;
+        let outcome = match self.0.identify(&credential).await {
+            Ok(identity) => Now::Identity(identity_of(identity)),
+            Err(error) => Now::Refusal(error.into_refusal()?),
+        };
+        Ok(Response::new(IdentifyResponse { outcome: Some(outcome) }))
+    }
+
     async fn audit(&self, request: Request<AuditRequest>) -> Result<Response<AuditResponse>, Status> {
         let request = request.into_inner();
         let outcome = request.outcome();
@@ -80,6 +96,7 @@ impl auth_server::Auth for Service {
 }
 
 fn identity_of(identity: crate::principal::Identity) -> Identity {
+    let credential = identity.credential.name();
     let (session, api_key) = match identity.credential {
         Credential::Session(id) => (id, String::new()),
         Credential::ApiKey(id) => (String::new(), id),
@@ -92,5 +109,6 @@ fn identity_of(identity: crate::principal::Identity) -> Identity {
         api_key,
         expires_at_ms: identity.expires_at_ms.unwrap_or_default(),
         wallets: identity.wallets,
+        credential,
     }
 }

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::audit::Entry;
 use crate::auth::Auth;
 use crate::credentials::Credentials;
+use crate::endings;
 use crate::error::{AuthError, Why};
 use crate::jwt::{self, AUDIENCE, Claims};
 use crate::principal::{Role, rights};
@@ -55,7 +56,7 @@ fn refresh_token(session: &str, family: &str) -> String {
 }
 
 impl Auth {
-    /// Adds to a batch what begins a session; the oldest ones beyond the limit end.
+    /// Adds to a batch for [`Auth::ending`] what begins a session; the oldest ones beyond the limit end.
     pub(crate) fn new_session(
         &self,
         batch: Batch,
@@ -88,8 +89,10 @@ impl Auth {
                 ],
             )
             .push(
-                "DELETE FROM sessions WHERE principal = $1 AND id NOT IN (SELECT id FROM sessions \
-                 WHERE principal = $1 ORDER BY created_at_ms DESC, id DESC LIMIT $2)",
+                &endings::sessions(
+                    "principal = $1 AND id NOT IN (SELECT id FROM sessions WHERE principal = $1 \
+                     ORDER BY created_at_ms DESC, id DESC LIMIT $2)",
+                ),
                 params![principal, settings.max_sessions],
             );
         let tokens = self.tokens(principal, &id, refresh, granted, expires_at_ms)?;
@@ -135,9 +138,8 @@ impl Auth {
                 Entry::new("session.refresh", AuditOutcome::Refused, &session.principal, &from.address)
                     .on(&session.id)
                     .detail("refresh token reused; session ended");
-            let batch =
-                self.store().db.batch().push("DELETE FROM sessions WHERE id = $1", params![&session.id]);
-            entry.push(batch, now_ms).run().await?;
+            let batch = self.store().db.batch().push(&endings::sessions("id = $1"), params![&session.id]);
+            self.ending(entry.push(batch, now_ms), Whose::Principal(&session.principal)).await?;
             tracing::warn!(session = session.id, "a refresh token was used twice; its session was ended");
             return Err(error);
         }
@@ -152,18 +154,17 @@ impl Auth {
         id: Option<&str>,
         address: &str,
     ) -> Result<u64, AuthError> {
-        let _forgetting = self.shared.warm.forgetting(Whose::Principal(principal));
         let now_ms = self.now_ms();
         let (action, subject) = match id {
             Some(id) => ("session.end", id),
             None => ("session.end-all", principal),
         };
         let batch = self.store().db.batch().push(
-            "DELETE FROM sessions WHERE principal = $1 AND ($2 = '' OR id = $2)",
+            &endings::sessions("principal = $1 AND ($2 = '' OR id = $2)"),
             params![principal, id.unwrap_or_default()],
         );
         let entry = Entry::new(action, AuditOutcome::Changed, principal, address).on(subject);
-        let outcomes = entry.push(batch, now_ms).run().await?;
+        let outcomes = self.ending(entry.push(batch, now_ms), Whose::Principal(principal)).await?;
         Ok(outcomes.first().map_or(0, |outcome| outcome.rows_affected))
     }
 
@@ -209,23 +210,23 @@ impl Auth {
 
     /// Ends a session, an API key or everything of a principal, whoever asks; how many ended.
     pub(crate) async fn revoke(&self, target: Target<'_>, reason: &str) -> Result<u64, DbError> {
-        let _forgetting = self.shared.warm.forgetting(match target {
+        let whose = match target {
             Target::Principal(id) => Whose::Principal(id),
             Target::Session(_) | Target::ApiKey(_) => Whose::Everybody,
-        });
+        };
         let batch = self.store().db.batch();
         let (batch, subject) = match target {
-            Target::Session(id) => (batch.push("DELETE FROM sessions WHERE id = $1", params![id]), id),
-            Target::ApiKey(id) => (batch.push("DELETE FROM api_keys WHERE id = $1", params![id]), id),
+            Target::Session(id) => (batch.push(&endings::sessions("id = $1"), params![id]), id),
+            Target::ApiKey(id) => (batch.push(&endings::keys("id = $1"), params![id]), id),
             Target::Principal(id) => (
                 batch
-                    .push("DELETE FROM sessions WHERE principal = $1", params![id])
-                    .push("DELETE FROM api_keys WHERE principal = $1", params![id]),
+                    .push(&endings::sessions("principal = $1"), params![id])
+                    .push(&endings::keys("principal = $1"), params![id]),
                 id,
             ),
         };
         let entry = Entry::new("revoke", AuditOutcome::Changed, "", "").on(subject).detail(reason);
-        let mut outcomes = entry.push(batch, self.now_ms()).run().await?;
+        let mut outcomes = self.ending(entry.push(batch, self.now_ms()), whose).await?;
         outcomes.pop();
         Ok(outcomes.iter().map(|outcome| outcome.rows_affected).sum())
     }

@@ -13,6 +13,7 @@ use crate::audit::Entry;
 use crate::auth::{Auth, wallet_name};
 use crate::contract_wallet::{Verdict, is_of_contract};
 use crate::credentials::Credentials;
+use crate::endings;
 use crate::error::{AuthError, Why};
 use crate::secret;
 use crate::sessions::Tokens;
@@ -250,7 +251,6 @@ impl Auth {
             return Err(Why::NotFound.because("No such wallet is linked to you."));
         };
         let name = wallet_name(kind, &wallet.address);
-        let _forgetting = self.shared.warm.forgetting(Whose::Principal(&identity.principal));
         let now_ms = self.now_ms();
         let batch = self
             .store()
@@ -263,13 +263,10 @@ impl Auth {
                 1,
             )
             // What was begun with a wallet that is lost may be in other hands.
-            .push(
-                "DELETE FROM sessions WHERE principal = $1 AND wallet = $2",
-                params![&identity.principal, &name],
-            );
+            .push(&endings::sessions("principal = $1 AND wallet = $2"), params![&identity.principal, &name]);
         let entry =
             Entry::new("wallet.unlink", AuditOutcome::Changed, &identity.principal, &from.address).on(&name);
-        match entry.push(batch, now_ms).run().await {
+        match self.ending(entry.push(batch, now_ms), Whose::Principal(&identity.principal)).await {
             Ok(_) => Ok(()),
             Err(DbError::Conflict { .. }) => {
                 Err(Why::LastWallet
@@ -359,7 +356,6 @@ impl Auth {
             let owner = self.store().owner(signed.kind.name(), &signed.address).await?;
             let is_new = owner.is_none();
             let principal = owner.unwrap_or_else(|| Uuid::now_v7().to_string());
-            let _forgetting = self.shared.warm.forgetting(Whose::Principal(&principal));
             let mut batch = self.taking(signed, "", now_ms);
             if is_new {
                 batch = batch
@@ -384,7 +380,7 @@ impl Auth {
             let entry = Entry::new("sign-in", AuditOutcome::Granted, &principal, &from.address)
                 .on(signed.name())
                 .detail(if is_new { "new principal" } else { "" });
-            match entry.push(batch, now_ms).run().await {
+            match self.ending(entry.push(batch, now_ms), Whose::Principal(&principal)).await {
                 Ok(_) => return Ok(tokens),
                 Err(DbError::Conflict { statement: 0, .. }) => return Err(unknown_nonce()),
                 Err(DbError::Conflict { .. } | DbError::UniqueViolation { .. }) if attempts < ATTEMPTS => {}

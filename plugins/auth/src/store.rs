@@ -184,6 +184,12 @@ impl Store {
         row.map(|row| key_of(&row)).transpose()
     }
 
+    /// The key of this id.
+    pub(crate) async fn key_of(&self, id: &str) -> Result<Option<KeyRow>, DbError> {
+        let row = self.db.query_opt("SELECT * FROM api_keys WHERE id = $1", params![id]).await?;
+        row.map(|row| key_of(&row)).transpose()
+    }
+
     /// The keys of a principal, newest first.
     pub(crate) async fn keys(&self, principal: &str) -> Result<Vec<KeyRow>, DbError> {
         let sql = "SELECT * FROM api_keys WHERE principal = $1 ORDER BY created_at_ms DESC, id DESC";

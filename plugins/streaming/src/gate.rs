@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::request::Parts;
 use http::{HeaderValue, Response, header};
-use streamgate_contracts::events::{AccessChanged, AccessRevoked};
+use streamgate_contracts::events::{AccessChanged, AccessRevoked, CredentialEnded};
 use streamgate_plugin_api::Body;
 
 use crate::clock::Clock;
@@ -36,7 +36,7 @@ pub(crate) struct Gate {
     key: Key,
     clock: Arc<Clock>,
     policies: Arc<Policies>,
-    viewers: Viewers,
+    viewers: Arc<Viewers>,
     standings: Arc<Standings>,
     grants: Grants,
     store: Arc<Store>,
@@ -64,12 +64,16 @@ enum Shown {
 }
 
 impl Pass {
-    /// The token that playlists carry on.
-    pub(crate) fn token(&self) -> Option<&str> {
+    fn grant(&self) -> Option<&Arc<Grant>> {
         match self {
-            Self::Token(grant) | Self::Credentials(grant) => Some(&grant.token),
+            Self::Token(grant) | Self::Credentials(grant) => Some(grant),
             Self::Open | Self::Looking => None,
         }
+    }
+
+    /// The token that playlists carry on.
+    pub(crate) fn token(&self) -> Option<&str> {
+        self.grant().map(|grant| grant.token.as_str())
     }
 
     /// Says on an object's answer who may keep it.
@@ -99,35 +103,37 @@ impl Gate {
         clock: Arc<Clock>,
     ) -> Self {
         let access = Arc::new(capabilities.access);
+        let viewers = Arc::new(Viewers::new(capabilities.auth));
         Self {
             key,
             policies: Arc::new(Policies::new(access.clone(), clock.clone(), policy_max_age)),
-            viewers: Viewers::new(capabilities.auth),
-            standings: Arc::new(Standings::new(access, clock.clone())),
+            standings: Arc::new(Standings::new(access, viewers.clone(), clock.clone())),
+            viewers,
             grants: Grants::new(lifetimes),
             store: Arc::new(Store::new(capabilities.database)),
             clock,
         }
     }
 
-    /// The pass of a request for something of this content, if nobody has to be asked.
-    pub(crate) fn at_hand(&self, content: ContentId, request: &Parts) -> Option<Pass> {
+    /// The pass of a request for an item of this content, if nobody has to be asked.
+    pub(crate) fn at_hand(&self, content: ContentId, item: Item<'_>, request: &Parts) -> Option<Pass> {
         if self.policies.fresh(content)? == Openness::Public {
             return Some(Pass::Open);
         }
         let claims = self.claims(content, request)?;
-        self.warm(&self.grants.find(&claims.grant)?).map(Pass::Token)
+        let grant = self.grants.find(&claims.grant)?;
+        let now = self.clock.now_ms();
+        (self.warm(&grant, now) && taken_up(&grant, item, now)).then_some(Pass::Token(grant))
     }
 
-    /// The grant, if it holds as it is.
-    fn warm(&self, grant: &Arc<Grant>) -> Option<Arc<Grant>> {
-        let now = self.clock.now_ms();
-        let good = grant.standing.holds(grant.generation, now) && grant.alive(now, &self.grants.lifetimes);
-        good.then(|| {
-            grant.used(now);
-            self.standings.renew(&grant.standing, now);
-            grant.clone()
-        })
+    /// Whether the grant holds as it is.
+    fn warm(&self, grant: &Grant, now_ms: u64) -> bool {
+        let warm =
+            grant.standing.holds(grant.generation, now_ms) && grant.alive(now_ms, &self.grants.lifetimes);
+        if warm {
+            self.standings.renew(&grant.standing, now_ms);
+        }
+        warm
     }
 
     fn claims(&self, content: ContentId, request: &Parts) -> Option<Claims> {
@@ -144,6 +150,27 @@ impl Gate {
         item: Item<'_>,
         request: &Parts,
     ) -> Result<Pass, Refusal> {
+        let pass = self.permitted(content, item, request).await?;
+        if let Some(grant) = pass.grant() {
+            self.take_up(grant, item)?;
+        }
+        Ok(pass)
+    }
+
+    /// Notes the use of a grant. When the first thing is played with it, it is written down who holds
+    /// it, in the background: what a crash loses of that costs one look at credentials.
+    fn take_up(&self, grant: &Arc<Grant>, item: Item<'_>) -> Result<(), Refusal> {
+        let now = self.clock.now_ms();
+        if !taken_up(grant, item, now) && self.grants.place(grant, now)? {
+            let (store, grant) = (self.store.clone(), grant.clone());
+            tokio::spawn(async move {
+                store.keep(&grant.id, &grant.standing.viewer, grant.issued_at).await;
+            });
+        }
+        Ok(())
+    }
+
+    async fn permitted(&self, content: ContentId, item: Item<'_>, request: &Parts) -> Result<Pass, Refusal> {
         if self.policies.get(content).await? == Openness::Public {
             return Ok(Pass::Open);
         }
@@ -176,7 +203,7 @@ impl Gate {
         if !grant.alive(now, &self.grants.lifetimes) {
             return Shown::Nothing;
         }
-        if let Some(grant) = self.warm(&grant) {
+        if self.warm(&grant, now) {
             return Shown::Good(grant);
         }
         if let Some(refusal) = grant.standing.ended(grant.generation) {
@@ -188,10 +215,7 @@ impl Gate {
         // It may have been allowed anew, under another generation.
         match grant.standing.ended(grant.generation) {
             Some(refusal) => Shown::Refused(refusal),
-            None => {
-                grant.used(now);
-                Shown::Good(grant)
-            }
+            None => Shown::Good(grant),
         }
     }
 
@@ -214,9 +238,8 @@ impl Gate {
         if let Some(refusal) = standing.ended(claims.generation) {
             return Err(refusal);
         }
-        let token = self.key.mint(content, claims);
-        let grant = Grant::new(claims.grant, standing, claims.generation, claims.issued_at, token, now);
-        self.grants.admit(grant, now).map(Some)
+        let grant = Grant::new(claims, standing, self.key.mint(content, claims), now).again();
+        Ok(Some(self.grants.admit(grant, now)))
     }
 
     async fn by_credentials(
@@ -229,42 +252,27 @@ impl Gate {
         let generation = self.standings.decided(&standing).await?;
         let now = self.clock.now_ms();
         let present = match item {
-            // Each start of a player is one of its own.
+            // Each player has one of its own.
             Item::Multivariant | Item::Manifest => None,
             _ => self.grants.latest(&standing, now),
         };
-        if let Some(grant) = present {
-            grant.used(now);
-            return Ok(Pass::Credentials(grant));
-        }
-        if matches!(item, Item::Poster | Item::Thumbnails | Item::ThumbnailSheet(_)) {
+        if present.is_none() && matches!(item, Item::Poster | Item::Thumbnails | Item::ThumbnailSheet(_)) {
             return Ok(Pass::Looking);
         }
-        self.grant(content, standing, generation, now).map(Pass::Credentials)
+        let grant = present.unwrap_or_else(|| self.grant(content, standing, generation, now));
+        Ok(Pass::Credentials(grant))
     }
 
-    /// A new grant. Who holds it is written down in the background: what a crash loses of that costs
-    /// one look at credentials.
-    fn grant(
-        &self,
-        content: ContentId,
-        standing: Arc<Standing>,
-        generation: u64,
-        now_ms: u64,
-    ) -> Result<Arc<Grant>, Refusal> {
-        let viewer: Viewer = standing.viewer.clone();
+    /// A new grant.
+    fn grant(&self, content: ContentId, standing: Arc<Standing>, generation: u64, now_ms: u64) -> Arc<Grant> {
         let claims = Claims {
             grant: token::random(),
-            principal: token::hash_of(&viewer.principal),
+            principal: token::hash_of(&standing.viewer.principal),
             generation,
             issued_at: now_ms / 1000,
         };
         let token = self.key.mint(content, &claims);
-        let grant = Grant::new(claims.grant, standing, generation, claims.issued_at, token, now_ms);
-        let grant = self.grants.admit(grant, now_ms)?;
-        let store = self.store.clone();
-        tokio::spawn(async move { store.keep(&claims.grant, &viewer, claims.issued_at).await });
-        Ok(grant)
+        self.grants.admit(Grant::new(&claims, standing, token, now_ms), now_ms)
     }
 
     /// An event told that a policy is another one.
@@ -283,9 +291,23 @@ impl Gate {
         }
     }
 
+    /// An event told that a session or an API key is no more: what was begun with it ends.
+    pub(crate) fn ended(&self, ending: &CredentialEnded) {
+        self.standings.ended(&ending.credential);
+    }
+
     /// Removes what is too old to be of use from the database.
     pub(crate) async fn sweep(&self) {
         let oldest = self.clock.now_ms().saturating_sub(self.grants.lifetimes.max_ms) / 1000;
         self.store.sweep(oldest).await;
     }
+}
+
+/// Notes the use of a grant. False: something is to be played with it, and it has no place.
+fn taken_up(grant: &Grant, item: Item<'_>, now_ms: u64) -> bool {
+    if item.is_played() {
+        return grant.play(now_ms);
+    }
+    grant.used(now_ms);
+    true
 }

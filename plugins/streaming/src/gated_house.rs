@@ -8,11 +8,12 @@ use streamgate_contracts::access::v1::{
 };
 use streamgate_contracts::auth::v1::auth_server::{Auth, AuthServer};
 use streamgate_contracts::auth::v1::authenticate_response::Outcome;
+use streamgate_contracts::auth::v1::identify_response::Outcome as Now;
 use streamgate_contracts::auth::v1::{
-    AuditRequest, AuditResponse, AuthenticateRequest, AuthenticateResponse, Identity, Refusal, RevokeRequest,
-    RevokeResponse, Role,
+    AuditRequest, AuditResponse, AuthenticateRequest, AuthenticateResponse, IdentifyRequest,
+    IdentifyResponse, Identity, Refusal, RevokeRequest, RevokeResponse, Role,
 };
-use streamgate_contracts::events::{AccessChanged, AccessRevoked};
+use streamgate_contracts::events::{AccessChanged, AccessRevoked, CredentialEnded};
 use streamgate_sqlite::Engine;
 use tokio::sync::Semaphore;
 
@@ -67,11 +68,46 @@ impl Access for Doorman {
     }
 }
 
-/// An `auth` that believes `session=NAME` and `Bearer NAME`, except of `expired`.
+/// An `auth` that believes `session=NAME` and `Bearer NAME`, except of `expired`. A name is that of a
+/// principal, then perhaps `#` and which of its sessions, then scopes with `/` before each.
 #[derive(Clone, Default)]
 pub(super) struct Reception {
     pub(super) asked: Arc<AtomicU32>,
     pub(super) broken: Arc<Mutex<bool>>,
+    /// Names of sessions that ended.
+    pub(super) over: Arc<Mutex<BTreeSet<String>>>,
+    /// Whether everybody has lost the wallet.
+    pub(super) lost: Arc<Mutex<bool>>,
+}
+
+impl Reception {
+    fn find(&self, name: &str) -> Result<Identity, Refusal> {
+        let refusal = |slug: &str, title: &str, detail: &str| Refusal {
+            r#type: slug.into(),
+            title: title.into(),
+            detail: detail.into(),
+            status: 401,
+        };
+        if name == "expired" {
+            return Err(refusal("token-expired", "The token has expired", "Refresh the session."));
+        }
+        if self.over.lock().unwrap().contains(name) {
+            return Err(refusal("session-ended", "The session has ended", "Sign in again."));
+        }
+        let wallets = if *self.lost.lock().unwrap() { vec![] } else { vec!["eip155:0xab".into()] };
+        Ok(Identity {
+            principal: name.split(['/', '#']).next().unwrap().to_owned(),
+            credential: format!("session:{name}"),
+            roles: vec![Role::Viewer.into()],
+            scopes: name.split('/').skip(1).map(str::to_owned).collect(),
+            wallets,
+            ..Identity::default()
+        })
+    }
+
+    fn awake(&self) -> Result<(), Status> {
+        if *self.broken.lock().unwrap() { Err(Status::unavailable("asleep")) } else { Ok(()) }
+    }
 }
 
 #[tonic::async_trait]
@@ -81,28 +117,25 @@ impl Auth for Reception {
         call: Call<AuthenticateRequest>,
     ) -> Result<Reply<AuthenticateResponse>, Status> {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        if *self.broken.lock().unwrap() {
-            return Err(Status::unavailable("asleep"));
-        }
+        self.awake()?;
         let call = call.into_inner();
         let name = call.authorization.strip_prefix("Bearer ").or(call.cookie.strip_prefix("session="));
-        let outcome = match name {
-            Some("expired") | None => Outcome::Refusal(Refusal {
-                r#type: "token-expired".into(),
-                title: "The token has expired".into(),
-                detail: "Refresh the session.".into(),
-                status: 401,
-            }),
-            Some(name) => Outcome::Identity(Identity {
-                principal: name.split('/').next().unwrap().to_owned(),
-                roles: vec![Role::Viewer.into()],
-                scopes: name.split('/').skip(1).map(str::to_owned).collect(),
-                wallets: vec!["eip155:0xab".into()],
-                ..Identity::default()
-            }),
+        let outcome = match self.find(name.unwrap_or("expired")) {
+            Ok(identity) => Outcome::Identity(identity),
+            Err(refusal) => Outcome::Refusal(refusal),
         };
         Ok(Reply::new(AuthenticateResponse { outcome: Some(outcome) }))
     }
+
+    async fn identify(&self, call: Call<IdentifyRequest>) -> Result<Reply<IdentifyResponse>, Status> {
+        self.awake()?;
+        let outcome = match self.find(call.get_ref().credential.strip_prefix("session:").unwrap()) {
+            Ok(identity) => Now::Identity(identity),
+            Err(refusal) => Now::Refusal(refusal),
+        };
+        Ok(Reply::new(IdentifyResponse { outcome: Some(outcome) }))
+    }
+
     async fn audit(&self, _: Call<AuditRequest>) -> Result<Reply<AuditResponse>, Status> {
         Err(Status::unimplemented("nothing to tell"))
     }
@@ -167,6 +200,14 @@ impl House {
         token_in(got.text())
     }
 
+    /// Starts a player that plays; the token that it got.
+    pub(super) async fn play(&self, viewer: (&'static str, &str)) -> String {
+        let token = self.start(viewer).await;
+        let got = self.segment(&token).await;
+        assert_eq!(got.status, StatusCode::OK, "{}", got.text());
+        token
+    }
+
     /// What a player with this token and no credentials gets.
     pub(super) async fn segment(&self, token: &str) -> Got {
         self.get(&format!("360p/1.m4s?t={token}"), &[]).await
@@ -193,12 +234,24 @@ impl House {
         });
     }
 
+    /// A session ends, and nobody is told.
+    pub(super) fn end_unheard(&self, name: &str) {
+        self.reception.over.lock().unwrap().insert(name.into());
+    }
+
+    /// A session ends.
+    pub(super) fn end(&self, name: &str) {
+        self.end_unheard(name);
+        let principal = name.split(['/', '#']).next().unwrap().into();
+        self.gate.ended(&CredentialEnded { credential: format!("session:{name}"), principal });
+    }
+
     /// Whether a token would be good without a question half a minute from now.
     pub(super) fn gate_is_warm(&self, token: &str) -> bool {
         self.clock.pass(MINUTE / 2);
         let uri = format!("/v/{ID}/360p/1.m4s?t={token}");
         let (parts, ()) = Request::builder().uri(uri).body(()).unwrap().into_parts();
-        let warm = self.gate.at_hand(self.stage.id(), &parts).is_some();
+        let warm = self.gate.at_hand(self.stage.id(), Item::Segment("360p", 1), &parts).is_some();
         self.clock.back(MINUTE / 2);
         warm
     }
@@ -207,19 +260,17 @@ impl House {
         self.gate.changed(&AccessChanged { content: ID.into(), revision: 2 });
     }
 
-    /// Waits until all grants are written down.
-    pub(super) async fn settled(&self, grants: i64) {
+    /// How many grants are written down.
+    pub(super) async fn written(&self) -> i64 {
         let database = Client::from_service(self.engine.router());
-        let migrations = streamgate_contracts::db::Migrations::new(&[(
-            "0001_grants",
-            include_str!("../migrations/0001_grants.sql"),
-        )]);
-        let db = streamgate_contracts::db::Db::open(database, "streaming", migrations).await.unwrap();
-        until(async || {
-            let row = db.query_one("SELECT COUNT(*) AS n FROM grants", Vec::new()).await.unwrap();
-            row.get::<i64>("n").unwrap() >= grants
-        })
-        .await;
+        let db = streamgate_contracts::db::Db::open(database, "streaming", crate::store::migrations());
+        let row = db.await.unwrap().query_one("SELECT COUNT(*) AS n FROM grants", Vec::new()).await;
+        row.unwrap().get("n").unwrap()
+    }
+
+    /// Waits until so many are.
+    pub(super) async fn settled(&self, grants: i64) {
+        until(async || self.written().await >= grants).await;
     }
 }
 

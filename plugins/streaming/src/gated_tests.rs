@@ -216,7 +216,7 @@ async fn tokens_that_were_forged_cut_or_made_for_another_content_or_by_another_k
 #[tokio::test]
 async fn after_a_restart_a_token_costs_one_decision_and_goes_on() {
     let mut house = House::open();
-    let token = house.start(ADA).await;
+    let token = house.play(ADA).await;
     house.settled(1).await;
     house.restart();
     let all = futures_util::future::join_all((0..50).map(|_| house.segment(&token))).await;
@@ -229,7 +229,7 @@ async fn after_a_restart_a_token_costs_one_decision_and_goes_on() {
 #[tokio::test]
 async fn after_a_restart_a_token_of_a_smaller_generation_is_revoked_and_an_old_one_is_none() {
     let mut house = House::open();
-    let token = house.start(ADA).await;
+    let token = house.play(ADA).await;
     house.settled(1).await;
     house.restart();
     house.say(allowed(2));
@@ -295,7 +295,7 @@ async fn while_a_chain_is_away_what_was_decided_goes_on_until_it_runs_out() {
 #[tokio::test]
 async fn a_token_lives_as_long_as_it_is_used_and_never_longer_than_its_bound() {
     let house = House::open();
-    let (used, idle) = (house.start(ADA).await, house.start(ADA).await);
+    let (used, idle) = (house.play(ADA).await, house.play(ADA).await);
     for _ in 0..24 {
         house.clock.pass(29 * MINUTE);
         assert_eq!(house.segment(&used).await.status, StatusCode::OK);
@@ -320,7 +320,7 @@ async fn a_player_that_drops_query_strings_plays_by_its_cookie_and_counts_once()
     assert_eq!(tokens_in(house.get("360p/index.m3u8", &[ADA]).await.text()), BTreeSet::from([token]));
     assert_eq!(house.decisions(), 1);
     for _ in 0..4 {
-        house.start(ADA).await;
+        house.play(ADA).await;
     }
 }
 
@@ -423,44 +423,185 @@ async fn a_principal_plays_in_so_many_places_and_no_more() {
     let house = House::open();
     let mut tokens = Vec::new();
     for _ in 0..5 {
-        tokens.push(house.start(ADA).await);
+        tokens.push(house.play(ADA).await);
     }
-    let got = house.get("master.m3u8", &[ADA]).await;
-    assert_refused(&got, 429, "too-many-sessions", "5 players of yours");
-    let wait: u64 = got.field("retry-after").parse().unwrap();
-    assert!((1..=60).contains(&wait));
+    // It is the sixth that plays who is refused, and not who only opens the page.
+    let sixth = house.start(ADA).await;
+    let playlist = house.get(&format!("360p/index.m3u8?t={sixth}"), &[]).await;
+    assert_eq!(playlist.status, StatusCode::OK);
+    for path in ["360p/0.m4s", "360p/init.mp4"] {
+        let got = house.get(&format!("{path}?t={sixth}"), &[]).await;
+        assert_refused(&got, 429, "too-many-sessions", "5 players of yours");
+        let wait: u64 = got.field("retry-after").parse().unwrap();
+        assert!((1..=20).contains(&wait));
+    }
     for token in &tokens {
+        assert_eq!(house.segment(token).await.status, StatusCode::OK);
         let again = house.get(&format!("master.m3u8?t={token}"), &[ADA]).await;
         assert_eq!(tokens_in(again.text()), BTreeSet::from([token.clone()]));
     }
-    house.start(BOB).await;
-    house.clock.pass(MINUTE * 3 / 4);
-    house.segment(&tokens[0]).await;
-    house.clock.pass(MINUTE / 2);
-    for _ in 0..4 {
-        house.start(ADA).await;
+    house.play(BOB).await;
+}
+
+#[tokio::test]
+async fn who_was_silent_longest_gives_its_place_to_the_next_that_plays_and_finds_none_while_all_do() {
+    let house = House::open();
+    let mut tokens = Vec::new();
+    for _ in 0..5 {
+        tokens.push(house.play(ADA).await);
+        house.clock.pass(Duration::from_secs(1));
     }
-    assert_eq!(house.get("master.m3u8", &[ADA]).await.status, StatusCode::TOO_MANY_REQUESTS);
+    let sixth = house.start(ADA).await;
+    assert_eq!(house.segment(&sixth).await.status, StatusCode::TOO_MANY_REQUESTS);
+    // The first one pauses; the rest go on.
+    house.clock.pass(Duration::from_secs(14));
+    for token in &tokens[1..] {
+        assert_eq!(house.segment(token).await.status, StatusCode::OK);
+    }
+    let got = house.segment(&sixth).await;
+    assert_refused(&got, 429, "too-many-sessions", "try again in 1 s");
+    house.clock.pass(Duration::from_secs(1));
+    assert_eq!(house.segment(&sixth).await.status, StatusCode::OK);
+    let got = house.segment(&tokens[0]).await;
+    assert_refused(&got, 429, "too-many-sessions", "5 players of yours");
+    house.clock.pass(MINUTE / 3);
+    assert_eq!(house.segment(&tokens[0]).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_page_may_be_opened_any_number_of_times_and_nobody_is_locked_out_or_remembered_for_it() {
+    let house = House::open();
+    let playing = house.play(ADA).await;
+    let mut last = String::new();
+    for n in 0..200 {
+        last = house.start(ADA).await;
+        if n % 3 == 0 {
+            assert_eq!(house.get("manifest.mpd", &[ADA]).await.status, StatusCode::OK);
+            assert_eq!(house.get(&format!("360p/index.m3u8?t={last}"), &[]).await.status, StatusCode::OK);
+        }
+    }
+    for token in [&playing, &last] {
+        assert_eq!(house.segment(token).await.status, StatusCode::OK);
+    }
+    house.settled(2).await;
+    assert_eq!(house.written().await, 2, "only what is played is written down");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_that_start_at_once_no_more_than_that_play() {
     let house = House::open();
-    let all = futures_util::future::join_all((0..20).map(|_| house.get("master.m3u8", &[ADA]))).await;
+    let tokens = futures_util::future::join_all((0..20).map(|_| house.start(ADA))).await;
+    assert_eq!(house.decisions(), 1);
+    let all = futures_util::future::join_all(tokens.iter().map(|token| house.segment(token))).await;
     let with = |status: StatusCode| all.iter().filter(|got| got.status == status).count();
     assert_eq!((with(StatusCode::OK), with(StatusCode::TOO_MANY_REQUESTS)), (5, 15));
-    assert_eq!(house.decisions(), 1);
 }
 
 #[tokio::test]
 async fn players_whose_access_was_taken_back_do_not_count() {
     let house = House::open();
     for _ in 0..5 {
-        house.start(ADA).await;
+        house.play(ADA).await;
     }
     house.revoke("ada", 2);
     house.say(allowed(2));
-    house.start(ADA).await;
+    for _ in 0..5 {
+        house.play(ADA).await;
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_ends_ends_what_was_begun_with_it_and_nothing_of_another_one() {
+    let house = House::open();
+    let other = ("cookie", "session=ada#phone");
+    let (ended, goes_on) = (house.play(ADA).await, house.play(other).await);
+    let waiting = house.start(ADA).await;
+    house.end("ada");
+    for token in [&ended, &waiting] {
+        for path in ["360p/1.m4s", "360p/init.mp4", "360p/index.m3u8", "master.m3u8", "manifest.mpd"] {
+            for fields in [&[][..], &[ADA]] {
+                let got = house.get(&format!("{path}?t={token}"), fields).await;
+                assert_refused(&got, 401, "session-ended", "Sign in again.");
+                assert_eq!(got.field("www-authenticate"), "Bearer");
+            }
+        }
+    }
+    assert_eq!(house.segment(&goes_on).await.status, StatusCode::OK);
+    // Who is signed in once more plays on at the same address.
+    assert_eq!(house.get(&format!("360p/1.m4s?t={ended}"), &[other]).await.status, StatusCode::OK);
+    assert_eq!(house.segment(&ended).await.status, StatusCode::UNAUTHORIZED);
+    // Neither a new policy nor a revocation makes another thing of it.
+    house.change();
+    house.revoke("ada", 2);
+    house.say(allowed(2));
+    assert_refused(&house.segment(&ended).await, 401, "session-ended", "Sign in again.");
+}
+
+#[tokio::test]
+async fn an_end_that_was_not_heard_of_counts_when_the_decision_is_made_again() {
+    let house = House::open();
+    let (ended, goes_on) = (house.play(ADA).await, house.play(("cookie", "session=ada#phone")).await);
+    house.end_unheard("ada");
+    assert_eq!(house.segment(&ended).await.status, StatusCode::OK);
+    house.clock.pass(MINUTE * 3 / 4);
+    until(async || house.segment(&ended).await.status == StatusCode::UNAUTHORIZED).await;
+    assert_refused(&house.segment(&ended).await, 401, "session-ended", "Sign in again.");
+    assert_eq!(house.segment(&goes_on).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn an_end_that_is_heard_of_while_a_player_starts_wins() {
+    let house = House::open();
+    house.doorman.leave.forget_permits(1);
+    let ending = async {
+        until(async || house.decisions() == 1).await;
+        house.end("ada");
+        house.doorman.leave.add_permits(1);
+    };
+    let (got, ()) = tokio::join!(house.get("master.m3u8", &[ADA]), ending);
+    assert_refused(&got, 401, "session-ended", "Sign in again.");
+    // Also when `auth` had said yes before, and all that was known of the viewer is forgotten.
+    let house = House::open();
+    house.end("ada");
+    house.reception.over.lock().unwrap().clear();
+    assert_refused(&house.get("master.m3u8", &[ADA]).await, 401, "session-ended", "Sign in again.");
+    assert_eq!(house.decisions(), 0);
+}
+
+#[tokio::test]
+async fn after_a_restart_nothing_goes_on_that_was_begun_with_a_session_that_is_over() {
+    let mut house = House::open();
+    let (ended, goes_on) = (house.play(ADA).await, house.play(BOB).await);
+    house.settled(2).await;
+    house.end_unheard("ada");
+    house.restart();
+    assert_refused(&house.segment(&ended).await, 401, "session-ended", "Sign in again.");
+    assert_eq!(house.segment(&goes_on).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn while_auth_is_away_what_was_decided_goes_on_until_it_runs_out() {
+    let house = House::open();
+    let token = house.play(ADA).await;
+    *house.reception.broken.lock().unwrap() = true;
+    house.clock.pass(MINUTE * 3 / 4);
+    assert_eq!(house.segment(&token).await.status, StatusCode::OK);
+    house.clock.pass(MINUTE / 2);
+    assert_refused(&house.segment(&token).await, 503, "access-unavailable", "still signed in");
+    *house.reception.broken.lock().unwrap() = false;
+    assert_eq!(house.segment(&token).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_decision_that_is_made_again_rests_on_what_the_viewer_has_then() {
+    let house = House::open();
+    let token = house.play(ADA).await;
+    *house.reception.lost.lock().unwrap() = true;
+    house.clock.pass(2 * MINUTE);
+    assert_eq!(house.segment(&token).await.status, StatusCode::OK);
+    let wallets: Vec<_> =
+        house.doorman.asked.lock().unwrap().iter().map(|asked| asked.wallets.len()).collect();
+    assert_eq!(wallets, [1, 0]);
 }
 
 #[tokio::test]
@@ -476,10 +617,10 @@ async fn two_keys_of_one_principal_are_decided_about_apart() {
 async fn a_grant_that_had_to_make_room_comes_back_by_its_token() {
     let lifetimes = Lifetimes::new(30 * MINUTE, 12 * 60 * MINUTE, 5, 8);
     let house = House::with(ContentState::Ready, lifetimes);
-    let first = house.start(ADA).await;
+    let first = house.play(ADA).await;
     for n in 0..20 {
         house.clock.pass(Duration::from_secs(1));
-        house.start(("cookie", &format!("session=viewer-{n}"))).await;
+        house.play(("cookie", &format!("session=viewer-{n}"))).await;
     }
     house.settled(21).await;
     let authentications = house.authentications();
@@ -490,10 +631,11 @@ async fn a_grant_that_had_to_make_room_comes_back_by_its_token() {
 #[tokio::test]
 async fn what_is_too_old_is_removed_from_the_database() {
     let house = House::open();
-    house.start(ADA).await;
+    house.play(ADA).await;
     house.settled(1).await;
     house.clock.pass(13 * 60 * MINUTE);
     house.gate.sweep().await;
+    assert_eq!(house.written().await, 0);
     let token = house.start(ADA).await;
     assert_eq!(house.segment(&token).await.status, StatusCode::OK);
 }

@@ -36,7 +36,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::HeaderValue;
-use streamgate_contracts::events::{self, AccessChanged, AccessRevoked, ContentChanged, ContentDeleted};
+use streamgate_contracts::events::{
+    self, AccessChanged, AccessRevoked, ContentChanged, ContentDeleted, CredentialEnded,
+};
 use streamgate_plugin_api::{Event, Health, Host, Plugin, SettingsProblem, StartError, export_plugin};
 use tokio::time::MissedTickBehavior;
 
@@ -138,9 +140,10 @@ fn gate(host: &Host, settings: &Settings) -> Result<Arc<Gate>, StartError> {
     Ok(gate)
 }
 
-/// Follows what `access` tells, and removes old grants, until the plugin stops.
+/// Follows what `access` and `auth` tell, and removes old grants, until the plugin stops.
 fn follow_access(host: &Host, gate: &Arc<Gate>) -> Result<(), StartError> {
     let mut told = host.subscribe(events::ACCESS_ANY)?;
+    let mut ended = host.subscribe(events::CREDENTIAL_ENDED_ANY)?;
     let (gate, shutdown) = (gate.clone(), host.shutdown());
     host.spawn(async move {
         let mut sweep = tokio::time::interval(SWEEP);
@@ -150,6 +153,10 @@ fn follow_access(host: &Host, gate: &Arc<Gate>) -> Result<(), StartError> {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 event = told.next() => match event {
+                    Some(event) => take_access(&gate, &event),
+                    None => break,
+                },
+                event = ended.next() => match event {
                     Some(event) => take_access(&gate, &event),
                     None => break,
                 },
@@ -167,6 +174,7 @@ fn take_access(gate: &Gate, event: &Event) {
     let taken = match event.r#type.as_str() {
         events::TYPE_ACCESS_CHANGED => event.parse::<AccessChanged>().map(|change| gate.changed(&change)),
         events::TYPE_ACCESS_REVOKED => event.parse::<AccessRevoked>().map(|it| gate.revoked(&it)),
+        events::TYPE_CREDENTIAL_ENDED => event.parse::<CredentialEnded>().map(|it| gate.ended(&it)),
         _ => Ok(()),
     };
     if let Err(error) = taken {

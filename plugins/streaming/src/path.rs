@@ -71,6 +71,13 @@ pub(crate) enum Item<'a> {
     ThumbnailSheet(u32),
 }
 
+impl Item<'_> {
+    /// Whether who asks for it plays, and does not only look at what there is.
+    pub(crate) fn is_played(self) -> bool {
+        matches!(self, Self::Init(_) | Self::Segment(..))
+    }
+}
+
 /// `[a-z0-9-]{1,32}`
 pub(crate) fn is_rendition_name(name: &str) -> bool {
     matches!(name.len(), 1..=32) && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))

@@ -45,14 +45,19 @@ impl Refusal {
     /// The principal watches in as many places as it may.
     pub(crate) fn too_many_sessions(limit: usize, retry_after: u64) -> Self {
         let detail = format!(
-            "{limit} players of yours were playing within the last minute, and no more may. Stop one, and try \
-             again in {retry_after} s."
+            "{limit} players of yours are playing, and no more may. Stop one, and try again in {retry_after} s."
         );
         let title = "You are watching in too many places";
         Self {
             retry_after: Some(retry_after),
             ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-sessions", title, &detail)
         }
+    }
+
+    /// The session or API key that it was begun with is no more.
+    pub(crate) fn session_ended() -> Self {
+        let detail = "The session or API key that this player was started with has ended. Sign in again.";
+        Self::new(StatusCode::UNAUTHORIZED, "session-ended", "The session has ended", detail)
     }
 
     /// Credentials that are not good, as `auth` says it.

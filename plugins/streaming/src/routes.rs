@@ -56,7 +56,7 @@ impl Site {
         let Some((id, item)) = path::parse(request.uri.path()) else { return Some(nothing_here(request)) };
         let pass = match &self.shared.gate {
             None => Pass::Open,
-            Some(gate) => gate.at_hand(id, request)?,
+            Some(gate) => gate.at_hand(id, item, request)?,
         };
         let snapshot = self.shared.contents.fresh(id)?;
         let wanted = match find(&snapshot, request, item, &pass) {

@@ -37,7 +37,7 @@ pub struct Settings {
     pub token_idle: Duration,
     /// How long they are good at most; then the player has to be started again.
     pub token_max: Duration,
-    /// Players of one principal that may play at the same time: those that asked for something within the last minute. One more is answered 429.
+    /// Players of one principal that may play at the same time. One more takes the place of the one that was silent longest, if that asked for no segment in 20 s, and is answered 429 otherwise.
     pub sessions_per_principal: u32,
     /// Players that are remembered. With more, those that were silent longest come back by what the database knows.
     pub max_grants: u32,

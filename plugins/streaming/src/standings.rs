@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use quick_cache::unsync::Cache;
 use streamgate_contracts::access::v1::access_client::AccessClient;
 use streamgate_contracts::access::v1::{DecideRequest, Decision, Verdict};
 
@@ -13,7 +14,7 @@ use crate::flight::Flight;
 use crate::neighbour::Neighbour;
 use crate::path::ContentId;
 use crate::refusal::Refusal;
-use crate::viewers::{Viewer, ViewerKey};
+use crate::viewers::{Viewer, ViewerKey, Viewers};
 
 /// However long a decision says that it holds: an event may be lost.
 const LONGEST_MS: u64 = 3_600_000;
@@ -23,6 +24,8 @@ const EARLY_MS: u64 = 30_000;
 const PAUSE_MS: u64 = 1000;
 /// A decision during which the policy changes is asked for again so often.
 const ROUNDS: u32 = 3;
+/// Credentials of which it is remembered that they ended, for requests that were under way then.
+const ENDED: usize = 4096;
 /// Standings that are kept before those that nobody uses are looked for.
 const SWEEP_AT: usize = 1024;
 
@@ -52,10 +55,12 @@ struct Last {
     reason: Option<Arc<str>>,
     /// The last decision allows nothing.
     ended: Option<Refusal>,
+    /// The viewer's session or API key is no more, which is so for good.
+    over: Option<Refusal>,
 }
 
 impl Standing {
-    fn new(content: ContentId, viewer: Viewer) -> Self {
+    pub(crate) fn new(content: ContentId, viewer: Viewer) -> Self {
         Self {
             content,
             viewer,
@@ -80,15 +85,29 @@ impl Standing {
     /// Why what was granted under this generation has ended, if it has.
     pub(crate) fn ended(&self, generation: u64) -> Option<Refusal> {
         let last = self.last();
-        if generation < self.floor.load(Ordering::Acquire) {
+        if last.over.is_none() && generation < self.floor.load(Ordering::Acquire) {
             return Some(Refusal::revoked(last.reason.as_deref()));
         }
-        last.ended.clone()
+        last.over.clone().or_else(|| last.ended.clone())
+    }
+
+    fn over(&self) -> Option<Refusal> {
+        self.last().over.clone()
+    }
+
+    /// Ends all that was begun with the viewer's session or API key; why it ended.
+    fn end(&self, refusal: Refusal) -> Refusal {
+        let mut last = self.last();
+        self.good_until_ms.store(0, Ordering::Release);
+        last.over.get_or_insert(refusal).clone()
     }
 
     /// Takes a decision that was asked for in this epoch. `None`: it is out of date, ask again.
     fn settle(&self, epoch: u64, decision: &Decision, now_ms: u64) -> Option<Outcome> {
         let mut last = self.last();
+        if let Some(refusal) = &last.over {
+            return Some(Err(refusal.clone()));
+        }
         if last.epoch != epoch {
             return None;
         }
@@ -135,21 +154,23 @@ impl Standing {
 /// All standings.
 pub(crate) struct Standings {
     access: Arc<Neighbour>,
+    viewers: Arc<Viewers>,
     clock: Arc<Clock>,
     table: Mutex<Table>,
 }
 
-#[derive(Default)]
 struct Table {
     of: HashMap<ContentId, HashMap<ViewerKey, Arc<Standing>>>,
     count: usize,
     /// Those that nobody uses are removed when there are so many.
     sweep_at: usize,
+    ended: Cache<Box<str>, ()>,
 }
 
 impl Standings {
-    pub(crate) fn new(access: Arc<Neighbour>, clock: Arc<Clock>) -> Self {
-        Self { access, clock, table: Mutex::default() }
+    pub(crate) fn new(access: Arc<Neighbour>, viewers: Arc<Viewers>, clock: Arc<Clock>) -> Self {
+        let table = Table { of: HashMap::new(), count: 0, sweep_at: 0, ended: Cache::new(ENDED) };
+        Self { access, viewers, clock, table: Mutex::new(table) }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -165,7 +186,12 @@ impl Standings {
         let table = &mut *table;
         let standing = table.of.entry(content).or_default().entry(viewer.key()).or_insert_with(|| {
             table.count += 1;
-            Arc::new(Standing::new(content, viewer))
+            let over = table.ended.get(&*viewer.credential).is_some();
+            let standing = Standing::new(content, viewer);
+            if over {
+                standing.end(Refusal::session_ended());
+            }
+            Arc::new(standing)
         });
         standing.clone()
     }
@@ -209,9 +235,17 @@ impl Standings {
     }
 
     async fn asked(self: Arc<Self>, standing: Arc<Standing>) -> Outcome {
+        if let Some(refusal) = standing.over() {
+            return Err(refusal);
+        }
         for _ in 0..ROUNDS {
             let epoch = standing.last().epoch;
-            let decision = self.question(&standing).await?;
+            // Also because the event that told of an end may have been lost.
+            let viewer = match self.viewers.now(&standing.viewer).await {
+                Err(refusal) if refusal.is_final() => return Err(standing.end(refusal)),
+                viewer => viewer?,
+            };
+            let decision = self.question(standing.content, viewer).await?;
             if let Some(outcome) = standing.settle(epoch, &decision, self.clock.now_ms()) {
                 return outcome;
             }
@@ -219,10 +253,9 @@ impl Standings {
         Err(Refusal::unavailable("The content's policy is being changed"))
     }
 
-    async fn question(&self, standing: &Standing) -> Result<Decision, Refusal> {
-        let viewer = standing.viewer.clone();
+    async fn question(&self, content: ContentId, viewer: Viewer) -> Result<Decision, Refusal> {
         let request = DecideRequest {
-            content: standing.content.to_string(),
+            content: content.to_string(),
             principal: viewer.principal.to_string(),
             roles: viewer.roles,
             scopes: viewer.scopes,
@@ -242,6 +275,17 @@ impl Standings {
         for standing in self.table().of.get(&content).into_iter().flat_map(HashMap::values) {
             if principal.is_empty() || *standing.viewer.principal == *principal {
                 standing.revoked(generation, &reason);
+            }
+        }
+    }
+
+    /// An event told that a session or an API key is no more.
+    pub(crate) fn ended(&self, credential: &str) {
+        let mut table = self.table();
+        table.ended.insert(credential.into(), ());
+        for standing in table.of.values().flat_map(HashMap::values) {
+            if *standing.viewer.credential == *credential {
+                standing.end(Refusal::session_ended());
             }
         }
     }

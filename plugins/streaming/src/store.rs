@@ -19,14 +19,20 @@ pub(crate) struct Store {
     db: OnceCell<Db>,
 }
 
+/// The migrations of the namespace.
+pub(crate) fn migrations() -> Migrations {
+    Migrations::new(&[
+        ("0001_grants", include_str!("../migrations/0001_grants.sql")),
+        ("0002_credentials", include_str!("../migrations/0002_credentials.sql")),
+    ])
+}
+
 impl Store {
     pub(crate) fn new(database: Neighbour) -> Self {
         Self { database, db: OnceCell::new() }
     }
 
     async fn db(&self) -> Result<&Db, DbError> {
-        let migrations =
-            || Migrations::new(&[("0001_grants", include_str!("../migrations/0001_grants.sql"))]);
         self.db.get_or_try_init(|| Db::open(self.database.client.clone(), "streaming", migrations())).await
     }
 
@@ -35,32 +41,35 @@ impl Store {
         let row = params![
             URL_SAFE_NO_PAD.encode(id),
             &*viewer.principal,
+            &*viewer.credential,
             viewer.roles.join(","),
             viewer.scopes.join(","),
             viewer.wallets.join(","),
             i64::try_from(issued_at).unwrap_or(i64::MAX),
         ];
-        let insert = "INSERT INTO grants (id, principal, roles, scopes, wallets, issued_at) \
-                      VALUES ($1, $2, $3, $4, $5, $6)";
+        let insert = "INSERT INTO grants (id, principal, credential, roles, scopes, wallets, issued_at) \
+                      VALUES ($1, $2, $3, $4, $5, $6, $7)";
         self.database.asked(async { self.db().await?.execute(insert, row).await }).await;
     }
 
-    /// Who holds a grant. `None` also when the database does not say so.
+    /// Who holds a grant. `None` also when the database does not say so, or not by which credential.
     pub(crate) async fn holder(&self, id: &GrantId) -> Option<Viewer> {
-        self.database.asked(self.read(id)).await?
+        let viewer: Option<Viewer> = self.database.asked(self.read(id)).await?;
+        viewer.filter(|viewer| viewer.is_anonymous() == viewer.credential.is_empty())
     }
 
     async fn read(&self, id: &GrantId) -> Result<Option<Viewer>, DbError> {
-        let select = "SELECT principal, roles, scopes, wallets FROM grants WHERE id = $1";
+        let select = "SELECT principal, credential, roles, scopes, wallets FROM grants WHERE id = $1";
         let row = self.db().await?.query_opt(select, params![URL_SAFE_NO_PAD.encode(id)]).await?;
         let Some(row) = row else { return Ok(None) };
         let list = |name| -> Result<Vec<String>, DbError> {
             let text: String = row.get(name)?;
             Ok(text.split(',').filter(|item| !item.is_empty()).map(str::to_owned).collect())
         };
-        let principal: String = row.get("principal")?;
+        let text = |name| row.get::<String>(name);
         Ok(Some(Viewer {
-            principal: principal.into(),
+            principal: text("principal")?.into(),
+            credential: text("credential")?.into(),
             roles: list("roles")?,
             scopes: list("scopes")?,
             wallets: list("wallets")?,

@@ -7,11 +7,13 @@ use http::{HeaderMap, HeaderName, header};
 use sha2::{Digest as _, Sha256};
 use streamgate_contracts::auth::v1::auth_client::AuthClient;
 use streamgate_contracts::auth::v1::authenticate_response::Outcome;
-use streamgate_contracts::auth::v1::{AuthenticateRequest, Identity, Role};
+use streamgate_contracts::auth::v1::identify_response::Outcome as Now;
+use streamgate_contracts::auth::v1::{AuthenticateRequest, IdentifyRequest, Identity, Role};
 
 use crate::neighbour::Neighbour;
 use crate::refusal::Refusal;
 
+const NO_OUTCOME: &str = "The auth plugin answered without an outcome";
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Somebody who watches; the default is somebody who is not signed in.
@@ -19,6 +21,8 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 pub(crate) struct Viewer {
     /// A UUID; empty when not signed in.
     pub(crate) principal: Arc<str>,
+    /// What it is signed in by: `session:` or `key:` and an id.
+    pub(crate) credential: Arc<str>,
     /// `viewer`, `creator`, `admin`.
     pub(crate) roles: Vec<String>,
     pub(crate) scopes: Vec<String>,
@@ -27,7 +31,7 @@ pub(crate) struct Viewer {
 }
 
 /// Stands for a viewer with all that decisions about it rest on: two API keys of one principal may
-/// not play the same.
+/// not play the same, and the end of one session is not that of another.
 pub(crate) type ViewerKey = [u8; 16];
 
 impl Viewer {
@@ -42,6 +46,7 @@ impl Viewer {
             digest.update(text);
         };
         part(&self.principal);
+        part(&self.credential);
         for list in [&self.roles, &self.scopes, &self.wallets] {
             part(&list.len().to_string());
             list.iter().for_each(|item| part(item));
@@ -62,6 +67,7 @@ impl From<Identity> for Viewer {
         Self {
             roles: roles.collect(),
             principal: identity.principal.into(),
+            credential: identity.credential.into(),
             scopes: identity.scopes,
             wallets: identity.wallets,
         }
@@ -99,10 +105,37 @@ impl Viewers {
             return Err(Refusal::unavailable("The auth plugin does not say who is asking"));
         };
         match response.into_inner().outcome {
-            Some(Outcome::Identity(identity)) if !identity.principal.is_empty() => Ok(identity.into()),
+            Some(Outcome::Identity(identity)) => known(identity),
             Some(Outcome::Refusal(refusal)) => Err(Refusal::of_credentials(&refusal)),
-            _ => Err(Refusal::unavailable("The auth plugin answered without an outcome")),
+            None => Err(Refusal::unavailable(NO_OUTCOME)),
         }
+    }
+
+    /// Who this viewer is now, by what it was signed in with.
+    ///
+    /// # Errors
+    /// That is no more, or `auth` does not answer.
+    pub(crate) async fn now(&self, viewer: &Viewer) -> Result<Viewer, Refusal> {
+        if viewer.is_anonymous() {
+            return Ok(viewer.clone());
+        }
+        let request = IdentifyRequest { credential: viewer.credential.to_string() };
+        let mut client = AuthClient::new(self.auth.client.clone());
+        let Some(response) = self.auth.asked(client.identify(request)).await else {
+            return Err(Refusal::unavailable("The auth plugin does not say whether you are still signed in"));
+        };
+        match response.into_inner().outcome {
+            Some(Now::Identity(identity)) => known(identity),
+            Some(Now::Refusal(refusal)) => Err(Refusal::of_credentials(&refusal)),
+            None => Err(Refusal::unavailable(NO_OUTCOME)),
+        }
+    }
+}
+
+fn known(identity: Identity) -> Result<Viewer, Refusal> {
+    match identity.principal.is_empty() || identity.credential.is_empty() {
+        true => Err(Refusal::unavailable(NO_OUTCOME)),
+        false => Ok(identity.into()),
     }
 }
 

@@ -2,20 +2,20 @@
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use alloy_primitives::{Address, Signature, eip191_hash_message, hex};
 use ed25519_dalek::Signer as _;
 use http::Request;
 use k256::ecdsa::SigningKey;
 use serde_json::{Value, json};
-use streamgate_auth::{Auth, ContractWallets, NoContractWallets, Settings};
+use streamgate_auth::{Auth, ContractWallets, NoContractWallets, Publish, Settings};
 use streamgate_contracts::auth::v1::auth_client::AuthClient;
 use streamgate_contracts::auth::v1::authenticate_response::Outcome;
 use streamgate_contracts::auth::v1::{AuthenticateRequest, Identity, Refusal};
 use streamgate_plugin_api::time::Clock;
-use streamgate_plugin_api::{Body, Client};
+use streamgate_plugin_api::{Body, Client, Event};
 use streamgate_sqlite::Engine;
 
 /// 2026-01-01T00:00:00Z.
@@ -27,6 +27,7 @@ pub struct World {
     now: Arc<AtomicI64>,
     engine: Engine,
     asked: Arc<AtomicU64>,
+    told: Arc<Mutex<Vec<Event>>>,
     folder: tempfile::TempDir,
 }
 
@@ -61,7 +62,13 @@ impl World {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let engine = Engine::new(folder.path(), streamgate_sqlite::Settings::default());
-        Self { now: Arc::new(AtomicI64::new(START)), engine, asked: Arc::default(), folder }
+        Self {
+            now: Arc::new(AtomicI64::new(START)),
+            engine,
+            asked: Arc::default(),
+            told: Arc::default(),
+            folder,
+        }
     }
 
     pub fn directory(&self) -> PathBuf {
@@ -81,6 +88,11 @@ impl World {
         self.asked.load(Ordering::SeqCst)
     }
 
+    /// The events that were published since this was last asked.
+    pub fn told(&self) -> Vec<Event> {
+        std::mem::take(&mut self.told.lock().unwrap())
+    }
+
     pub async fn live(&self, settings: Settings) -> Life {
         self.live_with(settings, Arc::new(NoContractWallets)).await
     }
@@ -94,7 +106,12 @@ impl World {
             async { request }
         });
         let database = Client::from_service(self.engine.router().layer(counted));
-        let auth = Auth::open(database, self.folder.path(), settings, clock, wallets).await.unwrap();
+        let told = self.told.clone();
+        let publish: Publish = Arc::new(move |event| {
+            told.lock().unwrap().push(event);
+            Box::pin(async {})
+        });
+        let auth = Auth::open(database, self.folder.path(), settings, clock, wallets, publish).await.unwrap();
         Life {
             internal: AuthClient::new(Client::from_service(auth.internal())),
             public: Client::from_service(auth.public()),
