@@ -2,12 +2,15 @@
 //! cannot be reached, or contradict each other, the answer is unknown and never anything else.
 
 use std::collections::VecDeque;
+use std::fmt::Display;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use streamgate_contracts::chain::v1::{ChainState, Observation};
+use streamgate_plugin_api::Health;
 
 use crate::endpoint::Endpoint;
 use crate::rpc::RpcError;
@@ -60,6 +63,34 @@ impl<E: AsRef<Endpoint>> Pool<E> {
             endpoint.trouble().map(|trouble| format!("{}: {trouble}", endpoint.label()))
         };
         self.endpoints.iter().filter_map(trouble).collect()
+    }
+
+    /// How many are in use, for people.
+    pub fn up(&self) -> String {
+        format!("{} of {} endpoints are up", self.size() - self.troubles().len(), self.size())
+    }
+
+    /// The chain as others are told of it; `latest` is the last block that was agreed on.
+    pub fn state(&self, chain: impl Display, name: &str, latest: Option<Observation>) -> ChainState {
+        ChainState {
+            chain: chain.to_string(),
+            name: name.to_owned(),
+            endpoints_up: (self.size() - self.troubles().len()) as u32,
+            endpoints: self.size() as u32,
+            quorum: self.quorum as u32,
+            latest,
+        }
+    }
+
+    /// Shows how the chain is: not well if it is `unread` for some reason, and less well while an
+    /// endpoint is not in use.
+    pub fn show(&self, health: &Health, unread: Option<String>) {
+        let troubles = self.troubles();
+        match unread {
+            Some(reason) => health.unhealthy(reason),
+            None if troubles.is_empty() => health.healthy(),
+            None => health.degraded(format!("{} ({})", self.up(), troubles.join("; "))),
+        }
     }
 
     /// What a quorum of endpoints answers alike.

@@ -1,7 +1,10 @@
 //! JSON-RPC 2.0 as endpoints speak it: how an answer is read, and how calls fail.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde_json::Value;
+use streamgate_plugin_api::time::since_epoch;
 
 /// Why an endpoint gave no answer to a call.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -9,7 +12,7 @@ use serde_json::Value;
 pub enum RpcError {
     /// It took longer than it may.
     #[error("no answer within {0:?}")]
-    Deadline(std::time::Duration),
+    Deadline(Duration),
     /// Too many calls to it were under way.
     #[error("{0} calls to it are under way, and none ended in time")]
     Busy(usize),
@@ -49,6 +52,28 @@ impl RpcError {
     /// Whether the endpoint is at fault, and not what it was asked.
     pub fn counts(&self) -> bool {
         !matches!(self, Self::Refused { .. } | Self::Behind(_) | Self::OtherChain { .. } | Self::Busy(_))
+    }
+}
+
+/// How far the clock of a block may be ahead of ours.
+const CLOCK_SKEW: Duration = Duration::from_secs(60);
+
+/// Whether the last block that an endpoint knows may be of this time, in seconds since the Unix
+/// epoch. `kind` is what the chain calls it, such as `slot`.
+///
+/// # Errors
+/// It is of the future, or older than `max_age`.
+pub fn check_time(kind: &str, number: u64, time: u64, max_age: Option<Duration>) -> Result<(), RpcError> {
+    let (now, time) = (since_epoch(), Duration::from_secs(time));
+    if time > now + CLOCK_SKEW {
+        return Err(RpcError::Malformed(format!("{kind} {number} is of the future")));
+    }
+    match max_age.filter(|most| time.saturating_add(*most) < now) {
+        Some(most) => {
+            let what = format!("its last {kind}, {number}, is older than max_age = {most:?}");
+            Err(RpcError::Behind(what))
+        }
+        None => Ok(()),
     }
 }
 

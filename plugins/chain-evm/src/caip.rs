@@ -5,14 +5,7 @@
 use std::fmt;
 
 use alloy_primitives::{Address, U256};
-
-/// A text that names nothing on an EVM chain.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{given}` is no {wanted}")]
-pub(crate) struct CaipError {
-    given: String,
-    wanted: &'static str,
-}
+use streamgate_chain_common::{CaipError, is_decimal};
 
 const CHAIN: &str = "chain id such as eip155:1";
 const ACCOUNT: &str = "account such as eip155:1:0xab16a96d359ec26a11e2c2b3d8f8b8942d5bfcdb; \
@@ -20,10 +13,6 @@ const ACCOUNT: &str = "account such as eip155:1:0xab16a96d359ec26a11e2c2b3d8f8b8
 const ASSET: &str = "asset such as eip155:1/slip44:60, eip155:1/erc20:0x…, eip155:1/erc721:0x…/7 \
                      or eip155:1/erc1155:0x…/7";
 const NUMBER: &str = "decimal number of at most 256 bits";
-
-fn wrong(given: &str, wanted: &'static str) -> CaipError {
-    CaipError { given: given.chars().take(160).collect(), wanted }
-}
 
 /// A chain by its EIP-155 number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -54,12 +43,8 @@ pub(crate) struct Asset {
 
 /// A decimal number without sign, leading zeros or anything else that is not a digit.
 pub(crate) fn number(text: &str) -> Result<U256, CaipError> {
-    let plain = !text.is_empty()
-        && text.len() <= 78
-        && text.bytes().all(|byte| byte.is_ascii_digit())
-        && (text == "0" || !text.starts_with('0'));
-    let parsed = plain.then(|| U256::from_str_radix(text, 10).ok()).flatten();
-    parsed.ok_or_else(|| wrong(text, NUMBER))
+    let parsed = is_decimal(text).then(|| U256::from_str_radix(text, 10).ok()).flatten();
+    parsed.ok_or_else(|| CaipError::new(text, NUMBER))
 }
 
 fn address(text: &str) -> Option<Address> {
@@ -76,7 +61,7 @@ impl ChainId {
     pub(crate) fn parse(text: &str) -> Result<Self, CaipError> {
         let reference = text.strip_prefix("eip155:").filter(|digits| digits.len() <= 32);
         let id = reference.and_then(|digits| u64::try_from(number(digits).ok()?).ok());
-        id.filter(|id| *id > 0).map(Self).ok_or_else(|| wrong(text, CHAIN))
+        id.filter(|id| *id > 0).map(Self).ok_or_else(|| CaipError::new(text, CHAIN))
     }
 }
 
@@ -85,13 +70,13 @@ impl Account {
         let parsed = text.rsplit_once(':').and_then(|(chain, rest)| {
             Some(Self { chain: ChainId::parse(chain).ok()?, address: address(rest)? })
         });
-        parsed.ok_or_else(|| wrong(text, ACCOUNT))
+        parsed.ok_or_else(|| CaipError::new(text, ACCOUNT))
     }
 }
 
 impl Asset {
     pub(crate) fn parse(text: &str) -> Result<Self, CaipError> {
-        Self::read(text).ok_or_else(|| wrong(text, ASSET))
+        Self::read(text).ok_or_else(|| CaipError::new(text, ASSET))
     }
 
     fn read(text: &str) -> Option<Self> {

@@ -9,8 +9,9 @@ use futures_util::StreamExt as _;
 use parking_lot::Mutex;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
+use streamgate_chain_common::{AskedChain, Malformed, unread};
 use streamgate_contracts::chain::v1 as wire;
-use streamgate_contracts::chain::v1::{Answer, Verdict};
+use streamgate_contracts::chain::v1::{Answer, Question};
 use streamgate_plugin_api::time::now_ms;
 
 use crate::caip::{Account, ChainId};
@@ -110,18 +111,6 @@ impl Chain {
         self.stopped.lock().clone()
     }
 
-    /// What is known of it without asking.
-    pub(crate) fn state(&self) -> wire::ChainState {
-        wire::ChainState {
-            chain: self.id.to_string(),
-            name: self.settings.name.clone(),
-            endpoints_up: (self.pool.size() - self.pool.troubles().len()) as u32,
-            endpoints: self.pool.size() as u32,
-            quorum: self.pool.quorum() as u32,
-            latest: self.last.lock().clone(),
-        }
-    }
-
     pub(crate) fn observation(&self, block: &Block, finality: Finality) -> wire::Observation {
         let finality = match finality {
             Finality::Latest => wire::Finality::Latest,
@@ -137,25 +126,6 @@ impl Chain {
             observed_at_ms: now_ms(),
             agreed: self.pool.quorum() as u32,
         }
-    }
-
-    /// Answers questions of one finality at one block, in their order.
-    pub(crate) async fn answer(&self, finality: Finality, queries: &[Query]) -> Vec<Answer> {
-        let least = queries.iter().map(|query| query.min_block).max().unwrap_or(0);
-        let block = match self.head(finality, least).await {
-            Ok(block) => block,
-            Err(unknown) => {
-                let answer = unread(format!("{} cannot be read: {unknown}", self.id));
-                return vec![answer; queries.len()];
-            }
-        };
-        let outcomes = self.read(&block, queries).await;
-        let at = self.observation(&block, finality);
-        let judged = queries.iter().zip(outcomes).map(|(query, outcome)| match outcome {
-            Ok(outcome) => query.judge(&outcome),
-            Err(unknown) => Judged::unknown(format!("{} cannot be read: {unknown}", self.id)),
-        });
-        judged.map(|judged| answered(judged, at.clone())).collect()
     }
 
     /// Reads at a block what the queries need: several as one call where the chain can.
@@ -230,7 +200,7 @@ impl Chain {
         signature: Bytes,
     ) -> wire::SignatureResponse {
         let response = |judged: Judged, at: Option<wire::Observation>, contract| wire::SignatureResponse {
-            answer: Some(Answer { at, ..plain(judged) }),
+            answer: Some(judged.answer(at)),
             contract,
         };
         let fail = |text: String| response(Judged::unknown(text), None, false);
@@ -241,9 +211,7 @@ impl Chain {
         let at = Some(self.observation(&block, Finality::Latest));
         let wrapped = erc::unwrap_6492(&signature);
         if erc::is_6492(&signature) && wrapped.is_none() {
-            let judged =
-                Judged { verdict: Verdict::No, amount: None, reason: "its EIP-6492 form is broken".into() };
-            return response(judged, at, true);
+            return response(Judged::decided(false, None, "its EIP-6492 form is broken"), at, true);
         }
         let has_code = match self.read_one(&block, &Read::Code(account.address)).await {
             Ok(Outcome::Returned(_, length)) => length > 0,
@@ -305,6 +273,46 @@ impl Chain {
     }
 }
 
+impl AskedChain for Chain {
+    type Id = ChainId;
+    type Finality = Finality;
+    type Query = Query;
+
+    fn query(question: Question) -> Result<Query, Malformed> {
+        Query::new(question)
+    }
+
+    fn id(query: &Query) -> ChainId {
+        query.chain
+    }
+
+    fn finality(&self, query: &Query) -> Finality {
+        query.finality.unwrap_or(self.settings.finality)
+    }
+
+    fn state(&self) -> wire::ChainState {
+        self.pool.state(self.id, &self.settings.name, self.last.lock().clone())
+    }
+
+    async fn answer(&self, finality: Finality, queries: &[Query]) -> Vec<Answer> {
+        let least = queries.iter().map(|query| query.min_block).max().unwrap_or(0);
+        let block = match self.head(finality, least).await {
+            Ok(block) => block,
+            Err(unknown) => {
+                let answer = unread(format!("{} cannot be read: {unknown}", self.id));
+                return vec![answer; queries.len()];
+            }
+        };
+        let outcomes = self.read(&block, queries).await;
+        let at = self.observation(&block, finality);
+        let judged = queries.iter().zip(outcomes).map(|(query, outcome)| match outcome {
+            Ok(outcome) => query.judge(&outcome),
+            Err(unknown) => Judged::unknown(format!("{} cannot be read: {unknown}", self.id)),
+        });
+        judged.map(|judged| judged.answer(Some(at.clone()))).collect()
+    }
+}
+
 fn fees(price: U256, history: &FeeHistory) -> wire::FeesResponse {
     let rewards = history.reward.as_deref().unwrap_or_default();
     let median = |column: usize| {
@@ -331,31 +339,12 @@ fn fees(price: U256, history: &FeeHistory) -> wire::FeesResponse {
 }
 
 fn judge_signature(outcome: &Outcome) -> Judged {
-    let (verdict, reason) = match outcome {
+    match outcome {
         Outcome::Returned(data, length) if *length == 32 && erc::is_magic(data) => {
-            (Verdict::Yes, "the wallet knows the signature as its own")
+            Judged::decided(true, None, "the wallet knows the signature as its own")
         }
         Outcome::Returned(..) | Outcome::Reverted(_) => {
-            (Verdict::No, "the wallet does not know the signature")
+            Judged::decided(false, None, "the wallet does not know the signature")
         }
-    };
-    Judged { verdict, amount: None, reason: reason.into() }
-}
-
-fn plain(judged: Judged) -> Answer {
-    Answer {
-        verdict: judged.verdict.into(),
-        reason: judged.reason,
-        amount: judged.amount.map(|amount| amount.to_string()),
-        at: None,
     }
-}
-
-fn answered(judged: Judged, at: wire::Observation) -> Answer {
-    Answer { at: Some(at), ..plain(judged) }
-}
-
-/// An answer without a reading.
-pub(crate) fn unread(reason: impl Into<String>) -> Answer {
-    plain(Judged::unknown(reason))
 }

@@ -6,14 +6,11 @@ use std::time::Duration;
 use alloy_primitives::{Address, B256, Bytes as Data, U64, U256};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use streamgate_chain_common::Shows;
-use streamgate_plugin_api::time::since_epoch;
+use streamgate_chain_common::{Shows, check_time};
 
 use crate::rpc::{Block, Log, RpcError, reverted};
 use crate::settings::Settings;
 
-/// How far the clock of a block may be ahead of ours.
-const CLOCK_SKEW: Duration = Duration::from_secs(60);
 /// More of what a contract gives back is never looked at.
 const KEPT_RETURN: usize = 1024;
 
@@ -103,17 +100,7 @@ impl Endpoint {
         if block.number < floor {
             return Err(RpcError::Behind(format!("block {} is below {floor}", block.number)));
         }
-        let now = since_epoch();
-        let time = Duration::from_secs(block.timestamp);
-        if time > now + CLOCK_SKEW {
-            return Err(RpcError::Malformed(format!("block {} is of the future", block.number)));
-        }
-        if let Some(most) = max_age.filter(|most| time + *most < now) {
-            return Err(RpcError::Behind(format!(
-                "its last block, {}, is older than max_age = {most:?}",
-                block.number
-            )));
-        }
+        check_time("block", block.number, block.timestamp, max_age)?;
         Ok(block)
     }
 

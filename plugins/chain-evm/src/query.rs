@@ -2,10 +2,11 @@
 //! where something becomes a yes.
 
 use alloy_primitives::{Address, U256};
+use streamgate_chain_common::{Malformed, malformed};
 use streamgate_contracts::chain::v1::question::About as WireAbout;
-use streamgate_contracts::chain::v1::{Comparison, Finality as WireFinality, Question, Verdict};
+use streamgate_contracts::chain::v1::{Comparison, Finality as WireFinality, Question};
 
-use crate::caip::{Account, Asset, CaipError, ChainId, Token, number};
+use crate::caip::{Account, Asset, ChainId, Token, number};
 use crate::endpoint::{Outcome, Read};
 use crate::erc;
 use crate::settings::Finality;
@@ -13,19 +14,6 @@ use crate::settings::Finality;
 const MAX_CALL: usize = 4096;
 /// Words of a contract's answer that can be compared.
 const WORDS: u32 = 32;
-
-/// A question that cannot be asked.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Malformed {
-    #[error(transparent)]
-    Name(#[from] CaipError),
-    #[error("{0}")]
-    Other(String),
-}
-
-fn other(text: impl Into<String>) -> Malformed {
-    Malformed::Other(text.into())
-}
 
 /// One question.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,22 +33,7 @@ enum About {
 }
 
 /// What a reading says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Judged {
-    pub(crate) verdict: Verdict,
-    pub(crate) amount: Option<U256>,
-    pub(crate) reason: String,
-}
-
-impl Judged {
-    pub(crate) fn unknown(reason: impl Into<String>) -> Self {
-        Self { verdict: Verdict::Unknown, amount: None, reason: reason.into() }
-    }
-
-    fn decided(yes: bool, amount: Option<U256>, reason: String) -> Self {
-        Self { verdict: if yes { Verdict::Yes } else { Verdict::No }, amount, reason }
-    }
-}
+pub(crate) type Judged = streamgate_chain_common::Judged<U256>;
 
 pub(crate) fn finality(wire: i32) -> Result<Option<Finality>, Malformed> {
     match WireFinality::try_from(wire) {
@@ -68,7 +41,7 @@ pub(crate) fn finality(wire: i32) -> Result<Option<Finality>, Malformed> {
         Ok(WireFinality::Latest) => Ok(Some(Finality::Latest)),
         Ok(WireFinality::Safe) => Ok(Some(Finality::Safe)),
         Ok(WireFinality::Finalized) => Ok(Some(Finality::Finalized)),
-        Err(_) => Err(other(format!("{wire} is no finality"))),
+        Err(_) => Err(malformed(format!("{wire} is no finality"))),
     }
 }
 
@@ -79,17 +52,17 @@ impl Query {
                 let account = Account::parse(&holding.account)?;
                 let asset = Asset::parse(&holding.asset)?;
                 if asset.chain != account.chain {
-                    return Err(other(format!("{account} and {asset} are on different chains")));
+                    return Err(malformed(format!("{account} and {asset} are on different chains")));
                 }
                 let at_least =
                     if holding.at_least.is_empty() { U256::ONE } else { number(&holding.at_least)? };
                 if at_least.is_zero() {
-                    return Err(other("`at_least` = 0 holds for everybody; ask for 1 or more"));
+                    return Err(malformed("`at_least` = 0 holds for everybody; ask for 1 or more"));
                 }
                 match asset.token {
-                    Token::Erc1155(_, None) => return Err(other(format!("{asset} has no token id"))),
+                    Token::Erc1155(_, None) => return Err(malformed(format!("{asset} has no token id"))),
                     Token::Erc721(_, Some(_)) if at_least > U256::ONE => {
-                        return Err(other(format!("there is one of {asset}; `at_least` is {at_least}")));
+                        return Err(malformed(format!("there is one of {asset}; `at_least` is {at_least}")));
                     }
                     token => (asset.chain, About::Holding { owner: account.address, token, at_least }),
                 }
@@ -97,14 +70,17 @@ impl Query {
             Some(WireAbout::Call(call)) => {
                 let contract = Account::parse(&call.contract)?;
                 if call.data.len() < 4 || call.data.len() > MAX_CALL {
-                    return Err(other(format!("{} bytes are no call; 4 to {MAX_CALL} are", call.data.len())));
+                    return Err(malformed(format!(
+                        "{} bytes are no call; 4 to {MAX_CALL} are",
+                        call.data.len()
+                    )));
                 }
                 if call.word >= WORDS {
-                    return Err(other(format!("word {} is past the first {WORDS}", call.word)));
+                    return Err(malformed(format!("word {} is past the first {WORDS}", call.word)));
                 }
                 let comparison = call.comparison();
                 if comparison == Comparison::Unspecified {
-                    return Err(other("the comparison is missing"));
+                    return Err(malformed("the comparison is missing"));
                 }
                 let read = Read::Call { to: contract.address, data: call.data.into() };
                 let operand = number(&call.operand)?;
@@ -115,12 +91,12 @@ impl Query {
                 let asset = Some(delegation.asset).filter(|text| !text.is_empty());
                 let asset = asset.map(|text| Asset::parse(&text)).transpose()?;
                 if from.chain != to.chain || asset.is_some_and(|asset| asset.chain != from.chain) {
-                    return Err(other("a delegation is between accounts and tokens of one chain"));
+                    return Err(malformed("a delegation is between accounts and tokens of one chain"));
                 }
                 let (to, giver) = (to.address, from.address);
                 let data = match asset.map(|asset| asset.token) {
                     None => erc::delegates_all(to, giver),
-                    Some(Token::Native) => return Err(other("the native coin is not delegated")),
+                    Some(Token::Native) => return Err(malformed("the native coin is not delegated")),
                     Some(Token::Erc721(contract, Some(id))) => erc::delegates_token(to, giver, contract, id),
                     Some(
                         Token::Erc20(contract) | Token::Erc721(contract, None) | Token::Erc1155(contract, _),
@@ -128,7 +104,7 @@ impl Query {
                 };
                 (from.chain, About::Delegation { read: Read::Call { to: erc::DELEGATIONS, data } })
             }
-            None => return Err(other("the question is empty")),
+            None => return Err(malformed("the question is empty")),
         };
         Ok(Self { chain, finality: finality(question.finality)?, min_block: question.min_block, about })
     }
@@ -189,8 +165,8 @@ impl Query {
                 }
             }
             About::Delegation { .. } => match erc::number(data, length) {
-                Some(U256::ONE) => Judged::decided(true, None, "it is delegated".into()),
-                Some(U256::ZERO) => Judged::decided(false, None, "it is not delegated".into()),
+                Some(U256::ONE) => Judged::decided(true, None, "it is delegated"),
+                Some(U256::ZERO) => Judged::decided(false, None, "it is not delegated"),
                 _ => odd(),
             },
         }
@@ -227,7 +203,7 @@ mod tests {
     use super::*;
     use alloy_primitives::Bytes;
     use proptest::prelude::*;
-    use streamgate_contracts::chain::v1::{ContractCall, Holding};
+    use streamgate_contracts::chain::v1::{ContractCall, Holding, Verdict};
 
     const A: &str = "0x00000000000000000000000000000000000000aa";
 

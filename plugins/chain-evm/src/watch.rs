@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, U256};
 use futures_util::future::BoxFuture;
+use streamgate_chain_common::AskedChain as _;
 use streamgate_contracts::db::DbError;
 use streamgate_contracts::events::{ChainTransfer, TYPE_CHAIN_TRANSFER, chain_transfer};
 use streamgate_plugin_api::time::now_ms;
@@ -108,21 +109,14 @@ impl Watcher {
     }
 
     fn report(&self, error: Option<&WatchError>) {
-        let state = self.chain.state();
         // Nothing in it may change while nothing happens: each other text is a change of health.
-        let place = match &state.latest {
+        let place = match self.chain.state().latest {
             Some(at) => format!("the last block was {}", at.block),
             None => "no block was read yet".to_owned(),
         };
-        let troubles = self.chain.pool.troubles();
-        let up = format!("{} of {} endpoints are up", state.endpoints_up, state.endpoints);
-        match error {
-            Some(error) => self.set_health(|health| health.unhealthy(format!("{error}; {up}; {place}"))),
-            None if !troubles.is_empty() => {
-                self.set_health(|health| health.degraded(format!("{up} ({})", troubles.join("; "))));
-            }
-            None => self.set_health(Health::healthy),
-        }
+        let up = self.chain.pool.up();
+        let error = error.map(|error| format!("{error}; {up}; {place}"));
+        self.set_health(|health| self.chain.pool.show(health, error));
         tracing::debug!(chain = %self.chain.id, up, place, "the chain was looked at");
     }
 

@@ -4,14 +4,7 @@
 use std::fmt;
 
 use solana_address::Address;
-
-/// A text that names nothing on Solana.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{given}` is no {wanted}")]
-pub(crate) struct CaipError {
-    given: String,
-    wanted: &'static str,
-}
+use streamgate_chain_common::{CaipError, is_decimal};
 
 const CHAIN: &str = "chain id such as solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp, which is the first 32 \
                      characters of the hash of its genesis";
@@ -19,10 +12,6 @@ const ACCOUNT: &str = "account such as solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp:7
 const ASSET: &str = "asset such as solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp/slip44:501, …/token:<mint>, \
                      …/nft:<collection or mint> or …/cnft:<collection>";
 const NUMBER: &str = "decimal number of at most 64 bits";
-
-fn wrong(given: &str, wanted: &'static str) -> CaipError {
-    CaipError { given: given.chars().take(160).collect(), wanted }
-}
 
 /// A cluster by the first 32 characters of the hash of its genesis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -57,14 +46,13 @@ pub(crate) struct Asset {
 
 /// A decimal number without sign, leading zeros or anything else that is not a digit.
 pub(crate) fn number(text: &str) -> Result<u64, CaipError> {
-    let plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
-    let parsed = plain.then(|| text.parse().ok()).flatten();
-    parsed.ok_or_else(|| wrong(text, NUMBER))
+    let parsed = is_decimal(text).then(|| text.parse().ok()).flatten();
+    parsed.ok_or_else(|| CaipError::new(text, NUMBER))
 }
 
 impl ChainId {
     pub(crate) fn parse(text: &str) -> Result<Self, CaipError> {
-        text.strip_prefix("solana:").and_then(Self::of).ok_or_else(|| wrong(text, CHAIN))
+        text.strip_prefix("solana:").and_then(Self::of).ok_or_else(|| CaipError::new(text, CHAIN))
     }
 
     /// The cluster of this genesis, whose hash is given in full.
@@ -85,13 +73,13 @@ impl Account {
         let parsed = text.rsplit_once(':').and_then(|(chain, address)| {
             Some(Self { chain: ChainId::parse(chain).ok()?, address: address.parse().ok()? })
         });
-        parsed.ok_or_else(|| wrong(text, ACCOUNT))
+        parsed.ok_or_else(|| CaipError::new(text, ACCOUNT))
     }
 }
 
 impl Asset {
     pub(crate) fn parse(text: &str) -> Result<Self, CaipError> {
-        Self::read(text).ok_or_else(|| wrong(text, ASSET))
+        Self::read(text).ok_or_else(|| CaipError::new(text, ASSET))
     }
 
     fn read(text: &str) -> Option<Self> {

@@ -7,9 +7,9 @@ use futures_util::StreamExt as _;
 use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use solana_address::Address;
-use streamgate_chain_common::{Pool, Unknown};
+use streamgate_chain_common::{AskedChain, Malformed, Pool, Unknown, unread};
 use streamgate_contracts::chain::v1 as wire;
-use streamgate_contracts::chain::v1::Answer;
+use streamgate_contracts::chain::v1::{Answer, Question};
 use streamgate_plugin_api::time::now_ms;
 
 use crate::caip::ChainId;
@@ -82,18 +82,6 @@ impl Chain {
         Ok(block)
     }
 
-    /// What is known of it without asking.
-    pub(crate) fn state(&self) -> wire::ChainState {
-        wire::ChainState {
-            chain: self.id.to_string(),
-            name: self.settings.name.clone(),
-            endpoints_up: (self.pool.size() - self.pool.troubles().len()) as u32,
-            endpoints: self.pool.size() as u32,
-            quorum: self.pool.quorum() as u32,
-            latest: self.last.lock().clone(),
-        }
-    }
-
     fn observation(&self, block: &Block, finality: Finality) -> wire::Observation {
         let finality = match finality {
             Finality::Confirmed => wire::Finality::Safe,
@@ -110,8 +98,36 @@ impl Chain {
         }
     }
 
-    /// Answers questions of one finality, read since one block, in their order.
-    pub(crate) async fn answer(&self, finality: Finality, queries: &[Query]) -> Vec<Answer> {
+    /// One reading; those who want the same wait for the first.
+    async fn read(&self, block: &Block, finality: Finality, holding: Holding) -> Result<Reading, Unknown> {
+        let since = Since { slot: block.slot, finality };
+        let fresh = self.pool.agree(|endpoint| async move { endpoint.read(since, &holding).await });
+        self.cache.get_or_insert_async(&(block.hash, finality, holding), fresh).await
+    }
+}
+
+impl AskedChain for Chain {
+    type Id = ChainId;
+    type Finality = Finality;
+    type Query = Query;
+
+    fn query(question: Question) -> Result<Query, Malformed> {
+        Query::new(question)
+    }
+
+    fn id(query: &Query) -> ChainId {
+        query.chain
+    }
+
+    fn finality(&self, query: &Query) -> Finality {
+        query.finality.unwrap_or(self.settings.finality)
+    }
+
+    fn state(&self) -> wire::ChainState {
+        self.pool.state(self.id, &self.settings.name, self.last.lock().clone())
+    }
+
+    async fn answer(&self, finality: Finality, queries: &[Query]) -> Vec<Answer> {
         let least = queries.iter().map(|query| query.min_slot).max().unwrap_or(0);
         let block = match self.head(finality, least).await {
             Ok(block) => block,
@@ -127,27 +143,6 @@ impl Chain {
             Ok(reading) => query.judge(&reading),
             Err(unknown) => Judged::unknown(format!("{} cannot be read: {unknown}", self.id)),
         });
-        judged.map(|judged| Answer { at: Some(at.clone()), ..plain(judged) }).collect()
+        judged.map(|judged| judged.answer(Some(at.clone()))).collect()
     }
-
-    /// One reading; those who want the same wait for the first.
-    async fn read(&self, block: &Block, finality: Finality, holding: Holding) -> Result<Reading, Unknown> {
-        let since = Since { slot: block.slot, finality };
-        let fresh = self.pool.agree(|endpoint| async move { endpoint.read(since, &holding).await });
-        self.cache.get_or_insert_async(&(block.hash, finality, holding), fresh).await
-    }
-}
-
-fn plain(judged: Judged) -> Answer {
-    Answer {
-        verdict: judged.verdict.into(),
-        reason: judged.reason,
-        amount: judged.amount.map(|amount| amount.to_string()),
-        at: None,
-    }
-}
-
-/// An answer without a reading.
-pub(crate) fn unread(reason: impl Into<String>) -> Answer {
-    plain(Judged::unknown(reason))
 }

@@ -12,21 +12,19 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use solana_address::Address;
-use streamgate_chain_common::{RpcError, Shows};
-use streamgate_plugin_api::time::since_epoch;
+use streamgate_chain_common::{RpcError, Shows, check_time};
 
 use crate::caip::Token;
 use crate::settings::{Chain, Finality, Settings};
 use crate::token::{TOKEN, TOKEN_2022, TokenAccount};
 
-/// How far the clock of a block may be ahead of ours.
-const CLOCK_SKEW: Duration = Duration::from_secs(60);
 /// Errors of an endpoint that will know in a moment: a block that is not there yet (-32004, -32014),
 /// a slot that it has not reached (-32016). Behind one URL there are often several nodes.
 const NOT_YET: [i64; 3] = [-32004, -32014, -32016];
 /// How often such a call is made again, and after how long; a slot takes 0.4 seconds.
 const TRIES_AGAIN: u32 = 2;
 const ONE_SLOT: Duration = Duration::from_millis(400);
+
 /// A block that endpoints agreed on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Block {
@@ -141,18 +139,10 @@ impl Endpoint {
 
     fn check_age(&self, block: &Block) -> Result<(), RpcError> {
         let Some(most) = self.max_age else { return Ok(()) };
-        let Some(time) = block.time.and_then(|time| u64::try_from(time).ok()).map(Duration::from_secs) else {
+        let Some(time) = block.time.and_then(|time| u64::try_from(time).ok()) else {
             return Err(RpcError::Behind(format!("it knows no time of slot {}", block.slot)));
         };
-        let now = since_epoch();
-        if time > now + CLOCK_SKEW {
-            return Err(RpcError::Malformed(format!("slot {} is of the future", block.slot)));
-        }
-        if time.saturating_add(most) < now {
-            let slot = block.slot;
-            return Err(RpcError::Behind(format!("its last slot, {slot}, is older than max_age = {most:?}")));
-        }
-        Ok(())
+        check_time("slot", block.slot, time, Some(most))
     }
 
     /// How much is held.

@@ -1,25 +1,13 @@
 //! Questions: what has to be read to answer one, and what the reading says. It is the one place
 //! where something becomes a yes.
 
+use streamgate_chain_common::{Malformed, malformed};
 use streamgate_contracts::chain::v1::question::About;
-use streamgate_contracts::chain::v1::{Finality as WireFinality, Question, Verdict};
+use streamgate_contracts::chain::v1::{Finality as WireFinality, Question};
 
-use crate::caip::{Account, Asset, CaipError, ChainId, Token, number};
+use crate::caip::{Account, Asset, ChainId, Token, number};
 use crate::endpoint::{Holding, Reading};
 use crate::settings::Finality;
-
-/// A question that cannot be asked.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Malformed {
-    #[error(transparent)]
-    Name(#[from] CaipError),
-    #[error("{0}")]
-    Other(String),
-}
-
-fn other(text: impl Into<String>) -> Malformed {
-    Malformed::Other(text.into())
-}
 
 /// One question.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,18 +21,7 @@ pub(crate) struct Query {
 }
 
 /// What a reading says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Judged {
-    pub(crate) verdict: Verdict,
-    pub(crate) amount: Option<u128>,
-    pub(crate) reason: String,
-}
-
-impl Judged {
-    pub(crate) fn unknown(reason: impl Into<String>) -> Self {
-        Self { verdict: Verdict::Unknown, amount: None, reason: reason.into() }
-    }
-}
+pub(crate) type Judged = streamgate_chain_common::Judged<u128>;
 
 fn finality(wire: i32) -> Result<Option<Finality>, Malformed> {
     match WireFinality::try_from(wire) {
@@ -52,7 +29,7 @@ fn finality(wire: i32) -> Result<Option<Finality>, Malformed> {
         // What is only processed is not read; what is confirmed is as good as safe.
         Ok(WireFinality::Latest | WireFinality::Safe) => Ok(Some(Finality::Confirmed)),
         Ok(WireFinality::Finalized) => Ok(Some(Finality::Finalized)),
-        Err(_) => Err(other(format!("{wire} is no finality"))),
+        Err(_) => Err(malformed(format!("{wire} is no finality"))),
     }
 }
 
@@ -60,18 +37,20 @@ impl Query {
     pub(crate) fn new(question: Question) -> Result<Self, Malformed> {
         let holding = match question.about {
             Some(About::Holding(holding)) => holding,
-            Some(About::Call(_)) => return Err(other("contracts of Solana have no calls that only read")),
-            Some(About::Delegation(_)) => return Err(other("delegations are of EVM chains only")),
-            None => return Err(other("the question is empty")),
+            Some(About::Call(_)) => {
+                return Err(malformed("contracts of Solana have no calls that only read"));
+            }
+            Some(About::Delegation(_)) => return Err(malformed("delegations are of EVM chains only")),
+            None => return Err(malformed("the question is empty")),
         };
         let account = Account::parse(&holding.account)?;
         let asset = Asset::parse(&holding.asset)?;
         if asset.chain != account.chain {
-            return Err(other(format!("{account} and {asset} are on different chains")));
+            return Err(malformed(format!("{account} and {asset} are on different chains")));
         }
         let at_least = if holding.at_least.is_empty() { 1 } else { number(&holding.at_least)? };
         if at_least == 0 {
-            return Err(other("`at_least` = 0 holds for everybody; ask for 1 or more"));
+            return Err(malformed("`at_least` = 0 holds for everybody; ask for 1 or more"));
         }
         Ok(Self {
             chain: asset.chain,
@@ -88,13 +67,12 @@ impl Query {
         let Some(amount) = amount else {
             return Judged::unknown("the account holds more assets than are looked through (`max_nfts`)");
         };
-        let yes = amount >= self.at_least.into();
         let by = match self.holding.token {
             Token::Compressed(_) => "as the endpoints' index of assets says",
             _ => "read",
         };
         let reason = format!("it holds {amount} of {}, {by} at slot {slot}", self.at_least);
-        Judged { verdict: if yes { Verdict::Yes } else { Verdict::No }, amount: Some(amount), reason }
+        Judged::decided(amount >= self.at_least.into(), Some(amount), reason)
     }
 }
 
@@ -103,7 +81,7 @@ impl Query {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use streamgate_contracts::chain::v1;
+    use streamgate_contracts::chain::v1::{self, Verdict};
 
     const CHAIN: &str = "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp";
     const OTHER: &str = "solana:EtWTRABZaYq6iMfeYKouRu166VU2xqa1";

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use streamgate_chain_common::AskedChain as _;
 use streamgate_plugin_api::{Health, Host};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -124,16 +125,10 @@ async fn look_after(chain: Arc<Chain>, health: Option<Health>, pause: Duration, 
             () = stop.cancelled() => return,
             head = chain.head(chain.settings.finality, 0) => head,
         };
-        let state = chain.state();
-        let up = format!("{} of {} endpoints are up", state.endpoints_up, state.endpoints);
-        let troubles = chain.pool.troubles();
-        tracing::debug!(chain = %chain.id, up, slot = state.latest.map(|at| at.block), "the chain was looked at");
+        let up = chain.pool.up();
+        tracing::debug!(chain = %chain.id, up, slot = chain.state().latest.map(|at| at.block), "the chain was looked at");
         if let Some(health) = &health {
-            match head {
-                Err(unknown) => health.unhealthy(format!("{unknown}; {up}")),
-                Ok(_) if !troubles.is_empty() => health.degraded(format!("{up} ({})", troubles.join("; "))),
-                Ok(_) => health.healthy(),
-            }
+            chain.pool.show(health, head.err().map(|unknown| format!("{unknown}; {up}")));
         }
         tokio::select! {
             () = stop.cancelled() => return,

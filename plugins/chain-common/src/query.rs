@@ -1,0 +1,80 @@
+//! What the questions and answers of all chains have in common.
+
+use streamgate_contracts::chain::v1::{Answer, Observation, Verdict};
+
+/// A text that names no chain, account or asset (CAIP-2, CAIP-10, CAIP-19), or no number.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{given}` is no {wanted}")]
+pub struct CaipError {
+    given: String,
+    wanted: &'static str,
+}
+
+impl CaipError {
+    /// The text is not what was `wanted`, such as `chain id such as eip155:1`.
+    pub fn new(given: &str, wanted: &'static str) -> Self {
+        Self { given: given.chars().take(160).collect(), wanted }
+    }
+}
+
+/// Whether a text is a decimal number without sign, leading zeros or anything else that is not a
+/// digit, and not too long for 256 bits.
+pub fn is_decimal(text: &str) -> bool {
+    (1..=78).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_digit())
+        && (text == "0" || !text.starts_with('0'))
+}
+
+/// A question that cannot be asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// What it names is nothing.
+    #[error(transparent)]
+    Name(#[from] CaipError),
+    /// It makes no sense.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// The question makes no sense, for this reason.
+pub fn malformed(reason: impl Into<String>) -> Malformed {
+    Malformed::Other(reason.into())
+}
+
+/// What a reading says; `N` is what the chain counts with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged<N> {
+    /// Yes, no or unknown.
+    pub verdict: Verdict,
+    amount: Option<N>,
+    reason: String,
+}
+
+impl<N> Judged<N> {
+    /// The reading does not say. `reason` is for people.
+    pub fn unknown(reason: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Unknown, amount: None, reason: reason.into() }
+    }
+
+    /// The reading says yes or no; `amount` is how much is owned, in the smallest unit.
+    pub fn decided(yes: bool, amount: Option<N>, reason: impl Into<String>) -> Self {
+        Self { verdict: if yes { Verdict::Yes } else { Verdict::No }, amount, reason: reason.into() }
+    }
+}
+
+impl<N: ToString> Judged<N> {
+    /// The answer; `at` is the block that was read, if one was.
+    pub fn answer(self, at: Option<Observation>) -> Answer {
+        Answer {
+            verdict: self.verdict.into(),
+            reason: self.reason,
+            amount: self.amount.map(|amount| amount.to_string()),
+            at,
+        }
+    }
+}
+
+/// An answer without a reading.
+pub fn unread(reason: impl Into<String>) -> Answer {
+    Judged::<u64>::unknown(reason).answer(None)
+}

@@ -1,0 +1,167 @@
+//! The `chain` contract over gRPC, for the chains of any plugin: questions are sorted by chain and
+//! finality, and each chain answers its own together.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::future::Future;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use streamgate_contracts::MAX_MESSAGE_BYTES;
+use streamgate_contracts::chain::v1::chain_server::{Chain as Contract, ChainServer};
+use streamgate_contracts::chain::v1::{
+    Answer, BatchRequest, BatchResponse, ChainState, ChainsRequest, ChainsResponse, FeesRequest,
+    FeesResponse, Question, SignatureRequest, SignatureResponse, WatchRequest, WatchResponse,
+};
+use tonic::{Request, Response, Status};
+
+use crate::query::{Malformed, unread};
+
+/// Questions of one batch, at most.
+const MAX_QUESTIONS: usize = 256;
+
+/// A chain that is asked.
+pub trait AskedChain: Send + Sync + 'static {
+    /// Its name, CAIP-2.
+    type Id: Copy + Ord + Display + Send + Sync;
+    /// How sure a block is.
+    type Finality: Copy + Ord + Send + Sync;
+    /// A question that can be asked.
+    type Query: Clone + Send + Sync;
+
+    /// A question as its plugin understands it.
+    ///
+    /// # Errors
+    /// Why it cannot be asked.
+    fn query(question: Question) -> Result<Self::Query, Malformed>;
+
+    /// Which chain is asked.
+    fn id(query: &Self::Query) -> Self::Id;
+
+    /// How sure the block has to be: as the question says, else as the settings of the chain do.
+    fn finality(&self, query: &Self::Query) -> Self::Finality;
+
+    /// What is known of it without asking.
+    fn state(&self) -> ChainState;
+
+    /// Answers questions of one finality at one block, in their order.
+    fn answer(
+        &self,
+        finality: Self::Finality,
+        queries: &[Self::Query],
+    ) -> impl Future<Output = Vec<Answer>> + Send;
+}
+
+/// The chains of a plugin, and those calls of the contract that each plugin answers by itself.
+pub trait Chains: Send + Sync + 'static {
+    /// One of them.
+    type Chain: AskedChain;
+    /// The name of the plugin, where its settings are.
+    const PLUGIN: &'static str;
+
+    /// The chain of this name; none if it is not on.
+    fn chain(&self, id: Id<Self>) -> Option<Arc<Self::Chain>>;
+
+    /// All that are on.
+    fn chains(&self) -> Vec<Arc<Self::Chain>>;
+
+    /// `Chain.IsValidSignature`.
+    fn is_valid_signature(
+        &self,
+        request: SignatureRequest,
+    ) -> impl Future<Output = Result<SignatureResponse, Status>> + Send;
+
+    /// `Chain.Fees`.
+    fn fees(&self, request: FeesRequest) -> impl Future<Output = Result<FeesResponse, Status>> + Send;
+
+    /// `Chain.Watch`.
+    fn watch(&self, request: WatchRequest) -> impl Future<Output = Result<WatchResponse, Status>> + Send;
+
+    /// What is said of a chain that is not on.
+    fn off(id: Id<Self>) -> String {
+        format!("{id} is off: no endpoint is set for it in [plugins.{}]", Self::PLUGIN)
+    }
+}
+
+/// The name of a chain among those of a plugin.
+pub type Id<C> = <<C as Chains>::Chain as AskedChain>::Id;
+
+/// What answers the contract.
+pub fn server(chains: impl Chains) -> ChainServer<impl Contract> {
+    ChainServer::new(Service(chains))
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES)
+}
+
+/// A request that nobody could answer.
+pub fn invalid(error: impl Display) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+struct Service<C>(C);
+
+impl<C: Chains> Service<C> {
+    async fn answer(&self, questions: Vec<Question>) -> Result<Vec<Answer>, Status> {
+        let mut queries = Vec::with_capacity(questions.len());
+        for (index, question) in questions.into_iter().enumerate() {
+            let query = C::Chain::query(question);
+            queries.push(query.map_err(|error| invalid(format!("question {index}: {error}")))?);
+        }
+        let mut answers: Vec<Answer> =
+            queries.iter().map(|query| unread(C::off(C::Chain::id(query)))).collect();
+        let mut groups: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+        for (index, query) in queries.iter().enumerate() {
+            let id = C::Chain::id(query);
+            if let Some(chain) = self.0.chain(id) {
+                groups.entry((id, chain.finality(query))).or_default().push(index);
+            }
+        }
+        let asked = groups.into_iter().filter_map(|((id, finality), members)| {
+            let chain = self.0.chain(id)?;
+            let some: Vec<_> = members.iter().map(|index| queries[*index].clone()).collect();
+            Some(async move { (members, chain.answer(finality, &some).await) })
+        });
+        for (members, some) in join_all(asked).await {
+            for (index, answer) in members.into_iter().zip(some) {
+                answers[index] = answer;
+            }
+        }
+        Ok(answers)
+    }
+}
+
+#[tonic::async_trait]
+impl<C: Chains> Contract for Service<C> {
+    async fn chains(&self, _: Request<ChainsRequest>) -> Result<Response<ChainsResponse>, Status> {
+        let chains = self.0.chains().iter().map(|chain| chain.state()).collect();
+        Ok(Response::new(ChainsResponse { chains }))
+    }
+
+    async fn balance(&self, request: Request<Question>) -> Result<Response<Answer>, Status> {
+        let answer = self.answer(vec![request.into_inner()]).await?.pop();
+        answer.map(Response::new).ok_or_else(|| Status::internal("a question without an answer"))
+    }
+
+    async fn batch(&self, request: Request<BatchRequest>) -> Result<Response<BatchResponse>, Status> {
+        let BatchRequest { questions } = request.into_inner();
+        if questions.len() > MAX_QUESTIONS {
+            return Err(invalid(format!("{} questions are more than {MAX_QUESTIONS}", questions.len())));
+        }
+        Ok(Response::new(BatchResponse { answers: self.answer(questions).await? }))
+    }
+
+    async fn is_valid_signature(
+        &self,
+        request: Request<SignatureRequest>,
+    ) -> Result<Response<SignatureResponse>, Status> {
+        self.0.is_valid_signature(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn fees(&self, request: Request<FeesRequest>) -> Result<Response<FeesResponse>, Status> {
+        self.0.fees(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<WatchResponse>, Status> {
+        self.0.watch(request.into_inner()).await.map(Response::new)
+    }
+}
