@@ -39,8 +39,9 @@ const ATTEMPTS: usize = 4;
 const REFUSAL_MS: i64 = 5_000;
 /// How long something is not asked again that nobody knew.
 const UNKNOWN_MS: i64 = 1_000;
-/// How long somebody is let in when nobody tells of transfers of the token.
-const UNWATCHED_MS: i64 = 5_000;
+/// How long a decision holds when nobody tells of transfers of the token, as on Solana: so much longer
+/// than the chain's own delay may somebody play what they sold.
+const UNWATCHED_MS: i64 = 2_000;
 /// Policies that are kept in memory.
 const POLICIES: usize = 10_000;
 /// Characters of a reason.
@@ -255,9 +256,11 @@ impl Access {
 
         let until_ms = findings.as_ref().and_then(|found| found.until_ms);
         let unwatched = findings.as_ref().is_some_and(|found| found.unwatched);
+        let max_age_ms = millis(shared.settings.decision_max_age.get());
         let age_ms = match ruling.verdict {
-            Verdict::Allowed if unwatched => UNWATCHED_MS.min(millis(shared.settings.decision_max_age.get())),
-            Verdict::Allowed => millis(shared.settings.decision_max_age.get()),
+            Verdict::Allowed if unwatched => UNWATCHED_MS.min(max_age_ms),
+            Verdict::Allowed => max_age_ms,
+            Verdict::Denied if unwatched => UNWATCHED_MS,
             Verdict::Denied => REFUSAL_MS,
             Verdict::Unknown | Verdict::Unspecified => UNKNOWN_MS,
         };

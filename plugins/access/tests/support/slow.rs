@@ -21,6 +21,8 @@ pub struct Slow {
     pub holds: Arc<AtomicUsize>,
     /// It was reorganised too deep, and tells no transfers.
     pub broken: Arc<AtomicBool>,
+    /// It knows no transfers, as on Solana.
+    pub mute: Arc<AtomicBool>,
     /// Who has delegated to everybody and holds everything, and how many have.
     pub vault: Arc<Mutex<Option<(Address, u64)>>>,
 }
@@ -63,6 +65,9 @@ impl Chain for Slow {
         if self.broken.load(SeqCst) {
             return Err(Status::failed_precondition("the chain went another way too long ago"));
         }
+        if self.mute.load(SeqCst) {
+            return Err(Status::unimplemented("transfers are not told"));
+        }
         let at = wire::Observation { chain: "eip155:1".into(), block: 1, ..Default::default() };
         Ok(Response::new(wire::WatchResponse { from: vec![at] }))
     }
@@ -90,7 +95,8 @@ impl Slow {
     pub fn new(may: usize) -> Self {
         let (may, holds) = (Arc::new(Semaphore::new(may)), Arc::new(AtomicUsize::new(1)));
         let (asked, watched) = (Arc::default(), Arc::default());
-        Self { asked, watched, may, holds, broken: Arc::default(), vault: Arc::default() }
+        let (broken, mute, vault) = Default::default();
+        Self { asked, watched, may, holds, broken, mute, vault }
     }
 
     pub fn client(&self) -> Client {
