@@ -23,7 +23,8 @@ pub struct Principal {
     pub roles: Vec<String>,
     /// `content:read`, `content:write`, `admin`.
     pub scopes: Vec<String>,
-    /// As CAIP-10 without the chain: `eip155:0x…`, `solana:…`.
+    /// As CAIP-10 without the chain: `eip155:0x…`, `solana:…`. Contract wallets have one, since another
+    /// contract may stand at their address elsewhere: `eip155:137:0x…`.
     pub wallets: Vec<String>,
     /// Of the session or the API key, such as `session:0190…`.
     pub credential: String,

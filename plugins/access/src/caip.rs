@@ -58,23 +58,34 @@ fn address(kind: &str, text: &str) -> Option<String> {
     }
 }
 
-/// A wallet, which is CAIP-10 without the chain: `eip155:0x…`, `solana:…`.
+/// A wallet: of whoever has its key, on all chains of its kind, CAIP-10 without the chain
+/// (`eip155:0x…`, `solana:…`). A contract is named with its chain (`eip155:1:0x…`): elsewhere another
+/// one may stand at its address.
 pub(crate) fn wallet(text: &str) -> Option<String> {
     let (kind, rest) = text.split_once(':')?;
-    Some(format!("{kind}:{}", address(kind, rest)?))
+    match kind {
+        "eip155" if rest.contains(':') => Contract::parse(text).map(|contract| contract.to_string()),
+        _ => Some(format!("{kind}:{}", address(kind, rest)?)),
+    }
 }
 
-/// The wallet as an account of this chain (CAIP-10); none if it is one of another kind of chain.
+/// The key's wallet at the address of a contract; none for one that is a key's.
+pub(crate) fn namesake(wallet: &str) -> Option<String> {
+    let (chain, rest) = wallet.rsplit_once(':')?;
+    Some(format!("{}:{rest}", chain.split_once(':')?.0))
+}
+
+/// The wallet as an account of this chain (CAIP-10); none if it is none there.
 pub(crate) fn account_of(wallet: &str, chain: &str) -> Option<String> {
-    let (kind, rest) = wallet.split_once(':')?;
-    (chain.split_once(':')?.0 == kind).then(|| format!("{chain}:{rest}"))
+    let (of, rest) = wallet.rsplit_once(':')?;
+    let kind = chain.split_once(':')?.0;
+    (of == kind || of == chain).then(|| format!("{chain}:{rest}"))
 }
 
-/// The wallet of an account (CAIP-10).
-pub(crate) fn wallet_of(account: &str) -> Option<String> {
-    let (chain_text, rest) = account.rsplit_once(':')?;
-    let kind = chain(chain_text)?.split_once(':')?.0;
-    Some(format!("{kind}:{}", address(kind, rest)?))
+/// The wallets that an account (CAIP-10) may be: that of a key, and that of a contract.
+pub(crate) fn wallets_of(account: &str) -> Option<[String; 2]> {
+    let account = Contract::parse(account)?.to_string();
+    Some([namesake(&account)?, account])
 }
 
 /// A contract on a chain.
@@ -176,11 +187,27 @@ mod tests {
     fn every_spelling_of_an_address_is_one_and_a_wrong_checksum_is_none() {
         let lower = format!("eip155:{}", MIXED.to_lowercase());
         assert_eq!(wallet(&format!("eip155:{MIXED}")), Some(lower.clone()));
-        assert_eq!(wallet_of(&format!("eip155:1:{MIXED}")), Some(lower.clone()));
+        let contract = format!("eip155:1:{}", MIXED.to_lowercase());
+        assert_eq!(wallets_of(&format!("eip155:1:{MIXED}")), Some([lower.clone(), contract]));
         assert_eq!(account_of(&lower, "eip155:137"), Some(format!("eip155:137:{}", MIXED.to_lowercase())));
         assert_eq!(account_of(&lower, "solana:abc"), None);
         assert_eq!(wallet(&format!("eip155:{}", MIXED.replace("5aA", "5AA"))), None);
         assert_eq!(wallet(MIXED), None);
+    }
+
+    #[test]
+    fn a_contract_is_a_wallet_on_its_own_chain_alone() {
+        let contract = format!("eip155:1:{}", MIXED.to_lowercase());
+        assert_eq!(wallet(&format!("eip155:1:{MIXED}")), Some(contract.clone()));
+        assert_eq!(account_of(&contract, "eip155:1"), Some(contract.clone()));
+        for chain in ["eip155:11", "eip155:137", "eip155:", "solana:1"] {
+            assert_eq!(account_of(&contract, chain), None, "{chain}");
+        }
+        assert_eq!(namesake(&contract), wallet(&format!("eip155:{MIXED}")));
+        assert_eq!(namesake(&format!("eip155:{MIXED}")), None);
+        for text in ["eip155:0:", "eip155::", "eip155:1:1:", "solana:abc:"] {
+            assert_eq!(wallet(&format!("{text}{MIXED}")), None, "{text}");
+        }
     }
 
     #[test]
@@ -210,7 +237,7 @@ mod tests {
 
         #[test]
         fn no_text_makes_the_parsers_panic(text: String) {
-            let _ = (Asset::parse(&text), Contract::parse(&text), wallet(&text), wallet_of(&text), chain(&text));
+            let _ = (Asset::parse(&text), Contract::parse(&text), wallet(&text), wallets_of(&text), chain(&text));
         }
     }
 }

@@ -124,10 +124,18 @@ impl Evaluation<'_> {
                 (Truth::Unknown, format!("{wanted}: it was not needed"), None)
             }
             Leaf::Listed { principals, wallets } => {
+                let own = &self.viewer.wallets;
                 let named = principals.contains(&self.viewer.principal);
-                let (truth, text) =
-                    who(named || self.viewer.wallets.iter().any(|wallet| wallets.contains(wallet)));
-                (truth, text, None)
+                let (truth, text) = who(named || own.iter().any(|wallet| wallets.contains(wallet)));
+                // Whether the list means the contract at a listed address, nobody knows.
+                let mut alike = own.iter().filter_map(|wallet| caip::namesake(wallet));
+                match alike.find(|name| wallets.contains(name)) {
+                    Some(name) if truth == Truth::No => {
+                        let text = format!("{wanted}: {name} is listed without the chain of this contract");
+                        (Truth::Unknown, text, None)
+                    }
+                    _ => (truth, text, None),
+                }
             }
             Leaf::Role(role) => {
                 let (truth, text) = who(self.viewer.roles.contains(role));
@@ -333,7 +341,7 @@ impl Evaluation<'_> {
                 open.insert(index);
             }
             for (vault, account) in pairs {
-                if let Some(wallet) = caip::wallet_of(&vault) {
+                for wallet in caip::wallets_of(&vault).into_iter().flatten() {
                     self.epochs.note(self.snapshot, epochs::About::Wallet(&wallet));
                     found.vaults.insert(wallet);
                 }

@@ -94,8 +94,8 @@ impl Access {
             true => format!("A transfer of {} was undone with block {}", transfer.asset, transfer.block),
             false => format!("{} changed hands in block {}", transfer.asset, transfer.block),
         };
-        for account in [&transfer.from, &transfer.to] {
-            let Some(wallet) = caip::wallet_of(account) else { continue };
+        let parties = [&transfer.from, &transfer.to].into_iter();
+        for wallet in parties.filter_map(|account| caip::wallets_of(account)).flatten() {
             self.shared.epochs.raise(About::Wallet(&wallet));
             let touched = self.shared.grants.lock().touched(&wallet, &asset);
             self.doubt(touched, &cause);

@@ -138,7 +138,7 @@ pub struct AllowList {
     /// Ids of principals.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub principals: Vec<String>,
-    /// Wallets, `eip155:0x…` or `solana:…`.
+    /// Wallets, `eip155:0x…` or `solana:…`; a contract wallet with its chain, `eip155:1:0x…`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub wallets: Vec<String>,
 }

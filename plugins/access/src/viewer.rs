@@ -14,7 +14,7 @@ pub(crate) struct Viewer {
     pub(crate) principal: String,
     pub(crate) roles: Vec<String>,
     pub(crate) scopes: Vec<String>,
-    /// `eip155:0x…` in lower case, `solana:…`.
+    /// `eip155:0x…` and `eip155:1:0x…` in lower case, `solana:…`; see [`caip::wallet`].
     pub(crate) wallets: Vec<String>,
 }
 

@@ -10,6 +10,7 @@ use alloy_sol_types::{SolCall as _, sol};
 use http::Method;
 use serde_json::json;
 use streamgate_contracts::access::v1::Verdict;
+use streamgate_plugin_api::Principal;
 use streamgate_tests::anvil::{Anvil, CHAIN};
 use support::*;
 
@@ -224,4 +225,38 @@ async fn a_sale_while_the_server_was_down_is_found_when_it_is_back() {
     let revoked = life.hears("a revocation", |event| event.principal == ALICE).await;
     assert!(revoked.generation > allowed.generation);
     assert_eq!(life.decide(&a).await.verdict(), Verdict::Denied);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_contract_wallet_counts_on_its_own_chain_alone_and_is_followed_there() {
+    let (anvil, world) = (Anvil::start(), World::new());
+    let accounts = anvil.accounts().await;
+    let (safe, bob) = (accounts[1], accounts[2]);
+    let ticket = anvil.deploy("Ticket", &[]).await;
+    anvil.send(safe, Some(ticket), give(safe, 7)).await;
+    let life = world.live(Some(&anvil.url), json!({})).await;
+    let owns = json!({ "erc721": { "asset": asset("erc721", ticket) } });
+    let on = |id: &str, chain: u64| {
+        let wallets = vec![format!("eip155:{chain}:{}", safe.to_checksum(None))];
+        Principal { wallets, ..viewer(id, &[]) }
+    };
+    let (here, elsewhere) = (on(ALICE, CHAIN), on(BOB, 1));
+    life.gate(owns).await;
+    assert_eq!(life.decide(&here).await.verdict(), Verdict::Allowed);
+    assert_eq!(life.decide(&elsewhere).await.verdict(), Verdict::Denied);
+    anvil.send(safe, Some(ticket), pass_on(safe, bob, 7)).await;
+    life.hears("a revocation", |event| event.principal == ALICE).await;
+
+    // A list that names the address and no chain may mean either: it lets nobody in, and keeps nobody
+    // from being kept out.
+    let listed = |chain: &str| json!({ "allow_list": { "wallets": [format!("eip155:{chain}{safe:#x}")] } });
+    for rule in [listed(""), json!({ "not": listed("") })] {
+        life.gate(rule).await;
+        assert_eq!(life.decide(&elsewhere).await.verdict(), Verdict::Unknown);
+        assert_ne!(life.decide(&viewer(BOB, &[safe])).await.verdict(), Verdict::Unknown);
+    }
+    life.gate(listed(&format!("{CHAIN}:"))).await;
+    assert_eq!(life.decide(&here).await.verdict(), Verdict::Allowed);
+    assert_eq!(life.decide(&elsewhere).await.verdict(), Verdict::Denied);
+    assert_eq!(life.decide(&viewer(BOB, &[safe])).await.verdict(), Verdict::Denied);
 }

@@ -127,11 +127,14 @@ impl Auth {
         }
     }
 
-    /// Revokes a key of the caller, or of anybody if the caller is an admin.
+    /// Revokes a key of the caller, or of anybody if the caller is an admin. A key of less than that
+    /// revokes itself alone: it may be lost.
     pub(crate) async fn revoke_key(&self, id: &str, from: &Credentials) -> Result<(), AuthError> {
         let identity = self.authenticate(from).await?;
         let is_admin = identity.scopes.contains(&Scope::Admin);
-        let _forgetting = self.shared.warm.forgetting(Whose::Everybody);
+        if matches!(&identity.credential, Credential::ApiKey(own) if own != id) && !is_admin {
+            return Err(Why::Forbidden.because("A key revokes no other key: sign in with a wallet."));
+        }
         let batch = self.store().db.batch().push_expect(
             &endings::keys("id = $1 AND ($2 = 1 OR principal = $3)"),
             params![id, is_admin, &identity.principal],

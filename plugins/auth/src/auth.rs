@@ -344,7 +344,7 @@ impl Auth {
     }
 }
 
-/// CAIP-10 without the chain: `eip155:0x…`, `solana:…`.
+/// CAIP-10 without the chain, but for contracts: `eip155:0x…`, `eip155:137:0x…`, `solana:…`.
 pub(crate) fn wallet_name(kind: &str, address: &str) -> String {
     match kind {
         "ethereum" => format!("eip155:{address}"),

@@ -102,6 +102,8 @@ pub(crate) struct Proof {
 /// A wallet that has signed.
 struct Signed {
     kind: Kind,
+    /// As it is kept: of a contract with its chain before it, `137:0x…`, since another one may stand
+    /// at its address on another chain.
     address: String,
     nonce: String,
 }
@@ -323,7 +325,9 @@ impl Auth {
         }
         let chain = &self.shared.contract_wallets;
         match chain.verify(message.chain_id, message.address, digest, &signature).await {
-            Verdict::Valid => Ok(signed),
+            Verdict::Valid => {
+                Ok(Signed { address: format!("{}:{}", message.chain_id, signed.address), ..signed })
+            }
             Verdict::Unknown if recovered.is_none() => {
                 let detail = format!(
                     "A contract signed this (EIP-1271, EIP-6492), and the chain {} gives no answer about it. Try \
