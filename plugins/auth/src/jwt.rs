@@ -239,6 +239,106 @@ mod tests {
         }
     }
 
+    /// RFC 2104 over SHA-256.
+    fn hmac(key: &[u8], text: &str) -> Vec<u8> {
+        use sha2::{Digest as _, Sha256};
+        let mut block = [0; 64];
+        let hashed = Sha256::digest(key);
+        let short = if key.len() > 64 { &hashed[..] } else { key };
+        block[..short.len()].copy_from_slice(short);
+        let inner = Sha256::new().chain_update(block.map(|b| b ^ 0x36)).chain_update(text).finalize();
+        Sha256::new().chain_update(block.map(|b| b ^ 0x5c)).chain_update(inner).finalize().to_vec()
+    }
+
+    #[test]
+    fn what_is_published_signs_nothing_as_a_shared_secret() {
+        let (_folder, keys) = keys();
+        let jwk = keys.jwks()["keys"][0].clone();
+        let x = jwk["x"].as_str().unwrap();
+        let raw = URL_SAFE_NO_PAD.decode(x).unwrap();
+        // RFC 8410 §4: the key as SubjectPublicKeyInfo.
+        let der = [&[0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0][..], &raw].concat();
+        let claims = encoded(&serde_json::to_value(claims()).unwrap());
+        let kid = keys.current().kid;
+        for secret in [x.as_bytes(), &raw, &der, jwk.to_string().as_bytes(), b""] {
+            for header in [
+                keys.current().header_part,
+                encoded(&json!({"alg": "HS256", "typ": "at+jwt", "kid": kid})),
+                encoded(&json!({"alg": "HS256", "typ": "at+jwt", "kid": kid, "jwk": jwk})),
+            ] {
+                let text = format!("{header}.{claims}");
+                let token = format!("{text}.{}", URL_SAFE_NO_PAD.encode(hmac(secret, &text)));
+                assert_eq!(read(&keys, &token), Err(BadToken::Invalid), "{token}");
+            }
+        }
+        // RFC 4231 §4.3: it is that HMAC.
+        let tag = hmac(b"Jefe", "what do ya want for nothing?");
+        assert_eq!(tag[..4], [0x5b, 0xdc, 0xc1, 0x46]);
+    }
+
+    #[test]
+    fn what_is_said_twice_or_at_length_or_in_more_parts_is_no_token() {
+        let (_folder, keys) = keys();
+        let header = keys.current().header_part;
+        let good = serde_json::to_value(claims()).unwrap();
+        let signed = |claims: &str| {
+            let text = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims));
+            let key = keys.current().encoding;
+            let signature = jsonwebtoken::crypto::sign(text.as_bytes(), &key, Algorithm::EdDSA).unwrap();
+            format!("{text}.{signature}")
+        };
+        assert!(read(&keys, &signed(&good.to_string())).is_ok());
+        for (name, value) in good.as_object().unwrap() {
+            let twice = format!("{{\"{name}\":{value},{}", &good.to_string()[1..]);
+            assert_eq!(read(&keys, &signed(&twice)), Err(BadToken::Invalid), "{twice}");
+        }
+        let mut long = good.clone();
+        long["jti"] = "x".repeat(MAX_BYTES).into();
+        for claims in [long.to_string(), format!("[{good}]"), format!("{good}{good}"), String::new()] {
+            assert_eq!(read(&keys, &signed(&claims)), Err(BadToken::Invalid), "{claims:.60}");
+        }
+        let token = sign(&keys, &claims()).unwrap();
+        let (text, signature) = token.rsplit_once('.').unwrap();
+        for bad in [
+            format!("{token}."),
+            format!("{token}.{signature}"),
+            format!(".{token}"),
+            format!("{text}..{signature}"),
+            format!("{token}="),
+            format!("{token}=="),
+            format!("{text}.{signature}AA"),
+            format!(" {token}"),
+            format!("{token}\n"),
+            format!("Bearer {token}"),
+            text.to_owned(),
+            format!("{text}."),
+            format!("{text}.{}", URL_SAFE_NO_PAD.encode([0; 64])),
+        ] {
+            assert_eq!(read(&keys, &bad), Err(BadToken::Invalid), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_signature_in_another_spelling_is_none() {
+        // S + L, which a laxer reading of RFC 8032 takes for S.
+        const L: [u8; 32] = [
+            0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14,
+            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
+        ];
+        let (_folder, keys) = keys();
+        let token = sign(&keys, &claims()).unwrap();
+        let (text, signature) = token.rsplit_once('.').unwrap();
+        let mut bytes = URL_SAFE_NO_PAD.decode(signature).unwrap();
+        let mut carry = 0_u16;
+        for (byte, order) in bytes[32..].iter_mut().zip(L) {
+            carry += u16::from(*byte) + u16::from(order);
+            *byte = carry.to_le_bytes()[0];
+            carry >>= 8;
+        }
+        let other = format!("{text}.{}", URL_SAFE_NO_PAD.encode(bytes));
+        assert_eq!(read(&keys, &other), Err(BadToken::Invalid));
+    }
+
     #[test]
     fn no_claim_may_be_missing_or_of_another_kind() {
         let (_folder, keys) = keys();

@@ -316,12 +316,24 @@ fn is_authority(text: &str) -> bool {
     if let Some(literal) = rest.strip_prefix('[') {
         let Some((host, port)) = literal.split_once(']') else { return false };
         let digits = port.strip_prefix(':').unwrap_or(port);
-        return host.parse::<std::net::Ipv6Addr>().is_ok()
+        return is_ip_literal(host)
             && (port.is_empty() || port.starts_with(':'))
             && digits.bytes().all(|b| b.is_ascii_digit());
     }
     let (host, port) = rest.split_once(':').unwrap_or((rest, ""));
     is_made_of(host, |b| is_unreserved(b) || is_sub_delim(b)) && port.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// What stands between brackets: IPv6, or what comes after it (`IPvFuture`).
+fn is_ip_literal(text: &str) -> bool {
+    let Some((version, address)) = text.strip_prefix(['v', 'V']).and_then(|rest| rest.split_once('.')) else {
+        return text.parse::<std::net::Ipv6Addr>().is_ok();
+    };
+    let in_address = |b: u8| is_unreserved(b) || is_sub_delim(b) || b == b':';
+    !version.is_empty()
+        && version.bytes().all(|b| b.is_ascii_hexdigit())
+        && !address.is_empty()
+        && address.bytes().all(in_address)
 }
 
 fn is_uri(text: &str) -> bool {

@@ -151,6 +151,133 @@ fn what_departs_from_the_abnf_is_refused() {
     }
 }
 
+/// What RFC 3986 and EIP-4361 let stand at each place of a message, character by character.
+#[test]
+fn at_each_place_the_characters_of_its_rule_are_taken_and_no_other_ones() {
+    const UNRESERVED: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~";
+    const SUB_DELIMS: &str = "!$&'()*+,;=";
+    let names = format!("{UNRESERVED}{SUB_DELIMS}");
+    let (userinfo, pchar) = (format!("{names}:"), format!("{names}:@"));
+    let after_path = format!("{pchar}/?");
+    let statement = format!("{pchar}/?#[] ");
+    let alphanumeric = UNRESERVED.trim_end_matches("-._~");
+    let scheme = format!("{alphanumeric}+-.");
+    let uri = "URI: https://example.com/login";
+    // The rule, what stands before and after a character of it, what is taken, and what would be
+    // another rule's.
+    for (rule, from, before, after, taken, other) in [
+        ("scheme", "example.com wants", "s", "://example.com wants", &*scheme, ""),
+        ("userinfo", "example.com wants", "u", "@example.com wants", &*userinfo, ""),
+        ("reg-name", "example.com wants", "a", "b wants", &*names, "@"),
+        ("port", "example.com wants", "a:", " wants", "0123456789", "@"),
+        ("IPvFuture", "example.com wants", "[v1.", "] wants", &*userinfo, ""),
+        ("its version", "example.com wants", "[v", ".a] wants", "0123456789abcdefABCDEF", ""),
+        ("statement", "I accept", "I", "accept", &*statement, ""),
+        ("scheme of an URI", uri, "URI: s", ":", &*scheme, ":"),
+        ("path", uri, "URI: https://example.com/", "", &*pchar, "/?#"),
+        ("path without a slash", uri, "URI: did:", "", &*pchar, "/?#"),
+        ("query", uri, "URI: https://example.com/?", "", &*after_path, "#"),
+        ("fragment", uri, "URI: https://example.com/#", "", &*after_path, ""),
+        ("chain id", "Chain ID: 1", "Chain ID: 1", "", "0123456789", ""),
+        ("nonce", "Nonce: 32891756", "Nonce: 32891756", "", alphanumeric, ""),
+        ("request id", "\nResources:", "\nRequest ID: x", "\nResources:", &*pchar, ""),
+        ("resource", "- https://example.com/my-web2-claim.json", "- a:", "", &*pchar, "/?#"),
+    ] {
+        for character in (0_u8..128).map(char::from).filter(|it| !other.contains(*it)) {
+            let text = with(from, &format!("{before}{character}{after}"));
+            let read = Message::parse(&text);
+            assert_eq!(read.is_ok(), taken.contains(character), "{rule}: {character:?}: {read:?}");
+        }
+        let escaped = with(from, &format!("{before}%2F{after}"));
+        let escapes = ["userinfo", "reg-name", "path", "query", "fragment", "request id", "resource"];
+        let is_taken = escapes.iter().any(|it| rule.starts_with(it));
+        assert_eq!(Message::parse(&escaped).is_ok(), is_taken, "{rule}: %2F");
+    }
+}
+
+#[test]
+fn a_host_in_brackets_is_an_address_as_rfc_3986_writes_it() {
+    let reads = |host: &str| {
+        let domain = Message::parse(&with("example.com wants", &format!("[{host}] wants"))).is_ok();
+        let uri = Message::parse(&with("https://example.com/login", &format!("x://u@[{host}]:1/p"))).is_ok();
+        assert_eq!(domain, uri, "{host}");
+        uri
+    };
+    for host in [
+        "::",
+        "::1",
+        "1::",
+        "1:2:3:4:5:6:7:8",
+        "FFFF:abcd::0:0:f8a",
+        "1:2:3:4:5:6:192.0.2.33",
+        "::192.0.2.33",
+        "::ffff:192.0.2.33",
+        "1::5:6:192.0.2.33",
+        "1:2:3:4:5:6:7::",
+        "::2:3:4:5:6:7:8",
+        "v1.x",
+        "V1f.a:b!c",
+    ] {
+        assert!(reads(host), "{host}");
+    }
+    for host in [
+        "",
+        ":",
+        ":::",
+        "1",
+        "1:2:3:4:5:6:7",
+        "1:2:3:4:5:6:7:8:9",
+        "1:2:3:4:5:6:7:192.0.2.33",
+        "::1:2:3:4:5:6:7:8",
+        "1:2:3:4:5:6:7:8::",
+        "1:2:3:4::5:6:7:8",
+        "1::2::3",
+        "12345::",
+        "g::",
+        "::192.0.2",
+        "::192.0.2.256",
+        "::192.0.2.033",
+        "::0x7f.0.0.1",
+        "192.0.2.33",
+        "fe80::1%25eth0",
+        "v1",
+        "v.x",
+        "vg.x",
+        "v1.",
+        "[::1]",
+    ] {
+        assert!(!reads(host), "{host}");
+    }
+}
+
+#[test]
+fn nothing_that_may_be_left_out_may_come_twice_or_in_another_place() {
+    let optional = [
+        "Expiration Time: 2100-01-07T14:31:43Z",
+        "Not Before: 2000-01-07T14:31:43Z",
+        "Request ID: x",
+        "Resources:",
+    ];
+    let lines = |which: &[&str]| {
+        let base = examples()[0].split("\nResources").next().unwrap().to_owned();
+        which.iter().fold(base, |text, line| format!("{text}\n{line}"))
+    };
+    for (at, first) in optional.iter().enumerate() {
+        assert!(Message::parse(&lines(&[*first])).is_ok(), "{first}");
+        for second in &optional[..=at] {
+            assert!(Message::parse(&lines(&[*first, *second])).is_err(), "{first} {second}");
+        }
+        for second in &optional[at + 1..] {
+            assert!(Message::parse(&lines(&[*first, *second])).is_ok(), "{first} {second}");
+        }
+        for other in ["", " ", "Scheme: x", "- x:y", "URI: x:y", "Version: 1"] {
+            let text = lines(&[*first, other]);
+            let is_resource = *first == "Resources:" && other == "- x:y";
+            assert_eq!(Message::parse(&text).is_ok(), is_resource, "{text}");
+        }
+    }
+}
+
 fn terms(now: &str, origins: &'static [Origin]) -> Terms<'static> {
     let now_ms = parse_rfc3339(now).unwrap();
     Terms { origins, chain_ids: &[1], now_ms, skew_ms: 30_000, max_age_ms: 300_000 }
@@ -176,6 +303,20 @@ fn domain_uri_chain_and_every_time_are_checked() {
         (with("example.com wants", "evil.example@example.com wants"), Why::WrongDomain),
         (with("example.com wants", "http://example.com wants"), Why::WrongDomain),
         (with("example.com wants", "EXAMPLE.com wants"), Why::WrongDomain),
+        (with("example.com wants", "example.com. wants"), Why::WrongDomain),
+        (with("example.com wants", "example.com:443 wants"), Why::WrongDomain),
+        (with("example.com wants", "example.com: wants"), Why::WrongDomain),
+        (with("example.com wants", "ex%61mple.com wants"), Why::WrongDomain),
+        (with("example.com wants", "www.example.com wants"), Why::WrongDomain),
+        // What a browser makes of a host with the Cyrillic \u{430}.
+        (with("example.com wants", "xn--exmple-4nf.com wants"), Why::WrongDomain),
+        (with("URI: https://example.com/", "URI: https://example.com:443/"), Why::WrongDomain),
+        (with("URI: https://example.com/", "URI: HTTPS://example.com/"), Why::WrongDomain),
+        (with("URI: https://example.com/", "URI: https://example.com@evil.example/"), Why::WrongDomain),
+        (
+            with("URI: https://example.com/", "URI: https://evil.example/?https://example.com/"),
+            Why::WrongDomain,
+        ),
         (with("URI: https://example.com/", "URI: https://example.com.evil.example/"), Why::WrongDomain),
         (with("URI: https://example.com/", "URI: http://example.com/"), Why::WrongDomain),
         (with("URI: https://example.com/login", "URI: did:key:z6Mk"), Why::WrongDomain),
@@ -183,6 +324,10 @@ fn domain_uri_chain_and_every_time_are_checked() {
         (with("16:25:24Z", "16:26:31Z"), Why::WrongTime),
         (with("16:25:24Z", "16:20:29Z"), Why::WrongTime),
         (before("Expiration Time: 2021-09-30T16:26:00Z"), Why::WrongTime),
+        (before("Expiration Time: 2021-09-30T18:26:00+02:00"), Why::WrongTime),
+        (before("Expiration Time: 2021-09-30T16:25:59.999999999Z"), Why::WrongTime),
+        (before("Expiration Time: 0000-01-01T00:00:00Z"), Why::WrongTime),
+        (before("Not Before: 9999-12-31T23:59:59Z"), Why::WrongTime),
         (before("Not Before: 2021-09-30T16:26:31Z"), Why::WrongTime),
     ] {
         assert_eq!(verdict(&text, now), Some(why), "{text}");

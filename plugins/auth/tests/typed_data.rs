@@ -137,8 +137,108 @@ async fn what_was_signed_is_what_counts_and_one_spelling_of_the_signature() {
 }
 
 #[tokio::test]
+async fn what_is_like_the_typed_data_but_of_another_type_or_domain_is_not_it() {
+    let world = World::new();
+    let life = world.live(settings()).await;
+    let wallet = Wallet::ethereum(1);
+    let request = challenge(&life, &wallet).await;
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut other = request.clone();
+        change(&mut other);
+        other
+    };
+    let swapped = |fields: &mut Value, one: usize, two: usize| fields.as_array_mut().unwrap().swap(one, two);
+    for (what, other) in [
+        (
+            "another name of the type",
+            with(&|it| {
+                it["types"]["Permit"] = it["types"]["SignIn"].clone();
+                it["primaryType"] = json!("Permit");
+            }),
+        ),
+        ("fields in another order", with(&|it| swapped(&mut it["types"]["SignIn"], 0, 2))),
+        (
+            "a field more",
+            with(&|it| {
+                let more = json!({ "name": "resources", "type": "string" });
+                it["types"]["SignIn"].as_array_mut().unwrap().push(more);
+                it["message"]["resources"] = json!("");
+            }),
+        ),
+        ("a field less", with(&|it| drop(it["types"]["SignIn"].as_array_mut().unwrap().pop()))),
+        ("a text for the address", with(&|it| it["types"]["SignIn"][1]["type"] = json!("string"))),
+        ("another application", with(&|it| it["domain"]["name"] = json!("StreamGate "))),
+        ("another version", with(&|it| it["domain"]["version"] = json!("2"))),
+        ("another chain of the domain", with(&|it| it["domain"]["chainId"] = json!(1))),
+        (
+            "a domain with a contract",
+            with(&|it| {
+                let more = json!({ "name": "verifyingContract", "type": "address" });
+                it["types"]["EIP712Domain"].as_array_mut().unwrap().push(more);
+                it["domain"]["verifyingContract"] = json!(wallet.address());
+            }),
+        ),
+        (
+            "a domain without a chain",
+            with(&|it| {
+                drop(it["types"]["EIP712Domain"].as_array_mut().unwrap().pop());
+            }),
+        ),
+    ] {
+        let forged = proof(&request, &sign(&wallet, digest(&other)));
+        assert_eq!(slug(&life.post("sign-in", forged).await), "invalid-signature", "{what}");
+    }
+    // The domain alone, and the struct alone, are no digests of it either.
+    let types = &request["types"];
+    for part in [
+        hash_struct(types, "SignIn", &request["message"]),
+        hash_struct(types, "EIP712Domain", &request["domain"]),
+    ] {
+        let forged = proof(&request, &sign(&wallet, part));
+        assert_eq!(slug(&life.post("sign-in", forged).await), "invalid-signature");
+    }
+    let good = proof(&request, &sign(&wallet, digest(&request)));
+    assert_eq!(life.post("sign-in", good).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_hundred_posts_of_one_nonce_in_every_form_one_gets_a_session() {
+    let world = World::new();
+    let life = world.live(settings()).await;
+    let wallet = Wallet::ethereum(1);
+    let request = challenge(&life, &wallet).await;
+    let said = |name: &str| text(&request["message"], name).to_owned();
+    let message = format!(
+        "{} wants you to sign in with your Ethereum account:\n{}\n\n\nURI: {}\nVersion: 1\nChain ID: 137\n\
+         Nonce: {}\nIssued At: {}",
+        said("domain"),
+        said("address"),
+        said("uri"),
+        said("nonce"),
+        said("issuedAt"),
+    );
+    let typed = sign(&wallet, digest(&request));
+    let mut other_v = typed;
+    other_v[64] -= 27;
+    let shouted = format!("0x{}", hex::encode_upper(typed));
+    let as_text = json!({ "kind": "ethereum", "message": message, "signature": wallet.sign(&message) });
+    let mut shouting = proof(&request, &typed);
+    shouting["signature"] = json!(shouted);
+    let forms = [proof(&request, &typed), proof(&request, &other_v), shouting, as_text];
+    let posts = forms.iter().cycle().take(100).map(|form| {
+        let (life, form) = (life.clone(), form.clone());
+        tokio::spawn(async move { life.post("sign-in", form).await })
+    });
+    let answers = futures_util::future::join_all(posts).await;
+    let slugs: Vec<_> = answers.iter().map(|answer| slug(answer.as_ref().unwrap())).collect();
+    assert_eq!(slugs.iter().filter(|slug| slug.is_empty()).count(), 1, "{slugs:?}");
+    assert!(slugs.iter().all(|slug| ["", "unknown-nonce"].contains(slug)), "{slugs:?}");
+}
+
+#[tokio::test]
 async fn only_wallets_of_ethereum_sign_typed_data() {
-    let life = World::new().live(settings()).await;
+    let world = World::new();
+    let life = world.live(settings()).await;
     let asked = json!({ "kind": "solana", "address": Wallet::solana(1).address(), "typed": true });
     assert_eq!(slug(&life.post("challenge", asked).await), "invalid-request");
 }
