@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use alloy_primitives::{Address, B256};
@@ -32,6 +33,8 @@ pub(crate) struct Index {
     pub(crate) publish: Publish,
     pub(crate) health: Option<Health>,
     pub(crate) poll: Duration,
+    /// Whether it has come to the last block.
+    pub(crate) indexed: Arc<AtomicBool>,
 }
 
 /// What one round leaves to the next.
@@ -51,6 +54,9 @@ impl Index {
                 () = stop.cancelled() => return,
                 round = self.round(&mut reading) => round,
             };
+            if round.is_ok() {
+                self.indexed.store(true, Ordering::Release);
+            }
             if let Some(health) = &self.health {
                 match &round {
                     Ok(()) => health.healthy(),

@@ -2,7 +2,8 @@
 //! endpoints that must agree; signatures of contract wallets; transfers as events; fees.
 //!
 //! It answers yes, no, or unknown, and never decides who may do what. Where the settings name a
-//! content registry and a key, it sends transactions to that contract, and to nothing else.
+//! content registry and a key, it sends transactions to that contract, and to nothing else: what other
+//! plugins ask for, and with `publish` what there is to say about contents.
 //!
 //! Of alloy it takes numbers, addresses and the coding of calls. The transport is its own, since
 //! what counts here is what alloy leaves to others: which addresses are connected to, how much is
@@ -15,11 +16,16 @@ mod endpoint;
 mod erc;
 mod index;
 mod index_store;
+mod neighbours;
 mod pool;
+mod publication;
+mod publish;
+mod publish_settings;
 mod query;
 mod queue;
 mod registry;
 mod registry_service;
+mod routes;
 mod rpc;
 mod sender;
 mod service;
@@ -32,19 +38,26 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use streamgate_contracts::db::DbError;
+use streamgate_contracts::events::{ACCESS_ANY, CONTENT_CHANGED_ANY};
 use streamgate_plugin_api::settings::SettingsProblem;
-use streamgate_plugin_api::{Client, Event, Host, Plugin, StartError};
+use streamgate_plugin_api::{Client, Event, Host, Plugin, StartError, SubscribeOptions, Subscription};
+use tokio::task::JoinHandle;
 
 use crate::registry::{Outside, Registry};
 use crate::service::ChainService;
 use crate::store::Store;
 use crate::watch::Publish;
 
+pub use neighbours::Neighbours;
 pub use settings::{Chain, Finality, Settings};
+
+/// Events that wait here before their publishers do.
+const CAPACITY: usize = 4_096;
 
 /// The plugin.
 pub struct ChainEvm {
     registry: Arc<Registry>,
+    listening: Vec<JoinHandle<()>>,
 }
 
 impl Plugin for ChainEvm {
@@ -55,7 +68,18 @@ impl Plugin for ChainEvm {
     }
 
     async fn start(host: Host, settings: Settings) -> Result<Self, StartError> {
+        // Before anything is read, so that nothing is missed.
+        let mut subscriptions = Vec::new();
+        for subject in [CONTENT_CHANGED_ANY, ACCESS_ANY] {
+            let options = SubscribeOptions { capacity: CAPACITY, ..SubscribeOptions::new(subject) };
+            subscriptions.push(host.subscribe_with(options)?);
+        }
         let store = Store::open(host.service("database")).await?;
+        let neighbours = Neighbours {
+            catalogue: host.service("catalogue"),
+            storage: host.service("storage"),
+            access: host.service("access"),
+        };
         let bus = host.clone();
         let publish: Publish = Arc::new(move |event| {
             let bus = bus.clone();
@@ -66,11 +90,22 @@ impl Plugin for ChainEvm {
             }
             .boxed()
         });
-        let registry = Arc::new(Registry::new(Outside { host: Some(host.clone()), store, publish }));
+        let outside = Outside { host: Some(host.clone()), store, publish, neighbours };
+        let registry = Arc::new(Registry::new(outside));
         registry.apply(settings).map_err(StartError::new)?;
         host.provide("chain", ChainService::router(Arc::clone(&registry)))?;
+        host.serve(routes::router(Arc::clone(&registry)));
         host.health("chains").healthy();
-        Ok(Self { registry })
+        let listen = |mut subscription: Subscription| {
+            let registry = Arc::clone(&registry);
+            host.spawn(async move {
+                while let Some(event) = subscription.next().await {
+                    registry.heard(&event);
+                }
+            })
+        };
+        let listening = subscriptions.into_iter().map(listen).collect();
+        Ok(Self { registry, listening })
     }
 
     async fn reconfigure(&self, settings: Settings) -> Result<bool, StartError> {
@@ -83,6 +118,9 @@ impl Plugin for ChainEvm {
     }
 
     async fn stop(self) {
+        for task in self.listening {
+            task.abort();
+        }
         self.registry.stop().await;
     }
 }
@@ -105,12 +143,28 @@ impl Standalone {
         settings: Settings,
         publish: impl Fn(Event) + Send + Sync + 'static,
     ) -> Result<Self, DbError> {
+        Self::beside(database, Neighbours::none(), settings, publish).await
+    }
+
+    /// The same beside the plugins that know about contents.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    ///
+    /// # Panics
+    /// When an endpoint is no URL, or a key cannot be read.
+    pub async fn beside(
+        database: Client,
+        neighbours: Neighbours,
+        settings: Settings,
+        publish: impl Fn(Event) + Send + Sync + 'static,
+    ) -> Result<Self, DbError> {
         let store = Store::open(database).await?;
         let publish: Publish = Arc::new(move |event| {
             publish(event);
             std::future::ready(()).boxed()
         });
-        let registry = Arc::new(Registry::new(Outside { host: None, store, publish }));
+        let registry = Arc::new(Registry::new(Outside { host: None, store, publish, neighbours }));
         registry.apply(settings).expect("endpoints that `Settings::problems` takes");
         Ok(Self { registry })
     }
@@ -121,6 +175,16 @@ impl Standalone {
     /// When an endpoint is no URL.
     pub fn reconfigure(&self, settings: Settings) {
         self.registry.apply(settings).expect("endpoints that `Settings::problems` takes");
+    }
+
+    /// Takes an event of the bus.
+    pub fn heard(&self, event: &Event) {
+        self.registry.heard(event);
+    }
+
+    /// The REST API under `/api/v1/registry`.
+    pub fn public(&self) -> axum::Router {
+        routes::router(Arc::clone(&self.registry))
     }
 
     /// What answers the contract.
@@ -140,5 +204,7 @@ streamgate_plugin_api::export_plugin! {
         description: "What accounts own on EVM chains: agreed on by several endpoints, at a named block",
         provides: ["chain"],
         requires: ["database"],
+        uses: ["catalogue", "storage", "access"],
+        prefixes: ["/api/v1/registry"],
     }
 }

@@ -34,10 +34,10 @@ pub(crate) enum State {
 }
 
 impl State {
-    const ALL: [Self; 7] =
+    pub(crate) const ALL: [Self; 7] =
         [Self::Queued, Self::Signed, Self::Sent, Self::Mined, Self::Confirmed, Self::Failed, Self::Replaced];
 
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Queued => "queued",
             Self::Signed => "signed",
@@ -49,7 +49,7 @@ impl State {
         }
     }
 
-    fn read(row: &Row) -> Result<Self, DbError> {
+    pub(crate) fn read(row: &Row) -> Result<Self, DbError> {
         let name: String = row.get("state")?;
         Self::ALL.into_iter().find(|state| state.name() == name).ok_or_else(|| broken("state"))
     }
@@ -131,13 +131,19 @@ impl Queue {
 
     /// Puts a transaction at the end, unless its key is there or `most` wait already.
     pub(crate) async fn add(&self, new: &Waiting, most: usize) -> Result<Queued, DbError> {
+        self.add_with(self.db.batch(), new, most).await
+    }
+
+    /// The same together with a batch: both, or neither. A condition of the batch that does not hold
+    /// is answered as if there were no room.
+    pub(crate) async fn add_with(&self, batch: Batch, new: &Waiting, most: usize) -> Result<Queued, DbError> {
         let (to, data) = (new.to.to_string(), new.data.to_string());
         let insert = "INSERT INTO transaction_queue (chain, key, place, recipient, data, state, detail) \
                       SELECT $1, $2, COALESCE((SELECT MAX(place) FROM transaction_queue WHERE chain = $1), 0) + 1, \
                       $3, $4, 'queued', '' WHERE (SELECT COUNT(*) FROM transaction_queue \
                       WHERE chain = $1 AND state = 'queued') < $5 ON CONFLICT (chain, key) DO NOTHING";
         let added = self.changed(
-            self.db.batch().push_expect(insert, params![&self.chain, &new.key, &to, &data, most], 1),
+            batch.push_expect(insert, params![&self.chain, &new.key, &to, &data, most], 1),
             &new.key,
             State::Queued,
             "",
@@ -162,6 +168,12 @@ impl Queue {
              COALESCE((SELECT MAX(change) FROM transaction_change WHERE chain = $1 AND key = $2), 0) + 1, $3, $4, $5",
             params![&self.chain, key, state.name(), detail, now_ms()],
         )
+    }
+
+    /// How many have no number.
+    pub(crate) async fn waiting(&self) -> Result<usize, DbError> {
+        let sql = "SELECT COUNT(*) AS number FROM transaction_queue WHERE chain = $1 AND state = 'queued'";
+        self.db.query_one(sql, params![&self.chain]).await?.get("number")
     }
 
     /// The first one without a number.

@@ -6,7 +6,11 @@ use std::sync::atomic::AtomicBool;
 
 use alloy_primitives::Address;
 use parking_lot::Mutex;
-use streamgate_plugin_api::Host;
+use streamgate_contracts::catalogue::v1::ContentState;
+use streamgate_contracts::events::{
+    AccessChanged, ContentChanged, TYPE_ACCESS_CHANGED, TYPE_CONTENT_CHANGED,
+};
+use streamgate_plugin_api::{Event, Host};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +19,9 @@ use crate::caip::ChainId;
 use crate::chain::Chain;
 use crate::index::Index;
 use crate::index_store::IndexStore;
+use crate::neighbours::Neighbours;
+use crate::publication::Publications;
+use crate::publish::{Inbox, Publisher, Rules};
 use crate::queue::Queue;
 use crate::sender::Sender;
 use crate::settings::{self, Settings};
@@ -41,6 +48,11 @@ pub(crate) struct Contents {
     pub(crate) index: IndexStore,
     /// Something new is queued.
     pub(crate) woken: Arc<Notify>,
+    /// Whether contents are registered that nobody asked for.
+    pub(crate) publish: bool,
+    pub(crate) publications: Publications,
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) neighbours: Neighbours,
 }
 
 /// What the chains need from the rest of the system. Tests have no host.
@@ -49,6 +61,7 @@ pub(crate) struct Outside {
     pub(crate) host: Option<Host>,
     pub(crate) store: Store,
     pub(crate) publish: Publish,
+    pub(crate) neighbours: Neighbours,
 }
 
 /// All chains that are on.
@@ -114,7 +127,7 @@ impl Registry {
 
     fn follow(&self, chain: Arc<Chain>, signer: Option<Signer>, settings: &Settings) -> Followed {
         let (woken, stop) = (Arc::new(Notify::new()), CancellationToken::new());
-        let Outside { host, store, publish } = self.outside.clone();
+        let Outside { host, store, publish, neighbours } = self.outside.clone();
         let health = |part: &str| host.as_ref().map(|host| host.health(&(component(chain.id) + part)));
         let contents = chain.settings.registry().map(|address| Contents {
             address,
@@ -122,6 +135,32 @@ impl Registry {
             queue: Queue::new(store.db().clone(), chain.id),
             index: IndexStore::new(store.db().clone(), chain.id, address),
             woken: Arc::default(),
+            publish: chain.settings.publish,
+            publications: Publications::new(store.db().clone(), chain.id, address),
+            inbox: Arc::default(),
+            neighbours,
+        });
+        let indexed: Arc<AtomicBool> = Arc::default();
+        let publisher = contents.as_ref().and_then(|contents| {
+            Some(Publisher {
+                chain: chain.id,
+                server: contents.server?,
+                rules: Rules {
+                    publish: chain.settings.publish,
+                    policy_uri: chain.settings.policy_uri.clone(),
+                    pause: chain.settings.publish_pause.get(),
+                    reconcile: settings.reconcile.get(),
+                    poll: settings.poll.get(),
+                },
+                neighbours: contents.neighbours.clone(),
+                store: contents.publications.clone(),
+                queue: contents.queue.clone(),
+                index: contents.index.clone(),
+                indexed: Arc::clone(&indexed),
+                queued: Arc::clone(&contents.woken),
+                inbox: Arc::clone(&contents.inbox),
+                health: health(PARTS[3]),
+            })
         });
         let index = contents.as_ref().map(|contents| Index {
             chain: Arc::clone(&chain),
@@ -130,6 +169,7 @@ impl Registry {
             publish: Arc::clone(&publish),
             health: health(PARTS[1]),
             poll: settings.poll.get(),
+            indexed,
         });
         let sender = contents.as_ref().zip(signer).map(|(contents, signer)| Sender {
             chain: Arc::clone(&chain),
@@ -152,6 +192,7 @@ impl Registry {
         };
         let mut tasks = vec![spawn(host.as_ref(), watcher.run(stop.clone()))];
         tasks.extend(index.map(|index| spawn(host.as_ref(), index.run(stop.clone()))));
+        tasks.extend(publisher.map(|publisher| spawn(host.as_ref(), publisher.run(stop.clone()))));
         tasks.extend(sender.map(|sender| spawn(host.as_ref(), sender.run(stop.clone()))));
         Followed { chain, contents, woken, stop, tasks }
     }
@@ -159,6 +200,35 @@ impl Registry {
     /// The content registry of a chain; none if the settings name none, or the chain is off.
     pub(crate) fn contents(&self, id: ChainId) -> Option<Contents> {
         self.state.lock().chains.get(&id)?.contents.clone()
+    }
+
+    /// The content registries of all chains that are on.
+    pub(crate) fn all_contents(&self) -> Vec<(ChainId, Contents)> {
+        let state = self.state.lock();
+        let contents = |(id, known): (&ChainId, &Followed)| Some((*id, known.contents.clone()?));
+        state.chains.iter().filter_map(contents).collect()
+    }
+
+    /// Takes an event of the bus: a content or its policy changed.
+    pub(crate) fn heard(&self, event: &Event) {
+        let content = match event.r#type.as_str() {
+            TYPE_CONTENT_CHANGED => event.parse::<ContentChanged>().map(|changed| {
+                let ready = changed.state == ContentState::Ready.name();
+                ready.then_some(changed.id)
+            }),
+            TYPE_ACCESS_CHANGED => event.parse::<AccessChanged>().map(|changed| Some(changed.content)),
+            _ => return,
+        };
+        match content {
+            Ok(Some(content)) => {
+                let registries = self.all_contents();
+                for (_, contents) in registries.iter().filter(|(_, contents)| contents.publish) {
+                    contents.inbox.name(&content);
+                }
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(subject = event.subject, %error, "an event was not understood"),
+        }
     }
 
     pub(crate) fn chain(&self, id: ChainId) -> Option<Arc<Chain>> {
@@ -197,8 +267,9 @@ impl Registry {
     }
 }
 
-/// The health components of a chain: its transfers, its registry, its transactions.
-const PARTS: [&str; 3] = ["", "-registry", "-transactions"];
+/// The health components of a chain: its transfers, its registry, its transactions, and what the
+/// registry is told by itself.
+const PARTS: [&str; 4] = ["", "-registry", "-transactions", "-publication"];
 
 /// The key that a chain's transactions are signed with; none if the settings name no file.
 fn signer(chain: &settings::Chain) -> Result<Option<Signer>, String> {

@@ -43,6 +43,9 @@ pub struct Settings {
     pub cache: ByteSize,
     /// Contracts that are watched at once, for each chain.
     pub max_watched: usize,
+    /// How often all contents are compared with what registries were told of them. Changes are seen at
+    /// once through events; this bounds what a lost event can do.
+    pub reconcile: Duration,
     /// The chains. One without endpoints is off.
     pub chains: Vec<Chain>,
 }
@@ -87,6 +90,18 @@ pub struct Chain {
     /// transaction is under way.
     #[serde(default)]
     pub signer_file: Option<PathBuf>,
+    /// Whether contents are registered by themselves when they are ready, and what their policies are
+    /// is told, if `policy_uri` says where. What a registry is told can be read by everyone for ever.
+    #[serde(default)]
+    pub publish: bool,
+    /// Where the policy of a content is, with `{id}` for the content's id:
+    /// `"https://video.example.org/api/v1/access/contents/{id}"`. Without it no policy is told.
+    #[serde(default)]
+    pub policy_uri: Option<String>,
+    /// After something was told about a content, a change of its policy waits for so long, so that
+    /// nobody can make the account pay for each click.
+    #[serde(default = "publish_pause")]
+    pub publish_pause: Duration,
     /// How many blocks deep a transaction must be to be done.
     #[serde(default = "confirmations")]
     pub confirmations: u64,
@@ -128,6 +143,10 @@ fn reorg_depth() -> u64 {
     128
 }
 
+fn publish_pause() -> Duration {
+    Duration::secs(600)
+}
+
 fn confirmations() -> u64 {
     12
 }
@@ -160,6 +179,7 @@ impl Default for Settings {
             call_gas: 5_000_000,
             cache: ByteSize::mib(8),
             max_watched: 256,
+            reconcile: Duration::secs(900),
             chains: Vec::new(),
         }
     }
@@ -219,6 +239,7 @@ impl Settings {
             outside("idle_poll", self.idle_poll, self.poll, Duration::secs(3600)),
             outside("call_gas", self.call_gas, 100_000, 100_000_000),
             outside("max_watched", self.max_watched, 1, 10_000),
+            outside("reconcile", self.reconcile, Duration::millis(100), Duration::secs(7 * 24 * 3600)),
             outside("cache", self.cache, ByteSize::kib(64), ByteSize::gib(1)),
         ];
         problems.extend(own.into_iter().flatten());
@@ -233,6 +254,7 @@ impl Settings {
             }
             problems.extend(limits.pool_problems(key, &chain.endpoints, chain.quorum, chain.max_lag));
             problems.extend(chain.registry_problems(key));
+            problems.extend(chain.publish_problems(key));
             problems.extend(outside(key("reorg_depth"), chain.reorg_depth, 1, 4096));
         }
         problems

@@ -34,6 +34,7 @@ impl Store {
         let migrations = Migrations::new(&[
             ("0001_init", include_str!("../migrations/0001_init.sql")),
             ("0002_registry", include_str!("../migrations/0002_registry.sql")),
+            ("0003_publication", include_str!("../migrations/0003_publication.sql")),
         ]);
         Ok(Self { db: Db::open(client, "chain_evm", migrations).await? })
     }

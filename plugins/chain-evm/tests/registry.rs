@@ -5,15 +5,15 @@
 mod support;
 #[path = "support/liar.rs"]
 mod tampering;
+#[path = "support/world.rs"]
+mod world;
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use alloy_primitives::{Address, FixedBytes, U256};
-use alloy_sol_types::{SolCall as _, SolValue as _};
+use alloy_sol_types::SolCall as _;
 use serde_json::{Value, json};
 use streamgate_chain_evm::{Settings, Standalone};
 use streamgate_contracts::chain::v1::content_registry_client::ContentRegistryClient;
@@ -26,10 +26,10 @@ use streamgate_contracts::events::{ChainRegistry, RegistryChange, TYPE_CHAIN_REG
 use streamgate_plugin_api::Client;
 use streamgate_sqlite::Engine;
 use streamgate_tests::wait::eventually;
-use support::{Anvil, CHAIN, PATIENCE, name, settings};
+use support::{CHAIN, PATIENCE, name, settings};
 use tampering::{Liar, Lie};
-use tempfile::TempDir;
 use tonic::Code;
+use world::{SERVER, World};
 
 use TransactionState::{Confirmed, Failed, Mined, Queued, Replaced, Sent, Signed};
 
@@ -41,29 +41,7 @@ mod abi {
     }
 }
 
-/// The key of the last of Anvil's accounts.
-const KEY: &str = "0x2a871d0798f97d79848a013d4936a73bf4cc922c825d33c1cf7073dff6d409c6";
-/// That account.
-const SERVER: usize = 9;
-
-/// A chain with a registry, and where the server keeps its things.
-struct World {
-    anvil: Anvil,
-    folder: TempDir,
-    registry: Address,
-}
-
 impl World {
-    async fn new() -> Self {
-        let (anvil, folder) = (Anvil::start(), TempDir::new().unwrap());
-        let server = anvil.accounts().await[SERVER];
-        let registry = anvil.deploy("ContentRegistry", &server.abi_encode()).await;
-        let file = folder.path().join("key");
-        fs::write(&file, KEY).unwrap();
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-        Self { anvil, folder, registry }
-    }
-
     /// The server, which asks one endpoint.
     async fn start(&self, endpoint: &str, more: Value) -> Server {
         self.start_with(&[endpoint], more).await
@@ -71,24 +49,6 @@ impl World {
 
     async fn start_with(&self, endpoints: &[&str], more: Value) -> Server {
         Server::start(self.folder.path(), settings(endpoints, self.settings(more))).await
-    }
-
-    fn settings(&self, more: Value) -> Value {
-        let mut all = json!({
-            "registry": name(self.registry),
-            "signer_file": self.folder.path().join("key"),
-            "confirmations": 2,
-            "replace_after": "1h",
-        });
-        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        all
-    }
-
-    /// How many transactions of the server the chain has.
-    async fn used(&self) -> u64 {
-        let server = self.anvil.accounts().await[SERVER];
-        let count = self.anvil.rpc("eth_getTransactionCount", json!([server, "latest"])).await;
-        u64::from_str_radix(count.as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
     }
 
     /// What the contract is told by an account that may not tell it.

@@ -70,7 +70,7 @@ impl Service {
 }
 
 /// Keys that are not the plugin's but the chain's.
-const OF_THE_CHAIN: [&str; 12] = [
+const OF_THE_CHAIN: [&str; 15] = [
     "quorum",
     "max_lag",
     "max_age",
@@ -79,6 +79,9 @@ const OF_THE_CHAIN: [&str; 12] = [
     "registry",
     "registry_from",
     "signer_file",
+    "publish",
+    "policy_uri",
+    "publish_pause",
     "confirmations",
     "replace_after",
     "max_fee_gwei",

@@ -1,0 +1,270 @@
+//! The REST API under `/api/v1/registry`, for operators: which registries there are, what became of
+//! each content, and to ask for one. Who may read is for the gateway to say; asking costs coins, and
+//! so it also says itself that it takes an admin.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use streamgate_contracts::catalogue::v1::ContentState;
+use streamgate_contracts::chain::v1 as wire;
+use streamgate_contracts::db::DbError;
+use streamgate_plugin_api::time::rfc3339;
+use streamgate_plugin_api::{Principal, Problem};
+
+use crate::caip::{Account, ChainId};
+use crate::contents;
+use crate::neighbours::Silent;
+use crate::publication::{Publication, STATES};
+use crate::registry::{Contents, Registry};
+
+const ADMIN: &str = "admin";
+const DEFAULT_LIMIT: usize = 50;
+const MAX_LIMIT: usize = 200;
+
+type Answer = Result<Response, ApiError>;
+
+/// The public router.
+pub(crate) fn router(registry: Arc<Registry>) -> Router {
+    Router::new()
+        .route("/api/v1/registry", get(registries))
+        .route("/api/v1/registry/{chain}", get(list))
+        .route("/api/v1/registry/{chain}/{content}", get(show).post(ask))
+        .fallback(|| async { ApiError::NotFound("There is nothing at this path.".into()) })
+        .method_not_allowed_fallback(|| async { ApiError::Method })
+        .with_state(registry)
+}
+
+/// Why a request was not answered with what it asked for.
+#[derive(Debug)]
+enum ApiError {
+    NotSignedIn,
+    Forbidden,
+    Invalid(String),
+    NotFound(String),
+    /// The content or the settings do not allow it.
+    Refused(&'static str, String),
+    Method,
+    Silent(Silent),
+    Db(DbError),
+}
+
+impl From<DbError> for ApiError {
+    fn from(error: DbError) -> Self {
+        Self::Db(error)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        use StatusCode as S;
+        let problem = Problem::new;
+        let unavailable = |detail: String| {
+            problem(S::SERVICE_UNAVAILABLE, "unavailable", "Not possible at the moment")
+                .detail(detail)
+                .header(header::RETRY_AFTER, "1")
+        };
+        let problem = match self {
+            Self::NotSignedIn => problem(S::UNAUTHORIZED, "not-signed-in", "Nobody is signed in")
+                .detail("Sign in, or send an access token or an API key.")
+                .header(header::WWW_AUTHENTICATE, "Bearer"),
+            Self::Forbidden => problem(S::FORBIDDEN, "forbidden", "This is not allowed to you")
+                .detail(format!("It needs the scope `{ADMIN}`.")),
+            Self::Invalid(detail) => {
+                problem(S::BAD_REQUEST, "invalid-request", "The request is not valid").detail(detail)
+            }
+            Self::NotFound(detail) => {
+                problem(S::NOT_FOUND, "not-found", "There is no such thing").detail(detail)
+            }
+            Self::Refused(slug, detail) => {
+                problem(S::CONFLICT, slug, "The content cannot be registered now").detail(detail)
+            }
+            Self::Method => {
+                problem(S::METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not allowed here")
+                    .detail("The field `Allow` names those that are.")
+            }
+            Self::Silent(error) => unavailable(format!("{error}. Try again in a moment.")),
+            Self::Db(DbError::Unavailable { .. }) => {
+                unavailable("The server is busy. Try again in a moment.".into())
+            }
+            Self::Db(DbError::Full { .. }) => {
+                problem(S::INSUFFICIENT_STORAGE, "insufficient-storage", "There is no space left")
+            }
+            Self::Db(error) => {
+                tracing::error!(%error, "the database of the chains failed");
+                problem(S::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here")
+                    .detail("The log of the server says what.")
+            }
+        };
+        problem.into_response()
+    }
+}
+
+async fn registries(State(registry): State<Arc<Registry>>) -> Answer {
+    let mut items = Vec::new();
+    for (chain, contents) in registry.all_contents() {
+        let counts = contents.publications.counts().await?;
+        let trouble = contents.inbox.trouble();
+        items.push(json!({
+            "chain": chain.to_string(),
+            "registry": name(chain, contents.address),
+            "server": contents.server.map(|server| name(chain, server)),
+            "publish": contents.publish,
+            "trouble": (!trouble.is_empty()).then_some(trouble),
+            "contents": counts,
+        }));
+    }
+    Ok(answer(StatusCode::OK, json!({ "items": items })))
+}
+
+fn name(chain: ChainId, address: alloy_primitives::Address) -> String {
+    Account { chain, address }.to_string()
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ListQuery {
+    state: Option<String>,
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+async fn list(
+    State(registry): State<Arc<Registry>>,
+    Path(chain): Path<String>,
+    RawQuery(raw): RawQuery,
+) -> Answer {
+    let (_, contents) = contents_of(&registry, &chain)?;
+    let uri = Uri::builder().path_and_query(format!("/?{}", raw.unwrap_or_default())).build();
+    let query = uri.ok().and_then(|uri| Query::<ListQuery>::try_from_uri(&uri).ok());
+    let wrong = "Known parameters are `state`, `limit` and `cursor`, each at most once.";
+    let Query(ListQuery { state, limit, cursor }) = query.ok_or_else(|| ApiError::Invalid(wrong.into()))?;
+    if state.as_deref().is_some_and(|state| !STATES.contains(&state)) {
+        return Err(ApiError::Invalid(format!("`state` is one of {}.", STATES.join(", "))));
+    }
+    let limit = limit.unwrap_or(DEFAULT_LIMIT);
+    if !(1..=MAX_LIMIT).contains(&limit) {
+        return Err(ApiError::Invalid(format!("`limit` is a whole number from 1 to {MAX_LIMIT}.")));
+    }
+    let after = cursor.as_deref().map(content_id).transpose()?.unwrap_or_default();
+    let mut found = contents.publications.page(state.as_deref(), &after, limit + 1).await?;
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next = found.last().filter(|_| more).map(|last| last.content.clone());
+    let items: Vec<Value> = found.iter().map(|found| view(&found.content, Some(found))).collect();
+    Ok(answer(StatusCode::OK, json!({ "items": items, "next_cursor": next })))
+}
+
+async fn show(
+    State(registry): State<Arc<Registry>>,
+    Path((chain, content)): Path<(String, String)>,
+) -> Answer {
+    let (_, contents) = contents_of(&registry, &chain)?;
+    let content = content_id(&content)?;
+    Ok(answer(StatusCode::OK, whole(&contents, &content).await?))
+}
+
+/// Registers a content now, or tells how its policy is now, or tries again what failed.
+async fn ask(
+    State(registry): State<Arc<Registry>>,
+    Path((chain, content)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Answer {
+    let by = Principal::of(&headers).ok_or(ApiError::NotSignedIn)?;
+    if !by.may(ADMIN) {
+        return Err(ApiError::Forbidden);
+    }
+    let (chain, contents) = contents_of(&registry, &chain)?;
+    let content = content_id(&content)?;
+    if contents.server.is_none() {
+        let detail = format!("{chain} has no `signer_file` in [plugins.chain-evm].");
+        return Err(ApiError::Refused("no-signer", detail));
+    }
+    let known = contents.neighbours.content(&content).await.map_err(ApiError::Silent)?;
+    let known = known.ok_or_else(|| ApiError::NotFound(format!("There is no content {content}.")))?;
+    if known.state() != ContentState::Ready {
+        let detail =
+            format!("A content is registered when it is ready; this one is {}.", known.state().name());
+        return Err(ApiError::Refused("wrong-state", detail));
+    }
+    contents.publications.ask(&content).await?;
+    contents.inbox.wake();
+    tracing::info!(%chain, content, principal = by.id, "somebody asked to register a content");
+    Ok(answer(StatusCode::ACCEPTED, whole(&contents, &content).await?))
+}
+
+fn contents_of(registry: &Registry, chain: &str) -> Result<(ChainId, Contents), ApiError> {
+    let id = ChainId::parse(chain).map_err(|error| ApiError::Invalid(format!("{error}.")))?;
+    let contents = registry.contents(id).ok_or_else(|| {
+        ApiError::NotFound(format!("{id} has no `registry` in [plugins.chain-evm], or is off."))
+    })?;
+    Ok((id, contents))
+}
+
+fn content_id(text: &str) -> Result<String, ApiError> {
+    let id = contents::uuid(text).map_err(|error| ApiError::Invalid(format!("{error}.")))?;
+    Ok(id.to_string())
+}
+
+/// All that is known of a content.
+async fn whole(contents: &Contents, content: &str) -> Result<Value, ApiError> {
+    let known = contents.publications.get(content).await?;
+    let mut shown = view(content, known.as_ref());
+    let key = known.as_ref().and_then(|known| Some(known.told.as_ref()?.key.as_str()));
+    if let Some(key) = key
+        && let Some(transaction) = contents.queue.get(key).await?
+    {
+        shown["transaction"]["nonce"] = json!(transaction.nonce);
+        shown["transaction"]["hashes"] = json!(transaction.hashes);
+        shown["transaction"]["history"] = transaction.history.iter().map(change).collect();
+    }
+    shown["registered"] = contents.index.content(content).await?.map(registered).unwrap_or_default();
+    Ok(shown)
+}
+
+/// A content as a list shows it.
+fn view(content: &str, known: Option<&Publication>) -> Value {
+    let told = known.and_then(|known| known.told.as_ref());
+    let trouble = known.map(|known| known.trouble.as_str()).filter(|trouble| !trouble.is_empty());
+    let failed = told.map(|told| told.detail.as_str()).filter(|detail| !detail.is_empty());
+    json!({
+        "content": content,
+        "state": known.map_or("none", Publication::state),
+        "action": told.map(|told| told.action.name()),
+        "detail": trouble.or(failed),
+        "cid": told.map(|told| told.cid.to_string()),
+        "policy": told.map(|told| told.policy.to_string()),
+        "attempt": known.map_or(0, |known| known.attempt),
+        "changed_at": known.map(|known| rfc3339(known.at)),
+        "transaction": told.map(|told| json!({ "key": told.key, "hash": told.hash, "block": told.block })),
+    })
+}
+
+fn change(change: &wire::TransactionChange) -> Value {
+    let state = change.state().as_str_name().trim_start_matches("TRANSACTION_STATE_").to_lowercase();
+    json!({ "state": state, "detail": change.detail, "at": rfc3339(change.at_ms) })
+}
+
+fn registered(entry: wire::Registered) -> Value {
+    let wire::Registered { entry, owner, block, block_hash, settled, .. } = entry;
+    let entry = entry.unwrap_or_default();
+    let hex = |bytes: &[u8]| alloy_primitives::hex::encode_prefixed(bytes);
+    json!({
+        "owner": owner,
+        "cid": hex(&entry.cid),
+        "policy": hex(&entry.policy),
+        "policy_uri": entry.policy_uri,
+        "block": block,
+        "block_hash": block_hash,
+        "settled": settled,
+    })
+}
+
+fn answer(status: StatusCode, body: Value) -> Response {
+    (status, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
+}
