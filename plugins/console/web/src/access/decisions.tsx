@@ -3,6 +3,7 @@
 import { useCallback, useState } from "react";
 import { access, type Decision, type Verdict } from "../api/access";
 import { ago, dateTime } from "../lib/format";
+import { shortId } from "../lib/wallets";
 import { usePages } from "../pages/use-pages";
 import { Failure } from "../ui/failure";
 import { Grounds } from "./findings";
@@ -15,7 +16,13 @@ const SAYS: Record<Verdict, { tone: string; label: string }> = {
   unknown: { tone: "text-busy", label: "refused, not known" },
 };
 
-export function Decisions({ content }: { content: string }) {
+interface DecisionsProps {
+  content: string;
+  /** Somebody's access is to be taken back. */
+  onPick(principal: string): void;
+}
+
+export function Decisions({ content, onPick }: DecisionsProps) {
   const fetchPage = useCallback(
     (cursor: string | null, signal: AbortSignal) => access.decisions(content, cursor, PAGE, signal),
     [content],
@@ -33,7 +40,7 @@ export function Decisions({ content }: { content: string }) {
       {!error && items.length === 0 && <p className="mt-1 text-soft">Nobody has asked to watch this yet.</p>}
       <ul className="mt-2 divide-y divide-line border-line border-y empty:hidden" data-testid="decisions">
         {items.map((decision) => (
-          <Row key={decision.id} decision={decision} />
+          <Row key={decision.id} decision={decision} onPick={onPick} />
         ))}
       </ul>
       {more && (
@@ -45,10 +52,11 @@ export function Decisions({ content }: { content: string }) {
   );
 }
 
-function Row({ decision }: { decision: Decision }) {
+function Row({ decision, onPick }: { decision: Decision; onPick: DecisionsProps["onPick"] }) {
   const [open, setOpen] = useState(false);
   const { tone, label } = SAYS[decision.verdict] ?? { tone: "", label: decision.verdict };
   const when = decision.confirmed_at ?? decision.decided_at;
+  const { principal } = decision;
   return (
     <li className="py-2">
       <button
@@ -58,7 +66,12 @@ function Row({ decision }: { decision: Decision }) {
         onClick={() => setOpen(!open)}
       >
         <span className={`narrow w-24 text-sm ${tone}`}>{label}</span>
-        <span className="digits min-w-0 flex-1 truncate">{decision.principal || "nobody signed in"}</span>
+        <span className="digits min-w-0 flex-1 truncate" title={principal}>
+          <span className="max-sm:sr-only">{principal || "nobody signed in"}</span>
+          <span className="sm:hidden" aria-hidden="true">
+            {shortId(principal || "nobody signed in")}
+          </span>
+        </span>
         {when && (
           <span className="digits text-soft text-sm" title={dateTime(when)}>
             {ago(when)}
@@ -66,8 +79,14 @@ function Row({ decision }: { decision: Decision }) {
         )}
       </button>
       {open && (
-        <div className="mt-2">
+        <div className="mt-2 space-y-2">
           <Grounds decision={decision} />
+          {principal && (
+            <button type="button" className="button button-small" onClick={() => onPick(principal)}>
+              Take access back
+              <span className="sr-only"> from {principal}</span>
+            </button>
+          )}
         </div>
       )}
     </li>

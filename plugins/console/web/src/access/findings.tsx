@@ -2,6 +2,7 @@
 
 import type { Decision, Evidence, Finding, Verdict } from "../api/access";
 import { ago, dateTime } from "../lib/format";
+import { WithNames } from "../ui/names";
 
 const HOLDS: Record<Finding["holds"], { tone: string; label: string }> = {
   yes: { tone: "text-accent", label: "Yes" },
@@ -30,22 +31,35 @@ export function PreviewView({ decision }: { decision: Decision }) {
 export function Grounds({ decision }: { decision: Decision }) {
   return (
     <div className="space-y-2" data-verdict={decision.verdict}>
-      {decision.reason && <p className="max-w-prose break-words">{decision.reason}</p>}
+      {decision.reason && (
+        <p className="max-w-prose break-words">
+          <WithNames text={decision.reason} />
+        </p>
+      )}
       {decision.finding && <FindingTree finding={decision.finding} />}
       {decision.evidence && decision.evidence.length > 0 && <EvidenceList evidence={decision.evidence} />}
     </div>
   );
 }
 
+/** Whether a place of a rule holds, in a word. */
+export function Holds({ finding }: { finding: Finding }) {
+  const { tone, label } = HOLDS[finding.holds] ?? HOLDS.unknown;
+  return (
+    <span className={`narrow text-sm ${tone}`} data-holds={finding.holds}>
+      {label}
+    </span>
+  );
+}
+
 const GROUPS: Record<string, string> = { all: "All of these", any: "Any of these", not: "Not this" };
 
 function FindingTree({ finding }: { finding: Finding }) {
-  const { tone, label } = HOLDS[finding.holds] ?? HOLDS.unknown;
   return (
     <div className="border-line border-l-2 py-0.5 pl-3">
       <p className="break-words">
-        <span className={`narrow mr-2 text-sm ${tone}`}>{label}</span>
-        {finding.text ?? GROUPS[finding.rule] ?? capital(finding.rule)}
+        <Holds finding={finding} />{" "}
+        <WithNames text={finding.text ?? GROUPS[finding.rule] ?? capital(finding.rule)} />
       </p>
       {finding.of && finding.of.length > 0 && (
         <ul className="mt-1 space-y-1">
@@ -70,7 +84,7 @@ function EvidenceList({ evidence }: { evidence: Evidence[] }) {
     <ul className="digits space-y-0.5 text-soft text-sm" aria-label="Read on chains">
       {evidence.map((one) => (
         <li key={`${one.chain} ${one.block} ${one.finding}`} className="break-words" title={one.block_hash}>
-          {one.chain}, block {one.block} ({one.finality}): {one.finding}
+          {one.chain}, block {one.block} ({one.finality}): <WithNames text={one.finding} />
           {one.observed_at && <span title={dateTime(one.observed_at)}>, {ago(one.observed_at)}</span>}
         </li>
       ))}

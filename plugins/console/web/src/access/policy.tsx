@@ -2,17 +2,17 @@
 // let in, before it is saved.
 
 import { type FormEvent, useState } from "react";
-import { access, type Decision, type Openness, type Policy } from "../api/access";
+import { access, type Decision, type Finding, type Openness, type Policy } from "../api/access";
 import { ApiError, messageOf, wholeMessageOf } from "../api/client";
 import { usePoll } from "../pages/use-poll";
 import { useSession } from "../session/use-session";
 import { Failure } from "../ui/failure";
 import { Section } from "../ui/heading";
 import { notify } from "../ui/notices";
-import { Decisions } from "./decisions";
 import { PreviewView } from "./findings";
 import { linesOf, RuleEditor } from "./rule-editor";
 import { type Mistake, parseRule, type Rule } from "./rules";
+import { Viewers } from "./viewers";
 
 const CHOICES: [openness: Openness, label: string, says: string][] = [
   ["public", "Public", "Everybody, signed in or not."],
@@ -29,7 +29,12 @@ export default function Access({ content }: { content: string }) {
   return (
     <Section id="access-title" title="Access">
       {error && <Failure message={error} onRetry={refresh} />}
-      {policy && <PolicyForm key={policy.revision} content={content} policy={policy} onSaved={refresh} />}
+      {policy && (
+        <div className="mt-3 space-y-8">
+          <PolicyForm key={policy.revision} content={content} policy={policy} onSaved={refresh} />
+          <Viewers content={content} />
+        </div>
+      )}
     </Section>
   );
 }
@@ -40,11 +45,18 @@ interface PolicyProps {
   onSaved(): void;
 }
 
+/** What a preview found, and of which rule. */
+interface Found {
+  rule: Rule;
+  decision: Decision;
+}
+
 function PolicyForm({ content, policy, onSaved }: PolicyProps) {
   const [openness, setOpenness] = useState(policy.openness);
   const [rule, setRule] = useState<Rule>(policy.rule ?? FIRST_RULE);
   const [mistakes, setMistakes] = useState<Mistake[]>([]);
   const [failure, setFailure] = useState<string | null>(null);
+  const [found, setFound] = useState<Found | null>(null);
   const [busy, setBusy] = useState(false);
 
   const change = (next: Rule) => {
@@ -74,7 +86,7 @@ function PolicyForm({ content, policy, onSaved }: PolicyProps) {
     void attempt(() => access.setPolicy(content, wanted), "Saved. It counts at once.");
   };
   return (
-    <div className="mt-3 space-y-6">
+    <div className="space-y-6">
       <form className="space-y-4" onSubmit={save}>
         <fieldset className="space-y-1" data-testid="openness">
           <legend className="sr-only">Who may watch this</legend>
@@ -97,7 +109,14 @@ function PolicyForm({ content, policy, onSaved }: PolicyProps) {
         {policy.default && (
           <p className="text-soft text-sm">Nobody has chosen yet; this is the default of the server.</p>
         )}
-        {openness === "gated" && <RuleForms rule={rule} mistakes={mistakes} onChange={change} />}
+        {openness === "gated" && (
+          <RuleForms
+            rule={rule}
+            mistakes={mistakes}
+            finding={found?.rule === rule ? (found.decision.finding ?? undefined) : undefined}
+            onChange={change}
+          />
+        )}
         {failure && (
           <p role="alert" className="border-bad border-l-4 pl-4">
             {failure}
@@ -121,10 +140,16 @@ function PolicyForm({ content, policy, onSaved }: PolicyProps) {
           )}
         </div>
       </form>
-      {policy.openness === "gated" && (
-        <Preview content={content} changed={openness !== "gated" || rule !== policy.rule} />
+      {openness === "gated" && (
+        <Preview
+          content={content}
+          rule={rule}
+          saved={policy.openness === "gated" && rule === policy.rule}
+          found={found}
+          onFound={setFound}
+          onMistakes={setMistakes}
+        />
       )}
-      <Decisions content={content} />
     </div>
   );
 }
@@ -141,11 +166,13 @@ export function mistakesOf(error: unknown): Mistake[] {
 interface RuleFormsProps {
   rule: Rule;
   mistakes: Mistake[];
+  /** What the preview of this very rule found. */
+  finding: Finding | undefined;
   onChange(rule: Rule): void;
 }
 
 /** The rule as forms, or as JSON. */
-function RuleForms({ rule, mistakes, onChange }: RuleFormsProps) {
+function RuleForms({ rule, mistakes, finding, onChange }: RuleFormsProps) {
   const [asJson, setAsJson] = useState(false);
   return (
     <div className="space-y-3" data-testid="rule">
@@ -163,13 +190,13 @@ function RuleForms({ rule, mistakes, onChange }: RuleFormsProps) {
       {asJson ? (
         <JsonForm rule={rule} mistakes={mistakes} onChange={onChange} />
       ) : (
-        <RuleEditor rule={rule} at="" mistakes={mistakes} onChange={onChange} />
+        <RuleEditor rule={rule} at="" mistakes={mistakes} finding={finding} onChange={onChange} />
       )}
     </div>
   );
 }
 
-function JsonForm({ rule, mistakes, onChange }: RuleFormsProps) {
+function JsonForm({ rule, mistakes, onChange }: Omit<RuleFormsProps, "finding">) {
   const [typed, setTyped] = useState(() => JSON.stringify(rule, null, 2));
   const [own, setOwn] = useState<Mistake | null>(null);
   const type = (text: string) => {
@@ -202,16 +229,20 @@ function JsonForm({ rule, mistakes, onChange }: RuleFormsProps) {
 
 interface PreviewProps {
   content: string;
-  /** The rule in the form is not the one that counts. */
-  changed: boolean;
+  /** The rule in the form. */
+  rule: Rule;
+  /** It is the one that counts. */
+  saved: boolean;
+  found: Found | null;
+  onFound(found: Found | null): void;
+  onMistakes(mistakes: Mistake[]): void;
 }
 
-/** Would somebody with these wallets pass, and why? */
-function Preview({ content, changed }: PreviewProps) {
+/** Would somebody with these wallets pass by the rule in the form, and why? */
+function Preview({ content, rule, saved, found, onFound, onMistakes }: PreviewProps) {
   const now = useSession();
   const mine = now.state === "in" ? now.identity.wallets.join("\n") : "";
   const [typed, setTyped] = useState(mine);
-  const [decision, setDecision] = useState<Decision | null>(null);
   const [failure, setFailure] = useState<string | null>(null);
   const [busy, setBusy] = useState(false);
 
@@ -219,11 +250,16 @@ function Preview({ content, changed }: PreviewProps) {
     event.preventDefault();
     setBusy(true);
     setFailure(null);
-    setDecision(null);
+    onMistakes([]);
+    onFound(null);
     try {
-      setDecision(await access.preview(content, linesOf(typed).map(walletName)));
+      onFound({ rule, decision: await access.preview(content, linesOf(typed).map(walletName), rule) });
     } catch (error) {
-      setFailure(wholeMessageOf(error));
+      const places = mistakesOf(error);
+      onMistakes(places);
+      setFailure(
+        places.length > 0 ? "The rule has a mistake; it is shown in the rule." : wholeMessageOf(error),
+      );
     } finally {
       setBusy(false);
     }
@@ -231,6 +267,10 @@ function Preview({ content, changed }: PreviewProps) {
   return (
     <form className="space-y-3" onSubmit={(event) => void look(event)} data-testid="preview">
       <h3 className="font-semibold">Would this wallet pass?</h3>
+      <p className="max-w-prose text-soft text-sm">
+        {saved ? "By the rule that is saved." : "By the rule as it stands above, which is not saved yet."}{" "}
+        Nothing is kept of the answer, and nobody is let in or out by it.
+      </p>
       <label className="block">
         <span className="narrow text-soft text-sm">Wallets of one person, one a line</span>
         <textarea
@@ -244,8 +284,12 @@ function Preview({ content, changed }: PreviewProps) {
       <button type="submit" className="button" disabled={busy}>
         {busy ? "Looking" : "Look"}
       </button>
-      {changed && <p className="text-soft text-sm">By the rule that is saved, without your changes.</p>}
-      <div role="status">{decision && <PreviewView decision={decision} />}</div>
+      <div role="status">
+        {found && found.rule !== rule && (
+          <p className="text-soft text-sm">The rule was changed since. Look again.</p>
+        )}
+        {found?.rule === rule && <PreviewView decision={found.decision} />}
+      </div>
       {failure && (
         <p role="alert" className="border-bad border-l-4 pl-4">
           {failure}

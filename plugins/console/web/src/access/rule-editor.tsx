@@ -1,7 +1,11 @@
 // The rule of a gated content as a tree of forms, with mistakes shown where they are.
 
 import { useId, useState } from "react";
+import type { Finding } from "../api/access";
+import { fromLocal, toLocal } from "../lib/format";
 import { Icon } from "../ui/icons";
+import { WithNames } from "../ui/names";
+import { Holds } from "./findings";
 import {
   blank,
   childrenOf,
@@ -26,6 +30,8 @@ interface EditorProps {
   /** JSON pointer of this rule from the root. */
   at: string;
   mistakes: Mistake[];
+  /** What a preview of this rule found here. */
+  finding?: Finding | undefined;
   onChange(rule: Rule): void;
   /** Missing: it cannot be removed. */
   onRemove?: () => void;
@@ -51,7 +57,7 @@ export function RuleEditor(props: EditorProps) {
   );
 }
 
-function Group({ rule, at, mistakes, onChange, onRemove }: EditorProps) {
+function Group({ rule, at, mistakes, finding, onChange, onRemove }: EditorProps) {
   const kind = kindOf(rule) as Operator;
   const children = childrenOf(rule);
   const replace = (index: number, child: Rule | null) =>
@@ -79,6 +85,7 @@ function Group({ rule, at, mistakes, onChange, onRemove }: EditorProps) {
           </select>
         </label>
         {kind === "at_least" && <HowMany rule={rule} onChange={onChange} />}
+        {finding && <Holds finding={finding} />}
         <RemoveButton onRemove={onRemove} what={`the group “${OPERATORS[kind]}”`} />
       </div>
       {children.map((child, index) => (
@@ -88,6 +95,7 @@ function Group({ rule, at, mistakes, onChange, onRemove }: EditorProps) {
           rule={child}
           at={placeOfChild(rule, at, index)}
           mistakes={mistakes}
+          finding={finding?.of?.[index]}
           onChange={(changed) => replace(index, changed)}
           {...(kind === "not" ? {} : { onRemove: () => replace(index, null) })}
         />
@@ -159,13 +167,14 @@ export function Add({ onAdd }: { onAdd(rule: Rule): void }) {
   );
 }
 
-function Leaf({ rule, onChange, onRemove }: EditorProps) {
+function Leaf({ rule, finding, onChange, onRemove }: EditorProps) {
   const kind = kindOf(rule);
   const known = LEAVES[kind];
   return (
     <>
       <div className="flex items-center gap-2">
         <h4 className="font-semibold">{known?.label ?? kind}</h4>
+        {finding && <Holds finding={finding} />}
         <RemoveButton onRemove={onRemove} what={`the condition “${known?.label ?? kind}”`} />
       </div>
       <div className="grid gap-x-4 gap-y-2 sm:grid-cols-2">
@@ -178,6 +187,11 @@ function Leaf({ rule, onChange, onRemove }: EditorProps) {
           />
         ))}
       </div>
+      {finding?.text && (
+        <p className="max-w-prose break-words text-soft text-sm">
+          <WithNames text={finding.text} />
+        </p>
+      )}
     </>
   );
 }
@@ -285,16 +299,4 @@ function Lines({ id, field, value, onChange }: FieldProps & { id: string }) {
 
 export function linesOf(text: string): string[] {
   return text.split(/[\s,]+/).filter(Boolean);
-}
-
-/** RFC 3339 as `datetime-local` has it, in the time of this place; and back, in UTC. */
-export function toLocal(text: string): string {
-  const time = Date.parse(text);
-  if (Number.isNaN(time)) return "";
-  return new Date(time - new Date(time).getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
-}
-
-export function fromLocal(text: string): string {
-  const time = Date.parse(text);
-  return Number.isNaN(time) ? "" : new Date(time).toISOString();
 }

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { ApiError } from "../api/client";
+import { fromLocal, toLocal } from "../lib/format";
 import { mistakesOf, walletName } from "./policy";
-import { fromLocal, linesOf, toLocal } from "./rule-editor";
+import { linesOf } from "./rule-editor";
 import {
   blank,
   childrenOf,

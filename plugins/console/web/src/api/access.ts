@@ -51,8 +51,21 @@ export interface Decision {
   valid_until?: string;
 }
 
+/** A principal who is kept out of a content. */
+export interface Bar {
+  principal: string;
+  /** For people; the principal is told it too. */
+  reason: string;
+}
+
+export interface Subscription {
+  plan: string;
+  ends_at: string;
+}
+
 const BASE = "/api/v1/access";
 const policyOf = (content: string) => `${BASE}/contents/${at(content)}`;
+const subscriptionsOf = (principal: string) => `${BASE}/subscriptions/${at(principal)}`;
 
 export const access = {
   /** `null`: this server does not control access. */
@@ -68,9 +81,31 @@ export const access = {
   /** Back to the default of the server. */
   dropPolicy: (content: string) => api.tell(policyOf(content), { method: "DELETE" }),
 
-  /** Whether somebody with these wallets would pass. Nothing is stored. */
-  preview: (content: string, wallets: string[]) =>
-    json<Decision>(`${policyOf(content)}/preview`, withJson("POST", { wallets })),
+  /** Whether somebody with these wallets would pass by this rule, saved or not. Nothing is stored. */
+  preview: (content: string, wallets: string[], rule: Rule) =>
+    json<Decision>(`${policyOf(content)}/preview`, withJson("POST", { wallets, rule })),
+
+  /** Takes back what a principal was granted; without one, what anybody was. `bar` keeps them out. */
+  revoke: (content: string, wanted: { principal?: string; reason: string; bar?: boolean }) =>
+    api.tell(`${policyOf(content)}/revoke`, withJson("POST", wanted)),
+
+  bars: (content: string, cursor: string | null, limit: number, signal?: AbortSignal) =>
+    json<Page<Bar>>(`${policyOf(content)}/bars${query({ limit, cursor })}`, withSignal(signal)),
+
+  /** Lets somebody in again who was kept out. */
+  lift: (content: string, principal: string) =>
+    api.tell(`${policyOf(content)}/bars/${at(principal)}`, { method: "DELETE" }),
+
+  subscriptions: (principal: string, signal?: AbortSignal) =>
+    json<{ items: Subscription[] }>(subscriptionsOf(principal), withSignal(signal)).then(
+      ({ items }) => items,
+    ),
+
+  subscribe: (principal: string, plan: string, endsAt: string) =>
+    api.tell(`${subscriptionsOf(principal)}/${at(plan)}`, withJson("PUT", { ends_at: endsAt })),
+
+  endSubscription: (principal: string, plan: string) =>
+    api.tell(`${subscriptionsOf(principal)}/${at(plan)}`, { method: "DELETE" }),
 
   /** Whether I may play it, now. */
   mine: (content: string, signal?: AbortSignal) =>

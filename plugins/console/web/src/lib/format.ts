@@ -93,3 +93,15 @@ export function frameRate(fps: number | null | undefined): string {
   const rounded = Math.round(fps * 100) / 100;
   return `${rounded} fps`;
 }
+
+/** RFC 3339 as `datetime-local` has it, in the time of this place; and back, in UTC. */
+export function toLocal(text: string): string {
+  const time = Date.parse(text);
+  if (Number.isNaN(time)) return "";
+  return new Date(time - new Date(time).getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+}
+
+export function fromLocal(text: string): string {
+  const time = Date.parse(text);
+  return Number.isNaN(time) ? "" : new Date(time).toISOString();
+}

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { nextOf, parseRoute, paths } from "./router";
 import { readReport } from "./system";
 import { parseTags } from "./tags";
-import { shortAddress, splitWallet } from "./wallets";
+import { shortAddress, shortId, shortName, splitNames, splitWallet } from "./wallets";
 
 describe("parseRoute", () => {
   it("knows the pages, with or without a slash at the end", () => {
@@ -43,6 +43,27 @@ describe("names of wallets", () => {
     expect(splitWallet("solana:9x")).toEqual({ kind: "Solana", address: "9x" });
     expect(shortAddress("0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed")).toBe("0x5aAe…eAed");
     expect(shortAddress("short")).toBe("short");
+    expect(shortId("0190c3b0-0000-7000-8000-7a1f00c2d3e4")).toBe("0190c3b0…7a1f00c2d3e4");
+    expect(shortId("nobody signed in")).toBe("nobody signed in");
+  });
+});
+
+describe("names on chains", () => {
+  const asset = "eip155:1/erc721:0x06012c8cf97bead5deae237070f9587f8e7a266d/771769";
+  it("are cut in the middle of what is long in them", () => {
+    expect(shortName(asset)).toBe("eip155:1/erc721:0x0601…266d/771769");
+    expect(
+      shortName("solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp/token:EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"),
+    ).toBe("solana:5eykt4…Kvdp/token:EPjFWd…Dt1v");
+    expect(shortName("eip155:31337")).toBe("eip155:31337");
+  });
+  it("are found within a text, and nothing of it is lost", () => {
+    const text = `at least 1 of ${asset} in a wallet: it holds 0 (eip155:1, block 5).`;
+    const parts = splitNames(text);
+    expect(parts.map((part) => part.text).join("")).toBe(text);
+    expect(parts.filter((part) => part.name).map((part) => part.text)).toEqual([asset]);
+    expect(splitNames("nothing")).toEqual([{ text: "nothing", name: false }]);
+    expect(splitNames("")).toEqual([]);
   });
 });
 

@@ -1,6 +1,6 @@
 // For admins: who is here and with which roles, and the audit log.
 
-import { useCallback, useState } from "react";
+import { useCallback, useId, useState } from "react";
 import { type AuditEntry, auth, type PrincipalView, type Role } from "../api/auth";
 import { wholeMessageOf } from "../api/client";
 import { ago, dateTime } from "../lib/format";
@@ -9,7 +9,9 @@ import { Guard } from "../session/guard";
 import { Address } from "../ui/address";
 import { Failure } from "../ui/failure";
 import { PageTitle, Section } from "../ui/heading";
+import { WithNames } from "../ui/names";
 import { notify } from "../ui/notices";
+import { Subscriptions } from "./subscriptions";
 import { usePages } from "./use-pages";
 
 const PAGE = 25;
@@ -50,6 +52,9 @@ function Principals() {
 
 function PrincipalRow({ principal, onChange }: { principal: PrincipalView; onChange(): void }) {
   const [busy, setBusy] = useState(false);
+  const [open, setOpen] = useState(false);
+  const panelId = useId();
+  const name = principal.name || principal.wallets[0] || principal.id;
   const set = async (role: Role, granted: boolean) => {
     setBusy(true);
     try {
@@ -78,7 +83,7 @@ function PrincipalRow({ principal, onChange }: { principal: PrincipalView; onCha
         </p>
       </div>
       <fieldset className="flex gap-4" disabled={busy}>
-        <legend className="sr-only">Roles of {principal.name || principal.wallets[0] || principal.id}</legend>
+        <legend className="sr-only">Roles of {name}</legend>
         {GRANTED.map((role) => (
           <label key={role} className="flex min-h-9 items-center gap-2">
             <input
@@ -92,6 +97,19 @@ function PrincipalRow({ principal, onChange }: { principal: PrincipalView; onCha
           </label>
         ))}
       </fieldset>
+      <button
+        type="button"
+        className="button button-small"
+        aria-expanded={open}
+        aria-controls={panelId}
+        onClick={() => setOpen(!open)}
+      >
+        Subscriptions
+        <span className="sr-only"> of {name}</span>
+      </button>
+      <div id={panelId} className="w-full empty:hidden">
+        {open && <Subscriptions principal={principal.id} name={name} />}
+      </div>
     </li>
   );
 }
@@ -135,7 +153,11 @@ function AuditLog() {
                 <span className="font-semibold">{entry.action}</span>{" "}
                 <span className={`narrow text-sm ${TONES[entry.outcome]}`}>{entry.outcome}</span>
               </p>
-              {entry.detail && <p className="break-words text-sm">{entry.detail}</p>}
+              {entry.detail && (
+                <p className="text-sm wrap-anywhere">
+                  <WithNames text={entry.detail} />
+                </p>
+              )}
               <p className="digits wrap-anywhere text-soft text-sm">
                 {entry.principal && (
                   <>

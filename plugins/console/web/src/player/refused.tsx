@@ -4,6 +4,7 @@ import { clock } from "../lib/format";
 import { goToSignIn, paths } from "../lib/router";
 import { Icon } from "../ui/icons";
 import { Link } from "../ui/link";
+import { WithNames } from "../ui/names";
 import type { Refusal, Remedy } from "./refusal";
 
 const ADVICE: Record<Remedy, string> = {
@@ -29,15 +30,19 @@ export function Refused({ refusal, at, signedIn, onRetry }: RefusedProps) {
       data-testid="refused"
       data-refusal={refusal.kind}
       data-at={at}
-      className="absolute inset-0 grid place-items-center overflow-y-auto bg-black/85 p-4 text-center"
+      className="absolute inset-0 grid place-items-center-safe overflow-y-auto bg-black/85 p-4 text-center max-sm:p-2"
     >
       <div className="w-full max-w-md min-w-0 wrap-anywhere">
         <Icon name="lock" size={32} className="mx-auto mb-2 max-sm:hidden" />
         <p className="wide text-lg sm:text-xl">{title}</p>
-        {detail && <p className="mt-1 text-pretty text-white/80">{detail}</p>}
+        {detail && (
+          <p className="mt-1 text-pretty text-white/80 max-sm:text-sm">
+            <WithNames text={detail} />
+          </p>
+        )}
         {ADVICE[remedy] && <p className="mt-1 text-pretty text-white/80 max-sm:hidden">{ADVICE[remedy]}</p>}
         {at > 0 && <p className="digits mt-1 text-white/80">It goes on at {clock(at)}.</p>}
-        <div className="mt-4 flex flex-wrap justify-center gap-2">
+        <div className="mt-4 flex flex-wrap justify-center gap-2 max-sm:mt-2">
           {remedy === "sign-in" && (
             <button type="button" className="button button-main" onClick={goToSignIn}>
               Sign in

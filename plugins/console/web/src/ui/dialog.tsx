@@ -41,18 +41,28 @@ interface ConfirmProps {
   title: string;
   children: ReactNode;
   action: string;
+  /** What the button says that leaves everything as it is. */
+  cancel?: string;
   busy: boolean;
   onConfirm(): void;
   onClose(): void;
 }
 
-export function Confirm({ title, children, action, busy, onConfirm, onClose }: ConfirmProps) {
+export function Confirm({
+  title,
+  children,
+  action,
+  cancel = "Keep it",
+  busy,
+  onConfirm,
+  onClose,
+}: ConfirmProps) {
   return (
     <Dialog title={title} onClose={onClose}>
       <div className="text-soft">{children}</div>
       <div className="mt-6 flex flex-wrap justify-end gap-2">
         <button type="button" className="button" onClick={onClose}>
-          Keep it
+          {cancel}
         </button>
         <button type="button" className="button button-bad" disabled={busy} onClick={onConfirm}>
           {action}

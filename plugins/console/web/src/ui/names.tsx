@@ -1,0 +1,43 @@
+// Names on chains, which are longer than a phone is wide: there they are cut in the middle, and a tap
+// copies the whole. Screen readers read the whole everywhere.
+
+import { shortName, splitNames } from "../lib/wallets";
+import { notify } from "./notices";
+
+export function Name({ value }: { value: string }) {
+  const copy = async () => {
+    try {
+      await navigator.clipboard.writeText(value);
+      notify.done("The whole name is copied.");
+    } catch {
+      // Without the permission it can still be read, and copied by hand.
+      notify.done(value);
+    }
+  };
+  return (
+    <>
+      <span className="digits wrap-anywhere max-sm:hidden">{value}</span>
+      <button
+        type="button"
+        className="digits inline text-left underline decoration-dotted underline-offset-4 wrap-anywhere sm:hidden"
+        title={value}
+        aria-label={`${value}, copy`}
+        onClick={() => void copy()}
+      >
+        {shortName(value)}
+      </button>
+    </>
+  );
+}
+
+/** A text of the server's, with the names in it. */
+export function WithNames({ text }: { text: string }) {
+  return splitNames(text).map((part, index) =>
+    part.name ? (
+      // biome-ignore lint/suspicious/noArrayIndexKey: a part has no name but its place.
+      <Name key={index} value={part.text} />
+    ) : (
+      part.text
+    ),
+  );
+}

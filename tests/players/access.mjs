@@ -1,0 +1,227 @@
+// Looking after who may watch a content, in the console in headless Chromium: a rule is previewed
+// before it is saved, access is taken back and given again, subscriptions are granted and ended, and
+// the viewer sees each of it.
+//
+//   node access.mjs SERVER-URL SETUP-URL CONTENT-ID [folder for pictures, else $PICTURES]
+
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+
+import { alert, at, choose, fill, gone, me, open, press, see } from './people.mjs';
+import { account, addEvmWallet } from './wallets.mjs';
+
+const [base, setup, content, pictures = process.env.PICTURES] = process.argv.slice(2);
+if (!content) {
+  console.error('usage: node access.mjs SERVER-URL SETUP-URL CONTENT-ID [PICTURE-FOLDER]');
+  process.exit(2);
+}
+const KITTIES = 'eip155:1/erc721:0x06012c8cf97bead5deae237070f9587f8e7a266d/771769';
+const { browser, complaints, visitor, step } = await open(pictures);
+const picture = (page, name) =>
+  pictures && page.screenshot({ path: join(pictures, `${name}.png`), fullPage: true });
+
+const watch = (page) => page.goto(`${base}/watch/${content}`);
+const plays = (page) => page.waitForSelector('[data-testid=player] video');
+const refused = (page, kind) => page.waitForSelector(`[data-refusal="${kind}"]`);
+const select = async (page, name, value) => {
+  const field = await page.waitForSelector(`::-p-aria([name="${name}"][role="combobox"])`);
+  await field.select(value);
+};
+/** Picks a time; the field has parts of its own, in the language of the browser. */
+const pickTime = (page, selector, time) =>
+  page.$eval(
+    selector,
+    (field, value) => {
+      Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value').set.call(field, value);
+      field.dispatchEvent(new Event('input', { bubbles: true }));
+    },
+    time,
+  );
+const ask = (page, path) => page.evaluate(async (p) => (await fetch(`/api/v1/access${p}`)).json(), path);
+/** What the preview said of a place of the rule in the editor. */
+const holds = (page, kind, truth) => page.waitForSelector(`[data-rule=${kind}] [data-holds=${truth}]`);
+
+const admin = await visitor();
+const person = await visitor();
+await addEvmWallet(person, { account: account(2) });
+let principal;
+try {
+  await step('a person signs in, and may not watch what is private', async () => {
+    await admin.goto(setup);
+    await press(admin, 'Become the admin');
+    await see(admin, 'You are the admin of this server');
+    await person.goto(`${base}/sign-in`);
+    await choose(person);
+    await at(person, '/');
+    principal = (await me(person)).principal;
+  });
+
+  await step('a rule is previewed part by part before it is saved', async () => {
+    await watch(admin);
+    await admin.locator('input[value=gated]').click();
+    await select(admin, 'How these conditions are joined', 'all');
+    for (const kind of ['role', 'subscription']) {
+      await select(admin, 'Kind of the condition to add', kind);
+      await press(admin, 'Add');
+    }
+    await fill(admin, 'Plan', 'gold');
+    await see(admin, 'which is not saved yet');
+    await fill(admin, 'Wallets of one person, one a line', account(2).address);
+    await press(admin, 'Look');
+    await admin.waitForSelector('[data-testid=preview] [data-verdict=denied]');
+    await holds(admin, 'all', 'no');
+    await holds(admin, 'role', 'yes');
+    await holds(admin, 'subscription', 'no');
+    await see(admin, 'a subscription of gold: missing');
+    await picture(admin, 'preview');
+    assert.equal((await ask(admin, `/contents/${content}`)).openness, 'private');
+    const { items } = await ask(admin, `/decisions?content=${content}`);
+    assert.ok(items.every(({ finding }) => finding === null), 'nothing was decided by a rule');
+  });
+
+  await step('a preview is out of date as soon as the rule is changed, and shows mistakes at their place', async () => {
+    await fill(admin, 'Plan', 'Gold!');
+    await see(admin, 'The rule was changed since');
+    assert.equal(await admin.$('[data-rule=role] [data-holds]'), null);
+    await press(admin, 'Look');
+    await admin.waitForSelector('[data-rule=subscription] [role=alert]');
+    await fill(admin, 'Plan', 'gold');
+    await select(admin, 'How these conditions are joined', 'any');
+    await press(admin, 'Look');
+    await admin.waitForSelector('[data-testid=preview] [data-verdict=allowed]');
+    await press(admin, 'Save the access');
+    await see(admin, 'Saved. It counts at once.');
+    await see(admin, 'By the rule that is saved.');
+    await watch(person);
+    await plays(person);
+  });
+
+  await step('a mistake in taking access back is said by the server, and Escape changes nothing', async () => {
+    await watch(admin);
+    await fill(admin, 'Principal, as the decisions below name it', 'somebody');
+    await fill(admin, 'Reason, which they are told', 'shared the account');
+    await admin.keyboard.press('Enter');
+    await admin.waitForSelector('dialog[open]');
+    assert.ok(await admin.evaluate(() => document.activeElement.closest('dialog') !== null), 'the focus is in it');
+    await admin.keyboard.press('Escape');
+    await gone(admin, 'dialog');
+    await press(admin, 'Take back');
+    await press(admin, 'Take back now');
+    await alert(admin, /`somebody` is no id of a principal/);
+  });
+
+  await step('access is taken back from a decision on, and its viewer is kept out with the reason', async () => {
+    await admin.locator(`[data-testid=decisions] li button ::-p-text(${principal})`).click();
+    await press(admin, `Take access back from ${principal}`);
+    await admin.waitForFunction((id) => document.activeElement.value === id, {}, principal);
+    await fill(admin, 'Reason, which they are told', 'shared the account');
+    await press(admin, 'Keep them out of this content until they are let in again', 'checkbox');
+    await press(admin, 'Take back');
+    await see(admin, 'They cannot watch this content any more');
+    await picture(admin, 'take-back');
+    await press(admin, 'Take back and keep out');
+    await see(admin, 'Access is taken back, and they are kept out.');
+    await admin.locator(`[data-testid=bars] ::-p-text(${principal})`).wait();
+    await person.reload();
+    await refused(person, 'revoked');
+    await alert(person, /shared the account/);
+  });
+
+  await step('who was kept out is let in again', async () => {
+    await press(admin, `Let in again the principal ${principal}`);
+    await see(admin, 'They may watch again');
+    await see(admin, 'Nobody is.');
+    await press(person, 'Try again');
+    await plays(person);
+  });
+
+  await step("everybody's access is taken back at once", async () => {
+    await press(admin, "Everybody's", 'radio');
+    await fill(admin, 'Reason, which they are told', 'a leak');
+    await press(admin, 'Take back');
+    await see(admin, 'Whoever is watching this content is interrupted.');
+    await press(admin, 'Take back now');
+    await see(admin, 'Access is taken back.');
+    const { generation } = await ask(person, `/contents/${content}/me`);
+    assert.ok(generation > 0);
+  });
+
+  await step('a content is for subscribers alone', async () => {
+    await press(admin, 'Remove the condition “Role”');
+    await press(admin, 'Save the access');
+    await see(admin, 'Saved. It counts at once.');
+    await person.reload();
+    await refused(person, 'not-entitled');
+  });
+
+  await step('a subscription is granted until a time, and its holder watches', async () => {
+    await admin.goto(`${base}/admin`);
+    await admin.locator(`[data-principal="${principal}"] ::-p-text(Subscriptions)`).click();
+    await see(admin, 'No subscription yet.');
+    await fill(admin, 'Plan', 'Gold!');
+    await press(admin, 'Grant');
+    await alert(admin, /A plan's name is/);
+    await fill(admin, 'Plan', 'gold');
+    await pickTime(admin, '[data-testid=subscriptions] input[type=datetime-local]', '2096-12-24T18:00');
+    await press(admin, 'Grant');
+    await admin.locator('[data-plan=gold] ::-p-text(until Dec 24, 2096)').wait();
+    await picture(admin, 'subscriptions');
+    await press(person, 'Try again');
+    await plays(person);
+  });
+
+  await step('a subscription is ended, and with it what it let in to', async () => {
+    await press(admin, 'End the subscription of gold');
+    await press(admin, 'End it now');
+    await see(admin, 'The subscription of gold is over.');
+    await see(admin, 'No subscription yet.');
+    await person.reload();
+    await refused(person, 'not-entitled');
+  });
+
+  await step('on a phone long names are cut in the middle, a tap copies them, and nothing is too wide', async () => {
+    const owns = { openness: 'gated', rule: { erc721: { asset: KITTIES } } };
+    await admin.evaluate(
+      (id, body) =>
+        fetch(`/api/v1/access/contents/${id}`, {
+          method: 'PUT',
+          headers: { 'content-type': 'application/json' },
+          body: JSON.stringify(body),
+        }),
+      content,
+      owns,
+    );
+    for (const page of [admin, person]) {
+      await page.browserContext().overridePermissions(base, ['clipboard-read', 'clipboard-sanitized-write']);
+      await page.setViewport({ width: 390, height: 844, isMobile: true, hasTouch: true });
+      await watch(page);
+      if (page === admin) {
+        await fill(page, 'Wallets of one person, one a line', account(2).address);
+        await press(page, 'Look');
+        await page.waitForSelector('[data-testid=preview] [data-verdict]');
+      }
+      const place = page === admin ? '[data-testid=preview]' : '[data-testid=refused]';
+      const name = await page.waitForSelector(`${place} button[title="${KITTIES}"]`);
+      assert.equal(await name.evaluate((button) => button.textContent), 'eip155:1/erc721:0x0601…266d/771769');
+      await name.tap();
+      await see(page, 'The whole name is copied.');
+      assert.equal(await page.evaluate(() => navigator.clipboard.readText()), KITTIES);
+      await picture(page, page === admin ? 'phone-access' : 'phone-refused');
+      const width = await page.evaluate(() => document.documentElement.scrollWidth);
+      assert.ok(width <= 390, `${width} px wide`);
+    }
+    await admin.goto(`${base}/admin`);
+    await admin.locator(`[data-principal="${principal}"] ::-p-text(Subscriptions)`).click();
+    await see(admin, 'No subscription yet.');
+    await picture(admin, 'phone-subscriptions');
+    const width = await admin.evaluate(() => document.documentElement.scrollWidth);
+    assert.ok(width <= 390, `the administration is ${width} px wide`);
+  });
+
+  await step('the browser had nothing to complain of', async () => assert.deepEqual(complaints, []));
+} catch (error) {
+  console.error(error);
+  process.exitCode = 1;
+} finally {
+  await browser.close();
+}
