@@ -65,7 +65,7 @@ function Row({ decision, onPick }: { decision: Decision; onPick: DecisionsProps[
         className="flex w-full flex-wrap gap-x-4 text-left"
         onClick={() => setOpen(!open)}
       >
-        <span className={`narrow w-24 text-sm ${tone}`}>{label}</span>
+        <span className={`narrow w-24 text-sm max-sm:w-16 ${tone}`}>{label}</span>
         <span className="digits min-w-0 flex-1 truncate" title={principal}>
           <span className="max-sm:sr-only">{principal || "nobody signed in"}</span>
           <span className="sm:hidden" aria-hidden="true">

@@ -43,7 +43,7 @@ describe("names of wallets", () => {
     expect(splitWallet("solana:9x")).toEqual({ kind: "Solana", address: "9x" });
     expect(shortAddress("0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed")).toBe("0x5aAe…eAed");
     expect(shortAddress("short")).toBe("short");
-    expect(shortId("0190c3b0-0000-7000-8000-7a1f00c2d3e4")).toBe("0190c3b0…7a1f00c2d3e4");
+    expect(shortId("0190c3b0-0000-7000-8000-7a1f00c2d3e4")).toBe("0190c3b0…00c2d3e4");
     expect(shortId("nobody signed in")).toBe("nobody signed in");
   });
 });

@@ -11,9 +11,9 @@ export function shortAddress(address: string): string {
   return address.length > 14 ? `${address.slice(0, 6)}…${address.slice(-4)}` : address;
 }
 
-/** `0190c3b0…7a1f00c2d3e4` of a UUID, whose beginning is a time that many share. */
+/** `0190c3b0…00c2d3e4` of a UUID, whose beginning is a time that many share. */
 export function shortId(id: string): string {
-  return id.length === 36 ? `${id.slice(0, 8)}…${id.slice(-12)}` : id;
+  return id.length === 36 ? `${id.slice(0, 8)}…${id.slice(-8)}` : id;
 }
 
 /** A name on a chain (CAIP-2, CAIP-10, CAIP-19), a wallet, or a bare address, within a text. */
