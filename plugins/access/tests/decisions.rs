@@ -496,7 +496,6 @@ async fn many_who_ask_the_same_at_once_cost_one_question_and_a_warm_answer_none(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[tokio::test(flavor = "multi_thread")]
 async fn a_preview_asks_the_chain_and_has_nothing_followed() {
     let (world, chain) = (World::new(), Slow::new(1000));
     let life = world.live_over(chain.client(), json!({})).await;
@@ -507,6 +506,7 @@ async fn a_preview_asks_the_chain_and_has_nothing_followed() {
     assert_eq!((chain.asked.load(SeqCst), chain.watched.load(SeqCst)), (1, 0));
 }
 
+#[tokio::test(flavor = "multi_thread")]
 async fn each_chain_is_asked_of_whom_it_concerns() {
     let (world, evm, solana) = (World::new(), Slow::new(1000), Slow::new(1000));
     let life = world.live_over_both(evm.client(), solana.client(), json!({})).await;
