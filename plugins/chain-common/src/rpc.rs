@@ -81,15 +81,16 @@ pub fn check_time(kind: &str, number: u64, time: u64, max_age: Option<Duration>)
 pub(crate) fn answer(body: &[u8], id: u64) -> Result<Value, RpcError> {
     let reply: Reply =
         serde_json::from_slice(body).map_err(|error| RpcError::Malformed(error.to_string()))?;
+    // An error may be about a call that could not be read, and then has no number (JSON-RPC 2.0 §5).
+    if reply.id != id && !(reply.id.is_null() && reply.error.is_some()) {
+        return Err(RpcError::Malformed(format!("it is for another call than {id}")));
+    }
     if let Some(error) = reply.error {
         return Err(RpcError::Refused {
             code: error.code,
             message: error.message.chars().take(200).collect(),
             data: error.data,
         });
-    }
-    if reply.id != id {
-        return Err(RpcError::Malformed(format!("it is for another call than {id}")));
     }
     Ok(reply.result)
 }
@@ -123,6 +124,35 @@ mod tests {
         let body = json!({ "jsonrpc": "2.0", "id": 7, "result": "0x1" }).to_string();
         assert_eq!(answer(body.as_bytes(), 7).unwrap(), "0x1");
         assert!(matches!(answer(body.as_bytes(), 8), Err(RpcError::Malformed(_))));
+    }
+
+    #[test]
+    fn an_error_of_another_call_is_none_of_this_one() {
+        let refused = |id: Value| {
+            let body = json!({ "id": id, "error": { "code": 3, "message": "execution reverted" } });
+            matches!(answer(body.to_string().as_bytes(), 7), Err(RpcError::Refused { .. }))
+        };
+        assert!(refused(json!(7)) && refused(json!(null)));
+        assert!(!refused(json!(6)) && !refused(json!("7")) && !refused(json!([7])));
+    }
+
+    #[test]
+    fn what_says_two_things_or_says_it_in_another_form_is_no_answer() {
+        for body in [
+            r#"{"id":7,"result":"0x1","result":"0x2"}"#,
+            r#"{"id":7,"id":7,"result":"0x1"}"#,
+            r#"[{"id":7,"result":"0x1"}]"#,
+            r#"{"id":7.5,"result":"0x1"}"#,
+            r#"{"id":"7","result":"0x1"}"#,
+            r#"{"id":7,"result":"0x1"}{"id":7,"result":"0x2"}"#,
+            r#"{"id":7,"result":"0x1""#,
+            r#"{"result":"0x1"}"#,
+            "\u{feff}{\"id\":7,\"result\":\"0x1\"}",
+        ] {
+            assert!(matches!(answer(body.as_bytes(), 7), Err(RpcError::Malformed(_))), "{body}");
+        }
+        let deep = format!(r#"{{"id":7,"result":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+        assert!(matches!(answer(deep.as_bytes(), 7), Err(RpcError::Malformed(_))));
     }
 
     #[test]

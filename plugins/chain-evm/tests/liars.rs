@@ -77,8 +77,11 @@ async fn an_endpoint_that_breaks_the_rules_of_calls_is_unknown_to_everybody() {
         Lie::Chain(1),
         Lie::Hangs,
         Lie::HangsInBody,
-        Lie::Redirects(elsewhere.url.clone()),
-        Lie::Status(301),
+        Lie::Redirects(301, elsewhere.url.clone()),
+        Lie::Redirects(302, elsewhere.url.clone()),
+        Lie::Redirects(303, elsewhere.url.clone()),
+        Lie::Redirects(307, elsewhere.url.clone()),
+        Lie::Redirects(308, elsewhere.url.clone()),
         Lie::Status(429),
         Lie::Status(500),
         Lie::Status(204),
@@ -90,6 +93,11 @@ async fn an_endpoint_that_breaks_the_rules_of_calls_is_unknown_to_everybody() {
         Lie::Answers("[]"),
         Lie::Answers("{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":true}"),
         Lie::OtherId,
+        Lie::OtherIdRefused,
+        Lie::Twice,
+        Lie::Drips,
+        Lie::Deflates,
+        Lie::Fields,
         Lie::Refuses(-32005, "limit exceeded"),
         Lie::Refuses(-32602, "invalid params"),
         Lie::Refuses(-32000, "header not found"),
@@ -239,7 +247,17 @@ async fn an_endpoint_without_block_hashes_is_read_by_number_and_checked_after() 
 async fn a_name_that_leads_to_this_machine_is_refused_by_its_address() {
     let chain = Sold::new().await;
     let port = chain.anvil.url.rsplit_once(':').unwrap().1;
-    for host in ["localhost", "2130706433", "0x7f000001", "127.1"] {
+    for host in [
+        "localhost",
+        "localhost.",
+        "127.0.0.1.",
+        "127.1",
+        "2130706433",
+        "017700000001",
+        "0x7f000001",
+        "0177.0x0.1",
+        "0",
+    ] {
         let url = format!("https://{host}:{port}");
         let mut strict = settings(&[&url], json!({ "deadline": "5s" }));
         strict.allow_private = false;
@@ -254,6 +272,63 @@ async fn a_name_that_leads_to_this_machine_is_refused_by_its_address() {
     let problems = literal.problems();
     assert_eq!(problems.len(), 1, "{problems:?}");
     assert_eq!(problems[0].key, "chains.0.endpoints.0");
+    // What clouds tell a machine its secrets at, and other ways of writing this machine.
+    for host in [
+        "169.254.169.254",
+        "[::ffff:169.254.169.254]",
+        "[64:ff9b::169.254.169.254]",
+        "[fd00:ec2::254]",
+        "100.100.100.200",
+        "192.0.0.192",
+        "[::1]",
+        "[::]",
+        "0.0.0.0",
+        "[::ffff:7f00:1]",
+        "[2002:7f00:1::]",
+        "[fe80::1]",
+    ] {
+        let mut literal = settings(&[&format!("https://{host}/")], json!({}));
+        literal.allow_private = false;
+        assert_eq!(literal.problems().len(), 1, "{host}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn endpoints_that_each_say_something_else_are_unknown_however_many_there_are() {
+    let chain = Sold::new().await;
+    let says = |owner: Address| Lie::Says("eth_call", json!(owner.into_word()));
+    let (one, two) =
+        (chain.liar(says(Address::repeat_byte(1))).await, chain.liar(chain.alice_has_it()).await);
+    let three = chain.liar(says(Address::repeat_byte(3))).await;
+    let split = [&*one.url, &two.url, &three.url, &chain.anvil.url];
+    let service = chain.service(&split, json!({})).await;
+    for account in [chain.alice, chain.bob] {
+        assert_unknown(&service.holds(account, &chain.ticket).await, "four answers");
+    }
+    service.stop().await;
+
+    // Two that agree on a lie are not enough where three must agree.
+    one.now(chain.alice_has_it());
+    three.now(Lie::None);
+    let service = chain.service(&split, json!({ "quorum": 3 })).await;
+    for account in [chain.alice, chain.bob] {
+        assert_unknown(&service.holds(account, &chain.ticket).await, "two and two");
+    }
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_read_at_a_block_that_was_undone() {
+    let chain = Sold::new().await;
+    // Its last block is one that is no longer part of the chain: nothing can be read there.
+    let gone = chain.anvil.rpc("eth_getBlockByNumber", json!(["latest", false])).await;
+    chain.anvil.reorg(chain.anvil.height().await - chain.sold + 1).await;
+    let liar = chain.liar(Lie::Says("eth_getBlockByNumber", gone)).await;
+    let service = chain.service(&[&liar.url], json!({})).await;
+    for account in [chain.alice, chain.bob] {
+        assert_unknown(&service.holds(account, &chain.ticket).await, "a block that is gone");
+    }
+    service.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

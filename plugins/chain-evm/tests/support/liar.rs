@@ -1,11 +1,12 @@
 //! An endpoint in front of Anvil that lies, lags, hangs and breaks off, as it is told to.
 #![allow(dead_code, clippy::unwrap_used, unreachable_pub)]
 
+use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::body::{Body, Bytes};
-use axum::http::{Response, StatusCode, header};
+use axum::http::{Response, header};
 use axum::routing::any;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
@@ -25,7 +26,7 @@ pub enum Lie {
     Hangs,
     /// It answers the head of a response, and then hangs.
     HangsInBody,
-    Redirects(String),
+    Redirects(u16, String),
     Status(u16),
     Truncates,
     /// It sends more than anybody should read.
@@ -33,6 +34,16 @@ pub enum Lie {
     Answers(&'static str),
     /// It answers the call before.
     OtherId,
+    /// It refuses the call before, and says that a contract reverted.
+    OtherIdRefused,
+    /// It says one thing, and then another.
+    Twice,
+    /// A few bytes now and then, for ever.
+    Drips,
+    /// It answers in gzip, which nobody asked for: 64 MiB of spaces.
+    Deflates,
+    /// More fields than anybody should read before the answer.
+    Fields,
     Refuses(i64, &'static str),
     /// It knows blocks by their number only.
     NoHashes,
@@ -100,8 +111,8 @@ async fn answer(state: State, body: Bytes) -> Response<Body> {
     }
     match &lie {
         Lie::Hangs => std::future::pending().await,
-        Lie::Redirects(to) => {
-            let response = Response::builder().status(StatusCode::TEMPORARY_REDIRECT);
+        Lie::Redirects(status, to) => {
+            let response = Response::builder().status(*status);
             return response.header(header::LOCATION, to).body(Body::empty()).unwrap();
         }
         Lie::Status(status) => return Response::builder().status(*status).body(Body::empty()).unwrap(),
@@ -109,6 +120,23 @@ async fn answer(state: State, body: Bytes) -> Response<Body> {
             return Response::new(Body::from(refusal(&call["id"]).to_string()));
         }
         Lie::Answers(text) => return Response::new(Body::from(*text)),
+        Lie::Drips => {
+            let drops = futures_util::stream::unfold((), |()| async {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                Some((Ok::<_, std::io::Error>(Bytes::from_static(b" ")), ()))
+            });
+            return Response::new(Body::from_stream(drops));
+        }
+        Lie::Fields => {
+            let fields = (0..500).map(|number| (format!("x-{number}"), "x".repeat(1000)));
+            let empty = Response::builder();
+            let response = fields.fold(empty, |response, (name, value)| response.header(name, value));
+            return response.body(Body::empty()).unwrap();
+        }
+        Lie::Deflates => {
+            let response = Response::builder().header(header::CONTENT_ENCODING, "gzip");
+            return response.body(Body::from(bomb())).unwrap();
+        }
         Lie::Floods => {
             let endless = futures_util::stream::repeat_with(|| {
                 Ok::<_, std::io::Error>(Bytes::from(vec![b' '; 16 << 10]))
@@ -129,6 +157,18 @@ async fn answer(state: State, body: Bytes) -> Response<Body> {
             reply["result"]["hash"] = json!(format!("0x{}", "ab".repeat(32)));
         }
         Lie::OtherId => reply["id"] = json!(reply["id"].as_u64().unwrap_or_default().wrapping_sub(1)),
+        Lie::OtherIdRefused if method == "eth_call" => {
+            // OpenZeppelin 5: there is no token 7.
+            let data = format!("0x7e273289{:064x}", 7);
+            let error = json!({ "code": 3, "message": "execution reverted", "data": data });
+            let id = reply["id"].as_u64().unwrap_or_default().wrapping_sub(1);
+            reply = json!({ "jsonrpc": "2.0", "id": id, "error": error });
+        }
+        Lie::Twice => {
+            let text = reply.to_string();
+            let twice = format!("{},\"result\":{}}}", &text[..text.len() - 1], reply["result"]);
+            return Response::new(Body::from(twice));
+        }
         Lie::Refuses(code, message) if method != "eth_chainId" => {
             reply =
                 json!({ "jsonrpc": "2.0", "id": reply["id"], "error": { "code": code, "message": message } });
@@ -175,4 +215,11 @@ async fn answer(state: State, body: Bytes) -> Response<Body> {
 
 fn refusal(id: &Value) -> Value {
     json!({ "jsonrpc": "2.0", "id": id, "error": { "code": -32000, "message": "not now" } })
+}
+
+/// 16 MiB of spaces, packed.
+fn bomb() -> Vec<u8> {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(&vec![b' '; 16 << 20]).unwrap();
+    packed.finish().unwrap()
 }

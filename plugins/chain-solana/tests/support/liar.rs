@@ -2,11 +2,12 @@
 #![allow(dead_code, clippy::unwrap_used, unreachable_pub)]
 
 use std::collections::HashMap;
+use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::body::{Body, Bytes};
-use axum::http::{Response, StatusCode, header};
+use axum::http::{Response, header};
 use axum::routing::any;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
@@ -26,7 +27,7 @@ pub enum Lie {
     Hangs,
     /// It answers the head of a response, and then hangs.
     HangsInBody,
-    Redirects(String),
+    Redirects(u16, String),
     Status(u16),
     Truncates,
     /// It sends more than anybody should read.
@@ -34,6 +35,14 @@ pub enum Lie {
     Answers(&'static str),
     /// It answers the call before.
     OtherId,
+    /// It says one thing, and then another.
+    Twice,
+    /// A few bytes now and then, for ever.
+    Drips,
+    /// It answers in gzip, which nobody asked for: 64 MiB of spaces.
+    Deflates,
+    /// More fields than anybody should read before the answer.
+    Fields,
     /// All but the question for its genesis.
     Refuses(i64, &'static str),
 }
@@ -99,12 +108,29 @@ async fn answer(state: State, body: Bytes) -> Response<Body> {
     let method = call["method"].as_str().unwrap_or_default();
     match &lie {
         Lie::Hangs => std::future::pending().await,
-        Lie::Redirects(to) => {
-            let response = Response::builder().status(StatusCode::TEMPORARY_REDIRECT);
+        Lie::Redirects(status, to) => {
+            let response = Response::builder().status(*status);
             return response.header(header::LOCATION, to).body(Body::empty()).unwrap();
         }
         Lie::Status(status) => return Response::builder().status(*status).body(Body::empty()).unwrap(),
         Lie::Answers(text) => return Response::new(Body::from(*text)),
+        Lie::Drips => {
+            let drops = futures_util::stream::unfold((), |()| async {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                Some((Ok::<_, std::io::Error>(Bytes::from_static(b" ")), ()))
+            });
+            return Response::new(Body::from_stream(drops));
+        }
+        Lie::Fields => {
+            let fields = (0..500).map(|number| (format!("x-{number}"), "x".repeat(1000)));
+            let empty = Response::builder();
+            let response = fields.fold(empty, |response, (name, value)| response.header(name, value));
+            return response.body(Body::empty()).unwrap();
+        }
+        Lie::Deflates => {
+            let response = Response::builder().header(header::CONTENT_ENCODING, "gzip");
+            return response.body(Body::from(bomb())).unwrap();
+        }
         Lie::Floods => {
             let endless = futures_util::stream::repeat_with(|| {
                 Ok::<_, std::io::Error>(Bytes::from(vec![b' '; 16 << 10]))
@@ -134,6 +160,11 @@ async fn answer(state: State, body: Bytes) -> Response<Body> {
         (Lie::OtherHashes, _) if method == "getBlock" => {
             reply["result"]["blockhash"] = json!("11111111111111111111111111111112");
         }
+        (Lie::Twice, _) => {
+            let text = reply.to_string();
+            let twice = format!("{},\"result\":{}}}", &text[..text.len() - 1], reply["result"]);
+            return Response::new(Body::from(twice));
+        }
         (Lie::OtherId, _) => reply["id"] = json!(reply["id"].as_u64().unwrap_or_default().wrapping_sub(1)),
         (Lie::Refuses(code, message), _) if method != "getGenesisHash" => {
             let error = json!({ "code": code, "message": message });
@@ -153,4 +184,11 @@ async fn answer(state: State, body: Bytes) -> Response<Body> {
         _ => {}
     }
     Response::new(Body::from(reply.to_string()))
+}
+
+/// 16 MiB of spaces, packed.
+fn bomb() -> Vec<u8> {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(&vec![b' '; 16 << 20]).unwrap();
+    packed.finish().unwrap()
 }
