@@ -10,6 +10,8 @@ import { setTimeout } from 'node:timers/promises';
 
 import { encodeFunctionData, parseAbi } from 'viem';
 
+import { call } from './chain.mjs';
+import { ENDED, allowed, pause, plays, refused, stopped, time } from './gate.mjs';
 import { alert, at, choose, fill, open, press, see } from './people.mjs';
 import { account, addEvmWallet } from './wallets.mjs';
 
@@ -25,16 +27,10 @@ const abi = parseAbi([
 ]);
 const { browser, complaints, picture, visitor, step } = await open(pictures);
 
-async function rpc(method, params) {
-  const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method, params });
-  const answer = await fetch(anvil, { method: 'POST', headers: { 'content-type': 'application/json' }, body });
-  const { result, error } = await answer.json();
-  if (error) throw new Error(`${method}: ${error.message}`);
-  return result;
-}
+const rpc = (method, params) => call(anvil, method, params);
 
 /** Has somebody call the contract; Anvil signs for everybody, and makes a block of it at once. */
-async function call(from, functionName, args) {
+async function send(from, functionName, args) {
   await rpc('anvil_impersonateAccount', [from]);
   await rpc('anvil_setBalance', [from, '0xde0b6b3a7640000']);
   const data = encodeFunctionData({ abi, functionName, args });
@@ -48,25 +44,6 @@ async function call(from, functionName, args) {
 }
 
 const watch = (page) => page.goto(`${base}/watch/${content}`);
-const refused = (page, kinds) =>
-  page.waitForSelector(kinds.map((kind) => `[data-refusal="${kind}"]`).join(','));
-/** Waits until the server knows the block by which somebody may watch. */
-const allowed = (page) =>
-  page.waitForFunction(
-    async (id) => (await (await fetch(`/api/v1/access/contents/${id}/me`)).json()).verdict === 'allowed',
-    { polling: 200 },
-    content,
-  );
-const time = (page) => page.evaluate(() => document.querySelector('video').currentTime);
-const plays = (page, from) =>
-  page.waitForFunction(
-    (start) => {
-      const video = document.querySelector('[data-testid=player] video');
-      return video && !video.paused && video.currentTime > start;
-    },
-    {},
-    from,
-  );
 
 const admin = await visitor();
 const owner = await visitor();
@@ -102,7 +79,7 @@ try {
   };
   await step('the preview says who would pass, and by which block', async () => {
     await preview('denied');
-    await call(ownerAccount.address, 'mint', [ownerAccount.address, TICKET]);
+    await send(ownerAccount.address, 'mint', [ownerAccount.address, TICKET]);
     await preview('allowed');
     await see(admin, 'eip155:31337, block');
     await picture(admin, 'preview');
@@ -110,13 +87,13 @@ try {
 
   await step('who is not signed in is sent to sign in, and comes back to the reason', async () => {
     await watch(other);
-    await refused(other, ['not-signed-in']);
+    await refused(other, 'not-signed-in');
     await picture(other, 'not-signed-in');
     await other.locator('[data-testid=refused] ::-p-aria([name="Sign in"])').click();
     await at(other, '/sign-in');
     await choose(other);
     await at(other, `/watch/${content}`);
-    await refused(other, ['not-entitled']);
+    await refused(other, 'not-entitled');
     await alert(other, /You may not watch this/);
     await picture(other, 'not-entitled');
   });
@@ -131,46 +108,45 @@ try {
 
   let stoppedAt;
   await step('when the token is given away, playback ends by itself', async () => {
-    await call(ownerAccount.address, 'transferFrom', [ownerAccount.address, otherAccount.address, TICKET]);
+    await send(ownerAccount.address, 'transferFrom', [ownerAccount.address, otherAccount.address, TICKET]);
     const given = Date.now();
-    await refused(owner, ['revoked', 'not-entitled']);
+    await refused(owner, ...ENDED);
     const took = Date.now() - given;
     await picture(owner, 'revoked');
-    assert.ok(await owner.evaluate(() => document.querySelector('video').paused));
-    stoppedAt = await owner.evaluate(() => Number(document.querySelector('[data-testid=refused]').dataset.at));
+    stoppedAt = await stopped(owner);
     assert.ok(stoppedAt > 1.5, `stopped at ${stoppedAt} s`);
     return `after ${took} ms`;
   });
 
   await step('who has it now watches', async () => {
-    await allowed(other);
+    await allowed(other, content);
     await press(other, 'Try again');
     await plays(other, 0.5);
-    await other.evaluate(() => document.querySelector('video').pause());
+    await pause(other);
   });
 
   await step('when the token comes back, playback goes on at the same place', async () => {
     await press(owner, 'Try again');
-    await refused(owner, ['revoked', 'not-entitled']);
-    await call(otherAccount.address, 'transferFrom', [otherAccount.address, ownerAccount.address, TICKET]);
-    await allowed(owner);
+    await refused(owner, ...ENDED);
+    await send(otherAccount.address, 'transferFrom', [otherAccount.address, ownerAccount.address, TICKET]);
+    await allowed(owner, content);
     await press(owner, 'Try again');
     await plays(owner, stoppedAt);
     const now = await time(owner);
     assert.ok(now >= stoppedAt && now < stoppedAt + 5, `from ${stoppedAt} s on, not at ${now} s`);
-    await owner.evaluate(() => document.querySelector('video').pause());
+    await pause(owner);
   });
 
   await step('a purchase that the chain takes back counts no more', async () => {
-    await call(otherAccount.address, 'mint', [otherAccount.address, TICKET + 1n]);
-    await allowed(other);
+    await send(otherAccount.address, 'mint', [otherAccount.address, TICKET + 1n]);
+    await allowed(other, content);
     await watch(other);
     await press(other, 'Play');
     await plays(other, 0.5);
     await rpc('anvil_reorg', [1, []]);
     await rpc('anvil_mine', ['0x1']);
     const undone = Date.now();
-    await refused(other, ['revoked', 'not-entitled']);
+    await refused(other, ...ENDED);
     return `after ${Date.now() - undone} ms`;
   });
 
