@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::*;
 use serde_json::{Value, json};
 use streamgate_auth::Settings;
@@ -22,6 +24,15 @@ fn told(world: &World) -> Vec<CredentialEnded> {
     }
     ended.sort_by(|a, b| a.credential.cmp(&b.credential));
     ended
+}
+
+async fn until(mut holds: impl FnMut() -> bool) {
+    let waiting = async {
+        while !holds() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), waiting).await.expect("it becomes so");
 }
 
 fn session(tokens: &Value) -> CredentialEnded {
@@ -133,6 +144,30 @@ async fn sessions_that_make_room_or_were_begun_with_a_wallet_that_is_taken_off_a
     world.pass(1);
     life.sign_in(&first).await;
     assert_eq!(told(&world), [session(&tokens)]);
+}
+
+#[tokio::test]
+async fn it_is_told_also_when_the_page_that_signed_out_was_closed_at_once() {
+    let world = World::new();
+    let life = world.live(settings()).await;
+    let tokens = life.sign_in(&Wallet::ethereum(1)).await;
+    let access = text(&tokens, "access_token").to_owned();
+    life.whose(&access).await.unwrap();
+    // Who it is of is known, so that the one thing that the database is asked is the change.
+    let before = world.asked();
+    let signing_out = tokio::spawn({
+        let life = life.clone();
+        async move { life.call(&access, "POST", "logout", None).await }
+    });
+    until(|| world.asked() > before).await;
+    signing_out.abort();
+    let mut ended = Vec::new();
+    until(|| {
+        ended.extend(told(&world));
+        !ended.is_empty()
+    })
+    .await;
+    assert_eq!(ended, [session(&tokens)]);
 }
 
 #[tokio::test]
