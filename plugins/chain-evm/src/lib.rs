@@ -38,7 +38,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use streamgate_contracts::db::DbError;
-use streamgate_contracts::events::{ACCESS_ANY, CONTENT_CHANGED_ANY};
+use streamgate_contracts::events::{ACCESS_ANY, CONTENT_CHANGED_ANY, CONTENT_DELETED_ANY};
 use streamgate_plugin_api::settings::SettingsProblem;
 use streamgate_plugin_api::{Client, Event, Host, Plugin, StartError, SubscribeOptions, Subscription};
 use tokio::task::JoinHandle;
@@ -70,7 +70,7 @@ impl Plugin for ChainEvm {
     async fn start(host: Host, settings: Settings) -> Result<Self, StartError> {
         // Before anything is read, so that nothing is missed.
         let mut subscriptions = Vec::new();
-        for subject in [CONTENT_CHANGED_ANY, ACCESS_ANY] {
+        for subject in [CONTENT_CHANGED_ANY, CONTENT_DELETED_ANY, ACCESS_ANY] {
             let options = SubscribeOptions { capacity: CAPACITY, ..SubscribeOptions::new(subject) };
             subscriptions.push(host.subscribe_with(options)?);
         }

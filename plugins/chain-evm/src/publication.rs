@@ -163,6 +163,12 @@ impl Publications {
         self.insert(content, true, "", "asked = 1").await
     }
 
+    /// Somebody asks for all that failed or is blocked; answers how many these are.
+    pub(crate) async fn ask_again(&self) -> Result<u64, DbError> {
+        let sql = "UPDATE publication SET asked = 1 WHERE chain = $1 AND registry = $2 AND asked = 0                    AND (attempt = 0 OR EXISTS (SELECT 1 FROM transaction_queue AS t                    WHERE t.chain = publication.chain AND t.key = publication.key AND t.state = 'failed'))";
+        self.db.execute(sql, params![&self.chain, &self.registry]).await
+    }
+
     /// What somebody asked for is done, or there is nothing to do.
     pub(crate) async fn answered(&self, content: &str) -> Result<(), DbError> {
         self.db

@@ -127,13 +127,15 @@ struct Agenda {
     all_at: Instant,
     /// When some are looked at again.
     later: BTreeMap<String, Instant>,
+    /// When more of those that somebody asked for are looked at.
+    asked_at: Option<Instant>,
     failures: usize,
     trouble: Option<PublishError>,
 }
 
 impl Agenda {
     fn new() -> Self {
-        Self { all_at: Instant::now(), later: BTreeMap::new(), failures: 0, trouble: None }
+        Self { all_at: Instant::now(), later: BTreeMap::new(), asked_at: None, failures: 0, trouble: None }
     }
 
     fn later(&mut self, content: &str, pause: Duration) {
@@ -156,7 +158,7 @@ impl Agenda {
     }
 
     fn next(&self) -> Instant {
-        self.later.values().copied().fold(self.all_at, Instant::min)
+        self.later.values().copied().chain(self.asked_at).fold(self.all_at, Instant::min)
     }
 
     /// Notes how it went with one content; false: it is no use to go on.
@@ -191,7 +193,7 @@ impl Publisher {
                 () = self.round(&mut agenda) => {}
             }
             let trouble = agenda.trouble.take();
-            self.tell(trouble.as_ref().map(ToString::to_string).unwrap_or_default());
+            self.tell(trouble.as_ref());
             if trouble.is_some() {
                 // Whatever was not done is found again.
                 agenda.all_at = Instant::now();
@@ -209,15 +211,17 @@ impl Publisher {
         }
     }
 
-    fn tell(&self, trouble: String) {
+    fn tell(&self, trouble: Option<&PublishError>) {
+        let text = trouble.map(ToString::to_string).unwrap_or_default();
         if let Some(health) = &self.health {
-            if trouble.is_empty() { health.healthy() } else { health.degraded(&trouble) }
+            if text.is_empty() { health.healthy() } else { health.degraded(&text) }
         }
         let mut known = self.inbox.trouble.lock();
-        if !trouble.is_empty() && *known != trouble {
-            tracing::warn!(chain = %self.chain, trouble, "contents wait to be told to the registry");
+        // That the registry is not read yet is usual at a start.
+        if *known != text && !matches!(trouble, None | Some(PublishError::Unread)) {
+            tracing::warn!(chain = %self.chain, trouble = text, "contents wait to be told to the registry");
         }
-        *known = trouble;
+        *known = text;
     }
 
     async fn round(&self, agenda: &mut Agenda) {
@@ -232,7 +236,9 @@ impl Publisher {
         if !self.indexed.load(Ordering::Acquire) {
             return Err(PublishError::Unread);
         }
-        for content in self.store.asked(MAX_ASKED).await? {
+        let asked = self.store.asked(MAX_ASKED).await?;
+        agenda.asked_at = (asked.len() == MAX_ASKED).then(|| Instant::now() + self.rules.poll);
+        for content in asked {
             let done = self.settle(&content, true, agenda).await;
             if !agenda.went(done) {
                 return Ok(());
@@ -294,9 +300,8 @@ impl Publisher {
             Step::Queue(action, cid) => {
                 let state = self.neighbours.content(content).await?.map(|content| content.state());
                 if state != Some(ContentState::Ready) {
-                    // It was deleted, or is encoded once more; a content that is not ready yet is
-                    // told of when it is.
-                    return if asked { Ok(self.store.answered(content).await?) } else { Ok(()) };
+                    // It was deleted, or is not ready yet; it is named again when it is.
+                    return Ok(self.store.answered(content).await?);
                 }
                 self.room().await?;
                 let cid = match cid {

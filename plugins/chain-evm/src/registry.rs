@@ -8,7 +8,8 @@ use alloy_primitives::Address;
 use parking_lot::Mutex;
 use streamgate_contracts::catalogue::v1::ContentState;
 use streamgate_contracts::events::{
-    AccessChanged, ContentChanged, TYPE_ACCESS_CHANGED, TYPE_CONTENT_CHANGED,
+    AccessChanged, ContentChanged, ContentDeleted, TYPE_ACCESS_CHANGED, TYPE_CONTENT_CHANGED,
+    TYPE_CONTENT_DELETED,
 };
 use streamgate_plugin_api::{Event, Host};
 use tokio::sync::Notify;
@@ -209,13 +210,14 @@ impl Registry {
         state.chains.iter().filter_map(contents).collect()
     }
 
-    /// Takes an event of the bus: a content or its policy changed.
+    /// Takes an event of the bus: a content changed, or its policy, or it is gone.
     pub(crate) fn heard(&self, event: &Event) {
         let content = match event.r#type.as_str() {
             TYPE_CONTENT_CHANGED => event.parse::<ContentChanged>().map(|changed| {
                 let ready = changed.state == ContentState::Ready.name();
                 ready.then_some(changed.id)
             }),
+            TYPE_CONTENT_DELETED => event.parse::<ContentDeleted>().map(|deleted| Some(deleted.id)),
             TYPE_ACCESS_CHANGED => event.parse::<AccessChanged>().map(|changed| Some(changed.content)),
             _ => return,
         };

@@ -33,7 +33,7 @@ type Answer = Result<Response, ApiError>;
 pub(crate) fn router(registry: Arc<Registry>) -> Router {
     Router::new()
         .route("/api/v1/registry", get(registries))
-        .route("/api/v1/registry/{chain}", get(list))
+        .route("/api/v1/registry/{chain}", get(list).post(ask_again))
         .route("/api/v1/registry/{chain}/{content}", get(show).post(ask))
         .fallback(|| async { ApiError::NotFound("There is nothing at this path.".into()) })
         .method_not_allowed_fallback(|| async { ApiError::Method })
@@ -175,16 +175,9 @@ async fn ask(
     Path((chain, content)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Answer {
-    let by = Principal::of(&headers).ok_or(ApiError::NotSignedIn)?;
-    if !by.may(ADMIN) {
-        return Err(ApiError::Forbidden);
-    }
-    let (chain, contents) = contents_of(&registry, &chain)?;
+    let by = admin(&headers)?;
+    let (chain, contents) = signed_for(&registry, &chain)?;
     let content = content_id(&content)?;
-    if contents.server.is_none() {
-        let detail = format!("{chain} has no `signer_file` in [plugins.chain-evm].");
-        return Err(ApiError::Refused("no-signer", detail));
-    }
     let known = contents.neighbours.content(&content).await.map_err(ApiError::Silent)?;
     let known = known.ok_or_else(|| ApiError::NotFound(format!("There is no content {content}.")))?;
     if known.state() != ContentState::Ready {
@@ -196,6 +189,33 @@ async fn ask(
     contents.inbox.wake();
     tracing::info!(%chain, content, principal = by.id, "somebody asked to register a content");
     Ok(answer(StatusCode::ACCEPTED, whole(&contents, &content).await?))
+}
+
+/// Tries everything again that failed, once what made it fail is mended.
+async fn ask_again(
+    State(registry): State<Arc<Registry>>,
+    Path(chain): Path<String>,
+    headers: HeaderMap,
+) -> Answer {
+    let by = admin(&headers)?;
+    let (chain, contents) = signed_for(&registry, &chain)?;
+    let asked = contents.publications.ask_again().await?;
+    contents.inbox.wake();
+    tracing::info!(%chain, asked, principal = by.id, "somebody asked for all that failed");
+    Ok(answer(StatusCode::ACCEPTED, json!({ "asked": asked })))
+}
+
+/// Who asks for what costs coins.
+fn admin(headers: &HeaderMap) -> Result<Principal, ApiError> {
+    let by = Principal::of(headers).ok_or(ApiError::NotSignedIn)?;
+    if by.may(ADMIN) { Ok(by) } else { Err(ApiError::Forbidden) }
+}
+
+/// The registry of a chain that transactions are signed for.
+fn signed_for(registry: &Registry, chain: &str) -> Result<(ChainId, Contents), ApiError> {
+    let (id, contents) = contents_of(registry, chain)?;
+    let detail = || format!("{id} has no `signer_file` in [plugins.chain-evm].");
+    contents.server.map(|_| (id, contents)).ok_or_else(|| ApiError::Refused("no-signer", detail()))
 }
 
 fn contents_of(registry: &Registry, chain: &str) -> Result<(ChainId, Contents), ApiError> {
