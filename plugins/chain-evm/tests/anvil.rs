@@ -30,7 +30,10 @@ sol! {
     function safeBatchTransferFrom(address from, address to, uint256[] ids, uint256[] amounts, bytes data);
     function deploy(address owner);
     function at(address owner) returns (address);
+    function delegateAll(address to, bytes32 rights, bool enable);
     function delegateContract(address to, address contract_, bytes32 rights, bool enable);
+    function delegateERC721(address to, address contract_, uint256 tokenId, bytes32 rights, bool enable);
+    function getIncomingDelegations(address to);
 }
 
 const MULTICALL: &str = "0xcA11bde05977b3631167028862bE2a173976CA11";
@@ -469,6 +472,79 @@ async fn a_delegation_is_seen_where_the_registry_is_and_unknown_where_it_is_not(
     let delegate = delegateContractCall { to: hot, contract_: ticket, rights: B256::ZERO, enable: true };
     anvil.send(cold, Some(DELEGATIONS.parse().unwrap()), delegate.abi_encode()).await;
     assert_eq!((may(hot).await, may(other).await), (Verdict::Yes, Verdict::No));
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delegation_is_of_everything_of_a_contract_or_of_one_token() {
+    let (anvil, folder) = (Anvil::start(), TempDir::new().unwrap());
+    let accounts = anvil.accounts().await;
+    let (cold, registry) = (accounts[1], DELEGATIONS.parse::<Address>().unwrap());
+    let (of_all, of_contract, of_token) = (accounts[2], accounts[3], accounts[4]);
+    let (ticket, other, rights) = (Address::repeat_byte(7), Address::repeat_byte(8), B256::ZERO);
+    anvil.stand_in("Delegations", DELEGATIONS).await;
+    let all = delegateAllCall { to: of_all, rights, enable: true };
+    let contract = delegateContractCall { to: of_contract, contract_: ticket, rights, enable: true };
+    let (contract_, id) = (ticket, U256::from(7));
+    let token = delegateERC721Call { to: of_token, contract_, tokenId: id, rights, enable: true };
+    for call in [all.abi_encode(), contract.abi_encode(), token.abi_encode()] {
+        anvil.send(cold, Some(registry), call).await;
+    }
+    let service = Service::start(&folder, settings(&[&anvil.url], json!({}))).await;
+    for (asset, expected) in [
+        (String::new(), [true, false, false]),
+        (asset("erc721", other, Some(7)), [true, false, false]),
+        (asset("erc721", ticket, None), [true, true, false]),
+        (asset("erc721", ticket, Some(8)), [true, true, false]),
+        (asset("erc721", ticket, Some(7)), [true, true, true]),
+    ] {
+        for (to, yes) in [of_all, of_contract, of_token].into_iter().zip(expected) {
+            let delegation = Delegation { from: name(cold), to: name(to), asset: asset.clone() };
+            let question = Question { about: Some(About::Delegation(delegation)), ..Question::default() };
+            let expected = if yes { Verdict::Yes } else { Verdict::No };
+            assert_eq!(verdict(&service.ask(question).await), expected, "{asset} {to}");
+        }
+    }
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_delegates_to_a_wallet_is_listed_where_rules_look_for_it() {
+    let (anvil, folder) = (Anvil::start(), TempDir::new().unwrap());
+    let accounts = anvil.accounts().await;
+    let (hot, other, registry) = (accounts[1], accounts[2], DELEGATIONS.parse::<Address>().unwrap());
+    anvil.stand_in("Delegations", DELEGATIONS).await;
+    let service = Service::start(&folder, settings(&[&anvil.url], json!({}))).await;
+    let word = async |to: Address, word: u32| {
+        let data = getIncomingDelegationsCall { to }.abi_encode().into();
+        let (comparison, operand) = (Comparison::AtLeast.into(), "0".into());
+        let call = ContractCall { contract: name(registry), data, word, comparison, operand };
+        let question = Question { about: Some(About::Call(call)), ..Question::default() };
+        service.ask(question).await.amount
+    };
+    // An array of structs of 7 words: its length, and who delegates as the third word of each.
+    let listed = async |to: Address| {
+        let count: u32 = word(to, 1).await.unwrap().parse().unwrap();
+        let mut found: Vec<Address> = Vec::new();
+        for index in 0..count {
+            let from: U256 = word(to, 4 + 7 * index).await.unwrap().parse().unwrap();
+            found.push(Address::from_word(from.into()));
+        }
+        found
+    };
+    assert!(listed(hot).await.is_empty());
+    assert_eq!(word(hot, 4).await, None);
+
+    let givers = &accounts[3..7];
+    for from in givers {
+        let all = delegateAllCall { to: hot, rights: B256::ZERO, enable: true };
+        anvil.send(*from, Some(registry), all.abi_encode()).await;
+    }
+    assert_eq!(listed(hot).await, givers);
+    assert!(listed(other).await.is_empty());
+    let taken_back = delegateAllCall { to: hot, rights: B256::ZERO, enable: false };
+    anvil.send(givers[1], Some(registry), taken_back.abi_encode()).await;
+    assert_eq!(listed(hot).await, [givers[0], givers[2], givers[3]]);
     service.stop().await;
 }
 

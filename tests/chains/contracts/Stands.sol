@@ -28,21 +28,3 @@ contract Multicall {
         return account.balance;
     }
 }
-
-// In place of the delegate.xyz v2 registry (0x0000…d493).
-contract Delegations {
-    mapping(bytes32 => bool) private given;
-
-    function delegateContract(address to, address contract_, bytes32 rights, bool enable) external payable returns (bytes32 key) {
-        key = keccak256(abi.encode(to, msg.sender, contract_, rights));
-        given[key] = enable;
-    }
-
-    function checkDelegateForContract(address to, address from, address contract_, bytes32 rights) external view returns (bool) {
-        return given[keccak256(abi.encode(to, from, contract_, rights))];
-    }
-
-    function checkDelegateForERC721(address to, address from, address contract_, uint256, bytes32 rights) external view returns (bool) {
-        return given[keccak256(abi.encode(to, from, contract_, rights))];
-    }
-}
