@@ -103,7 +103,7 @@ impl Policy {
         Ok(Self { openness: Openness::Gated, revision: 0, rule, is_default: false, changed_at_ms: None })
     }
 
-    /// From what is stored. A rule that this version does not understand lets nobody in.
+    /// From what is stored. What this version does not understand lets nobody in.
     pub(crate) fn read(row: Option<PolicyRow>, default: DefaultAccess, content: &str) -> Self {
         let default = match default {
             DefaultAccess::Private => Openness::Private,
@@ -130,9 +130,40 @@ impl Policy {
                     (Openness::Private, None)
                 }
             },
-            _ => (default, None),
+            "default" => (default, None),
+            other => {
+                tracing::error!(content, other, "nobody knows how open the content is; it is private");
+                (Openness::Private, None)
+            }
         };
         let is_default = row.openness == "default";
         Self { openness, revision: row.revision, rule, is_default, changed_at_ms: Some(row.changed_at_ms) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_stored_and_is_not_understood_is_private_whatever_the_default() {
+        let read = |openness: &str, rule: &str| {
+            let (openness, rule) = (openness.to_owned(), rule.to_owned());
+            let row = PolicyRow { openness, rule, revision: 1, changed_at_ms: 0 };
+            Policy::read(Some(row), DefaultAccess::Public, "c").openness
+        };
+        for (openness, rule) in [
+            ("", ""),
+            ("Public", ""),
+            ("open", ""),
+            ("gated", ""),
+            ("gated", "{\"all\":[]}"),
+            ("private", ""),
+        ] {
+            assert_eq!(read(openness, rule), Openness::Private, "{openness} {rule}");
+        }
+        assert_eq!(read("gated", "{\"role\":\"viewer\"}"), Openness::Gated);
+        assert_eq!(read("default", ""), Openness::Public);
+        assert_eq!(Policy::read(None, DefaultAccess::Public, "c").openness, Openness::Public);
     }
 }

@@ -8,6 +8,9 @@ use streamgate_plugin_api::settings::Duration;
 use crate::origin::Origin;
 use crate::rules::{self, Rule};
 
+/// More wallets of one viewer `access` does not look at.
+const MAX_WALLETS: u32 = 32;
+
 /// Settings of sign-in, sessions, API keys and the audit log.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -142,7 +145,7 @@ pub(crate) fn check(settings: &Settings) -> Vec<SettingsProblem> {
     let counts = [
         ("max_challenges", settings.max_challenges, 1_000_000),
         ("max_sessions", settings.max_sessions, 1_000),
-        ("max_wallets", settings.max_wallets, 100),
+        ("max_wallets", settings.max_wallets, MAX_WALLETS),
         ("max_keys", settings.max_keys, 1_000),
         ("attempts_per_address", settings.attempts_per_address, 1_000_000),
         ("attempts_per_wallet", settings.attempts_per_wallet, 1_000_000),
@@ -174,6 +177,7 @@ mod tests {
             access_ttl: Duration::secs(1),
             key_overlap: Duration::millis(10),
             max_sessions: 0,
+            max_wallets: 33,
             warm_for: Duration::secs(3_600),
             rules: Vec::new(),
             ..Settings::default()
@@ -187,6 +191,7 @@ mod tests {
             "access_ttl",
             "key_overlap",
             "max_sessions",
+            "max_wallets",
             "warm_for",
             "rules",
         ] {
