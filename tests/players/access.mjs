@@ -56,6 +56,26 @@ try {
     principal = (await me(person)).principal;
   });
 
+  await step('what an API key with fewer rights is refused ends nothing of the session that made it', async () => {
+    const { key, segment } = await admin.evaluate(async (id) => {
+      const first = (text) => text.split('\n').find((line) => line && !line.startsWith('#'));
+      let address = new URL(`/v/${id}/master.m3u8`, location).href;
+      for (const _ of ['multivariant', 'media']) {
+        address = new URL(first(await (await fetch(address)).text()), address).href;
+      }
+      const made = await fetch('/api/v1/auth/keys', {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ name: 'looks', scopes: ['content:read'] }),
+      });
+      return { key: (await made.json()).key, segment: address };
+    }, content);
+    assert.equal((await fetch(segment)).status, 200);
+    const headers = { authorization: `Bearer ${key}` };
+    assert.equal((await fetch(`${base}/v/${content}/master.m3u8`, { headers })).status, 403);
+    assert.equal((await fetch(segment)).status, 200);
+  });
+
   await step('a rule is previewed part by part before it is saved', async () => {
     await watch(admin);
     await admin.locator('input[value=gated]').click();
