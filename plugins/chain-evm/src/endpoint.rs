@@ -3,12 +3,12 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use alloy_primitives::{Address, B256, Bytes as Data, U64, U256};
+use alloy_primitives::{Address, B256, Bytes as Data};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use streamgate_chain_common::{Shows, check_time};
 
-use crate::rpc::{Block, Log, RpcError, reverted};
+use crate::rpc::{Block, Log, Quantity, RpcError, reverted};
 use crate::settings::Settings;
 
 /// More of what a contract gives back is never looked at.
@@ -136,8 +136,8 @@ impl Endpoint {
             }
             Read::Code(address) => self.call("eth_getCode", json!([address, at])).await,
             Read::Balance(address) => {
-                let balance: Result<U256, _> = self.call("eth_getBalance", json!([address, at])).await;
-                balance.map(|balance| balance.to_be_bytes::<32>().into())
+                let balance: Result<Quantity, _> = self.call("eth_getBalance", json!([address, at])).await;
+                balance.map(|balance| balance.0.to_be_bytes::<32>().into())
             }
         };
         match read {
@@ -173,13 +173,17 @@ impl Endpoint {
     /// Logs of one block that are of these contracts and one of these topics.
     pub(crate) async fn logs_of(
         &self,
-        block: B256,
+        block: &Block,
         contracts: &[Address],
         topics: &[B256],
     ) -> Result<Vec<Log>, RpcError> {
-        let filter = json!({ "blockHash": block, "address": contracts, "topics": [topics] });
+        let filter = json!({ "blockHash": block.hash, "address": contracts, "topics": [topics] });
         let logs: Vec<Log> = self.call("eth_getLogs", json!([filter])).await?;
-        if logs.iter().any(|log| log.block_hash != block || !contracts.contains(&log.address)) {
+        let asked = |log: &Log| {
+            (log.block_hash, log.block_number) == (block.hash, block.number)
+                && contracts.contains(&log.address)
+        };
+        if !logs.iter().all(asked) {
             return Err(RpcError::Malformed("a log of another block or contract".into()));
         }
         Ok(logs)
@@ -205,7 +209,7 @@ impl Endpoint {
 }
 
 fn chain_number(result: &Value) -> Option<String> {
-    serde_json::from_value::<U64>(result.clone()).ok().map(|number| number.to_string())
+    serde_json::from_value(result.clone()).ok().map(|Quantity(number)| number.to_string())
 }
 
 pub(crate) fn quantity(number: u64) -> Value {

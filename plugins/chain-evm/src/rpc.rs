@@ -1,6 +1,6 @@
 //! What is read out of the answers of EVM endpoints.
 
-use alloy_primitives::{Address, B256, Bytes, U64, U256};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use serde::Deserialize;
 use serde_json::Value;
 pub(crate) use streamgate_chain_common::RpcError;
@@ -34,8 +34,26 @@ pub(crate) struct Block {
     pub(crate) timestamp: u64,
 }
 
+/// A number as endpoints write it: `0x` and hexadecimal digits, of which there is one at least. A
+/// laxer reading makes a zero of an empty text, and a zero may be what a rule asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Quantity(pub(crate) U256);
+
+impl TryFrom<String> for Quantity {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let digits = text.strip_prefix("0x").filter(|digits| (1..=64).contains(&digits.len()));
+        let digits = digits.filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let number = digits.and_then(|digits| U256::from_str_radix(digits, 16).ok());
+        number.map(Self).ok_or("a number is 0x and hexadecimal digits")
+    }
+}
+
 fn quantity<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    U64::deserialize(deserializer).map(|number| number.to())
+    let Quantity(number) = Quantity::deserialize(deserializer)?;
+    u64::try_from(number).map_err(|_| serde::de::Error::custom("a number of more than 64 bits"))
 }
 
 /// One record of what a contract told.
@@ -99,6 +117,29 @@ mod tests {
             let error = RpcError::Refused { code: 3, message: "execution reverted".into(), data: Some(data) };
             assert_eq!(reverted(&error).unwrap(), Bytes::from_static(&[0x7e, 0x27]));
         }
+    }
+
+    #[test]
+    fn what_is_no_number_is_not_zero() {
+        let read = |value: Value| serde_json::from_value::<Quantity>(value).ok().map(|it| it.0);
+        assert_eq!(read(json!("0x0")), Some(U256::ZERO));
+        assert_eq!(read(json!("0x000aF")), Some(U256::from(175)));
+        assert_eq!(read(json!(format!("{:#x}", U256::MAX))), Some(U256::MAX));
+        for bad in ["", "0x", "0", "10", "0X1", "0x_1", "0x 1", " 0x1", "0x1 ", "-0x1", "0x-1", "0xg", "0b1"]
+        {
+            assert_eq!(read(json!(bad)), None, "{bad}");
+        }
+        for bad in [json!(0), json!(1), json!(null), json!([]), json!(false), json!("0x1".repeat(30))] {
+            assert_eq!(read(bad.clone()), None, "{bad}");
+        }
+        assert_eq!(read(json!(format!("{:#x}0", U256::MAX))), None);
+        let block = |number: &str| {
+            let hash = B256::ZERO;
+            let head = json!({ "number": number, "hash": hash, "parentHash": hash, "timestamp": "0x1" });
+            serde_json::from_value::<Block>(head).ok().map(|block| block.number)
+        };
+        assert_eq!(block("0xffffffffffffffff"), Some(u64::MAX));
+        assert_eq!((block("0x10000000000000000"), block("0x"), block("latest")), (None, None, None));
     }
 
     proptest! {

@@ -249,7 +249,7 @@ impl Watcher {
         let logs = self
             .chain
             .pool
-            .agree(|endpoint| async move { endpoint.logs_of(block.hash, contracts, topics).await })
+            .agree(|endpoint| async move { endpoint.logs_of(block, contracts, topics).await })
             .await?;
         Ok(logs.iter().flat_map(|log| told_by(log, watched)).collect())
     }

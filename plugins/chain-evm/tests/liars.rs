@@ -14,7 +14,7 @@ use liar::{Liar, Lie};
 use serde_json::json;
 use streamgate_contracts::chain::v1::{Answer, ChainsRequest, Verdict, WatchRequest};
 use streamgate_tests::wait::eventually;
-use support::{Anvil, Service, asset, name, settings, verdict};
+use support::{Anvil, CHAIN, PATIENCE, Service, asset, name, settings, verdict};
 use tempfile::TempDir;
 
 sol! {
@@ -119,6 +119,18 @@ async fn an_endpoint_that_breaks_the_rules_of_calls_is_unknown_to_everybody() {
         service.stop().await;
     }
     assert_eq!(elsewhere.calls(), 0, "a redirect was followed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_balance_that_is_no_number_is_not_zero() {
+    let chain = Sold::new().await;
+    let native = format!("eip155:{CHAIN}/slip44:60");
+    for lie in [json!(""), json!("0x"), json!("0"), json!(0), json!(null), json!([]), json!("0x-1")] {
+        let liar = chain.liar(Lie::Says("eth_getBalance", lie.clone())).await;
+        let service = chain.service(&[&liar.url], json!({})).await;
+        assert_unknown(&service.holds(chain.bob, &native).await, &lie.to_string());
+        service.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -342,6 +354,38 @@ async fn one_endpoint_that_hides_a_transfer_does_not_keep_it_from_being_told() {
     chain.anvil.send(chain.bob, Some(chain.contract), back.abi_encode()).await;
     let told = service.heard("transfer", |event| event.to == name(chain.alice)).await;
     assert_eq!(told.asset, chain.ticket);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_of_another_block_or_contract_is_none_and_nothing_of_it_is_told() {
+    let chain = Sold::new().await;
+    let liar = chain.liar(Lie::None).await;
+    let service = chain.service(&[&liar.url], json!({})).await;
+    let watch = WatchRequest { assets: vec![asset("erc721", chain.contract, None)], lease_ms: 0 };
+    service.chain.clone().watch(watch).await.unwrap();
+    let parties = [(chain.bob, chain.alice), (chain.alice, chain.bob)];
+    for ((from, to), lie) in parties.iter().cycle().zip([
+        Lie::Logs("blockNumber", json!("0xffffffffffff")),
+        Lie::Logs("blockNumber", json!("0x1")),
+        Lie::Logs("blockHash", json!(format!("0x{}", "ab".repeat(32)))),
+        Lie::Logs("address", json!(Address::repeat_byte(1))),
+        Lie::Logs("logIndex", json!("0x")),
+        Lie::Logs("data", json!(null)),
+    ]) {
+        let why = format!("{lie:?}");
+        let told = service.told.lock().unwrap().len();
+        liar.now(lie);
+        let pass_on = transferFromCall { from: *from, to: *to, id: U256::from(7) };
+        let receipt = chain.anvil.send(*from, Some(chain.contract), pass_on.abi_encode()).await;
+        let calls = liar.calls();
+        eventually("it has been asked", PATIENCE, async || (liar.calls() > calls + 10).then_some(())).await;
+        assert_eq!(service.told.lock().unwrap().len(), told, "{why}");
+        liar.now(Lie::None);
+        let hash = receipt["blockHash"].as_str().unwrap().to_owned();
+        let event = service.heard("the transfer", |event| event.block_hash == hash).await;
+        assert_eq!((event.to, event.block), (name(*to), chain.anvil.height().await), "{why}");
+    }
     service.stop().await;
 }
 

@@ -23,6 +23,8 @@ pub enum Lie {
     Says(&'static str, Value),
     /// Every block has another hash.
     OtherHashes,
+    /// In its logs, this field is always this.
+    Logs(&'static str, Value),
     Hangs,
     /// It answers the head of a response, and then hangs.
     HangsInBody,
@@ -155,6 +157,11 @@ async fn answer(state: State, body: Bytes) -> Response<Body> {
         }
         Lie::OtherHashes if method == "eth_getBlockByNumber" => {
             reply["result"]["hash"] = json!(format!("0x{}", "ab".repeat(32)));
+        }
+        Lie::Logs(field, value) if method == "eth_getLogs" => {
+            for log in reply["result"].as_array_mut().into_iter().flatten() {
+                log[field] = value.clone();
+            }
         }
         Lie::OtherId => reply["id"] = json!(reply["id"].as_u64().unwrap_or_default().wrapping_sub(1)),
         Lie::OtherIdRefused if method == "eth_call" => {
