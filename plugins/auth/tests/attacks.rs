@@ -36,7 +36,7 @@ async fn a_contract_at_the_same_address_of_another_chain_is_somebody_else() {
     let all = [by_contract(1).await, by_contract(137).await, life.sign_in(&wallet).await];
     let names = ["1:", "137:", ""].map(|chain| format!("eip155:{chain}{}", wallet.address()));
     for (tokens, name) in all.iter().zip(&names) {
-        assert_eq!(life.whose(text(tokens, "access_token")).await.unwrap().wallets, [name.clone()]);
+        assert_eq!(life.whose(text(tokens, "access_token")).await.unwrap().wallets, [name.as_str()]);
     }
     let principals: std::collections::BTreeSet<_> = all.iter().map(|it| text(it, "principal")).collect();
     assert_eq!(principals.len(), 3, "{all:?}");
