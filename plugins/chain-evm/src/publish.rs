@@ -34,10 +34,11 @@ const MAX_WAITING: usize = 64;
 const MAX_NAMED: usize = 4096;
 /// Contents that somebody asked for and that are looked at in one round.
 const MAX_ASKED: usize = 100;
-/// So many contents in a row of which something is not known, and all wait.
+/// So many contents in a row of which something is not known, and the others wait, too.
 const MAX_FAILURES: usize = 3;
-/// How long all wait then.
+/// When all contents are looked at again then, at first; it doubles each time.
 const PAUSE: Duration = Duration::from_secs(1);
+const MAX_PAUSE: Duration = Duration::from_secs(60);
 
 /// What others leave to a publisher, and what they see of it.
 #[derive(Debug, Default)]
@@ -187,6 +188,7 @@ impl Publisher {
     /// Runs until the token is cancelled.
     pub(crate) async fn run(self, stop: CancellationToken) {
         let mut agenda = Agenda::new();
+        let mut pause = PAUSE;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -196,17 +198,18 @@ impl Publisher {
             self.tell(trouble.as_ref());
             if trouble.is_some() {
                 // Whatever was not done is found again.
-                agenda.all_at = Instant::now();
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = tokio::time::sleep(self.rules.poll.max(PAUSE)) => {}
-                }
-            } else {
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = self.inbox.woken.notified() => {}
-                    () = tokio::time::sleep_until(agenda.next()) => {}
-                }
+                agenda.all_at = Instant::now() + pause;
+            }
+            let (next, longer) = match trouble {
+                None => (agenda.next(), PAUSE),
+                Some(PublishError::Unread) => (agenda.all_at, PAUSE),
+                Some(_) => (agenda.all_at, (pause * 2).min(MAX_PAUSE)),
+            };
+            pause = longer;
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.inbox.woken.notified() => {}
+                () = tokio::time::sleep_until(next) => {}
             }
         }
     }
