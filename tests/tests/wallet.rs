@@ -24,11 +24,7 @@ async fn people_set_up_sign_in_with_wallets_and_look_after_their_accounts_in_the
 #[tokio::test(flavor = "multi_thread")]
 async fn an_admin_looks_after_who_may_watch_and_the_viewer_sees_each_of_it() {
     let dir = tools::node_project("tests/players").expect("its tools can be installed from npm");
-    let server = Setup::default()
-        .set("plugins.access.enabled", true)
-        .set("plugins.streaming.gated", true)
-        .start()
-        .await;
+    let server = Setup::default().set("plugins.access.default", "private").start().await;
     let clip = clips::plain("320x180", "25", 4.0);
     let id = tus::upload_file(&server, &clip).await.expect("uploaded");
     server.finished(&id).await;
