@@ -151,6 +151,24 @@ async fn while_the_chain_is_away_nothing_is_lost_and_it_is_said() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn while_policies_are_not_known_nothing_is_told_and_it_is_said() {
+    let world = World::new().await;
+    let house = world.house(&world.anvil.url, json!({ "policy_uri": POLICY })).await;
+    house.closed.store(true, Ordering::SeqCst);
+    house.ready(1).await;
+    let said = house.trouble(|trouble| !trouble.is_null() && !trouble.to_string().contains("read yet")).await;
+    assert!(said.as_str().unwrap().starts_with("`access` does not answer"), "{said}");
+    let revision = house.open(1, "public").await;
+    assert_eq!((house.becomes(1, "none").await["attempt"].clone(), world.used().await), (json!(0), 0));
+    house.closed.store(false, Ordering::SeqCst);
+    let entry = house.registered(1).await;
+    assert_eq!(entry["registered"]["policy"], policy(1, "public", revision));
+    house.trouble(Value::is_null).await;
+    assert_eq!(world.used().await, 1);
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_was_lost_registers_nothing_twice() {
     let world = World::new().await;
     let house = world.house(&world.anvil.url, json!({})).await;

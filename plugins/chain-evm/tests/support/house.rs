@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::http::{Method, Request, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::IntoResponse as _;
 use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 use streamgate_access::Access;
@@ -35,6 +37,8 @@ pub struct House {
     public: Client,
     /// Events are lost from now on.
     pub deaf: Arc<AtomicBool>,
+    /// The access control answers nobody from now on.
+    pub closed: Arc<AtomicBool>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -90,10 +94,18 @@ impl House {
         let access =
             Access::open(outside, streamgate_access::Settings::default(), Clock::system()).await.unwrap();
         let catalogue = Client::from_service(metadata.internal());
+        let closed = Arc::new(AtomicBool::new(false));
+        let shut = Arc::clone(&closed);
+        let door = middleware::from_fn(move |request: axum::extract::Request, next: Next| {
+            let shut = shut.load(Ordering::SeqCst);
+            async move {
+                if shut { StatusCode::SERVICE_UNAVAILABLE.into_response() } else { next.run(request).await }
+            }
+        });
         let neighbours = Neighbours {
             catalogue: catalogue.clone(),
             storage: storage.clone(),
-            access: Client::from_service(access.internal()),
+            access: Client::from_service(access.internal().layer(door)),
         };
         let chain = Standalone::beside(database(), neighbours, settings, |_| {}).await.unwrap();
         let (chain, deaf) = (Arc::new(chain), Arc::new(AtomicBool::new(false)));
@@ -111,6 +123,7 @@ impl House {
             access: Client::from_service(access.public()),
             public: Client::from_service(chain.public()),
             deaf,
+            closed,
             tasks: vec![tokio::spawn(listening), tokio::spawn(metadata.show_changes())],
             chain,
         }
