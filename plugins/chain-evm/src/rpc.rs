@@ -51,6 +51,11 @@ impl TryFrom<String> for Quantity {
     }
 }
 
+/// The same of at most 64 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Count(#[serde(deserialize_with = "quantity")] pub(crate) u64);
+
 fn quantity<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let Quantity(number) = Quantity::deserialize(deserializer)?;
     u64::try_from(number).map_err(|_| serde::de::Error::custom("a number of more than 64 bits"))

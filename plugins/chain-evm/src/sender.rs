@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy_primitives::{Address, B256, Bytes, U64};
+use alloy_primitives::{Address, B256, Bytes};
 use serde_json::{Value, json};
 use streamgate_chain_common::{RpcError, Unknown};
 use streamgate_contracts::db::DbError;
@@ -20,7 +20,7 @@ use crate::chain::Chain;
 use crate::endpoint::{Endpoint, quantity};
 use crate::erc;
 use crate::queue::{Attempt, MAX_OPEN, Numbered, Queue, State, Waiting};
-use crate::rpc::{Block, FeeHistory, Receipt, reverted};
+use crate::rpc::{Block, Count, FeeHistory, Receipt, reverted};
 use crate::settings::{self, Finality};
 use crate::signer::{Fees, Signer, Unsigned};
 
@@ -133,9 +133,9 @@ impl Sender {
         let (address, block) = (self.signer.address, quantity(block));
         let params = &json!([address, block]);
         let ask = |endpoint: Arc<Endpoint>| async move {
-            endpoint.call::<U64>("eth_getTransactionCount", params.clone()).await
+            endpoint.call::<Count>("eth_getTransactionCount", params.clone()).await
         };
-        Ok(self.chain.pool.agree(ask).await?.to())
+        Ok(self.chain.pool.agree(ask).await?.0)
     }
 
     /// Does for a transaction with a number what is missing.
@@ -267,8 +267,8 @@ impl Sender {
     async fn estimate(&self, to: Address, data: &Bytes) -> Result<Estimate, Unknown> {
         let params = &json!([{ "from": self.signer.address, "to": to, "data": data }, "latest"]);
         let ask = |endpoint: Arc<Endpoint>| async move {
-            match endpoint.call::<U64>("eth_estimateGas", params.clone()).await {
-                Ok(gas) => Ok(Estimate::Gas(gas.to())),
+            match endpoint.call::<Count>("eth_estimateGas", params.clone()).await {
+                Ok(Count(gas)) => Ok(Estimate::Gas(gas)),
                 Err(error) => reverted(&error).map(Estimate::Reverts).ok_or(error),
             }
         };

@@ -92,7 +92,7 @@ async fn a_factory_that_deploys_nothing_or_something_else_makes_nobodys_signatur
     let multicall: Address = MULTICALL.parse().unwrap();
     let service = Service::start(&folder, settings(&[&anvil.url], json!({}))).await;
     // 1 to 17 are contracts of the chain itself, which answer without code.
-    let precompiled = (1..=17_u8).map(|number| Address::with_last_byte(number));
+    let precompiled = (1..=17_u8).map(Address::with_last_byte);
     for account in [victim, Address::repeat_byte(9), Address::ZERO].into_iter().chain(precompiled) {
         assert_ne!(says(&service, account, &[1; 65]).await, Verdict::Yes, "{account}");
         for how in 0..5_u64 {
