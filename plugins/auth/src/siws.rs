@@ -76,6 +76,7 @@ pub(crate) fn verify(wallet: &str, message: &str, signature: &str) -> Result<(),
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use alloy_primitives::hex;
     use ed25519_dalek::{Signer as _, SigningKey};
     use proptest::prelude::*;
 
@@ -114,11 +115,27 @@ mod tests {
 
     #[test]
     fn keys_of_small_order_have_no_wallet() {
-        // The identity and a point of order 8: any message "verifies" under them without strictness.
-        let mut identity = [0; 32];
-        identity[0] = 1;
-        for bytes in [identity, [0; 32]] {
-            assert!(address(&bs58::encode(bytes).into_string()).is_err());
+        // All eight points, and their spellings beyond the field's order: any message "verifies" under
+        // them without strictness.
+        let eighth = hex!("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05");
+        let other = hex!("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a");
+        let (mut identity, mut least) = ([0; 32], [0xff; 32]);
+        (identity[0], least[31]) = (1, 0x7f);
+        let near = [0xec, 0xed, 0xee].map(|first| {
+            least[0] = first;
+            least
+        });
+        for mut bytes in [identity, [0; 32], eighth, other].into_iter().chain(near) {
+            for _ in 0..2 {
+                assert!(address(&bs58::encode(bytes).into_string()).is_err(), "{bytes:x?}");
+                bytes[31] ^= 0x80;
+            }
+        }
+        // Nor does a signature hold that has such a point, or no scalar.
+        let (wallet, _) = signed("hello");
+        for point in [identity, [0; 32], eighth, other] {
+            let signature = bs58::encode([point, [0; 32]].concat()).into_string();
+            assert!(verify(&wallet, "hello", &signature).is_err());
         }
     }
 
