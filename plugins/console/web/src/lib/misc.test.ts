@@ -38,8 +38,9 @@ describe("nextOf", () => {
 });
 
 describe("names of wallets", () => {
-  it("are split at the first colon and shortened", () => {
+  it("are split at the last colon and shortened", () => {
     expect(splitWallet("eip155:0xab")).toEqual({ kind: "Ethereum", address: "0xab" });
+    expect(splitWallet("eip155:137:0xab")).toEqual({ kind: "Ethereum", address: "0xab" });
     expect(splitWallet("solana:9x")).toEqual({ kind: "Solana", address: "9x" });
     expect(shortAddress("0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed")).toBe("0x5aAe…eAed");
     expect(shortAddress("short")).toBe("short");

@@ -1,9 +1,9 @@
 // Names of wallets and chains as people read them.
 
-/** `eip155:0x5aAe…eAed`, `solana:9xQe…`: what is before the colon is the kind. */
+/** `eip155:0x5aAe…eAed`, `solana:9xQe…`, and of a contract with its chain `eip155:137:0x5aAe…eAed`. */
 export function splitWallet(name: string): { kind: string; address: string } {
-  const [namespace = "", address = ""] = name.split(/:(.*)/s);
-  return { kind: namespace === "solana" ? "Solana" : "Ethereum", address: address || name };
+  const address = name.slice(name.lastIndexOf(":") + 1);
+  return { kind: name.startsWith("solana:") ? "Solana" : "Ethereum", address: address || name };
 }
 
 /** `0x5aAe…eAed`: enough to recognise one's own. */
