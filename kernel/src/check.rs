@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value;
-use streamgate_config::{Isolation, KernelSettings, PluginKeys, Problem, Sources, Table, suggest};
+use streamgate_config::{KernelSettings, PluginKeys, Problem, Sources, Table, suggest};
 
 use crate::loader::{self, Library};
 use streamgate_config::{Graph, Node};
@@ -32,13 +32,6 @@ pub(crate) struct Planned {
     pub(crate) settings: String,
     /// Its code.
     pub(crate) library: Arc<Library>,
-}
-
-impl Planned {
-    /// Whether it runs in a process of its own.
-    pub(crate) fn is_isolated(&self) -> bool {
-        self.keys.isolation.map_or(self.library.manifest.isolated, |it| it == Isolation::Process)
-    }
 }
 
 impl Edition {
@@ -110,7 +103,8 @@ fn load(
                 let load = move || {
                     let file = values.get("file").and_then(Value::as_str);
                     let sha256 = values.get("sha256").and_then(Value::as_str).filter(|it| it.len() == 64);
-                    let library = load_one(name, file, (dirs, copies, known), sha256)
+                    let apart = values.get("isolation").map(|isolation| isolation == "process");
+                    let library = load_one(name, file, (dirs, copies, known), sha256, apart)
                         .map_err(|message| sources.plugin_problem(name, file.map(|_| "file"), message))?;
                     let (plugin, schema) = (name.clone(), library.schema());
                     Ok((Table { plugin, values: values.clone(), schema }, library))
@@ -128,6 +122,7 @@ fn load_one(
     file: Option<&str>,
     (dirs, copies, known): (&[PathBuf], Option<&Path>, &[Arc<Library>]),
     sha256: Option<&str>,
+    apart: Option<bool>,
 ) -> Result<Arc<Library>, String> {
     let wanted = file.map_or_else(|| loader::file_name(name), str::to_owned);
     let is_path = wanted.contains('/');
@@ -141,13 +136,16 @@ fn load_one(
         let hint = suggest(name, loader::discover(dirs).keys().map(String::as_str), "plugins there");
         format!("unknown plugin: there is no {wanted}{place}{hint}")
     })?;
-    let right = |library: &Library| sha256.is_none_or(|want| want.eq_ignore_ascii_case(&library.sha256));
+    let right = |library: &Library| {
+        sha256.is_none_or(|want| want.eq_ignore_ascii_case(&library.sha256))
+            && apart.unwrap_or(library.manifest.isolated) == library.is_apart()
+    };
     let same =
         |library: &&Arc<Library>| library.manifest.name == name && library.is_of(&path) && right(library);
     if let Some(same) = known.iter().find(same) {
         return Ok(same.clone());
     }
-    Library::open(name, &path, copies, sha256).map(Arc::new).map_err(|error| error.to_string())
+    Library::open(name, &path, copies, sha256, apart).map(Arc::new).map_err(|error| error.to_string())
 }
 
 fn node(library: &Library) -> Node {
@@ -167,7 +165,7 @@ fn provider_on_disk(capability: &str, plugins: &[Arc<Library>], dirs: &[PathBuf]
         .into_iter()
         .filter(|(name, _)| plugins.iter().all(|p| p.manifest.name != *name));
     others
-        .filter_map(|(name, path)| Library::open(&name, &path, None, None).ok())
+        .filter_map(|(name, path)| Library::open(&name, &path, None, None, Some(true)).ok())
         .find(|library| library.manifest.provides.iter().any(|provided| provided == capability))
         .map(|library| library.manifest.name)
 }

@@ -117,9 +117,9 @@ enum Command {
     /// Each rule is tried in a process of its own, so nothing that runs is touched. The rules are
     /// those of docs/plugin-guide.md. Exit code 1 if one is not met.
     Conformance(streamgate_conformance::Options),
-    /// Load a cdylib and end: whether that goes well is seen by how it ends
+    /// Load a cdylib, tell of it and end: whether that goes well is seen by how it ends
     #[command(hide = true)]
-    Probe { name: String, path: PathBuf },
+    Probe { name: String, file: PathBuf, shown: PathBuf },
     /// Run one plugin for the host that has started this process
     #[command(hide = true)]
     Isolated { name: String },
@@ -142,7 +142,7 @@ pub fn main() -> ExitCode {
     let began = Instant::now();
     let Cli { source, command } = Cli::parse();
     match &command {
-        Command::Probe { name, path } => probe::child(name, path),
+        Command::Probe { name, file, shown } => probe::child(name, file, shown),
         Command::Isolated { .. } => return isolate::child(),
         Command::Conformance(options) => return conformance(options, &source.sets),
         _ => {}
@@ -239,7 +239,7 @@ fn new(name: &str, api: Option<&Path>) -> ExitCode {
 fn conformance(options: &streamgate_conformance::Options, sets: &[String]) -> ExitCode {
     loader::let_faults_end_this();
     streamgate_conformance::main(options, sets, |name, path| {
-        let library = Library::open_untried(name, path).map_err(|error| error.to_string())?;
+        let library = Library::open_untried(name, path, path).map_err(|error| error.to_string())?;
         let library = std::sync::Arc::new(library);
         let (told, judge, starter) = (library.clone(), library.clone(), library.clone());
         Ok(streamgate_conformance::Loaded {
@@ -255,7 +255,7 @@ fn schema(sources: &Sources) -> ExitCode {
     let mut schemas = BTreeMap::new();
     let mut code = ExitCode::SUCCESS;
     for (name, path) in loader::discover(&sources.kernel().plugin_dirs()) {
-        match Library::open(&name, &path, None, None) {
+        match Library::open(&name, &path, None, None, Some(true)) {
             Ok(library) => _ = schemas.insert(name, library.schema()),
             Err(error) => {
                 err(format_args!("error: {name}: {error}"));

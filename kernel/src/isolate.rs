@@ -59,7 +59,7 @@ pub(crate) fn child() -> ExitCode {
     loader::let_faults_end_this();
     streamgate_isolation::child(|loading| {
         let path = loading.cdylib.ok_or("it has no cdylib")?;
-        let library = Library::open_untried(loading.plugin, path).map_err(|error| error.to_string())?;
+        let library = Library::open_untried(loading.plugin, path, path).map_err(|error| error.to_string())?;
         Ok(move |host, args| library.start(host, args))
     })
 }

@@ -329,7 +329,7 @@ impl Kernel {
                 settings: planned.settings.as_str().into(),
                 data_dir: dir.to_str().ok_or("its data directory's path is not UTF-8")?.into(),
             };
-            let started = match planned.is_isolated() {
+            let started = match planned.library.is_apart() {
                 true => isolate::start(me, entry, run, host, args).boxed(),
                 false => planned.library.start(host, args).map(RResult::into_result).err_into().boxed(),
             };

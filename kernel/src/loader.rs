@@ -8,22 +8,25 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, IntoRawFd};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use abi_stable::library::{AbiHeaderRef, LibHeader, RootModule};
+use async_ffi::FutureExt;
 use libloading::os::unix::{Library as RawLibrary, RTLD_LOCAL, RTLD_NOW};
 use rustix::fs::{MemfdFlags, Mode, OFlags};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use streamgate_plugin_api::abi::{
-    API_MAJOR, API_MINOR, FfiFuture, HostHandle, ManifestBlob, PluginModuleRef, StartArgs, StartResult,
+    API_MAJOR, API_MINOR, FfiFuture, HostHandle, ManifestBlob, PluginModuleRef, RResult, StartArgs,
+    StartResult,
 };
 use streamgate_plugin_api::manifest::Manifest;
 use streamgate_plugin_api::settings::SettingsProblem;
 
-use crate::{VERSION, probe};
+use crate::VERSION;
+use crate::probe::{self, Told};
 
 const FILE_PREFIX: &str = "libstreamgate_";
 const FILE_SUFFIX: &str = ".so";
@@ -37,6 +40,9 @@ pub(crate) enum LoadError {
     Digest { path: String, want: String, got: String },
     #[error("{path} is not loaded: {how}")]
     Crash { path: String, how: String },
+    /// As the child has said that looked at it.
+    #[error("{0}")]
+    Refused(String),
     #[error("{path} cannot be loaded: {reason}")]
     Open { path: String, reason: String },
     #[error(
@@ -111,12 +117,19 @@ pub(crate) struct Library {
     pub(crate) path: PathBuf,
     /// The version of the boundary it was built for.
     pub(crate) api: (u32, u32),
-    module: PluginModuleRef,
+    code: Code,
     file: Option<FileId>,
     /// The digest of its file, in hexadecimal digits.
     pub(crate) sha256: String,
     /// The copy that was loaded, as other processes of the same user find it.
     pub(crate) copy: PathBuf,
+}
+
+enum Code {
+    /// Open in this process.
+    Here(PluginModuleRef),
+    /// For processes of its own alone. What it told of its settings.
+    Apart(Value),
 }
 
 /// Tells one file from another, and from what it was before: device, inode, size, change.
@@ -130,24 +143,73 @@ fn file_id(path: &Path) -> Option<FileId> {
 impl Library {
     /// Loads the plugin `name` from `path`. The private copy has no name and goes away with the
     /// process: it is on disk below `copies` if that works, else in memory.
-    /// With `sha256` the file must have that digest.
+    /// With `sha256` the file must have that digest. With `apart`, or if the plugin itself wants to
+    /// run so, its code is not opened here.
     pub(crate) fn open(
         name: &str,
         path: &Path,
         copies: Option<&Path>,
         sha256: Option<&str>,
+        apart: Option<bool>,
     ) -> Result<Self, LoadError> {
+        let shown = || path.display().to_string();
+        let copy_error = |error: io::Error| LoadError::Copy { path: shown(), error };
         // Before the copy: a file that changes meanwhile counts as another one.
-        let file = file_id(path);
-        let (library, sha256, copy) = open_copy(name, path, copies, sha256)?;
-        Ok(Self { file, sha256, copy, ..Self::of(name, path, library)? })
+        let id = file_id(path);
+        let in_memory = || rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC).map_err(io::Error::from);
+        let mut reason = String::new();
+        // No such files there, no space, or mounted without the right to execute: then in memory.
+        for file in copies.and_then(unnamed).map(Ok).into_iter().chain(std::iter::once_with(in_memory)) {
+            let mut file = File::from(file.map_err(copy_error)?);
+            let Ok(got) = copy(path, &mut file) else { continue };
+            if let Some(want) = sha256.filter(|want| !want.eq_ignore_ascii_case(&got)) {
+                return Err(LoadError::Digest { path: shown(), want: want.to_owned(), got });
+            }
+            let fd = file.as_raw_fd();
+            let elsewhere = PathBuf::from(format!("/proc/{}/fd/{fd}", std::process::id()));
+            let crash = |how| LoadError::Crash { path: shown(), how };
+            let library = match probe::ask(name, &elsewhere, path, None).map_err(crash)? {
+                Told::Plugin(it) if apart.unwrap_or(it.manifest.isolated) => {
+                    Ok(Ok(Self::apart(name, path, *it)))
+                }
+                Told::Plugin(_) => {
+                    dlopen(&format!("/proc/self/fd/{fd}")).map(|library| Self::of(name, path, library))
+                }
+                Told::NotOpened(error) => Err(error),
+                Told::Refused(reason) => return Err(LoadError::Refused(reason)),
+                Told::Checked(_) => Err("a process that loads it answers something else".to_owned()),
+            };
+            match library {
+                Ok(library) => {
+                    // Open for ever: dlopen knows a library by its path, which must not come to mean
+                    // another file, and a backtrace finds its symbols through it.
+                    let _ = file.into_raw_fd();
+                    return Ok(Self { file: id, sha256: got, copy: elsewhere, ..library? });
+                }
+                Err(error) => reason = error,
+            }
+        }
+        if reason.is_empty() {
+            copy(path, &mut File::from(in_memory().map_err(copy_error)?)).map_err(copy_error)?;
+        }
+        Err(LoadError::Open { path: shown(), reason: reason.replace("/proc/self/fd/", "descriptor ") })
     }
 
-    /// Loads a plugin as it stands, for a process that may crash.
-    pub(crate) fn open_untried(name: &str, path: &Path) -> Result<Self, LoadError> {
-        let shown = path.display().to_string();
-        let library = dlopen(&shown).map_err(|reason| LoadError::Open { path: shown, reason })?;
-        Self::of(name, path, library)
+    /// Loads a plugin from `file` as it stands, for a process that may crash. People know it as `shown`.
+    pub(crate) fn open_untried(name: &str, file: &Path, shown: &Path) -> Result<Self, LoadError> {
+        let library = dlopen(&file.display().to_string())
+            .map_err(|reason| LoadError::Open { path: shown.display().to_string(), reason })?;
+        Self::of(name, shown, library)
+    }
+
+    /// One of which a child has told, where `of` has looked at it.
+    fn apart(name: &str, path: &Path, told: probe::Description) -> Self {
+        let manifest = Manifest { name: name.to_owned(), ..told.manifest };
+        Self::new(manifest, path, told.api, Code::Apart(told.schema))
+    }
+
+    fn new(manifest: Manifest, path: &Path, api: (u32, u32), code: Code) -> Self {
+        Self { manifest, path: path.into(), copy: path.into(), api, code, file: None, sha256: String::new() }
     }
 
     fn of(name: &str, path: &Path, library: RawLibrary) -> Result<Self, LoadError> {
@@ -177,8 +239,7 @@ impl Library {
             .map_err(|reason| LoadError::Manifest { path: shown.clone(), reason })?;
         let module =
             module(blob.header()).map_err(|detail| LoadError::Layout { path: shown, api, detail })?;
-        let path = path.to_owned();
-        Ok(Self { manifest, copy: path.clone(), path, api, module, file: None, sha256: String::new() })
+        Ok(Self::new(manifest, path, api, Code::Here(module)))
     }
 
     /// Whether it was loaded from this file as it is now.
@@ -186,22 +247,48 @@ impl Library {
         self.path == path && self.file.is_some() && self.file == file_id(path)
     }
 
+    /// Whether its code is for processes of its own alone.
+    pub(crate) fn is_apart(&self) -> bool {
+        matches!(self.code, Code::Apart(_))
+    }
+
     /// The JSON Schema of its settings; `null` if it is not JSON.
     pub(crate) fn schema(&self) -> Value {
-        serde_json::from_str((self.module.settings_schema())().as_str()).unwrap_or_default()
+        match &self.code {
+            Code::Here(module) => {
+                serde_json::from_str((module.settings_schema())().as_str()).unwrap_or_default()
+            }
+            Code::Apart(schema) => schema.clone(),
+        }
     }
 
     /// What is wrong with settings that fit the schema. Starts nothing, writes nothing.
     pub(crate) fn check(&self, settings: &str) -> Vec<SettingsProblem> {
-        let text = (self.module.check())(settings.into());
-        serde_json::from_str(text.as_str()).unwrap_or_else(|error| {
+        let problems = match &self.code {
+            Code::Here(module) => {
+                let text = (module.check())(settings.into());
+                serde_json::from_str(text.as_str()).map_err(|error| error.to_string())
+            }
+            Code::Apart(_) => match probe::ask(&self.manifest.name, &self.copy, &self.path, Some(settings)) {
+                Ok(Told::Checked(problems)) => Ok(problems),
+                Ok(_) => Err("it did not check them".to_owned()),
+                Err(how) => Err(how),
+            },
+        };
+        problems.unwrap_or_else(|error| {
             vec![SettingsProblem::new("", format!("the plugin's check answered nonsense: {error}"))]
         })
     }
 
-    /// Begins to start the plugin.
+    /// Begins to start the plugin in this process.
     pub(crate) fn start(&self, host: HostHandle, args: StartArgs) -> FfiFuture<StartResult> {
-        (self.module.start())(host, args)
+        match &self.code {
+            Code::Here(module) => (module.start())(host, args),
+            Code::Apart(_) => {
+                let reason = "it runs in a process of its own, and is not open in this one";
+                std::future::ready(RResult::RErr(reason.into())).into_ffi()
+            }
+        }
     }
 }
 
@@ -231,45 +318,12 @@ fn module(header: *const LibHeader) -> Result<PluginModuleRef, String> {
     })
 }
 
-/// A library from a private copy of its file, with the copy's digest and place.
-fn open_copy(
-    name: &str,
-    path: &Path,
-    copies: Option<&Path>,
-    sha256: Option<&str>,
-) -> Result<(RawLibrary, String, PathBuf), LoadError> {
-    let shown = || path.display().to_string();
-    let copy_error = |error: io::Error| LoadError::Copy { path: shown(), error };
-    let on_disk = copies.and_then(|below| {
-        let dir = below.ancestors().find(|dir| dir.is_dir() || dir.as_os_str().is_empty())?;
-        let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
-        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        rustix::fs::open(dir, flags, Mode::RUSR | Mode::WUSR).ok()
-    });
-    let in_memory = || rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC).map_err(io::Error::from);
-    let mut reason = String::new();
-    // No such files there, no space, or mounted without the right to execute: then in memory.
-    for file in on_disk.map(Ok).into_iter().chain(std::iter::once_with(in_memory)) {
-        let mut file = File::from(file.map_err(copy_error)?);
-        let Ok(got) = copy(path, &mut file) else { continue };
-        if let Some(want) = sha256.filter(|want| !want.eq_ignore_ascii_case(&got)) {
-            return Err(LoadError::Digest { path: shown(), want: want.to_owned(), got });
-        }
-        let fd = file.as_raw_fd();
-        let elsewhere = PathBuf::from(format!("/proc/{}/fd/{fd}", std::process::id()));
-        probe::survives(name, &elsewhere).map_err(|how| LoadError::Crash { path: shown(), how })?;
-        // Open for ever: dlopen knows a library by its path, which must not come to mean another
-        // file, and a backtrace finds its symbols through it.
-        let fd = file.into_raw_fd();
-        match dlopen(&format!("/proc/self/fd/{fd}")) {
-            Ok(library) => return Ok((library, got, elsewhere)),
-            Err(error) => reason = error.replace("/proc/self/fd/", "descriptor "),
-        }
-    }
-    if reason.is_empty() {
-        copy(path, &mut File::from(in_memory().map_err(copy_error)?)).map_err(copy_error)?;
-    }
-    Err(LoadError::Open { path: shown(), reason })
+/// A file without a name, in the nearest directory that is there.
+fn unnamed(below: &Path) -> Option<OwnedFd> {
+    let dir = below.ancestors().find(|dir| dir.is_dir() || dir.as_os_str().is_empty())?;
+    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    rustix::fs::open(dir, flags, Mode::RUSR | Mode::WUSR).ok()
 }
 
 /// Copies, and answers the SHA-256 in hexadecimal digits.

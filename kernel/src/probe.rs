@@ -1,54 +1,56 @@
-//! Loads a cdylib in a child process first: one that crashes, ends the process or hangs when it
-//! is loaded does so there, and is a report here.
+//! Looks at a cdylib in a child process before it is opened here. Of a plugin that runs in a
+//! process of its own the host knows only what such a child tells: none of its code runs here.
 
-use std::io;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-use rustix::process::{Resource, Rlimit, setrlimit};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use streamgate_plugin_api::manifest::Manifest;
+use streamgate_plugin_api::settings::SettingsProblem;
 
-use crate::loader::Library;
+use crate::loader::{Library, LoadError};
 
-const DEADLINE: Duration = Duration::from_secs(10);
-/// What the child exits with once the library is loaded, or refused in good order.
-const SURVIVED: i32 = 42;
-
-/// Loads it in a child. The error says how the child ended.
-pub(crate) fn survives(name: &str, path: &Path) -> Result<(), String> {
-    let child = std::env::current_exe().and_then(|program| {
-        let mut command = Command::new(program);
-        command.arg("probe").arg(name).arg(path);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
-    });
-    let status = child.and_then(wait).map_err(|error| format!("it cannot be tried: {error}"))?;
-    match status {
-        None => Err(format!("a process that loads it hangs for {DEADLINE:?}")),
-        Some(status) if status.code() == Some(SURVIVED) => Ok(()),
-        Some(status) => Err(format!("a process that loads it ends at once: {status}")),
-    }
+/// What a child tells of a cdylib.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum Told {
+    /// It is the plugin.
+    Plugin(Box<Description>),
+    /// The system does not open it from this place.
+    NotOpened(String),
+    /// It is refused; why, for people.
+    Refused(String),
+    /// What is wrong with its settings.
+    Checked(Vec<SettingsProblem>),
 }
 
-/// Waits within the deadline.
-fn wait(mut child: Child) -> io::Result<Option<std::process::ExitStatus>> {
-    let began = Instant::now();
-    let mut pause = Duration::from_micros(500);
-    while began.elapsed() < DEADLINE {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
+/// A plugin without its code.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Description {
+    pub(crate) manifest: Manifest,
+    pub(crate) api: (u32, u32),
+    pub(crate) schema: Value,
+}
+
+/// Has a child load the cdylib, to describe it or to check `settings`. It is opened as `file`, and
+/// called `shown`. The error says how the child ended.
+pub(crate) fn ask(name: &str, file: &Path, shown: &Path, settings: Option<&str>) -> Result<Told, String> {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg("probe").arg(name).arg(file).arg(shown);
+    streamgate_isolation::ask(command, &settings)
+}
+
+/// The child.
+pub(crate) fn child(name: &str, file: &Path, shown: &Path) -> ! {
+    streamgate_isolation::tell(file, |file, settings: Option<String>| {
+        match (Library::open_untried(name, file, shown), settings) {
+            (Err(LoadError::Open { reason, .. }), _) => Told::NotOpened(reason),
+            (Err(error), _) => Told::Refused(error.to_string()),
+            (Ok(library), Some(settings)) => Told::Checked(library.check(&settings)),
+            (Ok(library), None) => {
+                let (schema, api, manifest) = (library.schema(), library.api, library.manifest);
+                Told::Plugin(Box::new(Description { manifest, api, schema }))
+            }
         }
-        std::thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(20));
-    }
-    child.kill()?;
-    child.wait()?;
-    Ok(None)
-}
-
-/// The child: loads, and answers whether that went well by being alive.
-pub(crate) fn child(name: &str, path: &Path) -> ! {
-    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
-    // Why it is refused is told by whoever loads it next.
-    let _ = Library::open_untried(name, path);
-    std::process::exit(SURVIVED)
+    })
 }

@@ -10,7 +10,7 @@ use streamgate_plugin_api::abi::{API_MAJOR, API_MINOR};
 
 use crate::VERSION;
 use crate::health::{Component, Status, worst};
-use crate::lifecycle::{Composition, Entry, Kernel, Phase, Stage};
+use crate::lifecycle::{Composition, Entry, Kernel, Phase, Stage, State};
 use streamgate_log::rfc3339;
 
 /// How long a publisher must have waited for a subscriber before health shows it.
@@ -46,7 +46,7 @@ impl Kernel {
             plugin["sha256"] = json!(library.sha256);
             plugin["panics"] = json!(entry.panics.load(Relaxed));
             plugin["run"] = json!(entry.number());
-            plugin["isolated"] = json!(planned.is_isolated());
+            plugin["isolated"] = json!(library.is_apart());
             plugin["process"] = json!(entry.run.load().as_ref().and_then(|run| run.process.get().copied()));
         }
         report
@@ -57,7 +57,10 @@ impl Kernel {
     pub(crate) fn health_report(&self) -> Value {
         let composition = self.composition.load_full();
         let entries = &composition.plugins;
-        let own: Vec<_> = entries.iter().map(|entry| self.own_components(entry)).collect();
+        // Looked at once: what is said of a plugin is of one moment.
+        let states: Vec<_> = entries.iter().map(|entry| entry.state.borrow().clone()).collect();
+        let own: Vec<_> =
+            entries.iter().zip(&states).map(|(it, state)| self.own_components(it, state)).collect();
         let all: Vec<_> = (0..entries.len()).map(|index| with_needs(&composition, index, &own)).collect();
         let statuses = all.iter().map(|components| worst(components).status);
         let vital = |(entry, status): (&Arc<Entry>, Status)| {
@@ -71,8 +74,7 @@ impl Kernel {
         } else {
             statuses.max().unwrap_or(Status::Healthy).min(Status::Degraded)
         };
-        let plugins = entries.iter().zip(all).map(|(entry, components)| {
-            let state = entry.state.borrow().clone();
+        let plugins = entries.iter().zip(states).zip(all).map(|((entry, state), components)| {
             let worst = worst(&components);
             let since =
                 if worst.status == Status::Healthy { rfc3339(state.since) } else { worst.since.clone() };
@@ -94,12 +96,12 @@ impl Kernel {
     }
 
     /// What a plugin says of itself, and what the kernel saw of it.
-    fn own_components(&self, entry: &Entry) -> Vec<Component> {
+    fn own_components(&self, entry: &Entry, state: &State) -> Vec<Component> {
         let now = SystemTime::now();
         let mut components = self.health.components(entry.number());
-        let state = entry.state.borrow().clone();
         if state.stage != Stage::Running {
-            let reason = if state.reason.is_empty() { format!("{:?}", state.stage) } else { state.reason };
+            let reason =
+                if state.reason.is_empty() { format!("{:?}", state.stage) } else { state.reason.clone() };
             components.insert(0, Component::new("state", Status::Unhealthy, reason, state.since));
         }
         if let Some((at, fault)) = &*entry.last_fault.lock()

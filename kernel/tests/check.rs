@@ -281,6 +281,17 @@ fn a_library_that_crashes_when_it_is_loaded_is_a_report() {
 }
 
 #[test]
+fn a_library_that_is_tried_changes_nothing_when_it_is_loaded() {
+    let place = Place::new("[plugins.fixture-crash]\n[plugins.fixture-echo]\n");
+    place.link("crash");
+    let mark = place.dir.path().join("mark");
+    let output = place.command(&["check"]).env("CRASH", &mark).output().unwrap();
+    let problems = server::problems_of(&output);
+    assert!(problems[0].contains("it exports no `streamgate_"), "{problems:?}");
+    assert!(!mark.exists());
+}
+
+#[test]
 fn a_build_with_another_digest_is_refused() {
     let right = |place: &Place| {
         let report = place.run(&[]);

@@ -4,6 +4,8 @@
 
 mod server;
 
+use std::collections::BTreeSet;
+
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use server::{Place, Server, ask};
@@ -125,6 +127,37 @@ fn a_plugin_that_does_not_start_in_its_process_is_reported_like_any_other() {
     let failed = server.wait_for("plugin did not start");
     let reason = failed["fields"]["reason"].as_str().unwrap();
     assert!(reason.contains("did not start within 300ms (start_deadline)"), "{reason}");
+}
+
+/// The cdylibs that a process has open: copies, which have no name.
+fn opened(pid: u32) -> usize {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let copies = maps.lines().filter(|line| line.contains(" r-xp ") && line.ends_with("(deleted)"));
+    copies.filter_map(|line| line.split_whitespace().nth(4)).collect::<BTreeSet<_>>().len()
+}
+
+#[test]
+fn the_host_does_not_open_what_runs_in_a_process_of_its_own() {
+    let apart = scene("");
+    assert_eq!(ask(&apart.address, "/echo/x", "you").body, "hello you");
+    assert_eq!(opened(apart.server.id()), 2);
+    let child = apart.child().as_raw_nonzero().get();
+    assert_eq!(opened(child.try_into().unwrap()), 1);
+    let text = format!("[kernel]\nplugin_dirs = [\"lib\"]\n{}", config("").replace("process", "none"));
+    std::fs::write(apart.place.dir.path().join("plugins.toml"), text).unwrap();
+    assert!(apart.place.output(&["reload"]).status.success());
+    assert_eq!(ask(&apart.address, "/echo/x", "you").body, "hello you");
+    assert_eq!(opened(apart.server.id()), 3);
+}
+
+#[test]
+fn a_plugin_checks_its_settings_in_a_process_of_its_own() {
+    for isolation in ["process", "none"] {
+        let place = Place::new(&config("greeting = \"goodbye\"").replace("process", isolation));
+        let problems = place.problems(&[]);
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].contains("is no greeting; say hello"), "{problems:?}");
+    }
 }
 
 #[test]

@@ -90,7 +90,7 @@ where
         Ok(cdylib) => (cdylib, None),
         Err(reason) => (None, Some(reason)),
     };
-    let missing = confine::confine(&hello.limits, &hello.data_dir, cdylib.as_ref());
+    let missing = confine::confine(&hello.limits, Some(&hello.data_dir), cdylib.as_ref());
     let path = cdylib.as_ref().map(|file| PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())));
     // Open for ever: the library is known by that path.
     std::mem::forget(cdylib);

@@ -49,7 +49,7 @@ const SYSTEM: &[&str] = &[
 const DEVICES: &[&str] = &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/dri"];
 
 /// Confines this process. Answers what the running system does not have, in words.
-pub(crate) fn confine(limits: &Limits, data: &Path, cdylib: Option<&File>) -> Vec<String> {
+pub(crate) fn confine(limits: &Limits, data: Option<&Path>, cdylib: Option<&File>) -> Vec<String> {
     let mut missing = Vec::new();
     // The system ends this process rather than the one that has all others in it.
     let _ = std::fs::write("/proc/self/oom_score_adj", "500");
@@ -82,7 +82,11 @@ fn limit(resource: Resource, value: Option<u64>, missing: &mut Vec<String>) {
     }
 }
 
-fn files(limits: &Limits, data: &Path, cdylib: Option<&File>) -> Result<Option<String>, RulesetError> {
+fn files(
+    limits: &Limits,
+    data: Option<&Path>,
+    cdylib: Option<&File>,
+) -> Result<Option<String>, RulesetError> {
     let (read, all) = (AccessFs::from_read(RIGHTS), AccessFs::from_all(RIGHTS));
     let mut rules = Ruleset::default().handle_access(all)?;
     if !limits.network {
@@ -94,7 +98,7 @@ fn files(limits: &Limits, data: &Path, cdylib: Option<&File>) -> Result<Option<S
         .add_rules(path_beneath_rules(DEVICES, read | AccessFs::WriteFile | AccessFs::IoctlDev))?
         .add_rules(path_beneath_rules(&limits.read, read))?
         .add_rules(path_beneath_rules(&limits.write, all))?
-        .add_rules(path_beneath_rules([data], all))?;
+        .add_rules(path_beneath_rules(data, all))?;
     // What is in memory alone is open to its owner anyway, and cannot be named in a rule.
     if let Some(file) = cdylib.filter(|file| !in_memory(file)) {
         rules = rules.add_rule(PathBeneath::new(file, AccessFs::ReadFile | AccessFs::Execute))?;

@@ -15,6 +15,8 @@
 //! `plugin`, `public`, `host`, `mount` or `<name>.capability`. No body is collected, and what is not
 //! read at one end is not sent at the other.
 //!
+//! A child that only looks at a plugin is [`ask`]ed one thing, which it [`tell`]s, and ends.
+//!
 //! Nothing here starts a child anew, and nothing knows what a plugin is for.
 
 mod body;
@@ -29,9 +31,11 @@ mod peer;
 mod process;
 mod remote_host;
 mod stderr;
+mod trial;
 mod wire;
 
 pub use self::child::{Loading, child};
 pub use self::limits::{ChildSpec, Limits};
 pub use self::parent::{Exited, Started, start};
 pub use self::process::Exit;
+pub use self::trial::{ask, tell};
