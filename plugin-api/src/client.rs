@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use async_ffi::{FfiFuture, FutureExt};
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::StatusCode;
 use tower::util::Oneshot;
 use tower::{Service, ServiceExt};
@@ -16,12 +17,13 @@ use crate::body::{BoxError, to_abi};
 use crate::drain::{Open, Requests};
 use crate::guard::{self, Guarded};
 use crate::trace::{self, TRACEPARENT, TraceContext};
-use crate::{Body, Problem, abi};
+use crate::{Body, Problem, abi, grpc};
 
 /// A handle to a service of another plugin: a tower service, and so a channel for tonic clients.
 ///
 /// A call carries the `traceparent` of the request that is being handled, unless the request has
-/// one of its own. While nobody provides the service, it answers 503.
+/// one of its own. While nobody provides the service, it answers 503; a gRPC client gets that and
+/// every other problem as a gRPC status with the problem's words.
 #[derive(Debug, Clone)]
 pub struct Client {
     service: abi::Service,
@@ -54,6 +56,7 @@ impl Client {
         B::Error: Into<BoxError>,
     {
         let (mut parts, body) = request.into_parts();
+        let is_grpc = grpc::is_grpc(&parts.headers);
         let context = trace::current();
         if let Some(context) = context
             && !parts.headers.contains_key(TRACEPARENT)
@@ -62,7 +65,7 @@ impl Client {
         }
         let head = abi::RequestHead::encode(&parts);
         let body = to_abi(body, context, None);
-        ResponseFuture { inner: self.service.call(abi::Request { head, body }) }
+        ResponseFuture { inner: self.service.call(abi::Request { head, body }), is_grpc, failure: None }
     }
 }
 
@@ -87,16 +90,26 @@ where
 /// The response to come.
 pub struct ResponseFuture {
     inner: FfiFuture<abi::Response>,
+    /// Whether the request was one of gRPC.
+    is_grpc: bool,
+    /// A problem that is put into words of gRPC.
+    failure: Option<BoxFuture<'static, http::Response<Body>>>,
 }
 
 impl Future for ResponseFuture {
     type Output = Result<http::Response<Body>, ClientError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.inner).poll(cx).map(|response| {
+        if self.failure.is_none() {
+            let response = ready!(Pin::new(&mut self.inner).poll(cx));
             let parts = response.head.decode()?;
-            Ok(http::Response::from_parts(parts, Body::crossed(response.body)))
-        })
+            let response = http::Response::from_parts(parts, Body::crossed(response.body));
+            if !self.is_grpc || grpc::is_grpc(response.headers()) {
+                return Poll::Ready(Ok(response));
+            }
+            self.failure = Some(Box::pin(grpc::failure(response)));
+        }
+        self.failure.as_mut().map_or(Poll::Pending, |failure| failure.as_mut().poll(cx).map(Ok))
     }
 }
 

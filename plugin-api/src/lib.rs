@@ -53,6 +53,7 @@ pub mod drain;
 mod event;
 #[doc(hidden)]
 pub mod fuzz;
+mod grpc;
 mod guard;
 mod host;
 mod log;

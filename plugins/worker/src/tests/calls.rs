@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use streamgate_contracts::jobs::v1::jobs_client::JobsClient;
 use streamgate_contracts::jobs::v1::{self, JobState};
-use streamgate_plugin_api::{Client, settings};
+use streamgate_plugin_api::{Client, Problem, settings};
 use tokio::time::Instant;
 use tonic::Code;
 
@@ -386,4 +386,18 @@ async fn the_contract_works_over_grpc() {
     assert_eq!(&client.get(v1::GetRequest { id }).await.unwrap().into_inner().result[..], b"r");
     let unknown = client.get(v1::GetRequest { id: "x".into() }).await.unwrap_err();
     assert_eq!(unknown.code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn a_client_of_jobs_that_nobody_keeps_is_told_so_in_the_words_of_the_problem() {
+    let nobody = axum::Router::new().fallback(|| async {
+        Problem::new(http::StatusCode::SERVICE_UNAVAILABLE, "no-provider", "Nobody provides it")
+            .detail("No plugin that runs provides `jobs`.")
+    });
+    let mut client = JobsClient::new(Client::from_service(nobody));
+    let status = client.get(v1::GetRequest { id: "x".into() }).await.unwrap_err();
+    assert_eq!(
+        (status.code(), status.message()),
+        (Code::Unavailable, "No plugin that runs provides `jobs`.")
+    );
 }
