@@ -238,6 +238,16 @@ try {
     assert.ok(width <= 390, `the administration is ${width} px wide`);
   });
 
+  await step('an admin signs somebody out everywhere', async () => {
+    await admin.setViewport({ width: 1280, height: 900 });
+    await admin.locator(`[data-principal="${principal}"] ::-p-text(Sign out)`).click();
+    await picture(admin, 'sign-out');
+    await admin.locator('dialog ::-p-text(Sign out)').click();
+    await see(admin, 'One sign-in is ended.');
+    assert.equal((await me(person)).status, 401);
+    assert.ok((await me(admin)).principal);
+  });
+
   await step('the browser had nothing to complain of', async () => assert.deepEqual(complaints, []));
 } catch (error) {
   console.error(error);

@@ -15,7 +15,7 @@ use crate::auth::Auth;
 use crate::credentials::{self, Credentials};
 use crate::error::{AuthError, Why};
 use crate::principal::{Credential, Identity, Scope};
-use crate::sessions::Tokens;
+use crate::sessions::{Target, Tokens};
 use crate::sign_in::{Proof, Wanted};
 use crate::store::KeyRow;
 
@@ -39,6 +39,7 @@ pub(crate) fn router(auth: Auth) -> Router {
         .route("/api/v1/auth/keys", get(keys).post(create_key))
         .route("/api/v1/auth/keys/{id}", delete(revoke_key))
         .route("/api/v1/auth/principals", get(principals))
+        .route("/api/v1/auth/principals/{id}/sessions", delete(sign_out))
         .route("/api/v1/auth/principals/{id}/roles/{role}", put(grant).delete(take))
         .route("/api/v1/auth/audit", get(audit))
         .route("/.well-known/jwks.json", get(jwks))
@@ -266,6 +267,19 @@ async fn take(
 ) -> Result<Response, AuthError> {
     auth.set_role(&id, &role, false, &Credentials::of(&method, &headers)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Ends all sessions and API keys of a principal.
+async fn sign_out(
+    State(auth): State<Auth>,
+    Path(id): Path<String>,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, AuthError> {
+    let from = Credentials::of(&method, &headers);
+    let admin = auth.with_scope(&from, Scope::Admin, "revoke").await?;
+    let ended = auth.revoke(Target::Principal(&id), &admin.principal, "an admin signed them out").await?;
+    Ok(answer(StatusCode::OK, &json!({ "ended": ended })))
 }
 
 #[derive(Deserialize)]

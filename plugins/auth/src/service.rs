@@ -90,7 +90,7 @@ impl auth_server::Auth for Service {
             Some(Wanted::Principal(id)) => Target::Principal(id),
             None => return Err(Status::invalid_argument("nothing is named that could be revoked")),
         };
-        let ended = self.0.revoke(target, &request.reason).await?;
+        let ended = self.0.revoke(target, "", &request.reason).await?;
         Ok(Response::new(RevokeResponse { ended }))
     }
 }

@@ -208,8 +208,9 @@ impl Auth {
         })
     }
 
-    /// Ends a session, an API key or everything of a principal, whoever asks; how many ended.
-    pub(crate) async fn revoke(&self, target: Target<'_>, reason: &str) -> Result<u64, DbError> {
+    /// Ends a session, an API key or everything of a principal; how many ended. `by` is the principal
+    /// that asks, empty for another plugin. The scopes were looked at already.
+    pub(crate) async fn revoke(&self, target: Target<'_>, by: &str, reason: &str) -> Result<u64, DbError> {
         let whose = match target {
             Target::Principal(id) => Whose::Principal(id),
             Target::Session(_) | Target::ApiKey(_) => Whose::Everybody,
@@ -225,7 +226,7 @@ impl Auth {
                 id,
             ),
         };
-        let entry = Entry::new("revoke", AuditOutcome::Changed, "", "").on(subject).detail(reason);
+        let entry = Entry::new("revoke", AuditOutcome::Changed, by, "").on(subject).detail(reason);
         let mut outcomes = self.ending(entry.push(batch, self.now_ms()), whose).await?;
         outcomes.pop();
         Ok(outcomes.iter().map(|outcome| outcome.rows_affected).sum())

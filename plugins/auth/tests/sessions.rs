@@ -305,6 +305,33 @@ async fn only_admins_grant_and_the_last_one_stays() {
 }
 
 #[tokio::test]
+async fn an_admin_signs_somebody_out_everywhere_and_nobody_else_does() {
+    let world = World::new();
+    let life = world.live(settings()).await;
+    let admin = life.admin(&world).await;
+    let wallet = Wallet::ethereum(1);
+    let (one, two) = (life.sign_in(&wallet).await, life.sign_in(&wallet).await);
+    let other = life.sign_in(&Wallet::ethereum(2)).await;
+    let path = format!("principals/{}/sessions", text(&one, "principal"));
+    let refused = life.call(text(&other, "access_token"), "DELETE", &path, None).await;
+    assert_eq!(slug(&refused), "forbidden");
+    assert_eq!(life.send("DELETE", &path, &[], None).await.status, 401);
+    assert!(life.whose(text(&one, "access_token")).await.is_ok());
+
+    let ended = life.call(&admin, "DELETE", &path, None).await;
+    assert_eq!((ended.status, &ended.json["ended"]), (200, &2.into()));
+    for tokens in [&one, &two] {
+        assert!(life.whose(text(tokens, "access_token")).await.is_err());
+    }
+    assert!(life.whose(text(&other, "access_token")).await.is_ok());
+    assert_eq!(life.call(&admin, "DELETE", &path, None).await.json["ended"], 0);
+    let audit = life.call(&admin, "GET", "audit", None).await.json;
+    let entry = audit["items"].as_array().unwrap().iter().find(|entry| entry["subject"] == one["principal"]);
+    assert_eq!(entry.unwrap()["action"], "revoke");
+    assert_ne!(entry.unwrap()["principal"], "");
+}
+
+#[tokio::test]
 async fn everything_is_on_record_in_pages_and_no_secret_is() {
     let world = World::new();
     let life = world.live(settings()).await;

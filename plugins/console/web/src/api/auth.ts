@@ -141,6 +141,10 @@ export const auth = {
   setRole: (principal: string, role: Role, granted: boolean) =>
     api.tell(`${BASE}/principals/${at(principal)}/roles/${role}`, { method: granted ? "PUT" : "DELETE" }),
 
+  /** Ends all sessions and API keys of a principal; how many there were. */
+  signOut: (principal: string) =>
+    json<{ ended: number }>(`${BASE}/principals/${at(principal)}/sessions`, { method: "DELETE" }),
+
   audit: (principal: string, cursor: string | null, limit: number, signal?: AbortSignal) =>
     json<Page<AuditEntry>>(`${BASE}/audit${query({ limit, cursor, principal })}`, withSignal(signal)),
 };

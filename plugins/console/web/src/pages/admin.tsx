@@ -7,6 +7,7 @@ import { ago, dateTime } from "../lib/format";
 import { splitWallet } from "../lib/wallets";
 import { Guard } from "../session/guard";
 import { Address } from "../ui/address";
+import { Confirm } from "../ui/dialog";
 import { Failure } from "../ui/failure";
 import { PageTitle, Section } from "../ui/heading";
 import { WithNames } from "../ui/names";
@@ -53,6 +54,7 @@ function Principals() {
 function PrincipalRow({ principal, onChange }: { principal: PrincipalView; onChange(): void }) {
   const [busy, setBusy] = useState(false);
   const [open, setOpen] = useState(false);
+  const [asking, setAsking] = useState(false);
   const panelId = useId();
   const name = principal.name || principal.wallets[0] || principal.id;
   const set = async (role: Role, granted: boolean) => {
@@ -65,6 +67,18 @@ function PrincipalRow({ principal, onChange }: { principal: PrincipalView; onCha
     } finally {
       setBusy(false);
       onChange();
+    }
+  };
+  const signOut = async () => {
+    setBusy(true);
+    try {
+      const { ended } = await auth.signOut(principal.id);
+      notify.done(ended === 1 ? "One sign-in is ended." : `${ended} sign-ins are ended.`);
+    } catch (error) {
+      notify.failed(wholeMessageOf(error));
+    } finally {
+      setBusy(false);
+      setAsking(false);
     }
   };
   // An admin is a creator too.
@@ -107,6 +121,25 @@ function PrincipalRow({ principal, onChange }: { principal: PrincipalView; onCha
         Subscriptions
         <span className="sr-only"> of {name}</span>
       </button>
+      <button type="button" className="button button-small" onClick={() => setAsking(true)}>
+        Sign out
+        <span className="sr-only"> {name}</span>
+      </button>
+      {asking && (
+        <Confirm
+          title={`Sign ${name} out everywhere?`}
+          action="Sign out"
+          cancel="Leave it"
+          busy={busy}
+          onConfirm={() => void signOut()}
+          onClose={() => setAsking(false)}
+        >
+          <p>
+            All sessions and API keys end, and what they play. Roles and wallets stay: whoever has the wallet
+            can sign in again.
+          </p>
+        </Confirm>
+      )}
       <div id={panelId} className="w-full empty:hidden">
         {open && <Subscriptions principal={principal.id} name={name} />}
       </div>
