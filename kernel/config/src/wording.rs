@@ -63,11 +63,7 @@ fn word(sources: &Sources, schema: &Value, error: &ValidationError<'_>) -> Vec<P
         Kind::MaxLength { limit } | Kind::MaxItems { limit } => format!("must be at most {limit} long"),
         _ => error.masked().to_string(),
     };
-    vec![sources.problem(
-        &path,
-        is_secret(owner) || path.iter().any(|key| looks_secret(key)),
-        message,
-    )]
+    vec![sources.problem(&path, is_secret(owner) || path.iter().any(|key| looks_secret(key)), message)]
 }
 
 /// The subschema that holds the keyword at this location.
@@ -168,10 +164,13 @@ mod tests {
 
     #[test]
     fn keys_are_taken_for_secrets_by_their_names() {
-        for key in ["secret", "client_secret", "passwords", "admin_token", "tokens", "api_keys", "private_key"] {
+        for key in
+            ["secret", "client_secret", "passwords", "admin_token", "tokens", "api_keys", "private_key"]
+        {
             assert!(looks_secret(key), "{key}");
         }
-        for key in ["token_idle", "allow_private_addresses", "tokenizer", "key", "broken", "api_key_lifetime"] {
+        for key in ["token_idle", "allow_private_addresses", "tokenizer", "key", "broken", "api_key_lifetime"]
+        {
             assert!(!looks_secret(key), "{key}");
         }
     }
