@@ -72,7 +72,8 @@ mod tests {
             (&answer.headers()["grpc-status"], &answer.headers()["grpc-message"]),
             (&HeaderValue::from(14), &HeaderValue::from_static("100 %25 n%C3%B6"))
         );
-        let plain = Response::builder().status(404).body(Body::from("no such thing")).unwrap();
+        let mut plain = Response::new(Body::from("no such thing"));
+        *plain.status_mut() = StatusCode::NOT_FOUND;
         let answer = failure(plain).await;
         assert_eq!(answer.headers()["grpc-status"], "12");
         assert_eq!(answer.headers()["grpc-message"], "the answer is 404 Not Found");

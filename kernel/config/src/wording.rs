@@ -158,6 +158,22 @@ fn looks_secret(key: &str) -> bool {
         })
 }
 
+/// `; did you mean ...?` with the nearest candidate, or all of them under `title` when none is near.
+pub fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>, title: &str) -> String {
+    let mut near: Vec<_> =
+        candidates.into_iter().map(|name| (strsim::jaro_winkler(word, name), name)).collect();
+    near.sort_by(|a, b| b.0.total_cmp(&a.0));
+    match near.first() {
+        Some((likeness, name)) if *likeness >= 0.75 => format!("; did you mean `{name}`?"),
+        Some(_) if !title.is_empty() => {
+            let mut names: Vec<_> = near.iter().map(|(_, name)| *name).collect();
+            names.sort_unstable();
+            format!("; {title}: {}", names.join(", "))
+        }
+        _ => String::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,21 +195,5 @@ mod tests {
     fn what_is_below_a_secret_is_one() {
         let path = ["webhook", "tokens", "0"].map(str::to_owned);
         assert!(is_secret_at(&Value::Null, &path));
-    }
-}
-
-/// `; did you mean ...?` with the nearest candidate, or all of them under `title` when none is near.
-pub fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>, title: &str) -> String {
-    let mut near: Vec<_> =
-        candidates.into_iter().map(|name| (strsim::jaro_winkler(word, name), name)).collect();
-    near.sort_by(|a, b| b.0.total_cmp(&a.0));
-    match near.first() {
-        Some((likeness, name)) if *likeness >= 0.75 => format!("; did you mean `{name}`?"),
-        Some(_) if !title.is_empty() => {
-            let mut names: Vec<_> = near.iter().map(|(_, name)| *name).collect();
-            names.sort_unstable();
-            format!("; {title}: {}", names.join(", "))
-        }
-        _ => String::new(),
     }
 }
