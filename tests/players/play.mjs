@@ -1,8 +1,11 @@
-// Plays a content to its end with hls.js, dash.js and shaka-player in headless Chromium,
-// from its beginning, forcing quality switches on the way.
+// Plays a content to its end with hls.js, dash.js, shaka-player and the browser's own HLS in
+// headless Chromium, from its beginning, forcing quality switches on the way.
 //
 //   node play.mjs HLS-URL DASH-URL [--rate 1] [--timeout 300] [--only hls.js,dash.js,...]
 //   node play.mjs SERVER-URL CONTENT-ID [...]
+//
+// With BEARER in the environment the content is one that not everybody may watch: what a player asks
+// for first carries these credentials, and everything else must carry the token of its address.
 //
 // Prints one JSON object and exits 1 if any player failed. Chromium: $CHROMIUM, else
 // /usr/bin/chromium. The pages have an origin of their own, so that CORS is tested too.
@@ -51,6 +54,7 @@ function readArguments() {
     { name: 'dash.js', page: 'dash', url: dash },
     { name: 'shaka-player (DASH)', page: 'shaka', url: dash },
     { name: 'shaka-player (HLS)', page: 'shaka', url: hls },
+    { name: 'native (HLS)', page: 'native', url: hls },
   ];
   const only = values.only.split(',').filter(Boolean);
   const wanted = plays.filter((play) => only.length === 0 || only.some((name) => play.name.startsWith(name)));
@@ -109,6 +113,16 @@ async function play(browser, origin, { name, page: pageName, url }, { rate, time
     const target = new URL(request.url());
     if (target.protocol.startsWith('http') && target.host !== host && target.origin !== origin) outside.push(target.href);
   });
+  const bearer = process.env.BEARER;
+  if (bearer) {
+    await page.setRequestInterception(true);
+    page.on('request', (request) => {
+      const target = new URL(request.url());
+      if (target.host !== host || target.searchParams.has('t')) return void request.continue();
+      if (target.pathname !== new URL(url).pathname) failures.push(`no token: ${target.href}`);
+      request.continue({ headers: { ...request.headers(), authorization: `Bearer ${bearer}` } });
+    });
+  }
   page.on('console', (message) => {
     if (process.env.VERBOSE) console.error(`[${name}] ${message.text()}`);
   });
