@@ -68,6 +68,8 @@ pub struct Life {
     pub service: AccessClient<Client>,
     public: Client,
     pub heard: Arc<Mutex<Vec<Event>>>,
+    /// The ids of those that the plugin has taken itself.
+    taken: Arc<Mutex<Vec<String>>>,
     bus: mpsc::UnboundedSender<Event>,
     tasks: Vec<JoinHandle<()>>,
     chain: Option<Standalone>,
@@ -157,6 +159,8 @@ impl World {
     ) -> Life {
         let heard: Arc<Mutex<Vec<Event>>> = Arc::default();
         let (told, noted) = (bus.clone(), heard.clone());
+        let taken: Arc<Mutex<Vec<String>>> = Arc::default();
+        let taking = taken.clone();
         let publish = Arc::new(move |event: Event| {
             noted.lock().unwrap().push(event.clone());
             let _ = told.send(event);
@@ -173,13 +177,14 @@ impl World {
             tokio::spawn(async move {
                 while let Some(event) = events.recv().await {
                     listening.heard(&event).await;
+                    taking.lock().unwrap().push(event.id);
                 }
             }),
             tokio::spawn(async move { working.run(|_| {}).await }),
         ];
         let service = AccessClient::new(Client::from_service(access.internal()));
         let public = Client::from_service(access.public());
-        Life { access, service, public, heard, bus, tasks, chain: running }
+        Life { access, service, public, heard, taken, bus, tasks, chain: running }
     }
 }
 
@@ -257,6 +262,13 @@ impl Life {
     pub async fn put_policy(&self, policy: Value) -> u64 {
         let answer = self.call(Some(&creator()), Method::PUT, "/contents/{c}", Some(&policy)).await;
         assert_eq!(answer.status, 200, "{}", answer.json);
+        // The plugin hears its own word, too, and begins anew what is under way then.
+        eventually("the policy to be heard of", PATIENCE, async || {
+            let heard = self.heard.lock().unwrap();
+            let told = heard.iter().rfind(|event| event.r#type == TYPE_ACCESS_CHANGED)?.id.clone();
+            self.taken.lock().unwrap().contains(&told).then_some(())
+        })
+        .await;
         answer.json["revision"].as_u64().unwrap()
     }
 
