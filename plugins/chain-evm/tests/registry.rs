@@ -329,7 +329,12 @@ async fn a_reorganisation_puts_a_transaction_back_and_undoes_what_was_told() {
         told.iter().any(|event| event.removed && event.block_hash == first.block_hash).then_some(())
     })
     .await;
-    assert_eq!(server.registered(&id(1)).await.unwrap_err().code(), Code::NotFound);
+    // It is told before it is kept, so that nothing is lost in between.
+    eventually("the entry to be gone", PATIENCE, async || {
+        let answer = server.registered(&id(1)).await;
+        answer.is_err_and(|status| status.code() == Code::NotFound).then_some(())
+    })
+    .await;
 
     server.becomes("one", Sent).await;
     world.anvil.mine(1).await;
