@@ -6,8 +6,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::Deserialize;
 use serde_json::Value;
-use streamgate_config::{KernelSettings, PluginKeys, Problem, Sources, Table, suggest};
+use streamgate_config::{Isolation, KernelSettings, PluginKeys, Problem, Sources, Table, suggest};
 
 use crate::loader::{self, Library};
 use streamgate_config::{Graph, Node};
@@ -103,7 +104,10 @@ fn load(
                 let load = move || {
                     let file = values.get("file").and_then(Value::as_str);
                     let sha256 = values.get("sha256").and_then(Value::as_str).filter(|it| it.len() == 64);
-                    let apart = values.get("isolation").map(|isolation| isolation == "process");
+                    // A word that is none of them must not open it here.
+                    let apart = values
+                        .get("isolation")
+                        .map(|it| Isolation::deserialize(it).ok() != Some(Isolation::None));
                     let library = load_one(name, file, (dirs, copies, known), sha256, apart)
                         .map_err(|message| sources.plugin_problem(name, file.map(|_| "file"), message))?;
                     let (plugin, schema) = (name.clone(), library.schema());

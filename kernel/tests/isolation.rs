@@ -151,6 +151,21 @@ fn the_host_does_not_open_what_runs_in_a_process_of_its_own() {
 }
 
 #[test]
+fn a_misspelt_isolation_is_a_problem_and_opens_nothing_in_the_host() {
+    let scene = scene("");
+    let before = opened(scene.server.id());
+    let text = format!("[kernel]\nplugin_dirs = [\"lib\"]\n{}", config("").replace("process", "proces"));
+    std::fs::write(scene.place.dir.path().join("plugins.toml"), text).unwrap();
+    // Another build, so that it is looked at anew.
+    scene.place.patch("echo", |_| {});
+    let refused = scene.place.output(&["reload"]);
+    assert_eq!(refused.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("plugins.fixture-echo.isolation"), "{said}");
+    assert_eq!(opened(scene.server.id()), before);
+}
+
+#[test]
 fn a_plugin_checks_its_settings_in_a_process_of_its_own() {
     for isolation in ["process", "none"] {
         let place = Place::new(&config("greeting = \"goodbye\"").replace("process", isolation));
