@@ -3,9 +3,10 @@
 //! Harness of the end-to-end tests (`tests/tests/`) and of `make bench`: a server with a data
 //! directory of its own ([`server`]), an upload client ([`tus`]), a reader of contents ([`api`]),
 //! test clips ([`clips`]), chains ([`anvil`], [`solana`]), a reader of HLS and DASH ([`media`]) and
-//! other people's programs ([`tools`]). It never links the kernel or a plugin: what it knows of
+//! other people's programs ([`tools`]), and hostile answers ([`abuse`]). It never links the kernel or a plugin: what it knows of
 //! them is what they answer.
 
+pub mod abuse;
 pub mod anvil;
 pub mod api;
 pub mod bench;

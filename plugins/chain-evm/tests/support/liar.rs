@@ -1,7 +1,6 @@
 //! An endpoint in front of Anvil that lies, lags, hangs and breaks off, as it is told to.
 #![allow(dead_code, clippy::unwrap_used, unreachable_pub)]
 
-use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -10,6 +9,7 @@ use axum::http::{Response, header};
 use axum::routing::any;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
+use streamgate_tests::abuse;
 
 /// What it does to an answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -113,38 +113,16 @@ async fn answer(state: State, body: Bytes) -> Response<Body> {
     }
     match &lie {
         Lie::Hangs => std::future::pending().await,
-        Lie::Redirects(status, to) => {
-            let response = Response::builder().status(*status);
-            return response.header(header::LOCATION, to).body(Body::empty()).unwrap();
-        }
-        Lie::Status(status) => return Response::builder().status(*status).body(Body::empty()).unwrap(),
+        Lie::Redirects(status, to) => return abuse::redirects(*status, to),
+        Lie::Status(status) => return abuse::status(*status),
         Lie::Drops(dropped) if method == *dropped => {
             return Response::new(Body::from(refusal(&call["id"]).to_string()));
         }
         Lie::Answers(text) => return Response::new(Body::from(*text)),
-        Lie::Drips => {
-            let drops = futures_util::stream::unfold((), |()| async {
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-                Some((Ok::<_, std::io::Error>(Bytes::from_static(b" ")), ()))
-            });
-            return Response::new(Body::from_stream(drops));
-        }
-        Lie::Fields => {
-            let fields = (0..500).map(|number| (format!("x-{number}"), "x".repeat(1000)));
-            let empty = Response::builder();
-            let response = fields.fold(empty, |response, (name, value)| response.header(name, value));
-            return response.body(Body::empty()).unwrap();
-        }
-        Lie::Deflates => {
-            let response = Response::builder().header(header::CONTENT_ENCODING, "gzip");
-            return response.body(Body::from(bomb())).unwrap();
-        }
-        Lie::Floods => {
-            let endless = futures_util::stream::repeat_with(|| {
-                Ok::<_, std::io::Error>(Bytes::from(vec![b' '; 16 << 10]))
-            });
-            return Response::new(Body::from_stream(endless));
-        }
+        Lie::Drips => return abuse::drips(),
+        Lie::Fields => return abuse::fields(),
+        Lie::Deflates => return abuse::deflates(16),
+        Lie::Floods => return abuse::floods(),
         _ => {}
     }
     let sent = state.http.post(&state.upstream).json(&call).send().await.unwrap();
@@ -222,11 +200,4 @@ async fn answer(state: State, body: Bytes) -> Response<Body> {
 
 fn refusal(id: &Value) -> Value {
     json!({ "jsonrpc": "2.0", "id": id, "error": { "code": -32000, "message": "not now" } })
-}
-
-/// 16 MiB of spaces, packed.
-fn bomb() -> Vec<u8> {
-    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    packed.write_all(&vec![b' '; 16 << 20]).unwrap();
-    packed.finish().unwrap()
 }
