@@ -2,6 +2,8 @@
 //! and the access control as they are.
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/doomed.rs"]
+mod doomed;
 #[path = "support/house.rs"]
 mod house;
 mod support;
@@ -12,7 +14,6 @@ mod world;
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
 
 use alloy_primitives::hex;
@@ -282,15 +283,11 @@ async fn what_is_deleted_before_its_turn_is_not_registered() {
     house.stop().await;
 }
 
-/// What the settings of [`doomed`] are, as JSON.
-const DOOMED: &str = "STREAMGATE_TEST_DOOMED";
-
 /// Tells the registry until it is killed.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "the next test runs it in a process of its own"]
 async fn doomed() {
-    let Ok(text) = std::env::var(DOOMED) else { return };
-    let told: Value = serde_json::from_str(&text).unwrap();
+    let Some(told) = doomed::told() else { return };
     let text = |key: &str| told[key].as_str().unwrap();
     let settings = settings(&[text("endpoint")], told["more"].clone());
     let _house = House::start(Path::new(text("folder")), settings).await;
@@ -306,23 +303,7 @@ async fn a_server_that_is_killed_after_any_call_registers_each_content_once() {
     }
     house.stop().await;
     let liar = Liar::start(&world.anvil.url, Lie::None).await;
-    let told = json!({
-        "folder": world.folder.path(),
-        "endpoint": liar.url,
-        "more": world.telling(json!({ "policy_uri": POLICY })),
-    });
-    for calls in 1..=12 {
-        let before = liar.calls();
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "doomed", "--ignored"])
-            .env(DOOMED, told.to_string())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        eventually("some calls", PATIENCE, async || (liar.calls() >= before + 2 * calls).then_some(())).await;
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
+    doomed::kill_after(2, &world, &liar, world.telling(json!({ "policy_uri": POLICY }))).await;
     let house = world.house(&liar.url, json!({ "policy_uri": POLICY })).await;
     for number in 1..=6 {
         let entry = house.registered(number).await;

@@ -2,6 +2,8 @@
 //! says, against a real node.
 #![allow(clippy::unwrap_used)]
 
+#[path = "support/doomed.rs"]
+mod doomed;
 mod support;
 #[path = "support/liar.rs"]
 mod tampering;
@@ -9,7 +11,6 @@ mod tampering;
 mod world;
 
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use alloy_primitives::{Address, FixedBytes, U256};
@@ -398,15 +399,11 @@ async fn one_endpoint_that_takes_a_transaction_is_enough() {
     server.running.stop().await;
 }
 
-/// What the settings of [`doomed`] are, as JSON.
-const DOOMED: &str = "STREAMGATE_TEST_DOOMED";
-
 /// Asks for six transactions, and goes on until it is killed.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "the next test runs it in a process of its own"]
 async fn doomed() {
-    let Ok(text) = std::env::var(DOOMED) else { return };
-    let told: Value = serde_json::from_str(&text).unwrap();
+    let Some(told) = doomed::told() else { return };
     let text = |key: &str| told[key].as_str().unwrap();
     let server =
         Server::start(Path::new(text("folder")), settings(&[text("endpoint")], told["more"].clone())).await;
@@ -420,23 +417,7 @@ async fn doomed() {
 async fn a_server_that_is_killed_after_any_call_sends_each_transaction_once() {
     let world = World::new().await;
     let liar = Liar::start(&world.anvil.url, Lie::None).await;
-    let told = json!({
-        "folder": world.folder.path(),
-        "endpoint": liar.url,
-        "more": world.settings(json!({})),
-    });
-    for calls in 1..=12 {
-        let before = liar.calls();
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "doomed", "--ignored"])
-            .env(DOOMED, told.to_string())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        eventually("some calls", PATIENCE, async || (liar.calls() >= before + calls).then_some(())).await;
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
+    doomed::kill_after(1, &world, &liar, world.settings(json!({}))).await;
     let server = world.start(&liar.url, json!({})).await;
     for number in 1..=6 {
         let (key, action) = (format!("content-{number}"), register(number, None));
