@@ -9,12 +9,12 @@ use alloy_sol_types::SolValue as _;
 use serde_json::{Value, json};
 use streamgate_contracts::access::v1::Verdict;
 use streamgate_contracts::chain::v1 as wire;
-use streamgate_contracts::chain::v1::chain_server::{Chain, ChainServer};
 use streamgate_contracts::chain::v1::question::About;
-use streamgate_plugin_api::{Client, Principal};
+use streamgate_plugin_api::Principal;
 use streamgate_tests::anvil::{Anvil, CHAIN};
+use support::made_up::{MadeUp, block};
 use support::*;
-use tonic::{Request, Response, Status};
+use tonic::Status;
 
 const CONTRACT: &str = "eip155:1:0x00000000000000000000000000000000000000aa";
 const SOLANA: &str = "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp";
@@ -100,22 +100,8 @@ enum Amiss {
     NoNumbers,
 }
 
-#[tonic::async_trait]
-impl Chain for Amiss {
-    async fn chains(
-        &self,
-        _: Request<wire::ChainsRequest>,
-    ) -> Result<Response<wire::ChainsResponse>, Status> {
-        Err(Status::unimplemented(""))
-    }
-    async fn balance(&self, _: Request<wire::Question>) -> Result<Response<wire::Answer>, Status> {
-        Err(Status::unimplemented(""))
-    }
-    async fn batch(
-        &self,
-        request: Request<wire::BatchRequest>,
-    ) -> Result<Response<wire::BatchResponse>, Status> {
-        let questions = request.into_inner().questions;
+impl MadeUp for Amiss {
+    async fn answers(&self, questions: Vec<wire::Question>) -> Result<Vec<wire::Answer>, Status> {
         let mut answers: Vec<_> = questions.iter().map(|question| self.answer(question)).collect();
         match self {
             Self::Refuses => return Err(Status::internal("not now")),
@@ -124,28 +110,17 @@ impl Chain for Amiss {
             Self::More => answers.extend(answers.first().cloned()),
             _ => {}
         }
-        Ok(Response::new(wire::BatchResponse { answers }))
+        Ok(answers)
     }
-    async fn is_valid_signature(
-        &self,
-        _: Request<wire::SignatureRequest>,
-    ) -> Result<Response<wire::SignatureResponse>, Status> {
-        Err(Status::unimplemented(""))
-    }
-    async fn fees(&self, _: Request<wire::FeesRequest>) -> Result<Response<wire::FeesResponse>, Status> {
-        Err(Status::unimplemented(""))
-    }
-    async fn watch(&self, _: Request<wire::WatchRequest>) -> Result<Response<wire::WatchResponse>, Status> {
-        let at = wire::Observation { chain: "eip155:1".into(), block: 10, ..Default::default() };
-        Ok(Response::new(wire::WatchResponse { from: vec![at] }))
+
+    fn tells_from(&self) -> Result<wire::Observation, Status> {
+        Ok(block(10))
     }
 }
 
 impl Amiss {
     fn answer(self, question: &wire::Question) -> wire::Answer {
-        let at = |block| {
-            Some(wire::Observation { chain: "eip155:1".into(), block, finality: 1, ..Default::default() })
-        };
+        let at = |number| Some(wire::Observation { finality: 1, ..block(number) });
         let answer =
             |verdict: i32, at| wire::Answer { verdict, at, amount: Some("1".into()), ..Default::default() };
         let asks_a_number = matches!(question.about, Some(About::Call(_)));
@@ -159,10 +134,6 @@ impl Amiss {
             Self::NoNumbers => answer(wire::Verdict::No.into(), at(10)),
             _ => answer(wire::Verdict::Yes.into(), at(10)),
         }
-    }
-
-    fn client(self) -> Client {
-        Client::from_service(tonic::service::Routes::new(ChainServer::new(self)).into_axum_router())
     }
 }
 

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex};
 
 use alloy_primitives::{Address, U256};
 use streamgate_contracts::chain::v1 as wire;
-use streamgate_contracts::chain::v1::chain_server::{Chain, ChainServer};
 use streamgate_contracts::chain::v1::question::About;
 use streamgate_plugin_api::Client;
 use tokio::sync::Semaphore;
-use tonic::{Request, Response, Status};
+use tonic::Status;
+
+use super::made_up::{MadeUp, block};
 
 /// A chain that answers when the test says so.
 #[derive(Clone)]
@@ -27,40 +28,17 @@ pub struct Slow {
     pub vault: Arc<Mutex<Option<(Address, u64)>>>,
 }
 
-#[tonic::async_trait]
-impl Chain for Slow {
-    async fn chains(
-        &self,
-        _: Request<wire::ChainsRequest>,
-    ) -> Result<Response<wire::ChainsResponse>, Status> {
-        Err(Status::unimplemented(""))
-    }
-    async fn balance(&self, _: Request<wire::Question>) -> Result<Response<wire::Answer>, Status> {
-        Err(Status::unimplemented(""))
-    }
-    async fn batch(
-        &self,
-        request: Request<wire::BatchRequest>,
-    ) -> Result<Response<wire::BatchResponse>, Status> {
+impl MadeUp for Slow {
+    async fn answers(&self, questions: Vec<wire::Question>) -> Result<Vec<wire::Answer>, Status> {
         self.asked.fetch_add(1, SeqCst);
         // What it says is read before it is given out.
         let holds = self.holds.load(SeqCst) == 1;
         let _may = self.may.acquire().await;
         let vault = *self.vault.lock().unwrap();
-        let questions = request.into_inner().questions.into_iter();
-        let answers = questions.map(|question| answer(question.about, holds, vault)).collect();
-        Ok(Response::new(wire::BatchResponse { answers }))
+        Ok(questions.into_iter().map(|question| answer(question.about, holds, vault)).collect())
     }
-    async fn is_valid_signature(
-        &self,
-        _: Request<wire::SignatureRequest>,
-    ) -> Result<Response<wire::SignatureResponse>, Status> {
-        Err(Status::unimplemented(""))
-    }
-    async fn fees(&self, _: Request<wire::FeesRequest>) -> Result<Response<wire::FeesResponse>, Status> {
-        Err(Status::unimplemented(""))
-    }
-    async fn watch(&self, _: Request<wire::WatchRequest>) -> Result<Response<wire::WatchResponse>, Status> {
+
+    fn tells_from(&self) -> Result<wire::Observation, Status> {
         self.watched.fetch_add(1, SeqCst);
         if self.broken.load(SeqCst) {
             return Err(Status::failed_precondition("the chain went another way too long ago"));
@@ -68,8 +46,7 @@ impl Chain for Slow {
         if self.mute.load(SeqCst) {
             return Err(Status::unimplemented("transfers are not told"));
         }
-        let at = wire::Observation { chain: "eip155:1".into(), block: 1, ..Default::default() };
-        Ok(Response::new(wire::WatchResponse { from: vec![at] }))
+        Ok(block(1))
     }
 }
 
@@ -87,7 +64,7 @@ fn answer(about: Option<About>, holds: bool, vault: Option<(Address, u64)>) -> w
         None => (false, None),
     };
     let verdict = if yes { wire::Verdict::Yes } else { wire::Verdict::No };
-    let at = wire::Observation { chain: "eip155:1".into(), block: 5, finality: 1, ..Default::default() };
+    let at = wire::Observation { finality: 1, ..block(5) };
     wire::Answer { verdict: verdict.into(), amount, at: Some(at), ..Default::default() }
 }
 
@@ -100,6 +77,6 @@ impl Slow {
     }
 
     pub fn client(&self) -> Client {
-        Client::from_service(tonic::service::Routes::new(ChainServer::new(self.clone())).into_axum_router())
+        MadeUp::client(self.clone())
     }
 }
