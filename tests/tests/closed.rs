@@ -80,6 +80,22 @@ async fn everybody_reads_creators_upload_and_admins_look_after_the_server() {
     assert!(preflight.status().is_success(), "{preflight:?}");
     let allowed = preflight.headers()["access-control-allow-headers"].to_str().expect("text");
     assert!(allowed.to_ascii_lowercase().contains("authorization"), "{allowed}");
+    // Another method in a field is the same as that method: it opens nothing.
+    let content = "/files/0190c3b0-0000-7000-8000-000000000000";
+    for sent in ["OPTIONS", "GET", "HEAD", "POST", "PUT"] {
+        for field in ["x-http-method-override", "x-http-method", "x-method-override"] {
+            for wanted in ["POST", "PATCH", "DELETE", "HEAD", "GET", "OPTIONS"] {
+                for path in ["/files", content, "/api/v1/contents", "/api/v1/jobs", "/hello"] {
+                    let method = Method::from_bytes(sent.as_bytes()).expect("a method");
+                    let request = nobody.request(method, server.url(path)).header(field, wanted);
+                    let request = request.header("tus-resumable", "1.0.0").header("upload-length", "1");
+                    let status = request.send().await.expect("an answer").status().as_u16();
+                    let refused = [400, 401].contains(&status) || (sent, wanted) == ("POST", "HEAD");
+                    assert!(refused, "{sent} as {wanted} by {field} at {path}: {status}");
+                }
+            }
+        }
+    }
     assert!(server.contents().await.expect("the list").is_empty(), "nobody left anything");
     assert_eq!(server.stop().await.code(), Some(0));
 }

@@ -16,8 +16,12 @@ pub struct Rule {
     pub path: String,
     /// What GET and HEAD need.
     pub read: Need,
-    /// What every other method needs but OPTIONS, which needs nothing.
+    /// What every other method needs.
     pub change: Need,
+    /// What OPTIONS needs; without it, what a change needs. Write "nothing" only where the plugin answers OPTIONS without
+    /// any effect: browsers send it without credentials before a request of a page of another site.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub options: Option<Need>,
 }
 
 /// What somebody has to have.
@@ -54,7 +58,12 @@ impl Need {
 
 impl Rule {
     fn new(path: &str, read: Need, change: Need) -> Self {
-        Self { path: path.into(), read, change }
+        Self { path: path.into(), read, change, options: None }
+    }
+
+    /// The same, with OPTIONS for everybody.
+    fn with_preflight(self) -> Self {
+        Self { options: Some(Need::Nothing), ..self }
     }
 
     /// The page and what contents there are is for everybody; what is not known to be is not.
@@ -62,9 +71,9 @@ impl Rule {
         use Need::{Admin, ContentWrite, Nothing};
         vec![
             Self::new("/", Nothing, Admin),
-            Self::new("/files", ContentWrite, ContentWrite),
+            Self::new("/files", ContentWrite, ContentWrite).with_preflight(),
             Self::new("/api/v1", Admin, Admin),
-            Self::new("/api/v1/contents", Nothing, ContentWrite),
+            Self::new("/api/v1/contents", Nothing, ContentWrite).with_preflight(),
             Self::new("/api/v1/access", Nothing, ContentWrite),
         ]
     }
@@ -89,9 +98,8 @@ impl Rules {
     pub(crate) fn need(&self, method: &str, path: &[u8]) -> Need {
         let rule = self.0.iter().find(|rule| rule.holds(path));
         match (method, rule) {
-            // A browser asks so before it sends a request of another site, without credentials.
-            ("OPTIONS", _) => Need::Nothing,
             (_, None) => Need::Admin,
+            ("OPTIONS", Some(rule)) => rule.options.unwrap_or(rule.change),
             ("GET" | "HEAD", Some(rule)) => rule.read,
             (_, Some(rule)) => rule.change,
         }
@@ -147,7 +155,11 @@ mod tests {
             ("POST", "/files", ContentWrite),
             ("HEAD", "/files/7", ContentWrite),
             ("OPTIONS", "/files", Nothing),
-            ("OPTIONS", "/api/v1/jobs", Nothing),
+            ("OPTIONS", "/api/v1/contents/7", Nothing),
+            ("OPTIONS", "/api/v1/jobs", Admin),
+            ("OPTIONS", "/api/v1/access/contents/7", ContentWrite),
+            ("OPTIONS", "/hello", Admin),
+            ("options", "/files", ContentWrite),
             ("GET", "/api/v1/jobs", Admin),
             ("POST", "/api/v1/jobs/7/retry", Admin),
             ("GET", "/api/v1/system", Admin),

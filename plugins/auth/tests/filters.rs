@@ -154,7 +154,7 @@ async fn refusals_of_one_principal_do_not_flood_the_record() {
 #[tokio::test]
 async fn rules_of_ones_own_take_the_place_of_the_defaults() {
     let world = World::new();
-    let rule = |path: &str, read, change| Rule { path: path.into(), read, change };
+    let rule = |path: &str, read, change| Rule { path: path.into(), read, change, options: None };
     let rules = vec![
         rule("/", Need::SignIn, Need::SignIn),
         rule("/open", Need::Nothing, Need::Nothing),

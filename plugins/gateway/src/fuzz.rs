@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST};
-use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 
 use crate::compress::Compressor;
 use crate::head::{self, HeadLimits, Peer, Survey};
@@ -31,6 +31,13 @@ pub fn head(data: &[u8]) {
         parts.version = Version::HTTP_2;
     }
     let survey = Survey::of(&parts.headers);
+    parts.method = if data.len() % 3 == 1 { Method::POST } else { Method::OPTIONS };
+    let before = parts.method.clone();
+    let settled = head::settle_method(&mut parts, &survey);
+    assert!(parts.method == before || before == Method::POST, "{before} became {}", parts.method);
+    if settled.is_err() {
+        return;
+    }
     let _ = Compressor::new(0).wish(&parts);
     if head::vet(&parts, &survey, &HeadLimits { fields: 100, bytes: 16 << 10 }).is_err() {
         return;

@@ -101,12 +101,16 @@ impl Gateway {
         let (mut parts, incoming) = request.into_parts();
         let one_at_a_time = parts.version <= Version::HTTP_11;
         let has_body = !incoming.is_end_stream();
-        let beginning = self.log.begin(&parts, has_body);
         let survey = Survey::of(&parts.headers);
+        let sent = parts.method.clone();
+        let settled = head::settle_method(&mut parts, &survey);
+        let beginning = self.log.begin(&parts, has_body);
         // A request that both a length and chunks frame can be read in two ways; hyper reads the chunks, as RFC 9112
         // §6.3 says, and whoever reads it otherwise gets no second request on this connection.
         let mut close = one_at_a_time && survey.chunked;
-        let vetted = head::vet(&parts, &survey, &self.limits);
+        let vetted = settled.and_then(|()| head::vet(&parts, &survey, &self.limits));
+        // Fields of a HEAD under a method whose response has a body: the length would be waited for.
+        let no_length = parts.method == Method::HEAD && sent != Method::HEAD;
         let request_id = head::put_on(&mut parts, &survey, peer);
         let wish = match &self.compressor {
             Some(compressor) if survey.accept_encoding => compressor.wish(&parts),
@@ -130,6 +134,9 @@ impl Gateway {
             },
         };
         head::finish(response.headers_mut(), request_id.clone());
+        if no_length {
+            response.headers_mut().remove(CONTENT_LENGTH);
+        }
         if close || (one_at_a_time && self.stopping.has_begun()) {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }

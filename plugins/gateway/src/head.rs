@@ -18,6 +18,13 @@ pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-i
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// Fields that ask for another method than the one that was sent. The first is that of tus 1.0 §Requests; frameworks
+/// obey the others.
+const METHOD_OVERRIDES: [HeaderName; 3] = [
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-method-override"),
+];
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
@@ -66,6 +73,8 @@ pub(crate) struct Survey {
     /// A field that only the gateway may put on.
     forged: bool,
     ids: bool,
+    /// A field that asks for another method.
+    overrides: bool,
     pub(crate) chunked: bool,
     pub(crate) accept_encoding: bool,
 }
@@ -87,6 +96,9 @@ impl Survey {
                 _ => match name.as_str() {
                     "x-request-id" | "traceparent" | "tracestate" => survey.ids = true,
                     "keep-alive" | "proxy-connection" => survey.hop_by_hop = true,
+                    "x-http-method-override" | "x-http-method" | "x-method-override" => {
+                        survey.overrides = true;
+                    }
                     other => {
                         survey.origin |= other.starts_with("x-forwarded-") || other == "x-real-ip";
                         survey.forged |= other.starts_with(principal::PREFIX);
@@ -95,6 +107,43 @@ impl Survey {
             }
         }
         survey
+    }
+}
+
+/// Settles the method of a request before anything judges it, and takes the fields off that asked for another one: what
+/// is judged is what is done. Only POST may become another method, and only PATCH, DELETE or HEAD.
+pub(crate) fn settle_method(parts: &mut Parts, survey: &Survey) -> Result<(), Box<Problem>> {
+    if !survey.overrides {
+        return Ok(());
+    }
+    let asked: Vec<_> = METHOD_OVERRIDES
+        .iter()
+        .flat_map(|name| match parts.headers.entry(name) {
+            http::header::Entry::Occupied(found) => found.remove_entry_mult().1.collect::<Vec<_>>(),
+            http::header::Entry::Vacant(_) => Vec::new(),
+        })
+        .collect();
+    let wanted = asked.first().map(HeaderValue::as_bytes).unwrap_or_default();
+    let method = [Method::PATCH, Method::DELETE, Method::HEAD]
+        .into_iter()
+        .find(|method| wanted.eq_ignore_ascii_case(method.as_str().as_bytes()));
+    match method {
+        Some(method) if parts.method == Method::POST && asked.iter().all(|other| other == asked[0]) => {
+            parts.method = method;
+            Ok(())
+        }
+        _ => {
+            let wanted: String = String::from_utf8_lossy(wanted).chars().take(32).collect();
+            let detail = format!(
+                "{} cannot be overridden with `{wanted}`. Send the method itself, or POST with one \
+                 X-HTTP-Method-Override: PATCH, DELETE or HEAD.",
+                parts.method
+            );
+            let title = "Invalid method override";
+            Err(Box::new(
+                Problem::new(StatusCode::BAD_REQUEST, "invalid-method-override", title).detail(detail),
+            ))
+        }
     }
 }
 
@@ -462,6 +511,34 @@ mod tests {
             parts.uri = path.parse().unwrap();
             assert_eq!(status(&parts), None, "{path}");
         }
+    }
+
+    #[test]
+    fn a_method_is_overridden_from_post_to_patch_delete_or_head_and_nothing_else() {
+        let settled = |method: &str, fields: &[(&str, &str)]| {
+            let mut parts = request(fields);
+            parts.method = method.parse().unwrap();
+            let survey = Survey::of(&parts.headers);
+            let outcome = settle_method(&mut parts, &survey);
+            assert!(METHOD_OVERRIDES.iter().all(|name| !parts.headers.contains_key(name)));
+            outcome.map(|()| parts.method.to_string()).map_err(|problem| problem.status().as_u16())
+        };
+        assert_eq!(settled("OPTIONS", &[]).unwrap(), "OPTIONS");
+        for name in ["x-http-method-override", "X-HTTP-Method", "x-method-override"] {
+            for method in ["PATCH", "DELETE", "HEAD", "delete"] {
+                assert_eq!(settled("POST", &[(name, method)]).unwrap(), method.to_uppercase(), "{name}");
+                for sent in ["OPTIONS", "GET", "HEAD", "PUT", "PATCH", "DELETE", "PURGE"] {
+                    assert_eq!(settled(sent, &[(name, method)]).unwrap_err(), 400, "{sent} {name}: {method}");
+                }
+            }
+            for method in ["GET", "PUT", "POST", "OPTIONS", "CONNECT", "TRACE", "", "PATCH, GET", " PA TCH"] {
+                assert_eq!(settled("POST", &[(name, method)]).unwrap_err(), 400, "{name}: {method}");
+            }
+        }
+        let both = [("x-http-method-override", "PATCH"), ("x-http-method", "DELETE")];
+        assert_eq!(settled("POST", &both).unwrap_err(), 400, "two that differ");
+        let twice = [("x-http-method-override", "PATCH"), ("x-http-method-override", "DELETE")];
+        assert_eq!(settled("POST", &twice).unwrap_err(), 400, "two of one name that differ");
     }
 
     proptest! {

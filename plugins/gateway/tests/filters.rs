@@ -4,15 +4,16 @@
 
 mod support;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
+use proptest::prelude::*;
 use serde_json::json;
-use streamgate_gateway::{Settings, Stage};
+use streamgate_gateway::{Route, Settings, Stage};
 use streamgate_plugin_api::settings::Duration as Time;
 use streamgate_plugin_api::{Client, Principal, Problem};
 use support::{Gateway, settings, start_filtered};
@@ -110,7 +111,7 @@ fn start(settings: &Settings) -> (Gateway, Asked) {
     (gateway, asked)
 }
 
-fn take(asked: &Asked) -> Vec<String> {
+fn take<T>(asked: &Mutex<Vec<T>>) -> Vec<T> {
     std::mem::take(&mut asked.lock().unwrap())
 }
 
@@ -263,6 +264,109 @@ async fn who_is_not_asked_costs_nothing() {
     let (gateway, asked) = start(&filtered(&[Stage::Limit]));
     reqwest::get(gateway.url("/v/1")).await.unwrap();
     assert_eq!(take(&asked), ["limit GET /v/1 "], "limits are for everybody");
+}
+
+/// What a request is of: its method, path and principal.
+type Seen = Arc<Mutex<Vec<[String; 3]>>>;
+
+/// Notes what it is handed; a filter is told of a request by fields.
+fn witness(seen: &Seen, is_filter: bool) -> Client {
+    let seen = seen.clone();
+    Client::from_service(Router::new().fallback(move |request: Request| {
+        let headers = request.headers();
+        let principal = Principal::of(headers).unwrap_or_default().id;
+        let request = match is_filter {
+            true => [field(headers, "x-filter-method"), field(headers, "x-filter-path"), principal],
+            // It obeys what asks for another method, as frameworks do.
+            false => {
+                let overrides = ["x-http-method-override", "x-http-method", "x-method-override"];
+                let method =
+                    overrides.into_iter().map(|name| field(headers, name)).find(|asked| !asked.is_empty());
+                let method = method.unwrap_or_else(|| request.method().to_string());
+                [method, request.uri().path().to_owned(), principal]
+            }
+        };
+        seen.lock().unwrap().push(request);
+        async { StatusCode::NO_CONTENT }
+    }))
+}
+
+/// A gateway with a judge and five mounts, for many requests.
+struct World {
+    runtime: tokio::runtime::Runtime,
+    gateway: Gateway,
+    judged: Seen,
+    served: Seen,
+}
+
+static WORLD: OnceLock<World> = OnceLock::new();
+
+impl World {
+    fn new() -> Self {
+        let (judged, served) = (Seen::default(), Seen::default());
+        let settings = Settings { own_authentication: vec![], ..filtered(&[Stage::Authorize]) };
+        let judge = witness(&judged, true);
+        let report = Arc::new(|| json!({ "ready": true }));
+        let gateway = start_filtered(&settings, [], report, move |_| judge.clone());
+        let prefixes = ["/", "/files", "/api/v1", "/api/v1/contents", "/hello"];
+        let route = |prefix: &str| Route { prefix: prefix.into(), service: witness(&served, false) };
+        gateway.table.replace(prefixes.map(route));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        Self { runtime, gateway, judged, served }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+
+    #[test]
+    fn what_the_judge_saw_is_what_the_plugin_gets(
+        method in "GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|PURGE|options",
+        mount in "|/files|/api/v1|/api/v1/contents|/hello",
+        rest in "(/|/%66|/a|//b|;c|/%2Fd|/\\.well-known|/%252e%252e|/[!-~&&[^#? <>\"`{}|^\\\\]]{0,8}){0,3}",
+        absolute: bool,
+        fields in prop::collection::vec(
+            (
+                "x-http-method-override|x-http-method|x-method-override|x-filter-method|x-filter-path|\
+                 x-streamgate-principal|x-original-url|x-rewrite-url|x-forwarded-prefix|connection",
+                "GET|HEAD|POST|PATCH|DELETE|OPTIONS|/files/7|root|x-streamgate-principal",
+            ),
+            0..4,
+        ),
+    ) {
+        let path = format!("{mount}{rest}");
+        let path = if path.starts_with('/') { path } else { format!("/{path}") };
+        let origin = if absolute { "http://h" } else { "" };
+        let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let request =
+            format!("{method} {origin}{path} HTTP/1.1\r\nhost: h\r\n{fields}\r\n");
+        let world = WORLD.get_or_init(World::new);
+        world.runtime.block_on(async {
+            let mut client = world.gateway.connect().await;
+            client.send(&request).await;
+            client.answer_to(&method).await;
+        });
+        let (judged, served) = (take(&world.judged), take(&world.served));
+        prop_assert!(served.len() <= 1);
+        prop_assert_eq!(&judged, &served, "{}", request);
+        prop_assert!(served.iter().all(|[of, _, principal]| principal.is_empty() && (*of == method || method == "POST")));
+    }
+}
+
+#[tokio::test]
+async fn fields_of_a_head_under_another_method_wait_for_no_body() {
+    let (gateway, asked) = start(&filtered(&[Stage::Authorize]));
+    let mut client = gateway.connect().await;
+    client
+        .send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 0\r\nx-http-method-override: HEAD\r\n\r\n")
+        .await;
+    let answer = client.answer().await;
+    assert_eq!((answer.status, answer.body.len()), (200, 0), "{answer:?}");
+    assert_eq!(take(&asked), ["authorize HEAD /a "]);
+    client.send("OPTIONS /a HTTP/1.1\r\nhost: h\r\nx-http-method-override: DELETE\r\n\r\n").await;
+    let answer = client.answer().await;
+    assert_eq!((answer.status, code(&answer)), (400, "invalid-method-override".into()));
+    assert!(take(&asked).is_empty());
 }
 
 #[tokio::test]

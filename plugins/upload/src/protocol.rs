@@ -1,7 +1,7 @@
 //! The headers of tus 1.0.0 (<https://tus.io/protocols/resumable-upload>), read strictly.
 //! Pure: it knows nothing of what uploads there are.
 
-use http::{HeaderMap, HeaderName, Method, header};
+use http::{HeaderMap, HeaderName, header};
 
 use crate::checksum::Checksum;
 use crate::fault::Fault;
@@ -27,7 +27,6 @@ pub(crate) const UPLOAD_METADATA: HeaderName = HeaderName::from_static("upload-m
 pub(crate) const UPLOAD_EXPIRES: HeaderName = HeaderName::from_static("upload-expires");
 pub(crate) const UPLOAD_CONCAT: HeaderName = HeaderName::from_static("upload-concat");
 const UPLOAD_CHECKSUM: HeaderName = HeaderName::from_static("upload-checksum");
-const METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
 
 /// As faults name these headers.
 pub(crate) const UPLOAD_METADATA_NAME: &str = "Upload-Metadata";
@@ -74,15 +73,6 @@ pub(crate) struct Continuation {
     /// Ends the deferral of the length.
     pub(crate) length: Option<u64>,
     pub(crate) body: Announced,
-}
-
-/// The method that is meant: `X-HTTP-Method-Override` counts if it is there.
-pub(crate) fn method(sent: &Method, headers: &HeaderMap) -> Result<Method, Fault> {
-    match headers.get(METHOD_OVERRIDE) {
-        None => Ok(sent.clone()),
-        Some(value) => Method::from_bytes(value.as_bytes())
-            .map_err(|_| Fault::header("X-HTTP-Method-Override", "is no method")),
-    }
 }
 
 /// tus 1.0 §Tus-Resumable: required of everything but `OPTIONS`.
@@ -335,14 +325,6 @@ mod tests {
         for pairs in [&[][..], &[("tus-resumable", "0.2.2")], &[("tus-resumable", "1.0.0, 1.0.1")]] {
             assert_eq!(status(&check_version(&headers(pairs)).unwrap_err()), 412);
         }
-    }
-
-    #[test]
-    fn the_override_names_the_method_that_is_meant() {
-        let patch = headers(&[("x-http-method-override", "PATCH")]);
-        assert_eq!(method(&Method::POST, &patch).unwrap(), Method::PATCH);
-        assert_eq!(method(&Method::POST, &HeaderMap::new()).unwrap(), Method::POST);
-        assert!(method(&Method::POST, &headers(&[("x-http-method-override", "PA TCH")])).is_err());
     }
 
     const NAMES: [&str; 9] = [

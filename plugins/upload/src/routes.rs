@@ -56,7 +56,8 @@ async fn answer(api: &Api, request: Request, id: Option<String>) -> Response {
 async fn dispatch(api: &Api, request: Request, id: Option<String>) -> Result<Response, Fault> {
     let collection = matches!(request.uri().path(), "/files" | "/files/");
     let (parts, body) = request.into_parts();
-    let method = protocol::method(&parts.method, &parts.headers)?;
+    // As the gateway settled it: a field that asks for another one was obeyed there, before anybody was judged.
+    let method = parts.method;
     if method == Method::OPTIONS {
         return Ok(abilities(api));
     }

@@ -151,14 +151,13 @@ async fn wrong_requests_get_the_status_that_tus_asks_for() {
     let chunked = Body::from_stream(stream::iter([Ok::<_, std::io::Error>(bytes(11))]));
     assert_eq!(status(life.patch(&path, 0, chunked, &[]).await).await, 413);
     assert_eq!(life.offset(&path).await, Some(0));
-    let answer = life
-        .send(
-            "POST",
-            &path,
-            &[DATA, ("Upload-Offset", "0"), ("X-HTTP-Method-Override", "PATCH")],
-            "0123456789",
-        )
-        .await;
+    let overridden = [DATA, ("Upload-Offset", "0"), ("X-HTTP-Method-Override", "PATCH")];
+    for method in ["POST", "OPTIONS"] {
+        let answer = life.send(method, &path, &overridden, "0123456789").await;
+        assert!([204, 405].contains(&answer.status().as_u16()), "{method}");
+        assert_eq!(life.offset(&path).await, Some(0), "the method is the gateway's to settle: {method}");
+    }
+    let answer = life.send("PATCH", &path, &[DATA, ("Upload-Offset", "0")], "0123456789").await;
     assert_eq!(answer.status(), StatusCode::NO_CONTENT);
 }
 
