@@ -1,16 +1,36 @@
-//! How much room the disk has, and whether writes are still taken. Never waits for anything but `statvfs`.
+//! How much may still be written without going below `min_free`, whoever writes and however fast.
+//!
+//! The file system is the record, and every write claims its bytes here before it is made. Between two looks at the
+//! file system what was claimed is subtracted from what the last one found; near the reserve each claim looks anew, so
+//! that what others write on the same disk counts too. Never waits for anything but `statvfs`.
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// With less than this left above the reserve, each claim looks at the file system.
+const NEAR: u64 = 64 << 20;
+/// What may be claimed on the word of one look: others write on the same disk meanwhile.
+const LOOK_EVERY: u64 = 16 << 20;
+
+/// Asks a file system for its free bytes.
+type Probe = Box<dyn Fn() -> io::Result<u64> + Send + Sync>;
 
 /// The file system under the root.
-#[derive(Debug)]
 pub(crate) struct Disk {
-    root: OwnedFd,
+    probe: Probe,
     min_free: u64,
-    /// Free bytes at the last look, less what was written since is not known: a look is taken every few seconds.
-    free: AtomicU64,
+    ledger: Mutex<Ledger>,
+}
+
+#[derive(Debug, Default)]
+struct Ledger {
+    /// Free bytes at the last look.
+    free: u64,
+    /// Claimed since, and what was under way then.
+    claimed: u64,
+    /// Claimed by writes that are under way: a look may have seen all of them, some or nothing.
+    under_way: u64,
 }
 
 /// What a look at the disk found.
@@ -18,7 +38,7 @@ pub(crate) struct Disk {
 pub(crate) enum Room {
     /// Writes are taken.
     Enough,
-    /// Less than the setting `min_free` is left.
+    /// Nothing is left above the setting `min_free`.
     Low {
         /// Free bytes.
         free: u64,
@@ -27,34 +47,192 @@ pub(crate) enum Room {
     },
 }
 
+/// Bytes that may be written, until the write is over.
+#[derive(Debug)]
+pub(crate) struct Claim<'d> {
+    disk: &'d Disk,
+    bytes: u64,
+}
+
+impl Claim<'_> {
+    /// How many.
+    pub(crate) fn bytes(&self) -> usize {
+        usize::try_from(self.bytes).unwrap_or(usize::MAX)
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.disk.ledger().under_way -= self.bytes;
+    }
+}
+
+impl std::fmt::Debug for Disk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Disk").field("min_free", &self.min_free).finish_non_exhaustive()
+    }
+}
+
 impl Disk {
-    /// Takes the first look.
+    /// The file system that `root` is on. Takes the first look.
     pub(crate) fn new(root: OwnedFd, min_free: u64) -> io::Result<Self> {
-        let disk = Self { root, min_free, free: AtomicU64::new(0) };
+        let free = move || {
+            let stat = rustix::fs::fstatvfs(&root)?;
+            Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+        };
+        Self::probed(Box::new(free), min_free)
+    }
+
+    fn probed(probe: Probe, min_free: u64) -> io::Result<Self> {
+        let disk = Self { probe, min_free, ledger: Mutex::default() };
         disk.look()?;
         Ok(disk)
     }
 
     /// Asks the file system.
     pub(crate) fn look(&self) -> io::Result<Room> {
-        let stat = rustix::fs::fstatvfs(&self.root)?;
-        self.free.store(stat.f_bavail.saturating_mul(stat.f_frsize), Ordering::Relaxed);
-        Ok(self.room())
+        let mut ledger = self.ledger();
+        self.look_into(&mut ledger)?;
+        Ok(self.room_in(&ledger))
     }
 
-    /// What the last look found.
+    /// What the last look and the claims since left.
     pub(crate) fn room(&self) -> Room {
-        let free = self.free.load(Ordering::Relaxed);
+        self.room_in(&self.ledger())
+    }
+
+    /// Whether the last look is enough to know that `bytes` more fit. Does not wait for `statvfs`.
+    pub(crate) fn surely_has_room_for(&self, bytes: u64) -> bool {
+        self.left(&self.ledger()) >= NEAR.saturating_add(bytes)
+    }
+
+    /// Whether `bytes` more fit above the reserve, of which nothing is claimed yet. Blocks.
+    pub(crate) fn has_room_for(&self, bytes: u64) -> io::Result<bool> {
+        let mut ledger = self.ledger();
+        self.look_into(&mut ledger)?;
+        let free = ledger.free.saturating_sub(ledger.claimed);
+        Ok(free >= self.min_free.saturating_add(bytes))
+    }
+
+    /// Claims `bytes`, or as many as fit above the reserve, for one write. Blocks.
+    ///
+    /// # Errors
+    /// `StorageFull` when none does; what the file system says when it cannot be asked.
+    pub(crate) fn claim(&self, bytes: usize) -> io::Result<Claim<'_>> {
+        let bytes = bytes as u64;
+        let mut ledger = self.ledger();
+        self.freshen(&mut ledger, bytes)?;
+        let granted = bytes.min(self.left(&ledger));
+        if granted == 0 && bytes > 0 {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        ledger.claimed += granted;
+        ledger.under_way += granted;
+        Ok(Claim { disk: self, bytes: granted })
+    }
+
+    /// Looks where the last look may not be relied on for `bytes` more.
+    fn freshen(&self, ledger: &mut Ledger, bytes: u64) -> io::Result<()> {
+        let near = self.left(ledger) < NEAR.saturating_add(bytes);
+        if near || ledger.claimed >= LOOK_EVERY { self.look_into(ledger) } else { Ok(()) }
+    }
+
+    fn look_into(&self, ledger: &mut Ledger) -> io::Result<()> {
+        ledger.free = (self.probe)()?;
+        ledger.claimed = ledger.under_way;
+        Ok(())
+    }
+
+    fn left(&self, ledger: &Ledger) -> u64 {
+        ledger.free.saturating_sub(ledger.claimed).saturating_sub(self.min_free)
+    }
+
+    fn room_in(&self, ledger: &Ledger) -> Room {
+        let free = ledger.free.saturating_sub(ledger.claimed);
         if free < self.min_free { Room::Low { free, min_free: self.min_free } } else { Room::Enough }
     }
 
-    /// Whether `bytes` more fit without going below `min_free`, as far as the last look knows.
-    pub(crate) fn has_room_for(&self, bytes: u64) -> bool {
-        self.free.load(Ordering::Relaxed) >= self.min_free.saturating_add(bytes)
+    fn ledger(&self) -> std::sync::MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    const MIB: u64 = 1 << 20;
+
+    /// A disk of the test's own, whose free bytes it moves.
+    fn disk(free: u64, min_free: u64) -> (Arc<AtomicU64>, Disk) {
+        let free = Arc::new(AtomicU64::new(free));
+        let probed = free.clone();
+        (free, Disk::probed(Box::new(move || Ok(probed.load(Ordering::SeqCst))), min_free).unwrap())
     }
 
-    /// A write met a full disk: refuse others until the next look.
-    pub(crate) fn is_full(&self) {
-        self.free.store(0, Ordering::Relaxed);
+    #[test]
+    fn what_is_claimed_between_two_looks_never_reaches_into_the_reserve() {
+        // The file system tells of nothing that is written, as if all of it happened between two looks.
+        let (_, disk) = disk(300 * MIB, 256 * MIB);
+        let mut claims = Vec::new();
+        while let Ok(claim) = disk.claim(MIB as usize) {
+            claims.push(claim);
+        }
+        assert_eq!(claims.iter().map(|claim| claim.bytes() as u64).sum::<u64>(), 44 * MIB);
+        assert_eq!(disk.claim(1).unwrap_err().kind(), io::ErrorKind::StorageFull);
+    }
+
+    #[test]
+    fn the_last_write_is_granted_what_is_left_of_the_room() {
+        let (_, disk) = disk(257 * MIB, 256 * MIB);
+        assert_eq!(disk.claim(3 * MIB as usize).unwrap().bytes() as u64, MIB);
+    }
+
+    #[test]
+    fn what_others_write_counts_and_what_they_remove_is_room_at_once() {
+        let (free, disk) = disk(4096 * MIB, 256 * MIB);
+        // Far from the reserve a look is taken every so many bytes, and that is soon enough.
+        free.store(200 * MIB, Ordering::SeqCst);
+        let mut granted = 0;
+        while let Ok(claim) = disk.claim(MIB as usize) {
+            granted += claim.bytes() as u64;
+        }
+        assert!(granted <= LOOK_EVERY, "{granted} bytes on the word of one look");
+        assert!(!disk.has_room_for(0).unwrap());
+        free.store(300 * MIB, Ordering::SeqCst);
+        assert!(disk.has_room_for(44 * MIB).unwrap());
+        assert!(disk.claim(MIB as usize).is_ok());
+    }
+
+    #[test]
+    fn a_write_that_is_over_counts_no_longer_than_until_the_next_look() {
+        let (free, disk) = disk(258 * MIB, 256 * MIB);
+        for left in [257, 256] {
+            let claim = disk.claim(MIB as usize).unwrap();
+            free.store(left * MIB, Ordering::SeqCst);
+            drop(claim);
+        }
+        assert!(disk.claim(1).is_err());
+        free.store(257 * MIB, Ordering::SeqCst);
+        assert_eq!(disk.claim(2 * MIB as usize).unwrap().bytes() as u64, MIB);
+    }
+
+    #[test]
+    fn writers_at_the_same_moment_share_the_room_without_overdrawing_it() {
+        let (free, disk) = disk(320 * MIB, 256 * MIB);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    while let Ok(claim) = disk.claim(300_000) {
+                        free.fetch_sub(claim.bytes() as u64, Ordering::SeqCst);
+                        drop(claim);
+                    }
+                });
+            }
+        });
+        assert_eq!(free.load(Ordering::SeqCst), 256 * MIB);
     }
 }

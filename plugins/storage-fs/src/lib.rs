@@ -135,7 +135,7 @@ fn open(root: &Path, settings: &Settings) -> Result<(Storage, Arc<Disk>), OpenEr
     }
     let copy = |tree: &Tree| tree.base().try_clone().map_err(failed);
     let disk = Arc::new(Disk::new(copy(&tree)?, settings.min_free.get()).map_err(failed)?);
-    let objects = Objects::new(tree, copy(&temporary)?, settings.cache.get());
+    let objects = Objects::new(tree, copy(&temporary)?, disk.clone(), settings.cache.get());
     // The lock is held as long as the service lives, which keeps the locked directory open.
     let sessions = Sessions::new(sessions, incomplete, settings.direct_io);
     Ok((Storage::new(Arc::new(objects), Arc::new(sessions), disk.clone()), disk))

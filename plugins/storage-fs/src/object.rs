@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
+use crate::disk::Disk;
 use crate::error::Error;
 use crate::key::Name;
 use crate::sink::{Piece, Sink};
@@ -96,16 +98,22 @@ pub(crate) struct Objects {
     tree: Tree,
     temporary: OwnedFd,
     next_temporary: AtomicU64,
+    disk: Arc<Disk>,
     cache: Option<quick_cache::sync::Cache<Version, Bytes, ByBytes>>,
 }
 
 impl Objects {
-    /// Objects in `tree`; files in the making are in the directory `temporary` of the same file system.
-    pub(crate) fn new(tree: Tree, temporary: OwnedFd, cache: u64) -> Self {
+    /// Objects in `tree`; files in the making are in the directory `temporary` of the same file system, `disk`.
+    pub(crate) fn new(tree: Tree, temporary: OwnedFd, disk: Arc<Disk>, cache: u64) -> Self {
         // One entry for each of 64 KiB is only a first guess; the cache grows its tables as it must.
         let entries = (cache / (64 << 10)).max(16) as usize;
         let cache = (cache > 0).then(|| quick_cache::sync::Cache::with_weighter(entries, cache, ByBytes));
-        Self { tree, temporary, next_temporary: AtomicU64::new(0), cache }
+        Self { tree, temporary, next_temporary: AtomicU64::new(0), disk, cache }
+    }
+
+    /// What all their bytes are claimed of, those of unfinished ones too.
+    pub(crate) fn disk(&self) -> &Disk {
+        &self.disk
     }
 
     pub(crate) fn tree(&self) -> &Tree {
@@ -195,7 +203,7 @@ impl Objects {
         }
         let (file, mut temporary) = self.temporary().map_err(failed)?;
         let durable = AtomicU64::new(0);
-        let mut sink = Sink::new(file, None, 0, &durable);
+        let mut sink = Sink::new(&self.disk, file, None, 0, &durable);
         if let Some(error) = fill(&mut sink).map_err(failed)? {
             return Err(error);
         }

@@ -61,9 +61,6 @@ impl Storage {
         match self.inner.answer(request).await {
             Ok(response) => response,
             Err(error) => {
-                if matches!(error, Error::Full { .. }) {
-                    self.inner.disk.is_full();
-                }
                 let problem = error.problem();
                 match error {
                     Error::Method(_) => problem.header(ALLOW, "GET, HEAD, PUT, PATCH, DELETE"),
@@ -183,7 +180,8 @@ impl Inner {
             Some(value) if value == "*" => true,
             Some(_) => return Err(Error::Malformed("If-None-Match of a PUT is '*' or absent")),
         };
-        let length = self.room_for(headers, &body)?;
+        let length = announced(headers, &body)?;
+        self.demand_room(length).await?;
         let objects = self.objects.clone();
         let (version, new) = if length.is_some_and(|length| length <= SMALL_BODY) {
             let data = collect(body, length.unwrap_or_default()).await?;
@@ -215,7 +213,8 @@ impl Inner {
             Some(b"?1") => true,
             Some(_) => return Err(Error::Malformed("Upload-Complete is ?1 or ?0")),
         };
-        let length = self.room_for(headers, &body)?;
+        let length = announced(headers, &body)?;
+        self.demand_room(length).await?;
         let turn = self.sessions.turn(&name).await?;
         let interrupt = turn.interrupt();
         let (send, receive) = sink::channel();
@@ -299,25 +298,29 @@ impl Inner {
         Ok(json(&serde_json::json!({ "deleted": deleted })))
     }
 
-    /// The length of the body if it is known, when there is room for it.
-    fn room_for(&self, headers: &HeaderMap, body: &Body) -> Result<Option<u64>, Error> {
-        let announced = match headers.get(CONTENT_LENGTH) {
-            None => None,
-            Some(value) => Some(
-                value
-                    .to_str()
-                    .ok()
-                    .and_then(|value| value.parse::<u64>().ok())
-                    .ok_or(Error::Malformed("Content-Length is not a number"))?,
-            ),
-        };
-        let length = announced.or_else(|| body.size_hint().exact());
-        if self.disk.has_room_for(length.unwrap_or(0)) {
-            Ok(length)
-        } else {
-            Err(Error::Full { offset: None })
-        }
+    /// Refuses a body of which is known already that there is no room for it.
+    async fn demand_room(&self, length: Option<u64>) -> Result<(), Error> {
+        let length = length.unwrap_or(0);
+        let disk = self.disk.clone();
+        let fits = self.disk.surely_has_room_for(length)
+            || blocking(move || disk.has_room_for(length).map_err(Error::Io)).await?;
+        if fits { Ok(()) } else { Err(Error::Full { offset: None }) }
     }
+}
+
+/// The length of the body, if it is known.
+fn announced(headers: &HeaderMap, body: &Body) -> Result<Option<u64>, Error> {
+    let announced = match headers.get(CONTENT_LENGTH) {
+        None => None,
+        Some(value) => Some(
+            value
+                .to_str()
+                .ok()
+                .and_then(|value| value.parse::<u64>().ok())
+                .ok_or(Error::Malformed("Content-Length is not a number"))?,
+        ),
+    };
+    Ok(announced.or_else(|| body.size_hint().exact()))
 }
 
 /// Runs `work` on a thread that may wait.

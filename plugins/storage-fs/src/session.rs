@@ -221,7 +221,7 @@ impl Sessions {
         let durable = &turn.slot.slot.durable;
         let Begun { file, direct } = begun;
         let keeper = file.try_clone().map_err(Error::Io)?;
-        let mut sink = Sink::new(file, direct, append.offset, durable);
+        let mut sink = Sink::new(objects.disk(), file, direct, append.offset, durable);
         let drained = sink.drain(&mut pieces);
         // Nobody is to be waited for while the disk works.
         drop(pieces);

@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::block::{ALIGN, Filled};
+use crate::disk::Disk;
 
 /// Pieces that may wait between the network and the disk.
 const QUEUE: usize = 8;
@@ -46,6 +47,7 @@ pub(crate) fn channel() -> (mpsc::Sender<Piece>, mpsc::Receiver<Piece>) {
 /// A file that is written from an offset on.
 #[derive(Debug)]
 pub(crate) struct Sink<'p> {
+    disk: &'p Disk,
     file: File,
     /// The same file past the page cache.
     direct: Option<File>,
@@ -58,10 +60,16 @@ pub(crate) struct Sink<'p> {
 
 impl<'p> Sink<'p> {
     /// Writes to `file` from `offset` on, what is before it being on the disk already. `direct` is the same file
-    /// opened with O_DIRECT, which blocks are written with.
-    pub(crate) fn new(file: File, direct: Option<OwnedFd>, offset: u64, durable: &'p AtomicU64) -> Self {
+    /// opened with O_DIRECT, which blocks are written with. Every byte is claimed of `disk` first.
+    pub(crate) fn new(
+        disk: &'p Disk,
+        file: File,
+        direct: Option<OwnedFd>,
+        offset: u64,
+        durable: &'p AtomicU64,
+    ) -> Self {
         durable.store(offset, Ordering::Release);
-        Self { file, direct: direct.map(Into::into), offset, durable, sync: None }
+        Self { disk, file, direct: direct.map(Into::into), offset, durable, sync: None }
     }
 
     /// Everything before this offset is in the file.
@@ -104,11 +112,17 @@ impl<'p> Sink<'p> {
         }
     }
 
-    /// Writes `batch` and empties it.
+    /// Writes `batch` and empties it; of what does not fit on the disk, as much as does.
     pub(crate) fn write(&mut self, batch: &mut VecDeque<Bytes>) -> io::Result<()> {
         while !batch.is_empty() {
-            let slices: Vec<IoSlice<'_>> =
-                batch.iter().take(BATCH).map(|piece| IoSlice::new(piece)).collect();
+            let claim = self.disk.claim(batch.iter().take(BATCH).map(Bytes::len).sum())?;
+            let mut room = claim.bytes();
+            let fitting = batch.iter().take(BATCH).map(|piece| {
+                let fits = piece.len().min(room);
+                room -= fits;
+                IoSlice::new(&piece[..fits])
+            });
+            let slices: Vec<IoSlice<'_>> = fitting.collect();
             let mut written = match rustix::io::pwritev(&self.file, &slices, self.offset) {
                 Err(rustix::io::Errno::INTR) => continue,
                 done => done?,
@@ -129,8 +143,11 @@ impl<'p> Sink<'p> {
         self.sync_early()
     }
 
-    /// Writes an aligned block: past the page cache as much of it as can be, the ordinary way what is left over.
+    /// Writes an aligned block: past the page cache as much of it as can be, the ordinary way what is left over. Of
+    /// one that does not fit on the disk, as much as does.
     fn write_block(&mut self, block: &[u8]) -> io::Result<()> {
+        let claim = self.disk.claim(block.len())?;
+        let (block, beyond) = block.split_at(claim.bytes());
         let whole = block.len() - block.len() % ALIGN;
         let mut rest = block;
         if let Some(direct) = &self.direct
@@ -149,7 +166,7 @@ impl<'p> Sink<'p> {
         }
         self.file.write_all_at(rest, self.offset)?;
         self.offset += rest.len() as u64;
-        Ok(())
+        if beyond.is_empty() { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
     }
 
     /// Begins a sync in the background when enough came since the last one, and notes the end of the last one.
@@ -240,7 +257,8 @@ mod tests {
             let _inside = runtime.enter();
             let file = std::fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
             let durable = AtomicU64::new(0);
-            let mut sink = Sink::new(file, past_the_cache.then(|| direct(&path)).flatten(), start as u64, &durable);
+            let disk = Disk::new(std::fs::File::open(directory.path()).unwrap().into(), 0).unwrap();
+            let mut sink = Sink::new(&disk, file, past_the_cache.then(|| direct(&path)).flatten(), start as u64, &durable);
             prop_assert_eq!(sink.drain(&mut receive).unwrap(), ends);
             prop_assert_eq!(sink.offset(), expected.len() as u64);
             sink.sync().unwrap();
