@@ -1,5 +1,5 @@
-//! Which addresses are on the public internet, for plugins that connect to where somebody else
-//! says: a URL may name what only this machine can reach.
+//! Addresses: of the client that sent a request, and which are on the public internet, for plugins
+//! that connect to where somebody else says: a URL may name what only this machine can reach.
 //!
 //! A name may resolve to anything, and to something else a moment later. So judge the address that
 //! a connection is made to, each time that one is made, and not the name.
@@ -12,6 +12,26 @@
 //! ```
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use http::{HeaderMap, HeaderName};
+
+/// The client's address, put on by the ingress alone, as all fields of [`crate::principal::PREFIX`].
+pub const CLIENT: HeaderName = HeaderName::from_static("x-streamgate-client");
+
+/// The address of the client that sent a request, as the ingress determined it: that of the
+/// connection, or the one that the proxies named which the operator trusts.
+pub fn client(headers: &HeaderMap) -> Option<IpAddr> {
+    headers.get(CLIENT)?.to_str().ok()?.parse().ok()
+}
+
+/// What counts as one client where places are shared: an IPv4 address, or the /64 of an IPv6 one,
+/// which is what one customer gets at least (RFC 6177 §2).
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(six) => Ipv6Addr::from_bits(six.to_bits() & !u128::from(u64::MAX)).into(),
+        four => four,
+    }
+}
 
 /// IANA's special-purpose registry for IPv4 (RFC 6890), as far as it is not globally reachable,
 /// multicast (RFC 5771), and the relays of 6to4 (RFC 7526).

@@ -51,6 +51,7 @@ mod client;
 #[doc(hidden)]
 pub mod drain;
 mod event;
+pub mod fair;
 #[doc(hidden)]
 pub mod fuzz;
 mod grpc;

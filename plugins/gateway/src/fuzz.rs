@@ -48,7 +48,7 @@ pub fn head(data: &[u8]) {
     assert!(path.starts_with('/'), "{path:?} went through");
     assert!(!leaves && !path.contains("%00"), "{path:?} went through");
 
-    let id = head::put_on(&mut parts, &survey, &Peer::new(Ipv4Addr::LOCALHOST.into(), &[]));
+    let id = head::put_on(&mut parts, &survey, &Peer::new(Ipv4Addr::LOCALHOST.into(), &[].into()));
     let headers = &mut parts.headers;
     let one = |headers: &HeaderMap, name: &str| match headers.get_all(name).iter().collect::<Vec<_>>()[..] {
         [value] => value.clone(),

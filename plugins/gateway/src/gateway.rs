@@ -67,7 +67,7 @@ pub(crate) struct Gateway {
     max_body: u64,
     body_timeout: std::time::Duration,
     answer_timeout: std::time::Duration,
-    pub(crate) proxies: Vec<Network>,
+    pub(crate) proxies: Arc<[Network]>,
     pub(crate) stopping: Stopping,
 }
 

@@ -1,6 +1,7 @@
 //! Heads of requests and responses at the door: what is refused, what is taken off, what is put on. Pure decisions.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{
@@ -10,7 +11,7 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use streamgate_plugin_api::trace::{TRACEPARENT, TraceContext};
-use streamgate_plugin_api::{Problem, principal};
+use streamgate_plugin_api::{Problem, address, principal};
 
 use crate::settings::Network;
 
@@ -41,15 +42,39 @@ pub(crate) struct Peer {
     pub(crate) address: HeaderValue,
     /// Whether it is a proxy whose word counts.
     trusted: bool,
+    proxies: Arc<[Network]>,
 }
 
 impl Peer {
-    pub(crate) fn new(address: IpAddr, proxies: &[Network]) -> Self {
+    pub(crate) fn new(address: IpAddr, proxies: &Arc<[Network]>) -> Self {
         let address = address.to_canonical();
         let trusted = proxies.iter().any(|network| network.contains(address));
         let value = HeaderValue::try_from(address.to_string()).expect("an address is a field value");
-        Self { address: value, trusted }
+        Self { address: value, trusted, proxies: proxies.clone() }
     }
+
+    /// The last address of a chain that is not one of the trusted proxies: what stands before it is hearsay. The
+    /// chain's first one, if all of them are.
+    fn client(&self, chain: &[u8]) -> Option<HeaderValue> {
+        let hops = chain.rsplit(|byte| *byte == b',');
+        let mut nearest = None;
+        for hop in hops {
+            let Some(address) = hop_address(hop) else { break };
+            nearest = Some(address);
+            if !self.proxies.iter().any(|network| network.contains(address)) {
+                break;
+            }
+        }
+        HeaderValue::try_from(nearest?.to_string()).ok()
+    }
+}
+
+/// An address of `X-Forwarded-For`: some proxies add the port, and put IPv6 in brackets.
+fn hop_address(hop: &[u8]) -> Option<IpAddr> {
+    let hop = std::str::from_utf8(hop).ok()?.trim();
+    let with_port = || hop.parse::<SocketAddr>().ok().map(|address| address.ip());
+    let bracketed = || hop.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    hop.parse().ok().or_else(with_port).or_else(bracketed).map(|address: IpAddr| address.to_canonical())
 }
 
 /// Limits of a head.
@@ -236,6 +261,7 @@ pub(crate) fn put_on(parts: &mut Parts, survey: &Survey, peer: &Peer) -> HeaderV
         }
         headers.insert(X_FORWARDED_FOR, peer.address.clone());
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+        headers.insert(address::CLIENT, peer.address.clone());
     }
     if survey.cookies > 1 && parts.version == Version::HTTP_2 {
         join_cookies(headers);
@@ -249,6 +275,8 @@ fn put_on_believed(headers: &mut HeaderMap, peer: &Peer) {
     let chain: Vec<_> =
         headers.get_all(&X_FORWARDED_FOR).iter().map(HeaderValue::as_bytes).chain([own]).collect();
     let chain = HeaderValue::from_bytes(&chain.join(&b", "[..])).unwrap_or_else(|_| peer.address.clone());
+    let client = peer.client(chain.as_bytes()).unwrap_or_else(|| peer.address.clone());
+    headers.insert(address::CLIENT, client);
     headers.insert(X_FORWARDED_FOR, chain);
     headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
     if let Some(host) = headers.remove(&X_FORWARDED_HOST) {
@@ -370,7 +398,7 @@ mod tests {
     }
 
     fn stranger() -> Peer {
-        Peer::new("192.0.2.1".parse().unwrap(), &[])
+        Peer::new("192.0.2.1".parse().unwrap(), &[].into())
     }
 
     fn dressed(parts: &mut Parts, peer: &Peer) -> HeaderValue {
@@ -397,7 +425,15 @@ mod tests {
         left.sort_unstable();
         assert_eq!(
             left,
-            ["content-length", "host", "traceparent", "x-forwarded-for", "x-forwarded-proto", "x-request-id"]
+            [
+                "content-length",
+                "host",
+                "traceparent",
+                "x-forwarded-for",
+                "x-forwarded-proto",
+                "x-request-id",
+                "x-streamgate-client"
+            ]
         );
     }
 
@@ -414,7 +450,25 @@ mod tests {
         assert_eq!(parts.headers["x-forwarded-for"], "192.0.2.1");
         assert_eq!(parts.headers["x-forwarded-proto"], "http");
         assert!(!parts.headers.contains_key("forwarded"));
-        let proxy = Peer::new("10.0.0.9".parse().unwrap(), &[Network::parse("10.0.0.0/8").unwrap()]);
+        assert_eq!(parts.headers["x-streamgate-client"], "192.0.2.1");
+        let networks = ["10.0.0.0/8", "fd00::/8"].map(|network| Network::parse(network).unwrap());
+        let proxy = Peer::new("10.0.0.9".parse().unwrap(), &networks.into());
+        for (sent, client) in [
+            ("1.2.3.4", "1.2.3.4"),
+            ("9.9.9.9, 1.2.3.4, 10.0.0.1,fd00::7", "1.2.3.4"),
+            ("1.2.3.4:5678", "1.2.3.4"),
+            ("::ffff:1.2.3.4", "1.2.3.4"),
+            ("[2001:db8::1]:443, 10.0.0.1", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("10.1.1.1", "10.1.1.1"),
+            ("1.2.3.4, unknown", "10.0.0.9"),
+            ("", "10.0.0.9"),
+        ] {
+            let mut parts =
+                request(&[("host", "h"), ("x-forwarded-for", sent), ("x-streamgate-client", "6.6.6.6")]);
+            dressed(&mut parts, &proxy);
+            assert_eq!(parts.headers["x-streamgate-client"], client, "{sent}");
+        }
         let mut parts = request(&forged);
         dressed(&mut parts, &proxy);
         assert_eq!(parts.headers["x-forwarded-for"], "1.2.3.4, 10.0.0.9");
@@ -433,6 +487,7 @@ mod tests {
             ("x-streamgat", "kept"),
         ]);
         dressed(&mut parts, &stranger());
+        parts.headers.remove(address::CLIENT);
         assert!(!parts.headers.keys().any(|name| name.as_str().starts_with(principal::PREFIX)));
         assert_eq!(parts.headers["x-streamgat"], "kept");
     }

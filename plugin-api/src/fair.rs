@@ -1,0 +1,270 @@
+//! Places that callers share fairly: connections, event streams, uploads at a time.
+//!
+//! A bound alone lets whoever comes first keep everybody else out. Here each holder has a bound of
+//! its own, and when all places are taken, a newcomer displaces the oldest place of whoever holds
+//! the most. So a crowd that holds several places each never keeps out one who holds none.
+//!
+//! ```
+//! use streamgate_plugin_api::fair::{Full, Holder, Places};
+//!
+//! let places = Places::new(4, 3);
+//! let greedy = Holder::Address("192.0.2.1".parse().unwrap());
+//! let taken: Vec<_> = (0..3).map(|_| places.take(greedy.clone()).unwrap()).collect();
+//! assert_eq!(places.take(greedy).unwrap_err(), Full::Share(3));
+//!
+//! let first = places.take(Holder::Principal("ann".into())).unwrap();
+//! let second = places.take(Holder::Principal("bob".into())).unwrap();
+//! assert!(taken[0].is_displaced() && !taken[1].is_displaced());
+//! ```
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use http::HeaderMap;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Principal, address};
+
+/// Who holds a place.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Holder {
+    /// Somebody who is signed in, by the principal's id.
+    Principal(String),
+    /// An address, as [`address::network`] gives it.
+    Address(IpAddr),
+    /// Nothing is known of the caller: all such callers share.
+    Unknown,
+}
+
+impl Holder {
+    /// The principal of a request, else the client's address (IPv6 by /64).
+    pub fn of(headers: &HeaderMap) -> Self {
+        match Principal::of(headers) {
+            Some(principal) => Self::Principal(principal.id),
+            None => address::client(headers)
+                .map_or(Self::Unknown, |client| Self::Address(address::network(client))),
+        }
+    }
+}
+
+/// Why there is no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Full {
+    /// The holder has as many as one may have.
+    #[error("{0} are open already, which is the most for one caller")]
+    Share(usize),
+    /// All are taken, and nobody holds more than the caller would.
+    #[error("all {0} are taken")]
+    All(usize),
+}
+
+/// The places; clones share them.
+#[derive(Debug, Clone)]
+pub struct Places(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    capacity: usize,
+    per_holder: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    taken: usize,
+    next: u64,
+    held: HashMap<Holder, VecDeque<(u64, CancellationToken)>>,
+    /// Holders by how much they hold.
+    ranks: BTreeSet<(usize, Holder)>,
+}
+
+impl State {
+    /// Changes what a holder holds, and its rank with that.
+    fn change(&mut self, holder: &Holder, change: impl FnOnce(&mut VecDeque<(u64, CancellationToken)>)) {
+        let held = self.held.entry(holder.clone()).or_default();
+        let before = held.len();
+        change(held);
+        let after = held.len();
+        self.taken = self.taken + after - before;
+        if before > 0 {
+            self.ranks.remove(&(before, holder.clone()));
+        }
+        if after > 0 {
+            self.ranks.insert((after, holder.clone()));
+        } else {
+            self.held.remove(holder);
+        }
+    }
+}
+
+impl Places {
+    /// As many as `capacity` in all, and `per_holder` for each holder.
+    pub fn new(capacity: usize, per_holder: usize) -> Self {
+        Self(Arc::new(Shared { capacity, per_holder, state: Mutex::default() }))
+    }
+
+    /// Takes a place, which is free again with its drop.
+    ///
+    /// # Errors
+    /// When `holder` has its share, or when all are taken and nobody holds at least two more than
+    /// `holder` does.
+    pub fn take(&self, holder: Holder) -> Result<Place, Full> {
+        let mut state = self.0.state();
+        let own = state.held.get(&holder).map_or(0, VecDeque::len);
+        if own >= self.0.per_holder {
+            return Err(Full::Share(self.0.per_holder));
+        }
+        if state.taken >= self.0.capacity {
+            let largest = state.ranks.last().filter(|(most, _)| *most > own + 1);
+            let Some((_, largest)) = largest.cloned() else { return Err(Full::All(self.0.capacity)) };
+            state.change(&largest, |held| {
+                if let Some((_, displaced)) = held.pop_front() {
+                    displaced.cancel();
+                }
+            });
+        }
+        let (number, displaced) = (state.next, CancellationToken::new());
+        state.next += 1;
+        state.change(&holder, |held| held.push_back((number, displaced.clone())));
+        drop(state);
+        Ok(Place { shared: self.0.clone(), holder, number, displaced })
+    }
+
+    /// How many are taken.
+    pub fn taken(&self) -> usize {
+        self.0.state().taken
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One place.
+#[derive(Debug)]
+pub struct Place {
+    shared: Arc<Shared>,
+    holder: Holder,
+    number: u64,
+    displaced: CancellationToken,
+}
+
+impl Place {
+    /// Comes when somebody else has the place: end what it was for.
+    pub async fn displaced(&self) {
+        self.displaced.cancelled().await;
+    }
+
+    /// The same as a token.
+    pub fn displacement(&self) -> CancellationToken {
+        self.displaced.clone()
+    }
+
+    /// Whether somebody else has the place.
+    pub fn is_displaced(&self) -> bool {
+        self.displaced.is_cancelled()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.is_displaced() {
+            return;
+        }
+        let number = self.number;
+        self.shared.state().change(&self.holder, |held| held.retain(|(other, _)| *other != number));
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn holder(number: u8) -> Holder {
+        Holder::Address(IpAddr::from([192, 0, 2, number]))
+    }
+
+    #[test]
+    fn a_crowd_with_several_places_each_keeps_nobody_out() {
+        let places = Places::new(1000, 50);
+        let crowd: Vec<_> = (0..200)
+            .flat_map(|one| (0..5).map(move |_| one))
+            .map(|one| places.take(holder(one)).unwrap())
+            .collect();
+        let newcomer = places.take(Holder::Principal("ann".into())).unwrap();
+        assert_eq!(places.taken(), 1000);
+        assert_eq!(crowd.iter().filter(|place| place.is_displaced()).count(), 1);
+        for place in crowd {
+            drop(places.take(holder(250)));
+            drop(place);
+        }
+        assert!(!newcomer.is_displaced(), "who holds one is never displaced for another");
+    }
+
+    #[test]
+    fn callers_are_told_apart_by_principal_then_by_network() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(Holder::of(&headers), Holder::Unknown);
+        for (client, network) in [
+            ("192.0.2.7", "192.0.2.7"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+        ] {
+            headers.insert("x-streamgate-client", client.parse().unwrap());
+            assert_eq!(Holder::of(&headers), Holder::Address(network.parse().unwrap()));
+        }
+        Principal { id: "ann".into(), ..Principal::default() }.put_on(&mut headers);
+        assert_eq!(Holder::of(&headers), Holder::Principal("ann".into()));
+    }
+
+    proptest! {
+        #[test]
+        fn bounds_hold_and_displacing_never_makes_shares_less_equal(
+            steps in prop::collection::vec((0_u8..6, any::<bool>(), 0_usize..20), 0..200),
+            capacity in 1_usize..12,
+            per_holder in 1_usize..6,
+        ) {
+            let places = Places::new(capacity, per_holder);
+            let mut taken: Vec<(u8, Place)> = Vec::new();
+            for (who, takes, which) in steps {
+                let count = |taken: &[(u8, Place)], who| {
+                    taken.iter().filter(|(of, place)| *of == who && !place.is_displaced()).count()
+                };
+                let before: Vec<_> = (0..6).map(|who| count(&taken, who)).collect();
+                if takes {
+                    let answer = places.take(holder(who));
+                    let most = before.iter().copied().max().unwrap();
+                    let own = before[usize::from(who)];
+                    match answer {
+                        Ok(place) => {
+                            taken.push((who, place));
+                            prop_assert!(own < per_holder);
+                        }
+                        Err(Full::Share(share)) => prop_assert!(share == per_holder && own == share),
+                        Err(Full::All(all)) => {
+                            prop_assert!(all == capacity && before.iter().sum::<usize>() == all && most <= own + 1);
+                        }
+                    }
+                    for other in 0..6_u8 {
+                        let lost = before[usize::from(other)].saturating_sub(count(&taken, other));
+                        prop_assert!(lost == 0 || (lost == 1 && before[usize::from(other)] == most && most > own + 1));
+                    }
+                } else if !taken.is_empty() {
+                    let at = which % taken.len();
+                    drop(taken.swap_remove(at));
+                }
+                let alive = taken.iter().filter(|(_, place)| !place.is_displaced()).count();
+                prop_assert_eq!(places.taken(), alive);
+                prop_assert!(alive <= capacity);
+            }
+            taken.clear();
+            prop_assert_eq!(places.taken(), 0);
+            prop_assert!(places.0.state().held.is_empty() && places.0.state().ranks.is_empty());
+        }
+    }
+}
