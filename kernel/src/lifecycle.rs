@@ -322,7 +322,7 @@ impl Kernel {
         let (me, entry, run) = (self.clone(), entry.clone(), run.clone());
         let starting = self.runtime.spawn_blocking(move || {
             let dir = std::path::absolute(kernel.data_dir.join(&planned.name));
-            let dir = dir.and_then(|dir| std::fs::create_dir_all(&dir).map(|()| dir));
+            let dir = dir.and_then(|dir| streamgate_control::private_dir(&dir).map(|()| dir));
             let dir = dir.map_err(|error| format!("its data directory cannot be made: {error}"))?;
             let args = StartArgs {
                 name: planned.name.as_str().into(),

@@ -44,6 +44,18 @@ pub enum ControlError {
     NoAnswer(io::Error),
 }
 
+/// Makes a directory that only its owner may enter, or makes one that is there so.
+///
+/// # Errors
+/// What the system refused.
+pub fn private_dir(path: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(path)?;
+    match std::fs::metadata(path)?.permissions().mode() & 0o077 {
+        0 => Ok(()),
+        _ => std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)),
+    }
+}
+
 /// Holds a data directory for this process until it is dropped.
 pub struct DataDir {
     path: PathBuf,
@@ -57,7 +69,7 @@ impl DataDir {
     /// When another process has it, or the system refuses.
     pub fn take(path: &Path) -> Result<Self, ControlError> {
         let wrap = |error| ControlError::DataDir { path: path.to_owned(), error };
-        std::fs::create_dir_all(path).map_err(wrap)?;
+        private_dir(path).map_err(wrap)?;
         let lock = File::create(path.join("streamgate.lock")).map_err(wrap)?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
@@ -169,6 +181,7 @@ mod tests {
         let data = dir.path().join("d".repeat(120));
         let taken = DataDir::take(&data).unwrap();
         assert!(matches!(DataDir::take(&data), Err(ControlError::InUse(_))));
+        assert_eq!(std::fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o700);
         std::fs::write(data.join("streamgate.sock"), "left by a dead process").unwrap();
         let _listener = taken.listen().unwrap();
         let mode = std::fs::metadata(data.join("streamgate.sock")).unwrap().permissions().mode();
@@ -176,6 +189,14 @@ mod tests {
         drop(taken);
         assert!(!data.join("streamgate.sock").exists());
         assert!(DataDir::take(&data).is_ok());
+    }
+
+    #[test]
+    fn a_directory_that_others_may_read_is_tightened() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        drop(DataDir::take(dir.path()).unwrap());
+        assert_eq!(std::fs::metadata(dir.path()).unwrap().permissions().mode() & 0o777, 0o700);
     }
 
     #[test]

@@ -140,7 +140,7 @@ impl Db {
 
     /// Begins a batch: statements that take effect together or not at all.
     pub fn batch(&self) -> Batch {
-        Batch { db: self.clone(), statements: Vec::new(), invalid: None }
+        Batch { db: self.clone(), statements: Vec::new(), frees_space: false, invalid: None }
     }
 }
 
@@ -150,6 +150,7 @@ impl Db {
 pub struct Batch {
     db: Db,
     statements: Vec<Statement>,
+    frees_space: bool,
     invalid: Option<String>,
 }
 
@@ -163,6 +164,12 @@ impl Batch {
     /// back with [`DbError::Conflict`].
     pub fn push_expect(self, sql: &str, params: Vec<Param>, rows: u64) -> Self {
         self.add(sql, params, Some(rows))
+    }
+
+    /// The batch deletes, or records what is to be deleted: on a full disk it may use the room
+    /// that the database keeps back for this. Only for batches that end in more free space.
+    pub fn frees_space(self) -> Self {
+        Self { frees_space: true, ..self }
     }
 
     fn add(mut self, sql: &str, params: Vec<Param>, expect_rows: Option<u64>) -> Self {
@@ -199,8 +206,11 @@ impl Batch {
             return Ok(Vec::new());
         }
         let expected = self.statements.len();
-        let request =
-            ExecuteRequest { namespace: self.db.namespace.to_string(), statements: self.statements };
+        let request = ExecuteRequest {
+            namespace: self.db.namespace.to_string(),
+            statements: self.statements,
+            frees_space: self.frees_space,
+        };
         let answer = self.db.client.clone().execute(request).await.map_err(DbError::from_status)?;
         let results = answer.into_inner().results;
         if results.len() != expected {

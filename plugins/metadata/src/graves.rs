@@ -32,6 +32,7 @@ impl Store {
                  VALUES ($1, $2, $2, 0, 0, 0) ON CONFLICT (id) DO NOTHING",
                 params![id, now],
             )
+            .frees_space()
             .run()
             .await;
         match buried {
@@ -68,13 +69,15 @@ impl Store {
         let sql =
             "UPDATE tombstones SET due_at_ms = $2, sweeps = $3, failures = $4, clean = $5 WHERE id = $1";
         let Tombstone { id, sweeps, failures, clean } = tombstone;
-        self.db.execute(sql, params![id, due_at_ms, *sweeps, *failures, *clean]).await?;
+        let values = params![id, due_at_ms, *sweeps, *failures, *clean];
+        self.db.batch().push(sql, values).frees_space().run().await?;
         Ok(())
     }
 
     /// Forgets a tombstone.
     pub(crate) async fn forget(&self, id: &str) -> Result<(), StoreError> {
-        self.db.execute("DELETE FROM tombstones WHERE id = $1", params![id]).await?;
+        let sql = "DELETE FROM tombstones WHERE id = $1";
+        self.db.batch().push(sql, params![id]).frees_space().run().await?;
         Ok(())
     }
 

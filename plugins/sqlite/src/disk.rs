@@ -1,7 +1,8 @@
 //! Watches the free space of the disk under the databases, so that a full disk is announced
-//! before it is met.
+//! before it is met, and sets the reserve aside again once there is room.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use streamgate_plugin_api::Health;
@@ -9,11 +10,18 @@ use streamgate_plugin_api::settings::ByteSize;
 use tokio_util::sync::CancellationToken;
 
 use crate::condition::{Condition, Reporter};
+use crate::reserve::Reserve;
 
 const INTERVAL: Duration = Duration::from_secs(15);
 
 /// Reports until the token is cancelled.
-pub(crate) async fn watch(directory: PathBuf, least: ByteSize, health: Health, shutdown: CancellationToken) {
+pub(crate) async fn watch(
+    directory: PathBuf,
+    least: ByteSize,
+    reserve: Arc<Reserve>,
+    health: Health,
+    shutdown: CancellationToken,
+) {
     let reporter = Reporter::new(move |condition| tell(&health, condition));
     let mut ticks = tokio::time::interval(INTERVAL);
     loop {
@@ -21,8 +29,12 @@ pub(crate) async fn watch(directory: PathBuf, least: ByteSize, health: Health, s
             () = shutdown.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        let directory = directory.clone();
-        let looked = tokio::task::spawn_blocking(move || condition(&directory, least)).await;
+        let (directory, reserve) = (directory.clone(), reserve.clone());
+        let look = move || match reserve.hold() {
+            Ok(()) => condition(&directory, least),
+            Err(error) => Condition::Degraded(error.to_string()),
+        };
+        let looked = tokio::task::spawn_blocking(look).await;
         reporter.set(looked.unwrap_or_else(|error| Condition::Degraded(error.to_string())));
     }
 }

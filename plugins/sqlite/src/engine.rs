@@ -9,7 +9,9 @@ use tokio::sync::OnceCell;
 
 use crate::condition::{Condition, Reporter};
 use crate::error::{Class, SqlError};
+use crate::files;
 use crate::namespace::Namespace;
+use crate::reserve::Reserve;
 use crate::service::DatabaseService;
 use crate::settings::Settings;
 
@@ -27,6 +29,7 @@ pub struct Engine {
 struct Shared {
     directory: PathBuf,
     settings: Settings,
+    reserve: Arc<Reserve>,
     observer: Observer,
     /// `None` once the engine is closed.
     namespaces: Mutex<Option<HashMap<String, Slot>>>,
@@ -46,7 +49,13 @@ impl Engine {
 
     pub(crate) fn observed(directory: &Path, settings: Settings, observer: Observer) -> Self {
         let namespaces = Mutex::new(Some(HashMap::new()));
-        Self { shared: Arc::new(Shared { directory: directory.to_owned(), settings, observer, namespaces }) }
+        let reserve = Arc::new(Reserve::new(directory, settings.reserve.get()));
+        let directory = directory.to_owned();
+        Self { shared: Arc::new(Shared { directory, settings, reserve, observer, namespaces }) }
+    }
+
+    pub(crate) fn reserve(&self) -> Arc<Reserve> {
+        self.shared.reserve.clone()
     }
 
     /// The `database` service, to be provided or to be called in this process.
@@ -125,7 +134,17 @@ impl Shared {
         }
         let (observer, component) = (self.observer.clone(), format!("namespace {name}"));
         let report = Arc::new(Reporter::new(move |condition| observer(&component, condition)));
-        let namespace = Namespace::open(name, path, &self.settings, report)?;
+        files::make_private(&path).map_err(|error| {
+            SqlError::new(Class::Broken, format!("cannot make {}: {error}", path.display()))
+        })?;
+        let open = || Namespace::open(name, &path, &self.settings, self.reserve.clone(), report.clone());
+        let namespace = loop {
+            match open() {
+                // Even to be read a database needs a little room for its log.
+                Err(error) if error.class == Class::Full && self.reserve.release() => {}
+                opened => break opened?,
+            }
+        };
         if !there {
             sync_directory(&self.directory)?;
         }

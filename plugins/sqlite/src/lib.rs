@@ -9,8 +9,10 @@ mod connection;
 mod disk;
 mod engine;
 mod error;
+mod files;
 mod migrate;
 mod namespace;
+mod reserve;
 mod service;
 mod settings;
 mod statement;
@@ -40,9 +42,8 @@ impl Plugin for Sqlite {
 
     async fn start(host: Host, settings: Settings) -> Result<Self, StartError> {
         let directory = host.data_dir().to_owned();
+        files::tighten(&directory)?;
         let least = settings.min_free_space;
-        host.spawn(disk::watch(directory.clone(), least, host.health("disk"), host.shutdown()));
-
         let components: Mutex<HashMap<String, Health>> = Mutex::default();
         let observed = host.clone();
         let observer = Arc::new(move |component: &str, condition: &condition::Condition| {
@@ -51,6 +52,8 @@ impl Plugin for Sqlite {
             disk::tell(health, condition);
         });
         let engine = Engine::observed(&directory, settings, observer);
+        let reserve = engine.reserve();
+        host.spawn(disk::watch(directory, least, reserve, host.health("disk"), host.shutdown()));
         host.provide("database", engine.router())?;
         Ok(Self { engine })
     }

@@ -7,6 +7,7 @@ use streamgate_contracts::database::v1::{MigrateResponse, Migration};
 
 use crate::connection::{Link, MIGRATIONS_TABLE};
 use crate::error::{Class, SqlError};
+use crate::reserve::Reserve;
 
 struct Applied {
     version: u32,
@@ -15,7 +16,11 @@ struct Applied {
 }
 
 /// Applies what is missing, each migration in a transaction of its own.
-pub(crate) fn run(link: &Link, migrations: &[Migration]) -> Result<MigrateResponse, SqlError> {
+pub(crate) fn run(
+    link: &Link,
+    reserve: &Reserve,
+    migrations: &[Migration],
+) -> Result<MigrateResponse, SqlError> {
     for (expected, migration) in (1..).zip(migrations) {
         if migration.version != expected {
             return Err(SqlError::invalid(format!(
@@ -43,6 +48,9 @@ pub(crate) fn run(link: &Link, migrations: &[Migration]) -> Result<MigrateRespon
         )));
     }
     let missing = &migrations[there.len()..];
+    if !missing.is_empty() {
+        reserve.hold()?;
+    }
     for migration in missing {
         apply(link, migration).map_err(|error| SqlError {
             message: format!("migration {} (`{}`): {}", migration.version, migration.name, error.message),

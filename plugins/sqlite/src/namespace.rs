@@ -1,6 +1,6 @@
 //! One namespace: its file, its writer thread and its readers.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::condition::{Condition, Reporter};
 use crate::connection::{Link, LinkOptions};
 use crate::error::{Class, SqlError};
+use crate::reserve::Reserve;
 use crate::settings::{CheckOnOpen, Settings};
 use crate::statement::{Allowance, query};
 use crate::writer::{Batch, Command, Writer};
@@ -35,18 +36,20 @@ impl Namespace {
     /// Opens or creates the file. Blocks.
     pub(crate) fn open(
         name: &str,
-        path: PathBuf,
+        path: &Path,
         settings: &Settings,
+        reserve: Arc<Reserve>,
         report: Arc<Reporter>,
     ) -> Result<Self, SqlError> {
         let options = settings.link_options();
-        let opened = open_checked(&path, &options, settings.check_on_open);
+        let opened = open_checked(path, &options, settings.check_on_open);
         let link = opened.inspect_err(|error| report.set(Condition::Unhealthy(error.to_string())))?;
         report.set(Condition::Healthy);
         let (commands, queue) = mpsc::channel();
         let writer = Writer {
-            path: path.clone(),
+            path: path.to_owned(),
             options: options.clone(),
+            reserve,
             group: settings.group as usize,
             link,
             report,
@@ -61,7 +64,7 @@ impl Namespace {
             places: Arc::new(Semaphore::new(settings.queue as usize)),
             reading: Arc::new(Semaphore::new(settings.readers as usize)),
             idle_readers: Arc::default(),
-            path,
+            path: path.to_owned(),
             options,
             queue_timeout: settings.queue_timeout.get(),
             allowance: Allowance {
@@ -79,7 +82,11 @@ impl Namespace {
         answer.await.map_err(|_| stopped())?
     }
 
-    pub(crate) async fn execute(&self, statements: Vec<Statement>) -> Result<Vec<StatementResult>, SqlError> {
+    pub(crate) async fn execute(
+        &self,
+        statements: Vec<Statement>,
+        frees_space: bool,
+    ) -> Result<Vec<StatementResult>, SqlError> {
         if statements.len() > self.max_statements {
             return Err(SqlError::invalid(format!(
                 "the batch has {} statements; `max_statements` is {}",
@@ -89,7 +96,8 @@ impl Namespace {
         }
         let place = self.turn(&self.places, "the writer").await?;
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Batch(Batch { statements, allowance: self.allowance.clone(), reply, place }))?;
+        let allowance = self.allowance.clone();
+        self.send(Command::Batch(Batch { statements, frees_space, allowance, reply, place }))?;
         answer.await.map_err(|_| stopped())?
     }
 
@@ -168,7 +176,7 @@ impl Drop for Abandon {
     }
 }
 
-fn open_checked(path: &std::path::Path, options: &LinkOptions, check: CheckOnOpen) -> Result<Link, SqlError> {
+fn open_checked(path: &Path, options: &LinkOptions, check: CheckOnOpen) -> Result<Link, SqlError> {
     let link = Link::writer(path, options)?;
     let pragma = match check {
         CheckOnOpen::Off => return Ok(link),

@@ -37,7 +37,7 @@ impl Database for DatabaseService {
     async fn execute(&self, request: Request<ExecuteRequest>) -> Result<Response<ExecuteResponse>, Status> {
         let request = request.into_inner();
         let namespace = self.engine.find(&request.namespace).await?;
-        match namespace.execute(request.statements).await {
+        match namespace.execute(request.statements, request.frees_space).await {
             Ok(results) => Ok(Response::new(ExecuteResponse { results })),
             Err(error) => Err(logged(&request.namespace, error)),
         }

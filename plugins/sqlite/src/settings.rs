@@ -40,6 +40,9 @@ pub struct Settings {
     pub checkpoint_size: ByteSize,
     /// Free space on the disk below which this plugin reports itself as degraded.
     pub min_free_space: ByteSize,
+    /// Room on the disk that is set aside for deletions, so that a full disk can be emptied: a file
+    /// beside the databases. While it is in use, other writes are refused. 0 sets nothing aside.
+    pub reserve: ByteSize,
     /// What is checked when a namespace is opened: `off`, `quick` (structure) or `full` (indexes
     /// too). SQLite repairs what a crash left behind in any case; a check reads the whole file.
     pub check_on_open: CheckOnOpen,
@@ -74,6 +77,7 @@ impl Default for Settings {
             cache_size: ByteSize::mib(1),
             checkpoint_size: ByteSize::mib(4),
             min_free_space: ByteSize::mib(256),
+            reserve: ByteSize::mib(16),
             check_on_open: CheckOnOpen::Off,
         }
     }
@@ -113,6 +117,11 @@ impl Settings {
                 problems
                     .push(SettingsProblem::new(key, format!("{value} is not between {least} and {most}")));
             }
+        }
+        let reserve = self.reserve.get();
+        if reserve != 0 && !(4 << 20..=4 << 30).contains(&reserve) {
+            let text = format!("{} is not between 4MiB and 4GiB; use 0 for none", self.reserve);
+            problems.push(SettingsProblem::new("reserve", text));
         }
         let file = self.max_file_size.get();
         if file != 0 && file < 1 << 20 {

@@ -17,6 +17,7 @@ use crate::condition::{Condition, Reporter};
 use crate::connection::{Link, LinkOptions};
 use crate::error::{Class, SqlError};
 use crate::migrate;
+use crate::reserve::Reserve;
 use crate::statement::{Allowance, execute};
 
 /// After this long without a batch the log is written back into the file.
@@ -27,6 +28,8 @@ type Results = Vec<StatementResult>;
 /// A batch with the one who waits for it.
 pub(crate) struct Batch {
     pub(crate) statements: Vec<Statement>,
+    /// It may use the reserve.
+    pub(crate) frees_space: bool,
     pub(crate) allowance: Allowance,
     pub(crate) reply: oneshot::Sender<Result<Results, SqlError>>,
     /// Its place in the queue, given back when it is answered.
@@ -45,6 +48,7 @@ pub(crate) struct Writer {
     pub(crate) options: LinkOptions,
     pub(crate) group: usize,
     pub(crate) link: Link,
+    pub(crate) reserve: Arc<Reserve>,
     pub(crate) report: Arc<Reporter>,
     /// Something was written since the log was last emptied.
     pub(crate) dirty: bool,
@@ -60,6 +64,19 @@ enum Attempt {
     Refused(SqlError),
     /// The commit failed: nothing took effect.
     Failed(SqlError),
+}
+
+impl Attempt {
+    /// Whether there was no room for what would make room.
+    fn met_a_full_disk(&self, group: &[Batch]) -> bool {
+        match self {
+            Self::Done(_) => false,
+            Self::Spoiled(index, error) => error.class == Class::Full && group[*index].frees_space,
+            Self::Refused(error) | Self::Failed(error) => {
+                error.class == Class::Full && group.iter().any(|batch| batch.frees_space)
+            }
+        }
+    }
 }
 
 /// Makes a panic of the thread visible.
@@ -92,7 +109,7 @@ impl Writer {
             };
             match command {
                 Command::Migrate { migrations, reply } => {
-                    let result = migrate::run(&self.link, &migrations);
+                    let result = migrate::run(&self.link, &self.reserve, &migrations);
                     self.observe(result.as_ref().err());
                     self.dirty = true;
                     // Whoever asked may have gone away; the migrations stay.
@@ -118,8 +135,18 @@ impl Writer {
     /// Answers every batch of the group. Each turn of the loop removes at least one.
     fn commit(&mut self, mut group: Vec<Batch>) {
         group.retain(|batch| !batch.reply.is_closed());
+        self.refuse_what_fits_no_more(&mut group);
+        let mut refused = false;
         while !group.is_empty() {
-            match self.attempt(&group) {
+            let attempt = self.attempt(&group);
+            if attempt.met_a_full_disk(&group) && self.reserve.release() {
+                // Once, for this may set the reserve aside again: it need not be the disk that is full.
+                if !std::mem::replace(&mut refused, true) {
+                    self.refuse_what_fits_no_more(&mut group);
+                }
+                continue;
+            }
+            match attempt {
                 Attempt::Done(outcomes) => {
                     self.dirty = true;
                     self.observe(None);
@@ -144,6 +171,19 @@ impl Writer {
                         answer(batch, Err(error.clone()));
                     }
                 }
+            }
+        }
+    }
+
+    /// Answers the ordinary batches when only the reserve is left, or not even that.
+    fn refuse_what_fits_no_more(&self, group: &mut Vec<Batch>) {
+        if group.iter().all(|batch| batch.frees_space) {
+            return;
+        }
+        if let Err(error) = self.reserve.hold() {
+            self.report.set(Condition::Unhealthy(format!("cannot write: {error}")));
+            for batch in group.extract_if(.., |batch| !batch.frees_space) {
+                answer(batch, Err(error.clone()));
             }
         }
     }

@@ -222,7 +222,8 @@ impl Store {
     pub(crate) async fn end(&self, id: &str) -> Result<bool, DbError> {
         let sql = "UPDATE uploads SET state = 'ending', updated_at_ms = $2 \
             WHERE id = $1 AND state NOT IN ('ending', 'gone')";
-        Ok(self.db.execute(sql, params![id, now_ms()]).await? > 0)
+        let ended = self.db.batch().push(sql, params![id, now_ms()]).frees_space().run().await?;
+        Ok(ended.first().is_some_and(|outcome| outcome.rows_affected > 0))
     }
 
     /// Nothing of an upload is left. Parts it had claimed are free again.
@@ -234,6 +235,7 @@ impl Store {
                 params![id, now_ms(), forget_at_ms],
             )
             .push("UPDATE uploads SET used_by = NULL WHERE used_by = $1 AND state = 'done'", params![id])
+            .frees_space()
             .run()
             .await
             .map(drop)
@@ -262,7 +264,8 @@ impl Store {
 
     /// Forgets an upload.
     pub(crate) async fn forget(&self, id: &str) -> Result<(), DbError> {
-        self.db.execute("DELETE FROM uploads WHERE id = $1", params![id]).await.map(drop)
+        let sql = "DELETE FROM uploads WHERE id = $1";
+        self.db.batch().push(sql, params![id]).frees_space().run().await.map(drop)
     }
 
     /// Uploads that are neither handed over nor gone.

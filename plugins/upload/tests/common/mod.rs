@@ -29,7 +29,7 @@ pub struct World {
     pub storage: Client,
     engine: Engine,
     tasks: Vec<JoinHandle<()>>,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 /// The upload plugin from one start to the next.
@@ -41,7 +41,11 @@ pub struct Life {
 
 impl World {
     pub async fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::within(tempfile::tempdir().unwrap()).await
+    }
+
+    /// A world whose disk is the directory.
+    pub async fn within(directory: tempfile::TempDir) -> Self {
         let engine = Engine::new(directory.path(), streamgate_sqlite::Settings::default());
         let settings = streamgate_storage_fs::Settings {
             min_free: ByteSize::bytes(0),
@@ -56,7 +60,7 @@ impl World {
         let database = Client::from_service(engine.router());
         let metadata = Metadata::open(database, outside, settings, CancellationToken::new()).await.unwrap();
         let tasks = vec![tokio::spawn(metadata.show_changes()), tokio::spawn(metadata.sweep(|_| {}))];
-        Self { jobs, metadata, storage, engine, tasks, _directory: directory }
+        Self { jobs, metadata, storage, engine, tasks, directory }
     }
 
     pub async fn live(&self, settings: Settings) -> Life {
@@ -76,6 +80,17 @@ impl World {
         let public = Client::from_service(upload.public());
         let sweeper = tokio::spawn(upload.sweep(|_| {}));
         Ok(Life { upload, public, sweeper })
+    }
+
+    /// As an admin does it.
+    pub async fn delete_content(&self, id: &str) -> StatusCode {
+        let api = Client::from_service(self.metadata.public());
+        let request = Request::delete(format!("/api/v1/contents/{id}")).body(Body::empty()).unwrap();
+        api.send(request).await.unwrap().status()
+    }
+
+    pub fn path(&self) -> &std::path::Path {
+        self.directory.path()
     }
 
     /// The content as the REST API shows it.
