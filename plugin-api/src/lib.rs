@@ -64,6 +64,7 @@ mod panics;
 mod plugin;
 pub mod principal;
 mod problem;
+pub mod process;
 pub mod runtime;
 pub mod settings;
 pub mod time;

@@ -232,7 +232,7 @@ impl Endpoint {
                     state.rests_until = Some(Instant::now() + pause);
                     // Whoever comes back may be somebody else.
                     state.chain = None;
-                    tracing::warn!(endpoint = self.label, chain = self.shows.wanted, %error, ?pause, "an endpoint rests");
+                    tracing::warn!(endpoint = self.label, chain = self.shows.wanted, %error, pause_ms = pause.as_millis() as u64, "an endpoint rests");
                 }
             }
         }

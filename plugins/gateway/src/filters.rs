@@ -115,7 +115,11 @@ impl Filters {
             head.insert(name, value);
         }
         let Ok(answered) = tokio::time::timeout(self.timeout, service.send(question)).await else {
-            tracing::warn!(stage = stage.name(), timeout = ?self.timeout, "a filter did not answer in time");
+            tracing::warn!(
+                stage = stage.name(),
+                timeout_ms = self.timeout.as_millis() as u64,
+                "a filter did not answer in time"
+            );
             return Err(unavailable(stage));
         };
         let mut answer = answered.map_err(|error| {

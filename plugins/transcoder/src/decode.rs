@@ -498,7 +498,7 @@ fn byte_source(blocks: &Arc<Blocks>, control: &Arc<Control>) -> gst_app::AppSrc 
                     }
                 };
                 if let Err(error) = result {
-                    tracing::debug!(?error, "the demuxer takes no more");
+                    tracing::debug!(%error, "the demuxer takes no more");
                 }
             })
             .build(),

@@ -180,7 +180,18 @@ impl Run<'_> {
         {
             return Err(self.too_long());
         }
-        tracing::info!(facts = ?probed.facts, container = ?decoder.container.as_ref().map(ToString::to_string), "source opened");
+        let facts = &probed.facts;
+        tracing::info!(
+            container = container.map(|structure| structure.name().as_str()),
+            width = facts.width,
+            height = facts.height,
+            rate = facts.rate.map(|rate| rate.to_string()),
+            video_codec = facts.video_codec,
+            audio_codec = facts.audio_codec,
+            audio_channels = facts.audio_channels,
+            duration_ms = facts.duration_ms,
+            "source opened"
+        );
         let rungs = probed.picture.map(video_ladder).unwrap_or_default();
         let audio = if decoder.audio.is_some() { audio_ladder() } else { Vec::new() };
         let first_rung = watchable(&rungs);

@@ -28,6 +28,10 @@ use crate::source::Source;
 /// The queue of this plugin.
 pub(crate) const QUEUE: &str = "transcode";
 
+/// Said to people of a file that ends the encoder's process.
+const SET_ASIDE: &str = "The encoder crashed on this file again and again, so it was set aside. \
+                         Upload it in another format, or encode it again after an update.";
+
 /// What a job says.
 #[derive(Debug, Deserialize)]
 struct Payload {
@@ -45,6 +49,8 @@ pub(crate) struct Platform {
     pub(crate) shutdown: CancellationToken,
     pub(crate) options: Options,
     pub(crate) lease: Duration,
+    /// How long a job waits that finds no room.
+    pub(crate) no_room_pause: Duration,
 }
 
 /// How an attempt ended.
@@ -56,8 +62,12 @@ enum End {
     Nothing(&'static str),
     /// The file is the reason; said to people.
     Refused(String),
+    /// The file ended the encoder's process again and again; as the queue says it.
+    SetAside(String),
     /// Worth another try.
     Again(String),
+    /// There is no room for the result, which is not the content's fault: later, as often as it takes.
+    NoRoom(String),
     /// The job was cancelled.
     Cancelled,
     /// Someone else has the job now.
@@ -66,8 +76,25 @@ enum End {
     Shutdown,
 }
 
-/// Runs one leased job to its end and records it.
-pub(crate) async fn run(platform: &Platform, job: jobs::Job, lease: String) {
+impl End {
+    /// One line for the log.
+    fn log(&self, content: &str, job: &str) {
+        match self {
+            Self::Done => tracing::info!(content, job, "encoding ended: ready"),
+            Self::Nothing(why) => tracing::info!(content, job, why, "encoding ended: nothing to do"),
+            Self::Refused(reason) => tracing::info!(content, job, reason, "encoding ended: refused"),
+            Self::SetAside(reason) => tracing::warn!(content, job, reason, "not encoded: set aside"),
+            Self::Again(error) => tracing::warn!(content, job, error, "encoding failed"),
+            Self::NoRoom(error) => tracing::warn!(content, job, error, "encoding waits for room"),
+            Self::Cancelled => tracing::info!(content, job, "encoding ended: cancelled"),
+            Self::LeaseLost => tracing::warn!(content, job, "encoding ended: its lease is not in force"),
+            Self::Shutdown => tracing::info!(content, job, "encoding ended: the plugin stops"),
+        }
+    }
+}
+
+/// Runs one leased job to its end and records it. With `set_aside` it is only recorded as failed.
+pub(crate) async fn run(platform: &Platform, job: jobs::Job, lease: String, set_aside: String) {
     let payload: Payload = match serde_json::from_slice(&job.payload) {
         Ok(payload) => payload,
         Err(error) => {
@@ -76,10 +103,14 @@ pub(crate) async fn run(platform: &Platform, job: jobs::Job, lease: String) {
         }
     };
     let content = payload.content;
-    tracing::info!(content, job = job.id, attempt = job.attempt, "encoding begins");
-    let attempt = Attempt { platform, job: &job, lease: &lease, content: &content };
-    let end = attempt.run().await;
-    tracing::info!(content, job = job.id, ?end, "encoding ended");
+    let end = if set_aside.is_empty() {
+        tracing::info!(content, job = job.id, attempt = job.attempt, "encoding begins");
+        let attempt = Attempt { platform, job: &job, lease: &lease, content: &content };
+        attempt.run().await
+    } else {
+        End::SetAside(set_aside)
+    };
+    end.log(&content, &job.id);
     let entry = Entry::new(platform.catalogue.clone(), &content);
     record(platform, &job, &lease, Some(entry), end).await;
 }
@@ -91,6 +122,7 @@ async fn record(platform: &Platform, job: &jobs::Job, lease: &str, entry: Option
     let last = job.attempt >= job.max_attempts;
     let to_people = match &end {
         End::Refused(reason) => Some(reason.clone()),
+        End::SetAside(_) => Some(SET_ASIDE.to_owned()),
         End::Cancelled => Some("Encoding was cancelled.".to_owned()),
         End::Again(error) if last => Some(format!("Encoding failed {} times: {error}.", job.attempt)),
         _ => None,
@@ -109,13 +141,19 @@ async fn record(platform: &Platform, job: &jobs::Job, lease: &str, entry: Option
         End::Nothing(why) => {
             client.complete(jobs::CompleteRequest { id, lease, result: Bytes::from(why) }).await.map(drop)
         }
-        End::Refused(error) => {
+        End::Refused(error) | End::SetAside(error) => {
             client.fail(jobs::FailRequest { id, lease, error, permanent: true }).await.map(drop)
         }
         End::Again(error) => {
             client.fail(jobs::FailRequest { id, lease, error, permanent: false }).await.map(drop)
         }
-        End::Shutdown => client.release(jobs::ReleaseRequest { id, lease }).await.map(drop),
+        End::NoRoom(reason) => {
+            let delay_ms = u32::try_from(platform.no_room_pause.as_millis()).unwrap_or(u32::MAX);
+            client.release(jobs::ReleaseRequest { id, lease, delay_ms, reason }).await.map(drop)
+        }
+        End::Shutdown => {
+            client.release(jobs::ReleaseRequest { id, lease, ..Default::default() }).await.map(drop)
+        }
         End::Cancelled | End::LeaseLost => Ok(()),
     };
     // An end that is not recorded shows as a lease that runs out: the job is taken up
@@ -142,6 +180,9 @@ impl Attempt<'_> {
             }
             Err(PublishError::Storage(ObjectError::Missing(name))) if name == "source" => {
                 End::Refused("The uploaded file is not in the storage any more.".to_owned())
+            }
+            Err(error @ (PublishError::Storage(ObjectError::Full) | PublishError::Full(_))) => {
+                End::NoRoom(error.to_string())
             }
             Err(error) => End::Again(error.to_string()),
         }
@@ -263,9 +304,14 @@ impl Attempt<'_> {
                     return (result, end);
                 }
                 _ = beat.tick(), if end.is_none() => {
-                    end = self.heartbeat(progress.get()).await;
+                    end = self.heartbeat(progress.get(), false).await;
                 }
-                () = self.platform.shutdown.cancelled(), if end.is_none() => end = Some(End::Shutdown),
+                () = self.platform.shutdown.cancelled(), if end.is_none() => {
+                    end = Some(End::Shutdown);
+                    control.cancel();
+                    // Should it take longer than it may, its end is not the job's fault.
+                    self.heartbeat(progress.get(), true).await;
+                }
                 Some(_) = next(&mut deleted), if end.is_none() => {
                     end = Some(End::Nothing("the content was deleted"));
                 }
@@ -277,11 +323,12 @@ impl Attempt<'_> {
     }
 
     /// Why to stop, if the jobs plugin says so.
-    async fn heartbeat(&self, progress: f64) -> Option<End> {
+    async fn heartbeat(&self, progress: f64, stopping: bool) -> Option<End> {
         let request = jobs::HeartbeatRequest {
             id: self.job.id.clone(),
             lease: self.lease.to_owned(),
             progress: Some(progress),
+            stopping,
         };
         let mut client = JobsClient::new(self.platform.jobs.clone());
         match client.heartbeat(request).await {

@@ -66,6 +66,7 @@ impl Plugin for Transcoder {
             shutdown: host.shutdown(),
             options: settings.options(),
             lease: settings.lease.get(),
+            no_room_pause: settings.no_room_pause.get(),
         };
         host.provide("transcode", axum::Router::new())?;
         let (ready, started) = watch::channel(None);
@@ -131,6 +132,7 @@ async fn work(platform: Platform, slot: usize, health: Health, mut started: watc
     }
     health.healthy();
     let worker = format!("transcoder-{}-{slot}", std::process::id());
+    let process = streamgate_plugin_api::process::own().unwrap_or_default();
     let mut jobs = JobsClient::new(platform.jobs.clone());
     while !shutdown.is_cancelled() {
         let request = LeaseRequest {
@@ -138,15 +140,16 @@ async fn work(platform: Platform, slot: usize, health: Health, mut started: watc
             worker: worker.clone(),
             lease_ms: u32::try_from(platform.lease.as_millis()).unwrap_or(u32::MAX),
             wait_ms: WAIT.as_millis() as u32,
+            process: process.clone(),
         };
         let leased = tokio::select! {
             leased = jobs.lease(request) => leased,
             () = shutdown.cancelled() => return,
         };
         match leased.map(tonic::Response::into_inner) {
-            Ok(LeaseResponse { job: Some(job), lease }) => {
+            Ok(LeaseResponse { job: Some(job), lease, set_aside }) => {
                 health.healthy();
-                job::run(&platform, job, lease).await;
+                job::run(&platform, job, lease, set_aside).await;
             }
             Ok(_) => health.healthy(),
             Err(status) => {

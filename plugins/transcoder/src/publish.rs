@@ -40,6 +40,9 @@ pub(crate) enum PublishError {
     /// The storage failed.
     #[error(transparent)]
     Storage(#[from] ObjectError),
+    /// The catalogue has no room for the step.
+    #[error("the catalogue has no room: {0}")]
+    Full(String),
 }
 
 impl From<Status> for PublishError {
@@ -47,6 +50,7 @@ impl From<Status> for PublishError {
         match status.code() {
             Code::NotFound => Self::Gone,
             Code::FailedPrecondition | Code::InvalidArgument => Self::Refused(status.message().to_owned()),
+            Code::ResourceExhausted => Self::Full(status.message().to_owned()),
             _ => Self::Catalogue(status.to_string()),
         }
     }
@@ -129,12 +133,7 @@ where
 pub(crate) fn transient(code: Code) -> bool {
     matches!(
         code,
-        Code::Unavailable
-            | Code::Internal
-            | Code::Unknown
-            | Code::Aborted
-            | Code::DeadlineExceeded
-            | Code::ResourceExhausted
+        Code::Unavailable | Code::Internal | Code::Unknown | Code::Aborted | Code::DeadlineExceeded
     )
 }
 

@@ -42,8 +42,10 @@ pub struct Settings {
     pub max_wall_time: Duration,
     /// An encode that makes no progress for this long is given up.
     pub stall_timeout: Duration,
-    /// How long a job stays ours without a sign of life; after a crash it is taken up again this much later.
+    /// How long a job stays ours without a sign of life.
     pub lease: Duration,
+    /// How long a job waits that finds no room on the disk, before it looks again.
+    pub no_room_pause: Duration,
 }
 
 impl Default for Settings {
@@ -64,6 +66,7 @@ impl Default for Settings {
             max_wall_time: Duration::secs(options.max_wall_time.as_secs()),
             stall_timeout: Duration::secs(options.stall_timeout.as_secs()),
             lease: Duration::secs(10),
+            no_room_pause: Duration::secs(20),
         }
     }
 }
@@ -106,10 +109,16 @@ impl Settings {
             ("max_wall_time", self.max_wall_time, 1),
             ("stall_timeout", self.stall_timeout, 5),
             ("lease", self.lease, 3),
+            ("no_room_pause", self.no_room_pause, 1),
         ] {
             check(value.get().as_secs() >= least, key, format!("is too short; set at least {least}s"));
         }
         check(self.lease.get().as_secs() <= 600, "lease", "is too long; set at most 10m".to_owned());
+        check(
+            self.no_room_pause.get().as_secs() <= 600,
+            "no_room_pause",
+            "is too long; set at most 10m".to_owned(),
+        );
         problems
     }
 

@@ -5,6 +5,7 @@
 use std::io::Write;
 use std::path::Path;
 
+use streamgate_plugin_api::process;
 use uuid::Uuid;
 
 /// Node and process, as they stand beside a lease.
@@ -20,7 +21,7 @@ impl Identity {
     /// # Errors
     /// When the directory cannot be read or written.
     pub(crate) fn load(directory: &Path) -> std::io::Result<Self> {
-        Ok(Self { node: node(directory)?, process: process() })
+        Ok(Self { node: node(directory)?, process: this_process() })
     }
 }
 
@@ -45,20 +46,8 @@ fn node(directory: &Path) -> std::io::Result<String> {
 
 /// The same for every plugin instance in this process, and never the same again: a swapped
 /// plugin must not free the leases of workers that live on beside it.
-fn process() -> String {
-    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
-    let started = std::fs::read_to_string("/proc/self/stat").ok().and_then(|stat| started_at(&stat));
-    match (boot, started) {
-        (Some(boot), Some(started)) => format!("{}/{}/{started}", boot.trim(), std::process::id()),
-        _ => Uuid::new_v4().to_string(),
-    }
-}
-
-/// Field 22 of proc_pid_stat(5), in clock ticks since boot. The second field, the name in
-/// parentheses, may hold anything.
-fn started_at(stat: &str) -> Option<u64> {
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_ascii_whitespace().nth(19)?.parse().ok()
+fn this_process() -> String {
+    process::own().unwrap_or_else(|| Uuid::new_v4().to_string())
 }
 
 #[cfg(test)]
@@ -75,12 +64,5 @@ mod tests {
         let renamed = Identity::load(directory.path()).unwrap();
         assert_ne!(renamed.node, first.node);
         assert_eq!(renamed.process, first.process);
-    }
-
-    #[test]
-    fn the_start_time_is_found_behind_any_process_name() {
-        let stat = "7 (a) b (c) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20 21";
-        assert_eq!(started_at(stat), Some(4711));
-        assert_eq!(started_at("garbage"), None);
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use streamgate_contracts::db::DbError;
 use streamgate_contracts::jobs::v1::{Job, JobState};
+use streamgate_plugin_api::process;
 use streamgate_plugin_api::time::{Clock, millis};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
@@ -18,7 +19,7 @@ use crate::error::JobError;
 use crate::identity::Identity;
 use crate::policy::{chance, is_queue};
 use crate::settings::Settings;
-use crate::store::{AfterFailure, Filter, Lessee, NewJob, SWEEP, Store};
+use crate::store::{AfterFailure, Filter, Leased, Lessee, NewJob, SWEEP, Store};
 use crate::waiting::Waiting;
 
 const MAX_NAME: usize = 256;
@@ -66,6 +67,18 @@ pub(crate) struct Want {
     pub(crate) wait: Duration,
     /// The worker lives on another node, and goes on when this process ends.
     pub(crate) remote: bool,
+    /// The process that it lives in; empty: not known.
+    pub(crate) process: String,
+}
+
+/// A job that was leased.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Lease {
+    pub(crate) job: Job,
+    /// What proves the lease.
+    pub(crate) proof: String,
+    /// Why the job is not to be worked on any more, if that is so.
+    pub(crate) set_aside: Option<String>,
 }
 
 impl Jobs {
@@ -105,9 +118,9 @@ impl Jobs {
         self.shared.waiting.place(queue)
     }
 
-    /// Wakes who waits for it, and tells the bus.
+    /// Wakes who waits for it, or for its end, and tells the bus.
     pub(crate) fn changed(&self, job: &Job) {
-        if job.state() == JobState::Queued {
+        if job.state() != JobState::Running {
             self.wake(&job.queue);
         }
         self.shared.announcer.changed(job);
@@ -148,9 +161,10 @@ impl Jobs {
     }
 
     /// The next due job with its lease, waiting for one.
-    pub(crate) async fn lease(&self, want: Want) -> Result<Option<(Job, String)>, JobError> {
+    pub(crate) async fn lease(&self, want: Want) -> Result<Option<Lease>, JobError> {
         check_queue(&want.queue)?;
         check_length("worker", &want.worker)?;
+        check_length("process", &want.process)?;
         let settings = self.settings();
         let asked = Duration::from_millis(want.lease_ms.into());
         let length = if asked.is_zero() { settings.lease.get() } else { asked };
@@ -163,6 +177,7 @@ impl Jobs {
             lease: Uuid::new_v4().to_string(),
             lease_ms: millis(length),
             home: (!want.remote).then(|| self.shared.home.clone()),
+            process: Some(want.process).filter(|process| !want.remote && !process.is_empty()),
         };
         let deadline = Instant::now() + want.wait.min(MAX_WAIT);
         let place = self.shared.waiting.place(&want.queue);
@@ -174,7 +189,9 @@ impl Jobs {
             let wait = match due.map(|due| due.saturating_sub(self.now())) {
                 Some(wait) if wait <= 0 => {
                     match self.take(&want.queue, &lessee).await? {
-                        Some(job) => return Ok(Some((job, lessee.lease))),
+                        Some(leased) => return Ok(Some(self.told(leased, lessee.lease))),
+                        // Its process has a job to end first, which wakes it.
+                        None if self.is_held_back(&want.queue, &lessee).await? => MAX_WAIT,
                         // Another worker was faster; there may be a second job.
                         None => Duration::ZERO,
                     }
@@ -194,20 +211,33 @@ impl Jobs {
     }
 
     /// Leases a job that is due now. If the caller goes away meanwhile, the job goes back.
-    async fn take(&self, queue: &str, lessee: &Lessee) -> Result<Option<Job>, JobError> {
+    async fn take(&self, queue: &str, lessee: &Lessee) -> Result<Option<Leased>, JobError> {
         let (send, leased) = oneshot::channel();
         let (jobs, queue, lessee) = (self.clone(), queue.to_owned(), lessee.clone());
         tokio::spawn(async move {
             let taken = jobs.store().lease(&queue, &lessee, jobs.now()).await;
-            if let Ok(Some(job)) = &taken {
-                jobs.shared.announcer.changed(job);
+            if let Ok(Some(leased)) = &taken {
+                jobs.shared.announcer.changed(&leased.job);
             }
-            let Err(Ok(Some(job))) = send.send(taken) else { return };
-            if let Err(error) = jobs.release(&job.id, &lessee.lease).await {
+            let Err(Ok(Some(Leased { job, .. }))) = send.send(taken) else { return };
+            if let Err(error) = jobs.release(&job.id, &lessee.lease, Duration::ZERO, "").await {
                 tracing::warn!(%error, job = job.id, "a job nobody waited for could not be given back");
             }
         });
         Ok(leased.await.map_err(|_| JobError::Contended)??)
+    }
+
+    async fn is_held_back(&self, queue: &str, lessee: &Lessee) -> Result<bool, JobError> {
+        let Some(process) = &lessee.process else { return Ok(false) };
+        Ok(self.store().is_held_back(queue, process, self.now()).await?)
+    }
+
+    fn told(&self, leased: Leased, proof: String) -> Lease {
+        let (Leased { job, crashes }, most) = (leased, self.settings().max_crashes);
+        let set_aside = (crashes >= most).then(|| {
+            format!("the process that worked on it ended {crashes} times while it did nothing else (max_crashes = {most})")
+        });
+        Lease { job, proof, set_aside }
     }
 
     pub(crate) async fn heartbeat(
@@ -215,11 +245,12 @@ impl Jobs {
         id: &str,
         lease: &str,
         progress: Option<f64>,
+        stopping: bool,
     ) -> Result<bool, JobError> {
         if progress.is_some_and(|progress| !(0.0..=1.0).contains(&progress)) {
             return Err(JobError::Invalid("progress is not between 0 and 1".into()));
         }
-        self.store().heartbeat(id, lease, progress, self.now()).await
+        self.store().heartbeat(id, lease, progress, stopping, self.now()).await
     }
 
     pub(crate) async fn complete(&self, id: &str, lease: &str, result: Bytes) -> Result<Job, JobError> {
@@ -260,8 +291,20 @@ impl Jobs {
         Ok(job)
     }
 
-    pub(crate) async fn release(&self, id: &str, lease: &str) -> Result<Job, JobError> {
-        let job = self.store().release(id, lease, self.now()).await?;
+    pub(crate) async fn release(
+        &self,
+        id: &str,
+        lease: &str,
+        delay: Duration,
+        reason: &str,
+    ) -> Result<Job, JobError> {
+        let most = self.settings().max_backoff;
+        if delay > most.get() {
+            return Err(JobError::Invalid(format!("delay_ms is more than `max_backoff` = {most}")));
+        }
+        let now = self.now();
+        let due_at = now.saturating_add(millis(delay));
+        let job = self.store().release(id, lease, shortened(reason), due_at, now).await?;
         self.changed(&job);
         Ok(job)
     }
@@ -299,6 +342,20 @@ impl Jobs {
                 return Ok(freed);
             }
         }
+    }
+
+    /// Jobs whose worker's process has ended, while this one goes on, are due again at once.
+    pub(crate) async fn free_crashed(&self) -> Result<usize, DbError> {
+        let mut freed = 0;
+        for (process, held) in self.store().processes(&self.shared.home).await? {
+            if !process::is_gone(&process) {
+                continue;
+            }
+            let (place, most) = (Uuid::now_v7().to_string(), self.settings().max_crashes);
+            let jobs = self.store().free_crashed((&process, held == 1), &place, most, self.now()).await?;
+            freed += self.freed(&jobs);
+        }
+        Ok(freed)
     }
 
     /// Jobs whose lease has run out are due again.

@@ -49,19 +49,23 @@ impl JobsContract for JobsService {
 
     async fn lease(&self, request: Request<LeaseRequest>) -> Result<Response<LeaseResponse>, Status> {
         let remote = request.metadata().contains_key(REMOTE);
-        let LeaseRequest { queue, worker, lease_ms, wait_ms } = request.into_inner();
-        let want = Want { queue, worker, lease_ms, wait: Duration::from_millis(wait_ms.into()), remote };
-        let leased = self.jobs.lease(want).await?;
-        let (job, lease) = leased.map_or((None, String::new()), |(job, lease)| (Some(job), lease));
-        Ok(Response::new(LeaseResponse { job, lease }))
+        let LeaseRequest { queue, worker, lease_ms, wait_ms, process } = request.into_inner();
+        let wait = Duration::from_millis(wait_ms.into());
+        let leased = self.jobs.lease(Want { queue, worker, lease_ms, wait, remote, process }).await?;
+        let answer = leased.map(|leased| LeaseResponse {
+            job: Some(leased.job),
+            lease: leased.proof,
+            set_aside: leased.set_aside.unwrap_or_default(),
+        });
+        Ok(Response::new(answer.unwrap_or_default()))
     }
 
     async fn heartbeat(
         &self,
         request: Request<HeartbeatRequest>,
     ) -> Result<Response<HeartbeatResponse>, Status> {
-        let HeartbeatRequest { id, lease, progress } = request.into_inner();
-        let cancelled = self.jobs.heartbeat(&id, &lease, progress).await?;
+        let HeartbeatRequest { id, lease, progress, stopping } = request.into_inner();
+        let cancelled = self.jobs.heartbeat(&id, &lease, progress, stopping).await?;
         Ok(Response::new(HeartbeatResponse { cancelled }))
     }
 
@@ -76,8 +80,9 @@ impl JobsContract for JobsService {
     }
 
     async fn release(&self, request: Request<ReleaseRequest>) -> Result<Response<Job>, Status> {
-        let ReleaseRequest { id, lease } = request.into_inner();
-        Ok(Response::new(self.jobs.release(&id, &lease).await?))
+        let ReleaseRequest { id, lease, delay_ms, reason } = request.into_inner();
+        let delay = Duration::from_millis(delay_ms.into());
+        Ok(Response::new(self.jobs.release(&id, &lease, delay, &reason).await?))
     }
 
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<Job>, Status> {

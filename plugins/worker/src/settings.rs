@@ -20,9 +20,12 @@ pub struct Settings {
     pub max_lease: Duration,
     /// How often a job is tried, unless the enqueuer says otherwise.
     pub max_attempts: u32,
-    /// How often a job may lose its worker (killed, crashed, silent) before it is dead. Such an
-    /// attempt does not count as tried.
+    /// How often a job may lose its worker (the server ended, or the worker fell silent) before it
+    /// is dead. Such an attempt does not count as tried.
     pub max_interruptions: u32,
+    /// How often the process that works on a job, and on nothing else, may end by itself before the
+    /// job is set aside. Whoever stops, swaps or restarts it is not counted.
+    pub max_crashes: u32,
     /// The wait after the first failure; it doubles with every further one, with some chance in it.
     pub backoff: Duration,
     /// The longest wait between two attempts.
@@ -66,6 +69,7 @@ impl Default for Settings {
             max_lease: Duration::secs(3600),
             max_attempts: 5,
             max_interruptions: 100,
+            max_crashes: 2,
             backoff: Duration::secs(5),
             max_backoff: Duration::secs(15 * 60),
             sweep_interval: Duration::secs(1),
@@ -95,9 +99,11 @@ impl Settings {
                 say(key, format!("{value} is not between {least} and {most}"));
             }
         }
-        for (key, value) in
-            [("max_attempts", self.max_attempts), ("max_interruptions", self.max_interruptions)]
-        {
+        for (key, value) in [
+            ("max_attempts", self.max_attempts),
+            ("max_interruptions", self.max_interruptions),
+            ("max_crashes", self.max_crashes),
+        ] {
             if value == 0 || value > 10_000 {
                 say(key, format!("{value} is not between 1 and 10000"));
             }

@@ -13,6 +13,21 @@ use crate::identity::Identity;
 /// How many rows one sweeping statement changes at most.
 pub(crate) const SWEEP: usize = 500;
 
+/// The due job of the queue `$1` at `$2` whose turn it is.
+const HEAD: &str = "SELECT id FROM job WHERE queue = $1 AND state = 'queued' AND due_at <= $2 \
+                    ORDER BY priority DESC, place, id LIMIT 1";
+
+/// What stands beside a job that nobody works on.
+const NOBODY: &str = "worker = '', node = NULL, process = NULL, worker_process = NULL";
+
+/// Whether the process has a job that this one must not run beside.
+fn held_back(process: &str) -> String {
+    format!(
+        "EXISTS (SELECT 1 FROM job AS beside WHERE beside.state = 'running' \
+             AND beside.worker_process = {process} AND (beside.alone = 1 OR job.alone = 1))"
+    )
+}
+
 const COLUMNS: &str = "id, queue, state, payload, dedupe_key, priority, attempt, max_attempts, progress, error, \
                        created_at, due_at, updated_at, worker, result, traceparent";
 
@@ -37,6 +52,8 @@ pub(crate) struct Lessee {
     pub(crate) lease_ms: i64,
     /// Set for a worker that ends with this process.
     pub(crate) home: Option<Identity>,
+    /// The process that it lives in, if that is known and of this machine.
+    pub(crate) process: Option<String>,
 }
 
 /// How a failed attempt goes on.
@@ -44,6 +61,14 @@ pub(crate) struct Lessee {
 pub(crate) enum AfterFailure {
     RetryAt(i64),
     Dead,
+}
+
+/// A job under a new lease.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Leased {
+    pub(crate) job: Job,
+    /// How often it has taken its worker down.
+    pub(crate) crashes: u32,
 }
 
 /// Which jobs to list.
@@ -71,7 +96,10 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) async fn open(client: Client) -> Result<Self, DbError> {
-        let migrations = Migrations::new(&[("0001_init", include_str!("../migrations/0001_init.sql"))]);
+        let migrations = Migrations::new(&[
+            ("0001_init", include_str!("../migrations/0001_init.sql")),
+            ("0002_crashes", include_str!("../migrations/0002_crashes.sql")),
+        ]);
         Ok(Self { db: Db::open(client, "worker", migrations).await? })
     }
 
@@ -100,38 +128,54 @@ impl Store {
         self.db.query_one(sql, params![queue]).await?.get("due")
     }
 
-    /// Leases the next due job: highest priority, then oldest.
-    pub(crate) async fn lease(&self, queue: &str, lessee: &Lessee, now: i64) -> Result<Option<Job>, DbError> {
+    /// Leases the next due job: highest priority, then the first in its place. One that has to be
+    /// alone waits until the lessee's process has no other, and nothing overtakes it there.
+    pub(crate) async fn lease(
+        &self,
+        queue: &str,
+        lessee: &Lessee,
+        now: i64,
+    ) -> Result<Option<Leased>, DbError> {
         let sql = format!(
             "UPDATE job SET state = 'running', attempt = attempt + 1, worker = $3, lease = $4, lease_ms = $5, \
-                 lease_until = $6, node = $7, process = $8, updated_at = $2 \
-             WHERE state = 'queued' AND id = ( \
-                 SELECT id FROM job WHERE queue = $1 AND state = 'queued' AND due_at <= $2 \
-                 ORDER BY priority DESC, id LIMIT 1) \
-             RETURNING {COLUMNS}"
+                 lease_until = $6, node = $7, process = $8, worker_process = $9, updated_at = $2 \
+             WHERE state = 'queued' AND id = ({HEAD}) AND NOT {HELD_BACK} \
+             RETURNING {COLUMNS}, crashes",
+            HELD_BACK = held_back("$9"),
         );
         let (node, process) = match &lessee.home {
             Some(home) => (Some(&home.node), Some(&home.process)),
             None => (None, None),
         };
         let until = now.saturating_add(lessee.lease_ms);
-        let (worker, lease) = (&lessee.worker, &lessee.lease);
-        let params = params![queue, now, worker, lease, lessee.lease_ms, until, node, process];
-        one_job(self.db.execute_returning(&sql, params).await?)
+        let (worker, lease, in_process) = (&lessee.worker, &lessee.lease, lessee.process.as_deref());
+        let params = params![queue, now, worker, lease, lessee.lease_ms, until, node, process, in_process];
+        let rows = self.db.execute_returning(&sql, params).await?;
+        let leased = |row: &Row| Ok(Leased { job: job(row)?, crashes: row.get("crashes")? });
+        rows.first().map(|row| leased(&row)).transpose()
     }
 
-    /// Extends the lease. True: the job was cancelled, and whoever asks held its lease.
+    /// Whether a job is due that this process gets only when it has ended its others.
+    pub(crate) async fn is_held_back(&self, queue: &str, process: &str, now: i64) -> Result<bool, DbError> {
+        let sql = format!("SELECT id FROM job WHERE id = ({HEAD}) AND {}", held_back("$3"));
+        Ok(!self.db.query(&sql, params![queue, now, process]).await?.is_empty())
+    }
+
+    /// Extends the lease. True: the job was cancelled, and whoever asks held its lease. Of one that
+    /// is `stopping` the process may end without being missed.
     pub(crate) async fn heartbeat(
         &self,
         id: &str,
         lease: &str,
         progress: Option<f64>,
+        stopping: bool,
         now: i64,
     ) -> Result<bool, JobError> {
         let sql = "UPDATE job SET lease_until = $3 + lease_ms, updated_at = $3, \
-                       progress = CASE WHEN $5 = 1 THEN $4 ELSE progress END \
+                       progress = CASE WHEN $5 = 1 THEN $4 ELSE progress END, \
+                       worker_process = CASE WHEN $6 = 1 THEN NULL ELSE worker_process END \
                    WHERE id = $1 AND lease = $2 AND state = 'running'";
-        let params = params![id, lease, now, progress.unwrap_or(0.0), progress.is_some()];
+        let params = params![id, lease, now, progress.unwrap_or(0.0), progress.is_some(), stopping];
         if self.db.execute(sql, params).await? == 1 {
             return Ok(false);
         }
@@ -186,7 +230,7 @@ impl Store {
             AfterFailure::RetryAt(due_at) => {
                 let sql = format!(
                     "UPDATE job SET state = 'queued', error = $3, updated_at = $4, due_at = $5, lease = NULL, \
-                         worker = '', node = NULL, process = NULL \
+                         {NOBODY} \
                      WHERE id = $1 AND lease = $2 AND state = 'running' RETURNING {COLUMNS}"
                 );
                 self.db.execute_returning(&sql, params![id, lease, error, now, due_at]).await?
@@ -202,14 +246,21 @@ impl Store {
         self.changed_or_lost(changed, id).await
     }
 
-    /// Gives the job back as if it had not been leased.
-    pub(crate) async fn release(&self, id: &str, lease: &str, now: i64) -> Result<Job, JobError> {
+    /// Gives the job back as if it had not been leased, due at `due_at`; `reason` is told if there is one.
+    pub(crate) async fn release(
+        &self,
+        id: &str,
+        lease: &str,
+        reason: &str,
+        due_at: i64,
+        now: i64,
+    ) -> Result<Job, JobError> {
         let sql = format!(
-            "UPDATE job SET state = 'queued', attempt = attempt - 1, updated_at = $3, due_at = $3, lease = NULL, \
-                 worker = '', node = NULL, process = NULL \
+            "UPDATE job SET state = 'queued', attempt = attempt - 1, updated_at = $3, due_at = $4, lease = NULL, \
+                 error = CASE WHEN $5 = '' THEN error ELSE $5 END, {NOBODY} \
              WHERE id = $1 AND lease = $2 AND state = 'running' RETURNING {COLUMNS}"
         );
-        let changed = self.db.execute_returning(&sql, params![id, lease, now]).await?;
+        let changed = self.db.execute_returning(&sql, params![id, lease, now, due_at, reason]).await?;
         self.changed_or_lost(changed, id).await
     }
 
@@ -238,8 +289,9 @@ impl Store {
     /// Makes a dead or cancelled job due again, as if it were new.
     pub(crate) async fn retry(&self, id: &str, now: i64) -> Result<Job, JobError> {
         let sql = format!(
-            "UPDATE job SET state = 'queued', attempt = 0, interruptions = 0, progress = 0.0, updated_at = $2, \
-                 due_at = $2, ended_at = NULL, lease = NULL, worker = '', node = NULL, process = NULL \
+            "UPDATE job SET state = 'queued', attempt = 0, interruptions = 0, crashes = 0, alone = 0, place = id, \
+                 progress = 0.0, updated_at = $2, \
+                 due_at = $2, ended_at = NULL, lease = NULL, {NOBODY} \
              WHERE id = $1 AND state IN ('dead', 'cancelled') RETURNING {COLUMNS}"
         );
         let changed = match self.db.execute_returning(&sql, params![id, now]).await {
@@ -280,6 +332,41 @@ impl Store {
         self.free(which, params![now, max_interruptions, error, &home.node, &home.process]).await
     }
 
+    /// The processes that work on jobs and end with this one at the latest, and how many jobs each has.
+    pub(crate) async fn processes(&self, home: &Identity) -> Result<Vec<(String, u32)>, DbError> {
+        let sql = "SELECT worker_process, count(*) AS jobs FROM job \
+                   WHERE state = 'running' AND worker_process IS NOT NULL AND node = $1 AND process = $2 \
+                   GROUP BY worker_process";
+        let rows = self.db.query(sql, params![&home.node, &home.process]).await?;
+        rows.into_iter().map(|row| Ok((row.get("worker_process")?, row.get("jobs")?))).collect()
+    }
+
+    /// Frees the jobs of a process that has ended. One that ran there `alone` took it down, and is
+    /// dead past `max_crashes`; of several nobody knows which did, so each runs alone from now on.
+    /// They go behind those that wait already, but for one whose end is only to be recorded.
+    pub(crate) async fn free_crashed(
+        &self,
+        (process, alone): (&str, bool),
+        place: &str,
+        max_crashes: u32,
+        now: i64,
+    ) -> Result<Vec<Job>, DbError> {
+        let sql = format!(
+            "UPDATE job SET \
+                 state = CASE WHEN crashes + $6 > $3 THEN 'dead' ELSE 'queued' END, \
+                 attempt = CASE WHEN crashes + $6 > $3 THEN attempt ELSE attempt - 1 END, \
+                 ended_at = CASE WHEN crashes + $6 > $3 THEN $4 ELSE NULL END, \
+                 alone = CASE WHEN crashes + $6 >= $3 THEN 0 ELSE 1 END, \
+                 place = CASE WHEN crashes + $6 >= $3 THEN '' ELSE $2 END, \
+                 crashes = crashes + $6, error = $5, updated_at = $4, due_at = $4, lease = NULL, {NOBODY} \
+             WHERE state = 'running' AND worker_process = $1 \
+             RETURNING {COLUMNS}"
+        );
+        let error = "the process that worked on it ended";
+        let params = params![process, place, max_crashes, now, error, u32::from(alone)];
+        jobs(self.db.execute_returning(&sql, params).await?)
+    }
+
     async fn free(&self, which: &str, params: Vec<Param>) -> Result<Vec<Job>, DbError> {
         let sql = format!(
             "UPDATE job SET \
@@ -287,7 +374,7 @@ impl Store {
                  attempt = CASE WHEN interruptions + 1 >= $2 THEN attempt ELSE attempt - 1 END, \
                  ended_at = CASE WHEN interruptions + 1 >= $2 THEN $1 ELSE NULL END, \
                  interruptions = interruptions + 1, error = $3, updated_at = $1, due_at = $1, \
-                 lease = NULL, worker = '', node = NULL, process = NULL \
+                 lease = NULL, {NOBODY} \
              WHERE state = 'running' AND id IN ( \
                  SELECT id FROM job WHERE state = 'running' AND {which} LIMIT {SWEEP}) \
              RETURNING {COLUMNS}"
@@ -390,8 +477,8 @@ pub(crate) struct Changed {
 fn insertion(job: &NewJob, now: i64) -> (String, Vec<Param>) {
     let sql = format!(
         "INSERT INTO job (id, queue, state, payload, dedupe_key, priority, attempt, max_attempts, interruptions, \
-             progress, error, created_at, due_at, updated_at, lease_ms, lease_until, worker, result, traceparent) \
-         VALUES ($1, $2, 'queued', $3, $4, $5, 0, $6, 0, 0.0, '', $7, $8, $7, 0, 0, '', $9, $10) \
+             progress, error, created_at, due_at, updated_at, lease_ms, lease_until, worker, result, traceparent, place) \
+         VALUES ($1, $2, 'queued', $3, $4, $5, 0, $6, 0, 0.0, '', $7, $8, $7, 0, 0, '', $9, $10, $1) \
          ON CONFLICT DO NOTHING RETURNING {COLUMNS}"
     );
     let params = params![

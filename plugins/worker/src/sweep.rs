@@ -45,6 +45,7 @@ pub(crate) async fn run(jobs: Jobs, clock: Clock, health: Health, shutdown: Canc
 }
 
 async fn sweep(jobs: &Jobs, clock: &Clock, forget: bool) -> Result<(), DbError> {
+    jobs.free_crashed().await?;
     jobs.free_expired().await?;
     clock.run_due(jobs).await?;
     if forget {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use streamgate_contracts::events::JobChanged;
+use streamgate_contracts::jobs::v1::Job;
 use streamgate_plugin_api::Client;
 use streamgate_plugin_api::time::Clock;
 use streamgate_sqlite::Engine;
@@ -19,8 +20,9 @@ use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
 
 use crate::announce::Announcer;
+use crate::error::JobError;
 use crate::identity::Identity;
-use crate::jobs::{Enqueue, Jobs, Want};
+use crate::jobs::{Enqueue, Jobs, Lease, Want};
 use crate::settings::Settings;
 use crate::store::Store;
 
@@ -96,4 +98,15 @@ fn job_for(queue: &str) -> Enqueue {
 
 fn want(queue: &str) -> Want {
     Want { queue: queue.into(), worker: "tester".into(), ..Want::default() }
+}
+
+impl Jobs {
+    /// A job that is to be worked on, and what proves its lease.
+    async fn leased(&self, want: Want) -> Result<Option<(Job, String)>, JobError> {
+        let leased = self.lease(want).await?;
+        Ok(leased.map(|Lease { job, proof, set_aside }| {
+            assert_eq!(set_aside, None);
+            (job, proof)
+        }))
+    }
 }

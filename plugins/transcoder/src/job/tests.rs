@@ -23,6 +23,8 @@ struct Inner {
     objects: BTreeMap<String, Bytes>,
     puts: HashMap<String, usize>,
     full: bool,
+    /// The database has no room.
+    no_room_for_rows: bool,
     content: catalogue::Content,
     renditions: BTreeMap<String, catalogue::Rendition>,
     segments: BTreeMap<String, Vec<catalogue::Segment>>,
@@ -63,19 +65,18 @@ impl World {
             shutdown: shutdown.clone(),
             options: Options { preset: "ultrafast".to_owned(), nice: 0, ..Options::default() },
             lease: Duration::from_secs(10),
+            no_room_pause: Duration::from_secs(7),
         }
     }
 
     async fn run(&self, shutdown: &CancellationToken) {
         crate::media::start().unwrap();
-        let job = jobs::Job {
-            id: "job".to_owned(),
-            payload: format!("{{\"content\":\"{ID}\"}}").into(),
-            attempt: 1,
-            max_attempts: 5,
-            ..jobs::Job::default()
-        };
-        run(&self.platform(shutdown), job, "lease".to_owned()).await;
+        run(&self.platform(shutdown), job(), "lease".to_owned(), String::new()).await;
+    }
+
+    async fn run_job(&self, job: jobs::Job) {
+        crate::media::start().unwrap();
+        run(&self.platform(&CancellationToken::new()), job, "lease".to_owned(), String::new()).await;
     }
 
     async fn run_once(&self) {
@@ -214,6 +215,9 @@ impl Catalogue for World {
         if inner.gone {
             return Err(Status::not_found("deleted"));
         }
+        if inner.no_room_for_rows {
+            return Err(Status::resource_exhausted("the disk is full"));
+        }
         for of in request.segments {
             assert!(inner.renditions.contains_key(&of.rendition), "the rendition before its segments");
             for row in of.segments {
@@ -285,8 +289,9 @@ impl Jobs for World {
         let request = request.into_inner();
         self.ended(format!("{} {}", if request.permanent { "dead" } else { "again" }, request.error))
     }
-    async fn release(&self, _: Request<jobs::ReleaseRequest>) -> Result<Response<jobs::Job>, Status> {
-        self.ended("release".to_owned())
+    async fn release(&self, request: Request<jobs::ReleaseRequest>) -> Result<Response<jobs::Job>, Status> {
+        let jobs::ReleaseRequest { delay_ms, reason, .. } = request.into_inner();
+        self.ended(if delay_ms == 0 { "release".to_owned() } else { format!("in {delay_ms} ms: {reason}") })
     }
     async fn get(&self, _: Request<jobs::GetRequest>) -> Result<Response<jobs::Job>, Status> {
         Err(Status::unimplemented(""))
@@ -296,6 +301,16 @@ impl Jobs for World {
     }
     async fn retry(&self, _: Request<jobs::RetryRequest>) -> Result<Response<jobs::Job>, Status> {
         Err(Status::unimplemented(""))
+    }
+}
+
+fn job() -> jobs::Job {
+    jobs::Job {
+        id: "job".to_owned(),
+        payload: format!("{{\"content\":\"{ID}\"}}").into(),
+        attempt: 1,
+        max_attempts: 5,
+        ..jobs::Job::default()
     }
 }
 
@@ -383,15 +398,36 @@ async fn a_deleted_content_leaves_nothing_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_disk_is_tried_again_later() {
+async fn a_full_disk_is_waited_for_even_at_the_last_attempt_and_what_was_playable_stays_so() {
     let world = World::with(&clip());
     world.0.lock().unwrap().full = true;
-    world.run_once().await;
-    assert_eq!(world.ends(), ["again the storage is full"]);
+    let last = |job: jobs::Job| jobs::Job { attempt: 5, max_attempts: 5, ..job };
+    world.run_job(last(job())).await;
+    assert_eq!(world.ends(), ["in 7000 ms: the storage is full"]);
     assert_eq!(world.0.lock().unwrap().content.state(), ContentState::Transcoding);
-    world.0.lock().unwrap().full = false;
+    {
+        let mut inner = world.0.lock().unwrap();
+        (inner.full, inner.no_room_for_rows) = (false, true);
+        inner.content.set_state(ContentState::Playable);
+    }
+    world.run_job(last(job())).await;
+    assert!(world.ends()[1].starts_with("in 7000 ms: the catalogue has no room"), "{:?}", world.ends());
+    assert_eq!(world.0.lock().unwrap().content.state(), ContentState::Playable);
+    world.0.lock().unwrap().no_room_for_rows = false;
     world.run_once().await;
     world.check_whole();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_the_queue_sets_aside_is_not_worked_on_and_its_content_has_failed_with_a_reason() {
+    let world = World::with(&clip());
+    let platform = world.platform(&CancellationToken::new());
+    run(&platform, job(), "lease".to_owned(), "its process ended 2 times".to_owned()).await;
+    assert_eq!(world.ends(), ["dead its process ended 2 times"]);
+    let inner = world.0.lock().unwrap();
+    assert_eq!(inner.content.state(), ContentState::Failed);
+    assert_eq!(inner.content.reason, SET_ASIDE);
+    assert!(inner.puts.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -413,11 +449,6 @@ async fn segments_that_do_not_fit_any_more_are_made_anew() {
     world.run(&shutdown).await;
     let mut platform = world.platform(&CancellationToken::new());
     platform.options.preset = "slow".to_owned();
-    let job = jobs::Job {
-        id: "job".to_owned(),
-        payload: format!("{{\"content\":\"{ID}\"}}").into(),
-        ..jobs::Job::default()
-    };
-    run(&platform, job, "lease".to_owned()).await;
+    run(&platform, job(), "lease".to_owned(), String::new()).await;
     world.check_whole();
 }

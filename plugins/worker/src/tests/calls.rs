@@ -22,7 +22,7 @@ async fn an_unfinished_job_with_the_same_dedupe_key_is_answered_and_none_is_adde
     let first = jobs.enqueue(wanted.clone()).await.unwrap();
     assert_eq!(jobs.enqueue(wanted.clone()).await.unwrap().id, first.id);
     assert_ne!(jobs.enqueue(Enqueue { queue: "other".into(), ..wanted.clone() }).await.unwrap().id, first.id);
-    let (_, lease) = jobs.lease(want("q")).await.unwrap().unwrap();
+    let (_, lease) = jobs.leased(want("q")).await.unwrap().unwrap();
     assert_eq!(jobs.enqueue(wanted.clone()).await.unwrap().id, first.id);
     jobs.complete(&first.id, &lease, "done".into()).await.unwrap();
     assert_ne!(jobs.enqueue(wanted).await.unwrap().id, first.id);
@@ -45,11 +45,11 @@ async fn the_highest_priority_comes_first_then_the_oldest_and_nothing_before_its
         ids.push(jobs.enqueue(job).await.unwrap().id);
     }
     for expected in [2, 0, 1] {
-        assert_eq!(jobs.lease(want("q")).await.unwrap().unwrap().0.id, ids[expected]);
+        assert_eq!(jobs.leased(want("q")).await.unwrap().unwrap().0.id, ids[expected]);
     }
-    assert!(jobs.lease(want("q")).await.unwrap().is_none());
+    assert!(jobs.leased(want("q")).await.unwrap().is_none());
     fixture.advance(1000);
-    assert_eq!(jobs.lease(want("q")).await.unwrap().unwrap().0.id, ids[3]);
+    assert_eq!(jobs.leased(want("q")).await.unwrap().unwrap().0.id, ids[3]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -61,7 +61,7 @@ async fn of_many_workers_exactly_one_gets_each_job() {
     let workers: Vec<_> = (0..60)
         .map(|_| {
             let jobs = fixture.jobs.clone();
-            tokio::spawn(async move { jobs.lease(want("q")).await.unwrap().map(|(job, _)| job.id) })
+            tokio::spawn(async move { jobs.leased(want("q")).await.unwrap().map(|(job, _)| job.id) })
         })
         .collect();
     let mut leased = Vec::new();
@@ -73,7 +73,7 @@ async fn of_many_workers_exactly_one_gets_each_job() {
     leased.dedup();
     assert_eq!(leased.len(), all, "a job was leased twice");
     // A worker that loses the race for the last job may leave early; nothing is lost by it.
-    while let Some((job, _)) = fixture.jobs.lease(want("q")).await.unwrap() {
+    while let Some((job, _)) = fixture.jobs.leased(want("q")).await.unwrap() {
         leased.push(job.id);
     }
     assert_eq!(leased.len(), 20);
@@ -85,7 +85,7 @@ async fn a_waiting_worker_gets_an_enqueued_job_at_once() {
     let jobs = fixture.jobs.clone();
     let began = Instant::now();
     let waiting =
-        tokio::spawn(async move { jobs.lease(Want { wait: Duration::from_secs(30), ..want("q") }).await });
+        tokio::spawn(async move { jobs.leased(Want { wait: Duration::from_secs(30), ..want("q") }).await });
     while Arc::strong_count(&fixture.jobs.place_for_test("q")) < 3 {
         tokio::task::yield_now().await;
     }
@@ -99,7 +99,7 @@ async fn a_waiting_worker_is_sent_home_when_the_plugin_stops() {
     let fixture = Fixture::new().await;
     let jobs = fixture.jobs.clone();
     let waiting =
-        tokio::spawn(async move { jobs.lease(Want { wait: Duration::from_secs(30), ..want("q") }).await });
+        tokio::spawn(async move { jobs.leased(Want { wait: Duration::from_secs(30), ..want("q") }).await });
     fixture.shutdown.cancel();
     assert!(waiting.await.unwrap().unwrap().is_none());
 }
@@ -110,19 +110,19 @@ async fn a_job_that_is_leased_for_a_caller_who_went_away_goes_back() {
     let id = fixture.jobs.enqueue(job_for("q")).await.unwrap().id;
     for _ in 0..20 {
         let jobs = fixture.jobs.clone();
-        let caller = tokio::spawn(async move { jobs.lease(want("q")).await });
+        let caller = tokio::spawn(async move { jobs.leased(want("q")).await });
         for _ in 0..3 {
             tokio::task::yield_now().await;
         }
         caller.abort();
         if let Ok(answer) = caller.await {
             let (job, lease) = answer.unwrap().unwrap();
-            fixture.jobs.release(&job.id, &lease).await.unwrap();
+            fixture.jobs.release(&job.id, &lease, Duration::ZERO, "").await.unwrap();
         }
         let (job, lease) =
-            fixture.jobs.lease(Want { wait: Duration::from_secs(30), ..want("q") }).await.unwrap().unwrap();
+            fixture.jobs.leased(Want { wait: Duration::from_secs(30), ..want("q") }).await.unwrap().unwrap();
         assert_eq!((&job.id, job.attempt), (&id, 1));
-        fixture.jobs.release(&job.id, &lease).await.unwrap();
+        fixture.jobs.release(&job.id, &lease, Duration::ZERO, "").await.unwrap();
     }
 }
 
@@ -132,7 +132,7 @@ async fn a_delayed_job_wakes_the_waiting_worker_at_its_time() {
     let jobs = open_at(directory.path(), Settings::default()).await;
     let due_at = jobs.now() + 150;
     jobs.enqueue(Enqueue { due_at, ..job_for("q") }).await.unwrap();
-    let leased = jobs.lease(Want { wait: Duration::from_secs(30), ..want("q") }).await.unwrap();
+    let leased = jobs.leased(Want { wait: Duration::from_secs(30), ..want("q") }).await.unwrap();
     assert!(leased.is_some() && jobs.now() >= due_at && jobs.now() < due_at + 10_000);
 }
 
@@ -143,7 +143,7 @@ async fn a_failed_job_waits_longer_each_time_and_is_dead_after_its_last_attempt(
     let id = jobs.enqueue(Enqueue { max_attempts: 3, ..job_for("q") }).await.unwrap().id;
     let first = jobs.settings().backoff.get().as_millis() as i64;
     for attempt in 1..=3 {
-        let (job, lease) = jobs.lease(want("q")).await.unwrap().unwrap();
+        let (job, lease) = jobs.leased(want("q")).await.unwrap().unwrap();
         assert_eq!(job.attempt, attempt);
         let failed = jobs.fail(&id, &lease, "no luck", false).await.unwrap();
         assert_eq!(failed.error, "no luck");
@@ -151,7 +151,7 @@ async fn a_failed_job_waits_longer_each_time_and_is_dead_after_its_last_attempt(
             let (wait, step) = (failed.due_at_ms - jobs.now(), first << (attempt - 1));
             assert_eq!(failed.state(), JobState::Queued);
             assert!(wait >= step / 2 && wait <= step, "{wait} of {step}");
-            assert!(jobs.lease(want("q")).await.unwrap().is_none());
+            assert!(jobs.leased(want("q")).await.unwrap().is_none());
             fixture.advance(wait);
         } else {
             assert_eq!(failed.state(), JobState::Dead);
@@ -165,7 +165,7 @@ async fn a_failed_job_waits_longer_each_time_and_is_dead_after_its_last_attempt(
 async fn a_permanent_failure_is_dead_at_once_and_a_long_error_is_cut_between_characters() {
     let fixture = Fixture::new().await;
     let id = fixture.jobs.enqueue(job_for("q")).await.unwrap().id;
-    let (_, lease) = fixture.jobs.lease(want("q")).await.unwrap().unwrap();
+    let (_, lease) = fixture.jobs.leased(want("q")).await.unwrap().unwrap();
     let dead = fixture.jobs.fail(&id, &lease, &"ü".repeat(5000), true).await.unwrap();
     assert_eq!(dead.state(), JobState::Dead);
     assert_eq!(dead.error.chars().count(), 2048);
@@ -176,20 +176,20 @@ async fn a_job_whose_lease_ran_out_is_due_again_and_the_old_lease_is_worth_nothi
     let fixture = Fixture::new().await;
     let jobs = &fixture.jobs;
     let id = jobs.enqueue(job_for("q")).await.unwrap().id;
-    let (_, old) = jobs.lease(Want { lease_ms: 1000, ..want("q") }).await.unwrap().unwrap();
+    let (_, old) = jobs.leased(Want { lease_ms: 1000, ..want("q") }).await.unwrap().unwrap();
     fixture.advance(900);
-    assert!(!jobs.heartbeat(&id, &old, Some(0.5)).await.unwrap());
+    assert!(!jobs.heartbeat(&id, &old, Some(0.5), false).await.unwrap());
     fixture.advance(900);
     assert_eq!(jobs.free_expired().await.unwrap(), 0);
     fixture.advance(200);
     assert_eq!(jobs.free_expired().await.unwrap(), 1);
-    let (job, new) = jobs.lease(want("q")).await.unwrap().unwrap();
+    let (job, new) = jobs.leased(want("q")).await.unwrap().unwrap();
     assert_eq!((job.attempt, job.progress), (1, 0.5));
     for lost in [
         jobs.complete(&id, &old, "".into()).await.unwrap_err(),
         jobs.fail(&id, &old, "", true).await.unwrap_err(),
-        jobs.release(&id, &old).await.unwrap_err(),
-        jobs.heartbeat(&id, &old, None).await.unwrap_err(),
+        jobs.release(&id, &old, Duration::ZERO, "").await.unwrap_err(),
+        jobs.heartbeat(&id, &old, None, false).await.unwrap_err(),
     ] {
         assert!(matches!(lost, JobError::LeaseLost { .. }), "{lost:?}");
     }
@@ -202,11 +202,149 @@ async fn a_job_that_loses_its_worker_too_often_is_dead() {
     let fixture = Fixture::with(settings).await;
     let id = fixture.jobs.enqueue(job_for("q")).await.unwrap().id;
     for state in [JobState::Queued, JobState::Dead] {
-        fixture.jobs.lease(want("q")).await.unwrap().unwrap();
+        fixture.jobs.leased(want("q")).await.unwrap().unwrap();
         fixture.advance(60_000);
         fixture.jobs.free_expired().await.unwrap();
         assert_eq!(fixture.jobs.get(&id).await.unwrap().state(), state);
     }
+}
+
+/// A process to work in, which ends when it is killed.
+struct Process {
+    child: std::process::Child,
+    name: String,
+}
+
+impl Process {
+    fn start() -> Self {
+        let child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+        Self { name: streamgate_plugin_api::process::of(child.id()).unwrap(), child }
+    }
+
+    async fn lease(&self, jobs: &Jobs) -> Option<Lease> {
+        jobs.lease(Want { process: self.name.clone(), ..want("q") }).await.unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_takes_its_process_down_twice_is_set_aside_and_the_others_go_first_meanwhile() {
+    let fixture = Fixture::new().await;
+    let jobs = &fixture.jobs;
+    let bad = jobs.enqueue(job_for("q")).await.unwrap().id;
+    let mut good = Vec::new();
+    for _ in 0..2 {
+        good.push(jobs.enqueue(job_for("q")).await.unwrap().id);
+    }
+    let process = Process::start();
+    assert_eq!(process.lease(jobs).await.unwrap().job.id, bad);
+    assert_eq!(jobs.free_crashed().await.unwrap(), 0, "it still runs");
+    drop(process);
+    assert_eq!(jobs.free_crashed().await.unwrap(), 1);
+    let process = Process::start();
+    for id in good {
+        let Lease { job, proof, set_aside } = process.lease(jobs).await.unwrap();
+        assert_eq!((&job.id, set_aside), (&id, None));
+        jobs.complete(&id, &proof, "".into()).await.unwrap();
+    }
+    let again = process.lease(jobs).await.unwrap();
+    assert_eq!((again.job.id, again.job.attempt, again.set_aside), (bad.clone(), 1, None));
+    drop(process);
+    jobs.free_crashed().await.unwrap();
+    // Its end comes before all work.
+    jobs.enqueue(job_for("q")).await.unwrap();
+    let process = Process::start();
+    let last = process.lease(jobs).await.unwrap();
+    assert_eq!(last.job.id, bad);
+    assert!(last.set_aside.unwrap().contains("ended 2 times"));
+    // A worker that tries it all the same does so once.
+    drop(process);
+    jobs.free_crashed().await.unwrap();
+    assert_eq!(jobs.get(&bad).await.unwrap().state(), JobState::Dead);
+    jobs.retry(&bad).await.unwrap();
+    let process = Process::start();
+    assert_eq!(process.lease(jobs).await.unwrap().set_aside, None);
+}
+
+#[tokio::test]
+async fn of_several_jobs_whose_process_ended_each_runs_alone_until_it_is_known_which_one_did_it() {
+    let fixture = Fixture::new().await;
+    let jobs = &fixture.jobs;
+    let first = jobs.enqueue(job_for("q")).await.unwrap().id;
+    let second = jobs.enqueue(job_for("q")).await.unwrap().id;
+    let process = Process::start();
+    process.lease(jobs).await.unwrap();
+    process.lease(jobs).await.unwrap();
+    drop(process);
+    assert_eq!(jobs.free_crashed().await.unwrap(), 2);
+    let third = jobs.enqueue(job_for("q")).await.unwrap().id;
+    let process = Process::start();
+    let suspect = process.lease(jobs).await.unwrap();
+    assert_eq!(suspect.job.id, first);
+    assert_eq!(process.lease(jobs).await, None, "nothing runs beside it");
+    let other = Process::start();
+    assert_eq!(other.lease(jobs).await.unwrap().job.id, second, "in another process it does");
+    // Whoever waits for it to end is told of its end.
+    let (waiting, name) = (jobs.clone(), process.name.clone());
+    let waiting = tokio::spawn(async move {
+        waiting.lease(Want { process: name, wait: Duration::from_secs(30), ..want("q") }).await
+    });
+    let place = jobs.place_for_test("q");
+    while Arc::strong_count(&place) < 3 {
+        tokio::task::yield_now().await;
+    }
+    jobs.complete(&first, &suspect.proof, "".into()).await.unwrap();
+    let next = waiting.await.unwrap().unwrap().unwrap();
+    assert_eq!(next.job.id, third);
+    // The one that was innocent has no mark: it takes two more ends of its own.
+    drop(other);
+    jobs.free_crashed().await.unwrap();
+    assert_eq!(process.lease(jobs).await, None, "not beside the third one");
+    jobs.complete(&third, &next.proof, "".into()).await.unwrap();
+    assert_eq!(process.lease(jobs).await.unwrap().set_aside, None);
+}
+
+#[tokio::test]
+async fn the_end_of_a_process_that_was_told_to_stop_or_lives_elsewhere_is_no_crash() {
+    let fixture = Fixture::new().await;
+    let jobs = &fixture.jobs;
+    let id = jobs.enqueue(job_for("q")).await.unwrap().id;
+    let process = Process::start();
+    let leased = process.lease(jobs).await.unwrap();
+    jobs.heartbeat(&id, &leased.proof, None, true).await.unwrap();
+    drop(process);
+    assert_eq!(jobs.free_crashed().await.unwrap(), 0);
+    fixture.advance(60_000);
+    assert_eq!(jobs.free_expired().await.unwrap(), 1);
+    let process = Process::start();
+    let remote = Want { process: process.name.clone(), remote: true, ..want("q") };
+    jobs.lease(remote).await.unwrap().unwrap();
+    drop(process);
+    assert_eq!(jobs.free_crashed().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_job_given_back_for_later_waits_with_its_reason_and_uses_up_no_attempt() {
+    let fixture = Fixture::new().await;
+    let jobs = &fixture.jobs;
+    let id = jobs.enqueue(job_for("q")).await.unwrap().id;
+    for _ in 0..20 {
+        let (job, lease) = jobs.leased(want("q")).await.unwrap().unwrap();
+        assert_eq!(job.attempt, 1);
+        let back = jobs.release(&id, &lease, Duration::from_secs(5), "the storage is full").await.unwrap();
+        assert_eq!((back.state(), back.error.as_str()), (JobState::Queued, "the storage is full"));
+        assert!(jobs.leased(want("q")).await.unwrap().is_none());
+        fixture.advance(5_000);
+    }
+    let (_, lease) = jobs.leased(want("q")).await.unwrap().unwrap();
+    let refused = jobs.release(&id, &lease, Duration::from_secs(1 << 20), "").await.unwrap_err();
+    assert!(refused.to_string().contains("max_backoff"), "{refused}");
 }
 
 #[tokio::test]
@@ -214,14 +352,14 @@ async fn after_a_restart_the_jobs_of_workers_that_ended_with_it_are_due_and_remo
     let mut fixture = Fixture::new().await;
     let local = fixture.jobs.enqueue(job_for("local")).await.unwrap().id;
     let remote = fixture.jobs.enqueue(job_for("remote")).await.unwrap().id;
-    let (_, old) = fixture.jobs.lease(want("local")).await.unwrap().unwrap();
-    let (_, kept) = fixture.jobs.lease(Want { remote: true, ..want("remote") }).await.unwrap().unwrap();
+    let (_, old) = fixture.jobs.leased(want("local")).await.unwrap().unwrap();
+    let (_, kept) = fixture.jobs.leased(Want { remote: true, ..want("remote") }).await.unwrap().unwrap();
     // Another instance of the plugin in the same process frees nothing.
     fixture.restart("first").await;
-    assert!(!fixture.jobs.heartbeat(&local, &old, None).await.unwrap());
+    assert!(!fixture.jobs.heartbeat(&local, &old, None, false).await.unwrap());
     fixture.restart("second").await;
-    assert!(!fixture.jobs.heartbeat(&remote, &kept, None).await.unwrap());
-    let (job, _) = fixture.jobs.lease(want("local")).await.unwrap().unwrap();
+    assert!(!fixture.jobs.heartbeat(&remote, &kept, None, false).await.unwrap());
+    let (job, _) = fixture.jobs.leased(want("local")).await.unwrap().unwrap();
     assert_eq!((job.id, job.attempt), (local, 1));
 }
 
@@ -229,9 +367,9 @@ async fn after_a_restart_the_jobs_of_workers_that_ended_with_it_are_due_and_remo
 async fn a_released_job_is_due_at_once_and_the_attempt_does_not_count() {
     let fixture = Fixture::new().await;
     let id = fixture.jobs.enqueue(job_for("q")).await.unwrap().id;
-    let (_, lease) = fixture.jobs.lease(want("q")).await.unwrap().unwrap();
-    assert_eq!(fixture.jobs.release(&id, &lease).await.unwrap().attempt, 0);
-    assert_eq!(fixture.jobs.lease(want("q")).await.unwrap().unwrap().0.attempt, 1);
+    let (_, lease) = fixture.jobs.leased(want("q")).await.unwrap().unwrap();
+    assert_eq!(fixture.jobs.release(&id, &lease, Duration::ZERO, "").await.unwrap().attempt, 0);
+    assert_eq!(fixture.jobs.leased(want("q")).await.unwrap().unwrap().0.attempt, 1);
 }
 
 #[tokio::test]
@@ -239,20 +377,20 @@ async fn a_running_job_that_is_cancelled_tells_its_worker_at_the_next_heartbeat(
     let fixture = Fixture::new().await;
     let jobs = &fixture.jobs;
     let id = jobs.enqueue(job_for("q")).await.unwrap().id;
-    let (_, lease) = jobs.lease(want("q")).await.unwrap().unwrap();
+    let (_, lease) = jobs.leased(want("q")).await.unwrap().unwrap();
     assert_eq!(jobs.cancel(&id).await.unwrap().state(), JobState::Cancelled);
     assert_eq!(jobs.cancel(&id).await.unwrap().state(), JobState::Cancelled);
-    assert!(jobs.heartbeat(&id, &lease, None).await.unwrap());
+    assert!(jobs.heartbeat(&id, &lease, None, false).await.unwrap());
     assert!(jobs.complete(&id, &lease, "".into()).await.is_err());
     jobs.retry(&id).await.unwrap();
-    assert!(jobs.heartbeat(&id, &lease, None).await.is_err());
+    assert!(jobs.heartbeat(&id, &lease, None, false).await.is_err());
 }
 
 #[tokio::test]
 async fn completing_twice_under_the_same_lease_is_completing_once() {
     let mut fixture = Fixture::new().await;
     let id = fixture.jobs.enqueue(job_for("q")).await.unwrap().id;
-    let (_, lease) = fixture.jobs.lease(want("q")).await.unwrap().unwrap();
+    let (_, lease) = fixture.jobs.leased(want("q")).await.unwrap().unwrap();
     let first = fixture.jobs.complete(&id, &lease, "one".into()).await.unwrap();
     let second = fixture.jobs.complete(&id, &lease, "two".into()).await.unwrap();
     assert_eq!(first, second);
@@ -290,23 +428,23 @@ async fn missed_runs_of_a_schedule_become_one_and_none_piles_up() {
     let clock = Clock::new(&settings.schedules).unwrap();
     clock.record(jobs).await.unwrap();
     clock.run_due(jobs).await.unwrap();
-    assert!(jobs.lease(want("cleanup")).await.unwrap().is_none(), "nothing before its time");
+    assert!(jobs.leased(want("cleanup")).await.unwrap().is_none(), "nothing before its time");
     // Nothing ran for five hours; after a restart the schedule still knows.
     fixture.advance(5 * hour);
     clock.record(jobs).await.unwrap();
     clock.run_due(jobs).await.unwrap();
     clock.run_due(jobs).await.unwrap();
-    let (job, lease) = jobs.lease(want("cleanup")).await.unwrap().unwrap();
+    let (job, lease) = jobs.leased(want("cleanup")).await.unwrap().unwrap();
     assert_eq!((&job.payload[..], job.priority), (&b"{\"deep\":true}"[..], 3));
-    assert!(jobs.lease(want("cleanup")).await.unwrap().is_none());
+    assert!(jobs.leased(want("cleanup")).await.unwrap().is_none());
     // The next run is left out while this one goes on, and comes again after it.
     fixture.advance(hour);
     clock.run_due(jobs).await.unwrap();
     jobs.complete(&job.id, &lease, "".into()).await.unwrap();
-    assert!(jobs.lease(want("cleanup")).await.unwrap().is_none());
+    assert!(jobs.leased(want("cleanup")).await.unwrap().is_none());
     fixture.advance(hour);
     clock.run_due(jobs).await.unwrap();
-    assert!(jobs.lease(want("cleanup")).await.unwrap().is_some());
+    assert!(jobs.leased(want("cleanup")).await.unwrap().is_some());
     // A schedule that is no longer in the settings runs no more.
     Clock::new(&[]).unwrap().record(jobs).await.unwrap();
     assert!(jobs.store().schedules().await.unwrap().is_empty());
@@ -323,7 +461,7 @@ async fn ended_jobs_are_forgotten_after_their_time_and_dead_ones_later() {
     let jobs = &fixture.jobs;
     for permanent in [false, true] {
         let id = jobs.enqueue(job_for("q")).await.unwrap().id;
-        let (_, lease) = jobs.lease(want("q")).await.unwrap().unwrap();
+        let (_, lease) = jobs.leased(want("q")).await.unwrap().unwrap();
         if permanent {
             jobs.fail(&id, &lease, "", true).await.unwrap();
         } else {
@@ -351,8 +489,8 @@ async fn hostile_requests_are_refused_with_what_is_wrong() {
         let error = jobs.enqueue(bad).await.unwrap_err();
         assert!(matches!(&error, JobError::Invalid(text) if text.contains(hint)), "{error:?}");
     }
-    assert!(jobs.lease(Want { lease_ms: u32::MAX, ..want("q") }).await.is_err());
-    assert!(jobs.heartbeat("x", "y", Some(f64::NAN)).await.is_err());
+    assert!(jobs.leased(Want { lease_ms: u32::MAX, ..want("q") }).await.is_err());
+    assert!(jobs.heartbeat("x", "y", Some(f64::NAN), false).await.is_err());
     assert_eq!(jobs.get("nothing").await.unwrap_err(), JobError::NotFound("nothing".into()));
 }
 
@@ -378,8 +516,12 @@ async fn the_contract_works_over_grpc() {
     let wrong =
         v1::CompleteRequest { id: id.clone(), lease: "wrong".into(), ..v1::CompleteRequest::default() };
     assert_eq!(client.complete(wrong).await.unwrap_err().code(), Code::FailedPrecondition);
-    let heartbeat =
-        v1::HeartbeatRequest { id: id.clone(), lease: leased.lease.clone(), progress: Some(0.25) };
+    let heartbeat = v1::HeartbeatRequest {
+        id: id.clone(),
+        lease: leased.lease.clone(),
+        progress: Some(0.25),
+        ..Default::default()
+    };
     assert!(!client.heartbeat(heartbeat).await.unwrap().into_inner().cancelled);
     let complete = v1::CompleteRequest { id: id.clone(), lease: leased.lease, result: "r".into() };
     assert_eq!(client.complete(complete).await.unwrap().into_inner().state(), JobState::Completed);

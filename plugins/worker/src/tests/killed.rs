@@ -25,9 +25,9 @@ async fn work_until_killed(directory: PathBuf, rest: bool) {
         .map(|_| {
             let jobs = jobs.clone();
             tokio::spawn(async move {
-                while let Some((job, lease)) = jobs.lease(want("q")).await.unwrap() {
+                while let Some((job, lease)) = jobs.leased(want("q")).await.unwrap() {
                     for step in 1..=3 {
-                        jobs.heartbeat(&job.id, &lease, Some(f64::from(step) / 4.0)).await.unwrap();
+                        jobs.heartbeat(&job.id, &lease, Some(f64::from(step) / 4.0), false).await.unwrap();
                     }
                     jobs.complete(&job.id, &lease, job.id.clone().into()).await.unwrap();
                     if !rest {

@@ -2,6 +2,7 @@
 //! passing time, both agree after every step.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use streamgate_contracts::jobs::v1::{Job, JobState};
@@ -155,7 +156,7 @@ async fn take(step: &Step, fixture: &mut Fixture, model: &mut Model, restarts: &
             model.jobs.insert(job.id, added);
         }
         Step::Lease { queue, lease_ms } => {
-            let leased = jobs.lease(Want { lease_ms, ..want(QUEUES[queue]) }).await.unwrap();
+            let leased = jobs.leased(Want { lease_ms, ..want(QUEUES[queue]) }).await.unwrap();
             let expected = model.next_due(queue, now);
             assert_eq!(leased.as_ref().map(|(job, _)| &job.id), expected.as_ref());
             let Some((job, lease)) = leased else { return };
@@ -169,7 +170,7 @@ async fn take(step: &Step, fixture: &mut Fixture, model: &mut Model, restarts: &
         }
         Step::Heartbeat { lease } => {
             let Some((id, lease)) = model.lease(lease) else { return };
-            let answer = jobs.heartbeat(&id, &lease, None).await;
+            let answer = jobs.heartbeat(&id, &lease, None, false).await;
             let in_force = model.in_force(&id, &lease);
             let entry = model.jobs.get_mut(&id).unwrap();
             if in_force {
@@ -217,7 +218,7 @@ async fn take(step: &Step, fixture: &mut Fixture, model: &mut Model, restarts: &
         }
         Step::Release { lease } => {
             let Some((id, lease)) = model.lease(lease) else { return };
-            let answer = jobs.release(&id, &lease).await;
+            let answer = jobs.release(&id, &lease, Duration::ZERO, "").await;
             if !model.in_force(&id, &lease) {
                 return assert_lost(answer.map(drop));
             }
