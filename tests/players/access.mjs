@@ -1,5 +1,5 @@
 // Looking after who may watch a content, in the console in headless Chromium: a rule is previewed
-// before it is saved, access is taken back and given again, subscriptions are granted and ended, and
+// before it is saved, access is revoked and given again, subscriptions are granted and ended, and
 // the viewer sees each of it.
 //
 //   node access.mjs SERVER-URL SETUP-URL CONTENT-ID [folder for pictures, else $PICTURES]
@@ -79,15 +79,15 @@ try {
   await step('a rule is previewed part by part before it is saved', async () => {
     await watch(admin);
     await admin.locator('input[value=gated]').click();
-    await select(admin, 'How these conditions are joined', 'all');
+    await select(admin, 'How these conditions combine', 'all');
     for (const kind of ['role', 'subscription']) {
-      await select(admin, 'Kind of the condition to add', kind);
+      await select(admin, 'Condition to add', kind);
       await press(admin, 'Add');
     }
     await fill(admin, 'Plan', 'gold');
     await see(admin, 'which is not saved yet');
-    await fill(admin, 'Wallets of one person, one a line', account(2).address);
-    await press(admin, 'Look');
+    await fill(admin, 'Wallets of one person, one per line', account(2).address);
+    await press(admin, 'Check');
     await admin.waitForSelector('[data-testid=preview] [data-verdict=denied]');
     await holds(admin, 'all', 'no');
     await holds(admin, 'role', 'yes');
@@ -101,75 +101,75 @@ try {
 
   await step('a preview is out of date as soon as the rule is changed, and shows mistakes at their place', async () => {
     await fill(admin, 'Plan', 'Gold!');
-    await see(admin, 'The rule was changed since');
+    await see(admin, 'The rule has changed since');
     assert.equal(await admin.$('[data-rule=role] [data-holds]'), null);
-    await press(admin, 'Look');
+    await press(admin, 'Check');
     await admin.waitForSelector('[data-rule=subscription] [role=alert]');
     await fill(admin, 'Plan', 'gold');
-    await select(admin, 'How these conditions are joined', 'any');
-    await press(admin, 'Look');
+    await select(admin, 'How these conditions combine', 'any');
+    await press(admin, 'Check');
     await admin.waitForSelector('[data-testid=preview] [data-verdict=allowed]');
-    await press(admin, 'Save the access');
-    await see(admin, 'Saved. It counts at once.');
-    await see(admin, 'By the rule that is saved.');
+    await press(admin, 'Save');
+    await see(admin, 'Saved. Takes effect immediately.');
+    await see(admin, 'Tests the saved rule.');
     await watch(person);
     await plays(person);
   });
 
-  await step('a mistake in taking access back is said by the server, and Escape changes nothing', async () => {
+  await step('a mistake in revoking access is said by the server, and Escape changes nothing', async () => {
     await watch(admin);
-    await fill(admin, 'Principal, as the decisions below name it', 'somebody');
-    await fill(admin, 'Reason, which they are told', 'shared the account');
+    await fill(admin, 'User ID, as shown in the decisions below', 'somebody');
+    await fill(admin, 'Reason, which they will see', 'shared the account');
     await admin.keyboard.press('Enter');
     await admin.waitForSelector('dialog[open]');
     assert.ok(await admin.evaluate(() => document.activeElement.closest('dialog') !== null), 'the focus is in it');
     await admin.keyboard.press('Escape');
     await gone(admin, 'dialog');
-    await press(admin, 'Take back');
-    await press(admin, 'Take back now');
+    await press(admin, 'Revoke');
+    await press(admin, 'Revoke now');
     await alert(admin, /`somebody` is no id of a principal/);
   });
 
-  await step('access is taken back from a decision on, and its viewer is kept out with the reason', async () => {
+  await step('access is revoked from a decision on, and its viewer is blocked with the reason', async () => {
     await admin.locator(`[data-testid=decisions] li button ::-p-text(${principal})`).click();
-    await press(admin, `Take access back from ${principal}`);
+    await press(admin, `Revoke access of ${principal}`);
     await admin.waitForFunction((id) => document.activeElement.value === id, {}, principal);
-    await fill(admin, 'Reason, which they are told', 'shared the account');
-    await press(admin, 'Keep them out of this content until they are let in again', 'checkbox');
-    await press(admin, 'Take back');
-    await see(admin, 'They cannot watch this content any more');
-    await picture(admin, 'take-back');
-    await press(admin, 'Take back and keep out');
-    await see(admin, 'Access is taken back, and they are kept out.');
+    await fill(admin, 'Reason, which they will see', 'shared the account');
+    await press(admin, 'Block them from this video until they are unblocked', 'checkbox');
+    await press(admin, 'Revoke');
+    await see(admin, 'They can no longer watch this video');
+    await picture(admin, 'revoke');
+    await press(admin, 'Revoke and block');
+    await see(admin, 'Access revoked, and the user is blocked.');
     await admin.locator(`[data-testid=bars] ::-p-text(${principal})`).wait();
     await person.reload();
     await refused(person, 'revoked');
     await alert(person, /shared the account/);
   });
 
-  await step('who was kept out is let in again', async () => {
-    await press(admin, `Let in again the principal ${principal}`);
-    await see(admin, 'They may watch again');
-    await see(admin, 'Nobody is.');
+  await step('who was blocked is unblocked', async () => {
+    await press(admin, `Unblock ${principal}`);
+    await see(admin, 'They can watch again');
+    await see(admin, 'None.');
     await press(person, 'Try again');
     await plays(person);
   });
 
-  await step("everybody's access is taken back at once", async () => {
-    await press(admin, "Everybody's", 'radio');
-    await fill(admin, 'Reason, which they are told', 'a leak');
-    await press(admin, 'Take back');
-    await see(admin, 'Whoever is watching this content is interrupted.');
-    await press(admin, 'Take back now');
-    await see(admin, 'Access is taken back.');
+  await step("everyone's access is revoked at once", async () => {
+    await press(admin, 'Everyone', 'radio');
+    await fill(admin, 'Reason, which they will see', 'a leak');
+    await press(admin, 'Revoke');
+    await see(admin, 'Everyone who is watching this video is interrupted.');
+    await press(admin, 'Revoke now');
+    await see(admin, 'Access revoked.');
     const { generation } = await ask(person, `/contents/${content}/me`);
     assert.ok(generation > 0);
   });
 
   await step('a content is for subscribers alone', async () => {
     await press(admin, 'Remove the condition “Role”');
-    await press(admin, 'Save the access');
-    await see(admin, 'Saved. It counts at once.');
+    await press(admin, 'Save');
+    await see(admin, 'Saved. Takes effect immediately.');
     await person.reload();
     await refused(person, 'not-entitled');
   });
@@ -177,7 +177,7 @@ try {
   await step('a subscription is granted until a time, and its holder watches', async () => {
     await admin.goto(`${base}/admin`);
     await admin.locator(`[data-principal="${principal}"] ::-p-text(Subscriptions)`).click();
-    await see(admin, 'No subscription yet.');
+    await see(admin, 'No subscriptions.');
     await fill(admin, 'Plan', 'Gold!');
     await press(admin, 'Grant');
     await alert(admin, /A plan's name is/);
@@ -191,10 +191,10 @@ try {
   });
 
   await step('a subscription is ended, and with it what it let in to', async () => {
-    await press(admin, 'End the subscription of gold');
-    await press(admin, 'End it now');
-    await see(admin, 'The subscription of gold is over.');
-    await see(admin, 'No subscription yet.');
+    await press(admin, 'End the subscription to gold');
+    await press(admin, 'End now');
+    await see(admin, 'The subscription to gold has ended.');
+    await see(admin, 'No subscriptions.');
     await person.reload();
     await refused(person, 'not-entitled');
   });
@@ -216,15 +216,15 @@ try {
       await page.setViewport({ width: 390, height: 844, isMobile: true, hasTouch: true });
       await watch(page);
       if (page === admin) {
-        await fill(page, 'Wallets of one person, one a line', account(2).address);
-        await press(page, 'Look');
+        await fill(page, 'Wallets of one person, one per line', account(2).address);
+        await press(page, 'Check');
         await page.waitForSelector('[data-testid=preview] [data-verdict]');
       }
       const place = page === admin ? '[data-testid=preview]' : '[data-testid=refused]';
       const name = await page.waitForSelector(`${place} button[title="${KITTIES}"]`);
       assert.equal(await name.evaluate((button) => button.textContent), 'eip155:1/erc721:0x0601…266d/771769');
       await name.tap();
-      await see(page, 'The whole name is copied.');
+      await see(page, 'Copied.');
       assert.equal(await page.evaluate(() => navigator.clipboard.readText()), KITTIES);
       await picture(page, page === admin ? 'phone-access' : 'phone-refused');
       const width = await page.evaluate(() => document.documentElement.scrollWidth);
@@ -232,7 +232,7 @@ try {
     }
     await admin.goto(`${base}/admin`);
     await admin.locator(`[data-principal="${principal}"] ::-p-text(Subscriptions)`).click();
-    await see(admin, 'No subscription yet.');
+    await see(admin, 'No subscriptions.');
     await picture(admin, 'phone-subscriptions');
     const width = await admin.evaluate(() => document.documentElement.scrollWidth);
     assert.ok(width <= 390, `the administration is ${width} px wide`);
@@ -243,7 +243,7 @@ try {
     await admin.locator(`[data-principal="${principal}"] ::-p-text(Sign out)`).click();
     await picture(admin, 'sign-out');
     await admin.locator('dialog ::-p-text(Sign out)').click();
-    await see(admin, 'One sign-in is ended.');
+    await see(admin, 'Signed out of one session.');
     assert.equal((await me(person)).status, 401);
     assert.ok((await me(admin)).principal);
   });

@@ -59,20 +59,20 @@ try {
     await watch(admin);
     await admin.locator('input[value=gated]').click();
     await press(admin, 'Add');
-    await fill(admin, 'Contract, or asset', 'eip155:31337:0x1234');
-    await press(admin, 'Save the access');
+    await fill(admin, 'Contract', 'eip155:31337:0x1234');
+    await press(admin, 'Save');
     await admin.waitForSelector('[data-rule=erc721] [role=alert]');
     await picture(admin, 'policy-mistake');
-    await fill(admin, 'Contract, or asset', `eip155:31337:${contract}`);
-    await press(admin, 'Save the access');
-    await see(admin, 'Saved. It counts at once.');
+    await fill(admin, 'Contract', `eip155:31337:${contract}`);
+    await press(admin, 'Save');
+    await see(admin, 'Saved. Takes effect immediately.');
   });
 
   const preview = async (verdict) => {
-    await fill(admin, 'Wallets of one person, one a line', ownerAccount.address);
+    await fill(admin, 'Wallets of one person, one per line', ownerAccount.address);
     // What was read of the chain a moment ago may be said once more.
     for (let found; found !== verdict; ) {
-      await press(admin, 'Look');
+      await press(admin, 'Check');
       const shown = await admin.waitForSelector('[data-testid=preview] button:not(:disabled) ~ [role=status] [data-verdict]');
       found = await shown.evaluate((element) => element.dataset.verdict);
     }
@@ -94,7 +94,7 @@ try {
     await choose(other);
     await at(other, `/watch/${content}`);
     await refused(other, 'not-entitled');
-    await alert(other, /You may not watch this/);
+    await alert(other, /You do not have access to this video/);
     await picture(other, 'not-entitled');
   });
 

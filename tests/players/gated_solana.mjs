@@ -46,8 +46,8 @@ async function gate(content, kind, fields) {
   await admin.locator('::-p-aria([name="Kind of the condition to add"][role="combobox"])').fill(kind);
   await press(admin, 'Add');
   for (const [name, value] of Object.entries(fields)) await fill(admin, name, value);
-  await press(admin, 'Save the access');
-  await see(admin, 'Saved. It counts at once.');
+  await press(admin, 'Save');
+  await see(admin, 'Saved. Takes effect immediately.');
 }
 
 /** Gates a content by any rule. */
@@ -175,7 +175,7 @@ try {
     await plays(owner.page, 0.5);
     await watch(other.page, coin);
     await refused(other.page, 'chain-unavailable');
-    await alert(other.page, /Nobody can say now whether you may watch this/);
+    await alert(other.page, /Your access could not be checked/);
     await picture(other.page, 'solana-unknown');
   });
 

@@ -26,7 +26,7 @@ try {
     const stranger = await visitor();
     await stranger.goto(base);
     await press(stranger, 'Sign in');
-    await see(stranger, 'There is no wallet in this browser');
+    await see(stranger, 'No wallet found in this browser');
     assert.equal(await stranger.$('[data-testid=file-picker]'), null);
     await picture(stranger, 'no-wallet');
     await stranger.browserContext().close();
@@ -63,7 +63,7 @@ try {
     await picture(person, 'wrong-chain');
     personWallet.rejects = true;
     await press(person, 'Switch the network');
-    await alert(person, /You said no in the wallet/);
+    await alert(person, /You declined in the wallet/);
     assert.equal(personWallet.chain, 1);
   });
 
@@ -99,8 +99,8 @@ try {
     assert.equal((await me(other)).principal, principal);
 
     await person.reload();
-    await press(person, 'End all others');
-    await see(person, 'The session is over.');
+    await press(person, 'Sign out of all others');
+    await see(person, 'Signed out of one session.');
     await other.goto(`${base}/account`);
     await at(other, '/sign-in');
     await other.browserContext().close();
@@ -126,14 +126,14 @@ try {
   });
 
   await step('an API key is shown once, works, and is revoked', async () => {
-    await press(person, 'Make a key');
+    await press(person, 'Create a key');
     await fill(person, 'Name', 'a program');
-    await press(person, 'Make it');
+    await press(person, 'Create');
     const key = await person.waitForSelector('dialog[open] input[readonly]').then((field) => field.evaluate((f) => f.value));
     await picture(person, 'key');
     const asked = () => fetch(`${base}/api/v1/auth/me`, { headers: { authorization: `Bearer ${key}` } });
     assert.deepEqual((await (await asked()).json()).scopes, ['content:read']);
-    await press(person, 'I have it');
+    await press(person, 'Done');
     await gone(person, 'dialog');
     assert.ok(!(await person.content()).includes(key));
     await press(person, 'Revoke the key a program');
@@ -145,7 +145,7 @@ try {
   await step('an admin grants a role, and it counts at once', async () => {
     await admin.goto(`${base}/admin`);
     await admin.locator(`[data-principal="${principal}"] input:not(:checked)`).click();
-    await see(admin, 'The role creator is granted.');
+    await see(admin, 'Role creator granted.');
     await admin.reload();
     await admin.locator('[data-testid=audit] ::-p-text(role.grant)').wait();
     await picture(admin, 'admin');

@@ -181,7 +181,7 @@ try {
   await step("the content can be deleted", async () => {
     await page.goto(`${base}/watch/${id}`);
     await page.getByRole("button", { name: "Delete" }).click();
-    await page.getByRole("button", { name: "Delete for good" }).click();
+    await page.getByRole("button", { name: "Delete permanently" }).click();
     await page.waitForURL((url) => url.pathname === "/");
     await page.locator(`[data-content="${id}"]`).waitFor({ state: "detached" });
     const gone = await fetch(`${base}/api/v1/contents/${id}`);

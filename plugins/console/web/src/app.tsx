@@ -39,7 +39,7 @@ async function onUnauthorized(error: ApiError, method: string): Promise<boolean>
   const wasIn = session.get().state === "in";
   if (await session.refused(error)) return true;
   if (session.get().state !== "out") return false;
-  if (wasIn) notify.failed("Your session is over. Sign in, and you are back here.");
+  if (wasIn) notify.failed("Your session has ended. Sign in to come back to this page.");
   if (wasIn || method !== "GET") goToSignIn();
   return false;
 }
@@ -51,7 +51,7 @@ export function App() {
   const mayUpload = useMay("content:write");
   const hovering = useFileDrop((files) => {
     if (!mayUpload) {
-      notify.failed("Uploading needs the role creator. Sign in, or ask an admin for it.");
+      notify.failed("Uploading needs the creator role. Sign in, or ask an admin for it.");
       return;
     }
     uploads.add(files);
@@ -69,7 +69,7 @@ export function App() {
       uploads.whenFinished(({ name, contentId }) =>
         notify.done(
           `${name} is uploaded.`,
-          contentId ? { href: paths.content(contentId), label: "Open it" } : undefined,
+          contentId ? { href: paths.content(contentId), label: "Open" } : undefined,
         ),
       ),
     [],
@@ -86,7 +86,7 @@ export function App() {
         href="#main"
         className="button button-main -translate-y-24 fixed top-2 left-2 z-50 focus:translate-y-0"
       >
-        Skip to the content
+        Skip to main content
       </a>
       <Header page={route.page} />
       <main id="main" tabIndex={-1} className="outline-none mx-auto w-full max-w-6xl px-4 pt-6 pb-24 sm:px-8">
@@ -105,7 +105,7 @@ export function App() {
       </main>
       {hovering && mayUpload && route.page !== "library" && (
         <div className="wide pointer-events-none fixed inset-0 z-30 grid place-items-center bg-paper/85 text-3xl">
-          Let go, and it flows
+          Drop to upload
         </div>
       )}
       <Notices />
@@ -175,7 +175,7 @@ function Header({ page }: { page: string }) {
   );
 }
 
-/** Who I am, or the way to say it. */
+/** My account, or the way to sign in. */
 function Account({ page }: { page: string }) {
   const now = useSession();
   if (now.state === "out" && page !== "sign-in") {
@@ -205,7 +205,7 @@ function Unknown() {
   return (
     <div className="max-w-prose space-y-4 py-12">
       <h1 tabIndex={-1} className="wide text-2xl">
-        There is no such page
+        Page not found
       </h1>
       <p>
         The address may be mistyped.{" "}

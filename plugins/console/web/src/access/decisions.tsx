@@ -1,4 +1,4 @@
-// Who was let in to a content and who was not, with what each decision rests on.
+// Who was allowed to watch a video and who was not, with what each decision rests on.
 
 import { useCallback, useState } from "react";
 import { access, type Decision, type Verdict } from "../api/access";
@@ -11,14 +11,14 @@ import { Grounds } from "./findings";
 const PAGE = 10;
 
 const SAYS: Record<Verdict, { tone: string; label: string }> = {
-  allowed: { tone: "text-accent", label: "let in" },
-  denied: { tone: "text-bad", label: "refused" },
-  unknown: { tone: "text-busy", label: "refused, not known" },
+  allowed: { tone: "text-accent", label: "allowed" },
+  denied: { tone: "text-bad", label: "denied" },
+  unknown: { tone: "text-busy", label: "denied, not checked" },
 };
 
 interface DecisionsProps {
   content: string;
-  /** Somebody's access is to be taken back. */
+  /** Somebody's access is to be revoked. */
   onPick(principal: string): void;
 }
 
@@ -33,11 +33,11 @@ export function Decisions({ content, onPick }: DecisionsProps) {
       <div className="flex items-center justify-between gap-4">
         <h3 className="font-semibold">Decisions</h3>
         <button type="button" className="button button-small" onClick={refresh}>
-          Look again
+          Refresh
         </button>
       </div>
       {error && <Failure message={error} onRetry={refresh} />}
-      {!error && items.length === 0 && <p className="mt-1 text-soft">Nobody has asked to watch this yet.</p>}
+      {!error && items.length === 0 && <p className="mt-1 text-soft">Nobody has tried to watch this yet.</p>}
       <ul className="mt-2 divide-y divide-line border-line border-y empty:hidden" data-testid="decisions">
         {items.map((decision) => (
           <Row key={decision.id} decision={decision} onPick={onPick} />
@@ -67,9 +67,9 @@ function Row({ decision, onPick }: { decision: Decision; onPick: DecisionsProps[
       >
         <span className={`narrow w-24 text-sm max-sm:w-16 ${tone}`}>{label}</span>
         <span className="digits min-w-0 flex-1 truncate" title={principal}>
-          <span className="max-sm:sr-only">{principal || "nobody signed in"}</span>
+          <span className="max-sm:sr-only">{principal || "not signed in"}</span>
           <span className="sm:hidden" aria-hidden="true">
-            {shortId(principal || "nobody signed in")}
+            {shortId(principal || "not signed in")}
           </span>
         </span>
         {when && (
@@ -83,8 +83,8 @@ function Row({ decision, onPick }: { decision: Decision; onPick: DecisionsProps[
           <Grounds decision={decision} />
           {principal && (
             <button type="button" className="button button-small" onClick={() => onPick(principal)}>
-              Take access back
-              <span className="sr-only"> from {principal}</span>
+              Revoke access
+              <span className="sr-only"> of {principal}</span>
             </button>
           )}
         </div>

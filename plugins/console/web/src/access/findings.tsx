@@ -7,13 +7,13 @@ import { WithNames } from "../ui/names";
 const HOLDS: Record<Finding["holds"], { tone: string; label: string }> = {
   yes: { tone: "text-accent", label: "Yes" },
   no: { tone: "text-bad", label: "No" },
-  unknown: { tone: "text-busy", label: "Not known" },
+  unknown: { tone: "text-busy", label: "Unknown" },
 };
 
 const VERDICTS: Record<Verdict, { tone: string; label: string }> = {
-  allowed: { tone: "text-accent", label: "Would pass" },
-  denied: { tone: "text-bad", label: "Would not pass" },
-  unknown: { tone: "text-busy", label: "Nobody can say now, so it is refused" },
+  allowed: { tone: "text-accent", label: "Has access" },
+  denied: { tone: "text-bad", label: "No access" },
+  unknown: { tone: "text-busy", label: "Could not be checked, so access is denied" },
 };
 
 /** What a preview comes to. */

@@ -15,9 +15,9 @@ import { type Mistake, parseRule, type Rule } from "./rules";
 import { Viewers } from "./viewers";
 
 const CHOICES: [openness: Openness, label: string, says: string][] = [
-  ["public", "Public", "Everybody, signed in or not."],
-  ["gated", "Gated", "Whoever fulfils a rule: owns a token, is on a list, has a role."],
-  ["private", "Private", "Nobody but those who may change contents."],
+  ["public", "Public", "Everyone, signed in or not."],
+  ["gated", "Gated", "Everyone who meets a rule: owns a token, is on a list, has a role."],
+  ["private", "Private", "Only creators and admins."],
 ];
 const FIRST_RULE: Rule = { any: [] };
 
@@ -83,13 +83,13 @@ function PolicyForm({ content, policy, onSaved }: PolicyProps) {
   const save = (event: FormEvent) => {
     event.preventDefault();
     const wanted = openness === "gated" ? { openness, rule } : { openness };
-    void attempt(() => access.setPolicy(content, wanted), "Saved. It counts at once.");
+    void attempt(() => access.setPolicy(content, wanted), "Saved. Takes effect immediately.");
   };
   return (
     <div className="space-y-6">
       <form className="space-y-4" onSubmit={save}>
         <fieldset className="space-y-1" data-testid="openness">
-          <legend className="sr-only">Who may watch this</legend>
+          <legend className="sr-only">Who can watch this video</legend>
           {CHOICES.map(([value, label, says]) => (
             <label key={value} className="flex min-h-9 items-baseline gap-2.5 py-1">
               <input
@@ -107,7 +107,7 @@ function PolicyForm({ content, policy, onSaved }: PolicyProps) {
           ))}
         </fieldset>
         {policy.default && (
-          <p className="text-soft text-sm">Nobody has chosen yet; this is the default of the server.</p>
+          <p className="text-soft text-sm">Not set for this video; this is the server default.</p>
         )}
         {openness === "gated" && (
           <RuleForms
@@ -124,7 +124,7 @@ function PolicyForm({ content, policy, onSaved }: PolicyProps) {
         )}
         <div className="flex flex-wrap gap-2">
           <button type="submit" className="button button-main" disabled={busy}>
-            Save the access
+            Save
           </button>
           {!policy.default && (
             <button
@@ -132,10 +132,10 @@ function PolicyForm({ content, policy, onSaved }: PolicyProps) {
               className="button"
               disabled={busy}
               onClick={() =>
-                void attempt(() => access.dropPolicy(content), "The default of the server counts again.")
+                void attempt(() => access.dropPolicy(content), "The server default applies again.")
               }
             >
-              Back to the default
+              Use server default
             </button>
           )}
         </div>
@@ -184,7 +184,7 @@ function RuleForms({ rule, mistakes, finding, onChange }: RuleFormsProps) {
           aria-pressed={asJson}
           onClick={() => setAsJson(!asJson)}
         >
-          As JSON
+          Edit as JSON
         </button>
       </div>
       {asJson ? (
@@ -222,7 +222,7 @@ function JsonForm({ rule, mistakes, onChange }: Omit<RuleFormsProps, "finding">)
           {message}
         </p>
       ))}
-      {own && <p className="mt-1 text-soft text-sm">What is saved is the rule before this mistake.</p>}
+      {own && <p className="mt-1 text-soft text-sm">Saving keeps the last rule that could be read.</p>}
     </div>
   );
 }
@@ -258,7 +258,7 @@ function Preview({ content, rule, saved, found, onFound, onMistakes }: PreviewPr
       const places = mistakesOf(error);
       onMistakes(places);
       setFailure(
-        places.length > 0 ? "The rule has a mistake; it is shown in the rule." : wholeMessageOf(error),
+        places.length > 0 ? "The rule has a mistake, which is marked in it." : wholeMessageOf(error),
       );
     } finally {
       setBusy(false);
@@ -266,13 +266,13 @@ function Preview({ content, rule, saved, found, onFound, onMistakes }: PreviewPr
   };
   return (
     <form className="space-y-3" onSubmit={(event) => void look(event)} data-testid="preview">
-      <h3 className="font-semibold">Would this wallet pass?</h3>
+      <h3 className="font-semibold">Test a wallet</h3>
       <p className="max-w-prose text-soft text-sm">
-        {saved ? "By the rule that is saved." : "By the rule as it stands above, which is not saved yet."}{" "}
-        Nothing is kept of the answer, and nobody is let in or out by it.
+        {saved ? "Tests the saved rule." : "Tests the rule above, which is not saved yet."} A test changes
+        nobody's access and is not recorded.
       </p>
       <label className="block">
-        <span className="narrow text-soft text-sm">Wallets of one person, one a line</span>
+        <span className="narrow text-soft text-sm">Wallets of one person, one per line</span>
         <textarea
           className="field digits min-h-16"
           spellCheck={false}
@@ -282,11 +282,11 @@ function Preview({ content, rule, saved, found, onFound, onMistakes }: PreviewPr
         />
       </label>
       <button type="submit" className="button" disabled={busy}>
-        {busy ? "Looking" : "Look"}
+        {busy ? "Checking" : "Check"}
       </button>
       <div role="status">
         {found && found.rule !== rule && (
-          <p className="text-soft text-sm">The rule was changed since. Look again.</p>
+          <p className="text-soft text-sm">The rule has changed since. Check again.</p>
         )}
         {found?.rule === rule && <PreviewView decision={found.decision} />}
       </div>

@@ -71,7 +71,7 @@ function Group({ rule, at, mistakes, finding, onChange, onRemove }: EditorProps)
     <>
       <div className="flex flex-wrap items-center gap-2">
         <label>
-          <span className="sr-only">How these conditions are joined</span>
+          <span className="sr-only">How these conditions combine</span>
           <select
             className="field font-semibold"
             value={kind}
@@ -141,7 +141,7 @@ export function Add({ onAdd }: { onAdd(rule: Rule): void }) {
   return (
     <div className="flex gap-2">
       <label className="min-w-0">
-        <span className="sr-only">Kind of the condition to add</span>
+        <span className="sr-only">Condition to add</span>
         <select className="field" value={kind} onChange={(event) => setKind(event.target.value)}>
           <optgroup label="Conditions">
             {Object.entries(LEAVES).map(([name, { label }]) => (

@@ -32,35 +32,35 @@ export interface LeafKind {
 
 const ASSET: Field = {
   name: "asset",
-  label: "Contract, or asset",
+  label: "Contract",
   type: "text",
   placeholder: "eip155:1:0x…",
   required: true,
 };
-const TOKEN: Field = { name: "token", label: "Number of the token", type: "text" };
+const TOKEN: Field = { name: "token", label: "Token ID", type: "text" };
 const AMOUNT: Field = {
   name: "at_least",
   label: "At least, in the smallest unit",
   type: "text",
   placeholder: "1",
 };
-const DELEGATED: Field = { name: "delegated", label: "Delegated tokens count (delegate.xyz)", type: "check" };
+const DELEGATED: Field = { name: "delegated", label: "Count delegated tokens (delegate.xyz)", type: "check" };
 const solana = (kind: string): Field => ({ ...ASSET, label: "Asset", placeholder: `solana:…/${kind}:…` });
 
 export const LEAVES: Record<string, LeafKind> = {
   erc721: {
-    label: "NFT (ERC-721)",
+    label: "ERC-721 token (NFT)",
     fields: [ASSET, { ...TOKEN, placeholder: "any" }, { ...AMOUNT, label: "At least" }, DELEGATED],
     blank: { asset: "" },
   },
   erc1155: {
-    label: "Token of a set (ERC-1155)",
+    label: "ERC-1155 token",
     fields: [ASSET, { ...TOKEN, required: true }, { ...AMOUNT, label: "At least" }, DELEGATED],
     blank: { asset: "", token: "" },
   },
-  erc20: { label: "Coin (ERC-20)", fields: [ASSET, AMOUNT, DELEGATED], blank: { asset: "" } },
+  erc20: { label: "ERC-20 token", fields: [ASSET, AMOUNT, DELEGATED], blank: { asset: "" } },
   native: {
-    label: "Native coin of a chain",
+    label: "Native currency of a chain",
     fields: [
       { name: "chain", label: "Chain", type: "text", placeholder: "eip155:1", required: true },
       { ...AMOUNT, required: true },
@@ -68,17 +68,17 @@ export const LEAVES: Record<string, LeafKind> = {
     blank: { chain: "eip155:1", at_least: "1" },
   },
   contract_call: {
-    label: "Answer of a contract",
+    label: "Contract call",
     fields: [
       { name: "contract", label: "Contract", type: "text", placeholder: "eip155:1:0x…", required: true },
       {
         name: "data",
-        label: "Call, {wallet} for the wallet",
+        label: "Call data, with {wallet} for the wallet",
         type: "text",
         placeholder: "0x…",
         required: true,
       },
-      { name: "word", label: "Word of the answer", type: "number" },
+      { name: "word", label: "Return word", type: "number" },
       {
         name: "comparison",
         label: "Is",
@@ -98,20 +98,20 @@ export const LEAVES: Record<string, LeafKind> = {
     blank: { contract: "", data: "0x", comparison: "at_least", operand: "1" },
   },
   solana_mint: {
-    label: "Token of Solana",
+    label: "Solana token",
     fields: [solana("token"), AMOUNT],
     blank: { asset: "" },
   },
   solana_collection: {
-    label: "Collection on Solana",
+    label: "Solana collection",
     fields: [solana("nft"), { ...AMOUNT, label: "At least" }],
     blank: { asset: "" },
   },
   allow_list: {
-    label: "Named people",
+    label: "Allow list",
     fields: [
-      { name: "wallets", label: "Wallets, one a line", type: "lines", placeholder: "eip155:0x…" },
-      { name: "principals", label: "Principals, one a line", type: "lines" },
+      { name: "wallets", label: "Wallets, one per line", type: "lines", placeholder: "eip155:0x…" },
+      { name: "principals", label: "User IDs, one per line", type: "lines" },
     ],
     blank: {},
   },
@@ -124,7 +124,7 @@ export const LEAVES: Record<string, LeafKind> = {
         type: "choice",
         required: true,
         choices: [
-          ["viewer", "viewer: whoever is signed in"],
+          ["viewer", "viewer: everyone who is signed in"],
           ["creator", "creator"],
           ["admin", "admin"],
         ],
@@ -134,7 +134,7 @@ export const LEAVES: Record<string, LeafKind> = {
     blank: "viewer",
   },
   time_window: {
-    label: "Time",
+    label: "Time window",
     fields: [
       { name: "from", label: "From", type: "time" },
       { name: "until", label: "Until", type: "time" },
@@ -213,7 +213,7 @@ export function parseRule(text: string): { rule: Rule } | { mistake: Mistake } {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    return { mistake: { at: "", message: error instanceof Error ? error.message : "This is no JSON." } };
+    return { mistake: { at: "", message: error instanceof Error ? error.message : "This is not JSON." } };
   }
   const mistake = check(value, "");
   return mistake ? { mistake } : { rule: value as Rule };
@@ -231,13 +231,13 @@ function check(value: unknown, at: string): Mistake | null {
   }
   const inner = (value as Rule)[kind];
   if (kind === "not") return check(inner, `${at}/not`);
-  if (!isOperator(kind)) return kind in LEAVES ? null : wrong(`There is no rule of the kind “${kind}”.`);
+  if (!isOperator(kind)) return kind in LEAVES ? null : wrong(`There is no condition “${kind}”.`);
   const isObject = typeof inner === "object" && inner !== null;
   const list = kind === "at_least" && isObject ? (inner as { of?: unknown }).of : inner;
   const place = kind === "at_least" ? `${at}/at_least/of` : `${at}/${kind}`;
-  if (!Array.isArray(list)) return wrong("Here stands a list of rules.", place);
+  if (!Array.isArray(list)) return wrong("A list of rules is expected here.", place);
   if (kind === "at_least" && typeof (inner as { n?: unknown }).n !== "number") {
-    return wrong("“n” is a number.", `${at}/at_least/n`);
+    return wrong("“n” must be a number.", `${at}/at_least/n`);
   }
   for (const [index, child] of list.entries()) {
     const mistake = check(child, `${place}/${index}`);

@@ -1,4 +1,4 @@
-// The people who watch a content: taking access back, keeping somebody out, and what was decided.
+// The people who watch a video: revoking access, blocking a user, and what was decided.
 
 import { type FormEvent, useCallback, useRef, useState } from "react";
 import { access, type Bar } from "../api/access";
@@ -25,7 +25,7 @@ export function Viewers({ content }: { content: string }) {
   };
   return (
     <>
-      <TakeBack
+      <Revoke
         content={content}
         principal={principal}
         onPrincipal={setPrincipal}
@@ -38,7 +38,7 @@ export function Viewers({ content }: { content: string }) {
   );
 }
 
-interface TakeBackProps {
+interface RevokeProps {
   content: string;
   principal: string;
   onPrincipal(principal: string): void;
@@ -46,8 +46,8 @@ interface TakeBackProps {
   onDone(): void;
 }
 
-/** Ends what one principal, or everybody, is watching, and keeps a principal out if wanted. */
-function TakeBack({ content, principal, onPrincipal, field, onDone }: TakeBackProps) {
+/** Ends what one user, or everyone, is watching, and blocks a user if wanted. */
+function Revoke({ content, principal, onPrincipal, field, onDone }: RevokeProps) {
   const [reason, setReason] = useState("");
   const [everybody, setEverybody] = useState(false);
   const [bar, setBar] = useState(false);
@@ -66,7 +66,7 @@ function TakeBack({ content, principal, onPrincipal, field, onDone }: TakeBackPr
     try {
       const whose = everybody ? {} : { principal: principal.trim(), bar };
       await access.revoke(content, { ...whose, reason: reason.trim() });
-      notify.done(barred ? "Access is taken back, and they are kept out." : "Access is taken back.");
+      notify.done(barred ? "Access revoked, and the user is blocked." : "Access revoked.");
       onPrincipal("");
       setReason("");
       setBar(false);
@@ -79,10 +79,11 @@ function TakeBack({ content, principal, onPrincipal, field, onDone }: TakeBackPr
     }
   };
   return (
-    <form className="space-y-3" onSubmit={ask} data-testid="take-back">
-      <h3 className="font-semibold">Take access back</h3>
+    <form className="space-y-3" onSubmit={ask} data-testid="revoke">
+      <h3 className="font-semibold">Revoke access</h3>
       <p className="max-w-prose text-soft text-sm">
-        Playback ends within moments. Who still fulfils the rule may begin anew, unless they are kept out.
+        Playback stops within seconds. Anyone who still meets the rule can start again, unless they are
+        blocked.
       </p>
       <fieldset className="flex flex-wrap gap-x-6">
         <legend className="sr-only">Whose access</legend>
@@ -95,14 +96,14 @@ function TakeBack({ content, principal, onPrincipal, field, onDone }: TakeBackPr
               checked={everybody === all}
               onChange={() => setEverybody(all)}
             />
-            {all ? "Everybody's" : "One principal's"}
+            {all ? "Everyone" : "One user"}
           </label>
         ))}
       </fieldset>
       <div className="grid gap-x-4 gap-y-2 sm:grid-cols-2">
         {!everybody && (
           <label className="block">
-            <span className="narrow text-soft text-sm">Principal, as the decisions below name it</span>
+            <span className="narrow text-soft text-sm">User ID, as shown in the decisions below</span>
             <input
               ref={field}
               className="field digits"
@@ -117,7 +118,7 @@ function TakeBack({ content, principal, onPrincipal, field, onDone }: TakeBackPr
           </label>
         )}
         <label className="block">
-          <span className="narrow text-soft text-sm">Reason, which they are told</span>
+          <span className="narrow text-soft text-sm">Reason, which they will see</span>
           <input
             className="field"
             required
@@ -135,7 +136,7 @@ function TakeBack({ content, principal, onPrincipal, field, onDone }: TakeBackPr
             checked={bar}
             onChange={(event) => setBar(event.target.checked)}
           />
-          Keep them out of this content until they are let in again
+          Block them from this video until they are unblocked
         </label>
       )}
       {failure && (
@@ -144,23 +145,23 @@ function TakeBack({ content, principal, onPrincipal, field, onDone }: TakeBackPr
         </p>
       )}
       <button type="submit" className="button text-bad" disabled={busy}>
-        Take back
+        Revoke
       </button>
       {asking && (
         <Confirm
-          title={everybody ? "Take everybody's access back?" : "Take their access back?"}
-          action={barred ? "Take back and keep out" : "Take back now"}
-          cancel="Leave it"
+          title={everybody ? "Revoke everyone's access?" : "Revoke their access?"}
+          action={barred ? "Revoke and block" : "Revoke now"}
+          cancel="Cancel"
           busy={busy}
           onConfirm={() => void revoke()}
           onClose={() => setAsking(false)}
         >
           {!everybody && <p className="digits wrap-anywhere">{principal}</p>}
           <p className="mt-2">
-            {everybody && "Whoever is watching this content is interrupted. "}
-            {!everybody && !bar && "What they are watching of this content is interrupted. "}
-            {barred && "They cannot watch this content any more, with any wallet of theirs. "}
-            They are told: “{reason.trim()}”
+            {everybody && "Everyone who is watching this video is interrupted. "}
+            {!everybody && !bar && "If they are watching this video, playback stops. "}
+            {barred && "They can no longer watch this video, with any of their wallets. "}
+            They will see: “{reason.trim()}”
           </p>
         </Confirm>
       )}
@@ -173,14 +174,14 @@ interface BarsProps {
   bars: { items: Bar[]; error: string | null; more: (() => void) | null; refresh(): void };
 }
 
-/** Who is kept out. */
+/** Who is blocked. */
 function Bars({ content, bars: { items, error, more, refresh } }: BarsProps) {
   const [busy, setBusy] = useState(false);
   const lift = async (principal: string) => {
     setBusy(true);
     try {
       await access.lift(content, principal);
-      notify.done("They may watch again, if they fulfil the rule.");
+      notify.done("Unblocked. They can watch again if they meet the rule.");
     } catch (failure) {
       notify.failed(wholeMessageOf(failure));
     } finally {
@@ -190,13 +191,13 @@ function Bars({ content, bars: { items, error, more, refresh } }: BarsProps) {
   };
   return (
     <div>
-      <h3 className="font-semibold">Kept out</h3>
+      <h3 className="font-semibold">Blocked</h3>
       <p className="max-w-prose text-soft text-sm">
-        Principals, whatever wallet they use. To keep a wallet out whoever it belongs to, add “Not this: Named
-        people” to the rule.
+        Users, whichever wallet they use. To block a wallet regardless of its owner, add “Not this: Allow
+        list” to the rule.
       </p>
       {error && <Failure message={error} onRetry={refresh} />}
-      {!error && items.length === 0 && <p className="mt-1 text-soft">Nobody is.</p>}
+      {!error && items.length === 0 && <p className="mt-1 text-soft">None.</p>}
       <ul className="mt-2 divide-y divide-line border-line border-y empty:hidden" data-testid="bars">
         {items.map(({ principal, reason }) => (
           <li key={principal} className="flex flex-wrap items-center gap-x-4 gap-y-1 py-2">
@@ -210,8 +211,8 @@ function Bars({ content, bars: { items, error, more, refresh } }: BarsProps) {
               disabled={busy}
               onClick={() => void lift(principal)}
             >
-              Let in again
-              <span className="sr-only"> the principal {principal}</span>
+              Unblock
+              <span className="sr-only"> {principal}</span>
             </button>
           </li>
         ))}

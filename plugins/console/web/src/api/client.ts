@@ -38,18 +38,18 @@ export class ApiError extends Error {
 const SENTENCES: Record<number, string> = {
   401: "You need to sign in first.",
   403: "You are not allowed to do that.",
-  404: "It is not there any more.",
-  409: "Someone else changed it at the same moment. Look again, then retry.",
+  404: "It is no longer there.",
+  409: "Someone else changed it at the same time. Reload, then retry.",
   413: "That is larger than this server accepts.",
   415: "The server does not understand that kind of data.",
   429: "Too many requests at once. Wait a moment, then retry.",
-  502: "A part of the server does not answer. It is being looked after; retry in a moment.",
+  502: "Part of the server does not respond. Retry in a moment.",
   503: "The server is starting or overloaded. Retry in a moment.",
   504: "The server took too long to answer. Retry in a moment.",
-  507: "The server's disk is full. Delete something, or ask the operator for room.",
+  507: "The server's disk is full. Delete something, or ask the operator for more space.",
 };
 
-const OFFLINE = "The server cannot be reached. Check the connection; nothing is lost.";
+const OFFLINE = "The server cannot be reached. Check your connection; nothing is lost.";
 
 /** What went wrong, in one sentence: the server's own words first. */
 export function explain(status: number, body: string): { message: string; problem: Problem | null } {

@@ -5,10 +5,10 @@ import type { Content, ContentState } from "../api/types";
 export type Tone = "calm" | "busy" | "good" | "bad";
 
 export const STATES: Record<ContentState, { label: string; tone: Tone; says: string }> = {
-  uploading: { label: "Uploading", tone: "busy", says: "Being sent to the server" },
-  uploaded: { label: "In line", tone: "calm", says: "Uploaded whole, waits for the encoder" },
-  transcoding: { label: "Preparing", tone: "busy", says: "The first pictures come in a moment" },
-  playable: { label: "Watchable", tone: "busy", says: "You can watch it; it is still being encoded" },
+  uploading: { label: "Uploading", tone: "busy", says: "On its way to the server" },
+  uploaded: { label: "Queued", tone: "calm", says: "Uploaded, waiting for the encoder" },
+  transcoding: { label: "Processing", tone: "busy", says: "The first seconds can be played in a moment" },
+  playable: { label: "Playable", tone: "busy", says: "You can watch it while the rest is being encoded" },
   ready: { label: "Ready", tone: "good", says: "Encoded in every quality" },
   failed: { label: "Failed", tone: "bad", says: "It could not be encoded" },
 };

@@ -69,7 +69,7 @@ function Facts({ identity }: { identity: Identity }) {
     <dl className="mt-3 grid grid-cols-[auto_1fr] gap-x-4 gap-y-1">
       <dt className="narrow text-soft">Roles</dt>
       <dd data-testid="roles">{identity.roles.join(", ")}</dd>
-      <dt className="narrow text-soft">Principal</dt>
+      <dt className="narrow text-soft">User ID</dt>
       <dd className="digits wrap-anywhere">{identity.principal}</dd>
     </dl>
   );
@@ -84,7 +84,7 @@ function Wallets() {
   const link = async (proof: Proof) => {
     await auth.link(proof);
     setLinking(false);
-    notify.done("The wallet is linked. You can sign in with it too.");
+    notify.done("The wallet is linked. You can sign in with it now.");
     refresh();
     await session.load();
   };
@@ -92,7 +92,7 @@ function Wallets() {
     setBusy(true);
     try {
       await auth.unlink(wallet);
-      notify.done("The wallet is no longer yours here. Sessions begun with it are over.");
+      notify.done("The wallet is unlinked, and sessions that were started with it have ended.");
       refresh();
       await session.load();
     } catch (failure) {
@@ -106,7 +106,7 @@ function Wallets() {
     <Section
       id="wallets-title"
       title="Wallets"
-      about="Each of them signs in to this account, and what any of them owns counts."
+      about="You can sign in with any of them, and whatever any of them owns counts."
     >
       {error && <Failure message={error} onRetry={refresh} />}
       {wallets && wallets.length > 0 && (
@@ -136,7 +136,7 @@ function Wallets() {
       )}
       {wallets?.length === 0 && (
         <p className="mt-2 border-busy border-l-4 pl-4">
-          None yet. Link one, or you cannot sign in again when this session is over.
+          None yet. Link one, or you cannot sign in again when this session ends.
         </p>
       )}
       <button type="button" className="button mt-4" onClick={() => setLinking(true)}>
@@ -145,7 +145,7 @@ function Wallets() {
       </button>
       {linking && (
         <Dialog title="Link a wallet" onClose={() => setLinking(false)}>
-          <p className="mb-4 text-soft">Choose the account in the wallet first, then sign with it here.</p>
+          <p className="mb-4 text-soft">Choose the account in your wallet first, then sign with it here.</p>
           <ConnectWallet link onProof={link} />
           <form method="dialog" className="mt-6 flex justify-end">
             <button type="submit" className="button">
@@ -163,7 +163,7 @@ function Wallets() {
           onClose={() => setLeaving(null)}
         >
           <p className="wrap-anywhere">{leaving.address}</p>
-          <p className="mt-2">What it owns no longer counts for you, and sessions begun with it end.</p>
+          <p className="mt-2">What it owns no longer counts for you, and sessions started with it end.</p>
         </Confirm>
       )}
     </Section>
@@ -179,7 +179,9 @@ function Sessions() {
     setBusy(true);
     try {
       for (const one of ended) await auth.endSession(one.id);
-      notify.done(ended.length === 1 ? "The session is over." : `${ended.length} sessions are over.`);
+      notify.done(
+        ended.length === 1 ? "Signed out of one session." : `Signed out of ${ended.length} sessions.`,
+      );
     } catch (failure) {
       notify.failed(wholeMessageOf(failure));
     } finally {
@@ -188,7 +190,7 @@ function Sessions() {
     }
   };
   return (
-    <Section id="sessions-title" title="Sessions" about="Where this account is signed in.">
+    <Section id="sessions-title" title="Sessions" about="Where you are signed in.">
       {error && <Failure message={error} onRetry={refresh} />}
       {sessions && (
         <ul className="mt-2 divide-y divide-line border-line border-y" data-testid="sessions">
@@ -197,13 +199,13 @@ function Sessions() {
               <div className="min-w-48 flex-1">
                 <p className="font-semibold">
                   {browserOf(one.user_agent)}
-                  {one.current && <span className="narrow ml-2 text-accent text-sm">this one</span>}
+                  {one.current && <span className="narrow ml-2 text-accent text-sm">this session</span>}
                 </p>
                 <p className="digits text-soft text-sm">
                   {one.wallet ? <Address value={splitWallet(one.wallet).address} /> : "one-time address"}
                   {one.address && `, from ${one.address}`}
-                  <span title={dateTime(one.created_at)}>, begun {ago(one.created_at)}</span>
-                  <span title={dateTime(one.refreshed_at)}>, used {ago(one.refreshed_at)}</span>
+                  <span title={dateTime(one.created_at)}>, started {ago(one.created_at)}</span>
+                  <span title={dateTime(one.refreshed_at)}>, last used {ago(one.refreshed_at)}</span>
                 </p>
               </div>
               {!one.current && (
@@ -213,8 +215,8 @@ function Sessions() {
                   disabled={busy}
                   onClick={() => void end([one])}
                 >
-                  End
-                  <span className="sr-only"> the session of {browserOf(one.user_agent)}</span>
+                  Sign out
+                  <span className="sr-only"> of the session in {browserOf(one.user_agent)}</span>
                 </button>
               )}
             </li>
@@ -223,7 +225,7 @@ function Sessions() {
       )}
       {others.length > 0 && (
         <button type="button" className="button mt-4" disabled={busy} onClick={() => void end(others)}>
-          End all others
+          Sign out of all others
         </button>
       )}
     </Section>
@@ -237,6 +239,6 @@ export function browserOf(agent: string): string {
     agent.includes(name),
   );
   const names: Record<string, string> = { Edg: "Edge", OPR: "Opera", "Mac OS X": "macOS" };
-  if (!browser) return agent.slice(0, 60) || "An unknown program";
+  if (!browser) return agent.slice(0, 60) || "Unknown program";
   return [names[browser] ?? browser, system && `on ${names[system] ?? system}`].filter(Boolean).join(" ");
 }

@@ -1,4 +1,4 @@
-// For admins: who is here and with which roles, and the audit log.
+// For admins: the users with their roles, and the audit log.
 
 import { useCallback, useId, useState } from "react";
 import { type AuditEntry, auth, type PrincipalView, type Role } from "../api/auth";
@@ -35,11 +35,7 @@ function Principals() {
   );
   const { items, error, more, refresh } = usePages(fetchPage);
   return (
-    <Section
-      id="principals-title"
-      title="Principals"
-      about="Whoever has signed in once. Everybody is a viewer."
-    >
+    <Section id="principals-title" title="Users" about="Everyone who has signed in. Every user is a viewer.">
       {error && <Failure message={error} onRetry={refresh} />}
       <ul className="mt-2 divide-y divide-line border-line border-y" data-testid="principals">
         {items.map((one) => (
@@ -61,7 +57,7 @@ function PrincipalRow({ principal, onChange }: { principal: PrincipalView; onCha
     setBusy(true);
     try {
       await auth.setRole(principal.id, role, granted);
-      notify.done(granted ? `The role ${role} is granted.` : `The role ${role} is taken.`);
+      notify.done(granted ? `Role ${role} granted.` : `Role ${role} removed.`);
     } catch (error) {
       notify.failed(wholeMessageOf(error));
     } finally {
@@ -73,7 +69,7 @@ function PrincipalRow({ principal, onChange }: { principal: PrincipalView; onCha
     setBusy(true);
     try {
       const { ended } = await auth.signOut(principal.id);
-      notify.done(ended === 1 ? "One sign-in is ended." : `${ended} sign-ins are ended.`);
+      notify.done(ended === 1 ? "Signed out of one session." : `Signed out of ${ended} sessions.`);
     } catch (error) {
       notify.failed(wholeMessageOf(error));
     } finally {
@@ -129,14 +125,14 @@ function PrincipalRow({ principal, onChange }: { principal: PrincipalView; onCha
         <Confirm
           title={`Sign ${name} out everywhere?`}
           action="Sign out"
-          cancel="Leave it"
+          cancel="Cancel"
           busy={busy}
           onConfirm={() => void signOut()}
           onClose={() => setAsking(false)}
         >
           <p>
-            All sessions and API keys end, and what they play. Roles and wallets stay: whoever has the wallet
-            can sign in again.
+            All sessions and API keys end, and so does playback. Roles and wallets stay: whoever has a wallet
+            of this user can sign in again.
           </p>
         </Confirm>
       )}
@@ -161,10 +157,14 @@ function AuditLog() {
   );
   const { items, error, more, refresh } = usePages(fetchPage);
   return (
-    <Section id="audit-title" title="Audit log" about="Every grant, refusal and change, newest first.">
+    <Section
+      id="audit-title"
+      title="Audit log"
+      about="Everything that was granted, refused or changed, newest first."
+    >
       {principal && (
         <p className="mt-2 wrap-anywhere">
-          Only those of {principal}.{" "}
+          Only entries of {principal}.{" "}
           <button
             type="button"
             className="text-accent underline underline-offset-2"
@@ -198,7 +198,7 @@ function AuditLog() {
                     <button
                       type="button"
                       className="inline text-left underline-offset-2 wrap-anywhere hover:underline"
-                      title="Only what this principal did"
+                      title="Only what this user did"
                       onClick={() => setPrincipal(entry.principal)}
                     >
                       {entry.principal}

@@ -32,14 +32,14 @@ export default function ContentPage({ id }: { id: string }) {
 
   if (gone && !leaving.current) {
     return (
-      <Message title="This content is not here">
-        <p>It was deleted, or the address is not quite right.</p>
+      <Message title="Video not found">
+        <p>It was deleted, or the address is wrong.</p>
       </Message>
     );
   }
   if (!content) {
     return error ? (
-      <Message title="This content could not be loaded">
+      <Message title="This video could not be loaded">
         <p role="alert">{error}</p>
         <button type="button" className="button" onClick={reload}>
           Try again
@@ -59,7 +59,7 @@ export default function ContentPage({ id }: { id: string }) {
           <Stage content={content} />
           <Details content={content} onChange={set} />
         </div>
-        <aside aria-label="About this content" className="space-y-8">
+        <aside aria-label="About this video" className="space-y-8">
           <Progress content={content} />
           <Facts content={content} />
           {content.hls && content.dash && (
@@ -124,7 +124,7 @@ function Stage({ content }: { content: Content }) {
       <div className="hatch absolute inset-0 text-ink opacity-[0.06]" aria-hidden="true" />
       <div className="relative max-w-md px-6 text-center">
         <p className={`wide text-xl ${content.state === "failed" ? "text-bad" : ""}`}>
-          {content.state === "failed" ? "This could not be encoded" : state.label}
+          {content.state === "failed" ? "This video could not be encoded" : state.label}
         </p>
         <p className="mt-1 text-soft">{content.reason || `${state.says}.`}</p>
         {content.state === "failed" && (
@@ -215,12 +215,12 @@ function Remove({ content, onRemoved }: { content: Content; onRemoved(): void })
       {asking && (
         <Confirm
           title={`Delete “${titleOf(content)}”?`}
-          action="Delete for good"
+          action="Delete permanently"
           busy={busy}
           onConfirm={() => void remove()}
           onClose={() => setAsking(false)}
         >
-          <p>The upload and everything encoded from it go. This cannot be undone.</p>
+          <p>The upload and everything encoded from it are deleted. This cannot be undone.</p>
         </Confirm>
       )}
     </div>

@@ -109,7 +109,7 @@ function DetailsForm({ content, onChange, onClose }: DetailsProps & { onClose():
         />
       </label>
       <label className="block">
-        <span className="narrow text-soft text-sm">Tags, with commas between them</span>
+        <span className="narrow text-soft text-sm">Tags, separated by commas</span>
         <input className="field" value={tags} onChange={(event) => setTags(event.target.value)} />
       </label>
       {error && (

@@ -19,7 +19,7 @@ const STATES: Record<JobState, { label: string; tone: string }> = {
   queued: { label: "Queued", tone: "text-soft" },
   running: { label: "Running", tone: "text-busy" },
   completed: { label: "Done", tone: "text-accent" },
-  dead: { label: "Gave up", tone: "text-bad" },
+  dead: { label: "Failed", tone: "text-bad" },
   cancelled: { label: "Cancelled", tone: "text-soft" },
 };
 
@@ -38,7 +38,7 @@ export function Jobs() {
         </p>
       )}
       {page && page.items.length === 0 && (
-        <p className="mt-2 text-soft">None yet. An upload makes the first one.</p>
+        <p className="mt-2 text-soft">No jobs yet. Each upload starts one.</p>
       )}
       {page && page.items.length > 0 && (
         <ul className="mt-2 divide-y divide-line border-line border-y" data-testid="jobs">
@@ -88,7 +88,7 @@ function JobRow({ job, onDone }: { job: Job; onDone(): void }) {
       <div className="min-w-48 flex-1 text-sm">
         <p className="digits text-soft" title={dateTime(job.updated_at)}>
           {content ? <ContentLink id={content} /> : job.id.slice(0, 8)},{" "}
-          {job.attempt > 0 ? `try ${job.attempt} of ${job.max_attempts}` : "not tried yet"},{" "}
+          {job.attempt > 0 ? `attempt ${job.attempt} of ${job.max_attempts}` : "not started yet"},{" "}
           {ago(job.updated_at)}
         </p>
         {job.error && <p className={job.state === "dead" ? "text-bad" : ""}>{job.error}</p>}
@@ -101,7 +101,7 @@ function JobRow({ job, onDone }: { job: Job; onDone(): void }) {
           type="button"
           className="button button-small"
           disabled={busy}
-          onClick={() => void act(api.retryJob, "The job is due again.")}
+          onClick={() => void act(api.retryJob, "The job is queued again.")}
         >
           <Icon name="replay" size={16} />
           Retry
@@ -144,7 +144,7 @@ function ContentLink({ id }: { id: string }) {
       });
     return () => controller.abort();
   }, [id]);
-  if (title === "") return <span>a deleted content</span>;
+  if (title === "") return <span>a deleted video</span>;
   return (
     <Link href={paths.content(id)} className="text-accent underline underline-offset-2">
       {title ?? id.slice(0, 8)}

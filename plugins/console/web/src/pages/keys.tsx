@@ -1,4 +1,4 @@
-// My API keys: made with scopes and an end, shown once, revoked.
+// My API keys: created with scopes and an expiry, shown once, revoked.
 
 import { type FormEvent, useState } from "react";
 import { type ApiKey, auth, type Scope } from "../api/auth";
@@ -14,8 +14,8 @@ import { usePoll } from "./use-poll";
 
 const SCOPES: Record<Scope, string> = {
   "content:read": "Watch",
-  "content:write": "Upload, change and delete contents",
-  admin: "Administrate the server",
+  "content:write": "Upload, edit and delete videos",
+  admin: "Administer the server",
 };
 
 const DAY_MS = 86_400_000;
@@ -47,7 +47,7 @@ export function Keys({ scopes }: { scopes: Scope[] }) {
     }
   };
   return (
-    <Section id="keys-title" title="API keys" about="For programs that act in your name.">
+    <Section id="keys-title" title="API keys" about="For programs that act on your behalf.">
       {error && <Failure message={error} onRetry={refresh} />}
       {keys && keys.length > 0 && (
         <ul className="mt-2 divide-y divide-line border-line border-y" data-testid="keys">
@@ -72,7 +72,7 @@ export function Keys({ scopes }: { scopes: Scope[] }) {
       )}
       <button type="button" className="button mt-4" onClick={() => setMaking(true)}>
         <Icon name="plus" size={18} />
-        Make a key
+        Create a key
       </button>
       {making && <NewKey scopes={scopes} onMade={refresh} onClose={() => setMaking(false)} />}
       {leaving && (
@@ -83,7 +83,7 @@ export function Keys({ scopes }: { scopes: Scope[] }) {
           onConfirm={() => void revoke(leaving)}
           onClose={() => setLeaving(null)}
         >
-          <p>Programs that use it are refused from now on.</p>
+          <p>Programs that use it lose access immediately.</p>
         </Confirm>
       )}
     </Section>
@@ -91,9 +91,9 @@ export function Keys({ scopes }: { scopes: Scope[] }) {
 }
 
 function endOf(key: ApiKey): string {
-  if (!key.expires_at) return "never ends";
+  if (!key.expires_at) return "no expiry";
   const ended = Date.parse(key.expires_at) <= Date.now();
-  return ended ? "has ended" : `ends ${dateTime(key.expires_at)}`;
+  return ended ? "expired" : `expires ${dateTime(key.expires_at)}`;
 }
 
 function NewKey({ scopes, onMade, onClose }: { scopes: Scope[]; onMade(): void; onClose(): void }) {
@@ -122,18 +122,18 @@ function NewKey({ scopes, onMade, onClose }: { scopes: Scope[]; onMade(): void; 
   if (key !== null) {
     return (
       <Dialog title="Copy the key now" onClose={onClose}>
-        <p className="mb-4 text-soft">It is shown this once; the server keeps only its digest.</p>
+        <p className="mb-4 text-soft">It is shown only once; the server keeps no copy.</p>
         <CopyField label="Key" value={key} />
         <form method="dialog" className="mt-6 flex justify-end">
           <button type="submit" className="button">
-            I have it
+            Done
           </button>
         </form>
       </Dialog>
     );
   }
   return (
-    <Dialog title="Make an API key" onClose={onClose}>
+    <Dialog title="Create an API key" onClose={onClose}>
       <form className="space-y-4" onSubmit={(event) => void make(event)}>
         <label className="block">
           <span className="narrow text-soft text-sm">Name</span>
@@ -141,13 +141,13 @@ function NewKey({ scopes, onMade, onClose }: { scopes: Scope[]; onMade(): void; 
             className="field"
             required
             maxLength={100}
-            placeholder="What will use it"
+            placeholder="What will use this key"
             value={name}
             onChange={(event) => setName(event.target.value)}
           />
         </label>
         <fieldset>
-          <legend className="narrow text-soft text-sm">It may</legend>
+          <legend className="narrow text-soft text-sm">Permissions</legend>
           {scopes.map((scope) => (
             <label key={scope} className="flex min-h-9 items-center gap-2.5">
               <input
@@ -163,7 +163,7 @@ function NewKey({ scopes, onMade, onClose }: { scopes: Scope[]; onMade(): void; 
           ))}
         </fieldset>
         <label className="block">
-          <span className="narrow text-soft text-sm">It ends</span>
+          <span className="narrow text-soft text-sm">Expires</span>
           <select className="field" value={days} onChange={(event) => setDays(Number(event.target.value))}>
             {ENDS.map(([label, count]) => (
               <option key={count} value={count}>
@@ -182,7 +182,7 @@ function NewKey({ scopes, onMade, onClose }: { scopes: Scope[]; onMade(): void; 
             Cancel
           </button>
           <button type="submit" className="button button-main" disabled={busy || chosen.length === 0}>
-            Make it
+            Create
           </button>
         </div>
       </form>

@@ -48,12 +48,12 @@ export default function Library({ fileHover }: { fileHover: boolean }) {
           <UploadPanel />
         </>
       )}
-      {empty && !mayUpload && known && <p className="py-12 text-soft">There is nothing to watch yet.</p>}
+      {empty && !mayUpload && known && <p className="py-12 text-soft">There are no videos yet.</p>}
       {!empty && (
         <section aria-labelledby="contents-title" className="mt-8">
           <div className="flex flex-wrap items-center justify-between gap-x-6 gap-y-3">
             <h2 id="contents-title" className="wide text-lg">
-              Contents
+              Videos
             </h2>
             <search className="flex w-full gap-2 sm:w-auto">
               <label className="relative min-w-0 flex-1 sm:w-64">
@@ -86,7 +86,7 @@ export default function Library({ fileHover }: { fileHover: boolean }) {
           </div>
           {library.connection === "lost" && (
             <p role="status" className="mt-3 text-busy text-sm">
-              The live connection is lost; trying again. What you see may be old.
+              The live connection is lost; reconnecting. This list may be out of date.
             </p>
           )}
           {library.error && (
@@ -100,7 +100,7 @@ export default function Library({ fileHover }: { fileHover: boolean }) {
           {library.first && library.loading && <LoadingRows />}
           {!library.first && items.length === 0 && filtered && (
             <p className="mt-8 text-soft">
-              Nothing matches.{" "}
+              No videos match.{" "}
               <button
                 type="button"
                 className="text-accent underline underline-offset-2"
@@ -110,7 +110,7 @@ export default function Library({ fileHover }: { fileHover: boolean }) {
                   setState("");
                 }}
               >
-                Show everything
+                Show all videos
               </button>
             </p>
           )}
@@ -188,7 +188,7 @@ export function EncodeAgain({ content }: { content: Content }) {
     setBusy(true);
     try {
       await api.encodeAgain(content.id);
-      notify.done(`“${titleOf(content)}” is in line again.`);
+      notify.done(`“${titleOf(content)}” is queued again.`);
     } catch (error) {
       notify.failed(messageOf(error));
     } finally {
@@ -212,7 +212,7 @@ export function EncodeAgain({ content }: { content: Content }) {
 function LoadingRows() {
   return (
     <div className="mt-3 border-line border-t" role="status">
-      <span className="sr-only">Loading the contents</span>
+      <span className="sr-only">Loading videos</span>
       {[0, 1, 2].map((row) => (
         <div key={row} className="breathe flex gap-5 py-4" aria-hidden="true">
           <div className="aspect-video w-28 bg-well sm:w-44" />

@@ -1,4 +1,4 @@
-// The one-time address that the server prints: whoever opens it becomes the first admin.
+// The one-time address that the server prints: it makes its first visitor the admin.
 
 import { useState } from "react";
 import { auth, type Proof } from "../api/auth";
@@ -31,7 +31,7 @@ export default function SetupPage({ code }: { code: string }) {
   const link = async (proof: Proof) => {
     await auth.link(proof);
     await session.load();
-    notify.done("The wallet is linked. With it you sign in from now on.");
+    notify.done("The wallet is linked. You can sign in with it from now on.");
     navigate(paths.library, true);
   };
 
@@ -56,8 +56,8 @@ export default function SetupPage({ code }: { code: string }) {
     <div className="py-6">
       <PageTitle>Set up this server</PageTitle>
       <p className="mt-2 mb-6 max-w-prose text-pretty text-soft">
-        This address is good once. Whoever goes on here becomes the first admin, who may do everything and
-        grants roles to others.
+        This address works once. Continuing makes you the first admin, who can do everything and grants roles
+        to others.
       </p>
       {failure && (
         <p role="alert" className="mb-6 max-w-prose border-bad border-l-4 pl-4">

@@ -23,8 +23,8 @@ export default function SignInPage() {
     <div className="py-6">
       <PageTitle>Sign in with your wallet</PageTitle>
       <p className="mt-2 mb-6 max-w-prose text-pretty text-soft">
-        You sign a short message; no transaction is sent and nothing is paid. Who is new here may watch; an
-        admin gives the right to upload.
+        You sign a short message; no transaction is sent and nothing is paid. New accounts can watch; an admin
+        grants the right to upload.
       </p>
       <ConnectWallet link={false} onProof={signIn} />
     </div>

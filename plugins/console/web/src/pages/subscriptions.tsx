@@ -1,4 +1,4 @@
-// For admins: the plans of a principal, which rules of contents may ask for.
+// For admins: the plans of a user, which rules of videos may ask for.
 
 import { type FormEvent, useState } from "react";
 import { access, type Subscription } from "../api/access";
@@ -21,7 +21,7 @@ export function Subscriptions({ principal, name }: { principal: string; name: st
     setBusy(true);
     try {
       await access.endSubscription(principal, plan);
-      notify.done(`The subscription of ${plan} is over.`);
+      notify.done(`The subscription to ${plan} has ended.`);
     } catch (failure) {
       notify.failed(wholeMessageOf(failure));
     } finally {
@@ -33,7 +33,7 @@ export function Subscriptions({ principal, name }: { principal: string; name: st
   return (
     <section aria-label={`Subscriptions of ${name}`} className="space-y-3" data-testid="subscriptions">
       {error && <Failure message={error} onRetry={refresh} />}
-      {plans?.length === 0 && <p className="text-soft">No subscription yet.</p>}
+      {plans?.length === 0 && <p className="text-soft">No subscriptions.</p>}
       {plans && plans.length > 0 && (
         <ul className="divide-y divide-line border-line border-y">
           {plans.map((one) => (
@@ -46,7 +46,7 @@ export function Subscriptions({ principal, name }: { principal: string; name: st
               <span className="digits min-w-0 flex-1 text-soft text-sm">{endOf(one)}</span>
               <button type="button" className="button button-small" onClick={() => setEnding(one)}>
                 End
-                <span className="sr-only"> the subscription of {one.plan}</span>
+                <span className="sr-only"> the subscription to {one.plan}</span>
               </button>
             </li>
           ))}
@@ -55,14 +55,14 @@ export function Subscriptions({ principal, name }: { principal: string; name: st
       <Grant principal={principal} onDone={refresh} />
       {ending && (
         <Confirm
-          title={`End the subscription of ${ending.plan}?`}
-          action="End it now"
+          title={`End the subscription to ${ending.plan}?`}
+          action="End now"
           busy={busy}
           onConfirm={() => void end(ending)}
           onClose={() => setEnding(null)}
         >
           <p className="wrap-anywhere">{name}</p>
-          <p className="mt-2">What they watch by this plan alone is interrupted. It can be granted again.</p>
+          <p className="mt-2">Playback that only this plan allows stops. It can be granted again.</p>
         </Confirm>
       )}
     </section>
@@ -86,7 +86,7 @@ function Grant({ principal, onDone }: { principal: string; onDone(): void }) {
     setFailure(null);
     try {
       await access.subscribe(principal, plan, fromLocal(until));
-      notify.done(`The subscription of ${plan} is granted.`);
+      notify.done(`The subscription to ${plan} is granted.`);
       setPlan("");
       onDone();
     } catch (error) {
@@ -125,7 +125,7 @@ function Grant({ principal, onDone }: { principal: string; onDone(): void }) {
           Grant
         </button>
       </div>
-      <p className="text-soft text-sm">A plan that they have already gets the new end.</p>
+      <p className="text-soft text-sm">If they already have this plan, its end is changed.</p>
       {failure && (
         <p role="alert" className="break-words border-bad border-l-4 pl-4">
           {failure}

@@ -62,7 +62,7 @@ export function Controls(props: ControlsProps) {
             <button
               type="button"
               className="player-button"
-              aria-label={silent ? "Sound on" : "Sound off"}
+              aria-label={silent ? "Unmute" : "Mute"}
               onClick={() => run({ do: "mute" })}
             >
               <Icon name={silent ? "muted" : "volume"} />
@@ -90,8 +90,8 @@ export function Controls(props: ControlsProps) {
             <button
               type="button"
               className="player-button max-sm:hidden"
-              aria-label="Keys"
-              title="Keys"
+              aria-label="Keyboard shortcuts"
+              title="Keyboard shortcuts (?)"
               onClick={() => run({ do: "help" })}
             >
               <Icon name="keys" />
@@ -101,7 +101,7 @@ export function Controls(props: ControlsProps) {
               button={<span className="digits text-sm">{video.speed}×</span>}
               choices={SPEEDS.map((speed) => ({
                 value: speed,
-                label: speed === 1 ? "1× (as recorded)" : `${speed}×`,
+                label: speed === 1 ? "1× (normal)" : `${speed}×`,
               }))}
               value={video.speed}
               onChoose={props.onSpeed}
@@ -122,7 +122,7 @@ export function Controls(props: ControlsProps) {
             <button
               type="button"
               className="player-button"
-              aria-label={props.fullscreen ? "Leave full screen" : "Full screen"}
+              aria-label={props.fullscreen ? "Exit full screen" : "Full screen"}
               title="Full screen (F)"
               onClick={() => run({ do: "fullscreen" })}
             >

@@ -28,9 +28,9 @@ export function usableLevels(levels: LevelFacts[], renditions: Rendition[]): boo
   });
 }
 
-/** `720p`, `1080p60`, `Sound only`: by the shorter side, as people name them. */
+/** `720p`, `1080p60`, `Audio only`: by the shorter side, as people name them. */
 export function levelName(level: Pick<LevelFacts, "width" | "height" | "fps">): string {
   const lines = level.width && level.height ? Math.min(level.width, level.height) : level.height;
-  if (!lines) return "Sound only";
+  if (!lines) return "Audio only";
   return `${lines}p${level.fps > 31 ? Math.round(level.fps) : ""}`;
 }

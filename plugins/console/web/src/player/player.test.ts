@@ -47,7 +47,7 @@ describe("levelName", () => {
   it("is the shorter side, with the rate when it is high", () => {
     expect(levelName({ width: 1280, height: 720, fps: 25 })).toBe("720p");
     expect(levelName({ width: 720, height: 1280, fps: 59.94 })).toBe("720p60");
-    expect(levelName({ width: 0, height: 0, fps: 0 })).toBe("Sound only");
+    expect(levelName({ width: 0, height: 0, fps: 0 })).toBe("Audio only");
   });
 });
 

@@ -134,7 +134,7 @@ export default function Player({ content }: { content: Content }) {
         case "mute":
           media.muted = !media.muted;
           rememberVolume(media);
-          say(media.muted ? "Sound off" : "Sound on");
+          say(media.muted ? "Muted" : "Unmuted");
           break;
         case "speed":
           media.playbackRate = nextSpeed(media.playbackRate, command.step);
@@ -151,7 +151,7 @@ export default function Player({ content }: { content: Content }) {
           else
             void media
               .requestPictureInPicture?.()
-              .catch(() => say("Picture in picture is not possible here"));
+              .catch(() => say("Picture in picture is not available here"));
           break;
         case "help":
           setHelp(true);
@@ -246,9 +246,7 @@ export default function Player({ content }: { content: Content }) {
               className="turn size-5 rounded-full border-2 border-white/30 border-t-white"
               aria-hidden="true"
             />
-            <span className={atEdge ? "" : "sr-only"}>
-              {atEdge ? "The encoder is just behind you" : "Loading"}
-            </span>
+            <span className={atEdge ? "" : "sr-only"}>{atEdge ? "Waiting for the encoder" : "Loading"}</span>
           </p>
         ) : null}
       </div>
@@ -299,7 +297,7 @@ export default function Player({ content }: { content: Content }) {
         />
       )}
       {help && (
-        <Dialog title="Keys of the player" onClose={() => setHelp(false)}>
+        <Dialog title="Keyboard shortcuts" onClose={() => setHelp(false)}>
           <dl className="grid grid-cols-[auto_1fr] items-baseline gap-x-5 gap-y-2">
             {SHORTCUTS.map(([keys, what]) => (
               <div key={what} className="contents">

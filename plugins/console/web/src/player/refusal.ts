@@ -17,18 +17,18 @@ export interface Refusal {
 const KNOWN: Record<string, [title: string, remedy: Remedy]> = {
   "not-signed-in": ["Sign in to watch this", "sign-in"],
   "invalid-token": ["Sign in to watch this", "sign-in"],
-  "token-expired": ["Your session has run out", "sign-in"],
-  "session-ended": ["Your session is over", "sign-in"],
-  "not-entitled": ["You may not watch this", "own"],
+  "token-expired": ["Your session has expired", "sign-in"],
+  "session-ended": ["Your session has ended", "sign-in"],
+  "not-entitled": ["You do not have access to this video", "own"],
   revoked: ["Your access has ended", "own"],
-  "chain-unavailable": ["Nobody can say now whether you may watch this", "again"],
-  "access-unavailable": ["Nobody can say now whether you may watch this", "again"],
+  "chain-unavailable": ["Your access could not be checked", "again"],
+  "access-unavailable": ["Your access could not be checked", "again"],
   "too-many-sessions": ["You are watching in too many places", "again"],
 };
 
 /** The refusal in words, by the last part of its problem's type. */
 export function refusal(kind: string, detail: string): Refusal {
-  const [title, remedy] = KNOWN[kind] ?? ["You may not watch this", "own"];
+  const [title, remedy] = KNOWN[kind] ?? ["You do not have access to this video", "own"];
   return { kind, title, detail, remedy };
 }
 

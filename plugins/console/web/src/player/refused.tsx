@@ -41,7 +41,7 @@ export function Refused({ refusal, at, signedIn, onRetry }: RefusedProps) {
           </p>
         )}
         {ADVICE[remedy] && <p className="mt-1 text-pretty text-white/80 max-sm:hidden">{ADVICE[remedy]}</p>}
-        {at > 0 && <p className="digits mt-1 text-white/80">It goes on at {clock(at)}.</p>}
+        {at > 0 && <p className="digits mt-1 text-white/80">It resumes at {clock(at)}.</p>}
         <div className="mt-4 flex flex-wrap justify-center gap-2 max-sm:mt-2">
           {remedy === "sign-in" && (
             <button type="button" className="button button-main" onClick={goToSignIn}>

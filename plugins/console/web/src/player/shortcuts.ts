@@ -14,16 +14,16 @@ export type Command =
 
 export const SHORTCUTS: [keys: string[], what: string][] = [
   [["Space", "K"], "Play or pause"],
-  [["←", "→"], "5 seconds back or on"],
-  [["J", "L"], "10 seconds back or on"],
-  [["↑", "↓"], "Louder, softer"],
-  [["M"], "Sound off or on"],
-  [["0", "…", "9"], "To that tenth of the video"],
-  [["<", ">"], "Slower, faster"],
-  [[",", "."], "One frame back or on, while paused"],
+  [["←", "→"], "Back or forward 5 s"],
+  [["J", "L"], "Back or forward 10 s"],
+  [["↑", "↓"], "Volume up or down"],
+  [["M"], "Mute or unmute"],
+  [["0", "…", "9"], "Jump to 0–90%"],
+  [["<", ">"], "Slower or faster"],
+  [[",", "."], "Back or forward one frame, while paused"],
   [["F"], "Full screen"],
   [["P"], "Picture in picture"],
-  [["?"], "These keys"],
+  [["?"], "Keyboard shortcuts"],
 ];
 
 interface Key {

@@ -24,13 +24,13 @@ export function Guard({ scope, openToo = false, children }: GuardProps) {
   if (session.state === "unknown" || session.state === "out") return <p role="status">Loading</p>;
   if (session.state === "open" && !openToo) {
     return (
-      <Closed title="This server has no sign-in">
-        The plugin “auth” is off, and everybody who reaches this server may do everything.
+      <Closed title="Sign-in is off on this server">
+        The plugin “auth” is off, and everyone who can reach this server can do everything.
       </Closed>
     );
   }
   if (scope && !may(session, scope)) {
-    return <Closed title="This page is for admins">Ask one of them to grant you the role.</Closed>;
+    return <Closed title="This page is for admins">Ask an admin to grant you the role.</Closed>;
   }
   return children;
 }

@@ -52,7 +52,7 @@ export function Confirm({
   title,
   children,
   action,
-  cancel = "Keep it",
+  cancel = "Cancel",
   busy,
   onConfirm,
   onClose,

@@ -17,10 +17,10 @@ export class ErrorBoundary extends Component<{ children: ReactNode }, { failed: 
     if (!this.state.failed) return this.props.children;
     return (
       <div role="alert" className="max-w-prose space-y-4 py-12">
-        <h1 className="wide text-2xl">This page stumbled</h1>
-        <p>Loading it again usually helps. Uploads go on where they stopped.</p>
+        <h1 className="wide text-2xl">Something went wrong on this page</h1>
+        <p>Reloading usually helps. Uploads resume where they stopped.</p>
         <button type="button" className="button" onClick={() => location.reload()}>
-          Load again
+          Reload
         </button>
       </div>
     );

@@ -8,7 +8,7 @@ export function Name({ value }: { value: string }) {
   const copy = async () => {
     try {
       await navigator.clipboard.writeText(value);
-      notify.done("The whole name is copied.");
+      notify.done("Copied.");
     } catch {
       // Without the permission it can still be read, and copied by hand.
       notify.done(value);

@@ -72,7 +72,7 @@ export function Notices() {
           </p>
           <button
             type="button"
-            aria-label="Put this message away"
+            aria-label="Dismiss this message"
             className="grid size-8 place-items-center opacity-70 hover:opacity-100 focus-visible:outline-paper"
             onClick={() => dismiss(notice.id)}
           >

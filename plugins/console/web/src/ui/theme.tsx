@@ -8,9 +8,9 @@ type Theme = "auto" | "light" | "dark";
 const KEY = "streamgate.theme";
 const NEXT: Record<Theme, Theme> = { auto: "light", light: "dark", dark: "auto" };
 const LOOK: Record<Theme, { icon: IconName; label: string }> = {
-  auto: { icon: "auto", label: "Colours: as the system" },
-  light: { icon: "sun", label: "Colours: light" },
-  dark: { icon: "moon", label: "Colours: dark" },
+  auto: { icon: "auto", label: "Theme: system" },
+  light: { icon: "sun", label: "Theme: light" },
+  dark: { icon: "moon", label: "Theme: dark" },
 };
 
 export function storedTheme(): Theme {

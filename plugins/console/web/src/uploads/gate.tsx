@@ -90,10 +90,10 @@ export function Gate({ open, tall }: { open: boolean; tall: boolean }) {
       >
         <div className="max-w-2xl">
           <p className={`wide leading-tight ${tall ? "text-3xl sm:text-4xl" : "text-xl sm:text-2xl"}`}>
-            {open ? "Let go, and it flows" : "Drop videos anywhere here"}
+            {open ? "Drop to upload" : "Drop videos anywhere here"}
           </p>
           <p className="mt-1.5 text-pretty text-soft">
-            Watch within seconds, while the rest is still being encoded. Interrupted uploads go on where they
+            Watch within seconds, while the rest is still being encoded. Interrupted uploads resume where they
             stopped.
           </p>
         </div>

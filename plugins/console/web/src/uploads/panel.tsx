@@ -38,7 +38,7 @@ function facts(upload: UploadView): string {
   const whole = `${bytes(upload.sent)} of ${bytes(upload.size)}`;
   switch (upload.status) {
     case "waiting":
-      return `${bytes(upload.size)}, waits for its turn`;
+      return `${bytes(upload.size)}, waiting for its turn`;
     case "paused":
       return `Paused at ${whole}`;
     case "retrying":
@@ -101,7 +101,7 @@ function InterruptedRow({ upload }: { upload: Interrupted }) {
     if (uploads.fits(upload.key, file)) uploads.add([file]);
     else
       notify.failed(
-        `“${file.name}” is not the file this upload began with. Choose ${upload.name}, unchanged.`,
+        `“${file.name}” is not the file this upload started with. Choose ${upload.name}, unchanged.`,
       );
   };
   return (
@@ -110,8 +110,7 @@ function InterruptedRow({ upload }: { upload: Interrupted }) {
         <div className="min-w-48 flex-1">
           <p className="truncate font-semibold">{upload.name}</p>
           <p className="digits text-soft text-sm">
-            Interrupted at {bytes(upload.sent)} of {bytes(upload.size)}. Choose the file again, and it goes on
-            there.
+            Interrupted at {bytes(upload.sent)} of {bytes(upload.size)}. Choose the file again to resume.
           </p>
         </div>
         <div className="flex gap-1">
@@ -122,7 +121,7 @@ function InterruptedRow({ upload }: { upload: Interrupted }) {
           <button
             type="button"
             className="button button-small button-icon"
-            aria-label={`Give up the upload of ${upload.name}`}
+            aria-label={`Discard the upload of ${upload.name}`}
             onClick={() => void uploads.discard(upload.key)}
           >
             <Icon name="close" size={16} />

@@ -55,7 +55,7 @@ export function explainUploadError(error: unknown): { status: number; message: s
     const status = tus.originalResponse.getStatus();
     return { status, message: explain(status, tus.originalResponse.getBody() ?? "").message };
   }
-  if (tus?.originalRequest) return { status: 0, message: "The connection broke. What was sent is kept." };
+  if (tus?.originalRequest) return { status: 0, message: "The connection was lost. What was sent is kept." };
   return {
     status: -1,
     message: "The file could not be read. Was it moved or changed since you chose it?",

@@ -11,7 +11,7 @@ import { prove, type Stage, switchChain, WrongChain } from "./sign";
 const SAYS: Record<Stage, string> = {
   connecting: "Open your wallet and allow this page to see your account.",
   signing: "Read the message in your wallet and sign it. It costs nothing.",
-  checking: "The server checks the signature.",
+  checking: "Checking the signature.",
 };
 
 interface ConnectProps {
@@ -105,10 +105,10 @@ export function ConnectWallet({ link, onProof }: ConnectProps) {
 function NoWallet() {
   return (
     <div className="border-busy border-l-4 pl-4" data-testid="no-wallet">
-      <p className="font-semibold">There is no wallet in this browser.</p>
+      <p className="font-semibold">No wallet found in this browser.</p>
       <p className="mt-1 text-soft">
-        Install one, such as MetaMask, Rabby or Phantom, and unlock it; it then shows here by itself. On a
-        phone, open this page in the browser inside your wallet's app.
+        Install one, such as MetaMask, Rabby or Phantom, and unlock it; it then appears here. On a phone, open
+        this page in the browser of your wallet's app.
       </p>
     </div>
   );

@@ -9,13 +9,13 @@ export class WalletError extends Error {
 
 /** Codes of EIP-1193 and EIP-1474 that say something of use. */
 const SENTENCES: Record<number, string> = {
-  4001: "You said no in the wallet. Nothing was signed; try again when you like.",
-  4100: "The wallet does not let this page use that account. Allow it in the wallet, then try again.",
+  4001: "You declined in the wallet. Nothing was signed; try again at any time.",
+  4100: "The wallet does not allow this page to use that account. Allow it in the wallet, then try again.",
   4200: "This wallet cannot sign messages.",
-  4900: "The wallet has no connection to any network.",
-  4901: "The wallet has no connection to this network.",
+  4900: "The wallet is not connected to any network.",
+  4901: "The wallet is not connected to this network.",
   4902: "The wallet does not know that network. Add it there, then try again.",
-  [-32002]: "The wallet is already asking you something. Open it and answer there.",
+  [-32002]: "The wallet is waiting for your answer to an earlier request. Open it and answer there.",
   [-32603]: "Something went wrong inside the wallet. Unlock it, then try again.",
 };
 

@@ -125,9 +125,9 @@ describe("prove", () => {
 
 describe("explainWallet", () => {
   it("has a sentence for each code, for objects that are no errors too", () => {
-    expect(explainWallet({ code: 4001, message: "nope" })).toMatch(/You said no/);
-    expect(explainWallet({ code: -32002 })).toMatch(/already asking/);
-    expect(explainWallet(new Error("User denied account access"))).toMatch(/You said no/);
+    expect(explainWallet({ code: 4001, message: "nope" })).toMatch(/You declined/);
+    expect(explainWallet({ code: -32002 })).toMatch(/waiting for your answer/);
+    expect(explainWallet(new Error("User denied account access"))).toMatch(/You declined/);
     expect(explainWallet({ code: 1, message: "odd thing" })).toBe("The wallet says: odd thing.");
     expect(explainWallet(new ApiError("The server's words.", 401, null))).toBe("The server's words.");
     expect(explainWallet(undefined)).toBe("Something went wrong.");
