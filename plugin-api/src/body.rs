@@ -20,17 +20,26 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Why a body broke off.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BodyError(String);
+pub struct BodyError {
+    reason: String,
+    too_long: bool,
+}
 
 impl BodyError {
     pub(crate) fn new(reason: impl Into<String>) -> Self {
-        Self(reason.into())
+        Self { reason: reason.into(), too_long: false }
+    }
+
+    /// Whether it has more bytes than [`Body::collect_bytes`] was to take; else its sender broke it off,
+    /// or broke the rules of its framing.
+    pub fn is_too_long(&self) -> bool {
+        self.too_long
     }
 }
 
 impl fmt::Display for BodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.reason)
     }
 }
 
@@ -89,7 +98,8 @@ impl Body {
     /// # Errors
     /// When it is longer, or breaks off.
     pub async fn collect_bytes(mut self, limit: usize) -> Result<Bytes, BodyError> {
-        let too_long = || BodyError::new(format!("the body is longer than {limit} bytes"));
+        let too_long =
+            || BodyError { reason: format!("the body is longer than {limit} bytes"), too_long: true };
         if self.size_hint().lower() > limit as u64 {
             return Err(too_long());
         }
@@ -274,7 +284,7 @@ impl http_body::Body for Body {
                 Poll::Ready((!data.is_empty()).then(|| Ok(Frame::data(data))))
             }
             Inner::Crossed(body) => {
-                body.poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(BodyError)))
+                body.poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(BodyError::new)))
             }
             Inner::Boxed(body) => body.as_mut().poll_frame(cx),
         }

@@ -17,6 +17,7 @@ use crate::error::{AuthError, Why};
 use crate::jwt::{self, BadToken};
 use crate::keys::Keys;
 use crate::limits::{Limiter, network};
+use crate::nonce::Nonces;
 use crate::origin::Origin;
 use crate::principal::{Credential, Identity, Scope, rights};
 use crate::rules::Rules;
@@ -43,6 +44,7 @@ pub(crate) struct Shared {
     /// That of `public_url` first.
     pub(crate) origins: Vec<Origin>,
     pub(crate) keys: Keys,
+    pub(crate) nonces: Nonces,
     pub(crate) clock: Clock,
     pub(crate) contract_wallets: Arc<dyn ContractWallets>,
     pub(crate) publish: Publish,
@@ -93,8 +95,10 @@ impl Auth {
         let origins = origins.map_err(OpenError::Settings)?;
         let db = Db::open(database, "auth", store::migrations()).await?;
         let (folder, now_ms) = (directory.to_owned(), clock.now_ms());
-        let opened = tokio::task::spawn_blocking(move || Keys::open(&folder, now_ms)).await;
-        let keys = opened.map_err(io::Error::other)??;
+        let opened = tokio::task::spawn_blocking(move || {
+            Ok::<_, io::Error>((Keys::open(&folder, now_ms)?, Nonces::open(&folder)?))
+        });
+        let (keys, nonces) = opened.await.map_err(io::Error::other)??;
         let (addresses, wallets) = (settings.attempts_per_address, settings.attempts_per_wallet);
         let warm = Warm::new(millis(settings.warm_for.get()));
         Ok(Self {
@@ -105,6 +109,7 @@ impl Auth {
                 settings,
                 origins,
                 keys,
+                nonces,
                 clock,
                 contract_wallets,
                 publish,

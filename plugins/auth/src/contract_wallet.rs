@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use alloy_primitives::{Address, B256, hex};
+use alloy_primitives::{Address, B256};
 use futures_util::future::BoxFuture;
 use streamgate_contracts::chain::v1::chain_client::ChainClient;
 use streamgate_contracts::chain::v1::{SignatureRequest, Verdict as Answered};
@@ -12,9 +12,6 @@ use streamgate_plugin_api::Client;
 /// How long the chain may take; its own deadlines end before.
 const DEADLINE: Duration = Duration::from_secs(15);
 
-/// EIP-6492: what a signature ends with whose contract may not be deployed yet.
-const SUFFIX: [u8; 32] = hex!("6492649264926492649264926492649264926492649264926492649264926492");
-
 /// What a chain says of a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -22,6 +19,8 @@ pub enum Verdict {
     Valid,
     /// It says that it is not, or it says nothing that EIP-1271 knows.
     Invalid,
+    /// There is no contract at the address, and none that the signature would deploy.
+    NoContract,
     /// Nobody could be asked. It must never count as valid.
     Unknown,
 }
@@ -78,23 +77,21 @@ impl ContractWallets for ChainWallets {
         let mut chain = self.chain.clone();
         Box::pin(async move {
             let answer = match tokio::time::timeout(DEADLINE, chain.is_valid_signature(request)).await {
-                Ok(Ok(answer)) => answer.into_inner().answer,
+                Ok(Ok(answer)) => answer.into_inner(),
                 Ok(Err(status)) => {
                     tracing::info!(%status, chain_id, "the chain was not asked about a contract wallet");
                     return Verdict::Unknown;
                 }
                 Err(_) => return Verdict::Unknown,
             };
-            match answer.map(|answer| answer.verdict()) {
-                Some(Answered::Yes) => Verdict::Valid,
-                Some(Answered::No) => Verdict::Invalid,
-                Some(Answered::Unknown | Answered::Unspecified) | None => Verdict::Unknown,
+            let Some(said) = &answer.answer else { return Verdict::Unknown };
+            match said.verdict() {
+                Answered::Yes => Verdict::Valid,
+                Answered::No => Verdict::Invalid,
+                // It was read at a block, and nothing was there.
+                Answered::Unknown if !answer.contract && said.at.is_some() => Verdict::NoContract,
+                Answered::Unknown | Answered::Unspecified => Verdict::Unknown,
             }
         })
     }
-}
-
-/// Whether only a contract can have made this signature.
-pub(crate) fn is_of_contract(signature: &[u8]) -> bool {
-    signature.len() > 65 || signature.ends_with(&SUFFIX)
 }

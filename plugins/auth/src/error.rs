@@ -145,10 +145,12 @@ impl IntoResponse for AuthError {
             Self::Refused { why, detail } => {
                 let (status, slug, title) = why.parts();
                 let problem = failed(status, slug, title).detail(detail);
-                if status == StatusCode::UNAUTHORIZED {
-                    return problem.header(header::WWW_AUTHENTICATE, "Bearer").into_response();
+                match status {
+                    StatusCode::UNAUTHORIZED => problem.header(header::WWW_AUTHENTICATE, "Bearer"),
+                    StatusCode::SERVICE_UNAVAILABLE => problem.header(header::RETRY_AFTER, "1"),
+                    _ => problem,
                 }
-                problem.into_response()
+                .into_response()
             }
             Self::TooManyAttempts { retry_after } => {
                 let (status, slug, title) = Why::TooManyAttempts.parts();

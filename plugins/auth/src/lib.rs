@@ -20,6 +20,7 @@ pub mod fuzz;
 mod jwt;
 mod keys;
 mod limits;
+mod nonce;
 mod origin;
 mod principal;
 mod roles;

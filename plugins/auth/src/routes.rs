@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use streamgate_plugin_api::Body;
 use streamgate_plugin_api::time::rfc3339;
 
 use crate::api_keys::NewKey;
@@ -52,6 +53,19 @@ pub(crate) fn router(auth: Auth) -> Router {
 
 /// The credentials of a request, and its body as JSON.
 async fn read<T: DeserializeOwned>(request: Request) -> Result<(Credentials, T), AuthError> {
+    read_at_most(MAX_BODY_BYTES, request).await
+}
+
+/// The same with a signature in it, which is two characters a byte.
+async fn read_proof(auth: &Auth, request: Request) -> Result<(Credentials, Proof), AuthError> {
+    let signature = usize::try_from(auth.settings().max_signature.get()).unwrap_or(usize::MAX);
+    read_at_most(MAX_BODY_BYTES.saturating_add(signature.saturating_mul(2)), request).await
+}
+
+async fn read_at_most<T: DeserializeOwned>(
+    most: usize,
+    request: Request,
+) -> Result<(Credentials, T), AuthError> {
     let (parts, body) = request.into_parts();
     let media_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let media_type = media_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
@@ -59,9 +73,9 @@ async fn read<T: DeserializeOwned>(request: Request) -> Result<(Credentials, T),
     if !media_type.eq_ignore_ascii_case("application/json") {
         return Err(Why::UnsupportedMediaType.because("Send JSON as `application/json`."));
     }
-    let body = axum::body::to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| {
-        let detail = format!("A body has at most {MAX_BODY_BYTES} bytes, and must arrive whole.");
-        Why::TooLarge.because(detail)
+    let body = Body::new(body).collect_bytes(most).await.map_err(|error| match error.is_too_long() {
+        true => Why::TooLarge.because(format!("A body has at most {most} bytes here.")),
+        false => Why::InvalidRequest.because(format!("The body did not arrive whole: {error}.")),
     })?;
     let json = serde_json::from_slice(&body)
         .map_err(|error| Why::InvalidRequest.because(format!("The body: {error}.")))?;
@@ -71,12 +85,12 @@ async fn read<T: DeserializeOwned>(request: Request) -> Result<(Credentials, T),
 async fn challenge(State(auth): State<Auth>, request: Request) -> Result<Response, AuthError> {
     let (from, wanted) = read::<Wanted>(request).await?;
     let principal = if wanted.link { auth.with_session(&from).await?.0.principal } else { String::new() };
-    let asked = auth.challenge(wanted, &from, &principal).await?;
+    let asked = auth.challenge(wanted, &from, &principal)?;
     Ok(answer(StatusCode::OK, &json!(asked)))
 }
 
 async fn sign_in(State(auth): State<Auth>, request: Request) -> Result<Response, AuthError> {
-    let (from, proof) = read::<Proof>(request).await?;
+    let (from, proof) = read_proof(&auth, request).await?;
     let tokens = auth.sign_in(&proof, &from).await?;
     Ok(given(&auth, &tokens, proof.cookies))
 }
@@ -159,7 +173,7 @@ async fn wallets(
 }
 
 async fn link(State(auth): State<Auth>, request: Request) -> Result<Response, AuthError> {
-    let (from, proof) = read::<Proof>(request).await?;
+    let (from, proof) = read_proof(&auth, request).await?;
     auth.link(&proof, &from).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use streamgate_plugin_api::SettingsProblem;
-use streamgate_plugin_api::settings::Duration;
+use streamgate_plugin_api::settings::{ByteSize, Duration};
 
 use crate::origin::Origin;
 use crate::rules::{self, Rule};
@@ -27,8 +27,8 @@ pub struct Settings {
     pub solana_chains: Vec<String>,
     /// How long a wallet may take to sign what it was asked to.
     pub challenge_ttl: Duration,
-    /// Challenges that may be open at once; more are answered 503.
-    pub max_challenges: u32,
+    /// Longest signature that is taken; a contract wallet's may hold the code of the wallet itself.
+    pub max_signature: ByteSize,
     /// How far a wallet's clock may be off.
     pub clock_skew: Duration,
     /// How long an access token is good; ending a session ends it at once all the same.
@@ -48,7 +48,7 @@ pub struct Settings {
     /// How long a key that signs no more is still published, for tokens that it signed. At least
     /// `access_ttl`.
     pub key_overlap: Duration,
-    /// Sign-ins, refreshes and challenges of one address within a minute.
+    /// Sign-ins and refreshes of one address within a minute.
     pub attempts_per_address: u32,
     /// Sign-ins of one wallet within a minute.
     pub attempts_per_wallet: u32,
@@ -75,7 +75,7 @@ impl Default for Settings {
             chain_ids: vec![1, 10, 56, 97, 137, 42_161, 80_002, 421_614, 11_155_111, 11_155_420],
             solana_chains: vec!["mainnet".into(), "devnet".into()],
             challenge_ttl: Duration::secs(300),
-            max_challenges: 10_000,
+            max_signature: ByteSize::kib(16),
             clock_skew: Duration::secs(30),
             access_ttl: Duration::secs(600),
             refresh_ttl: days(30),
@@ -136,6 +136,11 @@ pub(crate) fn check(settings: &Settings) -> Vec<SettingsProblem> {
             wrong(key, format!("{time} is out of bounds; it must be between {least} and {most}"));
         }
     }
+    let (least, most) = (ByteSize::kib(1), ByteSize::kib(32));
+    if settings.max_signature < least || settings.max_signature > most {
+        let size = settings.max_signature;
+        wrong("max_signature", format!("{size} is out of bounds; it must be between {least} and {most}"));
+    }
     if settings.key_overlap < settings.access_ttl {
         wrong("key_overlap", "must be at least `access_ttl`, else tokens end before their time".into());
     }
@@ -143,7 +148,6 @@ pub(crate) fn check(settings: &Settings) -> Vec<SettingsProblem> {
         wrong("rules", text);
     }
     let counts = [
-        ("max_challenges", settings.max_challenges, 1_000_000),
         ("max_sessions", settings.max_sessions, 1_000),
         ("max_wallets", settings.max_wallets, MAX_WALLETS),
         ("max_keys", settings.max_keys, 1_000),
@@ -178,6 +182,7 @@ mod tests {
             key_overlap: Duration::millis(10),
             max_sessions: 0,
             max_wallets: 33,
+            max_signature: ByteSize::bytes(64),
             warm_for: Duration::secs(3_600),
             rules: Vec::new(),
             ..Settings::default()
@@ -192,6 +197,7 @@ mod tests {
             "key_overlap",
             "max_sessions",
             "max_wallets",
+            "max_signature",
             "warm_for",
             "rules",
         ] {

@@ -1,5 +1,5 @@
-//! From a signature to a session, or to a second wallet of a principal. The nonce is taken in the
-//! transaction that gives what was asked for: of any number of posts of one signature, one wins.
+//! From a challenge to a signature, and from that to a session, or to a second wallet of a principal.
+//! The nonce is taken in the transaction that gives what was asked for: of any number of posts of one signature, one wins.
 
 use alloy_primitives::{B256, eip191_hash_message};
 use serde::{Deserialize, Serialize};
@@ -11,26 +11,23 @@ use uuid::Uuid;
 
 use crate::audit::Entry;
 use crate::auth::{Auth, wallet_name};
-use crate::contract_wallet::{Verdict, is_of_contract};
+use crate::contract_wallet::Verdict;
 use crate::credentials::Credentials;
 use crate::endings;
 use crate::error::{AuthError, Why};
-use crate::secret;
+use crate::nonce::{Nonce, Purpose};
+use crate::origin::Origin;
 use crate::sessions::Tokens;
 use crate::signature;
 use crate::siwe::{self, Message, Terms};
 use crate::siws::{self, SignIn};
-use crate::store::Challenge;
 use crate::typed_data;
 use crate::warm::Whose;
 
 const STATEMENT: &str = "Sign in to StreamGate. This costs nothing and sends no transaction.";
 const LINK_STATEMENT: &str = "Link this wallet to my StreamGate account. This sends no transaction.";
-/// Random bytes of a nonce, which is 32 hexadecimal digits.
-const NONCE_BYTES: usize = 16;
 /// How often a sign-in is tried again because another one of the same wallet came between.
 const ATTEMPTS: usize = 3;
-const MAX_SIGNATURE_BYTES: usize = 4 * 1024;
 
 /// The kinds of wallets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -105,7 +102,7 @@ struct Signed {
     /// As it is kept: of a contract with its chain before it, `137:0x…`, since another one may stand
     /// at its address on another chain.
     address: String,
-    nonce: String,
+    nonce: Nonce,
 }
 
 impl Signed {
@@ -116,91 +113,100 @@ impl Signed {
 
 impl Auth {
     /// Makes a nonce, and the message around it if it is known whose it is. `principal` is who links a
-    /// wallet; empty: a sign-in.
-    pub(crate) async fn challenge(
+    /// wallet; empty: a sign-in. Nothing is kept of it, so anybody may have any number.
+    pub(crate) fn challenge(
         &self,
         wanted: Wanted,
         credentials: &Credentials,
         principal: &str,
     ) -> Result<Asked, AuthError> {
-        self.limit_address(&credentials.address)?;
         let (now_ms, settings) = (self.now_ms(), self.settings());
-        let nonce = alloy_primitives::hex::encode(secret::random::<NONCE_BYTES>());
         let expires_at_ms = now_ms.saturating_add(millis(settings.challenge_ttl.get()));
-        let statement = if principal.is_empty() { STATEMENT } else { LINK_STATEMENT };
+        let expires_at = rfc3339(expires_at_ms);
         let origins = &self.shared.origins;
         // Of the sites that are ours, that of the page that asks.
-        let origin = origins.iter().find(|origin| origin.text() == credentials.origin).or(origins.first());
+        let site = origins.iter().position(|origin| origin.text() == credentials.origin).unwrap_or(0);
+        let origin = origins.get(site);
         let origin = origin.ok_or_else(|| Why::InvalidRequest.because("There is no site to sign for."))?;
         let invalid = |reason: String| Why::InvalidRequest.because(format!("{reason}."));
-        let mut challenge = Challenge {
-            nonce: nonce.clone(),
-            kind: wanted.kind.name().into(),
-            principal: principal.into(),
-            expires_at_ms,
-            ..Challenge::default()
-        };
-        let (mut input, mut typed) = (None, None);
-        let message = match (wanted.kind, wanted.address) {
-            (Kind::Ethereum, None) => None,
-            (Kind::Ethereum, Some(address)) => {
-                let address = siwe::address(&address).map_err(invalid)?;
-                let chain_id = wanted.chain_id.or(settings.chain_ids.first().copied()).unwrap_or_default();
-                if !settings.chain_ids.contains(&chain_id) {
-                    return Err(Why::WrongChain.because(format!("The chain {chain_id} is not accepted.")));
-                }
-                let message = Message {
-                    scheme: None,
-                    domain: origin.authority.clone(),
-                    address,
-                    address_text: address.to_checksum(None),
-                    statement: Some(statement.into()),
-                    uri: origin.text(),
-                    chain_id,
-                    nonce: nonce.clone(),
-                    issued_at: rfc3339(now_ms),
-                    expiration_time: Some(rfc3339(expires_at_ms)),
-                    not_before: None,
-                    request_id: None,
-                    resources: None,
-                };
-                if wanted.typed {
-                    typed = Some(typed_data::SignIn::of(&message).request());
-                    None
-                } else {
-                    Some(message.to_string())
-                }
-            }
-            (Kind::Solana, _) if wanted.typed => {
+        if wanted.kind == Kind::Solana {
+            if wanted.typed {
                 return Err(invalid("Typed data is signed by wallets of Ethereum only".into()));
             }
-            (Kind::Solana, address) => {
-                let address = address.ok_or_else(|| invalid("`address` is missing".into()))?;
-                siws::address(&address).map_err(invalid)?;
-                let chain_id = settings.solana_chains.first().cloned();
-                let chain_id = chain_id.ok_or_else(|| Why::WrongChain.because("Solana is not accepted."))?;
-                let sign_in = SignIn {
-                    domain: origin.authority.clone(),
-                    address: address.clone(),
-                    statement: statement.into(),
-                    uri: origin.text(),
-                    version: "1",
-                    chain_id,
-                    nonce: nonce.clone(),
-                    issued_at: rfc3339(now_ms),
-                    expiration_time: rfc3339(expires_at_ms),
-                };
-                challenge.address = address;
-                challenge.message = sign_in.text();
-                input = Some(sign_in);
-                Some(challenge.message.clone())
-            }
-        };
-        if !self.store().put_challenge(&challenge, settings.max_challenges).await? {
-            let full = "As many sign-ins are open as there may be. Try again in a moment.";
-            return Err(Why::Busy.because(full));
+            let address = wanted.address.ok_or_else(|| invalid("`address` is missing".into()))?;
+            let key = siws::address(&address).map_err(invalid)?;
+            let known = siws::Known { site: u16::try_from(site).unwrap_or(0), key: key.to_bytes() };
+            let terms = self.solana_terms()?;
+            let purpose = Purpose { kind: wanted.kind.name(), principal, terms: &terms };
+            let nonce = self.shared.nonces.make(purpose, &known.bytes(), expires_at_ms);
+            let input = self.solana_input(&known, &nonce, principal)?;
+            let message = Some(input.text());
+            return Ok(Asked {
+                nonce: nonce.text,
+                expires_at,
+                message,
+                typed_data: None,
+                input: Some(input),
+            });
         }
-        Ok(Asked { nonce, expires_at: rfc3339(expires_at_ms), message, typed_data: typed, input })
+        let nonce = self.shared.nonces.make(ethereum(principal), &[], expires_at_ms).text;
+        let Some(address) = wanted.address else {
+            return Ok(Asked { nonce, expires_at, message: None, typed_data: None, input: None });
+        };
+        let address = siwe::address(&address).map_err(invalid)?;
+        let chain_id = wanted.chain_id.or(settings.chain_ids.first().copied()).unwrap_or_default();
+        if !settings.chain_ids.contains(&chain_id) {
+            return Err(Why::WrongChain.because(format!("The chain {chain_id} is not accepted.")));
+        }
+        let message = Message {
+            scheme: None,
+            domain: origin.authority.clone(),
+            address,
+            address_text: address.to_checksum(None),
+            statement: Some(statement(principal).into()),
+            uri: origin.text(),
+            chain_id,
+            nonce: nonce.clone(),
+            issued_at: rfc3339(now_ms),
+            expiration_time: Some(expires_at.clone()),
+            not_before: None,
+            request_id: None,
+            resources: None,
+        };
+        let (message, typed_data) = match wanted.typed {
+            true => (None, Some(typed_data::SignIn::of(&message).request())),
+            false => (Some(message.to_string()), None),
+        };
+        Ok(Asked { nonce, expires_at, message, typed_data, input: None })
+    }
+
+    /// What a wallet of Solana is asked to sign under this nonce.
+    fn solana_input(&self, known: &siws::Known, nonce: &Nonce, principal: &str) -> Result<SignIn, AuthError> {
+        let origin = self.shared.origins.get(usize::from(known.site)).ok_or_else(unknown_nonce)?;
+        let issued_at_ms = nonce.expires_at_ms.saturating_sub(millis(self.settings().challenge_ttl.get()));
+        Ok(SignIn {
+            domain: origin.authority.clone(),
+            address: known.address(),
+            statement: statement(principal).into(),
+            uri: origin.text(),
+            version: "1",
+            chain_id: self.solana_chain()?.into(),
+            nonce: nonce.text.clone(),
+            issued_at: rfc3339(issued_at_ms),
+            expiration_time: rfc3339(nonce.expires_at_ms),
+        })
+    }
+
+    fn solana_chain(&self) -> Result<&str, AuthError> {
+        let chain = self.settings().solana_chains.first();
+        chain.map(String::as_str).ok_or_else(|| Why::WrongChain.because("Solana is not accepted."))
+    }
+
+    /// The settings that the text is made of: a nonce from before they changed counts no more.
+    fn solana_terms(&self) -> Result<String, AuthError> {
+        let sites: Vec<_> = self.shared.origins.iter().map(Origin::text).collect();
+        let ttl_ms = millis(self.settings().challenge_ttl.get());
+        Ok(format!("{} {ttl_ms} {}", self.solana_chain()?, sites.join(" ")))
     }
 
     /// A session for whoever signed. A wallet that is new becomes a new principal.
@@ -209,7 +215,7 @@ impl Auth {
         if proof.cookies {
             from.same_site(&self.shared.origins)?;
         }
-        let outcome = match self.verified(proof).await {
+        let outcome = match self.verified(proof, "").await {
             Ok(signed) => self.begin(&signed, from).await.map_err(|error| (error, signed.name())),
             Err(error) => Err((error, String::new())),
         };
@@ -226,7 +232,7 @@ impl Auth {
     pub(crate) async fn link(&self, proof: &Proof, from: &Credentials) -> Result<(), AuthError> {
         self.limit_address(&from.address)?;
         let (identity, _) = self.with_session(from).await?;
-        let linked = match self.verified(proof).await {
+        let linked = match self.verified(proof, &identity.principal).await {
             Ok(signed) => self.add_wallet(&identity.principal, &signed, from).await,
             Err(error) => Err(error),
         };
@@ -278,18 +284,19 @@ impl Auth {
         }
     }
 
-    /// Who signed, and under which nonce; whether that is good is for the transaction that takes it.
-    async fn verified(&self, proof: &Proof) -> Result<Signed, AuthError> {
+    /// Who signed, and under which nonce of ours; that it counts once is for the transaction that takes
+    /// it. `principal` is who links a wallet; empty: a sign-in.
+    async fn verified(&self, proof: &Proof, principal: &str) -> Result<Signed, AuthError> {
         let signed = match proof.kind {
-            Kind::Ethereum => self.verified_ethereum(proof).await?,
-            Kind::Solana => self.verified_solana(proof).await?,
+            Kind::Ethereum => self.verified_ethereum(proof, principal).await?,
+            Kind::Solana => self.verified_solana(proof, principal)?,
         };
         // Only now: else anybody could use up the attempts of a wallet that is not theirs.
         self.limit_wallet(&signed.name())?;
         Ok(signed)
     }
 
-    async fn verified_ethereum(&self, proof: &Proof) -> Result<Signed, AuthError> {
+    async fn verified_ethereum(&self, proof: &Proof, principal: &str) -> Result<Signed, AuthError> {
         let (message, digest) = said(proof)?;
         let settings = self.settings();
         message.check(&Terms {
@@ -299,57 +306,61 @@ impl Auth {
             skew_ms: millis(settings.clock_skew.get()),
             max_age_ms: millis(settings.challenge_ttl.get()),
         })?;
-        if proof.signature.len() > 2 + 2 * MAX_SIGNATURE_BYTES {
-            return Err(Why::InvalidSignature.because("It is longer than any signature."));
+        let invalid = |detail: String| Why::InvalidSignature.because(detail);
+        let signature = signature::bytes(&proof.signature).map_err(|reason| invalid(reason.to_string()))?;
+        if signature.len() as u64 > settings.max_signature.get() {
+            let (length, most) = (signature.len(), settings.max_signature);
+            return Err(invalid(format!("It has {length} bytes, more than {most} (`max_signature`).")));
         }
-        let signature = signature::bytes(&proof.signature)
-            .map_err(|reason| Why::InvalidSignature.because(reason.to_string()))?;
-        let signed = Signed {
-            kind: Kind::Ethereum,
-            address: message.address.to_checksum(None),
-            nonce: message.nonce.clone(),
-        };
-        let recovered = match is_of_contract(&signature) {
-            true => None,
-            false => Some(signature::recover(&digest, &signature)),
-        };
-        if recovered == Some(Ok(message.address)) {
+        let nonce = self.shared.nonces.read(&message.nonce, ethereum(principal), self.now_ms());
+        let nonce = nonce.ok_or_else(unknown_nonce)?;
+        let address = message.address.to_checksum(None);
+        let signed = Signed { kind: Kind::Ethereum, address, nonce };
+        let recovered = signature::recover(&digest, &signature);
+        if recovered == Ok(message.address) {
             return Ok(signed);
         }
-        if let Some(Err(reason)) = recovered {
-            return Err(Why::InvalidSignature.because(reason.to_string()));
-        }
-        // Nobody makes us ask a chain without a nonce of ours.
-        if self.store().challenge(&signed.nonce, self.now_ms()).await?.is_none() {
+        // What no key of this address signed is the affair of the contract there. Nobody makes us ask it
+        // with a nonce that is good no more.
+        if self.store().is_used(&signed.nonce).await? {
             return Err(unknown_nonce());
         }
-        let chain = &self.shared.contract_wallets;
-        match chain.verify(message.chain_id, message.address, digest, &signature).await {
-            Verdict::Valid => {
-                Ok(Signed { address: format!("{}:{}", message.chain_id, signed.address), ..signed })
+        let no_key = match recovered {
+            Ok(_) => "Another wallet signed this message.".to_owned(),
+            Err(reason) => reason.to_string(),
+        };
+        let (chain, chain_id) = (&self.shared.contract_wallets, message.chain_id);
+        match chain.verify(chain_id, message.address, digest, &signature).await {
+            Verdict::Valid => Ok(Signed { address: format!("{chain_id}:{}", signed.address), ..signed }),
+            Verdict::Invalid => {
+                let detail = format!("The contract of the wallet on the chain {chain_id} does not know it.");
+                Err(invalid(detail))
             }
-            Verdict::Unknown if recovered.is_none() => {
-                let detail = format!(
-                    "A contract signed this (EIP-1271, EIP-6492), and the chain {} gives no answer about it. Try \
-                     again later, or sign in with a wallet that has a key of its own.",
-                    message.chain_id
-                );
-                Err(Why::ContractWallet.because(detail))
+            Verdict::NoContract => {
+                Err(invalid(format!("{no_key} No contract has this address on the chain {chain_id}.")))
             }
-            Verdict::Invalid | Verdict::Unknown => {
-                Err(Why::InvalidSignature.because("Another wallet signed this message."))
-            }
+            // Far more often somebody's key than a contract that cannot be asked.
+            Verdict::Unknown if recovered.is_ok() => Err(invalid(format!(
+                "{no_key} If the wallet is a contract: the chain {chain_id} gives no answer about it."
+            ))),
+            Verdict::Unknown => Err(Why::ContractWallet.because(format!(
+                "No key signed this. Whether a contract did (EIP-1271, EIP-6492), the chain {chain_id} gives \
+                 no answer. Try again later, or sign in with a wallet that has a key of its own. As a key's \
+                 signature: {no_key}"
+            ))),
         }
     }
 
-    async fn verified_solana(&self, proof: &Proof) -> Result<Signed, AuthError> {
+    fn verified_solana(&self, proof: &Proof, principal: &str) -> Result<Signed, AuthError> {
         let nonce = proof.nonce.as_deref();
         let nonce = nonce.ok_or_else(|| Why::InvalidRequest.because("`nonce` is missing."))?;
-        let challenge = self.store().challenge(nonce, self.now_ms()).await?;
-        let challenge = challenge.filter(|challenge| challenge.kind == Kind::Solana.name());
-        let challenge = challenge.ok_or_else(unknown_nonce)?;
-        siws::verify(&challenge.address, &challenge.message, &proof.signature)?;
-        Ok(Signed { kind: Kind::Solana, address: challenge.address, nonce: challenge.nonce })
+        let terms = self.solana_terms()?;
+        let purpose = Purpose { kind: Kind::Solana.name(), principal, terms: &terms };
+        let nonce = self.shared.nonces.read(nonce, purpose, self.now_ms()).ok_or_else(unknown_nonce)?;
+        let known = siws::Known::read(&nonce.known).ok_or_else(unknown_nonce)?;
+        let input = self.solana_input(&known, &nonce, principal)?;
+        siws::verify(&input.address, &input.text(), &proof.signature)?;
+        Ok(Signed { kind: Kind::Solana, address: input.address, nonce })
     }
 
     async fn begin(&self, signed: &Signed, from: &Credentials) -> Result<Tokens, AuthError> {
@@ -360,7 +371,7 @@ impl Auth {
             let owner = self.store().owner(signed.kind.name(), &signed.address).await?;
             let is_new = owner.is_none();
             let principal = owner.unwrap_or_else(|| Uuid::now_v7().to_string());
-            let mut batch = self.taking(signed, "", now_ms);
+            let mut batch = self.store().taking(&signed.nonce);
             if is_new {
                 batch = batch
                     .push(
@@ -405,7 +416,7 @@ impl Auth {
         }
         let _forgetting = self.shared.warm.forgetting(Whose::Principal(principal));
         let now_ms = self.now_ms();
-        let batch = self.taking(signed, principal, now_ms).push_expect(
+        let batch = self.store().taking(&signed.nonce).push_expect(
             "INSERT INTO wallets (kind, address, principal, linked_at_ms) SELECT $1, $2, $3, $4 \
                  WHERE (SELECT COUNT(*) FROM wallets WHERE principal = $3) < $5",
             params![signed.kind.name(), &signed.address, principal, now_ms, self.settings().max_wallets],
@@ -429,15 +440,6 @@ impl Auth {
             Err(error) => Err(error.into()),
         }
     }
-
-    /// A batch that fails at its first statement unless the nonce is open, and ours.
-    fn taking(&self, signed: &Signed, principal: &str, now_ms: i64) -> streamgate_contracts::db::Batch {
-        self.store().db.batch().push_expect(
-            "DELETE FROM challenges WHERE nonce = $1 AND kind = $2 AND principal = $3 AND expires_at_ms > $4",
-            params![&signed.nonce, signed.kind.name(), principal, now_ms],
-            1,
-        )
-    }
 }
 
 /// What a wallet of Ethereum is said to have signed, and its digest.
@@ -456,6 +458,15 @@ fn said(proof: &Proof) -> Result<(Message, B256), AuthError> {
         }
         _ => Err(Why::InvalidRequest.because("It needs one of `message` and `typed`.")),
     }
+}
+
+fn statement(principal: &str) -> &'static str {
+    if principal.is_empty() { STATEMENT } else { LINK_STATEMENT }
+}
+
+/// What a nonce in a message of EIP-4361 counts for.
+fn ethereum(principal: &str) -> Purpose<'_> {
+    Purpose { kind: Kind::Ethereum.name(), principal, terms: "" }
 }
 
 fn unknown_nonce() -> AuthError {

@@ -1,6 +1,6 @@
 //! Sign-In with Solana: the text that a wallet is asked to sign, and the check of its signature.
-//! The server writes the text, keeps it, and verifies against what it kept: nothing that a client
-//! sends back is read.
+//! The server writes the text, and writes it again to verify a signature of it: no text that a client
+//! sends back is believed.
 
 use ed25519_dalek::{Signature, VerifyingKey};
 use serde::Serialize;
@@ -39,6 +39,33 @@ impl SignIn {
             self.issued_at,
             self.expiration_time
         )
+    }
+}
+
+/// What a nonce carries of its challenge, from which the text is written again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// Which of the sites that are ours.
+    pub(crate) site: u16,
+    /// Whose signature is awaited.
+    pub(crate) key: [u8; 32],
+}
+
+impl Known {
+    pub(crate) fn bytes(&self) -> [u8; 34] {
+        let mut bytes = [0; 34];
+        bytes[..2].copy_from_slice(&self.site.to_be_bytes());
+        bytes[2..].copy_from_slice(&self.key);
+        bytes
+    }
+
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
+        let (site, key) = bytes.split_first_chunk()?;
+        Some(Self { site: u16::from_be_bytes(*site), key: key.try_into().ok()? })
+    }
+
+    pub(crate) fn address(&self) -> String {
+        bs58::encode(self.key).into_string()
     }
 }
 

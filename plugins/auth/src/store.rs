@@ -3,13 +3,16 @@
 
 use std::collections::BTreeSet;
 
-use streamgate_contracts::db::{Db, DbError, Migrations, Row, Rows, params};
+use streamgate_contracts::db::{Batch, Db, DbError, Migrations, Row, Rows, params};
 
 use crate::audit::Entry;
+use crate::nonce::Nonce;
 use crate::principal::{Role, Scope};
 
 /// Rows that a sweep removes at once.
 const SWEEP: u32 = 1_000;
+/// How long a nonce is known as used beyond its end, in case the clock is set back.
+const NONCES_KEPT_MS: i64 = 3_600_000;
 
 /// The namespace `auth` of the database.
 #[derive(Debug, Clone)]
@@ -19,19 +22,10 @@ pub(crate) struct Store {
 
 /// The migrations of the namespace.
 pub(crate) fn migrations() -> Migrations {
-    Migrations::new(&[("0001_init", include_str!("../migrations/0001_init.sql"))])
-}
-
-/// What a wallet was asked to sign.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Challenge {
-    pub(crate) nonce: String,
-    pub(crate) kind: String,
-    pub(crate) message: String,
-    pub(crate) address: String,
-    /// Who links a wallet with it; empty: a sign-in.
-    pub(crate) principal: String,
-    pub(crate) expires_at_ms: i64,
+    Migrations::new(&[
+        ("0001_init", include_str!("../migrations/0001_init.sql")),
+        ("0002_used_nonces", include_str!("../migrations/0002_used_nonces.sql")),
+    ])
 }
 
 /// A row of `sessions`.
@@ -80,48 +74,19 @@ pub(crate) struct AuditRow {
 }
 
 impl Store {
-    /// Keeps a challenge, unless `max` are open.
-    pub(crate) async fn put_challenge(&self, challenge: &Challenge, max: u32) -> Result<bool, DbError> {
-        let inserted = self
-            .db
-            .execute(
-                "INSERT INTO challenges (nonce, kind, message, address, principal, expires_at_ms) \
-                 SELECT $1, $2, $3, $4, $5, $6 WHERE (SELECT COUNT(*) FROM challenges) < $7",
-                params![
-                    &challenge.nonce,
-                    &challenge.kind,
-                    &challenge.message,
-                    &challenge.address,
-                    &challenge.principal,
-                    challenge.expires_at_ms,
-                    max,
-                ],
-            )
-            .await?;
-        Ok(inserted == 1)
+    /// Whether this nonce was used.
+    pub(crate) async fn is_used(&self, nonce: &Nonce) -> Result<bool, DbError> {
+        let sql = "SELECT nonce FROM used_nonces WHERE nonce = $1";
+        Ok(self.db.query_opt(sql, params![&nonce.text]).await?.is_some())
     }
 
-    /// The open challenge of this nonce.
-    pub(crate) async fn challenge(&self, nonce: &str, now_ms: i64) -> Result<Option<Challenge>, DbError> {
-        let row = self
-            .db
-            .query_opt(
-                "SELECT nonce, kind, message, address, principal, expires_at_ms FROM challenges \
-                 WHERE nonce = $1 AND expires_at_ms > $2",
-                params![nonce, now_ms],
-            )
-            .await?;
-        let challenge = |row: Row| -> Result<Challenge, DbError> {
-            Ok(Challenge {
-                nonce: row.get("nonce")?,
-                kind: row.get("kind")?,
-                message: row.get("message")?,
-                address: row.get("address")?,
-                principal: row.get("principal")?,
-                expires_at_ms: row.get("expires_at_ms")?,
-            })
-        };
-        row.map(challenge).transpose()
+    /// A batch that fails at its first statement when the nonce was used before.
+    pub(crate) fn taking(&self, nonce: &Nonce) -> Batch {
+        self.db.batch().push_expect(
+            "INSERT INTO used_nonces (nonce, expires_at_ms) VALUES ($1, $2) ON CONFLICT (nonce) DO NOTHING",
+            params![&nonce.text, nonce.expires_at_ms],
+            1,
+        )
     }
 
     /// Whose wallet this is.
@@ -256,7 +221,7 @@ impl Store {
     pub(crate) async fn sweep(&self, now_ms: i64, audit_before_ms: i64) -> Result<(), DbError> {
         self.db
             .batch()
-            .push("DELETE FROM challenges WHERE expires_at_ms <= $1", params![now_ms])
+            .push("DELETE FROM used_nonces WHERE expires_at_ms <= $1", params![now_ms.saturating_sub(NONCES_KEPT_MS)])
             .push("DELETE FROM sessions WHERE expires_at_ms <= $1", params![now_ms])
             .push(
                 "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at_ms < $1 ORDER BY at_ms LIMIT $2)",

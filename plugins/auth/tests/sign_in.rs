@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use alloy_primitives::{Address, B256};
 use common::*;
@@ -11,6 +11,7 @@ use futures_util::future::{BoxFuture, join_all};
 use serde_json::{Value, json};
 use streamgate_auth::{ContractWallets, Settings, Verdict};
 use streamgate_contracts::auth::v1::Role;
+use streamgate_plugin_api::Body;
 
 #[tokio::test]
 async fn a_wallet_of_either_kind_signs_in_and_is_the_same_principal_again() {
@@ -121,10 +122,11 @@ async fn a_signature_that_is_not_the_wallets_is_refused_and_leaves_the_nonce() {
         forged["signature"] = other.answer(&challenge)["signature"].clone();
         let mut cut = good.clone();
         cut["signature"] = json!(&text(&good, "signature")[..80]);
-        for bad in [forged, cut] {
-            let answer = life.post("sign-in", bad).await;
-            assert_eq!((answer.status, slug(&answer)), (401, "invalid-signature"));
-        }
+        let answer = life.post("sign-in", forged).await;
+        assert_eq!((answer.status, slug(&answer)), (401, "invalid-signature"));
+        // What is no signature of a key may be one of a contract, and nobody can be asked here.
+        let cut_is = if wallet.kind() == "solana" { "invalid-signature" } else { "contract-wallet" };
+        assert_eq!(slug(&life.post("sign-in", cut).await), cut_is);
         assert_eq!(life.post("sign-in", good).await.status, 200);
     }
     // A message of the other kind of wallet has another form.
@@ -134,6 +136,16 @@ async fn a_signature_that_is_not_the_wallets_is_refused_and_leaves_the_nonce() {
     let proof =
         json!({"kind": "ethereum", "message": message, "signature": Wallet::ethereum(1).sign(message)});
     assert_eq!(slug(&life.post("sign-in", proof).await), "invalid-message");
+}
+
+/// Knows every signature as its own, and which ones there were.
+struct Echo(Mutex<Vec<Vec<u8>>>);
+
+impl ContractWallets for Echo {
+    fn verify<'a>(&'a self, _: u64, _: Address, _: B256, signature: &'a [u8]) -> BoxFuture<'a, Verdict> {
+        self.0.lock().unwrap().push(signature.to_vec());
+        Box::pin(async { Verdict::Valid })
+    }
 }
 
 struct Contract(Verdict);
@@ -149,15 +161,69 @@ impl ContractWallets for Contract {
 #[tokio::test]
 async fn a_contract_wallet_signs_in_only_if_its_chain_says_so() {
     let wallet = Wallet::ethereum(1);
-    for (verdict, problem) in
-        [(Verdict::Unknown, "contract-wallet"), (Verdict::Invalid, "invalid-signature"), (Verdict::Valid, "")]
-    {
+    for (verdict, problem) in [
+        (Verdict::Unknown, "contract-wallet"),
+        (Verdict::NoContract, "invalid-signature"),
+        (Verdict::Invalid, "invalid-signature"),
+        (Verdict::Valid, ""),
+    ] {
         let world = World::new();
         let life = world.live_with(settings(), Arc::new(Contract(verdict))).await;
         let mut proof = life.proof(&wallet).await;
         proof["signature"] = json!(format!("0x{}{}", "00".repeat(96), "6492".repeat(16)));
         assert_eq!(slug(&life.post("sign-in", proof).await), problem);
     }
+}
+
+#[tokio::test]
+async fn what_no_key_signed_goes_to_the_contract_as_it_came_whatever_its_length() {
+    let (wallet, world) = (Wallet::ethereum(1), World::new());
+    let most = Settings::default().max_signature.get() as usize;
+    for length in [0, 1, 32, 48, 64, 65, 66, 96, 97, most] {
+        let contract = Arc::new(Echo(Mutex::default()));
+        let life = world.live_with(settings(), contract.clone()).await;
+        let mut proof = life.proof(&wallet).await;
+        proof["signature"] = json!(format!("0x{}", "05".repeat(length)));
+        // With a nonce that is not ours nobody is asked anything.
+        let mut foreign = proof.clone();
+        let nonce = text(&life.post("challenge", json!({"kind": "ethereum"})).await.json, "nonce").to_owned();
+        let (head, tail) = text(&proof, "message").split_once("Nonce: ").unwrap();
+        let rest = tail.split_once('\n').unwrap().1;
+        foreign["message"] =
+            json!(format!("{head}Nonce: {}\n{rest}", nonce.chars().rev().collect::<String>()));
+        assert_eq!(slug(&life.post("sign-in", foreign).await), "unknown-nonce", "{length}");
+        assert!(contract.0.lock().unwrap().is_empty());
+
+        assert_eq!(life.post("sign-in", proof.clone()).await.status, 200, "{length}");
+        assert_eq!(std::mem::take(&mut *contract.0.lock().unwrap()), [vec![5; length]]);
+        // Nor with one that was used.
+        assert_eq!(slug(&life.post("sign-in", proof).await), "unknown-nonce");
+        assert!(contract.0.lock().unwrap().is_empty());
+    }
+    let life = world.live_with(settings(), Arc::new(Contract(Verdict::Valid))).await;
+    let mut proof = life.proof(&wallet).await;
+    proof["signature"] = json!(format!("0x{}", "05".repeat(most + 1)));
+    assert_eq!(slug(&life.post("sign-in", proof).await), "invalid-signature");
+}
+
+#[tokio::test]
+async fn all_keys_of_a_contract_are_one_principal_on_its_chain() {
+    let (account, world) = (Wallet::ethereum(1), World::new());
+    let contract = Arc::new(Echo(Mutex::default()));
+    let life = world.live_with(settings(), contract).await;
+    let enter = async |chain: u64, signer: Wallet| {
+        let asked = json!({"kind": "ethereum", "address": account.address(), "chain_id": chain});
+        let challenge = life.post("challenge", asked).await.json;
+        let answer = life.post("sign-in", signer.answer(&challenge)).await;
+        text(&answer.json, "principal").to_owned()
+    };
+    let one = enter(137, Wallet::ethereum(2)).await;
+    assert_eq!(enter(137, Wallet::ethereum(3)).await, one);
+    // Somebody else may have put another contract at its address there, and the key of the address is
+    // nobody's who signs for the contract.
+    let elsewhere = enter(10, Wallet::ethereum(2)).await;
+    let key = enter(137, Wallet::ethereum(1)).await;
+    assert!(elsewhere != one && key != one && key != elsewhere);
 }
 
 #[tokio::test]
@@ -264,15 +330,15 @@ async fn attempts_are_limited_by_address_and_by_wallet() {
     let world = World::new();
     let life = world.live(Settings { attempts_per_address: 5, ..settings() }).await;
     let from = |address: &'static str| [("x-forwarded-for", address)];
-    let body = || Some(json!({"kind": "ethereum"}));
+    let body = || Some(json!({"kind": "ethereum", "message": "", "signature": "0x"}));
     for _ in 0..5 {
-        assert_eq!(life.send("POST", "challenge", &from("192.0.2.1"), body()).await.status, 200);
+        assert_eq!(life.send("POST", "sign-in", &from("192.0.2.1"), body()).await.status, 422);
     }
-    let refused = life.send("POST", "challenge", &from("192.0.2.1"), body()).await;
+    let refused = life.send("POST", "sign-in", &from("192.0.2.1"), body()).await;
     assert_eq!((refused.status, &refused.headers["retry-after"]), (429, &"12".parse().unwrap()));
-    assert_eq!(life.send("POST", "challenge", &from("192.0.2.2"), body()).await.status, 200);
+    assert_eq!(life.send("POST", "sign-in", &from("192.0.2.2"), body()).await.status, 422);
     world.pass(12);
-    assert_eq!(life.send("POST", "challenge", &from("192.0.2.1"), body()).await.status, 200);
+    assert_eq!(life.send("POST", "sign-in", &from("192.0.2.1"), body()).await.status, 422);
 
     let life = world.live(Settings { attempts_per_wallet: 2, ..settings() }).await;
     let wallet = Wallet::ethereum(3);
@@ -290,21 +356,61 @@ async fn attempts_are_limited_by_address_and_by_wallet() {
 }
 
 #[tokio::test]
-async fn open_challenges_are_bounded_and_make_room_when_they_expire() {
+async fn a_crowd_that_asks_for_challenges_leaves_nothing_behind_and_keeps_nobody_out() {
     let world = World::new();
-    let life = world.live(Settings { max_challenges: 2, ..settings() }).await;
-    let ask = || life.post("challenge", json!({"kind": "ethereum"}));
-    assert_eq!((ask().await.status, ask().await.status, ask().await.status), (200, 200, 503));
-    world.pass(301);
-    life.auth.tidy().await.unwrap();
-    assert_eq!(ask().await.status, 200);
+    let life = world.live(Settings { attempts_per_address: 1, ..settings() }).await;
+    let wallets = [Wallet::ethereum(1), Wallet::solana(1)];
+    let before = world.asked();
+    for number in 0..20_000 {
+        let wallet = &wallets[number % 2];
+        let body = json!({ "kind": wallet.kind(), "address": wallet.address() });
+        let address = format!("192.0.2.{}", number % 200);
+        let from = [("x-forwarded-for", address.as_str())];
+        assert_eq!(life.send("POST", "challenge", &from, Some(body)).await.status, 200, "{number}");
+    }
+    assert_eq!(world.asked(), before, "the database is asked nothing for a challenge");
+    life.sign_in(&wallets[0]).await;
+}
+
+#[tokio::test]
+async fn a_nonce_outlives_a_restart_and_counts_once_all_the_same() {
+    let world = World::new();
+    for wallet in [Wallet::ethereum(1), Wallet::solana(1)] {
+        let proof = world.live(settings()).await.proof(&wallet).await;
+        assert_eq!(world.live(settings()).await.post("sign-in", proof.clone()).await.status, 200);
+        let life = world.live(settings()).await;
+        assert_eq!(slug(&life.post("sign-in", proof.clone()).await), "unknown-nonce");
+        // Nor once it is forgotten that it was used, even by a clock that was set back a little.
+        world.pass(301);
+        life.auth.tidy().await.unwrap();
+        world.pass(-200);
+        assert_eq!(slug(&life.post("sign-in", proof).await), "unknown-nonce");
+        world.pass(200);
+    }
+}
+
+#[tokio::test]
+async fn a_nonce_counts_for_the_text_that_it_was_made_for() {
+    let world = World::new();
+    let wallet = Wallet::solana(1);
+    let proof = world.live(settings()).await.proof(&wallet).await;
+    // Another site, another cluster, another time: another text would be signed.
+    for changed in [
+        Settings { public_url: "https://other.example.org".into(), ..settings() },
+        Settings { solana_chains: vec!["devnet".into()], ..settings() },
+        Settings { challenge_ttl: streamgate_plugin_api::settings::Duration::secs(60), ..settings() },
+    ] {
+        let life = world.live(changed).await;
+        assert_eq!(slug(&life.post("sign-in", proof.clone()).await), "unknown-nonce");
+    }
+    assert_eq!(world.live(settings()).await.post("sign-in", proof).await.status, 200);
 }
 
 #[tokio::test]
 async fn what_is_no_request_of_ours_is_a_problem_in_words() {
     let world = World::new();
     let life = world.live(settings()).await;
-    let large = json!({"kind": "ethereum", "message": "x".repeat(40_000), "signature": ""});
+    let large = json!({"kind": "ethereum", "message": "x".repeat(70_000), "signature": ""});
     for (path, body, status) in [
         ("sign-in", json!({}), 400),
         ("sign-in", json!({"kind": "bitcoin", "signature": "x"}), 400),
@@ -336,6 +442,20 @@ async fn what_is_no_request_of_ours_is_a_problem_in_words() {
     assert_eq!(life.send("POST", "sign-in", &form, None).await.status, 415);
     assert_eq!(life.send("GET", "sign-in", &[], None).await.status, 405);
     assert_eq!(life.send("GET", "nothing", &[], None).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_not_one_that_is_too_large() {
+    let world = World::new();
+    let life = world.live(settings()).await;
+    for (path, least) in [("sign-in", 64 * 1024), ("challenge", 32 * 1024)] {
+        let broken = [Ok("{".into()), Err("an invalid chunk size")];
+        let endless = vec![Ok("x".repeat(least / 2).into()); 3];
+        for (body, status) in [(broken.to_vec(), 400), (endless, 413)] {
+            let answer = life.post_body(path, Body::from_stream(futures_util::stream::iter(body))).await;
+            assert_eq!(answer.status, status, "{path}: {answer:?}");
+        }
+    }
 }
 
 #[tokio::test]

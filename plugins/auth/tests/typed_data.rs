@@ -122,8 +122,9 @@ async fn what_was_signed_is_what_counts_and_one_spelling_of_the_signature() {
     high[64] = 27 + 28 - high[64];
     let mut odd = signature;
     odd[64] = 29;
+    // No key's; a contract's perhaps, and no chain answers here.
     for bad in [&high[..], &odd, &signature[..64]] {
-        assert_eq!(refusal(proof(&request, bad)).await, "invalid-signature");
+        assert_eq!(refusal(proof(&request, bad)).await, "contract-wallet");
     }
     // One signature is of a message or of typed data, never of both or of the other.
     let mut both = proof(&request, &signature);

@@ -137,7 +137,18 @@ impl Life {
             request = request.header("content-type", "application/json");
         }
         let body = Body::from(body.map(|body| body.to_string()).unwrap_or_default());
-        let answer = self.public.send(request.body(body).unwrap()).await.unwrap();
+        self.exchange(request.body(body).unwrap()).await
+    }
+
+    /// JSON, however its bytes arrive.
+    pub async fn post_body(&self, path: &str, body: Body) -> Answer {
+        let request =
+            Request::post(format!("/api/v1/auth/{path}")).header("content-type", "application/json");
+        self.exchange(request.body(body).unwrap()).await
+    }
+
+    async fn exchange(&self, request: Request<Body>) -> Answer {
+        let answer = self.public.send(request).await.unwrap();
         let (parts, body) = answer.into_parts();
         let body = body.collect_bytes(1 << 20).await.unwrap();
         Answer {
