@@ -127,7 +127,7 @@ try {
     await gone(admin, 'dialog');
     await press(admin, 'Revoke');
     await press(admin, 'Revoke now');
-    await alert(admin, /`somebody` is no id of a principal/);
+    await alert(admin, /“somebody” is no id of a principal/);
   });
 
   await step('access is revoked from a decision on, and its viewer is blocked with the reason', async () => {
@@ -222,7 +222,7 @@ try {
       }
       const place = page === admin ? '[data-testid=preview]' : '[data-testid=refused]';
       const name = await page.waitForSelector(`${place} button[title="${KITTIES}"]`);
-      assert.equal(await name.evaluate((button) => button.textContent), 'eip155:1/erc721:0x0601…266d/771769');
+      assert.equal(await name.evaluate((button) => button.firstChild.textContent), 'eip155:1/erc721:0x0601…266d/771769');
       await name.tap();
       await see(page, 'Copied.');
       assert.equal(await page.evaluate(() => navigator.clipboard.readText()), KITTIES);

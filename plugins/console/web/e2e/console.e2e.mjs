@@ -113,6 +113,31 @@ try {
     assert.equal(await read("muted"), true);
   });
 
+  await step("the focus is seen on the buttons of the player's dialogs", async () => {
+    await page.keyboard.press("?");
+    const close = page.getByRole("dialog").getByRole("button", { name: "Close" });
+    await close.focus();
+    await page.keyboard.press("Shift+Tab");
+    await page.keyboard.press("Tab");
+    const contrast = await close.evaluate((button) => {
+      const canvas = document.createElement("canvas").getContext("2d");
+      const luminance = (color) => {
+        canvas.fillStyle = color;
+        canvas.fillRect(0, 0, 1, 1);
+        const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].map((part) => {
+          const share = part / 255;
+          return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+        });
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+      };
+      const ring = luminance(getComputedStyle(button).outlineColor);
+      const ground = luminance(getComputedStyle(button.closest("dialog")).backgroundColor);
+      return (Math.max(ring, ground) + 0.05) / (Math.min(ring, ground) + 0.05);
+    });
+    assert.ok(contrast >= 3, `the ring has a contrast of ${contrast.toFixed(2)}`);
+    await page.keyboard.press("Escape");
+  });
+
   await step("every quality is there once it is ready", async () => {
     await page.locator("aside").getByText("Ready", { exact: true }).first().waitFor({ timeout: ENCODING_MS });
     const content = await (await fetch(`${base}/api/v1/contents/${id}`)).json();
@@ -145,7 +170,8 @@ try {
     await page.getByRole("button", { name: "Edit" }).click();
     await page.getByRole("textbox", { name: "Title" }).fill(title);
     await page.getByRole("textbox", { name: /^Tags/ }).fill("one, two");
-    await page.getByRole("button", { name: "Save", exact: true }).click();
+    const form = page.locator("form").filter({ has: page.getByRole("textbox", { name: "Title" }) });
+    await form.getByRole("button", { name: "Save" }).click();
     await page.getByRole("heading", { name: title }).waitFor();
     const content = await (await fetch(`${base}/api/v1/contents/${id}`)).json();
     assert.equal(content.title, title);

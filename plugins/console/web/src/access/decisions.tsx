@@ -9,6 +9,7 @@ import { Failure } from "../ui/failure";
 import { Grounds } from "./findings";
 
 const PAGE = 10;
+const EVERY_MS = 5_000;
 
 const SAYS: Record<Verdict, { tone: string; label: string }> = {
   allowed: { tone: "text-accent", label: "allowed" },
@@ -18,8 +19,8 @@ const SAYS: Record<Verdict, { tone: string; label: string }> = {
 
 interface DecisionsProps {
   content: string;
-  /** Somebody's access is to be revoked. */
-  onPick(principal: string): void;
+  /** Somebody's access is to be revoked; `null`: it cannot be. */
+  onPick: ((principal: string) => void) | null;
 }
 
 export function Decisions({ content, onPick }: DecisionsProps) {
@@ -27,7 +28,7 @@ export function Decisions({ content, onPick }: DecisionsProps) {
     (cursor: string | null, signal: AbortSignal) => access.decisions(content, cursor, PAGE, signal),
     [content],
   );
-  const { items, error, more, refresh } = usePages(fetchPage);
+  const { items, error, more, refresh } = usePages(fetchPage, EVERY_MS);
   return (
     <div>
       <div className="flex items-center justify-between gap-4">
@@ -81,7 +82,7 @@ function Row({ decision, onPick }: { decision: Decision; onPick: DecisionsProps[
       {open && (
         <div className="mt-2 space-y-2">
           <Grounds decision={decision} />
-          {principal && (
+          {principal && onPick && (
             <button type="button" className="button button-small" onClick={() => onPick(principal)}>
               Revoke access
               <span className="sr-only"> of {principal}</span>

@@ -11,7 +11,7 @@ import { Section } from "../ui/heading";
 import { notify } from "../ui/notices";
 import { PreviewView } from "./findings";
 import { linesOf, RuleEditor } from "./rule-editor";
-import { type Mistake, parseRule, type Rule } from "./rules";
+import { labelOf, type Mistake, parseRule, type Rule } from "./rules";
 import { Viewers } from "./viewers";
 
 const CHOICES: [openness: Openness, label: string, says: string][] = [
@@ -32,7 +32,7 @@ export default function Access({ content }: { content: string }) {
       {policy && (
         <div className="mt-3 space-y-8">
           <PolicyForm key={policy.revision} content={content} policy={policy} onSaved={refresh} />
-          <Viewers content={content} />
+          <Viewers content={content} open={policy.openness === "public"} />
         </div>
       )}
     </Section>
@@ -158,9 +158,12 @@ function PolicyForm({ content, policy, onSaved }: PolicyProps) {
 export function mistakesOf(error: unknown): Mistake[] {
   const pointer = error instanceof ApiError ? error.problem?.pointer : undefined;
   if (pointer === undefined) return [];
-  // The detail begins with the pointer into the whole policy.
-  const message = messageOf(error).replace(`${pointer}: `, "");
-  return [{ at: pointer.replace(/^\/rule/, ""), message }];
+  return [{ at: pointer.replace(/^\/rule/, ""), message: withLabel(messageOf(error)) }];
+}
+
+/** “asset”: … as the form calls it: Contract: … */
+function withLabel(message: string): string {
+  return message.replace(/^“(\w+)”: (.)/, (_, name: string, first: string) => `${labelOf(name)}: ${first}`);
 }
 
 interface RuleFormsProps {

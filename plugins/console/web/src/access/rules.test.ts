@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { ApiError } from "../api/client";
+import { ApiError, explain } from "../api/client";
 import { fromLocal, toLocal } from "../lib/format";
 import { mistakesOf, walletName } from "./policy";
 import { linesOf } from "./rule-editor";
@@ -98,8 +98,9 @@ describe("mistakesOf", () => {
       pointer: "/rule/all/0/erc721",
       detail: "/rule/all/0/erc721: `asset`: `x` is no contract.",
     };
-    const error = new ApiError(problem.detail, 422, problem);
-    expect(mistakesOf(error)).toEqual([{ at: "/all/0/erc721", message: "`asset`: `x` is no contract." }]);
+    const { message } = explain(422, JSON.stringify(problem));
+    const error = new ApiError(message, 422, problem);
+    expect(mistakesOf(error)).toEqual([{ at: "/all/0/erc721", message: "Contract: “x” is no contract." }]);
     expect(mistakesOf(new ApiError("Busy.", 503, null))).toEqual([]);
   });
 });

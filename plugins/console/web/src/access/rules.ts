@@ -148,6 +148,12 @@ export const LEAVES: Record<string, LeafKind> = {
   },
 };
 
+/** What the form calls a field; its own name where no form has it. */
+export function labelOf(name: string): string {
+  const fields = Object.values(LEAVES).flatMap((leaf) => leaf.fields);
+  return fields.find((field) => field.name === name)?.label ?? name;
+}
+
 export function kindOf(rule: Rule): string {
   return Object.keys(rule)[0] ?? "";
 }

@@ -11,7 +11,13 @@ import { Decisions } from "./decisions";
 
 const PAGE = 10;
 
-export function Viewers({ content }: { content: string }) {
+interface ViewersProps {
+  content: string;
+  /** Everyone may watch it: there is nothing to revoke. */
+  open: boolean;
+}
+
+export function Viewers({ content, open }: ViewersProps) {
   const fetchPage = useCallback(
     (cursor: string | null, signal: AbortSignal) => access.bars(content, cursor, PAGE, signal),
     [content],
@@ -25,15 +31,17 @@ export function Viewers({ content }: { content: string }) {
   };
   return (
     <>
-      <Revoke
-        content={content}
-        principal={principal}
-        onPrincipal={setPrincipal}
-        field={field}
-        onDone={bars.refresh}
-      />
-      <Bars content={content} bars={bars} />
-      <Decisions content={content} onPick={pick} />
+      {!open && (
+        <Revoke
+          content={content}
+          principal={principal}
+          onPrincipal={setPrincipal}
+          field={field}
+          onDone={bars.refresh}
+        />
+      )}
+      {(!open || bars.items.length > 0) && <Bars content={content} bars={bars} />}
+      <Decisions content={content} onPick={open ? null : pick} />
     </>
   );
 }

@@ -18,6 +18,24 @@ describe("explain", () => {
     expect(explain(418, "<html>").message).toBe("The server answered with error 418.");
     expect(explain(0, "").message).toMatch(/cannot be reached/);
   });
+
+  it("shows people no JSON pointer and no code", () => {
+    const errors = [
+      { pointer: "/title", detail: "must be at most 200 characters long, not 210" },
+      { pointer: "/tags", detail: "must be a list" },
+    ];
+    const detail = "/title must be at most 200 characters long, not 210.";
+    const said = explain(422, JSON.stringify({ detail, errors })).message;
+    expect(said).toBe("Title must be at most 200 characters long, not 210. Tags must be a list.");
+    expect(explain(422, JSON.stringify({ detail })).message).toBe(
+      "Must be at most 200 characters long, not 210.",
+    );
+    const pointed = { detail: "/rule/all/0/erc721: `asset`: `x` is no contract." };
+    expect(explain(422, JSON.stringify(pointed)).message).toBe("“asset”: “x” is no contract.");
+    expect(explain(404, '{"detail":"There is nothing at /watch/1."}').message).toBe(
+      "There is nothing at /watch/1.",
+    );
+  });
 });
 
 describe("wholeMessageOf", () => {

@@ -10,6 +10,8 @@ export interface Problem {
   detail?: string;
   /** Of a policy that is not valid: where, as a JSON pointer (RFC 6901). */
   pointer?: string;
+  /** Of fields that were not taken: which, as a JSON pointer, and why. */
+  errors?: { pointer?: string; detail?: string }[];
 }
 
 const PROBLEM_PREFIX = "urn:streamgate:problem:";
@@ -55,13 +57,40 @@ const OFFLINE = "The server cannot be reached. Check your connection; nothing is
 export function explain(status: number, body: string): { message: string; problem: Problem | null } {
   if (status === 0) return { message: OFFLINE, problem: null };
   const problem = parseProblem(body);
-  const words = problem?.detail || problem?.title;
+  const words = problem && wordsOf(problem);
   const message = words
     ? /[.!?]$/.test(words)
       ? words
       : `${words}.`
     : (SENTENCES[status] ?? `The server answered with error ${status}.`);
   return { message, problem };
+}
+
+/** A problem in words for people: without JSON pointers and quoted as prose is. */
+function wordsOf(problem: Problem): string {
+  const fields = Array.isArray(problem.errors) ? problem.errors : [];
+  const said = fields.flatMap(({ pointer, detail }) =>
+    pointer && detail ? [`${capital(lastOf(pointer))} ${detail.replace(/\.$/, "")}.`] : [],
+  );
+  return inProse(said.length > 0 ? said.join(" ") : problem.detail || problem.title || "");
+}
+
+/** A sentence of the server's without what only programs read: a pointer in front, backquotes. */
+export function inProse(text: string): string {
+  const plain = text.replace(/^\/[\w~/-]*:?\s+/, "").replace(/`([^`]*)`/g, "“$1”");
+  return capital(plain);
+}
+
+/** `/rule/all/0` -> `0`, `/title` -> `title`. */
+function lastOf(pointer: string): string {
+  return pointer
+    .slice(pointer.lastIndexOf("/") + 1)
+    .replace(/~1/g, "/")
+    .replace(/~0/g, "~");
+}
+
+function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 export function parseProblem(body: string): Problem | null {

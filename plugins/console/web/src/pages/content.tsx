@@ -62,17 +62,6 @@ export default function ContentPage({ id }: { id: string }) {
         <aside aria-label="About this video" className="space-y-8">
           <Progress content={content} />
           <Facts content={content} />
-          {content.hls && content.dash && (
-            <section aria-labelledby="links-title">
-              <h2 id="links-title" className="wide mb-2">
-                Addresses for players
-              </h2>
-              <div className="space-y-2">
-                <CopyField label="HLS" value={new URL(content.hls, location.href).href} />
-                <CopyField label="DASH" value={new URL(content.dash, location.href).href} />
-              </div>
-            </section>
-          )}
           <Remove
             content={content}
             onRemoved={() => {
@@ -83,12 +72,12 @@ export default function ContentPage({ id }: { id: string }) {
           />
         </aside>
       </div>
-      <Renditions content={content} />
       {mayChange && (
         <Suspense fallback={null}>
           <Access content={content.id} />
         </Suspense>
       )}
+      <Technical content={content} open={mayChange} />
     </article>
   );
 }
@@ -106,6 +95,28 @@ function Message({ title, children }: { title: string; children: React.ReactNode
         </Link>
       </p>
     </div>
+  );
+}
+
+/** Renditions and addresses for other players: closed for who came to watch. */
+function Technical({ content, open }: { content: Content; open: boolean }) {
+  if (content.renditions.length === 0 && !content.hls) return null;
+  return (
+    <details open={open} className="mt-10" data-testid="technical">
+      <summary className="wide w-fit cursor-pointer text-lg">Technical details</summary>
+      <Renditions content={content} />
+      {content.hls && content.dash && (
+        <section aria-labelledby="links-title" className="mt-6 max-w-xl">
+          <h2 id="links-title" className="wide mb-2">
+            Addresses for players
+          </h2>
+          <div className="space-y-2">
+            <CopyField label="HLS" value={new URL(content.hls, location.href).href} />
+            <CopyField label="DASH" value={new URL(content.dash, location.href).href} />
+          </div>
+        </section>
+      )}
+    </details>
   );
 }
 

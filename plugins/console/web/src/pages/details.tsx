@@ -9,6 +9,12 @@ import { useMay } from "../session/use-session";
 import { Icon } from "../ui/icons";
 import { notify } from "../ui/notices";
 
+/** What the server takes (`docs/http-api.md`, Patches). */
+const TITLE_CHARS = 200;
+const DESCRIPTION_CHARS = 5_000;
+/** The counter shows when so little of the room is left. */
+const COUNTED_FROM = 0.8;
+
 interface DetailsProps {
   content: Content;
   onChange(content: Content): void;
@@ -55,6 +61,21 @@ export function Details({ content, onChange }: DetailsProps) {
   );
 }
 
+/** A label, and near the bound how much is typed. */
+function FieldName({ name, text, most }: { name: string; text: string; most: number }) {
+  const { length } = text;
+  return (
+    <span className="narrow flex justify-between gap-4 text-soft text-sm">
+      {name}
+      {length >= most * COUNTED_FROM && (
+        <span className="digits" aria-hidden="true">
+          {length} of {most}
+        </span>
+      )}
+    </span>
+  );
+}
+
 function DetailsForm({ content, onChange, onClose }: DetailsProps & { onClose(): void }) {
   const [title, setTitle] = useState(content.title);
   const [description, setDescription] = useState(content.description);
@@ -92,18 +113,20 @@ function DetailsForm({ content, onChange, onClose }: DetailsProps & { onClose():
       }}
     >
       <label className="block">
-        <span className="narrow text-soft text-sm">Title</span>
+        <FieldName name="Title" text={title} most={TITLE_CHARS} />
         <input
           ref={first}
           className="field"
+          maxLength={TITLE_CHARS}
           value={title}
           onChange={(event) => setTitle(event.target.value)}
         />
       </label>
       <label className="block">
-        <span className="narrow text-soft text-sm">Description</span>
+        <FieldName name="Description" text={description} most={DESCRIPTION_CHARS} />
         <textarea
           className="field min-h-28"
+          maxLength={DESCRIPTION_CHARS}
           value={description}
           onChange={(event) => setDescription(event.target.value)}
         />

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Rendition } from "../api/types";
-import { expectedSegments } from "./renditions";
+import { expectedSegments, share } from "./renditions";
 
 const rendition = (kind: "video" | "audio", segments: number): Rendition => ({
   name: kind,
@@ -27,6 +27,11 @@ describe("expectedSegments", () => {
   });
   it("is never less than what is there", () => {
     expect(expectedSegments({ duration: 1, progress: 1, renditions })).toBe(30);
-    expect(expectedSegments({ duration: null, progress: 0, renditions: [] })).toBe(1);
+  });
+  it("is unknown at the start of a file of unknown length, and then nothing is drawn as full", () => {
+    const expected = expectedSegments({ duration: null, progress: 0, renditions });
+    expect(expected).toBeNull();
+    expect(share(rendition("video", 2), expected)).toBe(0);
+    expect(share(rendition("video", 2), 30)).toBeCloseTo(2 / 30);
   });
 });

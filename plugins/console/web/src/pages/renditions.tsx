@@ -14,8 +14,8 @@ export function Renditions({ content }: { content: Content }) {
   );
   const expected = expectedSegments(content);
   return (
-    <section aria-labelledby="renditions-title" className="mt-10">
-      <h2 id="renditions-title" className="wide text-lg">
+    <section aria-labelledby="renditions-title" className="mt-4">
+      <h2 id="renditions-title" className="wide">
         Renditions
       </h2>
       <div className="mt-2 overflow-x-auto">
@@ -63,18 +63,21 @@ export function Renditions({ content }: { content: Content }) {
 
 const SEGMENT_S = 2;
 
-/** How much of the time line a rendition covers so far. */
-function share(rendition: Rendition, expected: number): number {
-  return Math.min(0.99, rendition.segments / expected);
+/** How much of the time line a rendition covers so far; nothing while nobody knows how long it is. */
+export function share(rendition: Pick<Rendition, "segments">, expected: number | null): number {
+  return expected === null ? 0 : Math.min(0.99, rendition.segments / expected);
 }
 
-/** How many segments a rendition will have: by the length, or else by the progress. */
-export function expectedSegments(content: Pick<Content, "duration" | "progress" | "renditions">): number {
+/** How many segments a rendition will have: by the length, or else by the progress; `null`: not known yet. */
+export function expectedSegments(
+  content: Pick<Content, "duration" | "progress" | "renditions">,
+): number | null {
   const most = Math.max(1, ...content.renditions.map((rendition) => rendition.segments));
   if (content.duration) return Math.max(most, Math.ceil(content.duration / SEGMENT_S));
+  if (content.progress <= 0) return null;
   const videos = content.renditions.filter((rendition) => rendition.kind === "video");
   const furthest = Math.max(0, ...videos.map((rendition) => rendition.segments)) || most;
-  return Math.max(most, content.progress > 0 ? Math.ceil(furthest / content.progress) : most);
+  return Math.max(most, Math.ceil(furthest / content.progress));
 }
 
 function form(rendition: Rendition): string {

@@ -15,11 +15,14 @@ export interface Pages<T> {
 
 export function usePages<T>(
   fetchPage: (cursor: string | null, signal: AbortSignal) => Promise<Page<T>>,
+  /** Looks for what is new while no more than the first page is shown. */
+  everyMs: number | null = null,
 ): Pages<T> {
   const [items, setItems] = useState<T[]>([]);
   const [cursor, setCursor] = useState<string | null>(null);
   const [error, setError] = useState<string | null>(null);
   const [loading, setLoading] = useState(true);
+  const [further, setFurther] = useState(false);
   const inFlight = useRef<AbortController | null>(null);
 
   const load = useCallback(
@@ -32,6 +35,7 @@ export function usePages<T>(
         const page = await fetchPage(from, controller.signal);
         setItems((old) => (from === null ? page.items : [...old, ...page.items]));
         setCursor(page.next_cursor);
+        setFurther(from !== null);
         setError(null);
         setLoading(false);
       } catch (failure) {
@@ -47,6 +51,14 @@ export function usePages<T>(
     void load(null);
     return () => inFlight.current?.abort();
   }, [load]);
+
+  useEffect(() => {
+    if (everyMs === null || further) return;
+    const timer = setInterval(() => {
+      if (document.visibilityState === "visible") void load(null);
+    }, everyMs);
+    return () => clearInterval(timer);
+  }, [load, everyMs, further]);
 
   return {
     items,

@@ -5,7 +5,7 @@ import { bitrate, clock } from "../lib/format";
 import type { Thumbnail } from "../lib/vtt";
 import { Icon } from "../ui/icons";
 import type { EngineState } from "./engine";
-import { levelName } from "./levels";
+import { levelName, qualityName } from "./levels";
 import { Menu } from "./menu";
 import { SeekBar } from "./seek-bar";
 import { type Command, SPEEDS } from "./shortcuts";
@@ -142,16 +142,19 @@ interface QualityMenuProps {
 }
 
 function QualityMenu({ engine, onLevel, onOpen }: QualityMenuProps) {
-  const playing = engine.levels[engine.playing];
-  const name = playing ? levelName(playing) : "";
+  const nameOf = (index: number) => {
+    const level = engine.levels[index];
+    return level ? levelName(level) : null;
+  };
+  const { short, spoken } = qualityName(nameOf(engine.chosen), nameOf(engine.playing));
   const levels = [...engine.levels].reverse();
   return (
     <Menu
-      label={name ? `Quality: ${engine.chosen === -1 ? "automatic, now " : ""}${name}` : "Quality"}
+      label={spoken}
       button={
         <span className="digits flex items-center gap-1.5 whitespace-nowrap text-sm">
           <Icon name="gear" size={18} />
-          <span data-testid="quality">{name || "Auto"}</span>
+          <span data-testid="quality">{short}</span>
         </span>
       }
       choices={[

@@ -28,6 +28,17 @@ export function usableLevels(levels: LevelFacts[], renditions: Rendition[]): boo
   });
 }
 
+/** What the button of the qualities says: automatic and chosen ones look different, and are read so. */
+export function qualityName(
+  chosen: string | null,
+  playing: string | null,
+): { short: string; spoken: string } {
+  if (chosen) return { short: chosen, spoken: `Quality: ${chosen}` };
+  return playing
+    ? { short: `Auto (${playing})`, spoken: `Quality: automatic, now ${playing}` }
+    : { short: "Auto", spoken: "Quality: automatic" };
+}
+
 /** `720p`, `1080p60`, `Audio only`: by the shorter side, as people name them. */
 export function levelName(level: Pick<LevelFacts, "width" | "height" | "fps">): string {
   const lines = level.width && level.height ? Math.min(level.width, level.height) : level.height;

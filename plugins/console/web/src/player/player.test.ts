@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Rendition } from "../api/types";
-import { type LevelFacts, levelName, usableLevels } from "./levels";
+import { type LevelFacts, levelName, qualityName, usableLevels } from "./levels";
 import { commandOf, nextSpeed } from "./shortcuts";
 
 const level = (index: number, rendition: string): LevelFacts => ({
@@ -40,6 +40,17 @@ describe("usableLevels", () => {
   });
   it("allows what the catalogue does not know", () => {
     expect(usableLevels(levels, [])).toEqual([true, true, true]);
+  });
+});
+
+describe("qualityName", () => {
+  it("tells automatic from chosen, and always has its value", () => {
+    expect(qualityName(null, "720p")).toEqual({
+      short: "Auto (720p)",
+      spoken: "Quality: automatic, now 720p",
+    });
+    expect(qualityName(null, null)).toEqual({ short: "Auto", spoken: "Quality: automatic" });
+    expect(qualityName("720p", "360p")).toEqual({ short: "720p", spoken: "Quality: 720p" });
   });
 });
 

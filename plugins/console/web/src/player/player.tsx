@@ -290,6 +290,8 @@ export default function Player({ content }: { content: Content }) {
       </div>
       {refusal && (
         <Refused
+          key={refusal.kind}
+          content={content.id}
           refusal={refusal}
           at={engineState.stoppedAt ?? 0}
           signedIn={signedIn}

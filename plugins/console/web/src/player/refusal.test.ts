@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { refusalOf } from "./refusal";
+import { ofOpenness, refusal, refusalOf } from "./refusal";
 
 const problem = (kind: string, detail: string) =>
   JSON.stringify({ type: `urn:streamgate:problem:${kind}`, title: "T", detail });
@@ -27,5 +27,21 @@ describe("refusalOf", () => {
       detail: "No.",
     });
     for (const status of [0, 404, 410, 429, 500, 503]) expect(refusalOf(status, "")).toBeNull();
+  });
+});
+
+describe("ofOpenness", () => {
+  const refused = refusal("not-entitled", "This content is private.");
+  it("sends nobody for a wallet where none helps", () => {
+    expect(ofOpenness(refused, "private")).toMatchObject({ title: "This video is private", remedy: "none" });
+    expect(ofOpenness(refusal("revoked", "Shared."), "private")).toMatchObject({
+      detail: "Shared.",
+      remedy: "none",
+    });
+  });
+  it("leaves what a wallet or a sign-in helps with as it is", () => {
+    expect(ofOpenness(refused, "gated")).toBe(refused);
+    const stranger = refusal("not-signed-in", "");
+    expect(ofOpenness(stranger, "private")).toBe(stranger);
   });
 });

@@ -1,9 +1,10 @@
 // Why the server does not let something be played, and what a person can do about it.
 
+import type { Openness } from "../api/access";
 import { explain, kindOf } from "../api/client";
 
-/** What helps: `sign-in`; `own`, getting what is asked for; `again`, trying again. */
-export type Remedy = "sign-in" | "own" | "again";
+/** What helps: `sign-in`; `own`, getting what is asked for; `again`, trying again; nothing one could do. */
+export type Remedy = "sign-in" | "own" | "again" | "none";
 
 export interface Refusal {
   /** The last part of the problem's type. */
@@ -30,6 +31,14 @@ const KNOWN: Record<string, [title: string, remedy: Remedy]> = {
 export function refusal(kind: string, detail: string): Refusal {
   const [title, remedy] = KNOWN[kind] ?? ["You do not have access to this video", "own"];
   return { kind, title, detail, remedy };
+}
+
+/** The same by what the video is: no wallet helps with a private one. */
+export function ofOpenness(refused: Refusal, openness: Openness): Refusal {
+  if (openness !== "private" || refused.remedy !== "own") return refused;
+  if (refused.kind !== "not-entitled") return { ...refused, remedy: "none" };
+  const detail = "Only creators and admins of this server can watch it.";
+  return { ...refused, title: "This video is private", detail, remedy: "none" };
 }
 
 /** The refusal in an answer; `null`: it says something else, such as that there is trouble. */

@@ -1,19 +1,24 @@
 // What stands in the player's place while the server refuses: why, and what to do.
 
+import { useEffect, useState } from "react";
+import { access, type Openness } from "../api/access";
 import { clock } from "../lib/format";
 import { goToSignIn, paths } from "../lib/router";
 import { Icon } from "../ui/icons";
 import { Link } from "../ui/link";
 import { WithNames } from "../ui/names";
-import type { Refusal, Remedy } from "./refusal";
+import { ofOpenness, type Refusal, type Remedy } from "./refusal";
 
 const ADVICE: Record<Remedy, string> = {
   "sign-in": "",
-  own: "When a wallet of yours holds what is asked for, try again.",
+  own: "Try again when one of your wallets holds what is required.",
   again: "",
+  none: "",
 };
 
 interface RefusedProps {
+  /** Id of the video. */
+  content: string;
   refusal: Refusal;
   /** Seconds: where it goes on. */
   at: number;
@@ -22,8 +27,11 @@ interface RefusedProps {
   onRetry(): void;
 }
 
-export function Refused({ refusal, at, signedIn, onRetry }: RefusedProps) {
-  const { title, detail, remedy } = refusal;
+export function Refused({ content, refusal, at, signedIn, onRetry }: RefusedProps) {
+  const openness = useOpenness(content, refusal.remedy === "own");
+  // Until the server has said what helps, nothing is advised.
+  if (refusal.remedy === "own" && openness === null) return <div className="absolute inset-0 bg-black/85" />;
+  const { title, detail, remedy } = openness ? ofOpenness(refusal, openness) : refusal;
   return (
     <div
       role="alert"
@@ -65,4 +73,22 @@ export function Refused({ refusal, at, signedIn, onRetry }: RefusedProps) {
       </div>
     </div>
   );
+}
+
+/** Whom the video is for; `null`: not known yet. What cannot be asked counts as gated, as the refusal says. */
+function useOpenness(content: string, wanted: boolean): Openness | null {
+  const [openness, setOpenness] = useState<Openness | null>(null);
+  useEffect(() => {
+    if (!wanted) return;
+    const controller = new AbortController();
+    access
+      .policy(content, controller.signal)
+      .then((policy) => policy?.openness ?? "gated")
+      .catch((): Openness => "gated")
+      .then((found) => {
+        if (!controller.signal.aborted) setOpenness(found);
+      });
+    return () => controller.abort();
+  }, [content, wanted]);
+  return openness;
 }

@@ -21,10 +21,10 @@ export function Name({ value }: { value: string }) {
         type="button"
         className="digits inline text-left underline decoration-dotted underline-offset-4 wrap-anywhere sm:hidden"
         title={value}
-        aria-label={`${value}, copy`}
         onClick={() => void copy()}
       >
-        {shortName(value)}
+        <span aria-hidden="true">{shortName(value)}</span>
+        <span className="sr-only">{value}, copy</span>
       </button>
     </>
   );

@@ -90,7 +90,14 @@ export function Gate({ open, tall }: { open: boolean; tall: boolean }) {
       >
         <div className="max-w-2xl">
           <p className={`wide leading-tight ${tall ? "text-3xl sm:text-4xl" : "text-xl sm:text-2xl"}`}>
-            {open ? "Drop to upload" : "Drop videos anywhere here"}
+            {open ? (
+              "Drop to upload"
+            ) : (
+              <>
+                <span className="pointer-coarse:hidden">Drop videos anywhere here</span>
+                <span className="hidden pointer-coarse:inline">Upload videos</span>
+              </>
+            )}
           </p>
           <p className="mt-1.5 text-pretty text-soft">
             Watch within seconds, while the rest is still being encoded. Interrupted uploads resume where they
