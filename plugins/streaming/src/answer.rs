@@ -5,6 +5,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use streamgate_plugin_api::{Body, Problem};
 
+use crate::conditions::{Verdict, judge};
+
 /// Segments never change under their names, and one year is the customary "for ever".
 pub(crate) const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 /// Of pictures that another encoding may replace.
@@ -16,12 +18,13 @@ const ANY: HeaderValue = HeaderValue::from_static("*");
 const BYTES: HeaderValue = HeaderValue::from_static("bytes");
 /// What a script of another origin may read besides the safelisted fields.
 const EXPOSED: HeaderValue =
-    HeaderValue::from_static("Content-Length, Content-Range, Accept-Ranges, ETag, Date");
+    HeaderValue::from_static("Content-Length, Content-Range, Accept-Ranges, ETag, Last-Modified, Date");
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 /// `*` covers everything but `Authorization` in browsers that know it; the other names are for those
 /// that do not.
 const REQUEST_FIELDS: HeaderValue = HeaderValue::from_static(
-    "*, Authorization, Range, If-None-Match, If-Range, If-Modified-Since, Cache-Control, Pragma, Traceparent",
+    "*, Authorization, Range, If-Match, If-None-Match, If-Range, If-Modified-Since, If-Unmodified-Since, \
+     Cache-Control, Pragma, Traceparent",
 );
 
 /// Any page may play from here.
@@ -65,6 +68,12 @@ impl Entity {
         Self { body, head, etag }
     }
 
+    /// With the date that storage gives it.
+    pub(crate) fn modified(mut self, date: Option<HeaderValue>) -> Self {
+        self.head.extend(date.map(|date| (header::LAST_MODIFIED, date)));
+        self
+    }
+
     #[cfg(test)]
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
         self.head.get(name)?.to_str().ok()
@@ -72,10 +81,10 @@ impl Entity {
 
     /// The answer to a GET or HEAD with these fields.
     pub(crate) fn answer(&self, method: &Method, request: &HeaderMap) -> Response<Body> {
-        if let Some(tags) = request.get(header::IF_NONE_MATCH)
-            && matches_any(tags, &self.etag)
-        {
-            return self.not_modified();
+        match judge(request, Some(&self.etag), self.head.get(header::LAST_MODIFIED)) {
+            Verdict::Holds => {}
+            Verdict::NotModified => return self.not_modified(),
+            Verdict::Failed => return changed(Some(&self.etag)),
         }
         // Range is defined for GET alone (RFC 9110 §14.2).
         if method == Method::GET
@@ -164,18 +173,22 @@ impl Range {
     }
 }
 
-/// Whether an `If-None-Match` field names this tag, compared weakly (RFC 9110 §13.1.2).
-fn matches_any(field: &HeaderValue, etag: &HeaderValue) -> bool {
-    let (Ok(field), Ok(etag)) = (field.to_str(), etag.to_str()) else { return false };
-    let strong = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
-    field.trim() == "*" || field.split(',').any(|tag| strong(tag) == strong(etag))
-}
-
 pub(crate) fn respond(status: StatusCode, head: HeaderMap, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = head;
     response
+}
+
+/// A precondition failed (RFC 9110 §15.5.13).
+pub(crate) fn changed(etag: Option<&HeaderValue>) -> Response<Body> {
+    let now = etag.and_then(|tag| tag.to_str().ok()).map(|tag| format!(" It has the tag {tag} now."));
+    let detail = format!(
+        "The request's If-Match or If-Unmodified-Since names another state of it.{} Ask again without the condition.",
+        now.unwrap_or_default()
+    );
+    let failed = StatusCode::PRECONDITION_FAILED;
+    problem(Problem::new(failed, "precondition-failed", "It is not what the condition says").detail(detail))
 }
 
 /// A problem that scripts of any origin can read.
@@ -205,13 +218,17 @@ pub(crate) fn method_not_allowed(method: &Method) -> Response<Body> {
     )
 }
 
-/// The answer with a text that is for one viewer alone: nobody keeps it, and it has no parts.
+/// The answer with a text that is for one viewer alone: nobody keeps it, and it has no parts and no tag.
 pub(crate) fn personal(
+    request: &HeaderMap,
     method: &Method,
     text: String,
     media_type: &'static str,
     vary: HeaderValue,
 ) -> Response<Body> {
+    if judge(request, None, None) == Verdict::Failed {
+        return changed(None);
+    }
     let mut head = HeaderMap::with_capacity(6);
     head.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     head.insert(header::CACHE_CONTROL, PERSONAL);
@@ -335,6 +352,35 @@ mod tests {
     fn other_bytes_have_another_tag() {
         assert_eq!(etag_of(b"a"), etag_of(b"a"));
         assert_ne!(etag_of(b"a"), etag_of(b"b"));
+    }
+
+    #[test]
+    fn a_condition_that_does_not_hold_is_412_with_the_tag_that_would() {
+        let response = get(&[("if-match", "\"old\""), ("range", "bytes=0-1")]);
+        assert_eq!(response.status(), StatusCode::PRECONDITION_FAILED);
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+        assert!(!response.headers().contains_key(header::CONTENT_RANGE));
+        assert_eq!(
+            get(&[("if-match", "\"tag\""), ("range", "bytes=0-1")]).status(),
+            StatusCode::PARTIAL_CONTENT
+        );
+        // A date counts for what has one.
+        let date = "Tue, 14 Nov 2023 22:13:20 GMT";
+        assert_eq!(get(&[("if-modified-since", date)]).status(), StatusCode::OK);
+        let dated = entity().modified(Some(HeaderValue::from_static("Tue, 14 Nov 2023 22:13:20 GMT")));
+        let fields = HeaderMap::from_iter([(header::IF_MODIFIED_SINCE, date.parse().unwrap())]);
+        assert_eq!(dated.answer(&Method::GET, &fields).status(), StatusCode::NOT_MODIFIED);
+    }
+
+    #[test]
+    fn what_is_for_one_viewer_heeds_conditions_too() {
+        let answer = |tags: &'static str| {
+            let fields = HeaderMap::from_iter([(header::IF_MATCH, HeaderValue::from_static(tags))]);
+            let vary = HeaderValue::from_static("cookie");
+            personal(&fields, &Method::GET, "#EXTM3U".into(), "text/plain", vary).status()
+        };
+        assert_eq!(answer("\"x\""), StatusCode::PRECONDITION_FAILED);
+        assert_eq!(answer("*"), StatusCode::OK);
     }
 
     proptest! {

@@ -6,6 +6,7 @@
 
 mod answer;
 mod clock;
+mod conditions;
 mod contents;
 mod convert;
 mod dash;

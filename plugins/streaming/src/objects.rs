@@ -18,7 +18,14 @@ const PERMITS: usize = 1024;
 const PERMIT: u64 = 64 << 10;
 
 /// Request fields that storage heeds for what streams through.
-const FORWARDED: [http::HeaderName; 3] = [header::RANGE, header::IF_RANGE, header::IF_NONE_MATCH];
+const FORWARDED: [http::HeaderName; 6] = [
+    header::RANGE,
+    header::IF_RANGE,
+    header::IF_MATCH,
+    header::IF_NONE_MATCH,
+    header::IF_MODIFIED_SINCE,
+    header::IF_UNMODIFIED_SINCE,
+];
 
 /// Why an object cannot be served.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -117,11 +124,12 @@ impl Objects {
             let _permit = self.loads.acquire_many(permits as u32).await.map_err(ObjectError::unavailable)?;
             let response = self.send(wanted, &Method::GET, HeaderMap::new()).await?;
             let tag = response.headers().get(header::ETAG).cloned();
+            let modified = response.headers().get(header::LAST_MODIFIED).cloned();
             let limit = usize::try_from(self.max_object).unwrap_or(usize::MAX);
             let body = response.into_body().collect_bytes(limit).await.map_err(ObjectError::unavailable)?;
             let tag = tag.filter(is_strong).unwrap_or_else(|| answer::etag_of(&body));
             let media_type = HeaderValue::from_static(wanted.media_type);
-            Ok(Arc::new(Entity::new(body, media_type, answer::IMMUTABLE, tag)))
+            Ok(Arc::new(Entity::new(body, media_type, answer::IMMUTABLE, tag).modified(modified)))
         };
         tokio::time::timeout(self.timeout, loading).await.unwrap_or_else(|_| Err(self.late()))
     }
@@ -148,17 +156,21 @@ impl Objects {
     ) -> Result<Response<Body>, ObjectError> {
         let mut fields = HeaderMap::new();
         for name in FORWARDED {
+            let lines = request.get_all(&name).iter().map(HeaderValue::as_bytes);
+            let lines = lines.collect::<Vec<_>>().join(&b", "[..]);
             // Storage takes one range; several are a whole object, as in memory.
-            let value =
-                request.get(&name).filter(|value| name != header::RANGE || !value.as_bytes().contains(&b','));
-            if let Some(value) = value {
-                fields.insert(name, value.clone());
+            let taken = !lines.is_empty() && (name != header::RANGE || !lines.contains(&b','));
+            if let (true, Ok(value)) = (taken, HeaderValue::from_bytes(&lines)) {
+                fields.insert(name, value);
             }
         }
         let sending = self.send(wanted, method, fields);
         let response =
             tokio::time::timeout(self.timeout, sending).await.unwrap_or_else(|_| Err(self.late()))?;
         let (parts, body) = response.into_parts();
+        if parts.status == StatusCode::PRECONDITION_FAILED {
+            return Ok(answer::changed(parts.headers.get(header::ETAG)));
+        }
         let mut head = HeaderMap::with_capacity(10);
         for name in answer::PASSED_ON {
             if let Some(value) = parts.headers.get(&name) {
@@ -193,6 +205,7 @@ impl Objects {
             StatusCode::OK
             | StatusCode::PARTIAL_CONTENT
             | StatusCode::NOT_MODIFIED
+            | StatusCode::PRECONDITION_FAILED
             | StatusCode::RANGE_NOT_SATISFIABLE => Ok(response),
             StatusCode::NOT_FOUND => Err(ObjectError::Missing),
             status => Err(ObjectError::unavailable(format!("it answered {status}"))),

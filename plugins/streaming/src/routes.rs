@@ -110,7 +110,7 @@ impl Shared {
             Found::Nothing => return nothing_here(request),
         };
         let answer = match (item, pass.token()) {
-            (Item::Thumbnails, Some(token)) => self.index(wanted, &request.method, token).await,
+            (Item::Thumbnails, Some(token)) => self.index(wanted, request, token).await,
             _ => self.objects.answer(wanted, &request.method, &request.headers).await,
         };
         match answer {
@@ -132,12 +132,12 @@ impl Shared {
     async fn index(
         &self,
         wanted: Wanted<'_>,
-        method: &Method,
+        request: &Parts,
         token: &str,
     ) -> Result<Response<Body>, ObjectError> {
         let index = self.objects.whole(wanted, MAX_INDEX_BYTES).await?;
         let text = thumbnails(&String::from_utf8_lossy(&index), token);
-        Ok(personal(method, text, INDEX_TYPE, VARY))
+        Ok(personal(&request.headers, &request.method, text, INDEX_TYPE, VARY))
     }
 }
 
@@ -154,7 +154,7 @@ fn find<'a>(snapshot: &Snapshot, request: &'a Parts, item: Item<'_>, pass: &Pass
         None => snapshot.document(item).map(|it| it.map(|it| it.answer(&request.method, &request.headers))),
         Some(token) => snapshot
             .personal(item, token)
-            .map(|it| it.map(|it| personal(&request.method, it.text, it.media_type, VARY))),
+            .map(|it| it.map(|it| personal(&request.headers, &request.method, it.text, it.media_type, VARY))),
     };
     match document {
         Some(Ok(answer)) => return Found::Answer(answer),
