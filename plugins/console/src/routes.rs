@@ -25,8 +25,14 @@ const SECURITY_HEADERS: &[(&str, &str)] = &[
     ("permissions-policy", "camera=(), microphone=(), geolocation=()"),
 ];
 
-/// Paths of other plugins and of built files: what is not there is an error and not the page.
+/// Paths of other plugins and of built files: what is not there is a problem and not the page.
 const NO_PAGES: &[&str] = &["api", "assets", "files", "health", "metrics", "v"];
+
+/// Pages of one segment, as `web/src/lib/router.ts` knows them; the empty one is the library.
+const PAGES: &[&str] = &["", "account", "admin", "sign-in", "system"];
+
+/// Pages about one thing: `/watch/{id}`.
+const PAGES_ABOUT: &[&str] = &["watch"];
 
 /// The router; `report` makes the system report.
 pub(crate) fn router<R>(report: R) -> Router
@@ -50,40 +56,55 @@ fn system(report: Value) -> Response {
 
 async fn page(request: Request) -> Response {
     let path = request.uri().path().trim_start_matches('/');
-    let asset = match assets::find(path, accept_encoding(request.headers())) {
-        Some(asset) => asset,
-        None if is_page(path) => match assets::find("index.html", accept_encoding(request.headers())) {
-            Some(index) => index,
-            None => return not_found(request.uri().path()),
-        },
-        None => return not_found(request.uri().path()),
+    let encoding = accept_encoding(request.headers());
+    let (found, status) = match assets::find(path, encoding) {
+        Some(asset) => (Some(asset), StatusCode::OK),
+        None if is_file(path) => (None, StatusCode::NOT_FOUND),
+        // The page says in words that it does not know the address; the status says it to programs.
+        None if !is_page(path) => (assets::find("index.html", encoding), StatusCode::NOT_FOUND),
+        None => (assets::find("index.html", encoding), StatusCode::OK),
     };
-    match *request.method() {
-        Method::GET | Method::HEAD => serve(asset, request.method(), request.headers()),
+    match (found, request.method()) {
+        (None, _) => not_found(request.uri().path()),
+        (Some(asset), method @ (&Method::GET | &Method::HEAD)) => {
+            serve(asset, status, method, request.headers())
+        }
         _ => method_not_allowed(),
     }
 }
 
-/// Is this an address within the page, which its script resolves? Names with a dot are files.
-fn is_page(path: &str) -> bool {
+/// Is this the address of a file or of another plugin? Names with a dot are files.
+fn is_file(path: &str) -> bool {
     let first = path.split('/').next().unwrap_or_default();
     let last = path.rsplit('/').next().unwrap_or_default();
-    !NO_PAGES.contains(&first) && !last.contains('.')
+    NO_PAGES.contains(&first) || last.contains('.')
+}
+
+/// Is this an address that the page's script has something to show at?
+fn is_page(path: &str) -> bool {
+    let mut segments = path.split('/').filter(|segment| !segment.is_empty());
+    match (segments.next(), segments.next(), segments.next()) {
+        (first, None, None) => PAGES.contains(&first.unwrap_or_default()),
+        (Some(first), Some(_), None) => PAGES_ABOUT.contains(&first),
+        _ => false,
+    }
 }
 
 fn accept_encoding(headers: &HeaderMap) -> &str {
     headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
-fn serve(asset: Asset, method: &Method, asked: &HeaderMap) -> Response {
-    let fresh = asked.get_all(header::IF_NONE_MATCH).iter().any(|value| matches(value, &asset.etag));
+fn serve(asset: Asset, status: StatusCode, method: &Method, asked: &HeaderMap) -> Response {
+    // Conditions are about what is there (RFC 9110 section 13.2.1).
+    let fresh = status == StatusCode::OK
+        && asked.get_all(header::IF_NONE_MATCH).iter().any(|value| matches(value, &asset.etag));
     let length = asset.bytes.len();
     let mut response = if fresh {
         StatusCode::NOT_MODIFIED.into_response()
     } else if method == Method::HEAD {
-        Body::empty().into_response()
+        (status, Body::empty()).into_response()
     } else {
-        Body::from(asset.bytes).into_response()
+        (status, Body::from(asset.bytes)).into_response()
     };
     let headers = response.headers_mut();
     for (name, value) in SECURITY_HEADERS {
@@ -186,10 +207,34 @@ mod tests {
 
     #[tokio::test]
     async fn addresses_within_the_page_answer_the_page() {
-        for path in ["/system", "/watch/0190a0b0-0000-7000-8000-000000000001", "/nowhere"] {
+        for path in ["/system", "/system/", "/watch/0190a0b0-0000-7000-8000-000000000001"] {
             let (status, headers, _) = get(path).await;
             assert_eq!(status, StatusCode::OK, "{path}");
             assert_eq!(headers["content-type"], "text/html; charset=utf-8", "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_that_the_page_does_not_know_is_404_with_the_page() {
+        for path in ["/docs", "/oembed", "/nonsense/page", "/watch", "/watch/a/b", "/systems"] {
+            let (status, headers, body) = get(path).await;
+            assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
+            assert_eq!(headers["content-type"], "text/html; charset=utf-8", "{path}");
+            assert!(String::from_utf8(body).unwrap().contains("<div id=\"root\">"), "{path}");
+            let known = headers["etag"].to_str().unwrap();
+            let (status, ..) = ask(Method::GET, path, &[("if-none-match", known)]).await;
+            assert_eq!(status, StatusCode::NOT_FOUND, "a page that is not there is never unchanged: {path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn every_page_that_the_script_knows_is_200() {
+        let router = include_str!("../web/src/lib/router.ts");
+        let plain = router.split("const PLAIN = [").nth(1).and_then(|rest| rest.split(']').next()).unwrap();
+        let names: Vec<&str> = plain.split('"').skip(1).step_by(2).collect();
+        assert!(names.contains(&"system"), "{names:?}");
+        for name in names {
+            assert_eq!(get(&format!("/{name}")).await.0, StatusCode::OK, "{name}");
         }
     }
 
