@@ -23,6 +23,7 @@ use crate::watch::InFlight;
 pub(crate) enum Cut {
     TooLarge,
     TooSlow,
+    Malformed,
 }
 
 /// Shared by a request's body and its handler.
@@ -51,29 +52,75 @@ impl Cuts {
         match self.0.cut.load(Ordering::Acquire) {
             0 => None,
             1 => Some(Cut::TooLarge),
-            _ => Some(Cut::TooSlow),
+            2 => Some(Cut::TooSlow),
+            _ => Some(Cut::Malformed),
         }
     }
 }
 
-/// A client's body, limited in size and in standstill.
+/// How slowly a body may come.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// How long it may stand still, and over which time its rate is judged.
+    pub(crate) patience: Duration,
+    /// Bytes in each second in which the client is waited for; 0: any.
+    pub(crate) rate: u64,
+}
+
+/// A client's body, limited in size, in standstill and in pace.
 pub(crate) struct RequestBody {
     inner: Incoming,
     left: u64,
-    patience: Duration,
+    pace: Pace,
     moved: Instant,
+    /// Since when the client is waited for.
+    waits_since: Option<Instant>,
+    /// How long the client was waited for, and what came, since its pace was judged last.
+    waited: Duration,
+    came: u64,
     timer: Option<Pin<Box<Sleep>>>,
     cuts: Cuts,
 }
 
 impl RequestBody {
-    pub(crate) fn new(inner: Incoming, limit: u64, patience: Duration, cuts: Cuts) -> Self {
-        Self { inner, left: limit, patience, moved: Instant::now(), timer: None, cuts }
+    pub(crate) fn new(inner: Incoming, limit: u64, pace: Pace, cuts: Cuts) -> Self {
+        Self {
+            inner,
+            left: limit,
+            pace,
+            moved: Instant::now(),
+            waits_since: None,
+            waited: Duration::ZERO,
+            came: 0,
+            timer: None,
+            cuts,
+        }
+    }
+
+    /// Whether the client keeps the pace: only the time counts in which it was waited for, and not that in which the
+    /// plugin did not read.
+    fn keeps_pace(&mut self, bytes: u64) -> bool {
+        self.came += bytes;
+        if let Some(since) = self.waits_since.take() {
+            self.waited += since.elapsed();
+        }
+        if self.waited < self.pace.patience {
+            return true;
+        }
+        let due = self.waited.as_secs().saturating_mul(self.pace.rate);
+        let keeps = self.came >= due;
+        (self.waited, self.came) = (Duration::ZERO, 0);
+        keeps
+    }
+
+    fn too_slow(&self) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.cuts.set(Cut::TooSlow);
+        Poll::Ready(Some(Err("the body came too slowly".into())))
     }
 
     /// Comes when the body stood still for too long.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let due = self.moved + self.patience;
+        let due = self.moved + self.pace.patience;
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
         loop {
             ready!(timer.as_mut().poll(cx));
@@ -102,16 +149,26 @@ impl http_body::Body for RequestBody {
                         return Poll::Ready(Some(Err("the body is larger than allowed".into())));
                     };
                     self.left = left;
+                    let bytes = data.len() as u64;
+                    if !self.keeps_pace(bytes) {
+                        return self.too_slow();
+                    }
                     self.cuts.0.pieces.fetch_add(1, Ordering::Relaxed);
                     self.moved = Instant::now();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(other) => Poll::Ready(other.map(|frame| frame.map_err(Into::into))),
+            Poll::Ready(Some(Err(error))) => {
+                if is_malformed(&error) {
+                    self.cuts.set(Cut::Malformed);
+                }
+                Poll::Ready(Some(Err(error.into())))
+            }
+            Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => {
+                self.waits_since.get_or_insert_with(Instant::now);
                 ready!(self.poll_timer(cx));
-                self.cuts.set(Cut::TooSlow);
-                Poll::Ready(Some(Err("the body stood still for too long".into())))
+                self.too_slow()
             }
         }
     }
@@ -129,6 +186,15 @@ impl http_body::Body for RequestBody {
     }
 }
 
+/// Whether the client's framing is at fault, and not its connection.
+fn is_malformed(error: &hyper::Error) -> bool {
+    use std::error::Error as _;
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    let kind = cause.map(std::io::Error::kind);
+    error.is_parse()
+        || matches!(kind, Some(std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData))
+}
+
 /// What a response carries.
 pub(crate) enum Content {
     Plain(Body),
@@ -142,12 +208,15 @@ pub(crate) struct ResponseBody {
     /// Ends an endless stream (server-sent events) in good order when the gateway stops.
     until: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     ending: Option<Box<Ending>>,
-    _in_flight: InFlight,
+    in_flight: InFlight,
 }
 
 impl ResponseBody {
     pub(crate) fn new(content: Content, in_flight: InFlight) -> Self {
-        Self { content, until: None, ending: None, _in_flight: in_flight }
+        if let Some(progress) = in_flight.progress() {
+            progress.offered();
+        }
+        Self { content, until: None, ending: None, in_flight }
     }
 
     /// Ends the body when `stop` comes.
@@ -180,6 +249,9 @@ impl http_body::Body for ResponseBody {
             }
             Content::Gzip(gzip) => gzip.poll_frame(cx),
         };
+        if let Some(progress) = this.in_flight.progress() {
+            if frame.is_pending() { progress.waits_for_the_plugin() } else { progress.offered() }
+        }
         if let Some(ending) = &mut this.ending
             && let Poll::Ready(frame) = &frame
         {

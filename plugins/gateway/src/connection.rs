@@ -10,7 +10,7 @@ use std::time::Duration;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use streamgate_plugin_api::Problem;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::body::ResponseBody;
 use crate::gateway::{Gateway, slow};
 use crate::head::Peer;
+use crate::streams::Streams;
 use crate::watch::{InFlight, Patience, Verdict, Watch, Watched};
 
 /// How a client of HTTP/2 with prior knowledge begins (RFC 9113 §3.4). No method of HTTP/1 begins so.
@@ -31,8 +32,8 @@ const LINGER: Duration = Duration::from_secs(1);
 /// How long a connection without a request is kept when the gateway stops: a request that was already on its way is
 /// answered, with word that the connection ends, where closing at once would have cut it off.
 const FAREWELL: Duration = Duration::from_millis(250);
-/// Streams of one connection at a time.
-const MAX_STREAMS: u32 = 200;
+/// Streams of one connection at a time: as few as RFC 9113 §6.5.2 advises, as each costs memory.
+const MAX_STREAMS: u32 = 100;
 /// What may be on its way to us on one stream, and on one connection.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
@@ -41,7 +42,7 @@ const CONNECTION_WINDOW: u32 = 4 << 20;
 #[derive(Debug, Clone)]
 pub(crate) struct Protocols {
     http1: http1::Builder,
-    http2: http2::Builder<TokioExecutor>,
+    max_header_bytes: u32,
     patience: Patience,
 }
 
@@ -51,7 +52,11 @@ impl Protocols {
         // Larger heads than ours to refuse with a reason are refused by hyper without one. `pipeline_flush` stays off: it
         // lifts hyper's bound on what waits for a client that does not read.
         http1.half_close(true).header_read_timeout(None).max_header_size(2 * max_header_bytes).writev(true);
-        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        Self { http1, max_header_bytes: max_header_bytes as u32, patience }
+    }
+
+    fn http2(&self, streams: Streams) -> http2::Builder<Streams> {
+        let mut http2 = http2::Builder::new(streams);
         http2
             .timer(TokioTimer::new())
             .keep_alive_interval(Some(Duration::from_secs(20)))
@@ -59,10 +64,10 @@ impl Protocols {
             .max_concurrent_streams(MAX_STREAMS)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_header_list_size(2 * max_header_bytes as u32)
+            .max_header_list_size(2 * self.max_header_bytes)
             .max_send_buf_size(1 << 20)
             .max_frame_size(64 << 10);
-        Self { http1, http2, patience }
+        http2
     }
 
     /// Serves `tcp` until it ends, or `stop` comes and all requests are answered.
@@ -79,7 +84,7 @@ impl Protocols {
             told = timeout(self.patience.header, is_http2(&tcp)) => told,
             () = farewell(&stop) => return,
         };
-        let serve = Serve { gateway, peer: Arc::new(peer), watch: watch.clone() };
+        let serve = Serve { gateway, peer: Arc::new(peer), watch: watch.clone(), streams: None };
         match told {
             Ok(Some(true)) => self.serve_http2(tcp, serve, stop).await,
             Ok(Some(false)) => self.serve_http1(tcp, serve, stop).await,
@@ -140,8 +145,10 @@ impl Protocols {
 
     async fn serve_http2(&self, tcp: TcpStream, serve: Serve, stop: CancellationToken) {
         let watch = serve.watch.clone();
-        let io = TokioIo::new(Watched::new(tcp, watch.clone()));
-        let mut connection = pin!(self.http2.serve_connection(io, serve));
+        let io = TokioIo::new(Watched::with_frames(tcp, watch.clone()));
+        let streams = Streams::new(self.patience.write);
+        let serve = Serve { streams: Some(streams.clone()), ..serve };
+        let mut connection = pin!(self.http2(streams).serve_connection(io, serve));
         let mut stopped = pin!(stop.cancelled());
         let mut stopping = false;
         let mut timer = pin!(sleep(self.patience.header.min(self.patience.write)));
@@ -150,6 +157,10 @@ impl Protocols {
                 return Poll::Ready(());
             }
             let mut leave = !stopping && stopped.as_mut().poll(cx).is_ready();
+            if !stopping && !leave && watch.is_flooded() {
+                leave = true;
+                timer.as_mut().reset(Instant::now() + LINGER);
+            }
             while timer.as_mut().poll(cx).is_ready() {
                 match watch.judge(&self.patience, false) {
                     Verdict::AskAgain(after) => timer.as_mut().reset(Instant::now() + after),
@@ -234,6 +245,8 @@ struct Serve {
     gateway: Arc<Gateway>,
     peer: Arc<Peer>,
     watch: Arc<Watch>,
+    /// Of HTTP/2.
+    streams: Option<Streams>,
 }
 
 impl hyper::service::Service<Request<Incoming>> for Serve {
@@ -242,7 +255,10 @@ impl hyper::service::Service<Request<Incoming>> for Serve {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let in_flight: InFlight = self.watch.begin();
+        let mut in_flight: InFlight = self.watch.begin();
+        if let Some(streams) = &self.streams {
+            in_flight = in_flight.on(streams.begin());
+        }
         let (gateway, peer) = (self.gateway.clone(), self.peer.clone());
         Box::pin(async move { Ok(gateway.handle(request, &peer, in_flight).await) })
     }

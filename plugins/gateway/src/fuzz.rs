@@ -6,7 +6,8 @@ use http::header::{CONNECTION, CONTENT_LENGTH, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 
 use crate::compress::Compressor;
-use crate::head::{self, HeadLimits, Peer, Survey};
+use crate::head::{self, Peer, Survey};
+use crate::vet::{self, HeadLimits};
 
 /// A target, then header fields as HTTP/1.1 has them, one a line.
 pub fn head(data: &[u8]) {
@@ -33,13 +34,13 @@ pub fn head(data: &[u8]) {
     let survey = Survey::of(&parts.headers);
     parts.method = if data.len() % 3 == 1 { Method::POST } else { Method::OPTIONS };
     let before = parts.method.clone();
-    let settled = head::settle_method(&mut parts, &survey);
+    let settled = vet::settle_method(&mut parts, &survey);
     assert!(parts.method == before || before == Method::POST, "{before} became {}", parts.method);
     if settled.is_err() {
         return;
     }
     let _ = Compressor::new(0).wish(&parts);
-    if head::vet(&parts, &survey, &HeadLimits { fields: 100, bytes: 16 << 10 }).is_err() {
+    if vet::vet(&parts, &survey, &HeadLimits { fields: 100, bytes: 16 << 10 }).is_err() {
         return;
     }
     assert!(sent.get_all(HOST).iter().count() <= 1);

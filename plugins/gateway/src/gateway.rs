@@ -12,13 +12,14 @@ use streamgate_plugin_api::{Body, Problem};
 use tokio_util::sync::CancellationToken;
 
 use crate::access_log::Log;
-use crate::body::{Content, Cut, Cuts, RequestBody, ResponseBody};
+use crate::body::{Content, Cut, Cuts, Pace, RequestBody, ResponseBody};
 use crate::compress::{Compressor, Decision};
 use crate::filters::Filters;
-use crate::head::{self, HeadLimits, Peer, Survey};
+use crate::head::{self, Peer, Survey};
 use crate::health::{Health, Report};
 use crate::settings::{Network, Settings};
 use crate::table::Table;
+use crate::vet::{self, HeadLimits};
 use crate::watch::InFlight;
 
 /// That the gateway lets nobody in any more: a flag for those who look often, and a token for those
@@ -65,9 +66,11 @@ pub(crate) struct Gateway {
     compressor: Option<Compressor>,
     limits: HeadLimits,
     max_body: u64,
-    body_timeout: std::time::Duration,
+    pace: Pace,
     answer_timeout: std::time::Duration,
     pub(crate) proxies: Arc<[Network]>,
+    /// Whether it was said that somebody forwards who is not trusted to.
+    warned_of_proxy: AtomicBool,
     pub(crate) stopping: Stopping,
 }
 
@@ -84,9 +87,10 @@ impl Gateway {
                 bytes: settings.max_header_bytes.get() as usize,
             },
             max_body: settings.max_body.get(),
-            body_timeout: settings.body_timeout.get(),
+            pace: Pace { patience: settings.body_timeout.get(), rate: settings.min_body_rate.get() },
             answer_timeout: settings.answer_timeout.get(),
             proxies: settings.trusted_proxies.iter().filter_map(|proxy| Network::parse(proxy)).collect(),
+            warned_of_proxy: AtomicBool::new(false),
             stopping: Stopping::default(),
         }
     }
@@ -102,13 +106,20 @@ impl Gateway {
         let one_at_a_time = parts.version <= Version::HTTP_11;
         let has_body = !incoming.is_end_stream();
         let survey = Survey::of(&parts.headers);
+        if survey.origin && !peer.is_trusted() && !self.warned_of_proxy.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                address = ?peer.address,
+                "requests come with X-Forwarded-For or its like from an address that plugins.gateway.trusted_proxies does \
+                 not list: all clients behind it count as one. List it if it is your proxy. This is said once"
+            );
+        }
         let sent = parts.method.clone();
-        let settled = head::settle_method(&mut parts, &survey);
+        let settled = vet::settle_method(&mut parts, &survey);
         let beginning = self.log.begin(&parts, has_body);
         // A request that both a length and chunks frame can be read in two ways; hyper reads the chunks, as RFC 9112
         // §6.3 says, and whoever reads it otherwise gets no second request on this connection.
         let mut close = one_at_a_time && survey.chunked;
-        let vetted = settled.and_then(|()| head::vet(&parts, &survey, &self.limits));
+        let vetted = settled.and_then(|()| vet::vet(&parts, &survey, &self.limits));
         // Fields of a HEAD under a method whose response has a body: the length would be waited for.
         let no_length = parts.method == Method::HEAD && sent != Method::HEAD;
         let request_id = head::put_on(&mut parts, &survey, peer);
@@ -191,7 +202,7 @@ impl Gateway {
                     *close = true;
                     return self.too_large().into_http();
                 }
-                let body = RequestBody::new(incoming, limit, self.body_timeout, cuts.clone());
+                let body = RequestBody::new(incoming, limit, self.pace, cuts.clone());
                 route.service.send(Request::from_parts(parts, body))
             } else {
                 route.service.send(Request::from_parts(parts, Body::empty()))
@@ -209,7 +220,14 @@ impl Gateway {
             *close = true;
             return match cut {
                 Cut::TooLarge => self.too_large(),
-                Cut::TooSlow => slow("The body stood still for too long."),
+                Cut::TooSlow => slow(&format!(
+                    "The body stood still for {:?}, or came at less than {} bytes a second.",
+                    self.pace.patience, self.pace.rate
+                )),
+                Cut::Malformed => {
+                    Problem::new(StatusCode::BAD_REQUEST, "malformed-body", "Malformed request body")
+                        .detail("The body's chunks are not framed as RFC 9112 §7.1 says.")
+                }
             }
             .into_http();
         }

@@ -8,6 +8,7 @@ mod body;
 mod compress;
 mod connection;
 mod filters;
+mod frames;
 #[doc(hidden)]
 pub mod fuzz;
 mod gateway;
@@ -16,7 +17,9 @@ mod head;
 mod health;
 mod server;
 mod settings;
+mod streams;
 mod table;
+mod vet;
 mod watch;
 
 use std::sync::Arc;

@@ -9,6 +9,8 @@ use std::thread;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
+use streamgate_plugin_api::address::network;
+use streamgate_plugin_api::fair::{Holder, Place, Places};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -60,17 +62,21 @@ pub struct Server {
 /// A socket that listens, by the address that the settings give it (whose port may be 0).
 pub type Listener = (SocketAddr, std::net::TcpListener);
 
+/// A connection, who it is of, and its place among all.
+type Accepted = (std::net::TcpStream, SocketAddr, Place);
+
 /// A thread that serves connections, as those who accept see it.
 #[derive(Debug, Clone)]
 struct Worker {
-    connections: mpsc::UnboundedSender<(std::net::TcpStream, SocketAddr)>,
+    connections: mpsc::UnboundedSender<Accepted>,
     load: Arc<AtomicUsize>,
 }
 
 /// What those who accept share.
 struct Door {
     workers: Vec<Worker>,
-    max_connections: usize,
+    /// Shared fairly by address: no crowd that holds many keeps out who has none.
+    places: Places,
     stop: CancellationToken,
 }
 
@@ -122,7 +128,8 @@ impl Server {
             workers.push(Worker { connections, load: Arc::default() });
             runtimes.push((runtime, receive));
         }
-        let door = Arc::new(Door { workers, max_connections: settings.max_connections, stop: stop.clone() });
+        let places = Places::new(settings.max_connections, settings.max_connections);
+        let door = Arc::new(Door { workers, places, stop: stop.clone() });
         let mut listeners = listeners.into_iter();
         for (index, (runtime, receive)) in runtimes.into_iter().enumerate() {
             // The first thread accepts too; a listener is little work beside what its connections bring.
@@ -211,7 +218,7 @@ struct Serving {
 impl Serving {
     async fn run(
         self,
-        mut connections: mpsc::UnboundedReceiver<(std::net::TcpStream, SocketAddr)>,
+        mut connections: mpsc::UnboundedReceiver<Accepted>,
         listeners: Vec<std::net::TcpListener>,
         door: Option<Arc<Door>>,
     ) {
@@ -226,7 +233,7 @@ impl Serving {
         let serving = Arc::new(self);
         let tracker = TaskTracker::new();
         // Ends when all who accept have ended, after the last connection that they took.
-        while let Some((tcp, address)) = connections.recv().await {
+        while let Some((tcp, address, place)) = connections.recv().await {
             let serving = serving.clone();
             tracker.spawn(async move {
                 let _load = Load(serving.load.clone());
@@ -234,7 +241,10 @@ impl Serving {
                     let _ = tcp.set_nodelay(true);
                     let peer = Peer::new(address.ip(), &serving.gateway.proxies);
                     let stop = serving.gateway.stopping.token();
-                    serving.protocols.serve(tcp, peer, serving.gateway.clone(), stop).await;
+                    tokio::select! {
+                        () = serving.protocols.serve(tcp, peer, serving.gateway.clone(), stop) => {}
+                        () = place.displaced() => {}
+                    }
                 }
             });
         }
@@ -285,16 +295,16 @@ impl Door {
 
     fn hand_over(&self, tcp: TcpStream, address: SocketAddr) {
         let load = |worker: &Worker| worker.load.load(Ordering::Relaxed);
-        if self.workers.iter().map(load).sum::<usize>() >= self.max_connections {
+        let Ok(place) = self.places.take(Holder::Address(network(address.ip()))) else {
             let _ = tcp.try_write(&plain(busy()));
             // Detached and short: it must not hold up the next.
             tokio::spawn(linger(tcp));
             return;
-        }
+        };
         let Some(worker) = self.workers.iter().min_by_key(|worker| load(worker)) else { return };
         if let Ok(tcp) = tcp.into_std() {
             worker.load.fetch_add(1, Ordering::Relaxed);
-            if worker.connections.send((tcp, address)).is_err() {
+            if worker.connections.send((tcp, address, place)).is_err() {
                 worker.load.fetch_sub(1, Ordering::Relaxed);
             }
         }

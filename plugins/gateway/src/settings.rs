@@ -18,18 +18,22 @@ pub struct Settings {
     pub listen: Listen,
     /// Threads that serve connections; 0 means one for each core.
     pub threads: usize,
-    /// Connections at a time; more are answered 503 and closed.
+    /// Connections at a time. When all are taken, a newcomer displaces the oldest one of the address (IPv6: the /64)
+    /// with the most; who holds as many as anybody is answered 503.
     pub max_connections: usize,
     /// How long a client may take to send the head of a request.
     pub header_timeout: Duration,
     /// How long a request's body may stand still.
     pub body_timeout: Duration,
+    /// Bytes a second that a request's body must bring, over `body_timeout` of waiting for the client; 0: any.
+    pub min_body_rate: ByteSize,
     /// How long a plugin may take to begin its answer, without reading the request's body meanwhile; then the request is
     /// given up and answered 504.
     pub answer_timeout: Duration,
-    /// How long a client may take nothing of a response.
+    /// How long a client may take nothing of a response: a connection of HTTP/1.1, or a stream of HTTP/2, whatever PINGs
+    /// say.
     pub write_timeout: Duration,
-    /// How long a connection is kept without a request.
+    /// How long a connection is kept without a request. PINGs of HTTP/2 are none.
     pub keep_alive: Duration,
     /// How long requests in flight may go on when the gateway stops.
     pub drain_timeout: Duration,
@@ -69,6 +73,7 @@ impl Default for Settings {
             max_connections: 10_000,
             header_timeout: Duration::secs(10),
             body_timeout: Duration::secs(30),
+            min_body_rate: ByteSize::bytes(256),
             answer_timeout: Duration::secs(120),
             write_timeout: Duration::secs(30),
             keep_alive: Duration::secs(75),

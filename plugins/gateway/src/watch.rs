@@ -4,12 +4,18 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+
+use crate::frames::Frames;
+use crate::streams::Progress;
+
+/// Written at once, so many bytes are of a response; fewer may be an answer to a PING, which anybody can ask for.
+const OF_A_RESPONSE: usize = 1 << 10;
 
 /// How long a connection may do what.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +36,8 @@ pub(crate) enum Verdict {
     Idle,
     /// The client takes nothing of what it is sent.
     Stalled,
+    /// Too many frames that belong to no request.
+    Flooded,
 }
 
 /// What happens on one connection. Times are milliseconds since it began, plus one; 0 is never.
@@ -43,6 +51,7 @@ pub(crate) struct Watch {
     /// Since when the client takes nothing.
     stalled_since: AtomicU64,
     requests: AtomicU64,
+    flooded: AtomicBool,
 }
 
 impl Watch {
@@ -54,6 +63,7 @@ impl Watch {
             idle_since: AtomicU64::new(1),
             stalled_since: AtomicU64::new(0),
             requests: AtomicU64::new(0),
+            flooded: AtomicBool::new(false),
         }
     }
 
@@ -67,9 +77,9 @@ impl Watch {
         }
     }
 
-    fn was_written(&self) {
+    fn was_written(&self, bytes: usize, frames: bool) {
         // The last bytes of a response are often sent after its body ended: the client is busy, not idle.
-        if self.in_flight.load(Relaxed) == 0 {
+        if self.in_flight.load(Relaxed) == 0 && !(frames && bytes < OF_A_RESPONSE) {
             self.idle_since.store(self.now(), Relaxed);
         }
         if self.stalled_since.load(Relaxed) != 0 {
@@ -88,7 +98,12 @@ impl Watch {
         self.in_flight.fetch_add(1, Relaxed);
         self.head_since.store(0, Relaxed);
         self.requests.fetch_add(1, Relaxed);
-        InFlight(self.clone())
+        InFlight { watch: self.clone(), progress: None }
+    }
+
+    /// Whether the client sent too many frames that belong to no request.
+    pub(crate) fn is_flooded(&self) -> bool {
+        self.flooded.load(Relaxed)
     }
 
     /// Whether a request is being answered.
@@ -103,6 +118,9 @@ impl Watch {
             let passed = Duration::from_millis(now.saturating_sub(since));
             allowed.checked_sub(passed).filter(|left| !left.is_zero())
         };
+        if self.is_flooded() {
+            return Verdict::Flooded;
+        }
         let stalled = self.stalled_since.load(Relaxed);
         if stalled != 0 {
             return overdue(stalled, patience.write).map_or(Verdict::Stalled, Verdict::AskAgain);
@@ -125,12 +143,29 @@ impl Watch {
 
 /// One request, from its head to the last byte of its response.
 #[derive(Debug)]
-pub(crate) struct InFlight(Arc<Watch>);
+pub(crate) struct InFlight {
+    watch: Arc<Watch>,
+    /// Of a stream of HTTP/2.
+    progress: Option<Arc<Progress>>,
+}
+
+impl InFlight {
+    /// The same, with the clock of its stream.
+    pub(crate) fn on(mut self, progress: Arc<Progress>) -> Self {
+        self.progress = Some(progress);
+        self
+    }
+
+    /// The clock of its stream, if it has one of its own.
+    pub(crate) fn progress(&self) -> Option<&Progress> {
+        self.progress.as_deref()
+    }
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        if self.0.in_flight.fetch_sub(1, Relaxed) == 1 {
-            self.0.idle_since.store(self.0.now(), Relaxed);
+        if self.watch.in_flight.fetch_sub(1, Relaxed) == 1 {
+            self.watch.idle_since.store(self.watch.now(), Relaxed);
         }
     }
 }
@@ -140,20 +175,33 @@ impl Drop for InFlight {
 pub(crate) struct Watched {
     tcp: TcpStream,
     watch: Arc<Watch>,
+    /// Of HTTP/2.
+    frames: Option<Frames>,
 }
 
 impl Watched {
     pub(crate) fn new(tcp: TcpStream, watch: Arc<Watch>) -> Self {
-        Self { tcp, watch }
+        Self { tcp, watch, frames: None }
+    }
+
+    /// The same for a connection of HTTP/2, whose frames are counted.
+    pub(crate) fn with_frames(tcp: TcpStream, watch: Arc<Watch>) -> Self {
+        Self { tcp, watch, frames: Some(Frames::new()) }
     }
 
     pub(crate) fn into_inner(self) -> TcpStream {
         self.tcp
     }
 
-    fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        match written {
-            Poll::Ready(_) => self.watch.was_written(),
+    fn note(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match &written {
+            Poll::Ready(written) => {
+                let bytes = *written.as_ref().unwrap_or(&0);
+                self.watch.was_written(bytes, self.frames.is_some());
+                if let Some(frames) = &mut self.frames {
+                    frames.sent(bytes);
+                }
+            }
             Poll::Pending => self.watch.was_refused(),
         }
         written
@@ -166,10 +214,23 @@ impl AsyncRead for Watched {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.watch.is_flooded() {
+            return Poll::Pending;
+        }
         let before = buf.filled().len();
-        let polled = Pin::new(&mut self.tcp).poll_read(cx, buf);
+        let polled = Pin::new(&mut this.tcp).poll_read(cx, buf);
         if polled.is_ready() && buf.filled().len() > before {
-            self.watch.was_read();
+            this.watch.was_read();
+            if let Some(frames) = &mut this.frames
+                && !frames.received(&buf.filled()[before..])
+            {
+                // Nothing more is read. The connection looks at the flag and says goodbye.
+                this.watch.flooded.store(true, Relaxed);
+                buf.set_filled(before);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
         }
         polled
     }
@@ -253,7 +314,21 @@ mod tests {
         let _request = watch.begin();
         watch.stalled_since.store(1, Relaxed);
         assert_eq!(watch.judge(&PATIENCE, true), Verdict::Stalled);
-        watch.was_written();
+        watch.was_written(1, true);
         assert!(matches!(watch.judge(&PATIENCE, true), Verdict::AskAgain(_)));
+    }
+
+    #[test]
+    fn an_answer_to_a_ping_makes_no_idle_connection_busy() {
+        let watch = after(1000);
+        drop(watch.begin());
+        watch.idle_since.store(1, Relaxed);
+        watch.was_written(17, true);
+        assert_eq!(watch.judge(&PATIENCE, false), Verdict::Idle);
+        watch.was_written(OF_A_RESPONSE, true);
+        assert!(matches!(watch.judge(&PATIENCE, false), Verdict::AskAgain(_)), "the end of a response");
+        watch.idle_since.store(1, Relaxed);
+        watch.was_written(17, false);
+        assert!(matches!(watch.judge(&PATIENCE, true), Verdict::AskAgain(_)), "HTTP/1.1 has no PING");
     }
 }

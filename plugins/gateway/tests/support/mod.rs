@@ -62,7 +62,7 @@ impl Gateway {
     }
 
     pub(crate) async fn connect(&self) -> Raw {
-        Raw { tcp: TcpStream::connect(self.address).await.unwrap(), read: Vec::new() }
+        Raw::over(TcpStream::connect(self.address).await.unwrap())
     }
 }
 
@@ -94,6 +94,19 @@ impl Answer {
 }
 
 impl Raw {
+    pub(crate) fn over(tcp: TcpStream) -> Self {
+        Self { tcp, read: Vec::new() }
+    }
+
+    /// Whether something can be read without waiting.
+    pub(crate) fn answered(&mut self) -> bool {
+        let mut buffer = [0; 4 << 10];
+        if let Ok(read) = self.tcp.try_read(&mut buffer) {
+            self.read.extend_from_slice(&buffer[..read]);
+        }
+        !self.read.is_empty()
+    }
+
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.tcp.write_all(bytes.as_ref()).await.unwrap();
     }
