@@ -32,11 +32,25 @@ try {
     await stranger.browserContext().close();
   });
 
-  await step('the one-time address makes an admin, who links a wallet', async () => {
+  await step('the one-time address makes an admin, and is gone from the page and its history', async () => {
     adminWallet = await addEvmWallet(admin, { account: account(1) });
     await admin.goto(setup);
     await picture(admin, 'setup');
     await press(admin, 'Become the admin');
+    await see(admin, 'You are the admin of this server');
+    assert.equal(await admin.evaluate(() => location.hash), '#/welcome');
+  });
+
+  await step('who signs out without a wallet is asked first', async () => {
+    await admin.goto(`${base}/account`);
+    await press(admin, 'Sign out');
+    await press(admin, 'Stay signed in');
+    assert.ok((await me(admin)).principal);
+  });
+
+  await step('who is the admin already is not offered to become it, and links a wallet', async () => {
+    await admin.goto('about:blank');
+    await admin.goto(setup);
     await see(admin, 'You are the admin of this server');
     await choose(admin);
     await admin.waitForSelector('[data-testid=file-picker]');
@@ -48,6 +62,17 @@ try {
     await person.goto(setup);
     await press(person, 'Become the admin');
     await alert(person, /unless it was used/);
+  });
+
+  await step('a token that is none is refused with the reason', async () => {
+    const stranger = await visitor();
+    await stranger.goto(`${base}/sign-in`);
+    await stranger.locator('[data-testid=token-sign-in] summary').click();
+    await stranger.locator('[data-testid=token-sign-in] input').fill('sgk_wrong');
+    await press(stranger, 'Sign in with the token');
+    await alert(stranger, /./);
+    assert.equal((await me(stranger)).principal, undefined);
+    await stranger.browserContext().close();
   });
 
   await step('signing in leads back to the page that asked for it', async () => {

@@ -24,6 +24,7 @@ const AccountPage = lazy(() => import("./pages/account"));
 const AdminPage = lazy(() => import("./pages/admin"));
 const SignInPage = lazy(() => import("./pages/sign-in"));
 const SetupPage = lazy(() => import("./pages/setup"));
+const WelcomePage = lazy(() => import("./pages/welcome"));
 
 const TITLES: Record<string, string> = {
   library: "StreamGate",
@@ -32,6 +33,7 @@ const TITLES: Record<string, string> = {
   admin: "Administration · StreamGate",
   "sign-in": "Sign in · StreamGate",
   setup: "Set up · StreamGate",
+  welcome: "Welcome · StreamGate",
 };
 
 /** Without a session: what was wanted leads to the sign-in, what was only looked at does not. */
@@ -99,6 +101,7 @@ export function App() {
             {route.page === "admin" && <AdminPage />}
             {route.page === "sign-in" && <SignInPage />}
             {route.page === "setup" && <SetupPage code={route.code} />}
+            {route.page === "welcome" && <WelcomePage />}
             {route.page === "unknown" && <Unknown />}
           </Suspense>
         </ErrorBoundary>

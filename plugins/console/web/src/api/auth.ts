@@ -103,6 +103,10 @@ export const auth = {
   setUp: (code: string) =>
     json<SessionMade>(`${BASE}/setup`, withJson("POST", { code, cookies: true }), requestOnce),
 
+  /** Signs in with the admin token that lies in the server's data directory. */
+  adminSession: (token: string) =>
+    json<SessionMade>(`${BASE}/admin-session`, withJson("POST", { token, cookies: true }), requestOnce),
+
   challenge: (wanted: Wanted) => json<Challenge>(`${BASE}/challenge`, withJson("POST", wanted), requestOnce),
 
   signIn: (proof: Proof) =>

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { nextOf, parseRoute, paths } from "./router";
+import { mayEncodeAgain } from "./states";
 import { readReport } from "./system";
 import { parseTags } from "./tags";
 import { shortAddress, shortId, shortName, splitNames, splitWallet } from "./wallets";
@@ -13,6 +14,9 @@ describe("parseRoute", () => {
   it("takes the code of the one-time address from behind the #, and nothing else", () => {
     expect(parseRoute("#/setup/Ab-_9")).toEqual({ page: "setup", code: "Ab-_9" });
     for (const path of ["#/setup/", "#/setup/a/b", "/setup/a"]) expect(parseRoute(path).page).toBe("unknown");
+  });
+  it("has a page without a code for who has used one", () => {
+    expect(parseRoute(new URL(paths.welcome, "http://x").hash)).toEqual({ page: "welcome" });
   });
   it("answers unknown for everything else, broken escapes too", () => {
     for (const path of ["/watch", "/watch/a/b", "/x", "/watch/%zz"]) {
@@ -65,6 +69,16 @@ describe("names on chains", () => {
     expect(parts.filter((part) => part.name).map((part) => part.text)).toEqual([asset]);
     expect(splitNames("nothing")).toEqual([{ text: "nothing", name: false }]);
     expect(splitNames("")).toEqual([]);
+  });
+});
+
+describe("mayEncodeAgain", () => {
+  const source = (bytes: number | null) => ({ bytes }) as Parameters<typeof mayEncodeAgain>[0]["source"];
+  it("is not offered where it can only fail again", () => {
+    expect(mayEncodeAgain({ state: "failed", source: source(0) })).toBe(false);
+    expect(mayEncodeAgain({ state: "failed", source: source(9) })).toBe(true);
+    expect(mayEncodeAgain({ state: "failed", source: source(null) })).toBe(true);
+    expect(mayEncodeAgain({ state: "playable", source: source(9) })).toBe(false);
   });
 });
 

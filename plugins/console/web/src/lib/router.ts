@@ -10,14 +10,17 @@ export type Route =
   | { page: "admin" }
   | { page: "sign-in" }
   | { page: "setup"; code: string }
+  | { page: "welcome" }
   | { page: "unknown"; path: string };
 
+const WELCOME = "#/welcome";
 const PLAIN = ["system", "account", "admin", "sign-in"] as const;
 
 /** The page of a path, or of what stands behind `#`, where secrets stay out of requests. */
 export function parseRoute(path: string): Route {
   const [, code] = /^#\/setup\/([\w-]+)$/.exec(path) ?? [];
   if (code) return { page: "setup", code };
+  if (path === WELCOME) return { page: "welcome" };
   const parts = path.split("/").filter(Boolean);
   if (parts.length === 0) return { page: "library" };
   const plain = PLAIN.find((page) => parts.length === 1 && parts[0] === page);
@@ -36,6 +39,8 @@ export const paths = {
   library: "/",
   system: "/system",
   account: "/account",
+  /** For who has just become the admin; it takes the place of the one-time address. */
+  welcome: `/${WELCOME}`,
   admin: "/admin",
   /** `next` is where to go on afterwards. */
   signIn: (next: string) => (next === "/" ? "/sign-in" : `/sign-in?next=${encodeURIComponent(next)}`),

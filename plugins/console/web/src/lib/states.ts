@@ -20,6 +20,11 @@ export function isBusy(state: ContentState): boolean {
   return state === "uploading" || state === "transcoding" || state === "playable";
 }
 
+/** Could another try end better? Nothing comes of an empty file, however often. */
+export function mayEncodeAgain(content: Pick<Content, "state" | "source">): boolean {
+  return content.state === "failed" && content.source.bytes !== 0;
+}
+
 export function titleOf(content: Pick<Content, "id" | "title" | "source">): string {
   return content.title || content.source.filename || `Untitled ${content.id.slice(0, 8)}`;
 }

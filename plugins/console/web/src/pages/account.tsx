@@ -34,7 +34,7 @@ function Account() {
     <>
       <div className="flex items-start justify-between gap-4">
         <PageTitle>My account</PageTitle>
-        <SignOut />
+        <SignOut wallets={now.identity.wallets} />
       </div>
       <Facts identity={now.identity} />
       <Wallets />
@@ -44,8 +44,10 @@ function Account() {
   );
 }
 
-function SignOut() {
+/** Asks first where nobody could sign in again: without a wallet only the server's own token helps. */
+function SignOut({ wallets }: { wallets: string[] }) {
   const [busy, setBusy] = useState(false);
+  const [asking, setAsking] = useState(false);
   const leave = async () => {
     setBusy(true);
     try {
@@ -55,12 +57,35 @@ function SignOut() {
     } catch (error) {
       notify.failed(wholeMessageOf(error));
       setBusy(false);
+      setAsking(false);
     }
   };
   return (
-    <button type="button" className="button" disabled={busy} onClick={() => void leave()}>
-      Sign out
-    </button>
+    <>
+      <button
+        type="button"
+        className="button"
+        disabled={busy}
+        onClick={() => (wallets.length === 0 ? setAsking(true) : void leave())}
+      >
+        Sign out
+      </button>
+      {asking && (
+        <Confirm
+          title="Sign out without a wallet?"
+          action="Sign out anyway"
+          cancel="Stay signed in"
+          busy={busy}
+          onConfirm={() => void leave()}
+          onClose={() => setAsking(false)}
+        >
+          <p>
+            No wallet is linked to this account, so you cannot sign in to it with one again. An admin can come
+            back only with the token in the server's data directory. Link a wallet first to keep a way in.
+          </p>
+        </Confirm>
+      )}
+    </>
   );
 }
 

@@ -5,7 +5,7 @@ import { api, messageOf } from "../api/client";
 import type { Content } from "../api/types";
 import { ago, bytes, dateTime } from "../lib/format";
 import { paths } from "../lib/router";
-import { isBusy, STATE_ORDER, STATES, titleOf } from "../lib/states";
+import { isBusy, mayEncodeAgain, STATE_ORDER, STATES, titleOf } from "../lib/states";
 import { useMay, useSession } from "../session/use-session";
 import { Icon } from "../ui/icons";
 import { Link } from "../ui/link";
@@ -183,19 +183,20 @@ function Row({ content }: { content: Content }) {
 
 export function EncodeAgain({ content }: { content: Content }) {
   const allowed = useMay("content:write");
-  const [busy, setBusy] = useState(false);
+  // Until the failure that it was pressed for is over, which the live changes tell.
+  const [pressedFor, setPressedFor] = useState<string | null>(null);
+  const busy = pressedFor === content.updated_at;
   const again = async () => {
-    setBusy(true);
+    setPressedFor(content.updated_at);
     try {
       await api.encodeAgain(content.id);
       notify.done(`“${titleOf(content)}” is queued again.`);
     } catch (error) {
+      setPressedFor(null);
       notify.failed(messageOf(error));
-    } finally {
-      setBusy(false);
     }
   };
-  if (!allowed) return null;
+  if (!allowed || !mayEncodeAgain(content)) return null;
   return (
     <button
       type="button"
@@ -204,7 +205,7 @@ export function EncodeAgain({ content }: { content: Content }) {
       onClick={() => void again()}
     >
       <Icon name="replay" size={16} />
-      Encode again
+      {busy ? "Queued" : "Encode again"}
     </button>
   );
 }
