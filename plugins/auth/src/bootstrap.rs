@@ -18,6 +18,7 @@ use crate::error::{AuthError, Why};
 use crate::principal::{Role, Scope};
 use crate::secret;
 use crate::sessions::Tokens;
+use crate::store::KeyRow;
 use crate::warm::Whose;
 
 /// The name of the key in the file, by which earlier ones are found.
@@ -129,6 +130,38 @@ impl Auth {
             .await?;
         // Behind the #, so that no browser sends it in a request line or a Referer.
         Ok(format!("{}/#/setup/{code}", self.settings().public_url))
+    }
+
+    /// A session of the first admin for the token in the file, which is how an admin without a wallet
+    /// gets back in. No other API key begins a session: it may have fewer scopes than its owner, and
+    /// a key that an admin gave the same name must not become more than it is.
+    pub(crate) async fn admin_session(&self, token: &str, from: &Credentials) -> Result<Tokens, AuthError> {
+        self.limit_address(&from.address)?;
+        let now_ms = self.now_ms();
+        // Found by its digest, so how long it takes tells nothing of the token.
+        let key = self.store().key(&secret::digest(token.trim())).await?;
+        let setup = self.store().db.query_one("SELECT principal FROM setup WHERE id = 1", params![]).await?;
+        let admin: String = setup.get("principal")?;
+        let everything = |key: &KeyRow| Scope::ALL.iter().all(|scope| key.scopes.contains(scope));
+        let of_file = |key: &KeyRow| {
+            let goes_on = key.expires_at_ms.is_none_or(|end| end > now_ms);
+            key.name == KEY_NAME && key.principal == admin && goes_on && everything(key)
+        };
+        let Some(key) = key.filter(of_file) else {
+            let error = Why::InvalidToken.because(
+                "It is not the token in `admin-token` in the server's data directory. Whoever has no \
+                 access to that file signs in with a wallet.",
+            );
+            self.record_refusal("sign-in", "", &from.address, &error).await;
+            return Err(error);
+        };
+        let roles = self.store().roles(&admin).await?;
+        let (batch, tokens) = self.new_session(self.store().db.batch(), &admin, "", roles, from)?;
+        let entry = Entry::new("sign-in", AuditOutcome::Granted, &admin, &from.address)
+            .on(&key.id)
+            .detail("by the admin token");
+        self.ending(entry.push(batch, now_ms), Whose::Principal(&admin)).await?;
+        Ok(tokens)
     }
 
     /// A session of the first admin for the one-time code.

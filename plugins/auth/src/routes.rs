@@ -31,6 +31,7 @@ pub(crate) fn router(auth: Auth) -> Router {
         .route("/api/v1/auth/sign-in", post(sign_in))
         .route("/api/v1/auth/refresh", post(refresh))
         .route("/api/v1/auth/setup", post(set_up))
+        .route("/api/v1/auth/admin-session", post(admin_session))
         .route("/api/v1/auth/logout", post(logout))
         .route("/api/v1/auth/me", get(me))
         .route("/api/v1/auth/wallets", get(wallets).post(link))
@@ -131,6 +132,23 @@ async fn set_up(State(auth): State<Auth>, request: Request) -> Result<Response, 
         from.same_site(&auth.shared.origins)?;
     }
     let tokens = auth.set_up(&body.code, &from).await?;
+    Ok(given(&auth, &tokens, body.cookies))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AdminSessionBody {
+    token: String,
+    #[serde(default)]
+    cookies: bool,
+}
+
+async fn admin_session(State(auth): State<Auth>, request: Request) -> Result<Response, AuthError> {
+    let (from, body) = read::<AdminSessionBody>(request).await?;
+    if body.cookies {
+        from.same_site(&auth.shared.origins)?;
+    }
+    let tokens = auth.admin_session(&body.token, &from).await?;
     Ok(given(&auth, &tokens, body.cookies))
 }
 

@@ -276,6 +276,57 @@ async fn the_first_admin_has_a_token_file_and_an_address_that_is_good_once() {
 }
 
 #[tokio::test]
+async fn an_admin_who_signed_out_gets_back_in_with_the_token_and_nobody_does_with_another_key() {
+    let world = World::new();
+    let life = world.live(settings()).await;
+    let first = life.auth.bootstrap(&world.directory()).await.unwrap();
+    let token = std::fs::read_to_string(&first.token_file).unwrap();
+    let code = first.console_url.unwrap();
+    let code = code.rsplit('/').next().unwrap();
+    let tokens = life.post("setup", json!({"code": code})).await.json;
+    let signed_out = life.call(text(&tokens, "access_token"), "POST", "logout", None).await;
+    assert_eq!(signed_out.status, 204);
+
+    let back = life.post("admin-session", json!({"token": token})).await;
+    assert_eq!((back.status, &back.json["principal"]), (200, &tokens["principal"]));
+    assert!(
+        life.whose(text(&back.json, "access_token")).await.unwrap().roles.contains(&(Role::Admin as i32))
+    );
+    let body = || Some(json!({"token": token, "cookies": true}));
+    let page = life.send("POST", "admin-session", &[("origin", SITE)], body()).await;
+    assert_eq!((page.status, page.cookies.len()), (200, 2));
+    assert!(page.json.get("access_token").is_none());
+    let evil = [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site")];
+    assert_eq!(slug(&life.send("POST", "admin-session", &evil, body()).await), "cross-site");
+
+    // A key of the same admin and even of the same name, which holds less, does not become more.
+    let access = text(&back.json, "access_token");
+    let less = json!({"name": "admin-token file", "scopes": ["content:read"]});
+    let less = life.call(access, "POST", "keys", Some(less)).await.json;
+    let all = json!({"name": "other", "scopes": ["content:read", "content:write", "admin"]});
+    let all = life.call(access, "POST", "keys", Some(all)).await.json;
+    let stranger = life.sign_in(&Wallet::ethereum(1)).await;
+    let wrong = [text(&less, "key"), text(&all, "key"), text(&stranger, "access_token"), "", "sgk_x"];
+    for wrong in wrong {
+        let refused = life.post("admin-session", json!({"token": wrong})).await;
+        assert_eq!((refused.status, slug(&refused)), (401, "invalid-token"), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn tokens_of_the_admin_are_guessed_at_the_pace_of_all_sign_ins() {
+    let world = World::new();
+    let life = world.live(Settings { attempts_per_address: 3, ..settings() }).await;
+    let first = life.auth.bootstrap(&world.directory()).await.unwrap();
+    let guess = async || life.post("admin-session", json!({"token": "sgk_guess"})).await.status;
+    assert_eq!([guess().await, guess().await, guess().await, guess().await], [401, 401, 401, 429]);
+    let token = std::fs::read_to_string(&first.token_file).unwrap();
+    assert_eq!(life.post("admin-session", json!({"token": token})).await.status, 429);
+    world.pass(60);
+    assert_eq!(life.post("admin-session", json!({"token": token})).await.status, 200);
+}
+
+#[tokio::test]
 async fn only_admins_grant_and_the_last_one_stays() {
     let world = World::new();
     let life = world.live(settings()).await;
