@@ -108,7 +108,7 @@ enum Command {
     New {
         /// Its name: lower-case letters, digits and hyphens
         name: String,
-        /// Depend on the plugin API in this folder instead of the published one
+        /// Depend on the plugin API in this folder, not on that of this program's clone or repository
         #[arg(long, value_name = "FOLDER")]
         api: Option<PathBuf>,
     },

@@ -14,6 +14,9 @@ const FILES: [(&str, &str); 5] = [
     (".gitignore", "/target\n"),
 ];
 
+/// Where the plugin API comes from, if it does not lie on this machine.
+const REPOSITORY: &str = env!("CARGO_PKG_REPOSITORY");
+
 /// Why there is no new crate.
 #[derive(Debug, thiserror::Error)]
 pub enum ScaffoldError {
@@ -34,7 +37,9 @@ pub enum ScaffoldError {
 }
 
 /// Writes the crate of a plugin `name` into a new folder of that name below `parent`, and answers
-/// the folder. It depends on the published plugin API of `version`, or on the one at `api`.
+/// the folder. It depends on the plugin API at `api`; without it on the one of the clone that this
+/// program was built in, and where there is none on that of the repository, at `version`. No
+/// registry has the API, and a name there that is not ours is never written into anybody's crate.
 ///
 /// # Errors
 /// When the name is none, the folder exists, or it cannot be written.
@@ -52,9 +57,9 @@ pub fn create(
     if folder.exists() {
         return Err(ScaffoldError::Exists(folder));
     }
-    let api = match api {
+    let api = match api.map(Path::to_owned).or_else(|| beside(&std::env::current_exe().ok()?)) {
         Some(path) => format!("{{ path = {:?} }}", path.display().to_string()),
-        None => format!("\"{version}\""),
+        None => format!("{{ git = {REPOSITORY:?}, version = {version:?} }}"),
     };
     let words = [("NAME", name), ("IDENT", &name.replace('-', "_")), ("TYPE", &camel(name)), ("API", &api)];
     for (place, template) in FILES {
@@ -64,6 +69,15 @@ pub fn create(
         written.map_err(|error| ScaffoldError::Write { path, error })?;
     }
     Ok(folder)
+}
+
+/// The plugin API in the clone that a program lies in, at whatever depth of its build folder.
+fn beside(program: &Path) -> Option<PathBuf> {
+    let ours = |folder: &Path| {
+        let manifest = fs::read_to_string(folder.join("Cargo.toml")).ok()?;
+        manifest.lines().any(|line| line.trim() == "name = \"streamgate-plugin-api\"").then_some(())
+    };
+    program.ancestors().map(|folder| folder.join("plugin-api")).find(|folder| ours(folder).is_some())
 }
 
 /// `my-plugin` as `MyPlugin`.
@@ -80,10 +94,10 @@ mod tests {
     #[test]
     fn a_new_crate_has_its_name_everywhere_and_little_code() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = create(dir.path(), "my-plugin-2", "0.1", None).unwrap();
+        let folder = create(dir.path(), "my-plugin-2", "0.1", Some(Path::new("/api"))).unwrap();
         let read = |place: &str| fs::read_to_string(folder.join(place)).unwrap();
         assert!(read("Cargo.toml").contains("name = \"streamgate_my_plugin_2\""));
-        assert!(read("Cargo.toml").contains("streamgate-plugin-api = \"0.1\""));
+        assert!(read("Cargo.toml").contains("streamgate-plugin-api = { path = \"/api\" }"));
         let code = read("src/lib.rs");
         assert!(code.contains(
             "MyPlugin2 { name: \"my-plugin-2\", description: \"Greets\", prefixes: [\"/my-plugin-2\"] }"
@@ -93,6 +107,26 @@ mod tests {
             assert!(!read(place).contains("IDENT") && !read(place).contains("TYPE"), "{place}");
         }
         assert!(matches!(create(dir.path(), "my-plugin-2", "0.1", None), Err(ScaffoldError::Exists(_))));
+    }
+
+    #[test]
+    fn what_nobody_published_is_never_asked_of_a_registry() {
+        let dir = tempfile::tempdir().unwrap();
+        let clone = dir.path().join("clone");
+        let program = clone.join("target/release/streamgate");
+        assert_eq!(beside(&program), None);
+        fs::create_dir_all(clone.join("plugin-api")).unwrap();
+        // A folder of that name alone is somebody else's.
+        fs::write(clone.join("plugin-api/Cargo.toml"), "[package]\nname = \"other\"\n").unwrap();
+        assert_eq!(beside(&program), None);
+        fs::write(clone.join("plugin-api/Cargo.toml"), "[package]\nname = \"streamgate-plugin-api\"\n")
+            .unwrap();
+        assert_eq!(beside(&program), Some(clone.join("plugin-api")));
+
+        let folder = create(dir.path(), "plain", "0.1", None).unwrap();
+        let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+        let line = manifest.lines().find(|line| line.starts_with("streamgate-plugin-api")).unwrap();
+        assert!(line.contains("path = ") || line.contains(&format!("git = {REPOSITORY:?}")), "{line}");
     }
 
     #[test]
