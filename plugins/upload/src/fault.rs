@@ -40,8 +40,17 @@ pub(crate) enum Fault {
     BrokeOff(String),
     #[error("nothing arrived for too long; what came is kept")]
     Idle,
+    #[error("less than {least} bytes per second arrived (`min_rate`); what came is kept, go on from there")]
+    Slow { least: u64 },
     #[error("as many uploads run as the server allows; try again in a while")]
     Crowded,
+    /// The caller has as much as one may have.
+    #[error(
+        "{most} uploads of yours {what} already, which is the most for one caller (`{setting}`); {advice}"
+    )]
+    Share { what: &'static str, setting: &'static str, most: u64, advice: &'static str },
+    #[error("the place went to a caller who had fewer; what came is kept, go on from there in a while")]
+    Displaced,
     #[error("{0}; try again")]
     Unavailable(String),
     #[error("the server has no space left; what was acknowledged is kept")]
@@ -73,6 +82,9 @@ impl Fault {
             Self::Locked(_) => (423, "locked", "The upload is in use"),
             Self::BrokeOff(_) => (400, "body-broke-off", "The body broke off"),
             Self::Idle => (408, "idle", "The body did not go on"),
+            Self::Slow { .. } => (408, "too-slow", "The body came too slowly"),
+            Self::Share { .. } => (429, "upload-share", "Too many uploads of one caller"),
+            Self::Displaced => (429, "upload-displaced", "Another caller has the place"),
             Self::Crowded => (503, "too-many-uploads", "Too many uploads"),
             Self::Unavailable(_) => (503, "unavailable", "Not possible at the moment"),
             Self::Full => (507, "insufficient-storage", "There is no space left"),
@@ -111,7 +123,11 @@ impl IntoResponse for Fault {
             Self::TooLarge { max } => {
                 problem = problem.header(HeaderName::from_static("tus-max-size"), max.to_string());
             }
-            Self::Crowded => problem = problem.header(header::RETRY_AFTER, "10"),
+            Self::Share { setting, most, .. } => {
+                problem = problem.header(header::RETRY_AFTER, "10").with("limit", *most);
+                problem = problem.with("setting", *setting);
+            }
+            Self::Crowded | Self::Displaced => problem = problem.header(header::RETRY_AFTER, "10"),
             Self::Unavailable(_) | Self::Locked(_) => problem = problem.header(header::RETRY_AFTER, "1"),
             Self::Method => problem = problem.header(header::ALLOW, "POST, HEAD, PATCH, DELETE, OPTIONS"),
             _ => {}

@@ -23,6 +23,7 @@ mod routes;
 mod settings;
 mod store;
 mod sweeper;
+mod tempo;
 mod transfer;
 mod uploads;
 
@@ -80,16 +81,12 @@ impl Upload {
             checkpoint: settings.checkpoint.get(),
             checkpoint_interval: settings.checkpoint_interval.get(),
             idle_timeout: settings.idle_timeout.get(),
+            min_rate: settings.min_rate.get(),
             expire_after: settings.expire_after.get(),
         };
         let objects = Objects::new(outside.storage.clone());
         let pump = Pump { store: Store::new(db), objects, outside, pace };
-        let uploads = uploads::Uploads::new(
-            pump,
-            settings.max_size.get(),
-            settings.max_unfinished,
-            settings.max_transfers,
-        );
+        let uploads = uploads::Uploads::new(pump, &settings);
         let api = Api { uploads, cors: Cors::new(settings.cors_origins) };
         Ok(Self { api, sweep_interval: settings.sweep_interval.get() })
     }

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use streamgate_plugin_api::Body;
+use streamgate_plugin_api::fair::Holder;
 
 use crate::checksum;
 use crate::cors::Cors;
@@ -73,7 +74,8 @@ async fn dispatch(api: &Api, request: Request, id: Option<String>) -> Result<Res
             Method::HEAD => Ok(head(&api.uploads.head(&id).await?)),
             Method::PATCH => {
                 let patch = protocol::continuation(&parts.headers)?;
-                let upload = api.uploads.continue_with(id, patch, body.into()).await?;
+                let upload =
+                    api.uploads.continue_with(id, patch, Holder::of(&parts.headers), body.into()).await?;
                 Ok(standing(StatusCode::NO_CONTENT, &upload))
             }
             _ => {
@@ -99,7 +101,7 @@ fn abilities(api: &Api) -> Response {
 async fn create(api: &Api, headers: &HeaderMap, body: Body) -> Result<Response, Fault> {
     let creation = protocol::creation(headers, api.uploads.max_size())?;
     let with_data = creation.body.is_some();
-    let upload = api.uploads.create(creation, body).await?;
+    let upload = api.uploads.create(creation, Holder::of(headers), body).await?;
     let mut response = standing(StatusCode::CREATED, &upload);
     put(response.headers_mut(), header::LOCATION, &format!("/files/{}", upload.id));
     if !with_data {

@@ -18,12 +18,21 @@ pub struct Settings {
     pub checkpoint_interval: Duration,
     /// How long an unfinished upload is kept after its last sign of life.
     pub expire_after: Duration,
-    /// Uploads that transfer bytes at the same moment; more are answered 503 and come again.
+    /// Uploads that transfer bytes at the same moment; more are answered 503 and come again. When
+    /// all are taken, a newcomer gets the place of whoever has the most.
     pub max_transfers: u32,
+    /// The same for one caller, which is a principal, or an address where nobody is signed in; more
+    /// are answered 429.
+    pub max_transfers_per_caller: u32,
     /// Unfinished uploads that are kept at once; beyond that no new ones are created.
     pub max_unfinished: u32,
+    /// The same for one caller; more are answered 429.
+    pub max_unfinished_per_caller: u32,
     /// A transfer of which nothing arrives for this long is ended; what came is kept.
     pub idle_timeout: Duration,
+    /// Bytes that a transfer has to bring per second, on average over `idle_timeout`; a slower one
+    /// is ended, what came is kept. 0 takes them as slow as they are.
+    pub min_rate: ByteSize,
     /// How often expired uploads are looked for, and unfinished hand-overs repeated.
     pub sweep_interval: Duration,
     /// Origins whose pages may upload: `"*"` for all, or for example `"https://example.org"`.
@@ -38,8 +47,11 @@ impl Default for Settings {
             checkpoint_interval: Duration::secs(3),
             expire_after: Duration::secs(86_400),
             max_transfers: 64,
+            max_transfers_per_caller: 16,
             max_unfinished: 10_000,
+            max_unfinished_per_caller: 1_000,
             idle_timeout: Duration::secs(60),
+            min_rate: ByteSize::kib(1),
             sweep_interval: Duration::secs(30),
             cors_origins: vec!["*".into()],
         }
@@ -65,8 +77,15 @@ pub(crate) fn check(settings: &Settings) -> Vec<SettingsProblem> {
     ] {
         demand((least..=most).contains(&duration.get().as_secs()), key, bounds);
     }
-    demand(settings.max_transfers > 0, "max_transfers", "must be at least 1");
-    demand(settings.max_unfinished > 0, "max_unfinished", "must be at least 1");
+    for (key, bound) in [
+        ("max_transfers", settings.max_transfers),
+        ("max_transfers_per_caller", settings.max_transfers_per_caller),
+        ("max_unfinished", settings.max_unfinished),
+        ("max_unfinished_per_caller", settings.max_unfinished_per_caller),
+    ] {
+        demand(bound > 0, key, "must be at least 1");
+    }
+    demand(settings.min_rate.get() <= 1 << 20, "min_rate", "must be at most 1MiB; 0 for none");
     for origin in settings.cors_origins.iter().filter(|origin| !is_origin(origin)) {
         let text = format!("`{origin}` is no origin; write \"*\" or, for example, \"https://example.org\"");
         demand(false, "cors_origins", &text);
@@ -103,7 +122,10 @@ mod tests {
             checkpoint_interval: Duration::secs(0),
             expire_after: Duration::secs(1),
             max_transfers: 0,
+            max_transfers_per_caller: 0,
             max_unfinished: 0,
+            max_unfinished_per_caller: 0,
+            min_rate: ByteSize::mib(2),
             idle_timeout: Duration::secs(0),
             sweep_interval: Duration::secs(0),
             cors_origins: vec![
@@ -112,6 +134,6 @@ mod tests {
                 "https://fine.example:8443".into(),
             ],
         };
-        assert_eq!(check(&settings).len(), 10);
+        assert_eq!(check(&settings).len(), 13);
     }
 }

@@ -2,13 +2,17 @@
 //! which state it starts: what another request ended meanwhile stays ended.
 
 use streamgate_contracts::db::{Db, DbError, Migrations, Row, params};
+use streamgate_plugin_api::fair::Holder;
 use streamgate_plugin_api::time::now_ms;
 
 use crate::fault::Fault;
 use crate::metadata::FileFacts;
 
 const COLUMNS: &str = "id, kind, state, length, received, metadata, filename, filetype, title, concat, parts, \
-    used_by, created_at_ms, updated_at_ms, expires_at_ms";
+    used_by, created_at_ms, updated_at_ms, expires_at_ms, owner";
+
+/// Uploads that are neither handed over nor gone, as the index `uploads_unfinished` has them.
+const UNFINISHED: &str = "state IN ('creating', 'receiving', 'joining', 'finishing')";
 
 /// What an upload is to the concatenation extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +90,8 @@ pub(crate) struct Upload {
     pub(crate) concat: String,
     pub(crate) parts: Vec<String>,
     pub(crate) used_by: Option<String>,
+    /// As [`owner`] writes it.
+    pub(crate) owner: String,
     pub(crate) created_at_ms: i64,
     pub(crate) expires_at_ms: i64,
 }
@@ -113,7 +119,44 @@ impl Upload {
 
 /// The migrations of the namespace `upload`.
 pub(crate) fn migrations() -> Migrations {
-    Migrations::new(&[("0001_init", include_str!("../migrations/0001_init.sql"))])
+    Migrations::new(&[
+        ("0001_init", include_str!("../migrations/0001_init.sql")),
+        ("0002_owner", include_str!("../migrations/0002_owner.sql")),
+    ])
+}
+
+/// Whose upload it is, as a column.
+pub(crate) fn owner(holder: &Holder) -> String {
+    match holder {
+        Holder::Principal(id) => format!("principal:{id}"),
+        Holder::Address(network) => format!("address:{network}"),
+        Holder::Unknown => String::new(),
+    }
+}
+
+/// How many unfinished uploads there may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// Of all.
+    pub(crate) all: u64,
+    /// Of one owner.
+    pub(crate) each: u64,
+}
+
+/// Why an upload was not added.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotAdded {
+    /// There are as many unfinished ones as there may be.
+    #[error("there are too many unfinished uploads")]
+    All,
+    /// The same of its owner.
+    #[error("there are too many unfinished uploads of one owner")]
+    Share,
+    /// A part of a final one is not whole, or not free.
+    #[error("a part is not free")]
+    Part,
+    #[error(transparent)]
+    Db(#[from] DbError),
 }
 
 /// The namespace of uploads. Cheap to clone.
@@ -127,14 +170,17 @@ impl Store {
         Self { db }
     }
 
-    /// Adds an upload. A final one claims its parts, each of which must be whole and free;
-    /// `Conflict` if one is not.
-    pub(crate) async fn insert(&self, upload: &Upload) -> Result<(), DbError> {
+    /// Adds an upload, if there are fewer unfinished ones than `bounds`. A final one claims its
+    /// parts, each of which must be whole and free.
+    pub(crate) async fn insert(&self, upload: &Upload, bounds: Bounds) -> Result<(), NotAdded> {
         let facts = &upload.facts;
+        // One statement, so that no other upload comes between the count and the row.
         let sql = format!(
-            "INSERT INTO uploads ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14)"
+            "INSERT INTO uploads ({COLUMNS}) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, \
+             $14, $15 WHERE (SELECT COUNT(*) FROM uploads WHERE {UNFINISHED}) < $16 \
+             AND (SELECT COUNT(*) FROM uploads WHERE owner = $15 AND {UNFINISHED}) < $17"
         );
-        let mut batch = self.db.batch().push(
+        let mut batch = self.db.batch().push_expect(
             &sql,
             params![
                 &upload.id,
@@ -151,7 +197,11 @@ impl Store {
                 upload.used_by.clone(),
                 upload.created_at_ms,
                 upload.expires_at_ms,
+                &upload.owner,
+                bounds.all,
+                bounds.each,
             ],
+            1,
         );
         let mut claimed: Vec<&String> = upload.parts.iter().collect();
         claimed.sort_unstable();
@@ -164,7 +214,15 @@ impl Store {
                 1,
             );
         }
-        batch.run().await.map(drop)
+        match batch.run().await {
+            Ok(_) => Ok(()),
+            Err(DbError::Conflict { statement: 0, .. }) => {
+                let of_one = self.unfinished(&upload.owner).await? >= bounds.each;
+                Err(if of_one { NotAdded::Share } else { NotAdded::All })
+            }
+            Err(DbError::Conflict { .. }) => Err(NotAdded::Part),
+            Err(error) => Err(error.into()),
+        }
     }
 
     pub(crate) async fn find(&self, id: &str) -> Result<Option<Upload>, DbError> {
@@ -268,10 +326,10 @@ impl Store {
         self.db.batch().push(sql, params![id]).frees_space().run().await.map(drop)
     }
 
-    /// Uploads that are neither handed over nor gone.
-    pub(crate) async fn unfinished(&self) -> Result<u64, DbError> {
-        let sql = "SELECT COUNT(*) AS n FROM uploads WHERE state IN ('creating', 'receiving', 'joining', 'finishing')";
-        self.db.query_one(sql, params![]).await?.get("n")
+    /// Uploads of one owner that are neither handed over nor gone.
+    async fn unfinished(&self, owner: &str) -> Result<u64, DbError> {
+        let sql = format!("SELECT COUNT(*) AS n FROM uploads WHERE owner = $1 AND {UNFINISHED}");
+        self.db.query_one(&sql, params![owner]).await?.get("n")
     }
 
     /// Uploads with something left to do, or whose time is over, after `after` in order of id.
@@ -314,6 +372,7 @@ fn upload_of(row: &Row) -> Result<Upload, DbError> {
         concat: row.get("concat")?,
         parts: serde_json::from_str(&parts).map_err(|_| unknown("parts", &parts))?,
         used_by: row.get("used_by")?,
+        owner: row.get("owner")?,
         created_at_ms: row.get("created_at_ms")?,
         expires_at_ms: row.get("expires_at_ms")?,
     })

@@ -16,6 +16,7 @@ use crate::incoming::{End, Incoming};
 use crate::objects::{Objects, StorageFault};
 use crate::outside::Outside;
 use crate::store::{Store, Upload};
+use crate::tempo::Tempo;
 
 /// How often the catalogue hears of progress.
 const PROGRESS: Duration = Duration::from_millis(500);
@@ -29,6 +30,8 @@ pub(crate) struct Pace {
     pub(crate) checkpoint: u64,
     pub(crate) checkpoint_interval: Duration,
     pub(crate) idle_timeout: Duration,
+    /// Bytes per second on average over `idle_timeout`.
+    pub(crate) min_rate: u64,
     pub(crate) expire_after: Duration,
 }
 
@@ -51,7 +54,8 @@ pub(crate) struct Pump {
 /// What one piece came to.
 struct Landed {
     offset: u64,
-    idle: bool,
+    /// Why no more is waited for.
+    given_up: Option<Fault>,
 }
 
 impl Pump {
@@ -70,10 +74,11 @@ impl Pump {
         let progress = Progress::new(self, upload, stop);
         let mut recorded = upload.clone();
         let mut offset = upload.received;
-        let mut idle = false;
+        let mut tempo = Tempo::new(self.pace.min_rate, self.pace.idle_timeout);
+        let mut given_up = None;
         let mut fault = None;
         loop {
-            let ended = incoming.end().is_some() || stop.is_cancelled() || idle;
+            let ended = incoming.end().is_some() || stop.is_cancelled() || given_up.is_some();
             // What the last piece brought is recorded while this one is under way.
             let due = verified && offset > recorded.received && !is_overlong(incoming);
             let target = Upload { received: offset, ..recorded.clone() };
@@ -82,7 +87,7 @@ impl Pump {
                 (record.await, None)
             } else {
                 let (record, landed) =
-                    tokio::join!(record, self.piece(&path, offset, incoming, stop, &progress));
+                    tokio::join!(record, self.piece(&path, offset, incoming, stop, &progress, &mut tempo));
                 (record, Some(landed))
             };
             match record {
@@ -97,7 +102,7 @@ impl Pump {
                 None => break,
                 Some(Ok(landed)) => {
                     offset = landed.offset;
-                    idle = landed.idle;
+                    given_up = landed.given_up;
                 }
                 Some(Err(error)) => {
                     if let StorageFault::Full { kept: Some(kept) } = error {
@@ -119,7 +124,7 @@ impl Pump {
         if let Some(fault) = fault {
             return Err(fault.into());
         }
-        let complete = conclude(incoming, announced, stop, idle, upload.length.unwrap_or(0));
+        let complete = conclude(incoming, announced, stop, given_up, upload.length.unwrap_or(0));
         if verified {
             return complete;
         }
@@ -152,8 +157,8 @@ impl Pump {
         Ok(())
     }
 
-    /// Sends one piece. It ends at its size, in time, when the client is silent for too long,
-    /// and when `stop` is cancelled; whatever it holds by then is put on disk.
+    /// Sends one piece. It ends at its size, in time, when the client is silent or slow for too
+    /// long, and when `stop` is cancelled; whatever it holds by then is put on disk.
     async fn piece(
         &self,
         path: &str,
@@ -161,6 +166,7 @@ impl Pump {
         incoming: &Incoming,
         stop: &CancellationToken,
         progress: &Progress,
+        tempo: &mut Tempo,
     ) -> Result<Landed, StorageFault> {
         let end = stop.child_token();
         let append = self.objects.append(path, offset, incoming.piece(self.pace.checkpoint, end.clone()));
@@ -170,18 +176,25 @@ impl Pump {
         let meter = incoming.meter();
         let (begun, passed_before) = (Instant::now(), meter.passed());
         let (mut passed, mut moved) = (passed_before, begun);
-        let mut idle = false;
+        let mut last = begun;
+        let mut given_up = None;
         let mut ended: Option<Instant> = None;
         loop {
             tokio::select! {
-                answer = &mut append => return answer.map(|offset| Landed { offset, idle }),
+                answer = &mut append => return answer.map(|offset| Landed { offset, given_up }),
                 _ = ticks.tick() => {}
             }
             let now = Instant::now();
             if meter.passed() != passed || !meter.is_waiting() {
                 (passed, moved) = (meter.passed(), now);
             } else if now.duration_since(moved) >= self.pace.idle_timeout {
-                idle = true;
+                given_up.get_or_insert(Fault::Idle);
+                end.cancel();
+            }
+            let waited = if meter.is_waiting() { now.duration_since(last) } else { Duration::ZERO };
+            last = now;
+            if tempo.is_too_slow(passed, waited) {
+                given_up.get_or_insert(Fault::Slow { least: self.pace.min_rate });
                 end.cancel();
             }
             if passed > passed_before && now.duration_since(begun) >= self.pace.checkpoint_interval {
@@ -207,7 +220,7 @@ fn conclude(
     incoming: &Incoming,
     announced: Option<u64>,
     stop: &CancellationToken,
-    idle: bool,
+    given_up: Option<Fault>,
     length: u64,
 ) -> Result<(), Fault> {
     match incoming.end() {
@@ -219,7 +232,7 @@ fn conclude(
             }
             _ => Ok(()),
         },
-        None if idle => Err(Fault::Idle),
+        None if given_up.is_some() => given_up.map_or(Ok(()), Err),
         None if stop.is_cancelled() => Err(Fault::Locked("a newer request took the upload over")),
         None => Err(Fault::Internal("the transfer ended without a reason".into())),
     }

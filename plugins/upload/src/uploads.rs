@@ -5,10 +5,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use streamgate_contracts::db::DbError;
 use streamgate_plugin_api::Body;
+use streamgate_plugin_api::fair::{Full, Holder, Place, Places};
 use streamgate_plugin_api::time::now_ms;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Notify, RwLock, oneshot};
 
 use crate::detach::ToTheEnd;
 use crate::fault::Fault;
@@ -16,7 +16,8 @@ use crate::handover::Unfinished;
 use crate::incoming::Incoming;
 use crate::leases::{Lease, Leases};
 use crate::protocol::{Announced, Concat, Continuation, Creation, check_fits};
-use crate::store::{Kind, State, Upload};
+use crate::settings::Settings;
+use crate::store::{self, Bounds, Kind, NotAdded, State, Upload};
 use crate::transfer::Pump;
 
 /// How long an answer waits for the hand-over, so that clients find the rest of the system
@@ -30,22 +31,26 @@ pub(crate) struct Uploads {
     pub(crate) leases: Leases,
     /// There is something for the sweeper to do.
     pub(crate) work: Arc<Notify>,
-    transfers: Arc<Semaphore>,
+    places: Places,
+    /// Held for reading by every transfer until it has settled.
+    transfers: Arc<RwLock<()>>,
     max_size: u64,
-    max_unfinished: u64,
-    max_transfers: u32,
+    unfinished: Bounds,
 }
 
 impl Uploads {
-    pub(crate) fn new(pump: Pump, max_size: u64, max_unfinished: u32, max_transfers: u32) -> Self {
+    pub(crate) fn new(pump: Pump, settings: &Settings) -> Self {
         Self {
             pump,
             leases: Leases::default(),
             work: Arc::default(),
-            transfers: Arc::new(Semaphore::new(max_transfers as usize)),
-            max_size,
-            max_unfinished: u64::from(max_unfinished),
-            max_transfers,
+            places: Places::new(settings.max_transfers as usize, settings.max_transfers_per_caller as usize),
+            transfers: Arc::default(),
+            max_size: settings.max_size.get(),
+            unfinished: Bounds {
+                all: settings.max_unfinished.into(),
+                each: settings.max_unfinished_per_caller.into(),
+            },
         }
     }
 
@@ -56,7 +61,7 @@ impl Uploads {
     /// Ends all transfers and waits until each has put on disk what it received.
     pub(crate) async fn settle(&self, patience: Duration) {
         self.leases.stop_all();
-        let idle = self.transfers.acquire_many(self.max_transfers);
+        let idle = self.transfers.write();
         if tokio::time::timeout(patience, idle).await.is_err() {
             tracing::warn!("some transfers did not settle in time; they resume at their last checkpoint");
         }
@@ -64,11 +69,16 @@ impl Uploads {
 
     /// tus 1.0 §Creation. When nobody waits for the answer any more, nobody knows the upload:
     /// it is ended at once.
-    pub(crate) async fn create(&self, creation: Creation, body: Body) -> Result<Upload, Fault> {
+    pub(crate) async fn create(
+        &self,
+        creation: Creation,
+        caller: Holder,
+        body: Body,
+    ) -> Result<Upload, Fault> {
         let (answer, answered) = oneshot::channel();
         let uploads = self.clone();
         crate::spawn(async move {
-            let created = uploads.create_to_the_end(creation, body).await;
+            let created = uploads.create_to_the_end(creation, caller, body).await;
             if let Err(Ok(orphan)) = answer.send(created) {
                 let _ = uploads.end(&orphan.id).await;
             }
@@ -76,11 +86,14 @@ impl Uploads {
         answered.await.map_err(|_| Fault::Internal("the creation was interrupted".into()))?
     }
 
-    async fn create_to_the_end(&self, creation: Creation, body: Body) -> Result<Upload, Fault> {
-        let place = creation.body.as_ref().map(|_| self.admit()).transpose()?;
-        if self.pump.store.unfinished().await? >= self.max_unfinished {
-            return Err(Fault::Crowded);
-        }
+    async fn create_to_the_end(
+        &self,
+        creation: Creation,
+        caller: Holder,
+        body: Body,
+    ) -> Result<Upload, Fault> {
+        let owner = store::owner(&caller);
+        let place = creation.body.as_ref().map(|_| self.admit(caller)).transpose()?;
         let id = uuid::Uuid::now_v7().to_string();
         let (kind, parts) = match creation.concat {
             Concat::Whole => (Kind::Whole, Vec::new()),
@@ -104,15 +117,21 @@ impl Uploads {
             concat: creation.concat_header,
             parts,
             used_by: None,
+            owner,
             created_at_ms: now_ms(),
             expires_at_ms: self.pump.pace.expiry(),
         };
         let lease = self.take(&upload.id).await?;
-        self.pump.store.insert(&upload).await.map_err(|error| match error {
-            DbError::Conflict { .. } => {
-                Fault::Conflict("a part was used by another final upload just now".into())
-            }
-            other => other.into(),
+        self.pump.store.insert(&upload, self.unfinished).await.map_err(|error| match error {
+            NotAdded::All => Fault::Crowded,
+            NotAdded::Share => Fault::Share {
+                what: "are unfinished",
+                setting: "max_unfinished_per_caller",
+                most: self.unfinished.each,
+                advice: "finish or terminate some",
+            },
+            NotAdded::Part => Fault::Conflict("a part was used by another final upload just now".into()),
+            NotAdded::Db(error) => error.into(),
         })?;
         if let Err(fault) = self.open(&mut upload).await {
             let _ = self.end_under(&upload.id, lease).await;
@@ -121,7 +140,14 @@ impl Uploads {
         if let (Some(place), Some(announced)) = (place, creation.body) {
             match self.receive(&mut upload, announced, body, &lease, place).await {
                 // It can be continued: the client learns its address and its offset.
-                Ok(()) | Err(Fault::Idle | Fault::Locked(_) | Fault::Unavailable(_)) => {}
+                Ok(())
+                | Err(
+                    Fault::Idle
+                    | Fault::Slow { .. }
+                    | Fault::Displaced
+                    | Fault::Locked(_)
+                    | Fault::Unavailable(_),
+                ) => {}
                 Err(fault) => {
                     let _ = self.end_under(&upload.id, lease).await;
                     return Err(fault);
@@ -203,13 +229,20 @@ impl Uploads {
         &self,
         id: String,
         patch: Continuation,
+        caller: Holder,
         body: Body,
     ) -> Result<Upload, Fault> {
         let uploads = self.clone();
-        ToTheEnd::new(async move { uploads.continue_to_the_end(&id, patch, body).await }).await
+        ToTheEnd::new(async move { uploads.continue_to_the_end(&id, patch, caller, body).await }).await
     }
 
-    async fn continue_to_the_end(&self, id: &str, patch: Continuation, body: Body) -> Result<Upload, Fault> {
+    async fn continue_to_the_end(
+        &self,
+        id: &str,
+        patch: Continuation,
+        caller: Holder,
+        body: Body,
+    ) -> Result<Upload, Fault> {
         self.pump.store.get(id).await?;
         let lease = self.take(id).await?;
         if lease.stop.is_cancelled() {
@@ -227,7 +260,7 @@ impl Uploads {
         if upload.state != State::Receiving {
             return Ok(upload);
         }
-        let place = self.admit()?;
+        let place = self.admit(caller)?;
         if declared != upload.length {
             upload.length = declared;
             self.pump.record(&upload).await?;
@@ -262,14 +295,24 @@ impl Uploads {
         announced: Announced,
         body: Body,
         lease: &Lease,
-        _place: OwnedSemaphorePermit,
+        place: Place,
     ) -> Result<(), Fault> {
+        let _running = self.transfers.read().await;
         let room = upload.length.unwrap_or(self.max_size).saturating_sub(upload.received);
         let verified = announced.checksum.is_none();
         let incoming = Incoming::new(body, room, announced.checksum);
         let deferred = upload.length.is_none();
-        let received = self.pump.run(upload, &incoming, announced.length, verified, &lease.stop).await;
+        let stop = lease.stop.child_token();
+        let mut run = Box::pin(self.pump.run(upload, &incoming, announced.length, verified, &stop));
+        let received = tokio::select! {
+            received = &mut run => received,
+            () = place.displaced() => {
+                stop.cancel();
+                run.await
+            }
+        };
         match received {
+            Err(Fault::Locked(_)) if !lease.stop.is_cancelled() => Err(Fault::Displaced),
             Err(Fault::BeyondLength { .. }) if deferred => Err(Fault::TooLarge { max: self.max_size }),
             other => other,
         }
@@ -347,8 +390,16 @@ impl Uploads {
         self.leases.take(id).await.map_err(busy)
     }
 
-    fn admit(&self) -> Result<OwnedSemaphorePermit, Fault> {
-        self.transfers.clone().try_acquire_owned().map_err(|_| Fault::Crowded)
+    fn admit(&self, caller: Holder) -> Result<Place, Fault> {
+        self.places.take(caller).map_err(|full| match full {
+            Full::All(_) => Fault::Crowded,
+            Full::Share(most) => Fault::Share {
+                what: "transfer bytes",
+                setting: "max_transfers_per_caller",
+                most: most as u64,
+                advice: "wait for one of them to end",
+            },
+        })
     }
 }
 

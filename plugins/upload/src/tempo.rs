@@ -1,0 +1,70 @@
+//! How fast a client sends, judged only by the time in which it is the client that everybody
+//! waits for: a slow disk is not its fault.
+
+use std::time::Duration;
+
+/// A least rate, judged once for each full window of waiting.
+#[derive(Debug)]
+pub(crate) struct Tempo {
+    /// Bytes that a window has to bring.
+    least: u64,
+    window: Duration,
+    waited: Duration,
+    /// Bytes that had come when the window began.
+    before: u64,
+}
+
+impl Tempo {
+    /// At least `rate` bytes per second, on average over `window`.
+    pub(crate) fn new(rate: u64, window: Duration) -> Self {
+        let least = rate.saturating_mul(window.as_secs().max(1));
+        Self { least, window, waited: Duration::ZERO, before: 0 }
+    }
+
+    /// Whether a window ended that brought too little. `passed` bytes have come in all; for
+    /// `waited` since the last call nothing did.
+    pub(crate) fn is_too_slow(&mut self, passed: u64, waited: Duration) -> bool {
+        self.waited += waited;
+        if self.waited < self.window {
+            return false;
+        }
+        let came = passed.saturating_sub(self.before);
+        (self.waited, self.before) = (Duration::ZERO, passed);
+        came < self.least
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TICK: Duration = Duration::from_millis(500);
+
+    /// Ticks of waiting until it is too slow, of at most so many, with so many bytes each.
+    fn lasts(bytes_a_tick: u64, most: u32) -> Option<u32> {
+        let mut tempo = Tempo::new(1024, Duration::from_secs(30));
+        (1..=most).find(|tick| tempo.is_too_slow(u64::from(*tick) * bytes_a_tick, TICK))
+    }
+
+    #[test]
+    fn a_client_below_the_rate_is_ended_with_its_first_window_and_one_at_it_never() {
+        assert_eq!(lasts(1, 10_000), Some(60));
+        assert_eq!(lasts(511, 10_000), Some(60));
+        assert_eq!(lasts(512, 10_000), None);
+    }
+
+    #[test]
+    fn what_came_fast_at_first_is_no_credit_for_later() {
+        let mut tempo = Tempo::new(1024, Duration::from_secs(30));
+        assert!(!tempo.is_too_slow(1 << 30, Duration::from_secs(30)));
+        assert!(tempo.is_too_slow((1 << 30) + 100, Duration::from_secs(30)));
+    }
+
+    #[test]
+    fn time_in_which_the_disk_is_waited_for_does_not_count_and_no_rate_ends_nobody() {
+        let mut tempo = Tempo::new(1024, Duration::from_secs(30));
+        assert!((0..10_000).all(|_| !tempo.is_too_slow(0, Duration::ZERO)));
+        let mut tempo = Tempo::new(0, Duration::from_secs(30));
+        assert!((0..100).all(|_| !tempo.is_too_slow(0, Duration::from_secs(30))));
+    }
+}
