@@ -3,12 +3,15 @@
 
 import { type FormEvent, useState } from "react";
 import { access, type Decision, type Finding, type Openness, type Policy } from "../api/access";
-import { ApiError, messageOf, wholeMessageOf } from "../api/client";
+import { ApiError, inProse, messageOf, wholeMessageOf } from "../api/client";
 import { usePoll } from "../pages/use-poll";
 import { useSession } from "../session/use-session";
 import { Failure } from "../ui/failure";
 import { Section } from "../ui/heading";
+import { WithNames } from "../ui/names";
 import { notify } from "../ui/notices";
+import { Chains } from "./asset-input";
+import { readWarnings, type Warning } from "./assets";
 import { PreviewView } from "./findings";
 import { linesOf, RuleEditor } from "./rule-editor";
 import { labelOf, type Mistake, parseRule, type Rule } from "./rules";
@@ -24,6 +27,9 @@ const FIRST_RULE: Rule = { any: [] };
 export default function Access({ content }: { content: string }) {
   const [fetchPolicy] = useState(() => (signal: AbortSignal) => access.policy(content, signal));
   const { data: policy, error, refresh } = usePoll(fetchPolicy);
+  const { data: chains } = usePoll(access.chains);
+  // Of what was saved last, over the form that is made anew with it.
+  const [warnings, setWarnings] = useState<Warning[]>([]);
   // Without the plugin everything is for everyone.
   if (!policy && !error) return null;
   return (
@@ -31,7 +37,20 @@ export default function Access({ content }: { content: string }) {
       {error && <Failure message={error} onRetry={refresh} />}
       {policy && (
         <div className="mt-3 space-y-8">
-          <PolicyForm key={policy.revision} content={content} policy={policy} onSaved={refresh} />
+          <div className="space-y-4">
+            <Chains value={chains}>
+              <PolicyForm
+                key={policy.revision}
+                content={content}
+                policy={policy}
+                onSaved={(saved) => {
+                  setWarnings(saved);
+                  refresh();
+                }}
+              />
+            </Chains>
+            <Warnings warnings={warnings} title="Saved, but" />
+          </div>
           <Viewers content={content} open={policy.openness === "public"} />
         </div>
       )}
@@ -42,7 +61,7 @@ export default function Access({ content }: { content: string }) {
 interface PolicyProps {
   content: string;
   policy: Policy;
-  onSaved(): void;
+  onSaved(warnings: Warning[]): void;
 }
 
 /** What a preview found, and of which rule. */
@@ -69,9 +88,9 @@ function PolicyForm({ content, policy, onSaved }: PolicyProps) {
     setFailure(null);
     setMistakes([]);
     try {
-      await run();
+      const answer = await run();
       notify.done(said);
-      onSaved();
+      onSaved(readWarnings(answer));
     } catch (error) {
       const places = mistakesOf(error);
       setMistakes(places);
@@ -150,6 +169,23 @@ function PolicyForm({ content, policy, onSaved }: PolicyProps) {
           onMistakes={setMistakes}
         />
       )}
+    </div>
+  );
+}
+
+/** What the server warns of: the rule is taken, and hardly does what was meant. */
+function Warnings({ warnings, title }: { warnings: Warning[]; title: string }) {
+  if (warnings.length === 0) return null;
+  return (
+    <div className="max-w-prose border-busy border-l-4 pl-4" role="status" data-testid="warnings">
+      <p className="font-semibold">{title}</p>
+      <ul>
+        {warnings.map(({ at, text }) => (
+          <li key={at + text} className="break-words">
+            <WithNames text={inProse(text)} />
+          </li>
+        ))}
+      </ul>
     </div>
   );
 }
@@ -291,7 +327,12 @@ function Preview({ content, rule, saved, found, onFound, onMistakes }: PreviewPr
         {found && found.rule !== rule && (
           <p className="text-soft text-sm">The rule has changed since. Check again.</p>
         )}
-        {found?.rule === rule && <PreviewView decision={found.decision} />}
+        {found?.rule === rule && (
+          <>
+            <PreviewView decision={found.decision} />
+            <Warnings warnings={readWarnings(found.decision)} title="Note" />
+          </>
+        )}
       </div>
       {failure && (
         <p role="alert" className="border-bad border-l-4 pl-4">

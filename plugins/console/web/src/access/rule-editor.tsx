@@ -1,10 +1,11 @@
 // The rule of a gated content as a tree of forms, with mistakes shown where they are.
 
-import { useId, useState } from "react";
+import { useContext, useId, useState } from "react";
 import type { Finding } from "../api/access";
 import { fromLocal, toLocal } from "../lib/format";
 import { Icon } from "../ui/icons";
 import { WithNames } from "../ui/names";
+import { AssetInput, ChainSelect, Chains, Unavailable } from "./asset-input";
 import { Holds } from "./findings";
 import {
   blank,
@@ -218,7 +219,7 @@ function FieldInput({ field, value, onChange }: FieldProps) {
     );
   }
   return (
-    <div className={field.type === "lines" || field.name === "asset" ? "sm:col-span-2" : ""}>
+    <div className={field.type === "lines" || field.type === "asset" ? "sm:col-span-2" : ""}>
       <label htmlFor={id} className="narrow text-soft text-sm">
         {field.label}
       </label>
@@ -241,6 +242,19 @@ function Input({ id, field, value, onChange }: FieldProps & { id: string }) {
           ))}
         </select>
       );
+    case "asset":
+      return (
+        <AssetInput
+          id={id}
+          value={text}
+          kind={field.namespace ? "solana" : "eip155"}
+          namespace={field.namespace}
+          placeholder={field.placeholder}
+          onChange={onChange}
+        />
+      );
+    case "chain":
+      return <ChainInput id={id} field={field} value={text} onChange={onChange} />;
     case "lines":
       return <Lines id={id} field={field} value={value} onChange={onChange} />;
     case "time":
@@ -276,6 +290,31 @@ function Input({ id, field, value, onChange }: FieldProps & { id: string }) {
         />
       );
   }
+}
+
+/** A chain to choose, or to name where the server does not tell which there are. */
+function ChainInput({ id, field, value, onChange }: FieldProps & { id: string; value: string }) {
+  const chains = useContext(Chains);
+  if (chains && chains.length > 0) {
+    return (
+      <>
+        <ChainSelect id={id} chains={chains} kind="eip155" value={value} onChange={onChange} />
+        <div className="text-sm">{value && <Unavailable chains={chains} chain={value} />}</div>
+      </>
+    );
+  }
+  return (
+    <input
+      id={id}
+      className="field digits"
+      required={field.required === true}
+      autoComplete="off"
+      spellCheck={false}
+      placeholder={field.placeholder}
+      value={value}
+      onChange={(event) => onChange(event.target.value.trim())}
+    />
+  );
 }
 
 /** Keeps what is typed, line breaks at the end too, and tells the lines that say something. */

@@ -16,7 +16,9 @@ export interface Field {
   name: string;
   label: string;
   /** `lines` is a list of texts, one a line. */
-  type: "text" | "number" | "time" | "choice" | "check" | "lines";
+  type: "text" | "number" | "time" | "choice" | "check" | "lines" | "asset" | "chain";
+  /** Of an asset, for an address that stands alone: `token`, `nft`. */
+  namespace?: string;
   placeholder?: string;
   required?: boolean;
   choices?: [value: string, label: string][];
@@ -33,7 +35,7 @@ export interface LeafKind {
 const ASSET: Field = {
   name: "asset",
   label: "Contract",
-  type: "text",
+  type: "asset",
   placeholder: "eip155:1:0x…",
   required: true,
 };
@@ -45,7 +47,12 @@ const AMOUNT: Field = {
   placeholder: "1",
 };
 const DELEGATED: Field = { name: "delegated", label: "Count delegated tokens (delegate.xyz)", type: "check" };
-const solana = (kind: string): Field => ({ ...ASSET, label: "Asset", placeholder: `solana:…/${kind}:…` });
+const solana = (kind: string): Field => ({
+  ...ASSET,
+  label: "Asset",
+  namespace: kind,
+  placeholder: `solana:…/${kind}:…`,
+});
 
 export const LEAVES: Record<string, LeafKind> = {
   erc721: {
@@ -62,7 +69,7 @@ export const LEAVES: Record<string, LeafKind> = {
   native: {
     label: "Native currency of a chain",
     fields: [
-      { name: "chain", label: "Chain", type: "text", placeholder: "eip155:1", required: true },
+      { name: "chain", label: "Chain", type: "chain", placeholder: "eip155:1", required: true },
       { ...AMOUNT, required: true },
     ],
     blank: { chain: "eip155:1", at_least: "1" },
@@ -70,7 +77,7 @@ export const LEAVES: Record<string, LeafKind> = {
   contract_call: {
     label: "Contract call",
     fields: [
-      { name: "contract", label: "Contract", type: "text", placeholder: "eip155:1:0x…", required: true },
+      { name: "contract", label: "Contract", type: "asset", placeholder: "eip155:1:0x…", required: true },
       {
         name: "data",
         label: "Call data, with {wallet} for the wallet",

@@ -1,5 +1,6 @@
 // Who may play what: everything under `/api/v1/access`.
 
+import { readChains, readContract } from "../access/assets";
 import type { Rule } from "../access/rules";
 import { ApiError, api, at, json, query, withJson, withSignal } from "./client";
 import type { Page } from "./types";
@@ -84,6 +85,19 @@ export const access = {
   /** Whether somebody with these wallets would pass by this rule, saved or not. Nothing is stored. */
   preview: (content: string, wallets: string[], rule: Rule) =>
     json<Decision>(`${policyOf(content)}/preview`, withJson("POST", { wallets, rule })),
+
+  /** The chains that rules can be about; `null`: this server does not tell. */
+  chains: (signal?: AbortSignal) =>
+    json<unknown>(`${BASE}/chains`, withSignal(signal))
+      .then(readChains)
+      .catch((error: unknown) => {
+        if (error instanceof ApiError) return null;
+        throw error;
+      }),
+
+  /** What a contract (CAIP-10) says of itself. */
+  contract: (contract: string, signal?: AbortSignal) =>
+    json<unknown>(`${BASE}/contracts/${at(contract)}`, withSignal(signal)).then(readContract),
 
   /** Takes back what a principal was granted; without one, what anybody was. `bar` keeps them out. */
   revoke: (content: string, wanted: { principal?: string; reason: string; bar?: boolean }) =>
