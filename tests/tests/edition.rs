@@ -86,7 +86,8 @@ const RESERVED: [&str; 9] = [
 ];
 
 /// What the default edition sets otherwise than a plugin does by itself.
-const CHOSEN: [&str; 4] = [
+const CHOSEN: [&str; 5] = [
+    "plugins.metadata.gated",
     "plugins.gateway.filters",
     "plugins.streaming.gated",
     "plugins.chain-evm.chains",

@@ -13,17 +13,21 @@ use streamgate_plugin_api::Body;
 use tokio::sync::Notify;
 
 use crate::changes::{Feed, Urgency};
+use crate::cursor::Cursor;
 use crate::graves::with_retry;
 use crate::lifecycle;
 use crate::limits;
 use crate::outside::Outside;
 use crate::patch::Patch;
+use crate::policies::{Policies, Sight};
 use crate::store::{Entry, Filter, Store, StoreError};
 
 const STORAGE_DEADLINE: Duration = Duration::from_secs(10);
 /// Contents of a page of the internal list.
 const DEFAULT_PAGE: u32 = 100;
 const MAX_PAGE: u32 = 500;
+/// Pages that are looked through for one that shows something.
+const ROUNDS: usize = 5;
 
 /// The catalogue. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -31,13 +35,14 @@ pub(crate) struct Catalogue {
     pub(crate) store: Store,
     pub(crate) feed: Feed,
     pub(crate) outside: Outside,
+    pub(crate) policies: Policies,
     /// There is something to sweep, or a job to enqueue.
     pub(crate) work: Arc<Notify>,
 }
 
 impl Catalogue {
-    pub(crate) fn new(store: Store, feed: Feed, outside: Outside) -> Self {
-        Self { store, feed, outside, work: Arc::default() }
+    pub(crate) fn new(store: Store, feed: Feed, outside: Outside, policies: Policies) -> Self {
+        Self { store, feed, outside, policies, work: Arc::default() }
     }
 
     pub(crate) async fn create(&self, request: CreateRequest) -> Result<Content, StoreError> {
@@ -140,8 +145,66 @@ impl Catalogue {
         self.store.entry(checked_id(id)?).await
     }
 
-    pub(crate) async fn list(&self, filter: &Filter) -> Result<(Vec<Entry>, bool), StoreError> {
-        self.store.list(filter).await
+    /// The content of this id, if `sight` lets it be known of.
+    pub(crate) async fn seen(&self, id: &str, sight: Sight) -> Result<Entry, StoreError> {
+        let entry = self.entry(id).await?;
+        if self.policies.show(&entry.content, sight).await? {
+            Ok(entry)
+        } else {
+            Err(StoreError::NotFound(id.to_owned()))
+        }
+    }
+
+    /// One page of what `sight` lets be known of, and where the next one begins if there is more. It may
+    /// be shorter than asked for: what is noted of policies narrows it down, and what `access` says decides.
+    pub(crate) async fn list(
+        &self,
+        mut filter: Filter,
+        sight: Sight,
+    ) -> Result<(Vec<Entry>, Option<Cursor>), StoreError> {
+        filter.listed = sight == Sight::Listed;
+        for round in 1.. {
+            let (entries, more) = self.store.list(&filter).await?;
+            let next = entries.last().filter(|_| more).map(|last| Cursor {
+                created_at_ms: last.content.created_at_ms,
+                id: last.content.id.clone(),
+            });
+            let mut page = Vec::with_capacity(entries.len());
+            for entry in entries {
+                if self.policies.show(&entry.content, sight).await? {
+                    page.push(entry);
+                } else {
+                    self.feed.policy(&entry.content.id);
+                }
+            }
+            if !page.is_empty() || next.is_none() || round == ROUNDS {
+                return Ok((page, next));
+            }
+            filter.after = next;
+        }
+        Ok((Vec::new(), None))
+    }
+
+    /// An event told that a content's policy is another one.
+    pub(crate) fn policy_changed(&self, id: &str) {
+        self.policies.changed(id);
+        self.feed.policy(id);
+    }
+
+    /// Brings what is noted of all policies up to date: events may be lost, and the default of `access`
+    /// may be another one.
+    pub(crate) async fn look_at_policies(&self) -> Result<(), StoreError> {
+        let mut after = String::new();
+        loop {
+            let noted = self.store.noted_listings(&after, MAX_PAGE as usize).await?;
+            let Some((last, _)) = noted.last() else { return Ok(()) };
+            after.clone_from(last);
+            for (id, listed) in noted {
+                if self.policies.listed(&id).await? != listed {
+                    self.feed.policy(&id);
+                }
+            }
+        }
     }
 
     /// Contents after an id, in the order of their ids.
@@ -176,15 +239,16 @@ impl Catalogue {
         self.entry(id).await
     }
 
-    /// Removes a content; its objects follow. False: there was none.
-    pub(crate) async fn delete(&self, id: &str) -> Result<bool, StoreError> {
+    /// Removes a content; its objects follow. `principal` is who wants it, as far as that is known.
+    /// False: there was none.
+    pub(crate) async fn delete(&self, id: &str, principal: &str) -> Result<bool, StoreError> {
         let buried = self.store.bury(checked_id(id)?).await?;
-        if buried {
-            tracing::info!(content = id, "content deleted");
-            self.feed.delete(id);
+        if let Some(listed) = buried {
+            tracing::info!(content = id, principal, "content deleted");
+            self.feed.delete(id, listed);
             self.work.notify_one();
         }
-        Ok(buried)
+        Ok(buried.is_some())
     }
 
     /// Sends a failed content through the encoder again. The job is enqueued after the step,

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use streamgate_contracts::catalogue::v1::ContentState;
 use streamgate_contracts::events::{
     ContentChanged, ContentDeleted, TYPE_CONTENT_CHANGED, TYPE_CONTENT_DELETED, content_changed,
     content_deleted,
@@ -16,6 +17,7 @@ use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
 
 use crate::outside::Outside;
+use crate::policies::{Policies, is_presentable};
 use crate::store::{Entry, Store, StoreError};
 use crate::view::ContentView;
 
@@ -42,6 +44,17 @@ pub(crate) struct Notice {
     /// When it happened, Unix milliseconds: the id of the server-sent event.
     pub(crate) at_ms: i64,
     pub(crate) what: What,
+    pub(crate) others: Others,
+}
+
+/// What those are told who may not know of every content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Others {
+    /// The same.
+    Same,
+    /// That it is gone.
+    Gone,
+    Nothing,
 }
 
 /// The two kinds of change.
@@ -50,26 +63,40 @@ pub(crate) enum What {
     /// The content as JSON.
     Changed(String),
     Deleted,
+    /// The credential of this name ended, and with it the streams of whoever came by it.
+    Ended(String),
 }
 
 impl Notice {
     /// What a content looks like.
-    pub(crate) fn changed(entry: &Entry) -> Self {
+    pub(crate) fn changed(entry: &Entry, others: Others) -> Self {
         let json = ContentView::new(entry).to_json();
         let content = &entry.content;
-        Self { content: content.id.clone(), at_ms: content.updated_at_ms, what: What::Changed(json) }
+        Self { content: content.id.clone(), at_ms: content.updated_at_ms, what: What::Changed(json), others }
     }
 
-    /// A content is gone.
-    pub(crate) fn deleted(id: String, at_ms: i64) -> Self {
-        Self { content: id, at_ms, what: What::Deleted }
+    /// A content is gone; `listed`: of which everybody could know.
+    pub(crate) fn deleted(id: String, at_ms: i64, listed: bool) -> Self {
+        let others = if listed { Others::Same } else { Others::Nothing };
+        Self { content: id, at_ms, what: What::Deleted, others }
     }
 }
 
 #[derive(Debug)]
 struct Touched {
     due: Instant,
-    deleted: bool,
+    /// It was deleted, and whether everybody could know of it.
+    deleted: Option<bool>,
+    /// More than its policy changed: the bus is told too.
+    content: bool,
+}
+
+/// What there is to show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Due {
+    id: String,
+    deleted: Option<bool>,
+    content: bool,
 }
 
 #[derive(Debug, Default)]
@@ -94,28 +121,40 @@ impl Feed {
 
     /// A content changed.
     pub(crate) fn touch(&self, id: &str, urgency: Urgency) {
-        self.put(id, urgency, false);
+        self.put(id, urgency, None, true);
     }
 
-    /// A content was deleted.
-    pub(crate) fn delete(&self, id: &str) {
-        self.put(id, Urgency::Now, true);
+    /// A content's policy changed.
+    pub(crate) fn policy(&self, id: &str) {
+        self.put(id, Urgency::Now, None, false);
     }
 
-    fn put(&self, id: &str, urgency: Urgency, deleted: bool) {
-        self.put_at(id, urgency, deleted, Instant::now());
+    /// A content was deleted; `listed`: of which everybody could know.
+    pub(crate) fn delete(&self, id: &str, listed: bool) {
+        self.put(id, Urgency::Now, Some(listed), true);
+    }
+
+    /// A credential ended.
+    pub(crate) fn end(&self, credential: String) {
+        let what = What::Ended(credential);
+        self.tell(Notice { content: String::new(), at_ms: now_ms(), what, others: Others::Nothing });
+    }
+
+    fn put(&self, id: &str, urgency: Urgency, deleted: Option<bool>, content: bool) {
+        self.put_at(id, urgency, deleted, content, Instant::now());
         self.wake.notify_one();
     }
 
-    fn put_at(&self, id: &str, urgency: Urgency, deleted: bool, now: Instant) {
+    fn put_at(&self, id: &str, urgency: Urgency, deleted: Option<bool>, content: bool, now: Instant) {
         let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
         let due = match (urgency, desk.shown.get(id)) {
             (Urgency::Soon, Some(shown)) => (*shown + QUIET).max(now),
             _ => now,
         };
-        let entry = desk.touched.entry(id.to_owned()).or_insert(Touched { due, deleted });
+        let entry = desk.touched.entry(id.to_owned()).or_insert(Touched { due, deleted, content });
         entry.due = entry.due.min(due);
-        entry.deleted |= deleted;
+        entry.deleted = entry.deleted.or(deleted);
+        entry.content |= content;
     }
 
     /// From now on, every notice.
@@ -124,29 +163,29 @@ impl Feed {
     }
 
     /// Those whose time has come, and when the next one's will.
-    fn take_due(&self, now: Instant) -> (Vec<(String, bool)>, Option<Instant>) {
+    fn take_due(&self, now: Instant) -> (Vec<Due>, Option<Instant>) {
         let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
         let mut due = Vec::new();
         desk.touched.retain(|id, touched| {
             let later = touched.due > now;
             if !later {
-                due.push((id.clone(), touched.deleted));
+                due.push(Due { id: id.clone(), deleted: touched.deleted, content: touched.content });
             }
             later
         });
         desk.shown.retain(|_, shown| now.duration_since(*shown) < QUIET);
-        desk.shown.extend(due.iter().map(|(id, _)| (id.clone(), now)));
+        desk.shown.extend(due.iter().map(|due| (due.id.clone(), now)));
         (due, desk.touched.values().map(|touched| touched.due).min())
     }
 
-    fn again(&self, id: String) {
+    fn again(&self, id: String, content: bool) {
         let due = Instant::now() + RETRY;
         let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
-        desk.touched.entry(id).or_insert(Touched { due, deleted: false });
+        desk.touched.entry(id).or_insert(Touched { due, deleted: None, content });
     }
 
     /// Shows changes until the end of the process.
-    pub(crate) async fn run(self, store: Store, outside: Outside) {
+    pub(crate) async fn run(self, store: Store, policies: Policies, outside: Outside) {
         loop {
             let (due, next) = self.take_due(Instant::now());
             if due.is_empty() {
@@ -159,15 +198,16 @@ impl Feed {
                 }
                 continue;
             }
-            for (id, deleted) in due {
-                self.show(&store, &outside, id, deleted).await;
+            for due in due {
+                self.show(&store, &policies, &outside, due).await;
             }
         }
     }
 
-    async fn show(&self, store: &Store, outside: &Outside, id: String, deleted: bool) {
-        let event = if deleted {
-            self.tell(Notice::deleted(id.clone(), now_ms()));
+    async fn show(&self, store: &Store, policies: &Policies, outside: &Outside, due: Due) {
+        let Due { id, deleted, content: tell_bus } = due;
+        let event = if let Some(listed) = deleted {
+            self.tell(Notice::deleted(id.clone(), now_ms(), listed));
             Event::json(content_deleted(&id), TYPE_CONTENT_DELETED, &ContentDeleted { id })
         } else {
             let entry = match store.entry(&id).await {
@@ -176,10 +216,21 @@ impl Feed {
                 Err(StoreError::NotFound(_)) => return,
                 Err(error) => {
                     tracing::warn!(content = id, %error, "a change cannot be shown yet");
-                    return self.again(id);
+                    return self.again(id, tell_bus);
                 }
             };
-            self.tell(Notice::changed(&entry));
+            let others = match others(store, policies, &entry).await {
+                Ok(others) => others,
+                Err(error) => {
+                    tracing::warn!(content = id, %error, "a change is not shown to everybody yet");
+                    self.again(id.clone(), false);
+                    Others::Nothing
+                }
+            };
+            self.tell(Notice::changed(&entry, others));
+            if !tell_bus {
+                return;
+            }
             let content = &entry.content;
             let payload = ContentChanged {
                 id: content.id.clone(),
@@ -204,6 +255,23 @@ impl Feed {
     }
 }
 
+/// What those are told of a content who may not know of all. What is noted of its policy is brought up
+/// to date.
+async fn others(store: &Store, policies: &Policies, entry: &Entry) -> Result<Others, StoreError> {
+    let id = &entry.content.id;
+    let listed = policies.listed(id).await?;
+    if listed != entry.listed {
+        store.set_listed(id, listed).await?;
+    }
+    let state = entry.content.state();
+    Ok(match (listed, entry.listed) {
+        (true, _) if is_presentable(state) => Others::Same,
+        (true, _) if state == ContentState::Failed => Others::Gone,
+        (false, true) => Others::Gone,
+        _ => Others::Nothing,
+    })
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -216,12 +284,12 @@ mod tests {
         let mut shown = 0;
         for ms in 0..1_000 {
             let now = begin + Duration::from_millis(ms);
-            feed.put_at("a", Urgency::Soon, false, now);
+            feed.put_at("a", Urgency::Soon, None, true, now);
             shown += feed.take_due(now).0.len();
         }
         assert_eq!(shown, 4);
         let now = begin + Duration::from_millis(1_001);
-        feed.put_at("a", Urgency::Now, false, now);
+        feed.put_at("a", Urgency::Now, None, true, now);
         assert_eq!(feed.take_due(now).0.len(), 1);
     }
 
@@ -229,7 +297,8 @@ mod tests {
     fn a_content_deleted_while_a_change_waits_is_shown_as_deleted() {
         let feed = Feed::new(16);
         feed.touch("a", Urgency::Now);
-        feed.delete("a");
-        assert_eq!(feed.take_due(Instant::now()).0, [("a".to_owned(), true)]);
+        feed.delete("a", true);
+        let due = Due { id: "a".into(), deleted: Some(true), content: true };
+        assert_eq!(feed.take_due(Instant::now()).0, [due]);
     }
 }

@@ -17,27 +17,31 @@ pub(crate) struct Tombstone {
 }
 
 impl Store {
-    /// Removes a content and leaves a tombstone. False: there was no such content.
-    pub(crate) async fn bury(&self, id: &str) -> Result<bool, StoreError> {
+    /// Removes a content and leaves a tombstone; tells whether everybody could know of it. None: there was
+    /// no such content.
+    pub(crate) async fn bury(&self, id: &str) -> Result<Option<bool>, StoreError> {
         let now = now_ms();
         let buried = self
             .db
             .batch()
-            .push_expect("DELETE FROM contents WHERE id = $1", params![id], 1)
+            .push(
+                "INSERT INTO tombstones (id, deleted_at_ms, due_at_ms, sweeps, failures, clean, listed) \
+                 SELECT id, $2, $2, 0, 0, 0, listed FROM contents WHERE id = $1 ON CONFLICT (id) DO NOTHING",
+                params![id, now],
+            )
+            .push_expect("DELETE FROM contents WHERE id = $1 RETURNING listed", params![id], 1)
             .push("DELETE FROM renditions WHERE content = $1", params![id])
             .push("DELETE FROM segments WHERE content = $1", params![id])
             .push("DELETE FROM retries WHERE id = $1", params![id])
-            .push(
-                "INSERT INTO tombstones (id, deleted_at_ms, due_at_ms, sweeps, failures, clean) \
-                 VALUES ($1, $2, $2, 0, 0, 0) ON CONFLICT (id) DO NOTHING",
-                params![id, now],
-            )
             .frees_space()
             .run()
             .await;
         match buried {
-            Ok(_) => Ok(true),
-            Err(DbError::Conflict { .. }) => Ok(false),
+            Ok(mut outcomes) => {
+                let row = outcomes.swap_remove(1).rows.first().ok_or(DbError::NotFound)?;
+                Ok(Some(row.get::<i64>("listed")? != 0))
+            }
+            Err(DbError::Conflict { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -81,16 +85,18 @@ impl Store {
         Ok(())
     }
 
-    /// Contents deleted at or after a time, oldest first, with the time.
+    /// Contents deleted at or after a time, oldest first, with the time; only those that everybody
+    /// could know of, or all.
     pub(crate) async fn deleted_since(
         &self,
         since_ms: i64,
+        only_listed: bool,
         limit: usize,
     ) -> Result<Vec<(String, i64)>, StoreError> {
-        let sql = "SELECT id, deleted_at_ms FROM tombstones WHERE deleted_at_ms >= $1 \
+        let sql = "SELECT id, deleted_at_ms FROM tombstones WHERE deleted_at_ms >= $1 AND listed >= $3 \
             ORDER BY deleted_at_ms, id LIMIT $2";
         let mut deleted = Vec::new();
-        for row in self.db.query(sql, params![since_ms, limit]).await? {
+        for row in self.db.query(sql, params![since_ms, limit, only_listed]).await? {
             deleted.push((row.get("id")?, row.get("deleted_at_ms")?));
         }
         Ok(deleted)

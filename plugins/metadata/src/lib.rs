@@ -14,11 +14,14 @@ pub mod fuzz;
 mod graves;
 mod lifecycle;
 mod limits;
+mod listing;
 mod live;
 mod outside;
 mod patch;
+mod policies;
 mod reaper;
 mod routes;
+mod search;
 mod service;
 mod settings;
 mod store;
@@ -30,7 +33,9 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use streamgate_contracts::db::{Db, DbError};
-use streamgate_plugin_api::{Client, Host, Plugin, SettingsProblem, StartError, export_plugin};
+use streamgate_contracts::events::{self, AccessChanged, CredentialEnded};
+use streamgate_plugin_api::fair::Places;
+use streamgate_plugin_api::{Client, Event, Host, Plugin, SettingsProblem, StartError, export_plugin};
 use tokio_util::sync::CancellationToken;
 
 pub use outside::Outside;
@@ -40,9 +45,16 @@ use catalogue::Catalogue;
 use changes::Feed;
 use cors::Cors;
 use live::Live;
+use policies::Policies;
 use reaper::Condition;
 use routes::Api;
+use search::Searches;
 use store::Store;
+
+/// How often all policies are looked at.
+const POLICIES_EVERY: Duration = Duration::from_secs(300);
+/// The same after some could not be.
+const POLICIES_AGAIN: Duration = Duration::from_secs(5);
 
 /// The catalogue without a kernel around it: what the plugin wires, and what tests drive.
 #[derive(Debug, Clone)]
@@ -65,11 +77,16 @@ impl Metadata {
     ) -> Result<Self, DbError> {
         let db = Db::open(database, "metadata", store::migrations()).await?;
         let feed = Feed::new(usize::try_from(settings.event_backlog).unwrap_or(usize::MAX));
-        let catalogue = Catalogue::new(Store::new(db), feed, outside);
-        let places = usize::try_from(settings.max_event_clients).unwrap_or(usize::MAX);
+        let access = settings.gated.then(|| outside.access.clone());
+        let policies = Policies::new(access, settings.policy_max_age.get());
+        let catalogue = Catalogue::new(Store::new(db), feed, outside, policies);
+        let count = |setting| usize::try_from(setting).unwrap_or(usize::MAX);
+        let places = Places::new(count(settings.max_event_clients), count(settings.event_streams_per_client));
         let live = Live::new(places, settings.heartbeat.get(), shutdown);
+        let (at_once, each) = (count(settings.max_searches), count(settings.searches_per_client));
+        let searches = Searches::new(at_once, each, settings.search_timeout.get());
         let cors = Cors::new(settings.cors_origins, settings.cors_write_origins);
-        let api = Api { catalogue: catalogue.clone(), live, cors };
+        let api = Api { catalogue: catalogue.clone(), live, searches, cors };
         Ok(Self { catalogue, api, grace: settings.sweep_grace.get() })
     }
 
@@ -85,8 +102,41 @@ impl Metadata {
 
     /// Shows changes, to clients and on the bus, until it is dropped.
     pub fn show_changes(&self) -> BoxFuture<'static, ()> {
-        let Catalogue { store, feed, outside, .. } = self.catalogue.clone();
-        Box::pin(feed.run(store, outside))
+        let Catalogue { store, feed, outside, policies, .. } = self.catalogue.clone();
+        Box::pin(feed.run(store, policies, outside))
+    }
+
+    /// Takes an event of `access` or `auth`: a policy is another one, or a credential ended.
+    pub fn take(&self, event: &Event) {
+        let taken = match event.r#type.as_str() {
+            events::TYPE_ACCESS_CHANGED => {
+                event.parse::<AccessChanged>().map(|it| self.catalogue.policy_changed(&it.content))
+            }
+            events::TYPE_CREDENTIAL_ENDED => {
+                event.parse::<CredentialEnded>().map(|it| self.catalogue.feed.end(it.credential))
+            }
+            _ => Ok(()),
+        };
+        if let Err(error) = taken {
+            tracing::warn!(subject = %event.subject, %error, "an event cannot be read");
+        }
+    }
+
+    /// Looks at all policies again and again, since events may be lost, until it is dropped.
+    pub fn look_at_policies(&self) -> BoxFuture<'static, ()> {
+        let catalogue = self.catalogue.clone();
+        Box::pin(async move {
+            while catalogue.policies.are_asked() {
+                let pause = match catalogue.look_at_policies().await {
+                    Ok(()) => POLICIES_EVERY,
+                    Err(error) => {
+                        tracing::warn!(%error, "not all policies could be looked at");
+                        POLICIES_AGAIN
+                    }
+                };
+                tokio::time::sleep(pause).await;
+            }
+        })
     }
 
     /// Sweeps the objects of deleted contents and enqueues the jobs of retries, until it is
@@ -121,17 +171,25 @@ impl Plugin for Running {
                 }
             })
         };
-        let outside = Outside::new(host.service("storage"), host.service("jobs"), publish);
+        let outside =
+            Outside::new(host.service("storage"), host.service("jobs"), host.service("access"), publish);
         let metadata = Metadata::open(host.service("database"), outside, settings, host.shutdown()).await?;
         host.provide("catalogue", metadata.internal())?;
         host.serve(metadata.public());
+        let following = follow(&host, &metadata)?;
         let health = Arc::new(host.health("sweeper"));
         health.healthy();
         let report = move |trouble: Option<&str>| match trouble {
             None => health.healthy(),
             Some(reason) => health.degraded(reason),
         };
-        Ok(Self { tasks: vec![host.spawn(metadata.show_changes()), host.spawn(metadata.sweep(report))] })
+        let tasks = vec![
+            following,
+            host.spawn(metadata.show_changes()),
+            host.spawn(metadata.look_at_policies()),
+            host.spawn(metadata.sweep(report)),
+        ];
+        Ok(Self { tasks })
     }
 
     async fn stop(self) {
@@ -142,13 +200,32 @@ impl Plugin for Running {
     }
 }
 
+/// Follows what `access` tells of policies and `auth` of credentials, until the plugin stops.
+fn follow(host: &Host, metadata: &Metadata) -> Result<tokio::task::JoinHandle<()>, StartError> {
+    let mut told = host.subscribe(events::ACCESS_ANY)?;
+    let mut ended = host.subscribe(events::CREDENTIAL_ENDED_ANY)?;
+    let metadata = metadata.clone();
+    Ok(host.spawn(async move {
+        loop {
+            let event = tokio::select! {
+                event = told.next() => event,
+                event = ended.next() => event,
+            };
+            match event {
+                Some(event) => metadata.take(&event),
+                None => break,
+            }
+        }
+    }))
+}
+
 export_plugin! {
     Running {
         name: "metadata",
         description: "The catalogue: contents, renditions and segments, their REST API and live changes",
         provides: ["catalogue"],
         requires: ["database", "storage"],
-        uses: ["jobs"],
+        uses: ["jobs", "access"],
         prefixes: ["/api/v1/contents"],
     }
 }

@@ -11,14 +11,19 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, StreamExt as _};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use streamgate_contracts::catalogue::v1::ContentState;
+use streamgate_plugin_api::Principal;
+use streamgate_plugin_api::fair::{Full, Holder, Place, Places};
 use streamgate_plugin_api::time::now_ms;
+use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 
 use crate::catalogue::Catalogue;
-use crate::changes::{Notice, What};
-use crate::store::StoreError;
+use crate::changes::{Notice, Others, What};
+use crate::policies::Sight;
+use crate::store::{Entry, StoreError};
+use crate::view::ContentView;
 
 /// More missed changes than this are not told one by one: the client lists anew.
 const REPLAYED: usize = 500;
@@ -26,26 +31,32 @@ const REPLAYED: usize = 500;
 const REPLAY_WINDOW_MS: i64 = 86_400_000;
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-/// Opens streams of live changes, up to a number at once.
+/// Opens streams of live changes, up to a number at once, which callers share fairly.
 #[derive(Debug, Clone)]
 pub(crate) struct Live {
-    clients: Arc<Semaphore>,
+    places: Places,
     heartbeat: Duration,
     shutdown: CancellationToken,
 }
 
-/// There is no room for one more client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Full;
+/// Whoever follows the changes.
+pub(crate) struct Follower {
+    place: Place,
+    sight: Sight,
+    /// Of the principal; empty: nobody is signed in.
+    credential: String,
+}
 
 impl Live {
-    pub(crate) fn new(max_clients: usize, heartbeat: Duration, shutdown: CancellationToken) -> Self {
-        Self { clients: Arc::new(Semaphore::new(max_clients)), heartbeat, shutdown }
+    pub(crate) fn new(places: Places, heartbeat: Duration, shutdown: CancellationToken) -> Self {
+        Self { places, heartbeat, shutdown }
     }
 
-    /// A place for one client.
-    pub(crate) fn admit(&self) -> Result<OwnedSemaphorePermit, Full> {
-        self.clients.clone().try_acquire_owned().map_err(|_| Full)
+    /// A place for the sender of a request, who may know of what `sight` says.
+    pub(crate) fn admit(&self, headers: &HeaderMap, sight: Sight) -> Result<Follower, Full> {
+        let place = self.places.take(Holder::of(headers))?;
+        let credential = Principal::of(headers).map(|principal| principal.credential).unwrap_or_default();
+        Ok(Follower { place, sight, credential })
     }
 
     /// The changes of one content, beginning with how it is now.
@@ -53,12 +64,12 @@ impl Live {
         &self,
         catalogue: &Catalogue,
         id: &str,
-        place: OwnedSemaphorePermit,
+        follower: Follower,
     ) -> Result<Response, StoreError> {
         let notices = catalogue.feed.listen();
-        let entry = catalogue.entry(id).await?;
-        let first = VecDeque::from([event_of(&Notice::changed(&entry))]);
-        Ok(self.stream(notices, first, Some(id.to_owned()), place))
+        let entry = catalogue.seen(id, follower.sight).await?;
+        let first = VecDeque::from([changed(&entry)]);
+        Ok(self.stream(notices, first, Some(id.to_owned()), follower))
     }
 
     /// The changes of all contents, beginning with those since `Last-Event-ID`.
@@ -66,19 +77,19 @@ impl Live {
         &self,
         catalogue: &Catalogue,
         headers: &HeaderMap,
-        place: OwnedSemaphorePermit,
+        follower: Follower,
     ) -> Result<Response, StoreError> {
         let notices = catalogue.feed.listen();
         let now = now_ms();
         let last = headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok()?.parse::<i64>().ok());
         let missed = match last {
             None => VecDeque::new(),
-            Some(since) => missed(catalogue, since, now).await?,
+            Some(since) => missed(catalogue, since, now, follower.sight).await?,
         };
         // Whoever comes back before the first change tells from when on to look.
         let mut first = VecDeque::from([Event::default().id(now.to_string()).comment("open")]);
         first.extend(missed);
-        Ok(self.stream(notices, first, None, place))
+        Ok(self.stream(notices, first, None, follower))
     }
 
     fn stream(
@@ -86,10 +97,13 @@ impl Live {
         notices: broadcast::Receiver<Arc<Notice>>,
         first: VecDeque<Event>,
         only: Option<String>,
-        place: OwnedSemaphorePermit,
+        follower: Follower,
     ) -> Response {
-        let client = Client { notices, first, only, over: false, _place: place };
-        let events = stream::unfold(client, next).take_until(self.shutdown.clone().cancelled_owned());
+        let displaced = follower.place.displacement().cancelled_owned();
+        let client = Client { notices, first, only, over: false, follower };
+        let events = stream::unfold(client, next)
+            .take_until(displaced)
+            .take_until(self.shutdown.clone().cancelled_owned());
         let keep_alive = KeepAlive::new().interval(self.heartbeat).text("still here");
         let mut response = Sse::new(events).keep_alive(keep_alive).into_response();
         let headers = response.headers_mut();
@@ -99,20 +113,37 @@ impl Live {
     }
 }
 
-async fn missed(catalogue: &Catalogue, since: i64, now: i64) -> Result<VecDeque<Event>, StoreError> {
+async fn missed(
+    catalogue: &Catalogue,
+    since: i64,
+    now: i64,
+    sight: Sight,
+) -> Result<VecDeque<Event>, StoreError> {
     let reset = || VecDeque::from([Event::default().event("reset").id(now.to_string()).data("{}")]);
     if since < now - REPLAY_WINDOW_MS {
         return Ok(reset());
     }
-    let changed = catalogue.store.changed_since(since, REPLAYED + 1).await?;
-    let deleted = catalogue.store.deleted_since(since, REPLAYED + 1).await?;
-    if changed.len() + deleted.len() > REPLAYED {
+    let store = &catalogue.store;
+    let changes = store.changed_since(since, REPLAYED + 1).await?;
+    let mut ended = store.deleted_since(since, sight == Sight::Listed, REPLAYED + 1).await?;
+    if sight == Sight::Listed {
+        ended.extend(store.unlisted_since(since, REPLAYED + 1).await?);
+    }
+    if changes.len() + ended.len() > REPLAYED {
         return Ok(reset());
     }
-    let mut notices: Vec<Notice> = changed.iter().map(Notice::changed).collect();
-    notices.extend(deleted.into_iter().map(|(id, at_ms)| Notice::deleted(id, at_ms)));
-    notices.sort_by_key(|notice| notice.at_ms);
-    Ok(notices.iter().map(event_of).collect())
+    let mut events = Vec::with_capacity(changes.len() + ended.len());
+    for entry in changes {
+        let content = &entry.content;
+        if catalogue.policies.show(content, sight).await? {
+            events.push((content.updated_at_ms, changed(&entry)));
+        } else if entry.listed && content.state() == ContentState::Failed {
+            events.push((content.updated_at_ms, gone(&content.id, content.updated_at_ms)));
+        }
+    }
+    events.extend(ended.into_iter().map(|(id, at_ms)| (at_ms, gone(&id, at_ms))));
+    events.sort_by_key(|(at_ms, _)| *at_ms);
+    Ok(events.into_iter().map(|(_, event)| event).collect())
 }
 
 struct Client {
@@ -120,7 +151,7 @@ struct Client {
     first: VecDeque<Event>,
     only: Option<String>,
     over: bool,
-    _place: OwnedSemaphorePermit,
+    follower: Follower,
 }
 
 async fn next(mut client: Client) -> Option<(Result<Event, Infallible>, Client)> {
@@ -133,20 +164,43 @@ async fn next(mut client: Client) -> Option<(Result<Event, Infallible>, Client)>
             // Too slow: the end of the stream makes the client come back and catch up.
             Err(RecvError::Lagged(_) | RecvError::Closed) => return None,
         };
+        if let What::Ended(credential) = &notice.what {
+            // Who comes back is authenticated anew.
+            if *credential == client.follower.credential {
+                return None;
+            }
+            continue;
+        }
         if client.only.as_ref().is_some_and(|only| *only != notice.content) {
             continue;
         }
-        // Nothing follows the deletion of the only content.
-        client.over = client.only.is_some() && notice.what == What::Deleted;
-        return Some((Ok(event_of(&notice)), client));
+        let Some((event, gone)) = event_of(&notice, client.follower.sight) else { continue };
+        // Nothing follows the end of the only content.
+        client.over = client.only.is_some() && gone;
+        return Some((Ok(event), client));
     }
     None
 }
 
-fn event_of(notice: &Notice) -> Event {
-    let event = Event::default().id(notice.at_ms.to_string());
-    match &notice.what {
-        What::Changed(json) => event.event("changed").data(json),
-        What::Deleted => event.event("deleted").data(serde_json::json!({ "id": notice.content }).to_string()),
+/// What of a notice is for whom, and whether the content is gone for them.
+fn event_of(notice: &Notice, sight: Sight) -> Option<(Event, bool)> {
+    let others = if sight == Sight::All { Others::Same } else { notice.others };
+    match (&notice.what, others) {
+        (What::Ended(_), _) | (_, Others::Nothing) => None,
+        (What::Deleted, _) | (_, Others::Gone) => Some((gone(&notice.content, notice.at_ms), true)),
+        (What::Changed(json), Others::Same) => {
+            let event = Event::default().id(notice.at_ms.to_string());
+            Some((event.event("changed").data(json), false))
+        }
     }
+}
+
+fn changed(entry: &Entry) -> Event {
+    let event = Event::default().id(entry.content.updated_at_ms.to_string());
+    event.event("changed").data(ContentView::new(entry).to_json())
+}
+
+fn gone(id: &str, at_ms: i64) -> Event {
+    let event = Event::default().id(at_ms.to_string());
+    event.event("deleted").data(serde_json::json!({ "id": id }).to_string())
 }

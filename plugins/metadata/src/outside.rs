@@ -16,6 +16,8 @@ pub struct Outside {
     pub storage: Client,
     /// The `jobs` capability.
     pub jobs: JobsClient<Client>,
+    /// The `access` capability.
+    pub access: Client,
     publish: Arc<Publish>,
 }
 
@@ -24,9 +26,10 @@ impl Outside {
     pub fn new(
         storage: Client,
         jobs: Client,
+        access: Client,
         publish: impl Fn(Event) -> BoxFuture<'static, ()> + Send + Sync + 'static,
     ) -> Self {
-        Self { storage, jobs: JobsClient::new(jobs), publish: Arc::new(publish) }
+        Self { storage, jobs: JobsClient::new(jobs), access, publish: Arc::new(publish) }
     }
 
     pub(crate) async fn publish(&self, event: Event) {

@@ -11,13 +11,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use streamgate_contracts::catalogue::v1::ContentState;
 use streamgate_contracts::db::DbError;
-use streamgate_plugin_api::Problem;
+use streamgate_plugin_api::fair::{Full, Holder};
+use streamgate_plugin_api::{Principal, Problem};
 
 use crate::catalogue::Catalogue;
 use crate::cors::Cors;
 use crate::cursor::Cursor;
 use crate::live::Live;
 use crate::patch::Patch;
+use crate::policies::Sight;
+use crate::search::{Searches, Unsearched};
 use crate::store::{Entry, Filter, StoreError};
 use crate::view::ContentView;
 
@@ -31,7 +34,14 @@ const MAX_PATCH_BYTES: usize = 256 * 1024;
 pub(crate) struct Api {
     pub(crate) catalogue: Catalogue,
     pub(crate) live: Live,
+    pub(crate) searches: Searches,
     pub(crate) cors: Cors,
+}
+
+impl Api {
+    fn sight(&self, headers: &HeaderMap) -> Sight {
+        self.catalogue.policies.sight(headers)
+    }
 }
 
 /// The public router.
@@ -61,6 +71,10 @@ async fn cross_origin(State(api): State<Api>, request: Request, next: Next) -> R
     }
     let method = request.method().clone();
     let mut response = next.run(request).await;
+    if api.catalogue.policies.are_asked() {
+        let by_whom = HeaderValue::from_static("Authorization, Cookie");
+        response.headers_mut().append(header::VARY, by_whom);
+    }
     api.cors.decorate(&method, origin.as_ref(), response.headers_mut());
     response
 }
@@ -152,7 +166,7 @@ impl ListQuery {
             let detail = format!("`q` must be at most {MAX_QUERY_CHARS} characters long.");
             return Err(Box::new(bad_query("q", detail)));
         }
-        Ok(Filter { state, text, after, limit })
+        Ok(Filter { state, text, after, limit, listed: false })
     }
 }
 
@@ -162,7 +176,11 @@ struct Page<'a> {
     next_cursor: Option<String>,
 }
 
-async fn list(State(api): State<Api>, RawQuery(raw): RawQuery) -> Result<Response, Response> {
+async fn list(
+    State(api): State<Api>,
+    RawQuery(raw): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Response> {
     let uri = http::Uri::builder().path_and_query(format!("/?{}", raw.unwrap_or_default())).build();
     let query = uri.ok().and_then(|uri| Query::<ListQuery>::try_from_uri(&uri).ok());
     let Some(Query(query)) = query else {
@@ -170,10 +188,14 @@ async fn list(State(api): State<Api>, RawQuery(raw): RawQuery) -> Result<Respons
         return Err(bad_query("", known.into()).into_response());
     };
     let filter = query.into_filter().map_err(|problem| problem.into_response())?;
-    let (entries, more) = api.catalogue.list(&filter).await.map_err(IntoResponse::into_response)?;
-    let next_cursor = entries.last().filter(|_| more).map(|last| {
-        Cursor { created_at_ms: last.content.created_at_ms, id: last.content.id.clone() }.encode()
-    });
+    let searches = filter.text.is_some();
+    let listing = api.catalogue.list(filter, api.sight(&headers));
+    let listed = match searches {
+        true => api.searches.run(Holder::of(&headers), listing).await.map_err(unsearched)?,
+        false => listing.await,
+    };
+    let (entries, next) = listed.map_err(IntoResponse::into_response)?;
+    let next_cursor = next.as_ref().map(Cursor::encode);
     let page = Page { items: entries.iter().map(ContentView::new).collect(), next_cursor };
     let body = serde_json::to_string(&page).expect("numbers, text and lists are always JSON");
     Ok(json(StatusCode::OK, body, None))
@@ -184,7 +206,7 @@ async fn show(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, StoreError> {
-    let entry = api.catalogue.entry(&id).await?;
+    let entry = api.catalogue.seen(&id, api.sight(&headers)).await?;
     let tag = etag(&entry);
     let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     if known.is_some_and(|known| matches(known, &tag)) {
@@ -235,32 +257,60 @@ async fn change(
             .with("errors", serde_json::to_value(&errors).unwrap_or_default())
             .into_response()
     })?;
+    let sight = api.sight(&parts.headers);
+    api.catalogue.seen(&id, sight).await.map_err(IntoResponse::into_response)?;
     let entry = api.catalogue.patch(&id, &patch, expected).await.map_err(IntoResponse::into_response)?;
     Ok(shown(StatusCode::OK, &entry))
 }
 
-async fn remove(State(api): State<Api>, Path(id): Path<String>) -> Result<StatusCode, StoreError> {
-    if api.catalogue.delete(&id).await? { Ok(StatusCode::NO_CONTENT) } else { Err(StoreError::NotFound(id)) }
+async fn remove(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, StoreError> {
+    api.catalogue.seen(&id, api.sight(&headers)).await?;
+    let principal = Principal::of(&headers).map(|principal| principal.id).unwrap_or_default();
+    if api.catalogue.delete(&id, &principal).await? {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(StoreError::NotFound(id))
+    }
 }
 
-async fn retry(State(api): State<Api>, Path(id): Path<String>) -> Result<Response, StoreError> {
+async fn retry(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, StoreError> {
+    api.catalogue.seen(&id, api.sight(&headers)).await?;
     Ok(shown(StatusCode::ACCEPTED, &api.catalogue.retry(&id).await?))
 }
 
 async fn all_events(State(api): State<Api>, headers: HeaderMap) -> Result<Response, Response> {
-    let place = api.live.admit().map_err(|_| no_place())?;
-    api.live.all(&api.catalogue, &headers, place).await.map_err(IntoResponse::into_response)
+    let follower = api.live.admit(&headers, api.sight(&headers)).map_err(no_place)?;
+    api.live.all(&api.catalogue, &headers, follower).await.map_err(IntoResponse::into_response)
 }
 
-async fn events(State(api): State<Api>, Path(id): Path<String>) -> Result<Response, Response> {
-    let place = api.live.admit().map_err(|_| no_place())?;
-    api.live.one(&api.catalogue, &id, place).await.map_err(IntoResponse::into_response)
+async fn events(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Response> {
+    let follower = api.live.admit(&headers, api.sight(&headers)).map_err(no_place)?;
+    api.live.one(&api.catalogue, &id, follower).await.map_err(IntoResponse::into_response)
 }
 
-fn no_place() -> Response {
+fn no_place(full: Full) -> Response {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-clients", "Too many live-change clients")
-        .detail("As many clients follow the changes as the server allows. Try again in a while.")
+        .detail(format!("Of the streams of live changes {full}. Close one, or try again in a while."))
         .header(header::RETRY_AFTER, "10")
+        .into_response()
+}
+
+fn unsearched(reason: Unsearched) -> Response {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-searches", "The search was not made")
+        .detail(format!("{reason}. Lists without `q` are not affected; try again in a moment."))
+        .header(header::RETRY_AFTER, "1")
         .into_response()
 }
 

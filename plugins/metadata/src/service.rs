@@ -85,7 +85,7 @@ impl catalogue_server::Catalogue for Service {
 
     /// Deleting what is gone is no error: callers repeat it until it was heard.
     async fn delete(&self, request: Request<DeleteRequest>) -> Result<Response<DeleteResponse>, Status> {
-        self.0.delete(&request.get_ref().id).await?;
+        self.0.delete(&request.get_ref().id, "").await?;
         Ok(Response::new(DeleteResponse {}))
     }
 }

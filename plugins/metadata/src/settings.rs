@@ -15,8 +15,26 @@ pub struct Settings {
     /// Origins whose pages may also change and delete contents. The console needs no entry
     /// here: it has the server's own origin.
     pub cors_write_origins: Vec<String>,
-    /// Live-change streams (server-sent events) open at once; more are answered 503.
+    /// Whether who may know of which content is asked of the plugin that provides `access`: contents of a
+    /// private policy, uploads and failed ones are only for those who may change contents. Without it
+    /// everybody may know of everything; with it and without that plugin only those may.
+    pub gated: bool,
+    /// The longest time that a content's policy is taken for known without asking again. Changes are
+    /// seen at once through events; this bounds what a lost event can do.
+    pub policy_max_age: Duration,
+    /// Searches that run at once; more wait.
+    pub max_searches: u32,
+    /// Searches that one principal, or one address of callers who are not signed in, may have running or
+    /// waiting; more are answered 503.
+    pub searches_per_client: u32,
+    /// How long a search may take, with its waiting.
+    pub search_timeout: Duration,
+    /// Live-change streams (server-sent events) open at once. When all are taken, a newcomer gets the
+    /// place of the oldest stream of whoever has most of them.
     pub max_event_clients: u32,
+    /// Live-change streams that one principal, or one address of callers who are not signed in, may have
+    /// open; more are answered 503.
+    pub event_streams_per_client: u32,
     /// Changes that a live-change client may be behind before it is disconnected. It comes
     /// back by itself and is told what it missed.
     pub event_backlog: u32,
@@ -32,7 +50,13 @@ impl Default for Settings {
         Self {
             cors_origins: vec!["*".into()],
             cors_write_origins: Vec::new(),
+            gated: false,
+            policy_max_age: Duration::secs(60),
+            max_searches: 2,
+            searches_per_client: 4,
+            search_timeout: Duration::secs(5),
             max_event_clients: 1_000,
+            event_streams_per_client: 50,
             event_backlog: 1_024,
             heartbeat: Duration::secs(15),
             sweep_grace: Duration::secs(300),
@@ -50,6 +74,24 @@ pub(crate) fn check(settings: &Settings) -> Vec<SettingsProblem> {
             let text =
                 format!("`{origin}` is no origin; write \"*\" or, for example, \"https://example.org\"");
             problems.push(SettingsProblem::new(key, text));
+        }
+    }
+    for (key, value, least, most) in [
+        ("policy_max_age", settings.policy_max_age, Duration::secs(1), Duration::secs(3_600)),
+        ("search_timeout", settings.search_timeout, Duration::millis(100), Duration::secs(60)),
+    ] {
+        if value < least || value > most {
+            problems.push(SettingsProblem::new(key, format!("{value} is not between {least} and {most}")));
+        }
+    }
+    for (key, value) in [
+        ("max_searches", settings.max_searches),
+        ("searches_per_client", settings.searches_per_client),
+        ("max_event_clients", settings.max_event_clients),
+        ("event_streams_per_client", settings.event_streams_per_client),
+    ] {
+        if !(1..=1_000_000).contains(&value) {
+            problems.push(SettingsProblem::new(key, format!("{value} is not between 1 and 1000000")));
         }
     }
     if !(16..=65_536).contains(&settings.event_backlog) {
@@ -93,8 +135,14 @@ mod tests {
             event_backlog: 1,
             heartbeat: Duration::secs(0),
             sweep_grace: Duration::secs(100_000),
+            policy_max_age: Duration::secs(0),
+            search_timeout: Duration::secs(0),
+            max_searches: 0,
+            searches_per_client: 0,
+            max_event_clients: 0,
+            event_streams_per_client: 0,
             ..Settings::default()
         };
-        assert_eq!(check(&settings).len(), 5);
+        assert_eq!(check(&settings).len(), 11);
     }
 }

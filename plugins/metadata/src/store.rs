@@ -15,6 +15,7 @@ use streamgate_plugin_api::time::now_ms;
 use crate::cursor::Cursor;
 use crate::lifecycle::ForbiddenStep;
 use crate::limits;
+use crate::policies::PRESENTABLE;
 use crate::timeline::{self, BadSegments, Totals};
 
 /// How often a write is computed anew because another one came first.
@@ -23,7 +24,7 @@ const ATTEMPTS: usize = 32;
 const READS: usize = 16;
 
 const COLUMNS: &str = "id, title, description, tags, state, reason, progress, duration_ms, source, has_poster, \
-    has_thumbnails, created_at_ms, updated_at_ms, revision";
+    has_thumbnails, created_at_ms, updated_at_ms, revision, listed";
 
 /// Why the catalogue did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -70,14 +71,18 @@ pub(crate) struct Rung {
 pub(crate) struct Entry {
     pub(crate) content: Content,
     pub(crate) rungs: Vec<Rung>,
+    /// What was last known of its policy, see `policies.rs`.
+    pub(crate) listed: bool,
 }
 
 /// Which contents a list shows.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Filter {
     pub(crate) state: Option<ContentState>,
-    /// Text that title, description, tags or file name contain, in any case.
+    /// Words that title, description, tags or file name contain, in any case and order.
     pub(crate) text: Option<String>,
+    /// Only contents whose policy lets everybody know of them, in states that are for everybody.
+    pub(crate) listed: bool,
     pub(crate) after: Option<Cursor>,
     pub(crate) limit: usize,
 }
@@ -90,7 +95,10 @@ pub(crate) struct Store {
 
 /// The migrations of the namespace `metadata`.
 pub(crate) fn migrations() -> Migrations {
-    Migrations::new(&[("0001_init", include_str!("../migrations/0001_init.sql"))])
+    Migrations::new(&[
+        ("0001_init", include_str!("../migrations/0001_init.sql")),
+        ("0002_listing", include_str!("../migrations/0002_listing.sql")),
+    ])
 }
 
 impl Store {
@@ -154,9 +162,9 @@ impl Store {
 
     /// The content of this id with its renditions.
     pub(crate) async fn entry(&self, id: &str) -> Result<Entry, StoreError> {
-        let content = self.get(id).await?;
-        let rungs = self.rungs_of(&[id]).await?.remove(id).unwrap_or_default();
-        Ok(Entry { content, rungs })
+        let sql = format!("SELECT {COLUMNS} FROM contents WHERE id = $1");
+        let entry = self.entries(&sql, params![id]).await?.pop();
+        entry.ok_or_else(|| StoreError::NotFound(id.to_owned()))
     }
 
     /// Changes a content. `apply` may run several times; what it answers an error to stays
@@ -348,8 +356,12 @@ impl Store {
             values.extend(params![state as i32]);
             conditions.push(format!("state = ${}", values.len()));
         }
-        if let Some(text) = &filter.text {
-            values.extend(params![format!("%{}%", escape_like(&text.to_lowercase()))]);
+        if filter.listed {
+            let states = PRESENTABLE.map(|state| (state as i32).to_string());
+            conditions.push(format!("listed = 1 AND state IN ({})", states.join(", ")));
+        }
+        for word in filter.text.iter().flat_map(|text| text.split_whitespace()) {
+            values.extend(params![format!("%{}%", escape_like(&word.to_lowercase()))]);
             conditions.push(format!("search LIKE ${} ESCAPE '\\'", values.len()));
         }
         if let Some(after) = &filter.after {
@@ -363,10 +375,10 @@ impl Store {
             conditions.join(" AND "),
             values.len()
         );
-        let mut contents = self.contents(&sql, values).await?;
-        let more = contents.len() > filter.limit;
-        contents.truncate(filter.limit);
-        Ok((self.with_rungs(contents).await?, more))
+        let mut entries = self.entries(&sql, values).await?;
+        let more = entries.len() > filter.limit;
+        entries.truncate(filter.limit);
+        Ok((entries, more))
     }
 
     /// Contents after an id, in the order of their ids.
@@ -379,7 +391,8 @@ impl Store {
         let sql = format!(
             "SELECT {COLUMNS} FROM contents WHERE id > $1 AND ($2 IS NULL OR state = $2) ORDER BY id LIMIT $3"
         );
-        self.contents(&sql, params![after, state.map(|state| state as i32), limit]).await
+        let rows = self.db.query(&sql, params![after, state.map(|state| state as i32), limit]).await?;
+        rows.into_iter().map(|row| content_of(&row).map_err(StoreError::from)).collect()
     }
 
     /// Contents that changed at or after a time, oldest change first.
@@ -387,27 +400,25 @@ impl Store {
         let sql = format!(
             "SELECT {COLUMNS} FROM contents WHERE updated_at_ms >= $1 ORDER BY updated_at_ms, id LIMIT $2"
         );
-        let contents = self.contents(&sql, params![since_ms, limit]).await?;
-        self.with_rungs(contents).await
+        self.entries(&sql, params![since_ms, limit]).await
     }
 
-    async fn contents(
+    async fn entries(
         &self,
         sql: &str,
         values: Vec<streamgate_contracts::db::Param>,
-    ) -> Result<Vec<Content>, StoreError> {
-        let rows = self.db.query(sql, values).await?;
-        rows.into_iter().map(|row| content_of(&row).map_err(StoreError::from)).collect()
-    }
-
-    async fn with_rungs(&self, contents: Vec<Content>) -> Result<Vec<Entry>, StoreError> {
-        let ids: Vec<&str> = contents.iter().map(|content| content.id.as_str()).collect();
+    ) -> Result<Vec<Entry>, StoreError> {
+        let mut entries = Vec::new();
+        for row in self.db.query(sql, values).await? {
+            let listed = row.get::<i64>("listed")? != 0;
+            entries.push(Entry { content: content_of(&row)?, rungs: Vec::new(), listed });
+        }
+        let ids: Vec<&str> = entries.iter().map(|entry| entry.content.id.as_str()).collect();
         let mut rungs = self.rungs_of(&ids).await?;
-        let entry = |content: Content| {
-            let rungs = rungs.remove(&content.id).unwrap_or_default();
-            Entry { content, rungs }
-        };
-        Ok(contents.into_iter().map(entry).collect())
+        for entry in &mut entries {
+            entry.rungs = rungs.remove(&entry.content.id).unwrap_or_default();
+        }
+        Ok(entries)
     }
 
     async fn rungs_of(&self, ids: &[&str]) -> Result<HashMap<String, Vec<Rung>>, StoreError> {

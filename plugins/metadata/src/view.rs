@@ -170,7 +170,7 @@ mod tests {
             ..Content::default()
         };
         let totals = Totals { segments: 1, bytes: 250_000, ticks: 180_000 };
-        Entry { content, rungs: vec![Rung { spec, totals }] }
+        Entry { content, rungs: vec![Rung { spec, totals }], listed: true }
     }
 
     fn json(state: ContentState) -> serde_json::Value {

@@ -2,6 +2,7 @@
 //! queue that remembers and a bus that listens.
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,14 +10,24 @@ use std::time::{Duration, Instant};
 
 use http::{Method, Request, Response, StatusCode};
 use serde_json::Value;
+use streamgate_contracts::access::v1::access_server::{self, AccessServer};
+use streamgate_contracts::access::v1::{DecideRequest, Decision, Openness, PolicyRequest, PolicyResponse};
 use streamgate_contracts::catalogue::v1::catalogue_client::CatalogueClient;
 use streamgate_contracts::catalogue::v1::*;
+use streamgate_contracts::events;
 use streamgate_metadata::{Metadata, Outside, Settings};
 use streamgate_plugin_api::settings::ByteSize;
 use streamgate_plugin_api::{Body, Client, Event};
 use streamgate_sqlite::Engine;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+/// As `access` and `auth` would have put it on a creator's requests.
+pub const CREATOR: [(&str, &str); 3] = [
+    ("x-streamgate-principal", "ann"),
+    ("x-streamgate-scopes", "content:read,content:write"),
+    ("x-streamgate-credential", "session:ann"),
+];
 
 pub const ID: &str = "0190163d-8694-739b-aea5-966c26f8ad91";
 
@@ -28,6 +39,10 @@ pub struct World {
     pub events: Arc<Mutex<Vec<Event>>>,
     /// The storage answers 503.
     pub broken: Arc<AtomicBool>,
+    /// What `access` says; of what is not here: private.
+    pub policies: Arc<Mutex<HashMap<String, Openness>>>,
+    /// `access` does not answer.
+    pub dumb: Arc<AtomicBool>,
     engine: Engine,
     _directory: tempfile::TempDir,
 }
@@ -36,6 +51,7 @@ pub struct World {
 pub struct Life {
     pub catalogue: CatalogueClient<Client>,
     pub shutdown: CancellationToken,
+    pub metadata: Metadata,
     public: Client,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -63,6 +79,8 @@ impl World {
             enqueued: Arc::default(),
             events: Arc::default(),
             broken,
+            policies: Arc::default(),
+            dumb: Arc::default(),
             engine,
             _directory: directory,
         }
@@ -74,7 +92,10 @@ impl World {
             let enqueued = enqueued.clone();
             async move { Ok::<_, std::convert::Infallible>(enqueue(request, &enqueued).await) }
         }));
-        let outside = Outside::new(self.storage.clone(), jobs, move |event| {
+        let access = Door { policies: self.policies.clone(), dumb: self.dumb.clone() };
+        let access = tonic::service::Routes::new(AccessServer::new(access)).into_axum_router();
+        let access = Client::from_service(access);
+        let outside = Outside::new(self.storage.clone(), jobs, access, move |event| {
             events.lock().unwrap().push(event);
             Box::pin(async {})
         });
@@ -86,6 +107,7 @@ impl World {
             shutdown,
             public: Client::from_service(metadata.public()),
             tasks: vec![tokio::spawn(metadata.show_changes()), tokio::spawn(metadata.sweep(|_| {}))],
+            metadata,
         }
     }
 
@@ -138,6 +160,34 @@ async fn enqueue(request: Request<Body>, enqueued: &Mutex<Vec<String>>) -> Respo
     answer
 }
 
+/// The `access` capability by hand.
+struct Door {
+    policies: Arc<Mutex<HashMap<String, Openness>>>,
+    dumb: Arc<AtomicBool>,
+}
+
+#[tonic::async_trait]
+impl access_server::Access for Door {
+    async fn policy(
+        &self,
+        request: tonic::Request<PolicyRequest>,
+    ) -> Result<tonic::Response<PolicyResponse>, tonic::Status> {
+        if self.dumb.load(Ordering::SeqCst) {
+            return Err(tonic::Status::unavailable("not now"));
+        }
+        let said = self.policies.lock().unwrap().get(&request.get_ref().content).copied();
+        let openness = said.unwrap_or(Openness::Private).into();
+        Ok(tonic::Response::new(PolicyResponse { openness, revision: 1 }))
+    }
+
+    async fn decide(
+        &self,
+        _: tonic::Request<DecideRequest>,
+    ) -> Result<tonic::Response<Decision>, tonic::Status> {
+        Err(tonic::Status::unimplemented("the catalogue decides nothing"))
+    }
+}
+
 impl Drop for Life {
     fn drop(&mut self) {
         self.tasks.iter().for_each(JoinHandle::abort);
@@ -159,6 +209,23 @@ impl Life {
             request = request.header(*name, *value);
         }
         self.public.send(request.body(Body::from(body.to_owned())).unwrap()).await.unwrap()
+    }
+
+    /// The status and the JSON that a creator is answered.
+    pub async fn as_creator(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+        let mut headers = CREATOR.to_vec();
+        headers.push(("Content-Type", "application/merge-patch+json"));
+        let answer = self.send(method, path, &headers, body).await;
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect_bytes(1 << 20).await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    /// `access` tells that a policy is another one.
+    pub fn policy_changed(&self, id: &str) {
+        let change = events::AccessChanged { content: id.to_owned(), revision: 2 };
+        let subject = events::access_changed(id);
+        self.metadata.take(&Event::json(subject, events::TYPE_ACCESS_CHANGED, &change).unwrap());
     }
 
     /// The status and the JSON of an answer.
