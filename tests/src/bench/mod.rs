@@ -5,6 +5,7 @@
 
 pub mod boundary;
 pub mod encode;
+pub mod greed;
 pub mod memory;
 pub mod peer;
 pub mod process;

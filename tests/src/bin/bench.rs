@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
-use streamgate_tests::bench::{boundary, encode, memory, print, serve, start, upload};
+use streamgate_tests::bench::{boundary, encode, greed, memory, print, serve, start, upload};
 
 /// Measures StreamGate against nginx, ffmpeg and @tus/server on this machine.
 #[derive(Debug, Parser)]
@@ -27,6 +27,8 @@ enum Part {
     Upload,
     /// The ladder against ffmpeg.
     Encode,
+    /// A well-behaved client beside greedy ones.
+    Greed,
 }
 
 #[tokio::main]
@@ -47,6 +49,7 @@ async fn main() -> Result<ExitCode> {
             Part::Serve => serve::measure().await?,
             Part::Upload => upload::measure().await?,
             Part::Encode => encode::measure().await?,
+            Part::Greed => greed::measure().await?,
         });
     }
     let met = (rows.is_empty() || print(&rows)) & costs.as_ref().is_none_or(boundary::print);
