@@ -3,6 +3,8 @@
 use http::header::{AUTHORIZATION, COOKIE, ORIGIN, USER_AGENT};
 use http::{HeaderMap, HeaderName, Method};
 
+use streamgate_plugin_api::address;
+
 use crate::error::{AuthError, Why};
 use crate::origin::Origin;
 
@@ -20,7 +22,7 @@ pub(crate) struct Credentials {
     pub(crate) method: String,
     pub(crate) origin: String,
     pub(crate) sec_fetch_site: String,
-    /// Where it came from.
+    /// Where it came from, as the gateway knows it.
     pub(crate) address: String,
     pub(crate) user_agent: String,
 }
@@ -51,7 +53,7 @@ impl Credentials {
             method: method.as_str().to_owned(),
             origin: one(ORIGIN),
             sec_fetch_site: one(HeaderName::from_static("sec-fetch-site")),
-            address: address(&one(HeaderName::from_static("x-forwarded-for"))),
+            address: address::client(headers).map(|address| address.to_string()).unwrap_or_default(),
             user_agent: agent.chars().take(MAX_USER_AGENT).collect(),
         }
     }
@@ -103,14 +105,6 @@ impl Credentials {
             (value, _) => Ok(value.filter(|value| !value.is_empty())),
         }
     }
-}
-
-/// The address that the gateway saw, or that the proxy which it trusts saw: the gateway puts the
-/// proxy's own behind that.
-fn address(forwarded: &str) -> String {
-    let mut hops = forwarded.rsplit(',').map(str::trim);
-    let nearest = hops.next().unwrap_or_default();
-    hops.next().unwrap_or(nearest).chars().take(64).collect()
 }
 
 fn session_cookie(secure: bool) -> String {
@@ -193,10 +187,12 @@ mod tests {
     }
 
     #[test]
-    fn the_address_is_what_the_nearest_trusted_hop_saw() {
-        assert_eq!(address("192.0.2.1"), "192.0.2.1");
-        assert_eq!(address("forged, 192.0.2.1, 10.0.0.9"), "192.0.2.1");
-        assert_eq!(address(""), "");
+    fn the_address_is_the_one_that_the_gateway_put_on_and_no_other_field_is_looked_at() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-forwarded-for", "203.0.113.7, 10.0.0.8, 10.0.0.9".parse().unwrap());
+        assert_eq!(Credentials::of(&Method::GET, &headers).address, "");
+        headers.insert(address::CLIENT, "203.0.113.7".parse().unwrap());
+        assert_eq!(Credentials::of(&Method::GET, &headers).address, "203.0.113.7");
     }
 
     #[test]

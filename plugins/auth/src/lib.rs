@@ -13,6 +13,7 @@ mod contract_wallet;
 mod credentials;
 mod date;
 mod endings;
+mod envelope;
 mod error;
 mod filters;
 #[doc(hidden)]

@@ -1,9 +1,9 @@
 //! Token buckets: how often an address or a wallet may try. Their memory is bounded, whoever asks.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
 
 use parking_lot::Mutex;
+use streamgate_plugin_api::address;
 
 /// Buckets in one generation. There are two generations, so memory holds twice as many: an address
 /// that stays active moves along, one that does not is forgotten and begins with a full bucket.
@@ -62,14 +62,10 @@ impl Limiter {
     }
 }
 
-/// What an address is limited by: itself, or under IPv6 its network of 64 bits, which one customer has.
+/// What an address is limited by: itself, or under IPv6 the network of one customer.
 pub(crate) fn network(address: &str) -> String {
     match address.parse() {
-        Ok(IpAddr::V6(v6)) if v6.to_ipv4_mapped().is_none() => {
-            let bits = u128::from(v6) & !u128::from(u64::MAX);
-            format!("{}/64", Ipv6Addr::from(bits))
-        }
-        Ok(address) => address.to_canonical().to_string(),
+        Ok(address) => address::network(address).to_string(),
         Err(_) => "unknown".to_owned(),
     }
 }

@@ -89,6 +89,8 @@ pub(crate) struct Proof {
     typed: Option<typed_data::SignIn>,
     /// Solana: the nonce of the challenge.
     nonce: Option<String>,
+    /// Solana: the bytes that were signed, in base64, where the wallet put the text into an envelope.
+    signed_message: Option<String>,
     /// Ethereum: `0x` and hexadecimal digits. Solana: base58.
     signature: String,
     /// Whether the tokens are wanted as cookies.
@@ -166,6 +168,7 @@ impl Auth {
             statement: Some(statement(principal).into()),
             uri: origin.text(),
             chain_id,
+            chain_text: chain_id.to_string(),
             nonce: nonce.clone(),
             issued_at: rfc3339(now_ms),
             expiration_time: Some(expires_at.clone()),
@@ -359,7 +362,7 @@ impl Auth {
         let nonce = self.shared.nonces.read(nonce, purpose, self.now_ms()).ok_or_else(unknown_nonce)?;
         let known = siws::Known::read(&nonce.known).ok_or_else(unknown_nonce)?;
         let input = self.solana_input(&known, &nonce, principal)?;
-        siws::verify(&input.address, &input.text(), &proof.signature)?;
+        siws::verify(&input.address, &input.text(), proof.signed_message.as_deref(), &proof.signature)?;
         Ok(Signed { kind: Kind::Solana, address: input.address, nonce })
     }
 

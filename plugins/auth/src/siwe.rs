@@ -21,9 +21,12 @@ pub(crate) struct Message {
     pub(crate) address: Address,
     /// As it was written: with the checksum, or in one case.
     pub(crate) address_text: String,
+    /// `Some("")`: the line is there, and empty.
     pub(crate) statement: Option<String>,
     pub(crate) uri: String,
     pub(crate) chain_id: u64,
+    /// As it was written: with zeros before it, perhaps.
+    pub(crate) chain_text: String,
     pub(crate) nonce: String,
     pub(crate) issued_at: String,
     pub(crate) expiration_time: Option<String>,
@@ -72,7 +75,7 @@ impl Message {
         let address = address(&address_text)?;
         lines.blank()?;
         let statement = match lines.next("the statement")? {
-            "" => None,
+            "" if lines.peek() != Some("") => None,
             statement if statement.bytes().all(in_statement) => {
                 lines.blank()?;
                 Some(statement.to_owned())
@@ -115,6 +118,7 @@ impl Message {
             statement,
             uri,
             chain_id,
+            chain_text: chain.to_owned(),
             nonce,
             issued_at,
             expiration_time,
@@ -135,8 +139,16 @@ impl Message {
         let Some(origin) = terms.origins.iter().find(|origin| origin.authority == self.domain) else {
             return Err(Why::WrongDomain.because(format!("It was signed for `{}`.", self.domain)));
         };
-        if self.scheme.as_ref().is_some_and(|scheme| *scheme != origin.scheme) || !origin.holds(&self.uri) {
-            let detail = format!("Its URI `{}` does not lie in {}.", self.uri, origin.text());
+        if let Some(scheme) = self.scheme.as_ref().filter(|scheme| **scheme != origin.scheme) {
+            let detail =
+                format!("It was signed for `{scheme}://{}`, not for {}.", self.domain, origin.text());
+            return Err(Why::WrongDomain.because(detail));
+        }
+        if !terms.origins.iter().any(|origin| origin.holds(&self.uri)) {
+            let detail = format!(
+                "Its URI `{}` lies at no address of this server (`public_url`, `origins`).",
+                self.uri
+            );
             return Err(Why::WrongDomain.because(detail));
         }
         if !terms.chain_ids.contains(&self.chain_id) {
@@ -166,6 +178,15 @@ impl Message {
         {
             return late("It is not valid yet.");
         }
+        // The allowance is for clocks that differ; these times are all of one clock.
+        if let Some(end) = &self.expiration_time {
+            let ends = read(end)?;
+            let begins = self.not_before.as_ref().map_or(Ok(issued), read)?;
+            if ends <= issued || ends <= begins {
+                let detail = format!("It ends at {end}, before it was issued or begins: it is never valid.");
+                return Err(Why::InvalidMessage.because(detail));
+            }
+        }
         Ok(())
     }
 }
@@ -179,7 +200,7 @@ impl fmt::Display for Message {
         if let Some(statement) = &self.statement {
             writeln!(f, "{statement}")?;
         }
-        write!(f, "\nURI: {}\nVersion: 1\nChain ID: {}", self.uri, self.chain_id)?;
+        write!(f, "\nURI: {}\nVersion: 1\nChain ID: {}", self.uri, self.chain_text)?;
         write!(f, "\nNonce: {}\nIssued At: {}", self.nonce, self.issued_at)?;
         let options = [
             ("Expiration Time", &self.expiration_time),
@@ -204,14 +225,16 @@ impl fmt::Display for Message {
 /// An address in one case, or with the checksum of EIP-55.
 pub(crate) fn address(text: &str) -> Result<Address, String> {
     let wrong = || format!("`{text}` is no Ethereum address");
-    let digits = text.strip_prefix("0x").filter(|digits| digits.len() == 40).ok_or_else(wrong)?;
+    // A string of ABNF is of either case (RFC 5234 §2.3).
+    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+    let digits = digits.filter(|digits| digits.len() == 40).ok_or_else(wrong)?;
     if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(wrong());
     }
     let address: Address = digits.parse().map_err(|_| wrong())?;
     let one_case =
         !digits.bytes().any(|b| b.is_ascii_uppercase()) || !digits.bytes().any(|b| b.is_ascii_lowercase());
-    if one_case || address.to_checksum(None) == text {
+    if one_case || address.to_checksum(None)[2..] == *digits {
         return Ok(address);
     }
     Err(format!("the checksum of the address `{text}` does not hold (EIP-55)"))
@@ -225,6 +248,10 @@ impl<'a> Lines<'a> {
         let line = self.0.get(self.1).copied().ok_or_else(|| format!("it ends before {what}"))?;
         self.1 += 1;
         Ok(line)
+    }
+
+    fn peek(&self) -> Option<&'a str> {
+        self.0.get(self.1).copied()
     }
 
     fn blank(&mut self) -> Result<(), String> {

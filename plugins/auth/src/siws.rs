@@ -2,9 +2,12 @@
 //! The server writes the text, and writes it again to verify a signature of it: no text that a client
 //! sends back is believed.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signature, VerifyingKey};
 use serde::Serialize;
 
+use crate::envelope;
 use crate::error::{AuthError, Why};
 
 /// The input of a wallet's `signIn` (Wallet Standard, `solana:signIn`). A wallet makes the same text of
@@ -86,8 +89,14 @@ pub(crate) fn address(text: &str) -> Result<VerifyingKey, String> {
     Ok(key)
 }
 
-/// Whether the wallet of this address signed the message; `signature` is 64 bytes in base58.
-pub(crate) fn verify(wallet: &str, message: &str, signature: &str) -> Result<(), AuthError> {
+/// Whether the wallet of this address signed the message; `signature` is 64 bytes in base58, and
+/// `signed` the bytes that the wallet says it signed, in base64, where they are not the bare text.
+pub(crate) fn verify(
+    wallet: &str,
+    message: &str,
+    signed: Option<&str>,
+    signature: &str,
+) -> Result<(), AuthError> {
     let wrong = |detail: &str| Why::InvalidSignature.because(detail);
     let key = address(wallet).map_err(|reason| Why::InvalidRequest.because(format!("{reason}.")))?;
     if signature.len() > 88 {
@@ -95,7 +104,18 @@ pub(crate) fn verify(wallet: &str, message: &str, signature: &str) -> Result<(),
     }
     let bytes = bs58::decode(signature).into_vec().ok().and_then(|bytes| <[u8; 64]>::try_from(bytes).ok());
     let bytes = bytes.ok_or_else(|| wrong("A Solana signature is 64 bytes in base58."))?;
-    key.verify_strict(message.as_bytes(), &Signature::from_bytes(&bytes))
+    let signed = match signed {
+        None => message.as_bytes().to_vec(),
+        // In base64 four characters are three bytes.
+        Some(text) if text.len() / 4 * 3 > message.len() + envelope::MOST_ADDED => {
+            return Err(wrong("`signed_message` is longer than the message in any envelope."));
+        }
+        Some(text) => STANDARD.decode(text).map_err(|_| wrong("`signed_message` is no base64."))?,
+    };
+    if !envelope::holds(&signed, message, key.as_bytes()) {
+        return Err(wrong("`signed_message` is not the message that was asked for, in no known envelope."));
+    }
+    key.verify_strict(&signed, &Signature::from_bytes(&bytes))
         .map_err(|_| wrong("It is not a signature of this message by this wallet."))
 }
 
@@ -103,6 +123,11 @@ pub(crate) fn verify(wallet: &str, message: &str, signature: &str) -> Result<(),
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    fn verify(wallet: &str, message: &str, signature: &str) -> Result<(), AuthError> {
+        super::verify(wallet, message, None, signature)
+    }
+
     use alloy_primitives::hex;
     use ed25519_dalek::{Signer as _, SigningKey};
     use proptest::prelude::*;
@@ -120,6 +145,22 @@ mod tests {
         assert!(verify(&wallet, "hello ", &signature).is_err());
         let other = SigningKey::from_bytes(&[8; 32]).verifying_key().to_bytes();
         assert!(verify(&bs58::encode(other).into_string(), "hello", &signature).is_err());
+    }
+
+    #[test]
+    fn what_is_verified_are_the_bytes_that_the_wallet_says_it_signed() {
+        let key = SigningKey::from_bytes(&[7; 32]);
+        let (wallet, bare) = signed("hello");
+        let envelope = |text: &str| [b"\xffsolana offchain\x00\x00\x05\x00", text.as_bytes()].concat();
+        let verify = |text: &str, bytes: &[u8], signature: &str| {
+            super::verify(&wallet, text, Some(&STANDARD.encode(bytes)), signature).is_ok()
+        };
+        let enveloped = bs58::encode(key.sign(&envelope("hello")).to_bytes()).into_string();
+        assert!(verify("hello", b"hello", &bare) && verify("hello", &envelope("hello"), &enveloped));
+        assert!(!verify("hello", &envelope("hello"), &bare) && !verify("hello", b"hello", &enveloped));
+        assert!(!verify("hellO", &envelope("hello"), &enveloped));
+        assert!(super::verify(&wallet, "hello", Some("~"), &bare).is_err());
+        assert!(!verify("hello", &[b'x'; 10_000], &bare));
     }
 
     #[test]

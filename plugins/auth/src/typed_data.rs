@@ -71,6 +71,7 @@ impl SignIn {
             statement: Some(self.statement.clone()).filter(|statement| !statement.is_empty()),
             uri: self.uri.clone(),
             chain_id: self.chain_id,
+            chain_text: self.chain_id.to_string(),
             nonce: self.nonce.clone(),
             issued_at: self.issued_at.clone(),
             expiration_time: Some(self.expiration_time.clone()),
