@@ -16,6 +16,9 @@ use crate::error::SqlError;
 /// The table that records which migrations a namespace has. Clients may read it only.
 pub(crate) const MIGRATIONS_TABLE: &str = "_streamgate_migrations";
 
+/// The table with the one row that tells this database from all others. Clients may read it only.
+pub(crate) const IDENTITY_TABLE: &str = "_streamgate_identity";
+
 const MAX_SQL_BYTES: i32 = 256 * 1024;
 const MAX_VALUE_BYTES: i32 = 32 * 1024 * 1024;
 const MAX_PARAMS: i32 = 32_000;
@@ -206,7 +209,9 @@ fn may(author: u8, action: &AuthAction<'_>) -> bool {
         | AuthAction::Delete { table_name }
         | AuthAction::Update { table_name, .. }
         | AuthAction::DropTable { table_name }
-        | AuthAction::AlterTable { table_name, .. } => table_name != MIGRATIONS_TABLE,
+        | AuthAction::AlterTable { table_name, .. } => {
+            table_name != MIGRATIONS_TABLE && table_name != IDENTITY_TABLE
+        }
         AuthAction::Function { function_name } => !function_name.eq_ignore_ascii_case("load_extension"),
         AuthAction::Unknown { .. } => false,
         _ => true,

@@ -10,6 +10,7 @@ use tokio::sync::OnceCell;
 use crate::condition::{Condition, Reporter};
 use crate::error::{Class, SqlError};
 use crate::files;
+use crate::ledger::{Ledger, is_there};
 use crate::namespace::Namespace;
 use crate::reserve::Reserve;
 use crate::service::DatabaseService;
@@ -30,6 +31,7 @@ struct Shared {
     directory: PathBuf,
     settings: Settings,
     reserve: Arc<Reserve>,
+    ledger: Ledger,
     observer: Observer,
     /// `None` once the engine is closed.
     namespaces: Mutex<Option<HashMap<String, Slot>>>,
@@ -50,8 +52,14 @@ impl Engine {
     pub(crate) fn observed(directory: &Path, settings: Settings, observer: Observer) -> Self {
         let namespaces = Mutex::new(Some(HashMap::new()));
         let reserve = Arc::new(Reserve::new(directory, settings.reserve.get()));
+        let ledger = Ledger::new(directory);
         let directory = directory.to_owned();
-        Self { shared: Arc::new(Shared { directory, settings, reserve, observer, namespaces }) }
+        Self { shared: Arc::new(Shared { directory, settings, reserve, ledger, observer, namespaces }) }
+    }
+
+    /// The namespaces that are known and not there, each with what to do. Blocks.
+    pub(crate) fn lost(&self) -> Result<Vec<SqlError>, SqlError> {
+        self.shared.ledger.lost()
     }
 
     pub(crate) fn reserve(&self) -> Arc<Reserve> {
@@ -128,16 +136,24 @@ impl Engine {
 impl Shared {
     fn open_file(&self, name: &str, create: bool) -> Result<Arc<Namespace>, SqlError> {
         let path = self.directory.join(format!("{name}.db"));
-        let there = path.exists();
+        let (observer, component) = (self.observer.clone(), format!("namespace {name}"));
+        let report = Arc::new(Reporter::new(move |condition| observer(&component, condition)));
+        let there = is_there(&path);
+        if !there && self.ledger.known(name)?.is_some() {
+            let lost = self.ledger.is_lost(name);
+            report.set(Condition::Unhealthy(lost.to_string()));
+            return Err(lost);
+        }
         if !there && !create {
             return Err(SqlError::invalid(format!("there is no namespace `{name}`; call Migrate first")));
         }
-        let (observer, component) = (self.observer.clone(), format!("namespace {name}"));
-        let report = Arc::new(Reporter::new(move |condition| observer(&component, condition)));
         files::make_private(&path).map_err(|error| {
             SqlError::new(Class::Broken, format!("cannot make {}: {error}", path.display()))
         })?;
-        let open = || Namespace::open(name, &path, &self.settings, self.reserve.clone(), report.clone());
+        let open = || {
+            let (reserve, report) = (self.reserve.clone(), report.clone());
+            Namespace::open(name, &path, &self.settings, reserve, &self.ledger, report)
+        };
         let namespace = loop {
             match open() {
                 // Even to be read a database needs a little room for its log.

@@ -10,6 +10,7 @@ mod disk;
 mod engine;
 mod error;
 mod files;
+mod ledger;
 mod migrate;
 mod namespace;
 mod reserve;
@@ -52,6 +53,9 @@ impl Plugin for Sqlite {
             disk::tell(health, condition);
         });
         let engine = Engine::observed(&directory, settings, observer);
+        for lost in engine.lost()? {
+            tracing::error!("{lost}");
+        }
         let reserve = engine.reserve();
         host.spawn(disk::watch(directory, least, reserve, host.health("disk"), host.shutdown()));
         host.provide("database", engine.router())?;

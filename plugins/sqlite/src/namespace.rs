@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::condition::{Condition, Reporter};
 use crate::connection::{Link, LinkOptions};
 use crate::error::{Class, SqlError};
+use crate::ledger::Ledger;
 use crate::reserve::Reserve;
 use crate::settings::{CheckOnOpen, Settings};
 use crate::statement::{Allowance, query};
@@ -39,10 +40,12 @@ impl Namespace {
         path: &Path,
         settings: &Settings,
         reserve: Arc<Reserve>,
+        ledger: &Ledger,
         report: Arc<Reporter>,
     ) -> Result<Self, SqlError> {
         let options = settings.link_options();
-        let opened = open_checked(path, &options, settings.check_on_open);
+        let opened = open_checked(path, &options, settings.check_on_open)
+            .and_then(|link| ledger.recognize(name, link.own()).map(|()| link));
         let link = opened.inspect_err(|error| report.set(Condition::Unhealthy(error.to_string())))?;
         report.set(Condition::Healthy);
         let (commands, queue) = mpsc::channel();

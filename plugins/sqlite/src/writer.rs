@@ -280,7 +280,8 @@ impl Writer {
     }
 }
 
-fn roll_back(connection: &Connection) {
+/// Ends a transaction that failed, if there is one.
+pub(crate) fn roll_back(connection: &Connection) {
     if connection.is_autocommit() {
         return;
     }

@@ -144,6 +144,7 @@ async fn clients_cannot_touch_files_switches_transactions_or_the_record_of_migra
         "VACUUM INTO '/tmp/x.db'",
         "DELETE FROM _streamgate_migrations",
         "DROP TABLE _streamgate_migrations",
+        "UPDATE _streamgate_identity SET id = 'x'",
         "UPDATE _streamgate_migrations SET version = 9",
         "CREATE TEMP TABLE t (id BIGINT)",
         "SELECT load_extension('x')",
