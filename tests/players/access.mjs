@@ -174,6 +174,17 @@ try {
     await refused(person, 'not-entitled');
   });
 
+  await step('the library says who may watch what, to who may change it', async () => {
+    await admin.goto(base);
+    await admin.waitForSelector(`[data-content="${content}"] [data-openness=gated]`);
+    await picture(admin, 'library-access');
+    await person.goto(base);
+    await person.waitForSelector('h1');
+    assert.equal(await person.$('[data-openness]'), null);
+    await watch(person);
+    await refused(person, 'not-entitled');
+  });
+
   await step('a subscription is granted until a time, and its holder watches', async () => {
     await admin.goto(`${base}/admin`);
     await admin.locator(`[data-principal="${principal}"] ::-p-text(Subscriptions)`).click();

@@ -12,16 +12,13 @@ import { WithNames } from "../ui/names";
 import { notify } from "../ui/notices";
 import { Chains } from "./asset-input";
 import { readWarnings, type Warning } from "./assets";
+import { OPENNESS } from "./badge";
 import { PreviewView } from "./findings";
 import { linesOf, RuleEditor } from "./rule-editor";
 import { labelOf, type Mistake, parseRule, type Rule } from "./rules";
 import { Viewers } from "./viewers";
 
-const CHOICES: [openness: Openness, label: string, says: string][] = [
-  ["public", "Public", "Everyone, signed in or not."],
-  ["gated", "Gated", "Everyone who meets a rule: owns a token, is on a list, has a role."],
-  ["private", "Private", "Only creators and admins."],
-];
+const CHOICES = Object.entries(OPENNESS) as [Openness, (typeof OPENNESS)[Openness]][];
 const FIRST_RULE: Rule = { any: [] };
 
 export default function Access({ content }: { content: string }) {
@@ -109,7 +106,7 @@ function PolicyForm({ content, policy, onSaved }: PolicyProps) {
       <form className="space-y-4" onSubmit={save}>
         <fieldset className="space-y-1" data-testid="openness">
           <legend className="sr-only">Who can watch this video</legend>
-          {CHOICES.map(([value, label, says]) => (
+          {CHOICES.map(([value, { label, says }]) => (
             <label key={value} className="flex min-h-9 items-baseline gap-2.5 py-1">
               <input
                 type="radio"

@@ -1,6 +1,7 @@
 // The first page: the gate, the uploads, and the list of contents.
 
 import { useEffect, useState } from "react";
+import { AccessBadge } from "../access/badge";
 import { api, messageOf } from "../api/client";
 import type { Content } from "../api/types";
 import { ago, bytes, dateTime } from "../lib/format";
@@ -117,7 +118,7 @@ export default function Library({ fileHover }: { fileHover: boolean }) {
           {!library.first && (
             <ul className="mt-3 divide-y divide-line border-line border-t" data-testid="contents">
               {items.map((content) => (
-                <Row key={content.id} content={content} />
+                <Row key={content.id} content={content} mine={mayUpload} />
               ))}
             </ul>
           )}
@@ -134,7 +135,8 @@ export default function Library({ fileHover }: { fileHover: boolean }) {
   );
 }
 
-function Row({ content }: { content: Content }) {
+/** `mine`: for somebody who may change it, and wants to see who may watch it. */
+function Row({ content, mine }: { content: Content; mine: boolean }) {
   const title = titleOf(content);
   const { source } = content;
   const size = source.width && source.height ? `${source.width}×${source.height}` : "";
@@ -157,6 +159,7 @@ function Row({ content }: { content: Content }) {
         </h3>
         <div className="mt-1 flex flex-wrap items-baseline gap-x-4 gap-y-0.5">
           <StateBadge content={content} />
+          {mine && <AccessBadge content={content.id} />}
           <p className="digits text-soft text-sm" title={dateTime(content.created_at)}>
             {said.join(", ")}
           </p>
