@@ -55,7 +55,7 @@ export interface LinkedWallet {
 export interface SessionView {
   id: string;
   current: boolean;
-  /** Empty: it was begun by the one-time address. */
+  /** Empty: it was begun by the one-time address or the admin token. */
   wallet: string;
   user_agent: string;
   address: string;

@@ -227,7 +227,7 @@ function Sessions() {
                   {one.current && <span className="narrow ml-2 text-accent text-sm">this session</span>}
                 </p>
                 <p className="digits text-soft text-sm">
-                  {one.wallet ? <Address value={splitWallet(one.wallet).address} /> : "one-time address"}
+                  {one.wallet ? <Address value={splitWallet(one.wallet).address} /> : "without a wallet"}
                   {one.address && `, from ${one.address}`}
                   <span title={dateTime(one.created_at)}>, started {ago(one.created_at)}</span>
                   <span title={dateTime(one.refreshed_at)}>, last used {ago(one.refreshed_at)}</span>
