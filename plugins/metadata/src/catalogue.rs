@@ -12,6 +12,7 @@ use streamgate_contracts::catalogue::v1::{
 use streamgate_plugin_api::Body;
 use tokio::sync::Notify;
 
+use crate::audit::{By, difference};
 use crate::changes::{Feed, Urgency};
 use crate::cursor::Cursor;
 use crate::graves::with_retry;
@@ -226,6 +227,7 @@ impl Catalogue {
         id: &str,
         patch: &Patch,
         expected_revision: Option<u64>,
+        by: &By,
     ) -> Result<Entry, StoreError> {
         let apply = |content: &mut Content| {
             if expected_revision.is_some_and(|expected| expected != content.revision) {
@@ -234,17 +236,21 @@ impl Catalogue {
             patch.apply(content);
             Ok(())
         };
-        let content = self.store.update(checked_id(id)?, apply).await?;
+        let with = |batch, before: &Content, after: &Content| {
+            by.note(batch, "content.change", id, difference(before, after))
+        };
+        let content = self.store.update_with(checked_id(id)?, apply, with).await?;
         self.feed.touch(&content.id, Urgency::Now);
+        self.work.notify_one();
         self.entry(id).await
     }
 
-    /// Removes a content; its objects follow. `principal` is who wants it, as far as that is known.
+    /// Removes a content; its objects follow.
     /// False: there was none.
-    pub(crate) async fn delete(&self, id: &str, principal: &str) -> Result<bool, StoreError> {
-        let buried = self.store.bury(checked_id(id)?).await?;
+    pub(crate) async fn delete(&self, id: &str, by: &By) -> Result<bool, StoreError> {
+        let buried = self.store.bury(checked_id(id)?, by).await?;
         if let Some(listed) = buried {
-            tracing::info!(content = id, principal, "content deleted");
+            tracing::info!(content = id, principal = by.principal, "content deleted");
             self.feed.delete(id, listed);
             self.work.notify_one();
         }
@@ -253,7 +259,7 @@ impl Catalogue {
 
     /// Sends a failed content through the encoder again. The job is enqueued after the step,
     /// for certain, by the task that also sweeps.
-    pub(crate) async fn retry(&self, id: &str) -> Result<Entry, StoreError> {
+    pub(crate) async fn retry(&self, id: &str, by: &By) -> Result<Entry, StoreError> {
         let content = self.get(id).await?;
         if content.state() != ContentState::Failed {
             let reason =
@@ -271,7 +277,12 @@ impl Catalogue {
             }
             Ok(lifecycle::step(content, ContentState::Uploaded)?)
         };
-        let content = self.store.update_with(id, apply, with_retry).await?;
+        let content = self
+            .store
+            .update_with(id, apply, |batch, before, after| {
+                by.note(with_retry(batch, before, after), "content.retry", id, String::new())
+            })
+            .await?;
         self.feed.touch(&content.id, Urgency::Now);
         self.work.notify_one();
         self.entry(id).await

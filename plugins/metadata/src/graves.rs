@@ -5,6 +5,7 @@ use streamgate_contracts::catalogue::v1::Content;
 use streamgate_contracts::db::{Batch, DbError, params};
 use streamgate_plugin_api::time::now_ms;
 
+use crate::audit::By;
 use crate::store::{Store, StoreError};
 
 /// A deleted content whose objects may not all be gone.
@@ -19,11 +20,10 @@ pub(crate) struct Tombstone {
 impl Store {
     /// Removes a content and leaves a tombstone; tells whether everybody could know of it. None: there was
     /// no such content.
-    pub(crate) async fn bury(&self, id: &str) -> Result<Option<bool>, StoreError> {
+    pub(crate) async fn bury(&self, id: &str, by: &By) -> Result<Option<bool>, StoreError> {
         let now = now_ms();
-        let buried = self
-            .db
-            .batch()
+        let batch = self.db.batch();
+        let batch = batch
             .push(
                 "INSERT INTO tombstones (id, deleted_at_ms, due_at_ms, sweeps, failures, clean, listed) \
                  SELECT id, $2, $2, 0, 0, 0, listed FROM contents WHERE id = $1 ON CONFLICT (id) DO NOTHING",
@@ -33,9 +33,8 @@ impl Store {
             .push("DELETE FROM renditions WHERE content = $1", params![id])
             .push("DELETE FROM segments WHERE content = $1", params![id])
             .push("DELETE FROM retries WHERE id = $1", params![id])
-            .frees_space()
-            .run()
-            .await;
+            .frees_space();
+        let buried = by.note(batch, "content.delete", id, String::new()).run().await;
         match buried {
             Ok(mut outcomes) => {
                 let row = outcomes.swap_remove(1).rows.first().ok_or(DbError::NotFound)?;

@@ -5,6 +5,7 @@
 //! changes to everyone. It never touches media: objects belong to the `storage` capability,
 //! and all it does with them is to delete those of contents that are gone.
 
+mod audit;
 mod catalogue;
 mod changes;
 mod cors;
@@ -171,8 +172,8 @@ impl Plugin for Running {
                 }
             })
         };
-        let outside =
-            Outside::new(host.service("storage"), host.service("jobs"), host.service("access"), publish);
+        let (access, auth) = (host.service("access"), host.service("auth"));
+        let outside = Outside::new(host.service("storage"), host.service("jobs"), access, auth, publish);
         let metadata = Metadata::open(host.service("database"), outside, settings, host.shutdown()).await?;
         host.provide("catalogue", metadata.internal())?;
         host.serve(metadata.public());
@@ -225,7 +226,7 @@ export_plugin! {
         description: "The catalogue: contents, renditions and segments, their REST API and live changes",
         provides: ["catalogue"],
         requires: ["database", "storage"],
-        uses: ["jobs", "access"],
+        uses: ["jobs", "access", "auth"],
         prefixes: ["/api/v1/contents"],
     }
 }

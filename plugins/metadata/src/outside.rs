@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use streamgate_contracts::auth::v1::auth_client::AuthClient;
 use streamgate_contracts::jobs::v1::jobs_client::JobsClient;
 use streamgate_plugin_api::{Client, Event};
 
@@ -18,6 +19,8 @@ pub struct Outside {
     pub jobs: JobsClient<Client>,
     /// The `access` capability.
     pub access: Client,
+    /// The `auth` capability, which keeps the audit log.
+    pub auth: AuthClient<Client>,
     publish: Arc<Publish>,
 }
 
@@ -27,9 +30,16 @@ impl Outside {
         storage: Client,
         jobs: Client,
         access: Client,
+        auth: Client,
         publish: impl Fn(Event) -> BoxFuture<'static, ()> + Send + Sync + 'static,
     ) -> Self {
-        Self { storage, jobs: JobsClient::new(jobs), access, publish: Arc::new(publish) }
+        Self {
+            storage,
+            jobs: JobsClient::new(jobs),
+            access,
+            auth: AuthClient::new(auth),
+            publish: Arc::new(publish),
+        }
     }
 
     pub(crate) async fn publish(&self, event: Event) {

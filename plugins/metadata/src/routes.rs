@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use streamgate_contracts::catalogue::v1::ContentState;
 use streamgate_contracts::db::DbError;
+use streamgate_plugin_api::Problem;
 use streamgate_plugin_api::fair::{Full, Holder};
-use streamgate_plugin_api::{Principal, Problem};
 
+use crate::audit::By;
 use crate::catalogue::Catalogue;
 use crate::cors::Cors;
 use crate::cursor::Cursor;
@@ -259,7 +260,11 @@ async fn change(
     })?;
     let sight = api.sight(&parts.headers);
     api.catalogue.seen(&id, sight).await.map_err(IntoResponse::into_response)?;
-    let entry = api.catalogue.patch(&id, &patch, expected).await.map_err(IntoResponse::into_response)?;
+    let entry = api
+        .catalogue
+        .patch(&id, &patch, expected, &By::of(&parts.headers))
+        .await
+        .map_err(IntoResponse::into_response)?;
     Ok(shown(StatusCode::OK, &entry))
 }
 
@@ -269,8 +274,7 @@ async fn remove(
     headers: HeaderMap,
 ) -> Result<StatusCode, StoreError> {
     api.catalogue.seen(&id, api.sight(&headers)).await?;
-    let principal = Principal::of(&headers).map(|principal| principal.id).unwrap_or_default();
-    if api.catalogue.delete(&id, &principal).await? {
+    if api.catalogue.delete(&id, &By::of(&headers)).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(StoreError::NotFound(id))
@@ -283,7 +287,7 @@ async fn retry(
     headers: HeaderMap,
 ) -> Result<Response, StoreError> {
     api.catalogue.seen(&id, api.sight(&headers)).await?;
-    Ok(shown(StatusCode::ACCEPTED, &api.catalogue.retry(&id).await?))
+    Ok(shown(StatusCode::ACCEPTED, &api.catalogue.retry(&id, &By::of(&headers)).await?))
 }
 
 async fn all_events(State(api): State<Api>, headers: HeaderMap) -> Result<Response, Response> {

@@ -8,6 +8,7 @@ use streamgate_contracts::catalogue::v1::{
 };
 use tonic::{Request, Response, Status};
 
+use crate::audit::By;
 use crate::catalogue::Catalogue;
 use crate::store::StoreError;
 
@@ -85,7 +86,7 @@ impl catalogue_server::Catalogue for Service {
 
     /// Deleting what is gone is no error: callers repeat it until it was heard.
     async fn delete(&self, request: Request<DeleteRequest>) -> Result<Response<DeleteResponse>, Status> {
-        self.0.delete(&request.get_ref().id, "").await?;
+        self.0.delete(&request.get_ref().id, &By::default()).await?;
         Ok(Response::new(DeleteResponse {}))
     }
 }

@@ -98,6 +98,7 @@ pub(crate) fn migrations() -> Migrations {
     Migrations::new(&[
         ("0001_init", include_str!("../migrations/0001_init.sql")),
         ("0002_listing", include_str!("../migrations/0002_listing.sql")),
+        ("0003_audit", include_str!("../migrations/0003_audit.sql")),
     ])
 }
 

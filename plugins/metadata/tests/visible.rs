@@ -204,3 +204,30 @@ async fn words_are_found_in_any_order() {
         assert_eq!((status, titles(&page).len()), (200, found), "{query}");
     }
 }
+
+#[tokio::test]
+async fn every_change_is_in_the_audit_log_even_if_auth_was_away() {
+    let world = World::new();
+    let life = world.live(gated()).await;
+    world.dumb.store(true, Ordering::SeqCst);
+    life.create(ID, "Film").await;
+    life.step(ID, ContentState::Uploaded).await.unwrap();
+    life.step(ID, ContentState::Failed).await.unwrap();
+    world.put(&format!("{ID}/source")).await;
+    let path = format!("/{ID}");
+    assert_eq!(life.as_creator("PATCH", &path, r#"{"title":"Other"}"#).await.0, 200);
+    assert_eq!(life.as_creator("POST", &format!("{path}/retry"), "").await.0, 202);
+    assert_eq!(life.as_creator("DELETE", &path, "").await.0, 204);
+    assert!(world.log.lock().unwrap().is_empty());
+    drop(life);
+    world.dumb.store(false, Ordering::SeqCst);
+    let _life = world.live(gated()).await;
+    until("the audit log", async || (world.log.lock().unwrap().len() == 3).then_some(())).await;
+    let entry = |action: &str, detail: &str| [action, "ann", ID, detail, "192.0.2.7"].map(str::to_owned);
+    let expected = [
+        entry("content.change", "title from \"Film\" to \"Other\""),
+        entry("content.retry", ""),
+        entry("content.delete", ""),
+    ];
+    assert_eq!(*world.log.lock().unwrap(), expected);
+}

@@ -23,7 +23,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// As `access` and `auth` would have put it on a creator's requests.
-pub const CREATOR: [(&str, &str); 3] = [
+pub const CREATOR: [(&str, &str); 4] = [
+    ("x-streamgate-client", "192.0.2.7"),
     ("x-streamgate-principal", "ann"),
     ("x-streamgate-scopes", "content:read,content:write"),
     ("x-streamgate-credential", "session:ann"),
@@ -41,7 +42,9 @@ pub struct World {
     pub broken: Arc<AtomicBool>,
     /// What `access` says; of what is not here: private.
     pub policies: Arc<Mutex<HashMap<String, Openness>>>,
-    /// `access` does not answer.
+    /// What stands in the audit log: action, principal, subject, detail and address.
+    pub log: Arc<Mutex<Vec<[String; 5]>>>,
+    /// `access` and `auth` do not answer.
     pub dumb: Arc<AtomicBool>,
     engine: Engine,
     _directory: tempfile::TempDir,
@@ -80,6 +83,7 @@ impl World {
             events: Arc::default(),
             broken,
             policies: Arc::default(),
+            log: Arc::default(),
             dumb: Arc::default(),
             engine,
             _directory: directory,
@@ -95,7 +99,12 @@ impl World {
         let access = Door { policies: self.policies.clone(), dumb: self.dumb.clone() };
         let access = tonic::service::Routes::new(AccessServer::new(access)).into_axum_router();
         let access = Client::from_service(access);
-        let outside = Outside::new(self.storage.clone(), jobs, access, move |event| {
+        let (log, dumb) = (self.log.clone(), self.dumb.clone());
+        let auth = Client::from_service(tower::service_fn(move |request: Request<Body>| {
+            let (log, dumb) = (log.clone(), dumb.load(Ordering::SeqCst));
+            async move { Ok::<_, std::convert::Infallible>(audit(request, &log, dumb).await) }
+        }));
+        let outside = Outside::new(self.storage.clone(), jobs, access, auth, move |event| {
             events.lock().unwrap().push(event);
             Box::pin(async {})
         });
@@ -156,6 +165,24 @@ async fn enqueue(request: Request<Body>, enqueued: &Mutex<Vec<String>>) -> Respo
     message.extend_from_slice(&job);
     let mut answer = Response::new(Body::from(message));
     answer.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+    answer.headers_mut().insert("grpc-status", "0".parse().unwrap());
+    answer
+}
+
+/// `Auth.Audit` by hand.
+async fn audit(request: Request<Body>, log: &Mutex<Vec<[String; 5]>>, dumb: bool) -> Response<Body> {
+    use prost::Message as _;
+    use streamgate_contracts::auth::v1::AuditRequest;
+    let mut answer = Response::new(Body::from(vec![0; 5]));
+    answer.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+    if dumb {
+        answer.headers_mut().insert("grpc-status", "14".parse().unwrap());
+        return answer;
+    }
+    assert_eq!(request.uri().path(), "/streamgate.auth.v1.Auth/Audit");
+    let body = request.into_body().collect_bytes(1 << 16).await.unwrap();
+    let it = AuditRequest::decode(body.slice(5..)).unwrap();
+    log.lock().unwrap().push([it.action, it.principal, it.subject, it.detail, it.address]);
     answer.headers_mut().insert("grpc-status", "0".parse().unwrap());
     answer
 }
