@@ -54,9 +54,12 @@ impl World {
         let objects = directory.path().join("objects");
         let storage = Client::from_service(streamgate_storage_fs::open_storage(&objects, &settings).unwrap());
         let jobs = Queue::default();
+        // Whoever asks in these tests may know of everything.
+        let nobody = Client::from_service(axum::Router::new());
         let outside =
-            streamgate_metadata::Outside::new(storage.clone(), jobs.client(), |_| Box::pin(async {}));
-        let settings = streamgate_metadata::Settings::default();
+            streamgate_metadata::Outside::new(storage.clone(), jobs.client(), nobody, |_| Box::pin(async {}));
+        let settings =
+            streamgate_metadata::Settings { gated: false, ..streamgate_metadata::Settings::default() };
         let database = Client::from_service(engine.router());
         let metadata = Metadata::open(database, outside, settings, CancellationToken::new()).await.unwrap();
         let tasks = vec![tokio::spawn(metadata.show_changes()), tokio::spawn(metadata.sweep(|_| {}))];
