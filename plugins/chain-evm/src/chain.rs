@@ -18,8 +18,9 @@ use crate::caip::{Account, ChainId};
 use crate::endpoint::{Outcome, Read};
 use crate::erc;
 use crate::pool::{Pool, Unknown};
+use crate::prepared;
 use crate::query::{Judged, Query};
-use crate::rpc::{Block, FeeHistory, RpcError};
+use crate::rpc::{Block, FeeHistory, RpcError, reverted};
 use crate::settings::{self, Finality, Settings};
 
 /// Reads of one batch that are under way at once.
@@ -191,8 +192,8 @@ impl Chain {
     }
 
     /// Whether a contract wallet says that the signature is its own. EIP-6492 has the order: what
-    /// is wrapped is unwrapped, an account with code is asked, and one without is deployed in a
-    /// simulation, by Multicall3, and then asked.
+    /// is wrapped is unwrapped, an account with code is asked, and one without, or one that says no to
+    /// what was wrapped, is prepared in a simulation and then asked.
     pub(crate) async fn is_valid_signature(
         &self,
         account: &Account,
@@ -218,41 +219,41 @@ impl Chain {
             Ok(Outcome::Reverted(_)) => return fail("an endpoint cannot read code".into()),
             Err(unknown) => return fail(format!("{} cannot be read: {unknown}", self.id)),
         };
-        let judged = match (has_code, wrapped) {
-            (true, wrapped) => {
-                let inner = wrapped.map_or(signature, |(_, _, inner)| inner);
-                let data = erc::is_valid_signature(digest, inner);
-                match self.read_one(&block, &Read::Call { to: account.address, data }).await {
-                    Ok(outcome) => judge_signature(&outcome),
-                    Err(unknown) => Judged::unknown(format!("the wallet cannot be asked: {unknown}")),
-                }
+        if !has_code && wrapped.is_none() {
+            let judged = Judged::unknown("the account has no code: the key is recovered from the signature");
+            return response(judged, at, false);
+        }
+        let inner = wrapped.as_ref().map_or_else(|| signature.clone(), |(_, _, inner)| inner.clone());
+        let question = erc::is_valid_signature(digest, inner);
+        if has_code {
+            let read = Read::Call { to: account.address, data: question.clone() };
+            let outcome = match self.read_one(&block, &read).await {
+                Ok(outcome) => outcome,
+                Err(unknown) => return fail(format!("the wallet cannot be asked: {unknown}")),
+            };
+            if wrapped.is_none() || says_yes(&outcome) {
+                return response(judge_signature(&outcome), at, true);
             }
-            (false, Some((factory, prepare, inner))) => {
-                let call = (account.address, erc::is_valid_signature(digest, inner));
-                self.simulate(&block, [(factory, prepare), call]).await
-            }
-            (false, None) => {
-                let judged =
-                    Judged::unknown("the account has no code: the key is recovered from the signature");
-                return response(judged, at, false);
-            }
-        };
+        }
+        // One that is not there yet, or not up to date.
+        let Some((factory, prepare, _)) = wrapped else { return fail("nothing prepares the wallet".into()) };
+        let judged = self.prepared(&block, (factory, prepare), (account.address, question)).await;
         response(judged, at, true)
     }
 
-    async fn simulate(&self, block: &Block, calls: [(Address, Bytes); 2]) -> Judged {
-        if !self.has_multicall(block).await {
-            return Judged::unknown(format!("{} has no Multicall3, by which a wallet is simulated", self.id));
-        }
-        let data = erc::aggregate(calls);
-        let data = &data;
+    /// What a wallet says of a signature after it was prepared.
+    async fn prepared(&self, block: &Block, first: (Address, Bytes), second: (Address, Bytes)) -> Judged {
+        let code = &prepared::code(&first, &second);
         let agreed = self.pool.agree(|endpoint| async move {
-            let answer = endpoint.call_many(block, erc::MULTICALL, data, 1).await?;
-            erc::aggregated(&answer, 2).ok_or_else(|| RpcError::Malformed("no answer of Multicall3".into()))
+            match endpoint.run(block, code).await {
+                Ok(answer) => prepared::said(&answer)
+                    .ok_or_else(|| RpcError::Malformed("no answer of a simulated wallet".into())),
+                // All of its gas was used up.
+                Err(error) => reverted(&error).map(|_| Outcome::Reverted(Bytes::new())).ok_or(error),
+            }
         });
-        match agreed.await.as_deref() {
-            Ok([_, Some(data)]) => judge_signature(&Outcome::Returned(data.clone(), data.len())),
-            Ok(_) => judge_signature(&Outcome::Reverted(Bytes::new())),
+        match agreed.await {
+            Ok(outcome) => judge_signature(&outcome),
             Err(unknown) => Judged::unknown(format!("the wallet cannot be simulated: {unknown}")),
         }
     }
@@ -338,13 +339,13 @@ fn fees(price: U256, history: &FeeHistory) -> wire::FeesResponse {
     }
 }
 
+fn says_yes(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Returned(data, 32) if erc::is_magic(data))
+}
+
 fn judge_signature(outcome: &Outcome) -> Judged {
-    match outcome {
-        Outcome::Returned(data, length) if *length == 32 && erc::is_magic(data) => {
-            Judged::decided(true, None, "the wallet knows the signature as its own")
-        }
-        Outcome::Returned(..) | Outcome::Reverted(_) => {
-            Judged::decided(false, None, "the wallet does not know the signature")
-        }
+    match says_yes(outcome) {
+        true => Judged::decided(true, None, "the wallet knows the signature as its own"),
+        false => Judged::decided(false, None, "the wallet does not know the signature"),
     }
 }

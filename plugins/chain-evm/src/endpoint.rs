@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use streamgate_chain_common::{Shows, check_time};
 
+use crate::prepared;
 use crate::rpc::{Block, Log, Quantity, RpcError, reverted};
 use crate::settings::Settings;
 
@@ -168,6 +169,16 @@ impl Endpoint {
         let at = json!({ "blockHash": block.hash, "requireCanonical": true });
         let gas = quantity(self.gas.saturating_mul(calls.min(4)));
         self.call("eth_call", json!([{ "to": to, "data": data, "gas": gas }, at])).await
+    }
+
+    /// What code returns that is sent along, and run in the place of a new contract's.
+    pub(crate) async fn run(&self, block: &Block, code: &Data) -> Result<Data, RpcError> {
+        if !self.by_hash.load(Ordering::Relaxed) {
+            return Err(RpcError::Behind("it takes no block hashes".into()));
+        }
+        let at = json!({ "blockHash": block.hash, "requireCanonical": true });
+        let gas = quantity(self.gas.saturating_mul(2));
+        self.call("eth_call", json!([{ "from": prepared::SENDER, "data": code, "gas": gas }, at])).await
     }
 
     /// Logs of one block that are of these contracts and one of these topics.

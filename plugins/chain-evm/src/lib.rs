@@ -18,6 +18,7 @@ mod index;
 mod index_store;
 mod neighbours;
 mod pool;
+mod prepared;
 mod publication;
 mod publish;
 mod publish_settings;

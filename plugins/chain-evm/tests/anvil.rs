@@ -444,8 +444,6 @@ async fn contract_wallets_answer_for_their_signatures_deployed_or_not() {
 
     anvil.rpc("anvil_setCode", json!([MULTICALL, "0x"])).await;
     anvil.mine(1).await;
-    assert_eq!(says(to_come, wrap(&by_alice)).await, (Verdict::Unknown, true));
-    anvil.stand_in("Multicall", MULTICALL).await;
     assert_eq!(says(to_come, wrap(&by_alice)).await, (Verdict::Yes, true));
     assert_eq!(says(to_come, wrap(&by_bob)).await, (Verdict::No, true));
     assert_eq!(says(bob, wrap(&by_alice)).await, (Verdict::No, true));

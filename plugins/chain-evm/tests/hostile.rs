@@ -277,3 +277,17 @@ async fn a_digest_or_an_account_that_is_none_is_no_question() {
     assert_eq!(verdict(&answer.unwrap()), Verdict::Unknown);
     service.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployed_wallet_that_says_no_is_asked_again_after_it_was_prepared() {
+    let (anvil, folder) = (Anvil::start(), TempDir::new().unwrap());
+    let (ticket, knowing) = (anvil.deploy("Ticket", &[]).await, anvil.deploy("HostileFactory", &[]).await);
+    let wallet = anvil.deploy("Proxy", &ticket.abi_encode()).await;
+    let service = Service::start(&folder, settings(&[&anvil.url], json!({}))).await;
+    let prepared = |code: Address| wrapped(wallet, upgradeCall { code }.abi_encode());
+    assert_eq!(says(&service, wallet, &prepared(ticket)).await, Verdict::No);
+    assert_eq!(says(&service, wallet, &prepared(knowing)).await, Verdict::Yes);
+    // Nothing of it lasts.
+    assert_eq!(says(&service, wallet, &[1; 65]).await, Verdict::No);
+    service.stop().await;
+}
