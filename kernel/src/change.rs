@@ -241,7 +241,7 @@ impl Kernel {
         }
         let result = self.bring_up(entry, planned, None).await;
         if let Err(reason) = &result {
-            entry.enter(Stage::Failed, reason);
+            self.not_started(entry, reason);
         }
         result.map(|_| ())
     }

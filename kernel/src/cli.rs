@@ -9,7 +9,7 @@ use std::time::Instant;
 use clap::{Args, Parser, Subcommand};
 use serde_json::Value;
 use streamgate_config::{Problem, Sources, file_schema};
-use streamgate_control::{Change, ControlError, DataDir};
+use streamgate_control::{Change, ControlError, DataDir, health_table, plugins_table, text};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -299,51 +299,6 @@ fn change(data_dir: &Path, change: &Change) -> ExitCode {
     }
 }
 
-/// Columns as wide as their widest cell; the last one is not padded.
-fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<_> = (0..N).map(width).collect();
-    let line = |row: &[String; N]| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
-}
-
-fn text(value: &Value) -> String {
-    match value {
-        Value::Array(items) => items.iter().map(text).collect::<Vec<_>>().join(" "),
-        Value::String(text) => text.clone(),
-        Value::Null => String::new(),
-        other => other.to_string(),
-    }
-}
-
-fn plugins_table(report: &Value) -> String {
-    let mut rows =
-        vec![["PLUGIN", "VERSION", "STATE", "HEALTH", "PROVIDES", "PREFIXES", "REASON"].map(String::from)];
-    for plugin in report["plugins"].as_array().into_iter().flatten() {
-        let keys = ["name", "version", "state", "status", "provides", "prefixes", "reason"];
-        rows.push(keys.map(|key| text(&plugin[key])));
-    }
-    table(&rows)
-}
-
-fn health_table(report: &Value) -> String {
-    let ready = if report["ready"] == true { "ready" } else { "not ready" };
-    let mut rows = vec![["PLUGIN", "COMPONENT", "HEALTH", "SINCE", "REASON"].map(String::from)];
-    for plugin in report["plugins"].as_array().into_iter().flatten() {
-        let name = || text(&plugin["name"]);
-        let cell = |key: &str| text(&plugin[key]);
-        rows.push([name(), cell("state"), cell("status"), cell("since"), cell("reason")]);
-        for component in plugin["components"].as_array().into_iter().flatten() {
-            let cell = |key: &str| text(&component[key]);
-            rows.push([name(), cell("name"), cell("status"), cell("since"), cell("reason")]);
-        }
-    }
-    format!("{}, {ready}\n\n{}", text(&report["status"]), table(&rows))
-}
-
 fn run(
     source: Source,
     sources: &Sources,
@@ -355,7 +310,7 @@ fn run(
         Ok(edition) => edition,
         Err(problems) => return report_problems(&problems),
     };
-    raise_file_limit();
+    let descriptors = streamgate_control::raise();
     loader::give_back_large_blocks();
     let runtime = Builder::new_multi_thread().worker_threads(2).thread_name("kernel").enable_all().build();
     let taken =
@@ -370,6 +325,9 @@ fn run(
     let log = Log::start(&edition.kernel.log);
     let origin = Origin { config: source.config, sets: source.sets };
     log_panics();
+    if let Some(limit) = descriptors.filter(|limit| *limit < streamgate_control::FEW) {
+        tracing::warn!(limit, "few open files are allowed; raise the hard limit (ulimit -Hn, LimitNOFILE=)");
+    }
     let kernel = Kernel::new(edition, origin, log.clone(), began, runtime.handle().clone());
     let code = runtime.block_on(until_stopped(&kernel, &data_dir)).unwrap_or_else(|error| {
         tracing::error!(%error, "not started");
@@ -454,13 +412,6 @@ impl Signals {
             _ = self.terminate.recv() => SignalKind::terminate().as_raw_value(),
         }
     }
-}
-
-/// As many open files as the system lets us have: connections are files.
-fn raise_file_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// A panic of the kernel is a bug, and belongs into the log like everything else.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use streamgate_control::Change;
+use streamgate_control::{Change, Reserved};
 use tokio::net::UnixListener;
 
 use crate::lifecycle::Kernel;
@@ -18,7 +18,7 @@ pub(crate) async fn serve(listener: UnixListener, kernel: Arc<Kernel>) {
         .route("/health", get(async |State(kernel): State<Arc<Kernel>>| Json(kernel.health_report())))
         .route("/change", post(change))
         .with_state(kernel);
-    if let Err(error) = axum::serve(listener, router).await {
+    if let Err(error) = axum::serve(Reserved::new(listener), router).await {
         tracing::error!(%error, "the control socket is gone");
     }
 }

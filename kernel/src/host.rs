@@ -120,6 +120,10 @@ impl HostApi for HostSide {
     }
 
     fn panicked(&self, message: &str, location: &str) {
-        self.kernel.panicked(&self.entry, &self.run, message, location);
+        self.kernel.panicked(&self.entry, &self.run, (message, location), false);
+    }
+
+    fn panicked_in_request(&self, message: &str, location: &str) {
+        self.kernel.panicked(&self.entry, &self.run, (message, location), true);
     }
 }

@@ -15,7 +15,6 @@ mod change;
 mod check;
 mod cli;
 mod control;
-mod health;
 mod host;
 mod isolate;
 mod lifecycle;

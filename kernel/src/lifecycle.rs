@@ -7,7 +7,6 @@
 //!
 //! Plugin code runs on threads that may be lost to it, never on those that the kernel needs.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
@@ -27,11 +26,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::change::Origin;
 use crate::check::{Edition, Planned};
-use crate::health::{Health, Status};
 use crate::host::HostSide;
 use crate::isolate;
 use streamgate_bus::Bus;
 use streamgate_config::Graph;
+use streamgate_health::{Health, Record, Status};
 use streamgate_log::Log;
 use streamgate_services::{Offers, Services};
 
@@ -54,11 +53,11 @@ pub(crate) enum Stage {
     Restarting,
     Stopping,
     Stopped,
-    /// It did not start, or did not stop in time.
+    /// It did not start, and is tried again; or it did not stop in time.
     Failed,
     /// Something it requires does not run.
     Blocked,
-    /// It has failed too often, and waits for somebody to look.
+    /// It has failed too often, and waits for somebody to look, or for long.
     Quarantined,
 }
 
@@ -113,9 +112,7 @@ pub(crate) struct Entry {
     pub(crate) change: tokio::sync::Mutex<()>,
     pub(crate) panics: AtomicU64,
     pub(crate) last_fault: Mutex<Option<(SystemTime, String)>>,
-    /// When it panicked, and when it was started anew, as far as it still counts.
-    pub(crate) recent_panics: Mutex<VecDeque<Instant>>,
-    pub(crate) recent_restarts: Mutex<VecDeque<Instant>>,
+    pub(crate) record: Record,
 }
 
 impl Entry {
@@ -127,8 +124,7 @@ impl Entry {
             change: tokio::sync::Mutex::default(),
             panics: AtomicU64::new(0),
             last_fault: Mutex::default(),
-            recent_panics: Mutex::default(),
-            recent_restarts: Mutex::default(),
+            record: Record::default(),
         })
     }
 
@@ -267,14 +263,15 @@ impl Kernel {
         if self.stopping.is_cancelled() {
             return entry.enter(Stage::Stopped, "");
         }
-        if let Some(reason) = missing_need(&composition, index) {
+        if let Some((_, reason)) = unmet(&composition, entry) {
             tracing::error!(plugin = entry.name(), reason, "plugin not started");
-            return entry.enter(Stage::Blocked, &reason);
+            entry.enter(Stage::Blocked, &reason);
+            return self.start_again(entry, Some(Duration::ZERO));
         }
         entry.enter(Stage::Starting, "");
         if let Err(reason) = self.bring_up(entry, entry.planned.load_full(), None).await {
             tracing::error!(plugin = entry.name(), reason, "plugin did not start");
-            entry.enter(Stage::Failed, &reason);
+            self.not_started(entry, &reason);
         }
     }
 
@@ -311,6 +308,7 @@ impl Kernel {
         entry.run.store(Some(run.clone()));
         self.services.activate(&run.offers, old.map(|old| &old.offers));
         self.bus.activate(run.number, old.map(|old| old.number));
+        entry.record.started();
         entry.enter(Stage::Running, "");
     }
 
@@ -481,14 +479,16 @@ impl Kernel {
     }
 }
 
-fn missing_need(composition: &Composition, index: usize) -> Option<String> {
+/// A plugin that does not run and that this one requires, and this in words.
+pub(crate) fn unmet(composition: &Composition, entry: &Arc<Entry>) -> Option<(Arc<Entry>, String)> {
+    let index = composition.plugins.iter().position(|other| Arc::ptr_eq(other, entry))?;
     composition.graph.needs[index].iter().find_map(|&need| {
-        let (own, other) = (composition.plugins[index].planned.load(), &composition.plugins[need]);
+        let (own, other) = (entry.planned.load(), &composition.plugins[need]);
         let (state, planned) = (other.state.borrow(), other.planned.load());
         let provided = &planned.library.manifest.provides;
         let capability = own.library.manifest.requires.iter().find(|name| provided.contains(name));
         let (capability, name) = (capability.map_or("", String::as_str), &planned.name);
         let reason = || format!("it requires `{capability}`, and {name} does not run: {}", state.reason);
-        (state.stage != Stage::Running).then(reason)
+        (state.stage != Stage::Running).then(|| (other.clone(), reason()))
     })
 }

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use abi_stable::library::{AbiHeaderRef, LibHeader, RootModule};
 use async_ffi::FutureExt;
 use libloading::os::unix::{Library as RawLibrary, RTLD_LOCAL, RTLD_NOW};
+use parking_lot::Mutex;
 use rustix::fs::{MemfdFlags, Mode, OFlags};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -110,6 +111,7 @@ pub(crate) fn discover(dirs: &[PathBuf]) -> BTreeMap<String, PathBuf> {
 }
 
 /// A loaded plugin, not started.
+#[derive(Clone)]
 pub(crate) struct Library {
     /// What it says of itself.
     pub(crate) manifest: Manifest,
@@ -125,6 +127,10 @@ pub(crate) struct Library {
     pub(crate) copy: PathBuf,
 }
 
+/// What this process has loaded, which stays for ever: the same build is not loaded twice.
+static LOADED: Mutex<Vec<Library>> = Mutex::new(Vec::new());
+
+#[derive(Clone)]
 enum Code {
     /// Open in this process.
     Here(PluginModuleRef),
@@ -165,6 +171,14 @@ impl Library {
             if let Some(want) = sha256.filter(|want| !want.eq_ignore_ascii_case(&got)) {
                 return Err(LoadError::Digest { path: shown(), want: want.to_owned(), got });
             }
+            let is_same = |it: &&Self| {
+                it.manifest.name == name
+                    && it.sha256 == got
+                    && it.is_apart() == apart.unwrap_or(it.manifest.isolated)
+            };
+            if let Some(same) = LOADED.lock().iter().find(is_same).cloned() {
+                return Ok(Self { path: path.into(), file: id, ..same });
+            }
             let fd = file.as_raw_fd();
             let elsewhere = PathBuf::from(format!("/proc/{}/fd/{fd}", std::process::id()));
             let crash = |how| LoadError::Crash { path: shown(), how };
@@ -184,7 +198,9 @@ impl Library {
                     // Open for ever: dlopen knows a library by its path, which must not come to mean
                     // another file, and a backtrace finds its symbols through it.
                     let _ = file.into_raw_fd();
-                    return Ok(Self { file: id, sha256: got, copy: elsewhere, ..library? });
+                    let library = Self { file: id, sha256: got, copy: elsewhere, ..library? };
+                    LOADED.lock().push(library.clone());
+                    return Ok(library);
                 }
                 Err(error) => reason = error,
             }

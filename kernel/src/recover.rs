@@ -1,93 +1,124 @@
-//! What becomes of a plugin that fails while it runs: panics are counted against a budget, past
-//! which it is started anew, with longer and longer pauses; past a second budget it is
-//! quarantined until somebody restarts it.
+//! What becomes of a plugin that fails while it runs, or does not start: it is started anew after
+//! pauses, or quarantined, as its record says. Nothing is held while it waits: whoever restarts,
+//! swaps or stops it meanwhile has it.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
-use parking_lot::Mutex;
+use streamgate_health::{Budgets, Next, Status, worst};
+use tokio::sync::watch;
 
-use crate::lifecycle::{Entry, Kernel, Run, Stage};
-
-/// How long panics and restarts count.
-const PANICS_WITHIN: Duration = Duration::from_secs(60);
-const RESTARTS_WITHIN: Duration = Duration::from_secs(600);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-
-/// Adds one to those that still count, and says how many these are.
-fn count(recent: &Mutex<VecDeque<Instant>>, within: Duration) -> u32 {
-    let mut recent = recent.lock();
-    recent.push_back(Instant::now());
-    while recent.len() > 1_000 || recent.front().is_some_and(|at| at.elapsed() > within) {
-        recent.pop_front();
-    }
-    recent.len() as u32
-}
+use crate::lifecycle::{Entry, Kernel, Run, Stage, State, unmet};
 
 impl Kernel {
     /// Counts a panic of a plugin, remembers it for the report, and begins to start the plugin
-    /// anew if there were too many.
+    /// anew if there were too many. One that a request ran into is that request's end, and no more
+    /// than that as long as nothing says that the plugin does not work.
     pub(crate) fn panicked(
         self: &Arc<Self>,
         entry: &Arc<Entry>,
         run: &Arc<Run>,
-        message: &str,
-        location: &str,
+        (message, location): (&str, &str),
+        in_request: bool,
     ) {
         entry.panics.fetch_add(1, Relaxed);
         let text: String = format!("{message} ({location})").chars().take(1_024).collect();
-        let plugin = entry.name();
-        tracing::error!(plugin, panic = text.as_str(), "plugin panicked");
+        tracing::error!(plugin = entry.name(), panic = text.as_str(), "plugin panicked");
         *entry.last_fault.lock() = Some((SystemTime::now(), text));
-        let panics = count(&entry.recent_panics, PANICS_WITHIN);
+        if in_request && worst(&self.health.components(run.number)).status != Status::Unhealthy {
+            return;
+        }
+        let panics = entry.record.panicked();
         if panics > self.settings.load().panic_budget {
             let reason = format!("it panicked {panics} times within a minute (kernel.panic_budget)");
             self.failed(entry, run, reason);
         }
     }
 
-    /// Begins to start a plugin anew whose active run has failed.
+    /// Ends what is left of a plugin whose active run has failed, and begins to start it anew.
     pub(crate) fn failed(self: &Arc<Self>, entry: &Arc<Entry>, run: &Arc<Run>, reason: String) {
         let (kernel, entry, number) = (self.clone(), entry.clone(), run.number);
         self.runtime.spawn(async move {
             let _change = entry.change.lock().await;
-            if entry.is_running() && entry.number() == number {
-                entry.recent_panics.lock().clear();
-                kernel.start_anew(&entry, reason).await;
+            if !entry.is_running() || entry.number() != number {
+                return;
+            }
+            entry.enter(Stage::Restarting, &reason);
+            if let Some(run) = entry.run.swap(None) {
+                let _ = kernel.end(&run).await;
+            }
+            let plugin = entry.name();
+            let wait = match entry.record.failed(kernel.budgets(&entry)) {
+                Next::Anew(pause) => {
+                    let millis = pause.as_millis() as u64;
+                    tracing::warn!(plugin, reason, millis, "plugin is started anew");
+                    Some(pause)
+                }
+                Next::Quarantine(time) => {
+                    let by_itself = time.map(|time| format!("it is started again in {time:?}, or by "));
+                    let (words, rest) = by_itself.map_or((String::new(), " starts it again"), |it| (it, ""));
+                    let reason = format!("{reason}; {words}`streamgate restart {plugin}`{rest}");
+                    tracing::error!(plugin, reason, "plugin quarantined");
+                    entry.enter(Stage::Quarantined, &reason);
+                    time
+                }
+            };
+            kernel.start_again(&entry, wait);
+        });
+    }
+
+    /// Says why a plugin did not start, and begins to try it again. Whoever calls it holds `entry.change`.
+    pub(crate) fn not_started(self: &Arc<Self>, entry: &Arc<Entry>, reason: &str) {
+        entry.enter(Stage::Failed, reason);
+        self.start_again(entry, Some(entry.record.not_started(self.budgets(entry))));
+    }
+
+    /// Begins to start a plugin that does not run, after a pause and when what it requires runs; not
+    /// at all without a pause, or once somebody else has it. Whoever calls it holds `entry.change`.
+    pub(crate) fn start_again(self: &Arc<Self>, entry: &Arc<Entry>, pause: Option<Duration>) {
+        let planned = entry.planned.load();
+        self.services.expect(&planned.name, &planned.library.manifest.provides, pause);
+        let Some(pause) = pause else { return };
+        let (kernel, entry, state) = (self.clone(), entry.clone(), entry.state.subscribe());
+        self.runtime.spawn(async move {
+            let mut others = state.clone();
+            tokio::select! {
+                () = kernel.when_due(&entry, state, pause) => {}
+                _ = others.changed() => {}
+                () = kernel.stopping.cancelled() => {}
             }
         });
     }
 
-    /// Stops what is left of a plugin and starts it until it runs or is quarantined. Whoever
-    /// calls it holds `entry.change`.
-    async fn start_anew(self: &Arc<Self>, entry: &Arc<Entry>, mut reason: String) {
-        let plugin = entry.name();
-        if let Some(run) = entry.run.swap(None) {
-            entry.enter(Stage::Restarting, &reason);
-            let _ = self.end(&run).await;
-        }
+    async fn when_due(self: &Arc<Self>, entry: &Arc<Entry>, state: watch::Receiver<State>, pause: Duration) {
+        tokio::time::sleep(pause).await;
         loop {
-            let settings = self.settings.load_full();
-            let restarts = count(&entry.recent_restarts, RESTARTS_WITHIN);
-            if restarts > settings.restart_budget {
-                let reason = format!("{reason}; `streamgate restart {plugin}` starts it again");
-                tracing::error!(plugin, reason, "plugin quarantined");
-                return entry.enter(Stage::Quarantined, &reason);
+            let composition = self.composition.load_full();
+            let Some((need, _)) = unmet(&composition, entry) else { break };
+            let _ = need.state.subscribe().wait_for(|state| state.stage == Stage::Running).await;
+        }
+        let (kernel, entry) = (self.clone(), entry.clone());
+        // A task: what it does itself to the state must not end it.
+        self.runtime.spawn(async move {
+            let _change = entry.change.lock().await;
+            if state.has_changed().unwrap_or(true) || kernel.stopping.is_cancelled() {
+                return;
             }
-            let pause = settings.restart_pause.get().saturating_mul(1 << (restarts - 1).min(16));
-            let pause = pause.min(LONGEST_PAUSE);
-            tracing::warn!(plugin, reason, millis = pause.as_millis() as u64, "plugin is started anew");
-            entry.enter(Stage::Restarting, &reason);
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = self.stopping.cancelled() => return entry.enter(Stage::Stopped, ""),
+            if let Err(reason) = kernel.bring_up(&entry, entry.planned.load_full(), None).await {
+                tracing::error!(plugin = entry.name(), reason, "plugin did not start");
+                kernel.not_started(&entry, &reason);
             }
-            match self.bring_up(entry, entry.planned.load_full(), None).await {
-                Ok(_) => return,
-                Err(error) => reason = error,
-            }
+        });
+    }
+
+    fn budgets(&self, entry: &Entry) -> Budgets {
+        let (settings, planned) = (self.settings.load(), entry.planned.load());
+        Budgets {
+            failures: settings.restart_budget,
+            pause: settings.restart_pause.get(),
+            // What it broke went with its process.
+            quarantine: planned.library.is_apart().then(|| settings.quarantine.get()),
         }
     }
 
@@ -102,8 +133,7 @@ impl Kernel {
         if self.stopping.is_cancelled() {
             return Err("streamgate is stopping".to_owned());
         }
-        entry.recent_panics.lock().clear();
-        entry.recent_restarts.lock().clear();
+        entry.record.clear();
         // Requests wait instead of failing, as long as it takes.
         let old = entry.run.swap(None);
         let _held = old.as_ref().map(|run| self.services.hold(&run.offers));
@@ -115,7 +145,7 @@ impl Kernel {
         match self.bring_up(entry, entry.planned.load_full(), None).await {
             Ok(_) => Ok(format!("{name} runs")),
             Err(reason) => {
-                entry.enter(Stage::Failed, &reason);
+                self.not_started(entry, &reason);
                 Err(format!("{name} did not start: {reason}"))
             }
         }

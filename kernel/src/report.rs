@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use streamgate_plugin_api::abi::{API_MAJOR, API_MINOR};
 
 use crate::VERSION;
-use crate::health::{Component, Status, worst};
 use crate::lifecycle::{Composition, Entry, Kernel, Phase, Stage, State};
+use streamgate_health::{Component, Status, worst};
 use streamgate_log::rfc3339;
 
 /// How long a publisher must have waited for a subscriber before health shows it.

@@ -92,25 +92,26 @@ fn a_hang_in_start_ends_at_its_deadline() {
 }
 
 #[test]
-fn panics_of_handlers_are_answered_and_end_in_quarantine() {
-    scene("mode = \"panic-in-handler\"").while_echo_answers(|scene| {
-        assert_eq!(status(&scene.address, "/bad"), Some(500));
-        for _ in 0..2 {
-            status(&scene.address, "/bad");
-        }
-        scene.bad_is("quarantined", "it panicked 3 times within a minute");
-        assert_eq!(status(&scene.address, "/bad"), Some(503));
-    });
-}
-
-#[test]
-fn panics_of_a_body_that_is_read_are_counted_too() {
-    scene("mode = \"panic-in-poll\"").while_echo_answers(|scene| {
-        for _ in 0..3 {
-            status(&scene.address, "/bad");
-        }
-        scene.bad_is("quarantined", "it panicked 3 times within a minute");
-    });
+fn a_panic_that_a_request_runs_into_is_counted_and_ends_that_request_alone_in_either_kind_of_process() {
+    for (isolation, mode) in
+        [("none", "panic-in-handler"), ("none", "panic-in-poll"), ("process", "panic-in-handler")]
+    {
+        let table = format!("isolation = \"{isolation}\"\nmode = \"{mode}\"");
+        scene(&table).while_echo_answers(|scene| {
+            scene.bad_is("running", "");
+            // Far more than the budget, which is 2.
+            for _ in 0..20 {
+                let expected = if mode == "panic-in-handler" { Some(500) } else { None };
+                assert_eq!(status(&scene.address, "/bad"), expected);
+            }
+            scene.place.wait_for("plugins", |report| {
+                let plugins = report["plugins"].as_array().unwrap();
+                let bad = plugins.iter().find(|plugin| plugin["name"] == "fixture-bad").unwrap();
+                assert_eq!(bad["state"], "running", "{bad}");
+                bad["panics"] == 20
+            });
+        });
+    }
 }
 
 #[test]

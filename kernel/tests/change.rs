@@ -123,20 +123,29 @@ fn requests_wait_while_a_plugin_is_exchanged_of_which_there_may_be_only_one() {
 }
 
 #[test]
-fn a_hundred_swaps_leave_the_libraries_mapped_and_nothing_else() {
+fn a_hundred_swaps_of_the_same_build_leave_nothing_and_those_of_others_their_libraries() {
     let scene = scene("");
-    let swap = || {
-        // Another file each time, and so another library.
+    let swap = |other: bool| {
         let lib = scene.place.dir.path().join("lib/libstreamgate_fixture_echo.so");
         let copy = lib.with_extension("new");
         std::fs::copy(&lib, &copy).unwrap();
+        if other {
+            let mut build = std::fs::OpenOptions::new().append(true).open(&copy).unwrap();
+            build.write_all(b"another build").unwrap();
+        }
         std::fs::rename(&copy, &lib).unwrap();
         assert_eq!(scene.command(&["swap", "fixture-echo"]).1, "fixture-echo is swapped");
     };
     // The first ones fill what is filled once.
-    (0..5).for_each(|_| swap());
+    (0..5).for_each(|_| swap(false));
     let before = scene.server.used();
-    (0..100).for_each(|_| swap());
+    (0..100).for_each(|_| swap(false));
+    let after = scene.server.used();
+    assert_eq!(after.mapped, before.mapped);
+    assert!(after.resident - before.resident < 5 << 20, "{} became {}", before.resident, after.resident);
+    assert!(after.files <= before.files + 4, "{} files became {}", before.files, after.files);
+    let before = after;
+    (0..20).for_each(|_| swap(true));
     let after = scene.server.used();
     assert_eq!(scene.say("you"), "hello you");
     let (resident, mapped) = (after.resident - before.resident, after.mapped - before.mapped);
@@ -144,7 +153,7 @@ fn a_hundred_swaps_leave_the_libraries_mapped_and_nothing_else() {
     assert!(resident <= mapped, "{resident} bytes more are resident, {mapped} of libraries are mapped");
     assert!(after.threads <= before.threads + 2, "{} threads became {}", before.threads, after.threads);
     let files = after.files - before.files;
-    assert!(files <= 310, "{files} files more are open");
+    assert!(files <= 70, "{files} files more are open");
 }
 
 #[test]
@@ -253,7 +262,7 @@ fn a_plugin_past_its_panic_budget_is_started_anew_then_quarantined_until_somebod
     let first = scene.plugin("fixture-echo")["run"].clone();
     let panic = |times: usize| {
         for _ in 0..times {
-            assert_eq!(ask(&scene.address, "/echo/x", "panic").status, 500);
+            assert_eq!(ask(&scene.address, "/echo/x", "panic-in-task").status, 200);
         }
     };
     panic(2);
@@ -266,13 +275,11 @@ fn a_plugin_past_its_panic_budget_is_started_anew_then_quarantined_until_somebod
         echo.is_some_and(|echo| echo["run"] != first && echo["state"] == "running")
     });
     assert_eq!(scene.say("you"), "hello you");
-    for _ in 0..3 {
-        assert_eq!(ask(&scene.address, "/echo/x", "panic").status, 500);
-    }
+    panic(3);
     scene.server.wait_for("plugin quarantined");
     let Answer { status, head, body } = ask(&scene.address, "/echo/x", "you");
     assert_eq!(status, 503);
-    assert!(head.contains("retry-after: 1") && body.contains("fixture-echo"), "{head}\n{body}");
+    assert!(!head.contains("retry-after") && body.contains("fixture-echo"), "{head}\n{body}");
     let echo = scene.plugin("fixture-echo");
     assert_eq!(echo["state"], "quarantined");
     let reason = echo["reason"].as_str().unwrap();

@@ -184,3 +184,24 @@ fn check_names_wrong_limits_of_a_process() {
         assert!(problem.contains(&format!("plugins.fixture-echo.{key}")), "{problem}");
     }
 }
+
+#[test]
+fn the_quarantine_of_a_plugin_with_a_process_of_its_own_ends_by_itself_and_retry_after_says_when() {
+    let config = config("").replace("restart_budget = 1", "restart_budget = 0\nquarantine = \"2s\"");
+    let place = Place::new(&config);
+    let mut server = place.run(&[]);
+    let address = server.wait_for("listening")["fields"]["address"].as_str().unwrap().to_owned();
+    server.wait_for("ready");
+    let scene = Scene { place, server, address };
+    kill_process(scene.child(), Signal::KILL).unwrap();
+    let echo = scene.echo(|echo| echo["state"] == "quarantined");
+    assert!(echo["reason"].as_str().unwrap().contains("started again in 2s"), "{echo}");
+    let head = ask(&scene.address, "/echo/x", "you").head;
+    assert!(head.contains("retry-after: 2") || head.contains("retry-after: 1"), "{head}");
+    scene.echo(|echo| echo["state"] == "running");
+    assert_eq!(ask(&scene.address, "/echo/x", "you").body, "hello you");
+    // The next one is longer.
+    kill_process(scene.child(), Signal::KILL).unwrap();
+    let echo = scene.echo(|echo| echo["state"] == "quarantined");
+    assert!(echo["reason"].as_str().unwrap().contains("started again in 4s"), "{echo}");
+}

@@ -223,3 +223,46 @@ fn each_plugin_logs_at_its_own_level_and_no_setting_is_logged() {
     assert!(server.seen.iter().all(|record| record["plugin"] != "fixture-echo"));
     assert!(server.seen.iter().all(|record| !record.to_string().contains("hunter2")));
 }
+
+#[test]
+fn a_plugin_whose_first_start_fails_is_tried_again_and_what_waits_for_it_follows() {
+    let place = Place::new(&format!("restart_pause = \"10ms\"\n{ALL}"));
+    // Where its data directory has to be.
+    let data = place.dir.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::write(data.join("fixture-echo"), "").unwrap();
+    let mut server = place.run(&[]);
+    server.wait_for("started, but not everything is healthy");
+    let report = place.wait_for("plugins", |report| plugin(report, "fixture-echo")["state"] == "failed");
+    assert_eq!(plugin(&report, "fixture-caller")["state"], "blocked");
+    std::fs::remove_file(data.join("fixture-echo")).unwrap();
+    place.wait_for("plugins", |report| report["status"] == "healthy");
+    server.signal(Signal::TERM);
+    assert_eq!(server.end(), Some(0));
+}
+
+#[test]
+fn the_control_socket_answers_when_all_descriptors_are_taken() {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+    let place = Place::new("[plugins.fixture-gate]\nlisten = \"127.0.0.1:0\"\n");
+    let mut server = place.run(&[]);
+    let address = server.wait_for("listening")["fields"]["address"].as_str().unwrap().to_owned();
+    server.wait_for("ready");
+    let open = || std::fs::read_dir(format!("/proc/{}/fd", server.id())).unwrap().count() as u64;
+    let highest = std::fs::read_dir(format!("/proc/{}/fd", server.id())).unwrap();
+    let highest = highest.filter_map(|it| it.unwrap().file_name().to_str()?.parse::<u64>().ok()).max();
+    let limit = highest.unwrap() + 1;
+    let pid = Pid::from_raw(server.id() as i32).unwrap();
+    prlimit(Some(pid), Resource::Nofile, Rlimit { current: Some(limit), maximum: Some(limit) }).unwrap();
+    let mut taken = Vec::new();
+    while open() < limit {
+        taken.push(std::net::TcpStream::connect(&address).unwrap());
+    }
+    for _ in 0..3 {
+        let health = place.output(&["health"]);
+        assert_eq!(health.status.code(), Some(0), "{}", String::from_utf8_lossy(&health.stderr));
+    }
+    drop(taken);
+    server.signal(Signal::TERM);
+    assert_eq!(server.end(), Some(0));
+}

@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, StreamBody};
 
 use crate::drain::Open;
 use crate::trace::TraceContext;
-use crate::{abi, guard};
+use crate::{abi, guard, panics};
 
 /// Any error, for bounds.
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -255,7 +255,7 @@ where
         let mut this = self.project();
         let polled = guard::run(*this.context, || {
             let Some(inner) = this.inner.as_mut().as_pin_mut() else { return Poll::Ready(None) };
-            let polled = inner.poll_frame(cx);
+            let polled = panics::of_request(|| inner.poll_frame(cx));
             if let Poll::Ready(None | Some(Err(_))) = polled {
                 this.inner.set(None);
             }

@@ -17,7 +17,7 @@ use crate::body::{BoxError, to_abi};
 use crate::drain::{Open, Requests};
 use crate::guard::{self, Guarded};
 use crate::trace::{self, TRACEPARENT, TraceContext};
-use crate::{Body, Problem, abi, grpc};
+use crate::{Body, Problem, abi, grpc, panics};
 
 /// A handle to a service of another plugin: a tower service, and so a channel for tonic clients.
 ///
@@ -218,23 +218,25 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<abi::Response> {
         let mut this = self.project();
-        loop {
-            let next = match this.state.as_mut().project() {
-                StateProjection::Asked { service, request } => match request.take() {
-                    // Cloned in here, where this library's runtime is entered.
-                    Some(request) => S::clone(service).oneshot(request),
-                    None => return Poll::Pending,
-                },
-                StateProjection::Answering { answering } => {
-                    let Ok(response) = ready!(answering.poll(cx));
-                    let (parts, body) = response.into_parts();
-                    let head = abi::ResponseHead::encode(&parts);
-                    let body = to_abi(body, *this.context, this.open.take());
-                    return Poll::Ready(abi::Response { head, body });
-                }
-            };
-            this.state.set(State::Answering { answering: next });
-        }
+        panics::of_request(|| {
+            loop {
+                let next = match this.state.as_mut().project() {
+                    StateProjection::Asked { service, request } => match request.take() {
+                        // Cloned in here, where this library's runtime is entered.
+                        Some(request) => S::clone(service).oneshot(request),
+                        None => return Poll::Pending,
+                    },
+                    StateProjection::Answering { answering } => {
+                        let Ok(response) = ready!(answering.poll(cx));
+                        let (parts, body) = response.into_parts();
+                        let head = abi::ResponseHead::encode(&parts);
+                        let body = to_abi(body, *this.context, this.open.take());
+                        return Poll::Ready(abi::Response { head, body });
+                    }
+                };
+                this.state.set(State::Answering { answering: next });
+            }
+        })
     }
 }
 

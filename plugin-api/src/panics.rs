@@ -1,7 +1,7 @@
 //! Panics of this library: counted by the host through a hook, turned into messages by the guard.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Once;
 
 use crate::log;
@@ -11,6 +11,8 @@ static INSTALLED: Once = Once::new();
 thread_local! {
     /// Where the panic that is unwinding on this thread happened.
     static LOCATION: RefCell<String> = const { RefCell::new(String::new()) };
+    /// Whether this thread answers a request at the moment.
+    static IN_REQUEST: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Reports every panic of this library to the host, wherever it happens: in a handler, a spawned
@@ -19,10 +21,26 @@ pub(crate) fn report() {
     INSTALLED.call_once(|| {
         std::panic::set_hook(Box::new(|info| {
             let location = info.location().map_or_else(|| "unknown".to_owned(), ToString::to_string);
-            log::with_host(|host| host.panicked(text(info.payload()), &location));
+            log::with_host(|host| match IN_REQUEST.get() {
+                true => host.panicked_in_request(text(info.payload()), &location),
+                false => host.panicked(text(info.payload()), &location),
+            });
             LOCATION.with_borrow_mut(|slot| *slot = location);
         }));
     });
+}
+
+/// Marks what runs in it as the answer of a request, which is all that a panic in it ends.
+pub(crate) fn of_request<T>(work: impl FnOnce() -> T) -> T {
+    /// Also when it unwinds.
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            IN_REQUEST.set(self.0);
+        }
+    }
+    let _restore = Restore(IN_REQUEST.replace(true));
+    work()
 }
 
 /// The message of a caught panic with its location.

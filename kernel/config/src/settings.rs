@@ -32,13 +32,18 @@ pub struct KernelSettings {
     pub ping_deadline: Duration,
     /// How long requests that are under way may go on in a plugin that another one has replaced.
     pub drain_deadline: Duration,
-    /// How many panics a plugin may have within a minute. One more, and it is started anew.
+    /// How many panics a plugin may have within a minute. One more, and it is started anew. What a
+    /// request runs into is the end of that request, and counts only while the plugin is unhealthy.
     pub panic_budget: u32,
     /// How often a plugin may be started anew within ten minutes. One more, and it is quarantined:
-    /// it answers 503 until somebody runs `streamgate restart NAME`.
+    /// it answers 503 until somebody runs `streamgate restart NAME`, or, with a process of its own,
+    /// until `quarantine` is over.
     pub restart_budget: u32,
     /// The pause before a plugin is started anew; it doubles with each time, up to a minute.
     pub restart_pause: Duration,
+    /// How long a plugin with a process of its own is quarantined. It doubles with each quarantine
+    /// within a day, up to six hours.
+    pub quarantine: Duration,
 }
 
 /// What is logged, and how.
@@ -80,6 +85,7 @@ impl Default for KernelSettings {
             panic_budget: 10,
             restart_budget: 5,
             restart_pause: Duration::secs(1),
+            quarantine: Duration::secs(10 * 60),
         }
     }
 }

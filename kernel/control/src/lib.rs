@@ -3,6 +3,9 @@
 //!
 //! Whoever runs holds the directory's lock and listens; whoever asks finds it by the directory.
 
+mod descriptors;
+mod tables;
+
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -13,6 +16,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::net::UnixListener;
+
+pub use descriptors::{FEW, Reserved, raise};
+pub use tables::{health_table, plugins_table, text};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_ANSWER: u64 = 16 << 20;

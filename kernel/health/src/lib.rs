@@ -1,5 +1,8 @@
 //! What every component of every plugin says of itself, and since when; and what follows from it
-//! for the plugin. It never asks anybody: plugins report, and the lifecycle pings.
+//! for the plugin; and the record of its failures, which says how it goes on. It never asks
+//! anybody and starts nothing: plugins report, and the kernel pings and starts.
+
+mod recovery;
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -10,6 +13,8 @@ use streamgate_plugin_api::abi::HealthState;
 
 use streamgate_log::rfc3339;
 
+pub use recovery::{Budgets, Next, Record};
+
 /// More components than any plugin needs; the next ones are not kept.
 const MAX_COMPONENTS: usize = 256;
 const MAX_REASON: usize = 1_024;
@@ -17,9 +22,12 @@ const MAX_REASON: usize = 1_024;
 /// The state of a component, a plugin or the whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Status {
+pub enum Status {
+    /// It does what it should.
     Healthy,
+    /// It works, but not as it should.
     Degraded,
+    /// It does not work.
     Unhealthy,
 }
 
@@ -35,30 +43,32 @@ impl From<HealthState> for Status {
 
 /// One component, for the report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Component {
-    pub(crate) name: String,
-    pub(crate) status: Status,
+pub struct Component {
+    /// Unique in its plugin.
+    pub name: String,
+    /// Its state.
+    pub status: Status,
     /// Empty when healthy.
     #[serde(skip_serializing_if = "String::is_empty")]
-    pub(crate) reason: String,
+    pub reason: String,
     /// RFC 3339.
-    pub(crate) since: String,
+    pub since: String,
 }
 
 impl Component {
     /// Name and reason; empty when healthy.
-    pub(crate) fn complaint(&self) -> String {
+    pub fn complaint(&self) -> String {
         if self.status == Status::Healthy { String::new() } else { format!("{}: {}", self.name, self.reason) }
     }
 
     /// A component whose state is known from elsewhere.
-    pub(crate) fn new(name: &str, status: Status, reason: impl Into<String>, since: SystemTime) -> Self {
+    pub fn new(name: &str, status: Status, reason: impl Into<String>, since: SystemTime) -> Self {
         Self { name: name.to_owned(), status, reason: reason.into(), since: rfc3339(since) }
     }
 }
 
 /// The component that speaks for all: the first of those in the worst state.
-pub(crate) fn worst(components: &[Component]) -> Component {
+pub fn worst(components: &[Component]) -> Component {
     let status = components.iter().map(|component| component.status).max().unwrap_or(Status::Healthy);
     let worst = components.iter().find(|component| component.status == status);
     worst.cloned().unwrap_or_else(|| Component::new("", status, "", SystemTime::now()))
@@ -66,11 +76,11 @@ pub(crate) fn worst(components: &[Component]) -> Component {
 
 /// All components, by the run of a plugin that reports them and by name.
 #[derive(Default)]
-pub(crate) struct Health(Mutex<BTreeMap<u64, BTreeMap<String, Component>>>);
+pub struct Health(Mutex<BTreeMap<u64, BTreeMap<String, Component>>>);
 
 impl Health {
     /// Sets a component. Answers whether its state changed; only then its `since` does.
-    pub(crate) fn set(&self, run: u64, component: &str, status: Status, reason: &str) -> bool {
+    pub fn set(&self, run: u64, component: &str, status: Status, reason: &str) -> bool {
         let reason = if status == Status::Healthy { "" } else { reason };
         let reason: String = reason.chars().take(MAX_REASON).collect();
         let mut plugins = self.0.lock();
@@ -89,12 +99,12 @@ impl Health {
     }
 
     /// Forgets a run.
-    pub(crate) fn clear(&self, run: u64) {
+    pub fn clear(&self, run: u64) {
         self.0.lock().remove(&run);
     }
 
     /// A run's components by name.
-    pub(crate) fn components(&self, run: u64) -> Vec<Component> {
+    pub fn components(&self, run: u64) -> Vec<Component> {
         self.0.lock().get(&run).into_iter().flat_map(BTreeMap::values).cloned().collect()
     }
 }

@@ -118,6 +118,11 @@ impl HostSide {
                 self.host.panicked(&text, &fields.text());
                 done
             }
+            "/panicked-in-request" => {
+                let text = fields.text();
+                self.host.panicked_in_request(&text, &fields.text());
+                done
+            }
             "/serve" => {
                 self.host.serve(self.peer.service(Authority::from_static(PUBLIC), None));
                 done

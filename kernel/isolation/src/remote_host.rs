@@ -167,6 +167,10 @@ impl HostApi for RemoteHost {
     fn panicked(&self, message: &str, location: &str) {
         self.outbox.notice("/panicked", None, Message::new().text(message).text(location));
     }
+
+    fn panicked_in_request(&self, message: &str, location: &str) {
+        self.outbox.notice("/panicked-in-request", None, Message::new().text(message).text(location));
+    }
 }
 
 /// Events out of a body. What is not read stays with the host, whose publishers wait.

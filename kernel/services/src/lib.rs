@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use async_ffi::FutureExt;
@@ -30,6 +30,16 @@ struct Slot {
     present: ArcSwapOption<Provider>,
     /// Whether requests wait while nobody is there.
     held: watch::Sender<bool>,
+    back: Mutex<Back>,
+}
+
+/// When somebody fills an empty slot, as far as that is known.
+#[derive(Debug, Clone, Copy)]
+enum Back {
+    /// It starts, or has just gone.
+    Soon,
+    At(Instant),
+    Unknown,
 }
 
 struct Provider {
@@ -42,8 +52,16 @@ impl Slot {
     fn absent(&self, request: Request) -> Response {
         let reason = format!("{} is not running", self.what);
         let mut problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Service unavailable")
-            .detail(reason.as_str())
-            .header(RETRY_AFTER, "1");
+            .detail(reason.as_str());
+        let seconds = match *self.back.lock() {
+            Back::Soon => Some(1),
+            // Rounded up: whoever comes then finds it.
+            Back::At(at) => Some(at.saturating_duration_since(Instant::now()).as_secs() + 1),
+            Back::Unknown => None,
+        };
+        if let Some(seconds) = seconds {
+            problem = problem.header(RETRY_AFTER, seconds.to_string());
+        }
         let head = request.head.decode();
         let kind = head.as_ref().ok().and_then(|head| head.headers.get(CONTENT_TYPE));
         if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
@@ -161,8 +179,10 @@ impl Services {
     }
 
     fn slot(&self, key: String) -> Arc<Slot> {
-        let empty =
-            |what| Arc::new(Slot { what, present: ArcSwapOption::empty(), held: watch::Sender::new(false) });
+        let empty = |what| {
+            let (present, held) = (ArcSwapOption::empty(), watch::Sender::new(false));
+            Arc::new(Slot { what, present, held, back: Mutex::new(Back::Soon) })
+        };
         self.slots.lock().entry(key).or_insert_with_key(|key| empty(key.clone())).clone()
     }
 
@@ -171,7 +191,22 @@ impl Services {
         self.put(&self.slot(key.to_owned()), Some(Arc::new(provider)));
     }
 
+    /// Says when a plugin that has gone is expected to answer again, publicly and for what it
+    /// provides; `None`: nobody knows. It counts until it is there.
+    pub fn expect(&self, plugin: &str, provides: &[String], within: Option<Duration>) {
+        let back = within.map_or(Back::Unknown, |within| Back::At(Instant::now() + within));
+        for key in provides.iter().map(|name| capability(name)).chain([public(plugin)]) {
+            let slot = self.slot(key);
+            if slot.present.load().is_none() {
+                *slot.back.lock() = back;
+            }
+        }
+    }
+
     fn put(&self, slot: &Slot, provider: Option<Arc<Provider>>) {
+        if provider.is_some() {
+            *slot.back.lock() = Back::Soon;
+        }
         self.leaving.lock().extend(slot.present.swap(provider));
     }
 
@@ -337,6 +372,28 @@ mod tests {
         assert_eq!(head.status, 503);
         assert_eq!(head.headers[GRPC_STATUS], UNAVAILABLE);
         assert_eq!(head.headers[GRPC_MESSAGE], "the capability \"x\" is not running");
+    }
+
+    #[test]
+    fn retry_after_is_when_the_plugin_is_back_and_absent_when_nobody_knows() {
+        let services = Services::default();
+        let retry_after = |service: &Service| {
+            let head = begin(service).now_or_never().unwrap().head.decode().unwrap();
+            head.headers.get(RETRY_AFTER).map(|value| value.to_str().unwrap().parse::<u64>().unwrap())
+        };
+        let (x, p) = (services.service("x"), Service::new(Handle(services.slot(public("p")))));
+        assert_eq!(retry_after(&x), Some(1));
+        services.expect("p", &["x".to_owned()], Some(Duration::from_secs(600)));
+        for service in [&x, &p] {
+            assert!((590..=601).contains(&retry_after(service).unwrap()));
+        }
+        services.expect("p", &["x".to_owned()], None);
+        assert_eq!((retry_after(&x), retry_after(&p)), (None, None));
+        let run = offers(&services, 1, capability("x"), 200);
+        services.activate(&run, None);
+        services.expect("p", &["x".to_owned()], None);
+        services.withdraw(&run);
+        assert_eq!((retry_after(&x), retry_after(&p)), (Some(1), None));
     }
 
     #[test]

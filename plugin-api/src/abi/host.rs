@@ -96,6 +96,11 @@ pub trait HostApi: Send + Sync + 'static {
     fn report(&self) -> String;
     /// A panic happened somewhere in the plugin: its message and `file:line:column`.
     fn panicked(&self, message: &str, location: &str);
+    /// The same of one that a request ran into, and that is this request's answer: nothing else of
+    /// the plugin has ended with it.
+    fn panicked_in_request(&self, message: &str, location: &str) {
+        self.panicked(message, location);
+    }
 }
 
 /// A shared handle to a [`HostApi`], as a plugin gets it.
@@ -131,6 +136,7 @@ struct HostVtable {
     report: extern "C" fn(*const ()) -> RString,
     #[sabi(last_prefix_field)]
     panicked: extern "C" fn(*const (), RStr<'_>, RStr<'_>),
+    panicked_in_request: extern "C" fn(*const (), RStr<'_>, RStr<'_>),
 }
 
 /// What `state` points to: one more indirection, so that a thin pointer crosses.
@@ -183,6 +189,9 @@ extern "C" fn report(state: *const ()) -> RString {
 extern "C" fn panicked(state: *const (), message: RStr<'_>, location: RStr<'_>) {
     api(state).panicked(message.as_str(), location.as_str());
 }
+extern "C" fn panicked_in_request(state: *const (), message: RStr<'_>, location: RStr<'_>) {
+    api(state).panicked_in_request(message.as_str(), location.as_str());
+}
 
 const VTABLE: HostVtable = HostVtable {
     retain,
@@ -198,6 +207,7 @@ const VTABLE: HostVtable = HostVtable {
     set_health,
     report,
     panicked,
+    panicked_in_request,
 };
 
 const VTABLE_WITH_METADATA: &WithMetadata<HostVtable> = &WithMetadata::new(VTABLE);
@@ -259,6 +269,10 @@ impl HostHandle {
     /// See [`HostApi::panicked`].
     pub fn panicked(&self, message: &str, location: &str) {
         self.vtable.panicked()(self.state, message.into(), location.into());
+    }
+    /// See [`HostApi::panicked_in_request`].
+    pub fn panicked_in_request(&self, message: &str, location: &str) {
+        self.vtable.panicked_in_request()(self.state, message.into(), location.into());
     }
 }
 

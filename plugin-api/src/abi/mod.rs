@@ -43,4 +43,4 @@ pub use async_ffi::FfiFuture;
 /// loads; the major version changes only when the boundary is made anew.
 pub const API_MAJOR: u32 = 1;
 /// See [`API_MAJOR`].
-pub const API_MINOR: u32 = 0;
+pub const API_MINOR: u32 = 1;
