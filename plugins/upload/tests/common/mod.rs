@@ -57,7 +57,9 @@ impl World {
         // Whoever asks in these tests may know of everything.
         let nobody = Client::from_service(axum::Router::new());
         let outside =
-            streamgate_metadata::Outside::new(storage.clone(), jobs.client(), nobody, |_| Box::pin(async {}));
+            streamgate_metadata::Outside::new(storage.clone(), jobs.client(), nobody.clone(), nobody, |_| {
+                Box::pin(async {})
+            });
         let settings =
             streamgate_metadata::Settings { gated: false, ..streamgate_metadata::Settings::default() };
         let database = Client::from_service(engine.router());
