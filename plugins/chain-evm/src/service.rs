@@ -19,7 +19,7 @@ use crate::registry_service::RegistryService;
 use crate::settings::Finality;
 
 const MAX_ASSETS: usize = 256;
-const MAX_SIGNATURE: usize = 16 * 1024;
+const MAX_SIGNATURE: usize = 32 * 1024;
 const MAX_LEASE_MS: u32 = 24 * 3600 * 1000;
 const LEASE_MS: u32 = 3600 * 1000;
 const MAX_FEE_BLOCKS: u32 = 256;

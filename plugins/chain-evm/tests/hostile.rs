@@ -260,7 +260,7 @@ async fn a_digest_or_an_account_that_is_none_is_no_question() {
     for (account, digest, signature) in [
         (account.clone(), vec![7; 31], vec![1; 65]),
         (account.clone(), vec![7; 33], vec![1; 65]),
-        (account.clone(), vec![7; 32], vec![1; 16 * 1024 + 1]),
+        (account.clone(), vec![7; 32], vec![1; 32 * 1024 + 1]),
         ("0x0101010101010101010101010101010101010101".into(), vec![7; 32], vec![1; 65]),
         (format!("{account}:1"), vec![7; 32], vec![1; 65]),
     ] {
