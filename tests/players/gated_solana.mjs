@@ -43,7 +43,7 @@ const watch = (page, { content }) => page.goto(`${server}/watch/${content}`);
 async function gate(content, kind, fields) {
   await watch(admin, content);
   await admin.locator('input[value=gated]').click();
-  await admin.locator('::-p-aria([name="Kind of the condition to add"][role="combobox"])').fill(kind);
+  await admin.locator('::-p-aria([name="Condition to add"][role="combobox"])').fill(kind);
   await press(admin, 'Add');
   for (const [name, value] of Object.entries(fields)) await fill(admin, name, value);
   await press(admin, 'Save');
