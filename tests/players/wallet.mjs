@@ -192,7 +192,8 @@ try {
     for (const path of ['/', '/account', '/admin', '/system']) {
       await admin.goto(base + path);
       await admin.waitForSelector('h1');
-      await admin.waitForNetworkIdle({ concurrency: 2 });
+      // On a busy machine a page with live changes may not be idle for half a second; five are enough to load it.
+      await admin.waitForNetworkIdle({ concurrency: 2, timeout: 5000 }).catch(() => {});
       const width = await admin.evaluate(() => document.documentElement.scrollWidth);
       assert.ok(width <= 390, `${path} is ${width} px wide`);
       await picture(admin, `phone${path.replace('/', '-')}`);
