@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use streamgate_contracts::catalogue::v1::*;
 use streamgate_contracts::events::{ContentChanged, ContentDeleted};
 use streamgate_metadata::Settings;
-use streamgate_plugin_api::Body;
+use streamgate_plugin_api::{Body, Event};
 use streamgate_plugin_api::settings::Duration;
 
 fn id(number: u32) -> String {
@@ -136,6 +136,13 @@ async fn a_deleted_content_is_gone_at_once_and_its_objects_for_certain() {
     assert_eq!(life.call("GET", &format!("/{ID}"), "").await.0, 404);
     assert_eq!(life.call("DELETE", &format!("/{ID}"), "").await.0, 404);
     assert_eq!(life.segments(ID, "720p", 0..1, false).await.unwrap_err().code(), tonic::Code::NotFound);
+    let deletions = || {
+        let events = world.events.lock().unwrap();
+        let deletion = |e: &&Event| e.parse::<ContentDeleted>().is_ok() && e.subject.ends_with("deleted");
+        events.iter().filter(deletion).count()
+    };
+    // Events are told behind the answer, by a task that ends with the process.
+    until("the event", || async { (deletions() == 1).then_some(()) }).await;
     drop(life);
 
     // The storage comes back only after a restart, and somebody was still writing.
@@ -148,14 +155,7 @@ async fn a_deleted_content_is_gone_at_once_and_its_objects_for_certain() {
         .await;
     let again = CreateRequest { id: ID.into(), ..CreateRequest::default() };
     assert_eq!(life.catalogue.clone().create(again).await.unwrap_err().code(), tonic::Code::NotFound);
-    let deleted = world
-        .events
-        .lock()
-        .unwrap()
-        .iter()
-        .filter(|e| e.parse::<ContentDeleted>().is_ok() && e.subject.ends_with("deleted"))
-        .count();
-    assert_eq!(deleted, 1);
+    assert_eq!(deletions(), 1);
 }
 
 #[tokio::test]
