@@ -44,7 +44,7 @@ export interface Wanted {
 
 export type Proof =
   | { kind: "ethereum"; message: string; signature: string }
-  | { kind: "solana"; nonce: string; signature: string };
+  | { kind: "solana"; nonce: string; signature: string; signed_message?: string };
 
 export interface LinkedWallet {
   kind: WalletKind;

@@ -1,6 +1,6 @@
 // From a wallet to a proof for the server: connect, get a challenge, have it signed.
 
-import { base58 } from "@scure/base";
+import { base58, base64 } from "@scure/base";
 import { SolanaSignIn, type SolanaSignInInput, SolanaSignMessage } from "@solana/wallet-standard-features";
 import type { WalletAccount } from "@wallet-standard/base";
 import { StandardConnect } from "@wallet-standard/features";
@@ -83,8 +83,8 @@ async function proveSolana(
   if (!account) throw new WalletError("The wallet has no account of Solana's to sign with.");
   const challenge = await auth.challenge({ kind: "solana", address: account.address, link });
   onStage("signing");
-  const signature = await signSolana(features, account, challenge);
-  return { kind: "solana", nonce: challenge.nonce, signature: base58.encode(signature) };
+  const signed = await signSolana(features, account, challenge);
+  return { kind: "solana", nonce: challenge.nonce, ...signed };
 }
 
 /** With `signIn` where there is one: the wallet then checks itself for which site it signs. */
@@ -92,19 +92,41 @@ async function signSolana(
   features: SolanaFeatures,
   account: WalletAccount,
   { message, input }: Challenge,
-): Promise<Uint8Array> {
+): Promise<SolanaSigned> {
   const text = new TextEncoder().encode(message);
   if (features[SolanaSignIn] && input) {
     const [output] = await features[SolanaSignIn].signIn(input as SolanaSignInInput);
-    if (output && sameBytes(output.signedMessage, text)) return output.signature;
+    if (output && holds(output.signedMessage, text)) return solanaSigned(output, text);
   }
   const [output] = (await features[SolanaSignMessage]?.signMessage({ account, message: text })) ?? [];
   if (!output) throw new WalletError("The wallet signed another text than it was asked to.");
-  return output.signature;
+  return solanaSigned(output, text);
 }
 
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, index) => byte === b[index]);
+/** What a wallet of Solana's made of a text. */
+export interface SolanaSigned {
+  /** In base58. */
+  signature: string;
+  /** In base64; only of a wallet that signs the text within an envelope, as hardware wallets do. */
+  signed_message?: string;
+}
+
+/** The signature, and what was signed where that is more than the text. */
+export function solanaSigned(
+  { signature, signedMessage }: { signature: Uint8Array; signedMessage: Uint8Array },
+  text: Uint8Array,
+): SolanaSigned {
+  const signed = { signature: base58.encode(signature) };
+  const bare = signedMessage.length === text.length && holds(signedMessage, text);
+  return bare ? signed : { ...signed, signed_message: base64.encode(signedMessage) };
+}
+
+/** Whether the text stands in these bytes, whatever is around it. */
+function holds(bytes: Uint8Array, text: Uint8Array): boolean {
+  for (let from = 0; from + text.length <= bytes.length; from += 1) {
+    if (text.every((byte, index) => byte === bytes[from + index])) return true;
+  }
+  return false;
 }
 
 /** `personal_sign` takes the bytes of the text, in hexadecimal digits. */
@@ -125,6 +147,7 @@ const CHAINS: Record<number, string> = {
   56: "BNB Smart Chain",
   97: "BNB Smart Chain Testnet",
   137: "Polygon",
+  8453: "Base",
   42161: "Arbitrum One",
   80002: "Polygon Amoy",
   421614: "Arbitrum Sepolia",

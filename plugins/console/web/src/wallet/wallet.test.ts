@@ -1,8 +1,9 @@
+import { base64 } from "@scure/base";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { ApiError } from "../api/client";
 import { type Provider, type Wallet, Wallets } from "./discovery";
 import { explainWallet, isRejection, WalletError } from "./errors";
-import { chainOf, hexOf, prove, WrongChain } from "./sign";
+import { chainOf, hexOf, prove, solanaSigned, WrongChain } from "./sign";
 
 afterEach(() => vi.unstubAllGlobals());
 
@@ -120,6 +121,58 @@ describe("prove", () => {
   it("does not go on without an account", async () => {
     const error = await prove(evm({ eth_requestAccounts: [] }), false, () => {}).catch((e: unknown) => e);
     expect(error).toBeInstanceOf(WalletError);
+  });
+});
+
+/** A Solana wallet that answers each of its features with these bytes as what it signed. */
+const solana = (signed: { signIn?: Uint8Array; signMessage?: Uint8Array }) => {
+  const signature = new Uint8Array(64).fill(7);
+  const features = {
+    "standard:connect": {
+      connect: async () => ({ accounts: [{ address: "Abc", chains: ["solana:mainnet"] }] }),
+    },
+    ...(signed.signIn && {
+      "solana:signIn": { signIn: async () => [{ signature, signedMessage: signed.signIn }] },
+    }),
+    "solana:signMessage": {
+      signMessage: vi.fn(async () => [{ signature, signedMessage: signed.signMessage }]),
+    },
+  };
+  const wallet = { id: "2", name: "Test", icon: "", kind: "solana", features } as unknown as Wallet;
+  return { wallet, signMessage: features["solana:signMessage"].signMessage };
+};
+const bytes = (text: string) => new TextEncoder().encode(text);
+const enveloped = new Uint8Array([0xff, ...bytes("solana offchain"), 0, ...bytes(MESSAGE)]);
+const challenged = () =>
+  answers([200, { nonce: "abcdefgh", expires_at: "", message: MESSAGE, input: { nonce: "abcdefgh" } }]);
+
+describe("a wallet of Solana's", () => {
+  it("that signs the bare text tells the signature only", async () => {
+    challenged();
+    const proof = await prove(solana({ signMessage: bytes(MESSAGE) }).wallet, false, () => {});
+    expect(Object.keys(proof).sort()).toEqual(["kind", "nonce", "signature"]);
+  });
+
+  it("that signs the text in an envelope tells what it signed", async () => {
+    for (const signed of [{ signMessage: enveloped }, { signIn: enveloped }]) {
+      challenged();
+      const { wallet, signMessage } = solana(signed);
+      const proof = await prove(wallet, false, () => {});
+      expect(proof).toMatchObject({ kind: "solana", signed_message: base64.encode(enveloped) });
+      expect(signMessage).toHaveBeenCalledTimes("signIn" in signed ? 0 : 1);
+    }
+  });
+
+  it("whose sign-in wrote a text of its own is asked to sign the message", async () => {
+    challenged();
+    const { wallet, signMessage } = solana({ signIn: bytes("another text"), signMessage: bytes(MESSAGE) });
+    expect(await prove(wallet, false, () => {})).not.toHaveProperty("signed_message");
+    expect(signMessage).toHaveBeenCalledOnce();
+  });
+
+  it("writes a signature in base58", () => {
+    const signed = solanaSigned({ signature: new Uint8Array([1]), signedMessage: bytes("a") }, bytes("a"));
+    expect(signed).toEqual({ signature: "2" });
   });
 });
 
