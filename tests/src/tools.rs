@@ -22,6 +22,17 @@ pub fn node_project(folder: &str) -> Result<PathBuf> {
     })
 }
 
+/// The same for a folder of scripts that comes without a lock file; its `package.json` names exact versions.
+///
+/// # Errors
+/// When npm is missing or cannot install; the message holds npm's own words.
+pub fn node_scripts(folder: &Path) -> Result<PathBuf> {
+    installed(&folder.to_string_lossy(), "package.json", |dir| {
+        let quiet = ["install", "--legacy-peer-deps", "--no-audit", "--no-fund", "--ignore-scripts"];
+        run(Command::new("npm").args(quiet).current_dir(dir))
+    })
+}
+
 /// Copies the folder (relative to the repository) into the cache, makes a virtual environment
 /// with its `requirements.txt`, and answers the copy; the interpreter is `.venv/bin/python`.
 ///
@@ -39,7 +50,7 @@ pub fn python_project(folder: &str) -> Result<PathBuf> {
 
 fn installed(folder: &str, lock: &str, install: impl FnOnce(&Path) -> Result<Output>) -> Result<PathBuf> {
     let from = repository().join(folder);
-    let to = cache().join(folder.replace('/', "-"));
+    let to = cache().join(folder.trim_start_matches('/').replace('/', "-"));
     fs::create_dir_all(&to)?;
     let turn = File::create(to.join(".turn"))?;
     turn.lock()?;
