@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use streamgate_contracts::catalogue::v1::*;
 use streamgate_contracts::events::{ContentChanged, ContentDeleted};
 use streamgate_metadata::Settings;
-use streamgate_plugin_api::{Body, Event};
 use streamgate_plugin_api::settings::Duration;
+use streamgate_plugin_api::{Body, Event};
 
 fn id(number: u32) -> String {
     format!("0190163d-8694-739b-aea5-{number:012x}")
