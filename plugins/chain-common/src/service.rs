@@ -10,8 +10,9 @@ use futures_util::future::join_all;
 use streamgate_contracts::MAX_MESSAGE_BYTES;
 use streamgate_contracts::chain::v1::chain_server::{Chain as Contract, ChainServer};
 use streamgate_contracts::chain::v1::{
-    Answer, BatchRequest, BatchResponse, ChainState, ChainsRequest, ChainsResponse, FeesRequest,
-    FeesResponse, Question, SignatureRequest, SignatureResponse, WatchRequest, WatchResponse,
+    Answer, BatchRequest, BatchResponse, ChainState, ChainsRequest, ChainsResponse, DescribeRequest,
+    DescribeResponse, FeesRequest, FeesResponse, Question, SignatureRequest, SignatureResponse, WatchRequest,
+    WatchResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -70,6 +71,12 @@ pub trait Chains: Send + Sync + 'static {
         &self,
         request: SignatureRequest,
     ) -> impl Future<Output = Result<SignatureResponse, Status>> + Send;
+
+    /// `Chain.Describe`.
+    fn describe(
+        &self,
+        request: DescribeRequest,
+    ) -> impl Future<Output = Result<DescribeResponse, Status>> + Send;
 
     /// `Chain.Fees`.
     fn fees(&self, request: FeesRequest) -> impl Future<Output = Result<FeesResponse, Status>> + Send;
@@ -155,6 +162,13 @@ impl<C: Chains> Contract for Service<C> {
         request: Request<SignatureRequest>,
     ) -> Result<Response<SignatureResponse>, Status> {
         self.0.is_valid_signature(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn describe(
+        &self,
+        request: Request<DescribeRequest>,
+    ) -> Result<Response<DescribeResponse>, Status> {
+        self.0.describe(request.into_inner()).await.map(Response::new)
     }
 
     async fn fees(&self, request: Request<FeesRequest>) -> Result<Response<FeesResponse>, Status> {

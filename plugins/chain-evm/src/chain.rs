@@ -17,6 +17,7 @@ use streamgate_plugin_api::time::now_ms;
 use crate::caip::{Account, ChainId};
 use crate::endpoint::{Outcome, Read};
 use crate::erc;
+use crate::interfaces::Interfaces;
 use crate::pool::{Pool, Unknown};
 use crate::prepared;
 use crate::query::{Judged, Query};
@@ -30,6 +31,11 @@ const IN_ONE: usize = 64;
 /// Blocks of the past that are asked for at once, at most.
 pub(crate) const MAX_SPAN: u64 = 1024;
 
+/// Contracts whose word about themselves is kept, and for how long: one that is a proxy may say
+/// something else later.
+const SAID: usize = 4096;
+pub(crate) const SAID_FOR: Duration = Duration::from_secs(300);
+
 type Key = (B256, Read);
 
 #[derive(Debug, Clone)]
@@ -38,7 +44,7 @@ struct ByBytes;
 impl Weighter<Key, Outcome> for ByBytes {
     fn weight(&self, (_, read): &Key, outcome: &Outcome) -> u64 {
         let asked = match read {
-            Read::Call { data, .. } => data.len(),
+            Read::Call { data, .. } | Read::Run(data) => data.len(),
             Read::Balance(_) | Read::Code(_) => 0,
         };
         let read = match outcome {
@@ -59,6 +65,8 @@ pub(crate) struct Chain {
     heads: [tokio::sync::Mutex<Option<(Instant, Block)>>; 3],
     last: Mutex<Option<wire::Observation>>,
     cache: Cache<Key, Outcome, ByBytes>,
+    /// What contracts said they are.
+    pub(crate) said: Cache<Address, (Instant, Interfaces)>,
     /// How many blocks of the past are asked for at once; endpoints differ in what they allow.
     pub(crate) span: AtomicU64,
     /// Why transfers are told no more.
@@ -80,6 +88,7 @@ impl Chain {
             heads: Default::default(),
             last: Mutex::default(),
             cache: Cache::with_weighter((memory / 512) as usize, memory, ByBytes),
+            said: Cache::new(SAID),
             span: AtomicU64::new(MAX_SPAN),
             stopped: Mutex::default(),
         })
@@ -155,7 +164,7 @@ impl Chain {
     }
 
     /// One reading; those who want the same wait for the first.
-    async fn read_one(&self, block: &Block, read: &Read) -> Result<Outcome, Unknown> {
+    pub(crate) async fn read_one(&self, block: &Block, read: &Read) -> Result<Outcome, Unknown> {
         let fresh = self.pool.agree(|endpoint| async move { endpoint.read(block, read).await });
         self.cache.get_or_insert_async(&(block.hash, read.clone()), fresh).await
     }
@@ -172,7 +181,7 @@ impl Chain {
             .iter()
             .filter_map(|read| match read {
                 Read::Call { to, data } => Some((*to, data.clone())),
-                Read::Balance(_) | Read::Code(_) => None,
+                Read::Run(_) | Read::Balance(_) | Read::Code(_) => None,
             })
             .collect();
         let data = erc::aggregate(calls);

@@ -34,7 +34,12 @@ impl At {
 /// What can be read at a block.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Read {
-    Call { to: Address, data: Data },
+    Call {
+        to: Address,
+        data: Data,
+    },
+    /// Code that is sent along, and run in the place of a new contract's.
+    Run(Data),
     Balance(Address),
     Code(Address),
 }
@@ -133,6 +138,11 @@ impl Endpoint {
         let read: Result<Data, RpcError> = match read {
             Read::Call { to, data } => {
                 let call = json!({ "to": to, "data": data, "gas": quantity(self.gas) });
+                self.call("eth_call", json!([call, at])).await
+            }
+            Read::Run(code) => {
+                let gas = quantity(self.gas.saturating_mul(2));
+                let call = json!({ "from": prepared::SENDER, "data": code, "gas": gas });
                 self.call("eth_call", json!([call, at])).await
             }
             Read::Code(address) => self.call("eth_getCode", json!([address, at])).await,

@@ -12,10 +12,12 @@
 mod caip;
 mod chain;
 mod contents;
+mod describe;
 mod endpoint;
 mod erc;
 mod index;
 mod index_store;
+mod interfaces;
 mod neighbours;
 mod pool;
 mod prepared;

@@ -14,13 +14,13 @@ const ARGUMENTS: u8 = 0x60;
 const ANSWER: usize = 0x60;
 
 const CALL: u8 = 0xf1;
-const STATICCALL: u8 = 0xfa;
-const CODECOPY: u8 = 0x39;
-const MSTORE: u8 = 0x52;
-const RETURNDATASIZE: u8 = 0x3d;
+pub(crate) const STATICCALL: u8 = 0xfa;
+pub(crate) const CODECOPY: u8 = 0x39;
+pub(crate) const MSTORE: u8 = 0x52;
+pub(crate) const RETURNDATASIZE: u8 = 0x3d;
 const GAS: u8 = 0x5a;
 const POP: u8 = 0x50;
-const RETURN: u8 = 0xf3;
+pub(crate) const RETURN: u8 = 0xf3;
 
 /// Code for the place of a new contract's: it makes the first call, whatever comes of it, makes the
 /// second one, which may change nothing, and returns what that said.
@@ -62,13 +62,13 @@ fn byte(code: &mut Vec<u8>, value: u8) {
 }
 
 /// PUSH4; always four bytes, so that the program is as long wherever its data lie.
-fn number(code: &mut Vec<u8>, value: usize) {
+pub(crate) fn number(code: &mut Vec<u8>, value: usize) {
     code.push(0x63);
     code.extend(u32::try_from(value).unwrap_or(u32::MAX).to_be_bytes());
 }
 
 /// PUSH20.
-fn account(code: &mut Vec<u8>, address: &Address) {
+pub(crate) fn account(code: &mut Vec<u8>, address: &Address) {
     code.push(0x73);
     code.extend(address.as_slice());
 }

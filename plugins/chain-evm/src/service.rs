@@ -7,7 +7,8 @@ use alloy_primitives::B256;
 use axum::Router;
 use streamgate_chain_common::{Chains, invalid, server, unread};
 use streamgate_contracts::chain::v1::{
-    FeesRequest, FeesResponse, SignatureRequest, SignatureResponse, WatchRequest, WatchResponse,
+    DescribeRequest, DescribeResponse, FeesRequest, FeesResponse, SignatureRequest, SignatureResponse,
+    WatchRequest, WatchResponse,
 };
 use streamgate_plugin_api::time::now_ms;
 use tonic::Status;
@@ -68,6 +69,16 @@ impl Chains for ChainService {
         Ok(match self.registry.chain(account.chain) {
             Some(chain) => chain.is_valid_signature(&account, digest, signature.into()).await,
             None => SignatureResponse { answer: Some(unread(Self::off(account.chain))), contract: false },
+        })
+    }
+
+    async fn describe(&self, request: DescribeRequest) -> Result<DescribeResponse, Status> {
+        let contract = Account::parse(&request.contract).map_err(invalid)?;
+        Ok(match self.registry.chain(contract.chain) {
+            Some(chain) => chain.describe(contract.address).await,
+            None => {
+                DescribeResponse { answer: Some(unread(Self::off(contract.chain))), ..Default::default() }
+            }
         })
     }
 

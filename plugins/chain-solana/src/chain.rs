@@ -82,7 +82,7 @@ impl Chain {
         Ok(block)
     }
 
-    fn observation(&self, block: &Block, finality: Finality) -> wire::Observation {
+    pub(crate) fn observation(&self, block: &Block, finality: Finality) -> wire::Observation {
         let finality = match finality {
             Finality::Confirmed => wire::Finality::Safe,
             Finality::Finalized => wire::Finality::Finalized,

@@ -14,6 +14,7 @@
 mod caip;
 mod chain;
 mod das;
+mod describe;
 mod endpoint;
 mod metaplex;
 mod nft;

@@ -28,8 +28,19 @@ pub(crate) fn edition_address(mint: &Address) -> Option<Address> {
     Address::try_find_program_address(&seeds, &PROGRAM).map(|(address, _)| address)
 }
 
-/// The collection of the mint that the metadata is of, if it is verified.
-pub(crate) fn verified_collection(mint: &Address, data: &[u8]) -> Option<Address> {
+/// What the metadata of a mint says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Metadata<'a> {
+    pub(crate) name: &'a [u8],
+    pub(crate) symbol: &'a [u8],
+    /// If it is verified.
+    pub(crate) collection: Option<Address>,
+    /// Whether it is a collection that counts what is in it, as those of compressed assets do.
+    pub(crate) is_sized: bool,
+}
+
+/// What the metadata of the mint says; none if it is of another one, or of another form.
+pub(crate) fn metadata<'a>(mint: &Address, data: &'a [u8]) -> Option<Metadata<'a>> {
     let mut reader = Reader(data);
     if reader.u8()? != METADATA {
         return None;
@@ -38,10 +49,7 @@ pub(crate) fn verified_collection(mint: &Address, data: &[u8]) -> Option<Address
     if reader.address()? != *mint {
         return None;
     }
-    for _name_symbol_uri in 0..3 {
-        let length = reader.u32()?;
-        reader.bytes(usize::try_from(length).ok()?)?;
-    }
+    let [name, symbol, _uri] = [reader.text()?, reader.text()?, reader.text()?];
     let _seller_fee = reader.u16()?;
     if reader.bool()? {
         let creators = reader.u32()?;
@@ -57,9 +65,26 @@ pub(crate) fn verified_collection(mint: &Address, data: &[u8]) -> Option<Address
             reader.u8()?;
         }
     }
-    let has_collection = reader.bool()?;
-    let verified = has_collection && reader.bool()?;
-    verified.then(|| reader.address()).flatten()
+    let mut collection = None;
+    if reader.bool()? {
+        let verified = reader.bool()?;
+        collection = Some(reader.address()?).filter(|_| verified);
+    }
+    Some(Metadata { name, symbol, collection, is_sized: is_sized(&mut reader).unwrap_or_default() })
+}
+
+/// Whether the size of a collection follows its metadata. Old metadata end before.
+fn is_sized(reader: &mut Reader<'_>) -> Option<bool> {
+    if reader.bool()? {
+        // What may be used, and how often.
+        reader.bytes(17)?;
+    }
+    reader.bool()
+}
+
+/// The collection of the mint that the metadata is of, if it is verified.
+pub(crate) fn verified_collection(mint: &Address, data: &[u8]) -> Option<Address> {
+    metadata(mint, data)?.collection
 }
 
 /// Whether these are the bytes of an edition.
@@ -76,7 +101,7 @@ mod tests {
     const MINT: [u8; 32] = [3; 32];
     const COLLECTION: [u8; 32] = [4; 32];
 
-    fn metadata(verified: u8) -> Vec<u8> {
+    fn written(verified: u8) -> Vec<u8> {
         let mut data = vec![METADATA];
         data.extend([9; 32]);
         data.extend(MINT);
@@ -106,18 +131,31 @@ mod tests {
     #[test]
     fn a_collection_counts_if_it_is_verified_and_the_metadata_is_of_the_mint() {
         let (mint, collection) = (MINT.into(), COLLECTION.into());
-        assert_eq!(verified_collection(&mint, &metadata(1)), Some(collection));
-        assert_eq!(verified_collection(&mint, &metadata(0)), None);
-        assert_eq!(verified_collection(&mint, &metadata(2)), None);
-        assert_eq!(verified_collection(&collection, &metadata(1)), None);
-        let mut other = metadata(1);
+        assert_eq!(verified_collection(&mint, &written(1)), Some(collection));
+        assert_eq!(verified_collection(&mint, &written(0)), None);
+        assert_eq!(verified_collection(&mint, &written(2)), None);
+        assert_eq!(verified_collection(&collection, &written(1)), None);
+        let mut other = written(1);
         other[0] = 6;
         assert_eq!(verified_collection(&mint, &other), None);
     }
 
     #[test]
+    fn metadata_have_a_name_and_say_whether_they_are_a_collection() {
+        let mint = MINT.into();
+        let mut data = written(1);
+        let said = metadata(&mint, &data).unwrap();
+        assert_eq!((said.name, said.symbol, said.is_sized), (&b"Ticket"[..], &b"T"[..], false));
+        let at = data.len() - 8;
+        data.splice(at.., [0, 1, 0, 9, 0, 0, 0, 0, 0, 0, 0]);
+        assert!(metadata(&mint, &data).unwrap().is_sized);
+        data.splice(at.., [[1].as_slice(), &[0; 17], &[1, 0, 9, 0, 0, 0, 0, 0, 0, 0]].concat());
+        assert!(metadata(&mint, &data).unwrap().is_sized);
+    }
+
+    #[test]
     fn metadata_that_breaks_off_anywhere_has_no_collection() {
-        let whole = metadata(1);
+        let whole = written(1);
         for length in 0..whole.len() - 8 {
             assert_eq!(verified_collection(&MINT.into(), &whole[..length]), None, "{length}");
         }

@@ -39,4 +39,10 @@ impl<'a> Reader<'a> {
     pub(crate) fn address(&mut self) -> Option<Address> {
         Some(Address::from(<[u8; 32]>::try_from(self.bytes(32)?).ok()?))
     }
+
+    /// A text with its length before it, which may be no UTF-8.
+    pub(crate) fn text(&mut self) -> Option<&'a [u8]> {
+        let length = self.u32()?;
+        self.bytes(usize::try_from(length).ok()?)
+    }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use axum::Router;
 use streamgate_chain_common::{Chains, invalid, server, unread};
 use streamgate_contracts::chain::v1::{
-    FeesRequest, FeesResponse, SignatureRequest, SignatureResponse, WatchRequest, WatchResponse,
+    DescribeRequest, DescribeResponse, FeesRequest, FeesResponse, SignatureRequest, SignatureResponse,
+    WatchRequest, WatchResponse,
 };
 use tonic::Status;
 
@@ -40,6 +41,16 @@ impl Chains for ChainService {
         let account = Account::parse(&request.account).map_err(invalid)?;
         let reason = format!("{account} is a key, not a contract: whoever asks checks its ed25519 signature");
         Ok(SignatureResponse { answer: Some(unread(reason)), contract: false })
+    }
+
+    async fn describe(&self, request: DescribeRequest) -> Result<DescribeResponse, Status> {
+        let contract = Account::parse(&request.contract).map_err(invalid)?;
+        Ok(match self.registry.chain(contract.chain) {
+            Some(chain) => chain.describe(contract.address).await,
+            None => {
+                DescribeResponse { answer: Some(unread(Self::off(contract.chain))), ..Default::default() }
+            }
+        })
     }
 
     async fn fees(&self, _: FeesRequest) -> Result<FeesResponse, Status> {

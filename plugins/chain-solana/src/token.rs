@@ -23,6 +23,9 @@ const MULTISIG_BYTES: usize = 355;
 const KIND_MINT: u8 = 1;
 const KIND_ACCOUNT: u8 = 2;
 
+/// The extension of a mint with its name.
+const METADATA: u16 = 19;
+
 /// An account that holds tokens. A frozen one does, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TokenAccount {
@@ -71,6 +74,22 @@ impl Mint {
         let initialised = reader.bool()?;
         option(&mut reader, 32)?;
         initialised.then_some(Self { supply, decimals })
+    }
+}
+
+/// Name and symbol of a mint of Token-2022 that says them itself, as its metadata extension does;
+/// none if it has none for this mint.
+pub(crate) fn own_metadata<'a>(mint: &Address, data: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let mut reader = Reader(data.get(ACCOUNT_BYTES + 1..)?);
+    loop {
+        let (kind, length) = (reader.u16()?, reader.u16()?);
+        let value = reader.bytes(length.into())?;
+        if kind == METADATA {
+            let mut reader = Reader(value);
+            let _update_authority = reader.address()?;
+            let named = reader.address()? == *mint;
+            return named.then_some((reader.text()?, reader.text()?));
+        }
     }
 }
 
@@ -188,11 +207,36 @@ mod tests {
         assert_eq!(Mint::parse(&TOKEN_2022, &extended), None);
     }
 
+    #[test]
+    fn a_mint_of_token_2022_may_say_its_name_itself() {
+        let named = [1; 32].into();
+        let mut value = [[9; 32], [1; 32]].concat();
+        for text in ["Ticket", "T", "https://example.org"] {
+            value.extend((text.len() as u32).to_le_bytes());
+            value.extend(text.as_bytes());
+        }
+        let mut data = mint(3);
+        data.resize(ACCOUNT_BYTES, 0);
+        // Before it stands the authority that may close the mint.
+        data.extend([KIND_MINT, 3, 0, 32, 0]);
+        data.extend([7; 32]);
+        data.extend(METADATA.to_le_bytes());
+        data.extend((value.len() as u16).to_le_bytes());
+        data.extend(&value);
+        assert!(Mint::parse(&TOKEN_2022, &data).is_some());
+        assert_eq!(own_metadata(&named, &data), Some((&b"Ticket"[..], &b"T"[..])));
+        assert_eq!(own_metadata(&[2; 32].into(), &data), None, "of another mint");
+        for length in 0..data.len() - 24 {
+            assert_eq!(own_metadata(&named, &data[..length]), None, "{length}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_bytes_make_the_parsers_panic(data in proptest::collection::vec(any::<u8>(), 0..400)) {
             for program in [TOKEN, TOKEN_2022] {
                 let _ = (TokenAccount::parse(&program, &data), Mint::parse(&program, &data));
+                let _ = own_metadata(&TOKEN, &data);
             }
         }
 

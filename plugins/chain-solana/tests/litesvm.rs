@@ -7,8 +7,8 @@ mod support;
 use serde_json::json;
 use streamgate_contracts::chain::v1::question::About;
 use streamgate_contracts::chain::v1::{
-    BatchRequest, ChainsRequest, ContractCall, Delegation, FeesRequest, Finality, Question, SignatureRequest,
-    Verdict, WatchRequest,
+    BatchRequest, ChainsRequest, ContractCall, Delegation, DescribeRequest, FeesRequest, Finality, Question,
+    SignatureRequest, Verdict, WatchRequest,
 };
 use support::{Asked as _, Cluster, Service, assert_unknown};
 use tonic::Code;
@@ -207,6 +207,45 @@ async fn compressed_assets_are_as_the_index_has_them_and_unknown_without_one() {
     );
     assert_eq!(service.ask(question(&bob)).await.verdict(), Verdict::No);
     service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mints_and_collections_say_what_they_are_called_and_what_can_be_asked_about_them() {
+    let cluster = Cluster::start().await;
+    let service = cluster.service(&[&cluster.url], json!({}));
+    let (alice, collection) = (cluster.key().await, cluster.key().await);
+    let describe = async |address: &str| {
+        let contract = format!("{}:{address}", cluster.chain());
+        let request = DescribeRequest { contract };
+        service.chain.clone().describe(request).await.unwrap().into_inner()
+    };
+    for program in PROGRAMS {
+        let (coin, (ticket, account)) =
+            (cluster.mint(program, 6).await, cluster.nft(program, &alice, &collection).await);
+        for (address, name, symbol, decimals, kinds) in [
+            (&coin, "", "", Some(6), vec!["token"]),
+            (&ticket, "Ticket", "T", None, vec!["nft"]),
+            (&account, "", "", None, vec![]),
+        ] {
+            let said = describe(address).await;
+            assert_eq!(said.answer.as_ref().unwrap().verdict(), Verdict::Yes, "{program} {said:?}");
+            assert_eq!((&*said.name, &*said.symbol, said.decimals), (name, symbol, decimals));
+            assert_eq!(said.kinds, kinds, "{program} {name}");
+        }
+    }
+    cluster.rpc("test_airdrop", json!([alice, 5_000_000_000u64])).await;
+    for nothing in [&alice, &collection] {
+        let answer = describe(nothing).await.answer.unwrap();
+        assert!(answer.verdict() == Verdict::No && answer.at.is_some(), "{answer:?}");
+    }
+    let refused = service.chain.clone().describe(DescribeRequest { contract: alice }).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    service.stop().await;
+    let nowhere = Service::start(cluster.settings(&["http://127.0.0.1:1"], json!({})));
+    let request = DescribeRequest { contract: format!("{}:{collection}", cluster.chain()) };
+    let said = nowhere.chain.clone().describe(request).await.unwrap().into_inner();
+    assert_unknown(&said.answer.unwrap(), "nobody answers");
+    nowhere.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -54,6 +54,12 @@ impl<M: MadeUp> Chain for Plugin<M> {
     ) -> Result<Response<wire::SignatureResponse>, Status> {
         Err(Status::unimplemented(""))
     }
+    async fn describe(
+        &self,
+        _: Request<wire::DescribeRequest>,
+    ) -> Result<Response<wire::DescribeResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
     async fn fees(&self, _: Request<wire::FeesRequest>) -> Result<Response<wire::FeesResponse>, Status> {
         Err(Status::unimplemented(""))
     }

@@ -1,0 +1,164 @@
+//! Which standards a contract says it follows: by ERC-165, and where it does not have that, by the
+//! functions of an ERC-20 that it answers.
+//!
+//! All of it is asked in one simulated call, by code that is sent along. There each function gets
+//! gas of its own, so that one of a contract from before ERC-165, which uses up all it gets, is
+//! known to have failed.
+
+use alloy_primitives::{Address, Bytes, U256};
+use alloy_sol_types::SolCall as _;
+use streamgate_chain_common::Unknown;
+
+use crate::chain::{Chain, SAID_FOR};
+use crate::endpoint::{Outcome, Read};
+use crate::erc;
+use crate::prepared::{CODECOPY, MSTORE, RETURN, RETURNDATASIZE, STATICCALL, account, number};
+use crate::rpc::Block;
+
+alloy_sol_types::sol! {
+    function supportsInterface(bytes4 id) external view returns (bool);
+    function decimals() external view returns (uint8);
+    function totalSupply() external view returns (uint256);
+}
+
+const ERC165: [u8; 4] = [0x01, 0xff, 0xc9, 0xa7];
+/// What nothing may say that it is (ERC-165).
+const NOTHING: [u8; 4] = [0xff; 4];
+const ERC721: [u8; 4] = [0x80, 0xac, 0x58, 0xcd];
+const ERC1155: [u8; 4] = [0xd9, 0xb6, 0x7a, 0x26];
+const ERC20: [u8; 4] = [0x36, 0x37, 0x2b, 0x07];
+/// Gas of each function; ERC-165 allows 30,000, and reading storage has become dearer since.
+const GAS: usize = 100_000;
+/// Success, length of the answer, and its first word.
+const ANSWER: usize = 0x60;
+const CALLS: usize = 7;
+
+/// What a contract says of itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Interfaces {
+    pub(crate) erc721: bool,
+    pub(crate) erc1155: bool,
+    /// It says so, or says nothing and answers as one.
+    pub(crate) erc20: bool,
+    /// It answered something.
+    pub(crate) answers: bool,
+}
+
+impl Interfaces {
+    /// The namespaces of CAIP-19 that it can be asked about.
+    pub(crate) fn kinds(&self) -> Vec<String> {
+        let kinds = [("erc20", self.erc20), ("erc721", self.erc721), ("erc1155", self.erc1155)];
+        kinds.iter().filter(|(_, is)| *is).map(|(kind, _)| (*kind).to_owned()).collect()
+    }
+
+    /// What the answers to [`calls`] say.
+    fn read(said: [Option<U256>; CALLS]) -> Self {
+        let [erc165, nothing, erc721, erc1155, erc20, decimals, supply] = said;
+        let is = |answer: Option<U256>| answer == Some(U256::ONE);
+        let says = is(erc165) && nothing == Some(U256::ZERO);
+        let (erc721, erc1155) = (says && is(erc721), says && is(erc1155));
+        let decimals = decimals.filter(|decimals| *decimals <= U256::from(u8::MAX));
+        let like_erc20 = !erc721 && !erc1155 && decimals.is_some() && supply.is_some();
+        let erc20 = says && is(erc20);
+        Self { erc721, erc1155, erc20: erc20 || like_erc20, answers: said.iter().any(Option::is_some) }
+    }
+}
+
+fn calls() -> [Bytes; CALLS] {
+    let supports = |id: [u8; 4]| Bytes::from(supportsInterfaceCall { id: id.into() }.abi_encode());
+    [
+        supports(ERC165),
+        supports(NOTHING),
+        supports(ERC721),
+        supports(ERC1155),
+        supports(ERC20),
+        decimals(),
+        totalSupplyCall {}.abi_encode().into(),
+    ]
+}
+
+pub(crate) fn decimals() -> Bytes {
+    decimalsCall {}.abi_encode().into()
+}
+
+/// Code that makes all calls and returns what each said.
+fn code(contract: &Address, calls: &[Bytes; CALLS]) -> Bytes {
+    let length = program(contract, 0, calls).len();
+    let mut code = program(contract, length, calls);
+    calls.iter().for_each(|data| code.extend_from_slice(data));
+    code.into()
+}
+
+/// The program, if what it calls with lies at `data`.
+fn program(contract: &Address, mut data: usize, calls: &[Bytes; CALLS]) -> Vec<u8> {
+    // Arguments lie behind what is returned.
+    let arguments = CALLS * ANSWER;
+    let mut code = Vec::new();
+    let push = |values: &[usize], code: &mut Vec<u8>| values.iter().for_each(|it| number(code, *it));
+    for (index, call) in calls.iter().enumerate() {
+        let answer = index * ANSWER;
+        push(&[call.len(), data, arguments], &mut code);
+        code.push(CODECOPY);
+        push(&[0x20, answer + 0x40, call.len(), arguments], &mut code);
+        account(&mut code, contract);
+        push(&[GAS], &mut code);
+        code.push(STATICCALL);
+        push(&[answer], &mut code);
+        code.extend([MSTORE, RETURNDATASIZE]);
+        push(&[answer + 0x20], &mut code);
+        code.push(MSTORE);
+        data += call.len();
+    }
+    push(&[CALLS * ANSWER, 0], &mut code);
+    code.push(RETURN);
+    code
+}
+
+/// The one word that each call answered; none if that is no answer of such code.
+fn said(answer: &[u8], length: usize) -> Option<[Option<U256>; CALLS]> {
+    if length != CALLS * ANSWER || answer.len() != length {
+        return None;
+    }
+    let mut said = [None; CALLS];
+    for (it, answer) in said.iter_mut().zip(answer.chunks_exact(ANSWER)) {
+        let [done, length, word] = [0, 1, 2].map(|at| U256::from_be_slice(&answer[at * 32..(at + 1) * 32]));
+        *it = (done == U256::ONE && length == U256::from(32)).then_some(word);
+    }
+    Some(said)
+}
+
+impl Chain {
+    /// Which standards a contract says it follows, from a while ago at most.
+    pub(crate) async fn interfaces(&self, block: &Block, contract: Address) -> Result<Interfaces, Unknown> {
+        if let Some(known) = self.said.get(&contract).filter(|(when, _)| when.elapsed() < SAID_FOR) {
+            return Ok(known.1);
+        }
+        let calls = calls();
+        let together = self.read_one(block, &Read::Run(code(&contract, &calls))).await;
+        let together = match &together {
+            Ok(Outcome::Returned(answer, length)) => said(answer, *length),
+            _ => None,
+        };
+        let found = match together {
+            Some(said) => said,
+            // Some chains run no code that is sent along.
+            None => {
+                let mut said = [None; CALLS];
+                for (it, data) in said.iter_mut().zip(calls) {
+                    if let Outcome::Returned(answer, length) =
+                        self.read_one(block, &Read::Call { to: contract, data }).await?
+                    {
+                        *it = erc::number(&answer, length);
+                    }
+                }
+                said
+            }
+        };
+        let found = Interfaces::read(found);
+        // Where nothing answers, a contract may be made a moment later.
+        if found.answers {
+            self.said.insert(contract, (std::time::Instant::now(), found));
+        }
+        Ok(found)
+    }
+}
