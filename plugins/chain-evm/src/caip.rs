@@ -74,6 +74,16 @@ impl Account {
     }
 }
 
+impl Token {
+    /// The contract; none for the native coin.
+    pub(crate) fn contract(&self) -> Option<Address> {
+        match self {
+            Self::Native => None,
+            Self::Erc20(contract) | Self::Erc721(contract, _) | Self::Erc1155(contract, _) => Some(*contract),
+        }
+    }
+}
+
 impl Asset {
     pub(crate) fn parse(text: &str) -> Result<Self, CaipError> {
         Self::read(text).ok_or_else(|| CaipError::new(text, ASSET))
@@ -99,12 +109,7 @@ impl Asset {
 
     /// The contract; none for the native coin.
     pub(crate) fn contract(&self) -> Option<Address> {
-        match self.token {
-            Token::Native => None,
-            Token::Erc20(contract) | Token::Erc721(contract, _) | Token::Erc1155(contract, _) => {
-                Some(contract)
-            }
-        }
+        self.token.contract()
     }
 }
 

@@ -21,7 +21,8 @@ use crate::interfaces::Interfaces;
 use crate::pool::{Pool, Unknown};
 use crate::prepared;
 use crate::query::{Judged, Query};
-use crate::rpc::{Block, FeeHistory, RpcError, reverted};
+use crate::revert::reverted;
+use crate::rpc::{Block, FeeHistory, RpcError};
 use crate::settings::{self, Finality, Settings};
 
 /// Reads of one batch that are under way at once.
@@ -161,6 +162,31 @@ impl Chain {
         }
         let each: Vec<_> = reads.iter().map(|read| self.read_one(block, read)).collect();
         futures_util::stream::iter(each).buffered(AT_ONCE).collect().await
+    }
+
+    /// What an outcome says, once the contract is known to be one of the kind that is asked about.
+    async fn judge(&self, block: &Block, query: &Query, outcome: &Outcome) -> Result<Judged, Unknown> {
+        let (Some(token), false) = (query.token(), matches!(outcome, Outcome::Returned(_, 0))) else {
+            return Ok(query.judge(outcome));
+        };
+        let Some(contract) = token.contract() else { return Ok(query.judge(outcome)) };
+        let said = self.interfaces(block, contract).await?;
+        if let Some(other) = said.instead_of(token) {
+            return Ok(Judged::unknown(format!(
+                "the contract says that it is {other}, and not what is asked"
+            )));
+        }
+        if let (Outcome::Reverted(_), Some((again, id))) = (outcome, query.if_refused()) {
+            let answers = said.erc721
+                || match self.read_one(block, &again).await? {
+                    Outcome::Returned(data, length) => erc::number(&data, length).is_some(),
+                    Outcome::Reverted(_) => false,
+                };
+            if answers {
+                return Ok(Judged::decided(false, Some(U256::ZERO), format!("there is no token {id}")));
+            }
+        }
+        Ok(query.judge(outcome))
     }
 
     /// One reading; those who want the same wait for the first.
@@ -315,11 +341,21 @@ impl AskedChain for Chain {
         };
         let outcomes = self.read(&block, queries).await;
         let at = self.observation(&block, finality);
-        let judged = queries.iter().zip(outcomes).map(|(query, outcome)| match outcome {
-            Ok(outcome) => query.judge(&outcome),
-            Err(unknown) => Judged::unknown(format!("{} cannot be read: {unknown}", self.id)),
-        });
-        judged.map(|judged| judged.answer(Some(at.clone()))).collect()
+        let each: Vec<_> = queries
+            .iter()
+            .zip(outcomes)
+            .map(|(query, outcome)| async {
+                let judged = match outcome {
+                    Ok(outcome) => self.judge(&block, query, &outcome).await,
+                    Err(unknown) => Err(unknown),
+                };
+                let judged = judged.unwrap_or_else(|unknown| {
+                    Judged::unknown(format!("{} cannot be read: {unknown}", self.id))
+                });
+                judged.answer(Some(at.clone()))
+            })
+            .collect();
+        futures_util::stream::iter(each).buffered(AT_ONCE).collect().await
     }
 }
 

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use streamgate_chain_common::{Shows, check_time};
 
 use crate::prepared;
-use crate::rpc::{Block, Log, Quantity, RpcError, reverted};
+use crate::revert::reverted;
+use crate::rpc::{Block, Log, Quantity, RpcError};
 use crate::settings::Settings;
 
 /// More of what a contract gives back is never looked at.
@@ -45,11 +46,23 @@ pub(crate) enum Read {
 }
 
 /// What was read. A contract that reverts has answered, too.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Outcome {
     /// At most the first [`KEPT_RETURN`] bytes, and how many there were.
     Returned(Data, usize),
+    /// What it gave back is for people only: some clients leave it out.
     Reverted(Data),
+}
+
+/// Endpoints agree that a contract reverted, whatever each of them tells of it.
+impl PartialEq for Outcome {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Returned(data, length), Self::Returned(other, long)) => (data, length) == (other, long),
+            (Self::Reverted(_), Self::Reverted(_)) => true,
+            _ => false,
+        }
+    }
 }
 
 /// An endpoint and what is known of it.

@@ -29,7 +29,6 @@ mod one {
         struct Result { bool success; bytes returnData; }
         function aggregate3(Call3[] calls) external payable returns (Result[] results);
 
-        error ERC721NonexistentToken(uint256 id);
         error Error(string message);
 
         event Transfer(address indexed from, address indexed to, uint256 value);
@@ -107,17 +106,6 @@ pub(crate) fn account(data: &[u8], length: usize) -> Option<Address> {
 /// Whether an answer is exactly the magic value of EIP-1271.
 pub(crate) fn is_magic(data: &[u8]) -> bool {
     data.len() == 32 && data[..4] == MAGIC && data[4..] == [0; 28]
-}
-
-/// Whether a contract reverted because there is no such token.
-pub(crate) fn says_no_such_token(revert: &[u8], id: U256) -> bool {
-    if let Ok(error) = one::ERC721NonexistentToken::abi_decode_validate(revert) {
-        return error.id == id;
-    }
-    // As OpenZeppelin 4 and 3 said it.
-    one::Error::abi_decode_validate(revert).is_ok_and(|error| {
-        ["ERC721: invalid token ID", "ERC721: owner query for nonexistent token"].contains(&&*error.message)
-    })
 }
 
 /// What a contract said when it reverted, for people.
@@ -241,7 +229,7 @@ mod tests {
         #[test]
         fn no_answer_and_no_signature_makes_the_decoders_panic(data: Vec<u8>, length: usize) {
             let _ = (number(&data, length), account(&data, data.len()), aggregated(&data, 1));
-            let _ = (says_no_such_token(&data, U256::ZERO), revert_reason(&data), is_magic(&data));
+            let _ = (revert_reason(&data), is_magic(&data));
             let _ = unwrap_6492(&[&data[..], &SUFFIX].concat());
         }
 

@@ -9,6 +9,7 @@ use alloy_primitives::{Address, Bytes, U256};
 use alloy_sol_types::SolCall as _;
 use streamgate_chain_common::Unknown;
 
+use crate::caip::Token;
 use crate::chain::{Chain, SAID_FOR};
 use crate::endpoint::{Outcome, Read};
 use crate::erc;
@@ -19,6 +20,7 @@ alloy_sol_types::sol! {
     function supportsInterface(bytes4 id) external view returns (bool);
     function decimals() external view returns (uint8);
     function totalSupply() external view returns (uint256);
+    function allowance(address owner, address spender) external view returns (uint256);
 }
 
 const ERC165: [u8; 4] = [0x01, 0xff, 0xc9, 0xa7];
@@ -31,7 +33,7 @@ const ERC20: [u8; 4] = [0x36, 0x37, 0x2b, 0x07];
 const GAS: usize = 100_000;
 /// Success, length of the answer, and its first word.
 const ANSWER: usize = 0x60;
-const CALLS: usize = 7;
+const CALLS: usize = 8;
 
 /// What a contract says of itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub(crate) struct Interfaces {
     pub(crate) erc1155: bool,
     /// It says so, or says nothing and answers as one.
     pub(crate) erc20: bool,
+    /// It is no collection that has a function or two of an ERC-20, as CryptoPunks do.
+    pub(crate) surely_erc20: bool,
     /// It answered something.
     pub(crate) answers: bool,
 }
@@ -51,21 +55,40 @@ impl Interfaces {
         kinds.iter().filter(|(_, is)| *is).map(|(kind, _)| (*kind).to_owned()).collect()
     }
 
+    /// What it says it is instead of what the token is of; none if it does not say.
+    pub(crate) fn instead_of(&self, token: &Token) -> Option<String> {
+        let other = match token {
+            Token::Native => false,
+            Token::Erc20(_) => !self.erc20 && (self.erc721 || self.erc1155),
+            Token::Erc721(..) => !self.erc721 && (self.erc1155 || self.surely_erc20),
+            Token::Erc1155(..) => !self.erc1155 && (self.erc721 || self.surely_erc20),
+        };
+        other.then(|| self.kinds().join(" and "))
+    }
+
     /// What the answers to [`calls`] say.
     fn read(said: [Option<U256>; CALLS]) -> Self {
-        let [erc165, nothing, erc721, erc1155, erc20, decimals, supply] = said;
+        let [erc165, nothing, erc721, erc1155, erc20, decimals, supply, allowance] = said;
         let is = |answer: Option<U256>| answer == Some(U256::ONE);
         let says = is(erc165) && nothing == Some(U256::ZERO);
         let (erc721, erc1155) = (says && is(erc721), says && is(erc1155));
         let decimals = decimals.filter(|decimals| *decimals <= U256::from(u8::MAX));
         let like_erc20 = !erc721 && !erc1155 && decimals.is_some() && supply.is_some();
         let erc20 = says && is(erc20);
-        Self { erc721, erc1155, erc20: erc20 || like_erc20, answers: said.iter().any(Option::is_some) }
+        Self {
+            erc721,
+            erc1155,
+            erc20: erc20 || like_erc20,
+            surely_erc20: erc20
+                || like_erc20 && (allowance.is_some() || decimals.is_some_and(|some| !some.is_zero())),
+            answers: said.iter().any(Option::is_some),
+        }
     }
 }
 
 fn calls() -> [Bytes; CALLS] {
     let supports = |id: [u8; 4]| Bytes::from(supportsInterfaceCall { id: id.into() }.abi_encode());
+    let (owner, spender) = (Address::with_last_byte(1), Address::with_last_byte(2));
     [
         supports(ERC165),
         supports(NOTHING),
@@ -74,6 +97,7 @@ fn calls() -> [Bytes; CALLS] {
         supports(ERC20),
         decimals(),
         totalSupplyCall {}.abi_encode().into(),
+        allowanceCall { owner, spender }.abi_encode().into(),
     ]
 }
 
@@ -160,5 +184,83 @@ impl Chain {
             self.said.insert(contract, (std::time::Instant::now(), found));
         }
         Ok(found)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const YES: Option<U256> = Some(U256::ONE);
+    const NO: Option<U256> = Some(U256::ZERO);
+
+    fn token(kind: &str) -> Token {
+        let contract = Address::with_last_byte(7);
+        match kind {
+            "erc20" => Token::Erc20(contract),
+            "erc721" => Token::Erc721(contract, None),
+            _ => Token::Erc1155(contract, YES),
+        }
+    }
+
+    #[test]
+    fn a_contract_is_of_another_kind_only_if_it_says_so() {
+        let eighteen = Some(U256::from(18));
+        for (what, said, kinds, others) in [
+            ("an ERC-721", [YES, NO, YES, NO, NO, None, NO, None], "erc721", "erc20 erc1155"),
+            ("with decimals", [YES, NO, YES, NO, NO, NO, NO, NO], "erc721", "erc20 erc1155"),
+            ("an ERC-1155", [YES, NO, NO, YES, NO, None, None, None], "erc1155", "erc20 erc721"),
+            ("both", [YES, NO, YES, YES, NO, None, None, None], "erc721 erc1155", "erc20"),
+            ("an ERC-20", [None, None, None, None, None, eighteen, NO, NO], "erc20", "erc721 erc1155"),
+            ("that says so", [YES, NO, NO, NO, YES, eighteen, NO, NO], "erc20", "erc721 erc1155"),
+            (
+                "that is a collection, too",
+                [YES, NO, YES, NO, YES, eighteen, NO, NO],
+                "erc20 erc721",
+                "erc1155",
+            ),
+            (
+                "a coin that is not divided",
+                [None, None, None, None, None, NO, NO, NO],
+                "erc20",
+                "erc721 erc1155",
+            ),
+            ("CryptoPunks", [None, None, None, None, None, NO, NO, None], "erc20", ""),
+            ("CryptoKitties", [YES, NO, NO, NO, NO, None, NO, None], "", ""),
+            ("nothing", [None; CALLS], "", ""),
+            ("what says yes to everything", [YES, YES, YES, YES, YES, None, None, None], "", ""),
+            ("what says 2", [Some(U256::from(2)), NO, YES, NO, NO, None, None, None], "", ""),
+        ] {
+            let said = Interfaces::read(said);
+            assert_eq!(said.kinds().join(" "), kinds, "{what}");
+            for kind in ["erc20", "erc721", "erc1155"] {
+                let expected =
+                    others.split(' ').any(|other| other == kind).then(|| said.kinds().join(" and "));
+                assert_eq!(said.instead_of(&token(kind)), expected, "{what} asked as {kind}");
+            }
+        }
+        let all = Interfaces::read([YES, NO, YES, YES, NO, None, None, None]);
+        assert_eq!(all.instead_of(&Token::Native), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_makes_the_decoder_panic(data: Vec<u8>, length: usize) {
+            let _ = (said(&data, length), said(&data, data.len()));
+        }
+
+        #[test]
+        fn each_call_has_its_own_answer(words: [Option<[u8; 32]>; CALLS]) {
+            let one = |word: &Option<[u8; 32]>| {
+                let done = U256::from(u8::from(word.is_some()));
+                let length = U256::from(if word.is_some() { 32 } else { 0 });
+                [done.to_be_bytes::<32>(), length.to_be_bytes(), word.unwrap_or_default()].concat()
+            };
+            let answer: Vec<u8> = words.iter().flat_map(one).collect();
+            let expected = words.map(|word| word.map(U256::from_be_bytes));
+            prop_assert_eq!(said(&answer, answer.len()), Some(expected));
+        }
     }
 }

@@ -28,6 +28,7 @@ mod query;
 mod queue;
 mod registry;
 mod registry_service;
+mod revert;
 mod routes;
 mod rpc;
 mod sender;

@@ -133,6 +133,25 @@ impl Query {
         }
     }
 
+    /// The token that is asked about, if its contract may say that it is of another kind.
+    pub(crate) fn token(&self) -> Option<&Token> {
+        match &self.about {
+            About::Holding { token, .. } if token.contract().is_some() => Some(token),
+            _ => None,
+        }
+    }
+
+    /// What is read of a contract that refuses to say who owns a token, and the token: one that says how
+    /// many somebody owns is a collection, and its refusal says that the token is not there.
+    pub(crate) fn if_refused(&self) -> Option<(Read, U256)> {
+        match &self.about {
+            About::Holding { owner, token: Token::Erc721(to, Some(id)), .. } => {
+                Some((Read::Call { to: *to, data: erc::balance_of(*owner) }, *id))
+            }
+            _ => None,
+        }
+    }
+
     /// What the reading says.
     pub(crate) fn judge(&self, outcome: &Outcome) -> Judged {
         let (data, length) = match outcome {
@@ -142,7 +161,8 @@ impl Query {
                 );
             }
             Outcome::Returned(data, length) => (data, *length),
-            Outcome::Reverted(data) => return self.judge_revert(data),
+            // It has said nothing.
+            Outcome::Reverted(data) => return Judged::unknown(erc::revert_reason(data)),
         };
         let odd = || Judged::unknown(format!("the contract's answer of {length} bytes is not of its kind"));
         match &self.about {
@@ -169,18 +189,6 @@ impl Query {
                 Some(U256::ZERO) => Judged::decided(false, None, "it is not delegated"),
                 _ => odd(),
             },
-        }
-    }
-
-    /// A contract that reverts has said nothing, but for a token that is not there.
-    fn judge_revert(&self, data: &[u8]) -> Judged {
-        match &self.about {
-            About::Holding { token: Token::Erc721(_, Some(id)), .. }
-                if erc::says_no_such_token(data, *id) =>
-            {
-                Judged::decided(false, Some(U256::ZERO), format!("there is no token {id}"))
-            }
-            _ => Judged::unknown(erc::revert_reason(data)),
         }
     }
 }
@@ -240,19 +248,6 @@ mod tests {
             let query = holding(&format!("eip155:1/{kind}:{A}{id}"), "").unwrap();
             assert_eq!(query.judge(&returned(&[])).verdict, Verdict::Unknown);
         }
-    }
-
-    #[test]
-    fn a_revert_is_unknown_unless_it_says_that_there_is_no_such_token() {
-        let query = holding(&format!("eip155:1/erc721:{A}/7"), "").unwrap();
-        assert_eq!(query.judge(&Outcome::Reverted(Bytes::new())).verdict, Verdict::Unknown);
-        let revert = |id: u8| {
-            let mut data = vec![0x7e, 0x27, 0x32, 0x89];
-            data.extend(U256::from(id).to_be_bytes::<32>());
-            Outcome::Reverted(data.into())
-        };
-        assert_eq!(query.judge(&revert(7)).verdict, Verdict::No);
-        assert_eq!(query.judge(&revert(8)).verdict, Verdict::Unknown);
     }
 
     #[test]

@@ -2,24 +2,7 @@
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use serde::Deserialize;
-use serde_json::Value;
 pub(crate) use streamgate_chain_common::RpcError;
-
-/// What a contract gave back when it reverted; none if that is not what happened.
-pub(crate) fn reverted(error: &RpcError) -> Option<Bytes> {
-    match error {
-        RpcError::Refused { code, message, data } if *code == 3 || message.contains("revert") => {
-            Some(data.as_ref().and_then(revert_data).unwrap_or_default())
-        }
-        _ => None,
-    }
-}
-
-/// Nodes give the data of a revert as a text, or as an object with `data` in it.
-fn revert_data(value: &Value) -> Option<Bytes> {
-    let text = value.as_str().or_else(|| value.get("data")?.as_str())?;
-    text.parse().ok()
-}
 
 /// The head of a block, as far as it matters here.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -114,15 +97,7 @@ pub(crate) struct FeeHistory {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use serde_json::json;
-
-    #[test]
-    fn the_data_of_a_revert_is_found_in_both_of_its_places() {
-        for data in [json!("0x7e27"), json!({ "data": "0x7e27" })] {
-            let error = RpcError::Refused { code: 3, message: "execution reverted".into(), data: Some(data) };
-            assert_eq!(reverted(&error).unwrap(), Bytes::from_static(&[0x7e, 0x27]));
-        }
-    }
+    use serde_json::{Value, json};
 
     #[test]
     fn what_is_no_number_is_not_zero() {

@@ -20,7 +20,8 @@ use crate::chain::Chain;
 use crate::endpoint::{Endpoint, quantity};
 use crate::erc;
 use crate::queue::{Attempt, MAX_OPEN, Numbered, Queue, State, Waiting};
-use crate::rpc::{Block, Count, FeeHistory, Receipt, reverted};
+use crate::revert::reverted;
+use crate::rpc::{Block, Count, FeeHistory, Receipt};
 use crate::settings::{self, Finality};
 use crate::signer::{Fees, Signer, Unsigned};
 

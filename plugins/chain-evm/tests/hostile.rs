@@ -173,23 +173,24 @@ async fn a_contract_that_says_yes_to_everything_is_heard_only_where_its_answer_i
     let (yes, no, unknown) = (Verdict::Yes, Verdict::No, Verdict::Unknown);
     let owner = U256::from_be_bytes(alice.into_word().0);
     let dirty = owner | (U256::ONE << 160);
-    for (value, words, balance, owned) in [
-        (U256::ONE, 1, yes, no),
-        (owner, 1, yes, yes),
-        (dirty, 1, yes, unknown),
-        (U256::MAX, 1, yes, unknown),
-        (U256::ZERO, 1, no, no),
-        (U256::ONE, 0, unknown, unknown),
-        (owner, 2, unknown, unknown),
-        (owner, 1000, unknown, unknown),
+    for (value, words, balance, of_collection, owned) in [
+        // With a number of decimals, it is an ERC-20.
+        (U256::ONE, 1, yes, unknown, unknown),
+        (U256::ZERO, 1, no, unknown, unknown),
+        (owner, 1, yes, yes, yes),
+        (dirty, 1, yes, yes, unknown),
+        (U256::MAX, 1, yes, yes, unknown),
+        (U256::ONE, 0, unknown, unknown, unknown),
+        (owner, 2, unknown, unknown, unknown),
+        (owner, 1000, unknown, unknown, unknown),
         // More than is read of any endpoint.
-        (owner, 4000, unknown, unknown),
+        (owner, 4000, unknown, unknown, unknown),
     ] {
         let contract = anvil.deploy("Yes", &(value, U256::from(words)).abi_encode_params()).await;
         for (asset, expected) in [
             (asset("erc20", contract, None), balance),
-            (asset("erc721", contract, None), balance),
-            (asset("erc1155", contract, Some(1)), balance),
+            (asset("erc721", contract, None), of_collection),
+            (asset("erc1155", contract, Some(1)), of_collection),
             (asset("erc721", contract, Some(1)), owned),
         ] {
             let answer = service.holds(alice, &asset).await;

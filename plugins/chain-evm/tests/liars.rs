@@ -423,7 +423,7 @@ async fn many_who_ask_the_same_at_once_cost_one_call() {
     for answer in futures_util::future::join_all(asked).await {
         assert_eq!(verdict(&answer), Verdict::Yes);
     }
-    // Its chain, the last block, and the owner.
-    assert_eq!(liar.calls(), 3);
+    // Its chain, the last block, the owner, and which kind of token the contract says it is.
+    assert_eq!(liar.calls(), 4);
     service.stop().await;
 }

@@ -59,6 +59,8 @@ pub enum Lie {
     Denies(&'static str),
     /// This method's error is always this.
     Fails(&'static str, Value),
+    /// It tells of a revert by this error.
+    Reverts(Value),
 }
 
 pub struct Liar {
@@ -182,6 +184,7 @@ async fn answer(state: State, body: Bytes) -> Response<Body> {
         Lie::Fails(failed, error) if method == failed => {
             reply = json!({ "jsonrpc": "2.0", "id": reply["id"], "error": error });
         }
+        Lie::Reverts(error) if reply["error"]["code"] == 3 => reply["error"] = error,
         Lie::Truncates => {
             let text = reply.to_string();
             let half = Bytes::copy_from_slice(&text.as_bytes()[..text.len() / 2]);
