@@ -17,7 +17,7 @@
 //! assert!(taken[0].is_displaced() && !taken[1].is_displaced());
 //! ```
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -74,14 +74,15 @@ struct Shared {
 struct State {
     taken: usize,
     next: u64,
-    held: HashMap<Holder, VecDeque<(u64, CancellationToken)>>,
+    /// Of each holder, oldest first.
+    held: HashMap<Holder, BTreeMap<u64, CancellationToken>>,
     /// Holders by how much they hold.
     ranks: BTreeSet<(usize, Holder)>,
 }
 
 impl State {
     /// Changes what a holder holds, and its rank with that.
-    fn change(&mut self, holder: &Holder, change: impl FnOnce(&mut VecDeque<(u64, CancellationToken)>)) {
+    fn change(&mut self, holder: &Holder, change: impl FnOnce(&mut BTreeMap<u64, CancellationToken>)) {
         let held = self.held.entry(holder.clone()).or_default();
         let before = held.len();
         change(held);
@@ -111,7 +112,7 @@ impl Places {
     /// `holder` does.
     pub fn take(&self, holder: Holder) -> Result<Place, Full> {
         let mut state = self.0.state();
-        let own = state.held.get(&holder).map_or(0, VecDeque::len);
+        let own = state.held.get(&holder).map_or(0, BTreeMap::len);
         if own >= self.0.per_holder {
             return Err(Full::Share(self.0.per_holder));
         }
@@ -119,14 +120,14 @@ impl Places {
             let largest = state.ranks.last().filter(|(most, _)| *most > own + 1);
             let Some((_, largest)) = largest.cloned() else { return Err(Full::All(self.0.capacity)) };
             state.change(&largest, |held| {
-                if let Some((_, displaced)) = held.pop_front() {
+                if let Some((_, displaced)) = held.pop_first() {
                     displaced.cancel();
                 }
             });
         }
         let (number, displaced) = (state.next, CancellationToken::new());
         state.next += 1;
-        state.change(&holder, |held| held.push_back((number, displaced.clone())));
+        state.change(&holder, |held| drop(held.insert(number, displaced.clone())));
         drop(state);
         Ok(Place { shared: self.0.clone(), holder, number, displaced })
     }
@@ -175,7 +176,7 @@ impl Drop for Place {
             return;
         }
         let number = self.number;
-        self.shared.state().change(&self.holder, |held| held.retain(|(other, _)| *other != number));
+        self.shared.state().change(&self.holder, |held| drop(held.remove(&number)));
     }
 }
 

@@ -17,10 +17,11 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::body::ResponseBody;
-use crate::gateway::{Gateway, slow};
+use crate::body::{Content, ResponseBody};
+use crate::gateway::{Gateway, busy, slow};
 use crate::head::Peer;
 use crate::streams::Streams;
+use crate::turns::Turns;
 use crate::watch::{InFlight, Patience, Verdict, Watch, Watched};
 
 /// How a client of HTTP/2 with prior knowledge begins (RFC 9113 §3.4). No method of HTTP/1 begins so.
@@ -76,6 +77,7 @@ impl Protocols {
         tcp: TcpStream,
         peer: Peer,
         gateway: Arc<Gateway>,
+        turns: Turns,
         stop: CancellationToken,
     ) {
         let watch = Arc::new(Watch::new());
@@ -84,7 +86,7 @@ impl Protocols {
             told = timeout(self.patience.header, is_http2(&tcp)) => told,
             () = farewell(&stop) => return,
         };
-        let serve = Serve { gateway, peer: Arc::new(peer), watch: watch.clone(), streams: None };
+        let serve = Serve { gateway, peer: Arc::new(peer), watch: watch.clone(), turns, streams: None };
         match told {
             Ok(Some(true)) => self.serve_http2(tcp, serve, stop).await,
             Ok(Some(false)) => self.serve_http1(tcp, serve, stop).await,
@@ -245,6 +247,7 @@ struct Serve {
     gateway: Arc<Gateway>,
     peer: Arc<Peer>,
     watch: Arc<Watch>,
+    turns: Turns,
     /// Of HTTP/2.
     streams: Option<Streams>,
 }
@@ -256,10 +259,23 @@ impl hyper::service::Service<Request<Incoming>> for Serve {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let mut in_flight: InFlight = self.watch.begin();
+        let mut full = false;
         if let Some(streams) = &self.streams {
-            in_flight = in_flight.on(streams.begin());
+            let place = self.gateway.stream_place(&self.peer);
+            full = place.is_err();
+            in_flight = in_flight.on(streams.begin(place.ok().flatten()));
         }
         let (gateway, peer) = (self.gateway.clone(), self.peer.clone());
-        Box::pin(async move { Ok(gateway.handle(request, &peer, in_flight).await) })
+        if full {
+            let busy = busy().into_http().map(Content::Plain);
+            return Box::pin(async move { Ok(busy.map(|body| ResponseBody::new(body, in_flight))) });
+        }
+        let turns = (!in_flight.is_alone()).then(|| self.turns.clone());
+        Box::pin(async move {
+            if let Some(turns) = turns {
+                turns.take(peer.network).await;
+            }
+            Ok(gateway.handle(request, &peer, in_flight).await)
+        })
     }
 }

@@ -8,6 +8,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
+use streamgate_plugin_api::fair::{Full, Holder, Place, Places};
 use streamgate_plugin_api::{Body, Problem};
 use tokio_util::sync::CancellationToken;
 
@@ -68,6 +69,9 @@ pub(crate) struct Gateway {
     max_body: u64,
     pace: Pace,
     answer_timeout: std::time::Duration,
+    /// Of the streams of HTTP/2: one connection may have a hundred, and each costs memory for as long as its client
+    /// likes.
+    streams: Places,
     pub(crate) proxies: Arc<[Network]>,
     /// Whether it was said that somebody forwards who is not trusted to.
     warned_of_proxy: AtomicBool,
@@ -89,10 +93,19 @@ impl Gateway {
             max_body: settings.max_body.get(),
             pace: Pace { patience: settings.body_timeout.get(), rate: settings.min_body_rate.get() },
             answer_timeout: settings.answer_timeout.get(),
+            streams: Places::new(settings.max_connections, settings.max_connections),
             proxies: settings.trusted_proxies.iter().filter_map(|proxy| Network::parse(proxy)).collect(),
             warned_of_proxy: AtomicBool::new(false),
             stopping: Stopping::default(),
         }
+    }
+
+    /// A place for a stream of HTTP/2; none is needed by a proxy, behind which are many clients.
+    pub(crate) fn stream_place(&self, peer: &Peer) -> Result<Option<Place>, Full> {
+        if peer.is_trusted() {
+            return Ok(None);
+        }
+        self.streams.take(Holder::Address(peer.network)).map(Some)
     }
 
     /// Answers one request.
@@ -289,7 +302,7 @@ pub(crate) fn slow(detail: &str) -> Problem {
         .detail(detail)
 }
 
-/// The answer when there are too many connections.
+/// The answer when there are too many connections, or streams of HTTP/2.
 pub(crate) fn busy() -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-connections", "Too many connections are open")
         .header(RETRY_AFTER, "2")

@@ -33,6 +33,8 @@ const DIGITS: &[u8; 16] = b"0123456789abcdef";
 pub(crate) struct Peer {
     /// Its address, ready to be put on.
     pub(crate) address: HeaderValue,
+    /// As whom it holds places: its address, of IPv6 the /64.
+    pub(crate) network: IpAddr,
     /// Whether it is a proxy whose word counts.
     trusted: bool,
     proxies: Arc<[Network]>,
@@ -43,7 +45,7 @@ impl Peer {
         let address = address.to_canonical();
         let trusted = proxies.iter().any(|network| network.contains(address));
         let value = HeaderValue::try_from(address.to_string()).expect("an address is a field value");
-        Self { address: value, trusted, proxies: proxies.clone() }
+        Self { address: value, network: address::network(address), trusted, proxies: proxies.clone() }
     }
 
     /// Whether it is a proxy whose word counts.

@@ -19,6 +19,7 @@ mod server;
 mod settings;
 mod streams;
 mod table;
+mod turns;
 mod vet;
 mod watch;
 

@@ -24,6 +24,7 @@ use crate::head::Peer;
 use crate::health::Report;
 use crate::settings::Settings;
 use crate::table::Table;
+use crate::turns::Turns;
 use crate::watch::Patience;
 
 /// Connections that the system keeps until they are accepted.
@@ -140,6 +141,7 @@ impl Server {
                 protocols: protocols.clone(),
                 gateway: gateway.clone(),
                 load: door.workers[index].load.clone(),
+                turns: Turns::default(),
                 drain_timeout: settings.drain_timeout.get(),
             };
             let door = (index == 0).then(|| door.clone());
@@ -212,6 +214,7 @@ struct Serving {
     protocols: Protocols,
     gateway: Arc<Gateway>,
     load: Arc<AtomicUsize>,
+    turns: Turns,
     drain_timeout: Duration,
 }
 
@@ -230,6 +233,7 @@ impl Serving {
                 }
             }
         }
+        tokio::spawn(self.turns.clone().give());
         let serving = Arc::new(self);
         let tracker = TaskTracker::new();
         // Ends when all who accept have ended, after the last connection that they took.
@@ -241,8 +245,9 @@ impl Serving {
                     let _ = tcp.set_nodelay(true);
                     let peer = Peer::new(address.ip(), &serving.gateway.proxies);
                     let stop = serving.gateway.stopping.token();
+                    let (gateway, turns) = (serving.gateway.clone(), serving.turns.clone());
                     tokio::select! {
-                        () = serving.protocols.serve(tcp, peer, serving.gateway.clone(), stop) => {}
+                        () = serving.protocols.serve(tcp, peer, gateway, turns, stop) => {}
                         () = place.displaced() => {}
                     }
                 }

@@ -19,7 +19,8 @@ pub struct Settings {
     /// Threads that serve connections; 0 means one for each core.
     pub threads: usize,
     /// Connections at a time. When all are taken, a newcomer displaces the oldest one of the address (IPv6: the /64)
-    /// with the most; who holds as many as anybody is answered 503.
+    /// with the most; who holds as many as anybody is answered 503. As many streams of HTTP/2 at a time are shared the
+    /// same way.
     pub max_connections: usize,
     /// How long a client may take to send the head of a request.
     pub header_timeout: Duration,

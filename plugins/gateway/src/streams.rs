@@ -7,17 +7,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hyper::rt::Executor;
+use streamgate_plugin_api::fair::Place;
 
-/// Since when one response waits for its client, in milliseconds since it began, plus one; 0: it does not.
+/// One stream: its place among all, and since when its response waits for the client.
 #[derive(Debug)]
 pub(crate) struct Progress {
     began: Instant,
+    /// In milliseconds since it began, plus one; 0: it does not wait.
     waits_since: AtomicU64,
+    /// None for a trusted proxy, behind which are many clients.
+    place: Option<Place>,
 }
 
 impl Progress {
-    fn new() -> Self {
-        Self { began: Instant::now(), waits_since: AtomicU64::new(0) }
+    fn new(place: Option<Place>) -> Self {
+        Self { began: Instant::now(), waits_since: AtomicU64::new(0), place }
     }
 
     /// There is something for the client. hyper asks for no more before the client has room for it.
@@ -28,6 +32,14 @@ impl Progress {
     /// The client has room, and the plugin has nothing.
     pub(crate) fn waits_for_the_plugin(&self) {
         self.waits_since.store(0, Relaxed);
+    }
+
+    /// Comes when somebody else has its place.
+    async fn displaced(&self) {
+        match &self.place {
+            Some(place) => place.displaced().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Comes when the client took nothing for as long as `patience`.
@@ -58,8 +70,8 @@ impl Streams {
     }
 
     /// A request was taken; its future comes next.
-    pub(crate) fn begin(&self) -> Arc<Progress> {
-        let progress = Arc::new(Progress::new());
+    pub(crate) fn begin(&self, place: Option<Place>) -> Arc<Progress> {
+        let progress = Arc::new(Progress::new(place));
         *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress.clone());
         progress
     }
@@ -78,6 +90,7 @@ where
             tokio::select! {
                 biased;
                 _ = stream => {}
+                () = progress.displaced() => tracing::debug!("a stream was ended for one of another client"),
                 () = progress.stalled(patience) => tracing::debug!(?patience, "a client took nothing of a response"),
             }
         });
@@ -94,7 +107,7 @@ mod tests {
         let patience = Duration::from_secs(30);
         let began =
             Instant::now().checked_sub(Duration::from_secs(100)).expect("the machine is up for minutes");
-        let waiting = |since: u64| Progress { began, waits_since: AtomicU64::new(since) };
+        let waiting = |since: u64| Progress { began, waits_since: AtomicU64::new(since), place: None };
         let ended = |progress: &Progress| progress.stalled(patience).now_or_never().is_some();
         assert!(ended(&waiting(1)), "the client took nothing for 100 s");
         assert!(!ended(&waiting(90_000)), "nothing for 10 s");

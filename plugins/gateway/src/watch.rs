@@ -51,6 +51,8 @@ pub(crate) struct Watch {
     /// Since when the client takes nothing.
     stalled_since: AtomicU64,
     requests: AtomicU64,
+    /// Bytes came since the last request began.
+    read: AtomicBool,
     flooded: AtomicBool,
 }
 
@@ -63,6 +65,7 @@ impl Watch {
             idle_since: AtomicU64::new(1),
             stalled_since: AtomicU64::new(0),
             requests: AtomicU64::new(0),
+            read: AtomicBool::new(true),
             flooded: AtomicBool::new(false),
         }
     }
@@ -72,6 +75,7 @@ impl Watch {
     }
 
     fn was_read(&self) {
+        self.read.store(true, Relaxed);
         if self.in_flight.load(Relaxed) == 0 && self.head_since.load(Relaxed) == 0 {
             self.head_since.store(self.now(), Relaxed);
         }
@@ -95,10 +99,11 @@ impl Watch {
 
     /// A request began; it ends with the drop.
     pub(crate) fn begin(self: &Arc<Self>) -> InFlight {
-        self.in_flight.fetch_add(1, Relaxed);
+        let others = self.in_flight.fetch_add(1, Relaxed);
         self.head_since.store(0, Relaxed);
         self.requests.fetch_add(1, Relaxed);
-        InFlight { watch: self.clone(), progress: None }
+        let alone = self.read.swap(false, Relaxed) && others == 0;
+        InFlight { watch: self.clone(), progress: None, alone }
     }
 
     /// Whether the client sent too many frames that belong to no request.
@@ -147,9 +152,15 @@ pub(crate) struct InFlight {
     watch: Arc<Watch>,
     /// Of a stream of HTTP/2.
     progress: Option<Arc<Progress>>,
+    alone: bool,
 }
 
 impl InFlight {
+    /// Whether its client sent it after the answer to the one before, as clients do that wait.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.alone
+    }
+
     /// The same, with the clock of its stream.
     pub(crate) fn on(mut self, progress: Arc<Progress>) -> Self {
         self.progress = Some(progress);
@@ -295,6 +306,18 @@ mod tests {
         watch.was_read();
         watch.head_since.store(1, Relaxed);
         assert!(matches!(watch.judge(&PATIENCE, false), Verdict::AskAgain(_)));
+    }
+
+    #[test]
+    fn a_request_that_came_with_another_is_not_alone() {
+        let watch = after(0);
+        watch.was_read();
+        assert!(watch.begin().is_alone());
+        assert!(!watch.begin().is_alone(), "pipelined: nothing was read since");
+        watch.was_read();
+        let first = watch.begin();
+        watch.was_read();
+        assert!(first.is_alone() && !watch.begin().is_alone(), "two streams");
     }
 
     #[test]

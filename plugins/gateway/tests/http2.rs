@@ -46,7 +46,11 @@ struct Client(TcpStream);
 impl Client {
     /// Begins a connection whose streams have a window of this size.
     async fn with_window(gateway: &Gateway, window: u32) -> Self {
-        let mut client = Self(TcpStream::connect(gateway.address).await.unwrap());
+        Self::over(TcpStream::connect(gateway.address).await.unwrap(), window).await
+    }
+
+    async fn over(tcp: TcpStream, window: u32) -> Self {
+        let mut client = Self(tcp);
         let mut hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
         let [a, b, c, d] = window.to_be_bytes();
         hello.extend(frame(SETTINGS, 0, 0, &[0, 4, a, b, c, d]));
@@ -177,14 +181,39 @@ async fn a_flood_of_control_frames_ends_with_goaway() {
     }
 }
 
+/// A connection from an address of its own.
+async fn from(gateway: &Gateway, last: u8) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from(([127, 0, 1, last], 0))).unwrap();
+    socket.connect(gateway.address).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_crowd_that_takes_all_streams_keeps_no_newcomer_out() {
+    let gateway = served(&Settings { max_connections: 40, ..settings() });
+    let mut crowd = Vec::new();
+    for one in 1..=4 {
+        let mut client = Client::over(from(&gateway, one).await, 0).await;
+        for request in 0..10 {
+            client.get(1 + 2 * request).await;
+            client.until(HEADERS).await;
+        }
+        crowd.push(client);
+    }
+    // One of the crowd gets no eleventh stream. `:status: 503` is a literal, 200 is field 8 of HPACK's static table.
+    crowd[0].get(21).await;
+    assert_ne!(crowd[0].until(HEADERS).await.payload[0], 0x88);
+    let mut newcomer = Client::over(from(&gateway, 101).await, 0).await;
+    newcomer.get(1).await;
+    assert_eq!(newcomer.until(HEADERS).await.payload[0], 0x88, "200");
+    let last = crowd.last_mut().unwrap();
+    assert_eq!(last.until(RST_STREAM).await.stream, 1, "the oldest of whoever has the most");
+}
+
 #[tokio::test]
 async fn a_crowd_that_takes_all_connections_keeps_no_newcomer_out() {
     let gateway = served(&Settings { max_connections: 40, ..settings() });
-    let from = async |last: u8| {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind(SocketAddr::from(([127, 0, 1, last], 0))).unwrap();
-        Raw::over(socket.connect(gateway.address).await.unwrap())
-    };
+    let from = async |last: u8| Raw::over(from(&gateway, last).await);
     let asks = async |client: &mut Raw| {
         client.tcp.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
         client.answer().await.status

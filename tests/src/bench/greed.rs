@@ -110,6 +110,8 @@ async fn connect(number: u32, port: u16) -> std::io::Result<TcpStream> {
 async fn greedy(greed: Greed, number: u32, port: u16, end: Instant) {
     let (first, again) = greed.sends();
     let mut buffer = vec![0; greed.reads()];
+    // A crowd does not beat in step.
+    tokio::time::sleep(BEAT * number / CLIENTS).await;
     let mut beats = every(BEAT);
     while Instant::now() < end {
         beats.tick().await;
