@@ -11,6 +11,7 @@ pub mod anvil;
 pub mod api;
 pub mod bench;
 pub mod clips;
+pub mod disk;
 pub mod media;
 pub mod node;
 pub mod objects;

@@ -17,6 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
+use crate::disk::SmallDisk;
 use crate::wait::{eventually, every};
 
 /// How long a server may take to be ready or to stop before a test gives up.
@@ -75,11 +76,17 @@ pub struct Setup {
     settings: Vec<(String, String)>,
     config: PathBuf,
     ready_within: Duration,
+    mebibytes: Option<u64>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { settings: Vec::new(), config: repository().join("plugins.toml"), ready_within: PATIENCE }
+        Self {
+            settings: Vec::new(),
+            config: repository().join("plugins.toml"),
+            ready_within: PATIENCE,
+            mebibytes: None,
+        }
     }
 }
 
@@ -98,13 +105,25 @@ impl Setup {
         self
     }
 
+    /// Puts the data on a disk of this size, where the tests may mount one.
+    #[must_use]
+    pub fn on_disk_of(mut self, mebibytes: u64) -> Self {
+        self.mebibytes = Some(mebibytes);
+        self
+    }
+
     /// Starts a server in a new data directory and waits until it is ready.
     ///
     /// # Panics
     /// When it ends or is not ready in time; its log goes to standard error.
     pub async fn start(self) -> Server {
         let home = TempDir::with_prefix("streamgate-").expect("a temporary folder");
-        let mut server = Server { port: free_port(), setup: self, home, child: None, http: client() };
+        let disk = self.mebibytes.and_then(|mebibytes| {
+            let data = home.path().join("data");
+            fs::create_dir(&data).expect("a new folder");
+            SmallDisk::mount(&data, mebibytes)
+        });
+        let mut server = Server { port: free_port(), setup: self, disk, home, child: None, http: client() };
         server.spawn().expect("streamgate starts");
         server.ready().await;
         server
@@ -140,6 +159,8 @@ fn client_with(fields: HeaderMap) -> reqwest::Client {
 pub struct Server {
     setup: Setup,
     port: u16,
+    // Before the folder that it is mounted in.
+    disk: Option<SmallDisk>,
     home: TempDir,
     child: Option<Child>,
     http: reqwest::Client,
@@ -167,6 +188,12 @@ impl Server {
     #[must_use]
     pub fn data_dir(&self) -> PathBuf {
         self.home.path().join("data")
+    }
+
+    /// The disk of its own that it was started with.
+    #[must_use]
+    pub fn disk(&self) -> Option<&SmallDisk> {
+        self.disk.as_ref()
     }
 
     /// The token of the first admin, which the server put into a file; none if nobody can sign in.
@@ -253,6 +280,18 @@ impl Server {
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{arguments:?}: {error}\n{}", self.log());
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    }
+
+    /// The process of a plugin that has one of its own, once it runs.
+    pub async fn plugin_process(&self, plugin: &str) -> Pid {
+        let process = eventually(format!("a process of {plugin}"), PATIENCE, async || {
+            let report: serde_json::Value =
+                serde_json::from_str(&self.control(&["plugins", "--json"]).await).ok()?;
+            let plugin = report["plugins"].as_array()?.iter().find(|it| it["name"] == plugin)?;
+            (plugin["state"] == "running").then(|| plugin["process"].as_i64())?
+        });
+        let process = i32::try_from(process.await).expect("process ids fit");
+        Pid::from_raw(process).expect("the number of a process")
     }
 
     /// Waits until `/health/ready` answers 200, and tells how long that took.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Signal, kill_process};
 use streamgate_tests::server::{Server, Setup};
 use streamgate_tests::tus::{Upload, upload_file};
 use streamgate_tests::wait::{eventually, every};
@@ -18,17 +18,6 @@ const PLAYERS: usize = 10;
 const KILLS: usize = 2;
 /// Bytes; more than are sent before all is over.
 const UPLOAD: u64 = 4 << 20;
-
-/// The transcoder's process.
-async fn child(server: &Server) -> Pid {
-    let child = eventually("the transcoder runs", Duration::from_secs(20), async || {
-        let report: serde_json::Value =
-            serde_json::from_str(&server.control(&["plugins", "--json"]).await).ok()?;
-        let transcoder = report["plugins"].as_array()?.iter().find(|it| it["name"] == "transcoder")?;
-        (transcoder["state"] == "running").then(|| transcoder["process"].as_i64())?
-    });
-    Pid::from_raw(child.await as i32).expect("the number of a process")
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_of_the_transcoder_is_seen_by_no_player_and_no_upload_and_its_job_is_completed() {
@@ -79,7 +68,7 @@ async fn a_crash_of_the_transcoder_is_seen_by_no_player_and_no_upload_and_its_jo
 
     let id = upload_file(&server, &clips::plain("1920x1080", "30", 10.0)).await.expect("uploaded");
     for _ in 0..KILLS {
-        let doomed = child(&server).await;
+        let doomed = server.plugin_process("transcoder").await;
         eventually("its encoding is under way", Duration::from_secs(60), async || {
             let content = server.content(&id).await.ok()?;
             ["transcoding", "playable"].contains(&content.state.as_str()).then_some(())
@@ -87,7 +76,7 @@ async fn a_crash_of_the_transcoder_is_seen_by_no_player_and_no_upload_and_its_jo
         .await;
         kill_process(doomed, Signal::SEGV).expect("it runs");
         eventually("another process", Duration::from_secs(20), async || {
-            (child(&server).await != doomed).then_some(())
+            (server.plugin_process("transcoder").await != doomed).then_some(())
         })
         .await;
     }

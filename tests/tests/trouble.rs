@@ -1,0 +1,87 @@
+//! Everything goes wrong at once: a source that takes the transcoder down each time, a transcoder that is killed, and
+//! a disk without a free byte. Ten good uploads are ready in the end, and nobody gave a command.
+
+use std::time::Duration;
+
+use rustix::process::{Signal, kill_process};
+use serde_json::Value;
+use streamgate_tests::server::{Server, Setup};
+use streamgate_tests::tus::upload_file;
+use streamgate_tests::wait::{eventually, every};
+use streamgate_tests::{clips, media};
+
+const GOOD: usize = 10;
+/// How long there is no room at all.
+const FULL: Duration = Duration::from_secs(8);
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// The content whose job a worker has.
+async fn in_work(server: &Server) -> Option<String> {
+    let jobs = server.json("/api/v1/jobs?queue=transcode&state=running").await.ok()?;
+    jobs["items"][0]["dedupe_key"].as_str().map(str::to_owned)
+}
+
+/// Plays the file that crashes its reader: whenever the transcoder works on it, it dies.
+async fn crash_on(server: &Server, content: &str) -> Value {
+    let mut ticks = every(Duration::from_millis(20));
+    loop {
+        ticks.tick().await;
+        let Ok(seen) = server.json(&format!("/api/v1/contents/{content}")).await else { continue };
+        if seen["state"] == "failed" {
+            return seen;
+        }
+        if in_work(server).await.as_deref() == Some(content) {
+            let doomed = server.plugin_process("transcoder").await;
+            // Otherwise it is done with it by now, and the next one is innocent.
+            if in_work(server).await.as_deref() == Some(content) {
+                let _ = kill_process(doomed, Signal::SEGV);
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_good_uploads_outlive_a_crashing_source_a_lost_transcoder_and_a_full_disk() {
+    let server = Setup::default()
+        .on_disk_of(400)
+        .set("plugins.transcoder.lease", "3s")
+        .set("plugins.transcoder.jobs", 1)
+        .set("plugins.transcoder.no_room_pause", "1s")
+        .set("plugins.storage-fs.min_free", "16MiB")
+        .set("plugins.sqlite.min_free_space", "16MiB")
+        .start()
+        .await;
+    let Some(disk) = server.disk() else {
+        eprintln!("skipped: no disk may be mounted here");
+        return;
+    };
+    // Long enough to be caught in the middle.
+    let bad = upload_file(&server, &clips::plain("1280x720", "25", 11.0)).await.expect("uploaded");
+    let clip = clips::plain("640x360", "25", 3.0);
+    let mut good = Vec::new();
+    for _ in 0..GOOD {
+        good.push(upload_file(&server, &clip).await.expect("uploaded"));
+    }
+    let crashes = async {
+        let failed =
+            tokio::time::timeout(PATIENCE, crash_on(&server, &bad)).await.expect("set aside in time");
+        assert!(failed["reason"].as_str().is_some_and(|reason| reason.contains("ended 2 times")), "{failed}");
+    };
+    let others = async {
+        let good_in_work =
+            async |number: usize| in_work(&server).await.filter(|id| good[number..].contains(id));
+        eventually("a good one in work", PATIENCE, async || good_in_work(2).await).await;
+        kill_process(server.plugin_process("transcoder").await, Signal::KILL).expect("it runs");
+
+        eventually("another one in work", PATIENCE, async || good_in_work(4).await).await;
+        disk.fill();
+        tokio::time::sleep(FULL).await;
+        disk.free();
+    };
+    tokio::join!(crashes, others);
+
+    for id in &good {
+        let content = server.finished(id).await;
+        media::whole(&server, &content).await.expect("every frame is there");
+    }
+}
