@@ -21,6 +21,8 @@ pub const JOB_CHANGED_ANY: &str = "job.*.changed";
 
 /// All transfers on any chain, and those that a reorganisation undid.
 pub const CHAIN_TRANSFER_ANY: &str = "chain.*.transfer";
+/// All [`ChainReorganised`].
+pub const CHAIN_REORGANISED_ANY: &str = "chain.*.reorganised";
 
 /// All that content registries on any chain said, and what a reorganisation undid of it.
 pub const CHAIN_REGISTRY_ANY: &str = "chain.*.registry";
@@ -47,6 +49,8 @@ pub const TYPE_JOB_ENQUEUED: &str = "streamgate.job.enqueued.v1";
 pub const TYPE_JOB_CHANGED: &str = "streamgate.job.changed.v1";
 /// CloudEvents `type` of [`ChainTransfer`].
 pub const TYPE_CHAIN_TRANSFER: &str = "streamgate.chain.transfer.v1";
+/// CloudEvents `type` of [`ChainReorganised`].
+pub const TYPE_CHAIN_REORGANISED: &str = "streamgate.chain.reorganised.v1";
 /// CloudEvents `type` of [`ChainRegistry`].
 pub const TYPE_CHAIN_REGISTRY: &str = "streamgate.chain.registry.v1";
 /// CloudEvents `type` of [`CredentialEnded`].
@@ -80,6 +84,11 @@ pub fn job_changed(queue: &str) -> String {
 /// Subject of [`ChainTransfer`] on a chain named by CAIP-2.
 pub fn chain_transfer(chain: &str) -> String {
     format!("chain.{chain}.transfer")
+}
+
+/// Subject of [`ChainReorganised`] on a chain named by CAIP-2.
+pub fn chain_reorganised(chain: &str) -> String {
+    format!("chain.{chain}.reorganised")
 }
 
 /// Subject of [`ChainRegistry`] on a chain named by CAIP-2.
@@ -174,12 +183,14 @@ pub struct JobChanged {
     pub state: String,
 }
 
-/// A token of a watched contract changed hands, or a reorganisation undid that it had.
+/// A token of a watched contract changed hands, or a reorganisation undid that it had. Whatever kind
+/// of token was watched for: a movement concerns its contract, and one that does not say which token
+/// it was concerns all of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChainTransfer {
     /// CAIP-2.
     pub chain: String,
-    /// CAIP-19, with the token's id where it has one.
+    /// CAIP-19, with the token's id where it has one and the contract says it.
     pub asset: String,
     /// CAIP-10; the zero address when the token was made.
     pub from: String,
@@ -197,6 +208,18 @@ pub struct ChainTransfer {
     pub transaction: String,
     /// The block is no longer part of the chain: what was told of it does not hold.
     pub removed: bool,
+}
+
+/// A chain on which something is watched has gone another way: what was read in a block above this
+/// one may not hold, also where nothing was told of that block.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainReorganised {
+    /// CAIP-2.
+    pub chain: String,
+    /// The last block that is known to be part of the chain still.
+    pub block: u64,
+    /// Its hash.
+    pub block_hash: String,
 }
 
 /// A content registry said something about a content, or a reorganisation undid that it had.

@@ -16,7 +16,7 @@ use quick_cache::sync::Cache;
 use streamgate_contracts::access::v1::Verdict;
 use streamgate_contracts::auth::v1::AuditOutcome;
 use streamgate_contracts::db::{Db, DbError};
-use streamgate_contracts::events::{AccessRevoked, ChainTransfer, TYPE_ACCESS_REVOKED, access_revoked};
+use streamgate_contracts::events::{AccessRevoked, TYPE_ACCESS_REVOKED, access_revoked};
 use streamgate_plugin_api::time::{Clock, millis};
 use streamgate_plugin_api::{Client, Event};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
@@ -26,10 +26,12 @@ use crate::chain::Chains;
 use crate::decision::{Decision, Ruling, evidence_view};
 use crate::epochs::{About, Epochs, Snapshot};
 use crate::evaluate::{Evaluation, Facts, Findings};
+use crate::follow::Undone;
 use crate::grants::{Grant, Grants, Key};
 use crate::policy::{Openness, Policy};
 use crate::settings::Settings;
 use crate::store::{self, DecisionRow, Store};
+use crate::tree::Leaf;
 use crate::truth::Truth;
 use crate::viewer::Viewer;
 
@@ -85,8 +87,8 @@ pub(crate) struct Shared {
     /// Grants that have to be looked at again. There are no more than grants.
     pub(crate) doubts: Mutex<BTreeSet<Key>>,
     pub(crate) doubted: Notify,
-    /// Undone transfers, and when what they touched is looked at once more.
-    pub(crate) settling: Mutex<VecDeque<(i64, ChainTransfer)>>,
+    /// What was undone, and when what it touched is looked at once more.
+    pub(crate) settling: Mutex<VecDeque<(i64, Undone)>>,
     policies: Cache<String, (Snapshot, Arc<Policy>)>,
     decisions: Cache<Key, Arc<Decision>>,
     flights: Mutex<HashMap<(String, Viewer), Flight>>,
@@ -272,6 +274,7 @@ impl Access {
             viewer: viewer.clone(),
             assets,
             wallets: viewer.wallets.iter().cloned().chain(vaults).collect(),
+            blocks: ruling.blocks(),
             valid_until_ms,
             ends: until_ms == Some(valid_until_ms),
             doubt: None,
@@ -371,6 +374,9 @@ impl Access {
             true => self.shared.store.plans(&viewer.principal).await?,
             false => Default::default(),
         };
+        for chain in tree.leaves.iter().filter_map(Leaf::chain) {
+            self.shared.epochs.note(snapshot, About::Chain(chain));
+        }
         let facts = Facts { now_ms: self.now_ms(), plans };
         let evaluation = Evaluation {
             tree,

@@ -166,6 +166,15 @@ impl Asset {
         let whole = Self { id: None, ..self.clone() };
         (self.kind != "slip44").then(|| whole.to_string())
     }
+
+    /// The same, under each kind of token that a rule may take its contract for.
+    pub(crate) fn watched_alike(&self) -> Vec<String> {
+        if !self.chain.starts_with("eip155:") {
+            return self.watched().into_iter().collect();
+        }
+        let kinds = ["erc20", "erc721", "erc1155"].into_iter().filter(|_| self.kind != "slip44");
+        kinds.filter_map(|kind| Self { kind: kind.into(), ..self.clone() }.watched()).collect()
+    }
 }
 
 impl fmt::Display for Asset {

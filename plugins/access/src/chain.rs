@@ -10,7 +10,7 @@ use streamgate_contracts::MAX_MESSAGE_BYTES;
 use streamgate_contracts::chain::v1::chain_client::ChainClient;
 use streamgate_contracts::chain::v1::question::About;
 use streamgate_contracts::chain::v1::{Answer, BatchRequest, Finality, Question, Verdict, WatchRequest};
-use streamgate_contracts::events::ChainTransfer;
+use streamgate_contracts::events::{ChainReorganised, ChainTransfer};
 use streamgate_plugin_api::Client;
 use streamgate_plugin_api::time::millis;
 use tonic::Code;
@@ -210,6 +210,19 @@ impl Chains {
             true => floor.block.min(transfer.block.saturating_sub(1)),
             false => floor.block.max(transfer.block),
         };
+    }
+
+    /// A chain went another way: what was told above this block is no bound any more, since the chain
+    /// may be shorter for a while.
+    pub(crate) fn reorganised(&self, reorganised: &ChainReorganised) {
+        if let Some(floor) = self.told.lock().floors.get_mut(&reorganised.chain) {
+            floor.block = floor.block.min(reorganised.block);
+        }
+        let of_chain =
+            |asset: &str| asset.split_once('/').is_some_and(|(chain, _)| chain == reorganised.chain);
+        for (_, known) in self.followed.lock().iter_mut().filter(|(asset, _)| of_chain(asset)) {
+            known.above = known.above.min(reorganised.block);
+        }
     }
 
     /// Has transfers of these contracts told, before anything is read of them.

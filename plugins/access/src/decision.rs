@@ -1,5 +1,7 @@
 //! A decision: whether a viewer may play a content, why, and how long that holds.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 use streamgate_contracts::access::v1::{Decision as WireDecision, Evidence, Verdict};
 use streamgate_plugin_api::time::rfc3339;
@@ -60,6 +62,16 @@ impl Ruling {
     /// What makes it the same as another one.
     pub(crate) fn outcome(&self) -> String {
         format!("{} {} {}", self.name(), self.kind, self.revision)
+    }
+
+    /// By chain: the highest block that it rests on.
+    pub(crate) fn blocks(&self) -> BTreeMap<String, u64> {
+        let mut blocks = BTreeMap::new();
+        for found in &self.evidence {
+            let highest = blocks.entry(found.chain.clone()).or_insert(0);
+            *highest = found.block.max(*highest);
+        }
+        blocks
     }
 
     /// For people.

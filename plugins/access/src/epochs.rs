@@ -14,6 +14,8 @@ pub(crate) enum About<'a> {
     Principal(&'a str),
     /// `eip155:0x…`, whatever it holds.
     Wallet(&'a str),
+    /// `eip155:1`: it has gone another way.
+    Chain(&'a str),
 }
 
 /// The counters.

@@ -9,8 +9,8 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use streamgate_contracts::db::DbError;
 use streamgate_contracts::events::{
-    AccessChanged, AccessRevoked, ChainTransfer, ContentDeleted, TYPE_ACCESS_CHANGED, TYPE_ACCESS_REVOKED,
-    TYPE_CHAIN_TRANSFER, TYPE_CONTENT_DELETED, access_changed,
+    AccessChanged, AccessRevoked, ChainReorganised, ChainTransfer, ContentDeleted, TYPE_ACCESS_CHANGED,
+    TYPE_ACCESS_REVOKED, TYPE_CHAIN_REORGANISED, TYPE_CHAIN_TRANSFER, TYPE_CONTENT_DELETED, access_changed,
 };
 use streamgate_plugin_api::Event;
 use streamgate_plugin_api::time::millis;
@@ -31,12 +31,20 @@ const TIDY: Duration = Duration::from_secs(60);
 /// After a reorganisation a chain may answer from a block that is gone for a moment; so what it
 /// touched is looked at once more, this much later.
 const SETTLING_MS: i64 = 1_000;
-/// Undone transfers that wait for that.
+/// Undone transfers and reorganisations that wait for that.
 const MAX_SETTLING: usize = 65_536;
 /// Grants that are taken up at once.
 const PAGE: u32 = 1_000;
 /// How often a decision is asked for that is out of date when it comes.
 const ATTEMPTS: usize = 3;
+
+/// What a reorganisation undid.
+#[derive(Debug)]
+pub(crate) enum Undone {
+    Transfer(ChainTransfer),
+    /// All above a block, of which nothing may have been told.
+    Above(ChainReorganised),
+}
 
 impl Access {
     /// Does all that goes on by itself, until it is dropped: looks again at what is in doubt, at what
@@ -58,11 +66,13 @@ impl Access {
                 self.shared.chains.heard(&transfer);
                 self.transferred(&transfer);
                 if transfer.removed {
-                    let mut settling = self.shared.settling.lock();
-                    if settling.len() < MAX_SETTLING {
-                        settling.push_back((self.now_ms() + SETTLING_MS, transfer));
-                    }
+                    self.settle(Undone::Transfer(transfer));
                 }
+            }),
+            TYPE_CHAIN_REORGANISED => event.parse::<ChainReorganised>().map(|reorganised| {
+                self.shared.chains.reorganised(&reorganised);
+                self.reorganised(&reorganised);
+                self.settle(Undone::Above(reorganised));
             }),
             TYPE_CONTENT_DELETED => match event.parse::<ContentDeleted>() {
                 Ok(deleted) => {
@@ -88,8 +98,9 @@ impl Access {
     }
 
     fn transferred(&self, transfer: &ChainTransfer) {
-        let asset = Asset::parse(&transfer.asset).and_then(|asset| asset.watched());
-        let Some(asset) = asset else { return };
+        // A movement concerns its contract, whatever kind of token a rule says it is of.
+        let Some(asset) = Asset::parse(&transfer.asset) else { return };
+        let alike = asset.watched_alike();
         let cause = match transfer.removed {
             true => format!("A transfer of {} was undone with block {}", transfer.asset, transfer.block),
             false => format!("{} changed hands in block {}", transfer.asset, transfer.block),
@@ -97,8 +108,26 @@ impl Access {
         let parties = [&transfer.from, &transfer.to].into_iter();
         for wallet in parties.filter_map(|account| caip::wallets_of(account)).flatten() {
             self.shared.epochs.raise(About::Wallet(&wallet));
-            let touched = self.shared.grants.lock().touched(&wallet, &asset);
-            self.doubt(touched, &cause);
+            for asset in &alike {
+                let touched = self.shared.grants.lock().touched(&wallet, asset);
+                self.doubt(touched, &cause);
+            }
+        }
+    }
+
+    /// Has everything looked at again that was read in a block that may be gone, whether anything was
+    /// told of that block or not.
+    fn reorganised(&self, reorganised: &ChainReorganised) {
+        let ChainReorganised { chain, block, .. } = reorganised;
+        self.shared.epochs.raise(About::Chain(chain));
+        let above = self.shared.grants.lock().above(chain, *block);
+        self.doubt(above, &format!("{chain} went another way after block {block}"));
+    }
+
+    fn settle(&self, undone: Undone) {
+        let mut settling = self.shared.settling.lock();
+        if settling.len() < MAX_SETTLING {
+            settling.push_back((self.now_ms() + SETTLING_MS, undone));
         }
     }
 
@@ -171,8 +200,11 @@ impl Access {
                     let mut settling = self.shared.settling.lock();
                     settling.pop_front_if(|(due_ms, _)| *due_ms <= now_ms)
                 };
-                let Some((_, transfer)) = settled else { break };
-                self.transferred(&transfer);
+                match settled {
+                    Some((_, Undone::Transfer(transfer))) => self.transferred(&transfer),
+                    Some((_, Undone::Above(reorganised))) => self.reorganised(&reorganised),
+                    None => break,
+                }
             }
         }
     }
@@ -264,8 +296,9 @@ impl Access {
             let keys: Vec<Key> = live.iter().map(|(key, ..)| key.clone()).collect();
             for (key, viewer, valid_until_ms) in live {
                 let wallets = viewer.wallets.iter().cloned().collect();
-                let assets = Default::default();
-                let grant = Grant { viewer, assets, wallets, valid_until_ms, ends: true, doubt: None };
+                let (assets, blocks) = Default::default();
+                let grant =
+                    Grant { viewer, assets, wallets, blocks, valid_until_ms, ends: true, doubt: None };
                 if !grants.put(key, grant, self.shared.settings.max_grants) {
                     return Ok(());
                 }

@@ -28,6 +28,8 @@ pub(crate) struct Grant {
     pub(crate) assets: BTreeSet<String>,
     /// Wallets that it depends on: the viewer's, and those that delegated to them.
     pub(crate) wallets: BTreeSet<String>,
+    /// By chain: the highest block that it was read at.
+    pub(crate) blocks: BTreeMap<String, u64>,
     pub(crate) valid_until_ms: i64,
     /// What it rests on ends by itself at that time: it is looked at again then.
     pub(crate) ends: bool,
@@ -134,6 +136,12 @@ impl Grants {
         rest.map(|(key, _)| key.clone()).collect()
     }
 
+    /// Those that were read of this chain in a block above this one.
+    pub(crate) fn above(&self, chain: &str, block: u64) -> Vec<Key> {
+        let names = |grant: &Grant| grant.blocks.get(chain).is_some_and(|read| *read > block);
+        self.by_key.iter().filter(|(_, grant)| names(grant)).map(|(key, _)| key.clone()).collect()
+    }
+
     /// Those whose time is over. What ended by itself is handed out to be looked at again, once; the
     /// rest is gone.
     pub(crate) fn over(&mut self, now_ms: i64) -> Vec<Key> {
@@ -161,7 +169,8 @@ mod tests {
     fn grant(wallets: &[&str], assets: &[&str], valid_until_ms: i64, ends: bool) -> Grant {
         let set = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
         let (assets, wallets) = (set(assets), set(wallets));
-        Grant { viewer: Viewer::default(), assets, wallets, valid_until_ms, ends, doubt: None }
+        let blocks = BTreeMap::new();
+        Grant { viewer: Viewer::default(), assets, wallets, blocks, valid_until_ms, ends, doubt: None }
     }
 
     #[test]
@@ -174,6 +183,19 @@ mod tests {
         grants.remove(&key("c", "a"));
         assert_eq!(grants.touched("w2", "t"), []);
         assert_eq!(grants.of_content("c"), [key("c", "b")]);
+    }
+
+    #[test]
+    fn a_reorganisation_concerns_those_that_were_read_above_the_block_that_holds() {
+        let mut grants = Grants::default();
+        for (principal, chain, block) in [("a", "eip155:1", 5), ("b", "eip155:1", 6), ("c", "eip155:5", 6)] {
+            let blocks = BTreeMap::from([(chain.to_owned(), block)]);
+            let read = Grant { blocks, ..grant(&[], &[], 9, false) };
+            assert!(grants.put(key("c", principal), read, 10));
+        }
+        assert_eq!(grants.above("eip155:1", 6), []);
+        assert_eq!(grants.above("eip155:1", 5), [key("c", "b")]);
+        assert_eq!(grants.above("eip155:1", 4), [key("c", "a"), key("c", "b")]);
     }
 
     #[test]

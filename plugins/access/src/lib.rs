@@ -30,7 +30,9 @@ mod viewer;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
-use streamgate_contracts::events::{ACCESS_ANY, CHAIN_TRANSFER_ANY, CONTENT_DELETED_ANY};
+use streamgate_contracts::events::{
+    ACCESS_ANY, CHAIN_REORGANISED_ANY, CHAIN_TRANSFER_ANY, CONTENT_DELETED_ANY,
+};
 use streamgate_plugin_api::{Host, Plugin, SettingsProblem, StartError, SubscribeOptions, export_plugin};
 use tokio::task::JoinHandle;
 
@@ -60,7 +62,7 @@ impl Plugin for Running {
     async fn start(host: Host, settings: Settings) -> Result<Self, StartError> {
         // Before anything is read, so that nothing is missed.
         let mut subscriptions = Vec::new();
-        for subject in [CHAIN_TRANSFER_ANY, CONTENT_DELETED_ANY, ACCESS_ANY] {
+        for subject in [CHAIN_TRANSFER_ANY, CHAIN_REORGANISED_ANY, CONTENT_DELETED_ANY, ACCESS_ANY] {
             let options = SubscribeOptions { capacity: CAPACITY, ..SubscribeOptions::new(subject) };
             subscriptions.push(host.subscribe_with(options)?);
         }

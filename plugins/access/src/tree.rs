@@ -189,7 +189,16 @@ impl Leaf {
 
     /// Whether a chain has to be asked.
     pub(crate) fn is_of_chain(&self) -> bool {
-        matches!(self, Self::Holds { .. } | Self::Call { .. })
+        self.chain().is_some()
+    }
+
+    /// The chain that has to be asked.
+    pub(crate) fn chain(&self) -> Option<&str> {
+        match self {
+            Self::Holds { asset, .. } => Some(&asset.chain),
+            Self::Call { contract, .. } => Some(&contract.chain),
+            _ => None,
+        }
     }
 }
 

@@ -112,6 +112,13 @@ impl Chain {
         Ok(block)
     }
 
+    /// The last block is asked for anew: the chain has gone another way.
+    pub(crate) async fn forget_heads(&self) {
+        for head in &self.heads {
+            *head.lock().await = None;
+        }
+    }
+
     /// Transfers are told no more; `reason` says why.
     pub(crate) fn stop_watching(&self, reason: String) {
         *self.stopped.lock() = Some(reason);

@@ -2,7 +2,7 @@
 //! EIP-1271, Multicall3 and delegate.xyz v2. What is not exactly of the form is no answer.
 
 use alloy_primitives::{Address, B256, Bytes, U256, address};
-use alloy_sol_types::{SolCall as _, SolError as _, SolEvent as _, SolValue as _, sol};
+use alloy_sol_types::{SolCall as _, SolError as _, SolEvent, SolValue as _, sol};
 
 use crate::rpc::Log;
 
@@ -32,6 +32,24 @@ mod one {
         error Error(string message);
 
         event Transfer(address indexed from, address indexed to, uint256 value);
+    }
+}
+
+/// The same events as some contracts have them, with nothing indexed.
+mod plain {
+    alloy_sol_types::sol! {
+        event Transfer(address from, address to, uint256 value);
+        event TransferSingle(address operator, address from, address to, uint256 id, uint256 value);
+        event TransferBatch(address operator, address from, address to, uint256[] ids, uint256[] values);
+    }
+}
+
+/// CryptoPunks, from before there was a standard.
+mod punks {
+    alloy_sol_types::sol! {
+        event Assign(address indexed to, uint256 punk);
+        event PunkTransfer(address indexed from, address indexed to, uint256 punk);
+        event PunkBought(uint256 indexed punk, uint256 value, address indexed from, address indexed to);
     }
 }
 
@@ -129,8 +147,15 @@ pub(crate) fn is_6492(signature: &[u8]) -> bool {
 }
 
 /// The topics of transfers of all kinds of token.
-pub(crate) fn transfer_topics() -> [B256; 3] {
-    [one::Transfer::SIGNATURE_HASH, many::TransferSingle::SIGNATURE_HASH, many::TransferBatch::SIGNATURE_HASH]
+pub(crate) fn transfer_topics() -> [B256; 6] {
+    [
+        one::Transfer::SIGNATURE_HASH,
+        many::TransferSingle::SIGNATURE_HASH,
+        many::TransferBatch::SIGNATURE_HASH,
+        punks::Assign::SIGNATURE_HASH,
+        punks::PunkTransfer::SIGNATURE_HASH,
+        punks::PunkBought::SIGNATURE_HASH,
+    ]
 }
 
 /// The kind of token that moved.
@@ -139,6 +164,8 @@ pub(crate) enum Moved {
     Amount(U256),
     Unique(U256),
     Of(U256, U256),
+    /// An amount, or which token it was; the contract does not say which of the two.
+    Either(U256),
 }
 
 /// One movement of a token.
@@ -151,42 +178,73 @@ pub(crate) struct Movement {
 
 /// The movements that a log tells of; none if it is no log of a transfer.
 pub(crate) fn movements(log: &Log) -> Vec<Movement> {
-    let topics = || log.topics.iter().copied();
-    let party = |topic: &B256| Address::from_word(*topic);
+    let one = |from, to, what| vec![Movement { from, to, what }];
     match log.topics.as_slice() {
-        // ERC-20 and ERC-721 have the same event, but that the latter's number is a topic.
-        [kind, from, to] if *kind == one::Transfer::SIGNATURE_HASH => {
-            let amount = number(&log.data, log.data.len());
-            let moved = amount.map(|amount| Movement {
-                from: party(from),
-                to: party(to),
-                what: Moved::Amount(amount),
-            });
-            moved.into_iter().collect()
+        [one::Transfer::SIGNATURE_HASH, ..] => transfer(log).into_iter().collect(),
+        [many::TransferSingle::SIGNATURE_HASH, ..] => {
+            if let Some(event) = decoded::<many::TransferSingle>(log) {
+                one(event.from, event.to, Moved::Of(event.id, event.value))
+            } else if let Some(event) = decoded::<plain::TransferSingle>(log) {
+                one(event.from, event.to, Moved::Of(event.id, event.value))
+            } else {
+                Vec::new()
+            }
         }
-        [kind, from, to, id] if *kind == one::Transfer::SIGNATURE_HASH => {
-            let what = Moved::Unique(U256::from_be_bytes(id.0));
-            vec![Movement { from: party(from), to: party(to), what }]
+        [many::TransferBatch::SIGNATURE_HASH, ..] => {
+            if let Some(event) = decoded::<many::TransferBatch>(log) {
+                batch(event.from, event.to, &event.ids, &event.values)
+            } else if let Some(event) = decoded::<plain::TransferBatch>(log) {
+                batch(event.from, event.to, &event.ids, &event.values)
+            } else {
+                Vec::new()
+            }
         }
-        [kind, ..] if *kind == many::TransferSingle::SIGNATURE_HASH => {
-            let single = many::TransferSingle::decode_raw_log_validate(topics(), &log.data);
-            let moved = single.map(|event| Movement {
-                from: event.from,
-                to: event.to,
-                what: Moved::Of(event.id, event.value),
-            });
-            moved.into_iter().collect()
-        }
-        [kind, ..] if *kind == many::TransferBatch::SIGNATURE_HASH => {
-            let Ok(event) = many::TransferBatch::decode_raw_log_validate(topics(), &log.data) else {
-                return Vec::new();
-            };
-            let pairs = event.ids.iter().zip(&event.values);
-            let (from, to) = (event.from, event.to);
-            pairs.map(|(id, value)| Movement { from, to, what: Moved::Of(*id, *value) }).collect()
-        }
+        [punks::Assign::SIGNATURE_HASH, ..] => decoded::<punks::Assign>(log)
+            .map(|event| one(Address::ZERO, event.to, Moved::Unique(event.punk)))
+            .unwrap_or_default(),
+        [punks::PunkTransfer::SIGNATURE_HASH, ..] => decoded::<punks::PunkTransfer>(log)
+            .map(|event| one(event.from, event.to, Moved::Unique(event.punk)))
+            .unwrap_or_default(),
+        [punks::PunkBought::SIGNATURE_HASH, ..] => decoded::<punks::PunkBought>(log)
+            .map(|event| one(event.from, event.to, Moved::Unique(event.punk)))
+            .unwrap_or_default(),
         _ => Vec::new(),
     }
+}
+
+fn decoded<E: SolEvent>(log: &Log) -> Option<E> {
+    E::decode_raw_log_validate(log.topics.iter().copied(), &log.data).ok()
+}
+
+/// ERC-20 and ERC-721 have the same event, but that the latter's number is a topic; and some contracts
+/// have it with fewer topics, and then the parties in the data.
+fn transfer(log: &Log) -> Option<Movement> {
+    let party = |topic: &B256| Address::from_word(*topic);
+    match log.topics.as_slice() {
+        [_, from, to, id] => {
+            let what = Moved::Unique(U256::from_be_bytes(id.0));
+            Some(Movement { from: party(from), to: party(to), what })
+        }
+        [_, from, to] => {
+            let what = Moved::Amount(number(&log.data, log.data.len())?);
+            Some(Movement { from: party(from), to: party(to), what })
+        }
+        // Which of the two it is, the log does not say; both may hold something else now.
+        [_, one] => {
+            let (other, value) = log.data.split_at_checked(32)?;
+            let (other, what) = (account(other, 32)?, Moved::Either(number(value, value.len())?));
+            Some(Movement { from: party(one), to: other, what })
+        }
+        _ => {
+            let plain::Transfer { from, to, value } = decoded(log)?;
+            Some(Movement { from, to, what: Moved::Either(value) })
+        }
+    }
+}
+
+fn batch(from: Address, to: Address, ids: &[U256], values: &[U256]) -> Vec<Movement> {
+    let pairs = ids.iter().zip(values);
+    pairs.map(|(id, value)| Movement { from, to, what: Moved::Of(*id, *value) }).collect()
 }
 
 #[cfg(test)]
@@ -207,10 +265,15 @@ mod tests {
 
     #[test]
     fn the_topics_are_those_of_the_standards() {
-        let [transfer, single, batch] = transfer_topics().map(|topic| topic.to_string());
+        let [transfer, single, batch, assign, punk, bought] =
+            transfer_topics().map(|topic| topic.to_string());
         assert_eq!(transfer, "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef");
         assert_eq!(single, "0xc3d58168c5ae7397731d063d5bbf3d657854427343f4c083240f7aacaa2d0f62");
         assert_eq!(batch, "0x4a39dc06d4c0dbc64b70af90fd698a233a518aa5d07e595d983b8c0526c8f7fb");
+        // As they are looked up at 0xb47e3cd837dDF8e4c57F05d70Ab865de6e193BBB.
+        assert_eq!(assign, "0x8a0e37b73a0d9c82e205d4d1a3ff3d0b57ce5f4d7bccf6bac03336dc101cb7ba");
+        assert_eq!(punk, "0x05af636b70da6819000c49f85b21fa82081c632069bb626f30932034099107d8");
+        assert_eq!(bought, "0x58e5d5a525e3b40bc15abaa38b5882678db1ee68befd2f60bafe3a7fd06db9e3");
     }
 
     fn log(topics: Vec<B256>, data: Vec<u8>) -> Log {
@@ -225,6 +288,46 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_parties_of_a_transfer_are_found_however_much_of_it_is_indexed() {
+        let (from, to) = (Address::with_last_byte(1), Address::with_last_byte(2));
+        let (a, b) = (from.into_word(), to.into_word());
+        let word = |number: u64| B256::from(U256::from(number));
+        let [transfer, single, many, assign, punk, bought] = transfer_topics();
+        let data = |words: &[B256]| words.iter().flat_map(|word| word.0).collect::<Vec<u8>>();
+        let (seven, nine) = (U256::from(7), U256::from(9));
+        let either = Moved::Either(seven);
+        for (topics, words, what) in [
+            (vec![transfer, a, b, word(7)], vec![], Moved::Unique(seven)),
+            (vec![transfer, a, b], vec![word(7)], Moved::Amount(seven)),
+            (vec![transfer, a], vec![b, word(7)], either),
+            (vec![transfer], vec![a, b, word(7)], either),
+            (vec![single, a, a, b], vec![word(7), word(9)], Moved::Of(seven, nine)),
+            (vec![single], vec![a, a, b, word(7), word(9)], Moved::Of(seven, nine)),
+            (
+                vec![many],
+                vec![a, a, b, word(160), word(224), word(1), word(7), word(1), word(9)],
+                Moved::Of(seven, nine),
+            ),
+            (vec![punk, a, b], vec![word(7)], Moved::Unique(seven)),
+            (vec![bought, word(7), a, b], vec![word(100)], Moved::Unique(seven)),
+        ] {
+            let told = movements(&log(topics.clone(), data(&words)));
+            assert_eq!(told, [Movement { from, to, what }], "{topics:?} {words:?}");
+        }
+        let told = movements(&log(vec![assign, b], data(&[word(7)])));
+        assert_eq!(told, [Movement { from: Address::ZERO, to, what: Moved::Unique(seven) }]);
+        for (topics, words) in [
+            (vec![transfer], vec![a, b]),
+            (vec![transfer, a], vec![word(7)]),
+            (vec![transfer, a], vec![B256::repeat_byte(1), word(7)]),
+            (vec![transfer, a, b], vec![]),
+            (vec![single], vec![a, b]),
+        ] {
+            assert_eq!(movements(&log(topics.clone(), data(&words))), [], "{topics:?} {words:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_answer_and_no_signature_makes_the_decoders_panic(data: Vec<u8>, length: usize) {
@@ -234,7 +337,7 @@ mod tests {
         }
 
         #[test]
-        fn no_log_makes_the_decoder_panic(kind in 0usize..3, topics: Vec<[u8; 32]>, data: Vec<u8>) {
+        fn no_log_makes_the_decoder_panic(kind in 0usize..6, topics: Vec<[u8; 32]>, data: Vec<u8>) {
             let topics = [transfer_topics()[kind]].into_iter().chain(topics.into_iter().map(B256::from)).collect();
             let _ = movements(&log(topics, data));
         }

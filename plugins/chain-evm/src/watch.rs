@@ -1,6 +1,6 @@
 //! Follows a chain block by block, by hash and parent, and tells the bus of every transfer of a
 //! watched token. When the chain turns out to have gone another way, it walks back to the block
-//! that both have, tells what is undone, and goes on from there. Events are told before they are
+//! that both have, tells what is undone and which block that is, and goes on from there. Events are told before they are
 //! noted, so that a crash in between repeats some and loses none.
 
 use std::sync::Arc;
@@ -11,9 +11,12 @@ use alloy_primitives::{Address, U256};
 use futures_util::future::BoxFuture;
 use streamgate_chain_common::AskedChain as _;
 use streamgate_contracts::db::DbError;
-use streamgate_contracts::events::{ChainTransfer, TYPE_CHAIN_TRANSFER, chain_transfer};
+use streamgate_contracts::events::{
+    ChainReorganised, ChainTransfer, TYPE_CHAIN_REORGANISED, TYPE_CHAIN_TRANSFER, chain_reorganised,
+    chain_transfer,
+};
 use streamgate_plugin_api::time::now_ms;
-use streamgate_plugin_api::{Event, Health};
+use streamgate_plugin_api::{BusError, Event, Health};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -236,10 +239,17 @@ impl Watcher {
             chain = %self.chain.id, block = common.number, transfers = told.len(),
             "the chain went another way: what was told of later blocks is undone"
         );
+        // What was read of them a moment ago is not read of them again.
+        self.chain.forget_heads().await;
         for mut event in told {
             event.removed = true;
             self.tell(&event).await;
         }
+        let chain = self.chain.id.to_string();
+        let reorganised =
+            ChainReorganised { block: common.number, block_hash: common.hash.to_string(), chain };
+        let event = Event::json(chain_reorganised(&reorganised.chain), TYPE_CHAIN_REORGANISED, &reorganised);
+        self.publish(event).await;
         Ok(self.store.undo(self.chain.id, common.number).await?)
     }
 
@@ -255,10 +265,15 @@ impl Watcher {
     }
 
     async fn tell(&self, transfer: &ChainTransfer) {
-        match Event::json(chain_transfer(&transfer.chain), TYPE_CHAIN_TRANSFER, transfer) {
+        self.publish(Event::json(chain_transfer(&transfer.chain), TYPE_CHAIN_TRANSFER, transfer)).await;
+    }
+
+    async fn publish(&self, event: Result<Event, BusError>) {
+        match event {
             Ok(event) => {
+                let subject = event.subject.clone();
                 if tokio::time::timeout(PUBLISH_DEADLINE, (self.publish)(event)).await.is_err() {
-                    tracing::warn!(chain = %self.chain.id, "the bus is too slow: a transfer was not told");
+                    tracing::warn!(chain = %self.chain.id, subject, "the bus is too slow: an event was not told");
                 }
             }
             Err(error) => tracing::error!(%error, "an event could not be written"),
@@ -275,10 +290,17 @@ fn told_by(log: &Log, watched: &[Asset]) -> Vec<ChainTransfer> {
     erc::movements(log)
         .into_iter()
         .map(|movement| {
-            let (token, amount) = match movement.what {
-                Moved::Amount(amount) => (Token::Erc20(log.address), amount),
-                Moved::Unique(id) => (Token::Erc721(log.address, Some(id)), U256::ONE),
-                Moved::Of(id, amount) => (Token::Erc1155(log.address, Some(id)), amount),
+            let (token, amount) = match (movement.what, asset.token) {
+                (Moved::Unique(id), _) => (Token::Erc721(log.address, Some(id)), U256::ONE),
+                (Moved::Of(id, amount), _) => (Token::Erc1155(log.address, Some(id)), amount),
+                // It does not say which token it was: the contract moved as a whole.
+                (Moved::Amount(_) | Moved::Either(_), Token::Erc721(..)) => {
+                    (Token::Erc721(log.address, None), U256::ONE)
+                }
+                (Moved::Amount(amount) | Moved::Either(amount), Token::Erc1155(..)) => {
+                    (Token::Erc1155(log.address, None), amount)
+                }
+                (Moved::Amount(amount) | Moved::Either(amount), _) => (Token::Erc20(log.address), amount),
             };
             ChainTransfer {
                 chain: asset.chain.to_string(),

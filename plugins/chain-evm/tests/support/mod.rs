@@ -10,7 +10,7 @@ use streamgate_chain_evm::{Settings, Standalone};
 use streamgate_contracts::chain::v1::chain_client::ChainClient;
 use streamgate_contracts::chain::v1::question::About;
 use streamgate_contracts::chain::v1::{Answer, Holding, Question, Verdict};
-use streamgate_contracts::events::ChainTransfer;
+use streamgate_contracts::events::{ChainReorganised, ChainTransfer, TYPE_CHAIN_REORGANISED};
 use streamgate_plugin_api::Client;
 use streamgate_sqlite::Engine;
 use streamgate_tests::wait::eventually;
@@ -25,6 +25,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Service {
     pub chain: ChainClient<Client>,
     pub told: Arc<Mutex<Vec<ChainTransfer>>>,
+    pub reorganised: Arc<Mutex<Vec<ChainReorganised>>>,
     running: Standalone,
 }
 
@@ -33,15 +34,20 @@ impl Service {
     pub async fn start(folder: &TempDir, settings: Settings) -> Self {
         let engine = Engine::new(folder.path(), streamgate_sqlite::Settings::default());
         let told = Arc::new(Mutex::new(Vec::new()));
-        let heard = Arc::clone(&told);
+        let reorganised = Arc::new(Mutex::new(Vec::new()));
+        let (heard, undone) = (Arc::clone(&told), Arc::clone(&reorganised));
         let running = Standalone::start(Client::from_service(engine.router()), settings, move |event| {
+            if event.r#type == TYPE_CHAIN_REORGANISED {
+                assert_eq!(event.subject, format!("chain.eip155:{CHAIN}.reorganised"));
+                return undone.lock().unwrap().push(event.parse().unwrap());
+            }
             assert_eq!(event.subject, format!("chain.eip155:{CHAIN}.transfer"));
             heard.lock().unwrap().push(event.parse().unwrap());
         })
         .await
         .unwrap();
         let chain = ChainClient::new(Client::from_service(running.router()));
-        Self { chain, told, running }
+        Self { chain, told, reorganised, running }
     }
 
     pub fn reconfigure(&self, settings: Settings) {
