@@ -72,7 +72,9 @@ impl Default for Settings {
         Self {
             public_url: "http://localhost:8080".into(),
             origins: vec!["http://127.0.0.1:8080".into()],
-            chain_ids: vec![1, 10, 56, 97, 137, 42_161, 80_002, 421_614, 11_155_111, 11_155_420],
+            chain_ids: vec![
+                1, 10, 56, 97, 137, 8453, 42_161, 80_002, 84_532, 421_614, 11_155_111, 11_155_420,
+            ],
             solana_chains: vec!["mainnet".into(), "devnet".into()],
             challenge_ttl: Duration::secs(300),
             max_signature: ByteSize::kib(16),

@@ -31,7 +31,7 @@ pub(crate) enum Token {
     Native,
     /// Of this mint, of either token program.
     Fungible(Address),
-    /// NFTs of this verified collection, or the one of this mint.
+    /// NFTs of this verified collection, or the one of this mint or asset.
     Nft(Address),
     /// Compressed NFTs of this verified collection.
     Compressed(Address),

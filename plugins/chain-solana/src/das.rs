@@ -1,5 +1,6 @@
-//! Compressed assets: they have no accounts, and only an index knows who owns them (the Digital
-//! Asset Standard API, which endpoints may have or not). So their answers are as good as the
+//! Assets as an index has them (the Digital Asset Standard API, which endpoints may have or not).
+//! Compressed ones have no accounts, and only an index knows who owns them; those of Core are looked
+//! up here where an endpoint does not search for accounts. So these answers are as good as the
 //! endpoints that agree on them.
 
 use std::collections::BTreeSet;
@@ -9,11 +10,18 @@ use serde_json::json;
 use solana_address::Address;
 use streamgate_chain_common::RpcError;
 
-use crate::endpoint::{Endpoint, Reading, Since};
+use crate::endpoint::{Amount, Endpoint, Reading, Since};
 
 /// Assets of one page, and pages that are looked through.
 const PAGE: usize = 500;
 const MAX_PAGES: u32 = 20;
+
+/// Which assets of a collection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sort {
+    Compressed,
+    Core,
+}
 
 #[derive(Debug, Deserialize)]
 struct Page {
@@ -25,6 +33,8 @@ struct Page {
 #[derive(Debug, Deserialize)]
 struct Asset {
     id: String,
+    #[serde(default)]
+    interface: String,
     #[serde(default)]
     burnt: bool,
     compression: Option<Compression>,
@@ -58,23 +68,31 @@ impl Asset {
         self.compression.as_ref().is_some_and(|compression| compression.compressed)
     }
 
-    fn counts(&self, collection: &str) -> bool {
+    fn is(&self, sort: Sort) -> bool {
+        match sort {
+            Sort::Compressed => self.is_compressed(),
+            Sort::Core => self.interface == "MplCoreAsset" && !self.is_compressed(),
+        }
+    }
+
+    fn counts(&self, collection: &str, sort: Sort) -> bool {
         let of_collection = |group: &Group| {
             group.group_key == "collection"
                 && group.group_value.as_deref() == Some(collection)
                 && group.verified != Some(false)
         };
-        !self.burnt && self.is_compressed() && self.grouping.iter().any(of_collection)
+        !self.burnt && self.is(sort) && self.grouping.iter().any(of_collection)
     }
 }
 
 impl Endpoint {
-    /// How many compressed assets of a verified collection the owner holds.
-    pub(crate) async fn compressed(
+    /// How many assets of a verified collection the owner holds.
+    pub(crate) async fn indexed(
         &self,
         since: Since,
         owner: &Address,
         collection: &Address,
+        sort: Sort,
     ) -> Result<Reading, RpcError> {
         let (owner, collection) = (owner.to_string(), collection.to_string());
         let (mut ids, mut slot) = (BTreeSet::new(), since.slot);
@@ -89,13 +107,14 @@ impl Endpoint {
             }
             // A page may be shorter than was asked for, and is not the last one then.
             if items.is_empty() {
-                return Ok(Reading { amount: Some(ids.len() as u128), slot });
+                return Ok(Reading { amount: Amount::Of(ids.len() as u128), slot });
             }
-            if items.iter().any(|asset| asset.is_compressed() && asset.ownership.owner != owner) {
+            if items.iter().any(|asset| asset.is(sort) && asset.ownership.owner != owner) {
                 return Err(RpcError::Malformed("an asset of somebody else".into()));
             }
-            ids.extend(items.into_iter().filter(|asset| asset.counts(&collection)).map(|asset| asset.id));
+            let counted = items.into_iter().filter(|asset| asset.counts(&collection, sort));
+            ids.extend(counted.map(|asset| asset.id));
         }
-        Ok(Reading { amount: None, slot })
+        Ok(Reading { amount: Amount::TooMuch, slot })
     }
 }

@@ -5,6 +5,7 @@ use streamgate_chain_common::{RpcError, Unknown, shown};
 use streamgate_contracts::chain::v1 as wire;
 
 use crate::chain::Chain;
+use crate::core::{self, Core};
 use crate::endpoint::{Account, Endpoint, Since};
 use crate::metaplex::{self, Metadata};
 use crate::query::Judged;
@@ -82,6 +83,14 @@ impl Endpoint {
         Ok(match account.owner {
             SYSTEM => Found::Wallet,
             TOKEN | TOKEN_2022 => mint(&contract, account, &accounts[1..]),
+            core::PROGRAM => match core::parse(&account.data) {
+                Some(Core::Asset { name, .. } | Core::Collection { name }) => {
+                    let name = shown(&String::from_utf8_lossy(name));
+                    Found::Asset { name, symbol: String::new(), decimals: None, kinds: vec!["nft"] }
+                }
+                Some(Core::Burnt) => Found::Nothing,
+                None => Found::Other(core::PROGRAM),
+            },
             program => Found::Other(program),
         })
     }

@@ -15,6 +15,7 @@ use solana_address::Address;
 use streamgate_chain_common::{RpcError, Shows, check_time};
 
 use crate::caip::Token;
+use crate::das::Sort;
 use crate::settings::{Chain, Finality, Settings};
 use crate::token::{TOKEN, TOKEN_2022, TokenAccount};
 
@@ -51,10 +52,20 @@ pub(crate) struct Holding {
 /// What was read. Endpoints that read the same at different slots agree.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reading {
-    /// In the smallest unit; none if it is too much to look through.
-    pub(crate) amount: Option<u128>,
+    pub(crate) amount: Amount,
     /// The earliest slot of those that it was read at.
     pub(crate) slot: u64,
+}
+
+/// How much is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Amount {
+    /// In the smallest unit.
+    Of(u128),
+    /// The owner has too much to look through.
+    TooMuch,
+    /// What is asked about is of a form that is not known.
+    NotUnderstood,
 }
 
 impl PartialEq for Reading {
@@ -151,11 +162,13 @@ impl Endpoint {
             Token::Native => {
                 let (slot, lamports): (_, u64) =
                     self.at(since, "getBalance", vec![name(&holding.owner)], json!({})).await?;
-                Ok(Reading { amount: Some(lamports.into()), slot })
+                Ok(Reading { amount: Amount::Of(lamports.into()), slot })
             }
             Token::Fungible(mint) => self.tokens(since, &holding.owner, &mint).await,
             Token::Nft(collection) => self.nfts(since, &holding.owner, &collection).await,
-            Token::Compressed(collection) => self.compressed(since, &holding.owner, &collection).await,
+            Token::Compressed(collection) => {
+                self.indexed(since, &holding.owner, &collection, Sort::Compressed).await
+            }
         }
     }
 
@@ -171,7 +184,7 @@ impl Endpoint {
             let held = held.ok_or_else(|| RpcError::Malformed("an account that was not asked for".into()))?;
             amount += u128::from(held.amount);
         }
-        Ok(Reading { amount: Some(amount), slot })
+        Ok(Reading { amount: Amount::Of(amount), slot })
     }
 
     /// Token accounts of the owner, all at one slot.
@@ -212,7 +225,7 @@ impl Endpoint {
     }
 
     /// What is answered, and at which slot, which is none from before.
-    async fn at<T: DeserializeOwned>(
+    pub(crate) async fn at<T: DeserializeOwned>(
         &self,
         since: Since,
         method: &str,

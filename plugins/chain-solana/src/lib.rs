@@ -1,5 +1,6 @@
 //! The `chain` contract for Solana, provided as the capability `chain-solana`: native SOL, tokens of
-//! both token programs, NFTs of verified Metaplex collections, and compressed ones by the DAS API.
+//! both token programs, NFTs of verified Metaplex collections (Token Metadata and Core), and
+//! compressed ones by the DAS API.
 //!
 //! It answers yes, no, or unknown. It never decides who may do what, holds no key and sends no
 //! transaction. It tells no transfers either: Solana has no logs that could be read for one mint
@@ -13,6 +14,7 @@
 
 mod caip;
 mod chain;
+mod core;
 mod das;
 mod describe;
 mod endpoint;

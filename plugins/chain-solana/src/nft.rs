@@ -1,4 +1,5 @@
-//! NFTs of a collection in an owner's hands.
+//! NFTs of a collection in an owner's hands: of Core where the collection or asset is one of that
+//! program, else of Token Metadata.
 //!
 //! First it is looked for what may be one. What counts is read after that: of each, the token
 //! account, the mint, the metadata and the edition, by one call and so at one slot.
@@ -10,7 +11,8 @@ use serde_json::json;
 use solana_address::Address;
 use streamgate_chain_common::RpcError;
 
-use crate::endpoint::{Account, Endpoint, Keyed, Reading, Since, name};
+use crate::core;
+use crate::endpoint::{Account, Amount, Endpoint, Keyed, Reading, Since, name};
 use crate::metaplex;
 use crate::token::{self, HOLDER_BYTES, Mint, TOKEN, TOKEN_2022, TokenAccount};
 
@@ -29,14 +31,20 @@ struct Candidate {
 }
 
 impl Endpoint {
-    /// How many NFTs of a verified collection the owner holds, or of the mint of this address.
+    /// How many NFTs of a verified collection the owner holds, or of the mint or asset of this address.
     pub(crate) async fn nfts(
         &self,
         since: Since,
         owner: &Address,
         collection: &Address,
     ) -> Result<Reading, RpcError> {
-        let (mut slot, mut found) = (u64::MAX, Vec::new());
+        let (mut slot, accounts) = self.accounts(since, &[*collection]).await?;
+        if let Some(Some(account)) = accounts.first()
+            && account.owner == core::PROGRAM
+        {
+            return self.core(since, owner, (collection, &account.data), slot).await;
+        }
+        let mut found = Vec::new();
         for program in [TOKEN, TOKEN_2022] {
             let slice = json!({ "dataSlice": { "offset": 0, "length": HOLDER_BYTES } });
             let filter = json!({ "programId": name(&program) });
@@ -49,7 +57,7 @@ impl Endpoint {
             }
         }
         if found.len() > self.max_nfts {
-            return Ok(Reading { amount: None, slot });
+            return Ok(Reading { amount: Amount::TooMuch, slot });
         }
         let calls: Vec<_> = found
             .chunks(ACCOUNTS_OF_ONE_CALL)
@@ -67,7 +75,7 @@ impl Endpoint {
             slot = slot.min(at);
             mints.extend(some);
         }
-        Ok(Reading { amount: Some(mints.len() as u128), slot })
+        Ok(Reading { amount: Amount::Of(mints.len() as u128), slot })
     }
 
     /// Those whose metadata says that they are of the collection.

@@ -6,7 +6,7 @@ use streamgate_contracts::chain::v1::question::About;
 use streamgate_contracts::chain::v1::{Finality as WireFinality, Question};
 
 use crate::caip::{Account, Asset, ChainId, Token, number};
-use crate::endpoint::{Holding, Reading};
+use crate::endpoint::{Amount, Holding, Reading};
 use crate::settings::Finality;
 
 /// One question.
@@ -64,8 +64,14 @@ impl Query {
     /// What the reading says.
     pub(crate) fn judge(&self, reading: &Reading) -> Judged {
         let Reading { amount, slot } = *reading;
-        let Some(amount) = amount else {
-            return Judged::unknown("the account holds more assets than are looked through (`max_nfts`)");
+        let amount = match amount {
+            Amount::Of(amount) => amount,
+            Amount::TooMuch => {
+                return Judged::unknown("the account holds more assets than are looked through (`max_nfts`)");
+            }
+            Amount::NotUnderstood => {
+                return Judged::unknown("the asset is of a form that is not known, such as a compressed one");
+            }
         };
         let by = match self.holding.token {
             Token::Compressed(_) => "as the endpoints' index of assets says",
@@ -117,16 +123,18 @@ mod tests {
     }
 
     #[test]
-    fn too_much_to_look_through_is_unknown() {
+    fn too_much_to_look_through_is_unknown_and_so_is_what_is_not_understood() {
         let query = holding(&format!("{CHAIN}/nft:{USDC}"), "").unwrap();
-        assert_eq!(query.judge(&Reading { amount: None, slot: 7 }).verdict, Verdict::Unknown);
+        for amount in [Amount::TooMuch, Amount::NotUnderstood] {
+            assert_eq!(query.judge(&Reading { amount, slot: 7 }).verdict, Verdict::Unknown);
+        }
     }
 
     proptest! {
         #[test]
         fn a_balance_passes_from_the_amount_on(found: u64, wanted in 1u64..) {
             let query = holding(&format!("{CHAIN}/slip44:501"), &wanted.to_string()).unwrap();
-            let judged = query.judge(&Reading { amount: Some(found.into()), slot: 7 });
+            let judged = query.judge(&Reading { amount: Amount::Of(found.into()), slot: 7 });
             prop_assert_eq!(judged.verdict == Verdict::Yes, found >= wanted);
             prop_assert_ne!(judged.verdict, Verdict::Unknown);
         }

@@ -53,7 +53,8 @@ pub struct Chain {
     #[serde(default)]
     pub name: String,
     /// URLs of JSON-RPC endpoints, best of different operators. Redirects are not followed.
-    /// Compressed assets are asked of those with the DAS API.
+    /// Compressed assets are asked of those with the DAS API, collections of Metaplex Core of those
+    /// with it or with `getProgramAccounts`.
     #[serde(default)]
     pub endpoints: Vec<String>,
     /// How many endpoints must agree on a block and an answer. Without it: two if there are two

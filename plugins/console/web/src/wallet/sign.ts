@@ -150,6 +150,7 @@ const CHAINS: Record<number, string> = {
   8453: "Base",
   42161: "Arbitrum One",
   80002: "Polygon Amoy",
+  84532: "Base Sepolia",
   421614: "Arbitrum Sepolia",
   11155111: "Sepolia",
   11155420: "OP Sepolia",
