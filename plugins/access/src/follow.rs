@@ -121,7 +121,12 @@ impl Access {
         let ChainReorganised { chain, block, .. } = reorganised;
         self.shared.epochs.raise(About::Chain(chain));
         let above = self.shared.grants.lock().above(chain, *block);
-        self.doubt(above, &format!("{chain} went another way after block {block}"));
+        let cause = format!("{chain} went another way after block {block}");
+        for key in above {
+            // What is known of it already, such as which transfer was undone, says more.
+            let known = self.shared.grants.lock().get(&key).and_then(|grant| grant.doubt.clone());
+            self.doubt([key], known.as_deref().unwrap_or(&cause));
+        }
     }
 
     fn settle(&self, undone: Undone) {

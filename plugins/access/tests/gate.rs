@@ -98,7 +98,9 @@ async fn a_reorganisation_of_the_purchase_takes_access_back() {
     let begun = Instant::now();
     let revoked = life.hears("a revocation", |event| event.principal == ALICE).await;
     assert!(begun.elapsed() < LIMIT, "{:?}", begun.elapsed());
-    assert!(revoked.generation > allowed.generation && revoked.reason.contains("undone"), "{revoked:?}");
+    // That the transfer was undone, or that the chain went another way: both are told.
+    let why = ["was undone", "went another way"].iter().any(|why| revoked.reason.contains(why));
+    assert!(revoked.generation > allowed.generation && why, "{revoked:?}");
     let after = life.decides("a refusal", &a, |decision| decision.verdict() == Verdict::Denied).await;
     assert!(after.reason.contains("there is no token 7"), "{}", after.reason);
 }
