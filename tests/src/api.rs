@@ -17,6 +17,7 @@ pub struct Content {
     pub title: String,
     pub state: String,
     pub reason: Option<String>,
+    pub retryable: bool,
     pub progress: Option<f64>,
     pub duration: Option<f64>,
     pub renditions: Vec<Rendition>,

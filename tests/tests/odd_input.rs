@@ -244,5 +244,8 @@ fn understandable(content: &Content) -> Result<(), String> {
     if reason.len() < 10 || jargon.iter().any(|word| reason.contains(word)) {
         return Err(format!("failed for a reason that nobody understands: {reason:?}"));
     }
+    if content.retryable {
+        return Err("is said to be worth another try, of the same file".to_owned());
+    }
     Ok(())
 }

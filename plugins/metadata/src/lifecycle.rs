@@ -41,6 +41,7 @@ pub(crate) fn step(content: &mut Content, to: ContentState) -> Result<(), Forbid
     }
     content.set_state(to);
     content.reason.clear();
+    content.unusable = false;
     match to {
         ContentState::Uploaded | ContentState::Transcoding => content.progress = 0.0,
         ContentState::Ready => content.progress = 1.0,
@@ -66,6 +67,9 @@ pub(crate) fn apply(content: &mut Content, update: &UpdateRequest) -> Result<(),
     }
     if let Some(source) = &update.source {
         content.source = Some(clean_source(source.clone()));
+    }
+    if let Some(unusable) = update.unusable {
+        content.unusable = unusable && content.state() == ContentState::Failed;
     }
     if let Some(has_poster) = update.has_poster {
         content.has_poster = has_poster;
@@ -124,6 +128,22 @@ mod tests {
             }
         }
         assert_eq!(found.join(" "), allowed);
+    }
+
+    #[test]
+    fn only_what_failed_is_unusable_and_the_next_try_clears_it() {
+        let says = |state: ContentState| UpdateRequest {
+            state: state.into(),
+            unusable: Some(true),
+            ..UpdateRequest::default()
+        };
+        let mut content = content(ContentState::Transcoding);
+        apply(&mut content, &says(ContentState::Unspecified)).unwrap();
+        assert!(!content.unusable);
+        apply(&mut content, &says(ContentState::Failed)).unwrap();
+        assert!(content.unusable);
+        step(&mut content, ContentState::Uploaded).unwrap();
+        assert!(!content.unusable);
     }
 
     #[test]

@@ -24,7 +24,7 @@ const ATTEMPTS: usize = 32;
 const READS: usize = 16;
 
 const COLUMNS: &str = "id, title, description, tags, state, reason, progress, duration_ms, source, has_poster, \
-    has_thumbnails, created_at_ms, updated_at_ms, revision, listed";
+    has_thumbnails, unusable, created_at_ms, updated_at_ms, revision, listed";
 
 /// Why the catalogue did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -99,6 +99,7 @@ pub(crate) fn migrations() -> Migrations {
         ("0001_init", include_str!("../migrations/0001_init.sql")),
         ("0002_listing", include_str!("../migrations/0002_listing.sql")),
         ("0003_audit", include_str!("../migrations/0003_audit.sql")),
+        ("0004_unusable", include_str!("../migrations/0004_unusable.sql")),
     ])
 }
 
@@ -455,7 +456,7 @@ fn write_row(batch: Batch, before: &Content, after: &mut Content) -> Batch {
     batch.push_expect(
         "UPDATE contents SET title = $3, description = $4, tags = $5, state = $6, reason = $7, progress = $8, \
          duration_ms = $9, source = $10, has_poster = $11, has_thumbnails = $12, search = $13, \
-         updated_at_ms = $14, revision = $15 WHERE id = $1 AND revision = $2",
+         updated_at_ms = $14, revision = $15, unusable = $16 WHERE id = $1 AND revision = $2",
         params![
             &before.id,
             before.revision,
@@ -472,6 +473,7 @@ fn write_row(batch: Batch, before: &Content, after: &mut Content) -> Batch {
             search_text(after),
             after.updated_at_ms,
             after.revision,
+            after.unusable,
         ],
         1,
     )
@@ -517,6 +519,7 @@ fn content_of(row: &Row) -> Result<Content, DbError> {
         revision: row.get("revision")?,
         has_poster: row.get::<i64>("has_poster")? != 0,
         has_thumbnails: row.get::<i64>("has_thumbnails")? != 0,
+        unusable: row.get::<i64>("unusable")? != 0,
     })
 }
 

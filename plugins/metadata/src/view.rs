@@ -15,6 +15,8 @@ pub(crate) struct ContentView<'a> {
     tags: &'a [String],
     state: &'static str,
     reason: Option<&'a str>,
+    /// It failed, and encoding it again may end better.
+    retryable: bool,
     progress: f64,
     /// Seconds.
     duration: Option<f64>,
@@ -73,6 +75,7 @@ impl<'a> ContentView<'a> {
             tags: &content.tags,
             state: state.name(),
             reason: text(&content.reason),
+            retryable: state == ContentState::Failed && !content.unusable,
             progress: content.progress,
             duration: (content.duration_ms > 0).then(|| content.duration_ms as f64 / 1_000.0),
             created_at: rfc3339(content.created_at_ms),

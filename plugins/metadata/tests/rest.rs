@@ -167,6 +167,12 @@ async fn a_failed_content_is_retried_once_its_source_is_there() {
     assert_eq!(life.call("POST", &path, "").await.0, 409);
     life.step(ID, ContentState::Failed).await.unwrap();
     assert_eq!(life.call("POST", &path, "").await.0, 409);
+    for unusable in [true, false] {
+        let update = UpdateRequest { id: ID.into(), unusable: Some(unusable), ..UpdateRequest::default() };
+        life.catalogue.clone().update(update).await.unwrap();
+        let (_, content) = life.call("GET", &format!("/{ID}"), "").await;
+        assert_eq!(content["retryable"], json!(!unusable));
+    }
     world.put(&format!("{ID}/source")).await;
     let (status, content) = life.call("POST", &path, "").await;
     assert_eq!((status, &content["state"]), (202, &json!("uploaded")));

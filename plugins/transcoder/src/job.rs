@@ -128,7 +128,8 @@ async fn record(platform: &Platform, job: &jobs::Job, lease: &str, entry: Option
         _ => None,
     };
     if let (Some(entry), Some(reason)) = (entry, to_people) {
-        let mut update = catalogue::UpdateRequest { reason: Some(reason), ..Default::default() };
+        let unusable = Some(matches!(end, End::Refused(_)));
+        let mut update = catalogue::UpdateRequest { reason: Some(reason), unusable, ..Default::default() };
         update.set_state(ContentState::Failed);
         if let Err(error) = entry.update(update).await {
             tracing::warn!(%error, job = id, "the content could not be marked as failed");

@@ -38,6 +38,8 @@ export interface Content {
   tags: string[];
   state: ContentState;
   reason: string | null;
+  /** It failed, and encoding it again may end better. */
+  retryable: boolean;
   /** Of the current state, 0 to 1. */
   progress: number;
   /** Seconds; null while unknown. */

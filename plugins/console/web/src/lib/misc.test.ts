@@ -75,10 +75,10 @@ describe("names on chains", () => {
 describe("mayEncodeAgain", () => {
   const source = (bytes: number | null) => ({ bytes }) as Parameters<typeof mayEncodeAgain>[0]["source"];
   it("is not offered where it can only fail again", () => {
-    expect(mayEncodeAgain({ state: "failed", source: source(0) })).toBe(false);
-    expect(mayEncodeAgain({ state: "failed", source: source(9) })).toBe(true);
-    expect(mayEncodeAgain({ state: "failed", source: source(null) })).toBe(true);
-    expect(mayEncodeAgain({ state: "playable", source: source(9) })).toBe(false);
+    expect(mayEncodeAgain({ retryable: true, source: source(0) })).toBe(false);
+    expect(mayEncodeAgain({ retryable: true, source: source(9) })).toBe(true);
+    expect(mayEncodeAgain({ retryable: true, source: source(null) })).toBe(true);
+    expect(mayEncodeAgain({ retryable: false, source: source(9) })).toBe(false);
   });
 });
 

@@ -20,9 +20,9 @@ export function isBusy(state: ContentState): boolean {
   return state === "uploading" || state === "transcoding" || state === "playable";
 }
 
-/** Could another try end better? Nothing comes of an empty file, however often. */
-export function mayEncodeAgain(content: Pick<Content, "state" | "source">): boolean {
-  return content.state === "failed" && content.source.bytes !== 0;
+/** Could another try end better? Nothing comes of an empty file, or of a text, however often. */
+export function mayEncodeAgain(content: Pick<Content, "retryable" | "source">): boolean {
+  return content.retryable && content.source.bytes !== 0;
 }
 
 export function titleOf(content: Pick<Content, "id" | "title" | "source">): string {

@@ -10,6 +10,7 @@ const content = (id: string, created: number, change: Partial<Content> = {}): Co
   tags: [],
   state: "ready",
   reason: null,
+  retryable: false,
   progress: 1,
   duration: null,
   created_at: at(created),
