@@ -396,6 +396,7 @@ impl Server {
         let config = fs::read_to_string(&self.setup.config).unwrap_or_default();
         if config.contains("[plugins.auth]") {
             // Where browsers reach it; messages are signed for the address of the configuration.
+            sets.push("plugins.auth.public_url=http://localhost:8080".to_owned());
             sets.push(format!("plugins.auth.origins={:?}", [self.url("")]));
         }
         if config.contains("[plugins.access]") {

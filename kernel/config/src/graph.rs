@@ -82,7 +82,9 @@ impl Graph {
         // Wishes, not needs: one that would close a circle gives way.
         for (index, node) in nodes.iter().enumerate() {
             for capability in &node.uses {
-                if let Some(&provider) = providers.get(capability.as_str()) {
+                // An ingress starts last, whoever asks something of it.
+                let provider = providers.get(capability.as_str());
+                if let Some(&provider) = provider.filter(|&&it| node.ingress || !nodes[it].ingress) {
                     graph.wish(index, provider);
                 }
             }
@@ -200,6 +202,13 @@ mod tests {
     fn node(provides: &[&str], requires: &[&str], uses: &[&str]) -> Node {
         let own = |list: &[&str]| list.iter().map(|&name| name.to_owned()).collect();
         Node { provides: own(provides), requires: own(requires), uses: own(uses), ingress: false }
+    }
+
+    #[test]
+    fn who_uses_an_ingress_starts_before_it_all_the_same() {
+        let mut nodes = [node(&["judge"], &[], &["ingress"]), node(&["ingress"], &[], &["judge"])];
+        nodes[1].ingress = true;
+        assert_eq!(Graph::resolve(&nodes).unwrap().order(), [0, 1]);
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! [`Auth`]: what all parts of the sign-in have at hand, and the answer to "who is asking".
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use parking_lot::RwLock;
 use streamgate_contracts::auth::v1::AuditOutcome;
 use streamgate_contracts::db::{Db, DbError};
 use streamgate_plugin_api::Client;
@@ -18,7 +20,7 @@ use crate::jwt::{self, BadToken};
 use crate::keys::Keys;
 use crate::limits::{Limiter, network};
 use crate::nonce::Nonces;
-use crate::origin::Origin;
+use crate::origin::{self, Origin};
 use crate::principal::{Credential, Identity, Scope, rights};
 use crate::rules::Rules;
 use crate::secret;
@@ -41,8 +43,8 @@ pub struct Auth {
 pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) settings: Settings,
-    /// That of `public_url` first.
-    pub(crate) origins: Vec<Origin>,
+    /// That of `public_url` first, or those that follow the ingress.
+    origins: RwLock<Arc<[Origin]>>,
     pub(crate) keys: Keys,
     pub(crate) nonces: Nonces,
     pub(crate) clock: Clock,
@@ -90,9 +92,7 @@ impl Auth {
         contract_wallets: Arc<dyn ContractWallets>,
         publish: Publish,
     ) -> Result<Self, OpenError> {
-        let texts = std::iter::once(&settings.public_url).chain(&settings.origins);
-        let origins = texts.map(|text| Origin::parse(text)).collect::<Result<_, _>>();
-        let origins = origins.map_err(OpenError::Settings)?;
+        let origins = RwLock::new(origin::all(&settings, &[]).map_err(OpenError::Settings)?.into());
         let db = Db::open(database, "auth", store::migrations()).await?;
         let (folder, now_ms) = (directory.to_owned(), clock.now_ms());
         let opened = tokio::task::spawn_blocking(move || {
@@ -180,7 +180,7 @@ impl Auth {
             Some(Given::Bearer(token)) => self.warm(token, self.by_token(token)).await,
             Some(Given::Cookie(token)) => {
                 let identity = self.warm(token, self.by_token(token)).await?;
-                credentials.same_site(&self.shared.origins)?;
+                credentials.same_site(&self.origins())?;
                 Ok(identity)
             }
         }
@@ -239,11 +239,12 @@ impl Auth {
     async fn by_token(&self, token: &str) -> Result<Identity, AuthError> {
         let now_ms = self.now_ms();
         let skew_ms = millis(self.settings().clock_skew.get());
-        let claims = jwt::verify(&self.shared.keys, token, &self.settings().public_url, now_ms, skew_ms)
-            .map_err(|bad| match bad {
+        let claims = jwt::verify(&self.shared.keys, token, self.issuer(), now_ms, skew_ms).map_err(
+            |bad| match bad {
                 BadToken::Invalid => Why::InvalidToken.because("It is no access token of this server."),
                 BadToken::Expired => Why::TokenExpired.because("Refresh the session."),
-            })?;
+            },
+        )?;
         let session = self.store().session(&claims.sid, now_ms).await?;
         // Ending a session deletes its row, so that its tokens end with it.
         let session = session.filter(|session| session.principal == claims.sub);
@@ -313,7 +314,32 @@ impl Auth {
 
     /// Whether cookies are `Secure`.
     pub(crate) fn is_secure(&self) -> bool {
-        self.shared.origins.first().is_some_and(Origin::is_secure)
+        self.settings().public_url.starts_with("https://")
+    }
+
+    /// The sites that are ours at this moment.
+    pub(crate) fn origins(&self) -> Arc<[Origin]> {
+        self.shared.origins.read().clone()
+    }
+
+    /// What tokens are issued in the name of: it stays when the port changes.
+    pub(crate) fn issuer(&self) -> &str {
+        match self.settings().public_url.as_str() {
+            "" => "http://localhost",
+            url => url,
+        }
+    }
+
+    /// Where the ingress listens, which counts where no `public_url` is set. Answers the address for
+    /// people, if there is one, and whether it leads elsewhere than to where the ingress listens.
+    ///
+    /// # Errors
+    /// When the settings name no origins, which `check` would have found.
+    pub fn listens_at(&self, addresses: &[SocketAddr]) -> Result<Option<(String, bool)>, OpenError> {
+        let origins = origin::all(self.settings(), addresses).map_err(OpenError::Settings)?;
+        let first = origins.first().map(|first| (first.text(), first.misses(addresses)));
+        *self.shared.origins.write() = origins.into();
+        Ok(first)
     }
 
     /// Takes one attempt of an address.

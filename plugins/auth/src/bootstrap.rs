@@ -29,8 +29,8 @@ const KEY_NAME: &str = "admin-token file";
 pub struct Bootstrap {
     /// The file with the admin token.
     pub token_file: PathBuf,
-    /// The address of the console that makes its first visitor an admin; none once it was used.
-    pub console_url: Option<String>,
+    /// The path of the console that makes its first visitor an admin; none once it was used.
+    pub console_path: Option<String>,
 }
 
 impl Auth {
@@ -66,11 +66,11 @@ impl Auth {
         let setup = db.query_one("SELECT principal, code_hash FROM setup WHERE id = 1", params![]).await?;
         let (admin, hash): (String, Vec<u8>) = (setup.get("principal")?, setup.get("code_hash")?);
         let token_file = self.token_file(directory, &admin).await?;
-        let console_url = match hash.is_empty() {
+        let console_path = match hash.is_empty() {
             true => None,
             false => Some(self.new_code().await?),
         };
-        Ok(Bootstrap { token_file, console_url })
+        Ok(Bootstrap { token_file, console_path })
     }
 
     /// The row before the file: a token whose row is gone was revoked, or its start was cut short, and
@@ -129,7 +129,7 @@ impl Auth {
             )
             .await?;
         // Behind the #, so that no browser sends it in a request line or a Referer.
-        Ok(format!("{}/#/setup/{code}", self.settings().public_url))
+        Ok(format!("/#/setup/{code}"))
     }
 
     /// A session of the first admin for the token in the file, which is how an admin without a wallet

@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn changes_come_from_our_own_pages_only() {
-        let origins = [Origin::parse("https://a.example").unwrap()];
+        let origins = [Origin::parse("https://a.example", false).unwrap()];
         let asked = |method: &str, origin: &str, site: &str| {
             let credentials = Credentials {
                 method: method.into(),

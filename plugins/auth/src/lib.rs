@@ -18,6 +18,7 @@ mod error;
 mod filters;
 #[doc(hidden)]
 pub mod fuzz;
+mod ingress;
 mod jwt;
 mod keys;
 mod limits;
@@ -58,6 +59,7 @@ const TIDY: Duration = Duration::from_secs(60);
 /// The plugin.
 struct Running {
     tidying: tokio::task::JoinHandle<()>,
+    following: tokio::task::JoinHandle<()>,
 }
 
 impl Plugin for Running {
@@ -68,6 +70,11 @@ impl Plugin for Running {
     }
 
     async fn start(host: Host, settings: Settings) -> Result<Self, StartError> {
+        if settings.plain_http {
+            tracing::warn!(
+                "`plain_http` is set: whoever reads along in the network takes over what is signed in"
+            );
+        }
         let database = host.service("database");
         let wallets = Arc::new(ChainWallets::new(host.service("chain")));
         let bus = host.clone();
@@ -90,19 +97,13 @@ impl Plugin for Running {
         )
         .await?;
         let first = auth.bootstrap(host.data_dir()).await?;
-        if let Some(url) = &first.console_url {
-            tracing::warn!(
-                %url,
-                token_file = %first.token_file.display(),
-                "nobody has set up this server yet; this address makes its first visitor an admin, once"
-            );
-        }
         host.provide("auth", auth.internal())?;
         host.provide("authenticate", auth.authentication())?;
         host.provide("authorize", auth.authorization())?;
         host.serve(auth.public());
         let health = host.health("tidying");
         health.healthy();
+        let announced = auth.clone();
         let tidying = host.spawn(async move {
             let mut rounds = tokio::time::interval(TIDY);
             rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -114,11 +115,13 @@ impl Plugin for Running {
                 }
             }
         });
-        Ok(Self { tidying })
+        let following = host.spawn(ingress::follow(host.clone(), announced, first));
+        Ok(Self { tidying, following })
     }
 
     async fn stop(self) {
         self.tidying.abort();
+        self.following.abort();
     }
 }
 
@@ -128,7 +131,7 @@ export_plugin! {
         description: "Sign-in by wallet, sessions, API keys, roles and the audit log",
         provides: ["auth", "authenticate", "authorize"],
         requires: ["database"],
-        uses: ["chain"],
+        uses: ["chain", "ingress"],
         prefixes: ["/api/v1/auth", "/.well-known/jwks.json"],
     }
 }

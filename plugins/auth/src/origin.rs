@@ -1,7 +1,10 @@
 //! Where this server is reached: the only sites that a message may be signed for, and whose pages
-//! may change anything with a cookie. It comes from the settings, never from a request's `Host`.
+//! may change anything with a cookie. It comes from the settings, or from where the ingress listens,
+//! never from a request's `Host`.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::settings::Settings;
 
 /// An origin (RFC 6454): scheme, host and port.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,8 +15,9 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// `https://host[:port]`, or `http://` for this machine, in the spelling that browsers use.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    /// `https://host[:port]`, or `http://` for this machine, in the spelling that browsers use;
+    /// `plain_http`: or for any.
+    pub(crate) fn parse(text: &str, plain_http: bool) -> Result<Self, String> {
         let wrong =
             |reason: &str| format!("`{text}` {reason}; write, for example, \"https://video.example.org\"");
         let (scheme, authority) = text.split_once("://").ok_or_else(|| wrong("has no scheme"))?;
@@ -45,10 +49,23 @@ impl Origin {
         let local = host == "localhost"
             || v6.flatten().is_some_and(|address| address.is_loopback())
             || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback());
-        if scheme == "http" && !local {
-            return Err(wrong("would send sessions in the clear: plain http is for this machine alone"));
+        if scheme == "http" && !local && !plain_http {
+            return Err(wrong(
+                "would send sessions in the clear: plain http is for this machine alone, or for a network \
+                 that you trust with `plain_http = true`",
+            ));
         }
         Ok(Self { scheme: scheme.into(), authority: authority.into() })
+    }
+
+    /// Whether it leads to a port of this machine that none of these addresses has.
+    pub(crate) fn misses(&self, addresses: &[SocketAddr]) -> bool {
+        let (host, port) = match self.authority.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, port.parse().unwrap_or(0)),
+            _ => (self.authority.as_str(), 80),
+        };
+        let loopback = host == "localhost" || host.starts_with("127.") || host == "[::1]";
+        self.scheme == "http" && loopback && addresses.iter().all(|address| address.port() != port)
     }
 
     /// As browsers send it in `Origin`.
@@ -56,16 +73,32 @@ impl Origin {
         format!("{}://{}", self.scheme, self.authority)
     }
 
-    /// Whether cookies can be `Secure`.
-    pub(crate) fn is_secure(&self) -> bool {
-        self.scheme == "https"
-    }
-
     /// Whether an absolute URI lies in this origin.
     pub(crate) fn holds(&self, uri: &str) -> bool {
         let rest = uri.strip_prefix(&self.text());
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?', '#']))
     }
+}
+
+/// The origins of the settings; without `public_url` those of this machine at the ports of the
+/// ingress, under the names that browsers have for it. `localhost` is first, and the one to print.
+pub(crate) fn all(settings: &Settings, ingress: &[SocketAddr]) -> Result<Vec<Origin>, String> {
+    let mut texts = Vec::new();
+    if settings.public_url.is_empty() {
+        for address in ingress {
+            let literal = match address.ip() {
+                IpAddr::V4(ip) if ip.is_loopback() || ip.is_unspecified() => "127.0.0.1",
+                IpAddr::V6(ip) if ip.is_loopback() || ip.is_unspecified() => "[::1]",
+                _ => continue,
+            };
+            let port = if address.port() == 80 { String::new() } else { format!(":{}", address.port()) };
+            texts.extend(["localhost", literal].map(|host| format!("http://{host}{port}")));
+        }
+    } else {
+        texts.push(settings.public_url.clone());
+    }
+    texts.extend(settings.origins.iter().cloned());
+    texts.iter().map(|text| Origin::parse(text, settings.plain_http)).collect()
 }
 
 #[cfg(test)]
@@ -83,7 +116,7 @@ mod tests {
             "http://[::1]:8080",
             "https://[2001:db8::1]",
         ] {
-            assert_eq!(Origin::parse(good).unwrap().text(), good);
+            assert_eq!(Origin::parse(good, false).unwrap().text(), good);
         }
         for bad in [
             "http://video.example.org",
@@ -102,13 +135,47 @@ mod tests {
             "https://a example",
             "http://localhost.evil.example",
         ] {
-            assert!(Origin::parse(bad).is_err(), "{bad}");
+            assert!(Origin::parse(bad, false).is_err(), "{bad}");
         }
     }
 
     #[test]
+    fn plain_http_of_another_machine_is_for_who_allows_it() {
+        assert_eq!(Origin::parse("http://192.168.0.5:8080", true).unwrap().text(), "http://192.168.0.5:8080");
+        assert!(Origin::parse("ftp://192.168.0.5", true).is_err());
+    }
+
+    #[test]
+    fn without_an_address_in_the_settings_it_is_where_the_ingress_listens_on_this_machine() {
+        let at = |texts: &[&str]| -> Vec<SocketAddr> { texts.iter().map(|it| it.parse().unwrap()).collect() };
+        let of = |settings: &Settings, addresses: &[SocketAddr]| -> Vec<String> {
+            all(settings, addresses).unwrap().iter().map(Origin::text).collect()
+        };
+        let open = Settings { public_url: String::new(), origins: Vec::new(), ..Settings::default() };
+        let local = ["http://localhost:18472", "http://127.0.0.1:18472"];
+        assert_eq!(of(&open, &at(&["127.0.0.1:18472"])), local);
+        assert_eq!(of(&open, &at(&["0.0.0.0:18472"])), local);
+        assert_eq!(of(&open, &at(&["[::1]:80"])), ["http://localhost", "http://[::1]"]);
+        // Another machine's name for this one is a choice of the operator.
+        assert!(of(&open, &at(&["192.168.0.5:8080"])).is_empty());
+        assert!(of(&open, &[]).is_empty());
+        let set = Settings { public_url: "http://localhost:8080".into(), ..open };
+        assert_eq!(of(&set, &at(&["127.0.0.1:18472"])), ["http://localhost:8080"]);
+    }
+
+    #[test]
+    fn an_address_of_this_machine_that_nobody_listens_at_is_noticed() {
+        let at = ["127.0.0.1:18472".parse().unwrap()];
+        let misses = |text: &str| Origin::parse(text, true).unwrap().misses(&at);
+        assert!(misses("http://localhost:8080") && misses("http://[::1]") && misses("http://127.0.0.1"));
+        // What a proxy or another machine maps is not known here.
+        assert!(!misses("http://localhost:18472") && !misses("https://video.example.org"));
+        assert!(!misses("http://192.168.0.5:8080"));
+    }
+
+    #[test]
     fn an_uri_of_a_site_that_only_begins_alike_is_not_ours() {
-        let origin = Origin::parse("https://a.example").unwrap();
+        let origin = Origin::parse("https://a.example", false).unwrap();
         for ours in
             ["https://a.example", "https://a.example/login", "https://a.example?x", "https://a.example#x"]
         {

@@ -110,7 +110,7 @@ async fn refresh(State(auth): State<Auth>, request: Request) -> Result<Response,
     }
     let token = from.refresh(auth.is_secure())?;
     let token = token.ok_or_else(|| Why::NotSignedIn.because("There is no refresh token."))?;
-    from.same_site(&auth.shared.origins)?;
+    from.same_site(&auth.origins())?;
     match auth.refresh(token, &from).await {
         Ok(tokens) => Ok(given(&auth, &tokens, true)),
         Err(error @ AuthError::Refused { .. }) => Ok(without_cookies(&auth, error.into_response())),
@@ -129,7 +129,7 @@ struct SetupBody {
 async fn set_up(State(auth): State<Auth>, request: Request) -> Result<Response, AuthError> {
     let (from, body) = read::<SetupBody>(request).await?;
     if body.cookies {
-        from.same_site(&auth.shared.origins)?;
+        from.same_site(&auth.origins())?;
     }
     let tokens = auth.set_up(&body.code, &from).await?;
     Ok(given(&auth, &tokens, body.cookies))
@@ -146,7 +146,7 @@ struct AdminSessionBody {
 async fn admin_session(State(auth): State<Auth>, request: Request) -> Result<Response, AuthError> {
     let (from, body) = read::<AdminSessionBody>(request).await?;
     if body.cookies {
-        from.same_site(&auth.shared.origins)?;
+        from.same_site(&auth.origins())?;
     }
     let tokens = auth.admin_session(&body.token, &from).await?;
     Ok(given(&auth, &tokens, body.cookies))
@@ -160,7 +160,7 @@ async fn logout(State(auth): State<Auth>, method: Method, headers: HeaderMap) ->
         Err(AuthError::Refused { why: Why::NotSignedIn | Why::SessionEnded | Why::TokenExpired, .. })
             if !from.cookie.is_empty() =>
         {
-            from.same_site(&auth.shared.origins)?;
+            from.same_site(&auth.origins())?;
             return Ok(without_cookies(&auth, StatusCode::NO_CONTENT.into_response()));
         }
         Err(error) => return Err(error),

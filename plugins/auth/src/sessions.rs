@@ -182,7 +182,7 @@ impl Auth {
         let expires_in = (millis(self.settings().access_ttl.get()) / 1_000).min(refresh_expires_in);
         let (roles, _) = rights(&granted, None);
         let claims = Claims {
-            iss: self.settings().public_url.clone(),
+            iss: self.issuer().into(),
             aud: AUDIENCE.into(),
             sub: principal.into(),
             sid: session.into(),

@@ -16,11 +16,14 @@ const MAX_WALLETS: u32 = 32;
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// Where people reach this server: `"https://video.example.org"`. Wallets are asked to sign for
-    /// this site, tokens are issued in its name, and `https` makes cookies `Secure`. Plain `http` is
-    /// for this machine alone (localhost and loopback addresses).
+    /// this site, tokens are issued in its name, and `https` makes cookies `Secure`. Empty: this
+    /// machine alone, `http://localhost` at the port that the ingress listens on.
     pub public_url: String,
     /// Further addresses of the same server that may be signed in at.
     pub origins: Vec<String>,
+    /// Whether `public_url` and `origins` may be plain `http` on other machines than this one, to try
+    /// it out in a network that you trust: whoever reads along there takes over what is signed in.
+    pub plain_http: bool,
     /// EVM chains that a message may be signed for.
     pub chain_ids: Vec<u64>,
     /// Solana clusters that a message may be signed for; the first is what wallets are asked for.
@@ -70,8 +73,9 @@ impl Default for Settings {
     fn default() -> Self {
         let days = |days: u64| Duration::secs(days * 86_400);
         Self {
-            public_url: "http://localhost:8080".into(),
-            origins: vec!["http://127.0.0.1:8080".into()],
+            public_url: String::new(),
+            origins: Vec::new(),
+            plain_http: false,
             chain_ids: vec![
                 1, 10, 56, 97, 137, 8453, 42_161, 80_002, 84_532, 421_614, 11_155_111, 11_155_420,
             ],
@@ -103,8 +107,8 @@ pub(crate) fn check(settings: &Settings) -> Vec<SettingsProblem> {
     let mut wrong = |key: &str, text: String| problems.push(SettingsProblem::new(key, text));
     let origins = std::iter::once(("public_url", &settings.public_url))
         .chain(settings.origins.iter().map(|origin| ("origins", origin)));
-    for (key, text) in origins {
-        if let Err(reason) = Origin::parse(text) {
+    for (key, text) in origins.filter(|(key, text)| *key == "origins" || !text.is_empty()) {
+        if let Err(reason) = Origin::parse(text, settings.plain_http) {
             wrong(key, reason);
         }
     }

@@ -125,7 +125,7 @@ impl Auth {
         let (now_ms, settings) = (self.now_ms(), self.settings());
         let expires_at_ms = now_ms.saturating_add(millis(settings.challenge_ttl.get()));
         let expires_at = rfc3339(expires_at_ms);
-        let origins = &self.shared.origins;
+        let origins = self.origins();
         // Of the sites that are ours, that of the page that asks.
         let site = origins.iter().position(|origin| origin.text() == credentials.origin).unwrap_or(0);
         let origin = origins.get(site);
@@ -185,7 +185,8 @@ impl Auth {
 
     /// What a wallet of Solana is asked to sign under this nonce.
     fn solana_input(&self, known: &siws::Known, nonce: &Nonce, principal: &str) -> Result<SignIn, AuthError> {
-        let origin = self.shared.origins.get(usize::from(known.site)).ok_or_else(unknown_nonce)?;
+        let origins = self.origins();
+        let origin = origins.get(usize::from(known.site)).ok_or_else(unknown_nonce)?;
         let issued_at_ms = nonce.expires_at_ms.saturating_sub(millis(self.settings().challenge_ttl.get()));
         Ok(SignIn {
             domain: origin.authority.clone(),
@@ -207,7 +208,7 @@ impl Auth {
 
     /// The settings that the text is made of: a nonce from before they changed counts no more.
     fn solana_terms(&self) -> Result<String, AuthError> {
-        let sites: Vec<_> = self.shared.origins.iter().map(Origin::text).collect();
+        let sites: Vec<_> = self.origins().iter().map(Origin::text).collect();
         let ttl_ms = millis(self.settings().challenge_ttl.get());
         Ok(format!("{} {ttl_ms} {}", self.solana_chain()?, sites.join(" ")))
     }
@@ -216,7 +217,7 @@ impl Auth {
     pub(crate) async fn sign_in(&self, proof: &Proof, from: &Credentials) -> Result<Tokens, AuthError> {
         self.limit_address(&from.address)?;
         if proof.cookies {
-            from.same_site(&self.shared.origins)?;
+            from.same_site(&self.origins())?;
         }
         let outcome = match self.verified(proof, "").await {
             Ok(signed) => self.begin(&signed, from).await.map_err(|error| (error, signed.name())),
@@ -303,7 +304,7 @@ impl Auth {
         let (message, digest) = said(proof)?;
         let settings = self.settings();
         message.check(&Terms {
-            origins: &self.shared.origins,
+            origins: &self.origins(),
             chain_ids: &settings.chain_ids,
             now_ms: self.now_ms(),
             skew_ms: millis(settings.clock_skew.get()),

@@ -289,7 +289,7 @@ fn terms(now: &str, origins: &'static [Origin]) -> Terms<'static> {
 }
 
 fn verdict(text: &str, now: &str) -> Option<Why> {
-    let origins = vec![Origin::parse("https://example.com").unwrap()];
+    let origins = vec![Origin::parse("https://example.com", false).unwrap()];
     let message = Message::parse(text).unwrap();
     message.check(&terms(now, origins.leak())).err().map(|error| error.why().unwrap())
 }

@@ -174,7 +174,7 @@ async fn rules_of_ones_own_take_the_place_of_the_defaults() {
 async fn a_cookie_goes_through_the_filter_under_the_same_rule_against_other_sites() {
     let world = World::new();
     let life = world.live(settings()).await;
-    let code = life.auth.bootstrap(&world.directory()).await.unwrap().console_url.unwrap();
+    let code = life.auth.bootstrap(&world.directory()).await.unwrap().console_path.unwrap();
     let code = code.rsplit('/').next().unwrap();
     let body = json!({ "code": code, "cookies": true });
     let answer = life.send("POST", "setup", &[("origin", SITE)], Some(body)).await;

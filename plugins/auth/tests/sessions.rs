@@ -247,18 +247,18 @@ async fn the_first_admin_has_a_token_file_and_an_address_that_is_good_once() {
     let token = read();
     assert!(life.whose(&token).await.unwrap().roles.contains(&(Role::Admin as i32)));
 
-    let code = |url: &str| url.strip_prefix(&format!("{SITE}/#/setup/")).unwrap().to_owned();
-    let old = code(&first.console_url.unwrap());
+    let code = |url: &str| url.strip_prefix("/#/setup/").unwrap().to_owned();
+    let old = code(&first.console_path.unwrap());
     // A restart makes a new code as long as none was used; the token stays.
     let life = world.live(settings()).await;
-    let url = life.auth.bootstrap(&world.directory()).await.unwrap().console_url.unwrap();
+    let url = life.auth.bootstrap(&world.directory()).await.unwrap().console_path.unwrap();
     assert_eq!(read(), token);
     assert_eq!(slug(&life.post("setup", json!({"code": old})).await), "setup-used");
     let posts = (0..20).map(|_| life.post("setup", json!({"code": code(&url)})));
     let good: Vec<_> = join_all(posts).await.into_iter().filter(|answer| answer.status == 200).collect();
     assert_eq!(good.len(), 1);
     assert_eq!(good[0].json["roles"], json!(["viewer", "creator", "admin"]));
-    assert!(life.auth.bootstrap(&world.directory()).await.unwrap().console_url.is_none());
+    assert!(life.auth.bootstrap(&world.directory()).await.unwrap().console_path.is_none());
     assert_eq!(slug(&life.post("setup", json!({"code": ""})).await), "setup-used");
 
     // Whoever removes the file gets a new token, and the one before is over.
@@ -281,7 +281,7 @@ async fn an_admin_who_signed_out_gets_back_in_with_the_token_and_nobody_does_wit
     let life = world.live(settings()).await;
     let first = life.auth.bootstrap(&world.directory()).await.unwrap();
     let token = std::fs::read_to_string(&first.token_file).unwrap();
-    let code = first.console_url.unwrap();
+    let code = first.console_path.unwrap();
     let code = code.rsplit('/').next().unwrap();
     let tokens = life.post("setup", json!({"code": code})).await.json;
     let signed_out = life.call(text(&tokens, "access_token"), "POST", "logout", None).await;
