@@ -32,7 +32,7 @@ pub(crate) async fn follow(host: Host, auth: Auth, first: Bootstrap) {
         rounds.tick().await;
         let Some(addresses) = listeners(&ingress).await else { continue };
         // Two rounds, so that whatever the start says of itself is said.
-        let running = host.report()["phase"] == "running";
+        let running = host.report()["kernel"]["phase"] == "running";
         let settled = std::mem::replace(&mut was_running, running) && running;
         if addresses == known && (path.is_none() || !settled) {
             continue;
