@@ -134,7 +134,7 @@ impl Kernel {
             return Err("streamgate starts or stops; try again when it runs".to_owned());
         }
         let old = self.composition.load_full();
-        let Edition { kernel, plugins, graph } = plan.edition;
+        let Edition { kernel, plugins, graph, .. } = plan.edition;
         let mut done = Vec::new();
         let mut entries = Vec::new();
         let mut planned: Vec<_> = plugins.into_iter().map(Arc::new).collect();

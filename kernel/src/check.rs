@@ -21,6 +21,8 @@ pub(crate) struct Edition {
     pub(crate) plugins: Vec<Planned>,
     /// Their order, by index.
     pub(crate) graph: Graph,
+    /// What is worth a second look.
+    pub(crate) notices: Vec<Problem>,
 }
 
 /// A plugin that is to run.
@@ -71,6 +73,7 @@ impl Edition {
         if !problems.is_empty() {
             return Err(problems);
         }
+        let notices = streamgate_config::notices(sources, &tables, &nodes);
         let level = kernel.log.level.clone();
         let planned = tables.into_iter().zip(libraries).map(|(table, library)| Planned {
             keys: keys(&table, &level),
@@ -78,7 +81,7 @@ impl Edition {
             name: table.plugin,
             library,
         });
-        Ok(Self { kernel, plugins: planned.collect(), graph })
+        Ok(Self { kernel, plugins: planned.collect(), graph, notices })
     }
 }
 

@@ -9,9 +9,9 @@ use std::time::Instant;
 use clap::{Args, Parser, Subcommand};
 use serde_json::Value;
 use streamgate_config::{Problem, Sources, file_schema};
-use streamgate_control::{Change, ControlError, DataDir, health_table, plugins_table, text};
+use streamgate_control::{Change, ControlError, DataDir, Signals, health_table, plugins_table, text};
 use tokio::runtime::Builder;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::VERSION;
 use crate::change::Origin;
@@ -195,11 +195,19 @@ fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default()
 }
 
-fn report_problems(problems: &[Problem]) -> ExitCode {
-    let (begin, end) = if std::io::stderr().is_terminal() { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+/// `error` in red or `warning` in yellow, where somebody sees it.
+fn tell(word: &str, problems: &[Problem]) {
+    let color = if word == "error" { 31 } else { 33 };
     for problem in problems {
-        err(format_args!("{begin}error{end}: {problem}"));
+        match std::io::stderr().is_terminal() {
+            true => err(format_args!("\x1b[1;{color}m{word}\x1b[0m: {problem}")),
+            false => err(format_args!("{word}: {problem}")),
+        }
     }
+}
+
+fn report_problems(problems: &[Problem]) -> ExitCode {
+    tell("error", problems);
     let count = problems.len();
     err(format_args!("{count} problem{}; nothing was started", if count == 1 { "" } else { "s" }));
     ExitCode::from(PROBLEMS)
@@ -209,6 +217,7 @@ fn check(source: &Source, sources: &Sources, problems: Vec<Problem>) -> ExitCode
     match Edition::check(sources, problems, None, Vec::new()) {
         Err(problems) => report_problems(&problems),
         Ok(edition) => {
+            tell("warning", &edition.notices);
             let order = edition.graph.order();
             let names: Vec<_> = order.iter().map(|&index| edition.plugins[index].name.as_str()).collect();
             let count = names.len();
@@ -324,9 +333,12 @@ fn run(
     };
     let log = Log::start(&edition.kernel.log);
     let origin = Origin { config: source.config, sets: source.sets };
-    log_panics();
+    streamgate_log::log_panics();
     if let Some(limit) = descriptors.filter(|limit| *limit < streamgate_control::FEW) {
         tracing::warn!(limit, "few open files are allowed; raise the hard limit (ulimit -Hn, LimitNOFILE=)");
+    }
+    for notice in &edition.notices {
+        tracing::warn!("{notice}");
     }
     let kernel = Kernel::new(edition, origin, log.clone(), began, runtime.handle().clone());
     let code = runtime.block_on(until_stopped(&kernel, &data_dir)).unwrap_or_else(|error| {
@@ -392,33 +404,4 @@ async fn until_stopped(
     kernel.stop().await;
     tracing::info!("stopped");
     Ok(code)
-}
-
-/// The two signals that end the process.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
-    }
-
-    /// The number of the next one.
-    async fn next(&mut self) -> i32 {
-        tokio::select! {
-            _ = self.interrupt.recv() => SignalKind::interrupt().as_raw_value(),
-            _ = self.terminate.recv() => SignalKind::terminate().as_raw_value(),
-        }
-    }
-}
-
-/// A panic of the kernel is a bug, and belongs into the log like everything else.
-fn log_panics() {
-    std::panic::set_hook(Box::new(|info| {
-        let message = info.payload_as_str().unwrap_or("no message");
-        let location = info.location().map(ToString::to_string).unwrap_or_default();
-        tracing::error!(location, message = format!("the kernel panicked: {message}"));
-    }));
 }

@@ -99,6 +99,21 @@ fn set_goes_over_the_environment_and_that_over_the_file() {
 }
 
 #[test]
+fn what_is_most_likely_not_meant_is_a_warning_and_no_problem() {
+    let said = |place: &Place, variable: &str| {
+        let output = place.command(&["check"]).env(variable, "0.0.0.0:80").output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let place = Place::new(ALL);
+    assert_eq!(said(&place, "STREAMGATE_SERVICE_HOST"), "");
+    let text = said(&place, "STREAMGATE_PLUGINS_FIXTURE_GATE_LISTEN");
+    assert!(text.starts_with("warning: STREAMGATE_PLUGINS_FIXTURE_GATE_LISTEN: sets nothing"), "{text}");
+    let text = said(&Place::new("[plugins.fixture-echo]\n"), "OTHER");
+    assert!(text.contains("warning: plugins.toml:3:") && text.contains("nothing lets requests in"), "{text}");
+}
+
+#[test]
 fn a_missing_requirement_names_the_plugin_that_would_provide_it() {
     assert_eq!(
         Place::new("[plugins.fixture-caller]\n").problems(&[]),

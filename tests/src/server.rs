@@ -117,16 +117,45 @@ impl Setup {
     /// # Panics
     /// When it ends or is not ready in time; its log goes to standard error.
     pub async fn start(self) -> Server {
+        self.start_at(free_port()).await
+    }
+
+    /// The same at this port.
+    pub async fn start_at(self, port: u16) -> Server {
+        let mut server = self.prepared(port);
+        server.spawn().expect("streamgate starts");
+        server.ready().await;
+        server
+    }
+
+    /// Starts a server and waits for nothing.
+    pub fn spawned(self) -> Server {
+        let mut server = self.prepared(free_port());
+        server.spawn().expect("streamgate starts");
+        server
+    }
+
+    /// Runs a command that needs no server: its exit code, standard output and standard error.
+    pub async fn command(self, arguments: &[&str]) -> (Option<i32>, String, String) {
+        let server = self.prepared(free_port());
+        let config = server.setup.config.display().to_string();
+        let overrides = server.overrides();
+        let mut all = vec!["--config", &config];
+        all.extend(overrides.iter().map(String::as_str));
+        all.extend(arguments);
+        let output = command(&all, server.home.path()).await.expect("streamgate starts");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    }
+
+    fn prepared(self, port: u16) -> Server {
         let home = TempDir::with_prefix("streamgate-").expect("a temporary folder");
         let disk = self.mebibytes.and_then(|mebibytes| {
             let data = home.path().join("data");
             fs::create_dir(&data).expect("a new folder");
             SmallDisk::mount(&data, mebibytes)
         });
-        let mut server = Server { port: free_port(), setup: self, disk, home, child: None, http: client() };
-        server.spawn().expect("streamgate starts");
-        server.ready().await;
-        server
+        Server { port, setup: self, disk, home, child: None, http: client() }
     }
 }
 

@@ -5,12 +5,14 @@
 //! nothing and writes nothing.
 
 mod graph;
+mod notices;
 mod settings;
 mod sources;
 mod tables;
 mod wording;
 
 pub use graph::{Graph, GraphError, Node};
+pub use notices::notices;
 pub use settings::{Isolation, KernelSettings, LogFormat, LogSettings, PluginKeys, ProcessKeys};
 pub use sources::{Problem, Sources, from_toml};
 pub use tables::{Table, check, file_schema};

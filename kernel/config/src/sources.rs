@@ -11,6 +11,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use toml_edit::{Document, Item};
 
+use crate::notices::is_of_a_service;
+
 const ENV_PREFIX: &str = "STREAMGATE_";
 
 /// One fault of the configuration: where it stands, which key with which value, what is wrong.
@@ -48,6 +50,8 @@ pub struct Sources {
     document: Document<String>,
     /// What set which key over the file, in order.
     set: Vec<(String, Vec<String>)>,
+    /// Variables with our prefix that set nothing.
+    ignored: Vec<String>,
     value: Value,
 }
 
@@ -72,7 +76,7 @@ impl Sources {
             Document::parse(String::new()).expect("an empty document is TOML")
         });
         let mut layers = Vec::new();
-        env_values(env, &mut layers, &mut problems);
+        let ignored = env_values(env, &mut layers, &mut problems);
         set_values(sets, &mut layers, &mut problems);
         let mut figment = Figment::from(Serialized::defaults(to_json(document.as_item())));
         for (_, path, value) in &layers {
@@ -83,12 +87,17 @@ impl Sources {
             Value::Object(Map::new())
         });
         let set = layers.into_iter().map(|(name, path, _)| (name, path)).collect();
-        (Self { file, document, set, value }, problems)
+        (Self { file, document, set, ignored, value }, problems)
     }
 
     /// The whole configuration.
     pub fn value(&self) -> &Value {
         &self.value
+    }
+
+    /// Variables of the environment that look like settings and set nothing.
+    pub(crate) fn ignored(&self) -> &[String] {
+        &self.ignored
     }
 
     /// A problem of the key at `path`, with its value unless `secret`.
@@ -150,18 +159,18 @@ impl Sources {
 type LayerOf = (String, Vec<String>, Value);
 
 /// `STREAMGATE_A__B_C` sets `a.b_c`. In a plugin's name `_` stands for `-`, which plugin names
-/// use instead. Variables without `__` are not ours: Kubernetes makes such ones for a service.
+/// use instead. Variables without `__` set nothing: their names are answered, but for those that
+/// Kubernetes makes for a service of our name.
 fn env_values(
     env: impl IntoIterator<Item = (OsString, OsString)>,
     layers: &mut Vec<LayerOf>,
     problems: &mut Vec<Problem>,
-) {
-    let mut found: Vec<_> = env
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
-        .filter(|(name, _)| name.strip_prefix(ENV_PREFIX).is_some_and(|rest| rest.contains("__")))
-        .collect();
-    found.sort();
+) -> Vec<String> {
+    let ours = env.into_iter().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+    let mut ours: Vec<_> = ours.filter(|(name, _)| name.starts_with(ENV_PREFIX)).collect();
+    ours.sort();
+    let (found, others): (Vec<_>, Vec<_>) =
+        ours.into_iter().partition(|(name, _)| name[ENV_PREFIX.len()..].contains("__"));
     for (name, value) in found {
         let mut path: Vec<_> = name[ENV_PREFIX.len()..].split("__").map(str::to_ascii_lowercase).collect();
         if path[0] == "plugins" {
@@ -175,6 +184,8 @@ fn env_values(
             Err(_) => problems.push(whole(&name, "its value is not UTF-8")),
         }
     }
+    let names = others.into_iter().map(|(name, _)| name);
+    names.filter(|name| !is_of_a_service(&name[ENV_PREFIX.len()..])).collect()
 }
 
 fn set_values(sets: &[String], layers: &mut Vec<LayerOf>, problems: &mut Vec<Problem>) {
@@ -239,7 +250,7 @@ pub(crate) fn dotted(path: &[String]) -> String {
     path.iter().map(|key| toml_edit::Key::new(key).to_string()).collect::<Vec<_>>().join(".")
 }
 
-fn whole(place: &str, message: impl Into<String>) -> Problem {
+pub(crate) fn whole(place: &str, message: impl Into<String>) -> Problem {
     let none = (usize::MAX, usize::MAX);
     let (place, message) = (place.to_owned(), message.into());
     Problem { position: none, place, key: String::new(), value: None, message }

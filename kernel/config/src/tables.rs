@@ -74,7 +74,7 @@ impl Sources {
     }
 }
 
-fn plugin_path<'a>(name: &'a str, rest: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+pub(crate) fn plugin_path<'a>(name: &'a str, rest: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     ["plugins", name].into_iter().chain(rest).map(str::to_owned).collect()
 }
 
@@ -156,16 +156,8 @@ pub fn file_schema(plugins: &BTreeMap<String, Value>) -> Value {
 fn check_listen_addresses(sources: &Sources, tables: &[Table], problems: &mut Vec<Problem>) {
     let mut taken: Vec<(Vec<String>, String)> = Vec::new();
     for table in tables {
-        let properties = table.schema["properties"].as_object().into_iter().flatten();
-        for (key, property) in properties {
-            if ![&property["format"], &property["items"]["format"]].contains(&&json!("listen-address")) {
-                continue;
-            }
-            let addresses: Vec<&str> = match table.values.get(key).or_else(|| property.get("default")) {
-                Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).collect(),
-                value => value.and_then(Value::as_str).into_iter().collect(),
-            };
-            let path = plugin_path(&table.plugin, [key.as_str()]);
+        for (key, addresses) in listen_addresses(table) {
+            let path = plugin_path(&table.plugin, [key]);
             for address in addresses {
                 if let Some((other, theirs)) = taken.iter().find(|(_, theirs)| same_address(address, theirs))
                 {
@@ -179,6 +171,21 @@ fn check_listen_addresses(sources: &Sources, tables: &[Table], problems: &mut Ve
             }
         }
     }
+}
+
+/// The settings that their schema calls listen addresses, and what they say or are without it.
+pub(crate) fn listen_addresses(table: &Table) -> impl Iterator<Item = (&str, Vec<&str>)> {
+    let properties = table.schema["properties"].as_object().into_iter().flatten();
+    properties.filter_map(|(key, property)| {
+        if ![&property["format"], &property["items"]["format"]].contains(&&json!("listen-address")) {
+            return None;
+        }
+        let addresses = match table.values.get(key).or_else(|| property.get("default")) {
+            Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).collect(),
+            value => value.and_then(Value::as_str).into_iter().collect(),
+        };
+        Some((key.as_str(), addresses))
+    })
 }
 
 /// Whether both cannot be bound: the same port on the same address, or on all of them.

@@ -4,6 +4,7 @@
 //! Whoever runs holds the directory's lock and listens; whoever asks finds it by the directory.
 
 mod descriptors;
+mod signals;
 mod tables;
 
 use std::fs::{File, TryLockError};
@@ -18,6 +19,7 @@ use serde_json::Value;
 use tokio::net::UnixListener;
 
 pub use descriptors::{FEW, Reserved, raise};
+pub use signals::Signals;
 pub use tables::{health_table, plugins_table, text};
 
 const TIMEOUT: Duration = Duration::from_secs(5);

@@ -37,6 +37,15 @@ fn numbered(number: u8) -> (Level, &'static str) {
     LEVELS[usize::from(number.clamp(1, 5)) - 1]
 }
 
+/// A panic of the kernel is a bug, and belongs into the log like everything else.
+pub fn log_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        let message = info.payload_as_str().unwrap_or("no message");
+        let location = info.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(location, message = format!("the kernel panicked: {message}"));
+    }));
+}
+
 /// The level of a record of the boundary.
 pub fn level(number: u8) -> Level {
     numbered(number).0

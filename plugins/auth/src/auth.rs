@@ -322,6 +322,11 @@ impl Auth {
         self.shared.origins.read().clone()
     }
 
+    /// The address for people.
+    pub(crate) fn site(&self) -> Option<String> {
+        self.origins().first().map(Origin::text)
+    }
+
     /// What tokens are issued in the name of: it stays when the port changes.
     pub(crate) fn issuer(&self) -> &str {
         match self.settings().public_url.as_str() {
@@ -331,15 +336,14 @@ impl Auth {
     }
 
     /// Where the ingress listens, which counts where no `public_url` is set. Answers the address for
-    /// people, if there is one, and whether it leads elsewhere than to where the ingress listens.
+    /// people, if there is one.
     ///
     /// # Errors
     /// When the settings name no origins, which `check` would have found.
-    pub fn listens_at(&self, addresses: &[SocketAddr]) -> Result<Option<(String, bool)>, OpenError> {
+    pub fn listens_at(&self, addresses: &[SocketAddr]) -> Result<Option<String>, OpenError> {
         let origins = origin::all(self.settings(), addresses).map_err(OpenError::Settings)?;
-        let first = origins.first().map(|first| (first.text(), first.misses(addresses)));
         *self.shared.origins.write() = origins.into();
-        Ok(first)
+        Ok(self.site())
     }
 
     /// Takes one attempt of an address.

@@ -7,13 +7,14 @@ use std::time::Duration;
 use http::{Request, StatusCode};
 use serde::Deserialize;
 use streamgate_plugin_api::{Body, Client, Host};
-use tokio::time::{MissedTickBehavior, interval};
 
 use crate::auth::Auth;
 use crate::bootstrap::Bootstrap;
 
-/// How often it is looked whether all have started, and whether the ingress listens elsewhere.
-const LOOK: Duration = Duration::from_millis(500);
+/// How often it is looked whether all have started.
+const START: Duration = Duration::from_millis(500);
+/// How often it is looked whether the ingress listens elsewhere, once that is done.
+const LOOK: Duration = Duration::from_secs(2);
 const MAX_ANSWER: usize = 64 << 10;
 
 /// One of its sockets.
@@ -25,53 +26,52 @@ struct Listener {
 /// Follows the ingress. The ingress starts after this plugin, and may be swapped at any time.
 pub(crate) async fn follow(host: Host, auth: Auth, first: Bootstrap) {
     let ingress = host.service("ingress");
-    let (mut known, mut path, mut was_running) = (Vec::new(), first.console_path, false);
-    let mut rounds = interval(LOOK);
-    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut path = first.console_path.clone();
+    let (mut known, mut site, mut was_running) = (None, None, false);
     loop {
-        rounds.tick().await;
+        tokio::time::sleep(if path.is_some() { START } else { LOOK }).await;
+        // Without it nobody can open anything: its port may be taken.
         let Some(addresses) = listeners(&ingress).await else { continue };
-        // Two rounds, so that whatever the start says of itself is said.
-        let running = host.report()["kernel"]["phase"] == "running";
-        let settled = std::mem::replace(&mut was_running, running) && running;
-        if addresses == known && (path.is_none() || !settled) {
-            continue;
+        if known.as_ref() != Some(&addresses) {
+            site = moved(&auth, &addresses);
+            known = Some(addresses);
         }
-        let changed = addresses != known;
-        known = addresses;
-        let site = match auth.listens_at(&known) {
-            Ok(Some((site, misses))) => {
-                if misses && changed {
-                    tracing::warn!(
-                        public_url = site,
-                        listening = ?known,
-                        "`public_url` leads to a port that this server does not listen on: unless \
-                         something forwards it, nobody can sign in; leave it out, or correct the port"
-                    );
-                }
-                site
-            }
-            Ok(None) => {
-                if changed {
-                    tracing::warn!(
-                        listening = ?known,
-                        "nobody can sign in with a browser: `public_url` is not set, and the server \
-                         does not listen on this machine's own addresses; set it to what people open"
-                    );
-                }
-                continue;
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the address of this server is not known");
-                continue;
-            }
-        };
-        if settled && let Some(path) = path.take() {
+        // Two rounds, so that whatever the start says of itself is said before.
+        let running = path.is_some() && host.report()["kernel"]["phase"] == "running";
+        let settled = std::mem::replace(&mut was_running, running) && running;
+        if settled
+            && let Some(site) = &site
+            && let Some(path) = path.take()
+        {
+            announce(site, &path, &first);
+        }
+    }
+}
+
+/// The line that a person looks for, with nothing after it.
+fn announce(site: &str, path: &str, first: &Bootstrap) {
+    let file = first.token_file.display();
+    tracing::warn!(
+        token_file = %file,
+        "nobody has set up this server yet: open {site}{path} to become its admin (it works once)"
+    );
+}
+
+/// Tells the sign-in where the ingress listens now. Answers the address for people, if there is one.
+fn moved(auth: &Auth, addresses: &[SocketAddr]) -> Option<String> {
+    match auth.listens_at(addresses) {
+        Ok(Some(site)) => Some(site),
+        Ok(None) => {
             tracing::warn!(
-                url = format!("{site}{path}"),
-                token_file = %first.token_file.display(),
-                "nobody has set up this server yet; this address makes its first visitor an admin, once"
+                listening = ?addresses,
+                "nobody can sign in with a browser: set `plugins.auth.public_url` to the address that \
+                 people open; for plain http to another machine than this one also `plain_http = true`"
             );
+            None
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the address of this server is not known");
+            None
         }
     }
 }

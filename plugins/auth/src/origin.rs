@@ -58,16 +58,6 @@ impl Origin {
         Ok(Self { scheme: scheme.into(), authority: authority.into() })
     }
 
-    /// Whether it leads to a port of this machine that none of these addresses has.
-    pub(crate) fn misses(&self, addresses: &[SocketAddr]) -> bool {
-        let (host, port) = match self.authority.rsplit_once(':') {
-            Some((host, port)) if !port.ends_with(']') => (host, port.parse().unwrap_or(0)),
-            _ => (self.authority.as_str(), 80),
-        };
-        let loopback = host == "localhost" || host.starts_with("127.") || host == "[::1]";
-        self.scheme == "http" && loopback && addresses.iter().all(|address| address.port() != port)
-    }
-
     /// As browsers send it in `Origin`.
     pub(crate) fn text(&self) -> String {
         format!("{}://{}", self.scheme, self.authority)
@@ -81,18 +71,23 @@ impl Origin {
 }
 
 /// The origins of the settings; without `public_url` those of this machine at the ports of the
-/// ingress, under the names that browsers have for it. `localhost` is first, and the one to print.
+/// ingress, under the names that browsers have for it: `localhost` first, which is the one to print.
+/// With `plain_http` also the address that the ingress is bound to, if it is one of the network.
 pub(crate) fn all(settings: &Settings, ingress: &[SocketAddr]) -> Result<Vec<Origin>, String> {
     let mut texts = Vec::new();
     if settings.public_url.is_empty() {
         for address in ingress {
-            let literal = match address.ip() {
-                IpAddr::V4(ip) if ip.is_loopback() || ip.is_unspecified() => "127.0.0.1",
-                IpAddr::V6(ip) if ip.is_loopback() || ip.is_unspecified() => "[::1]",
-                _ => continue,
-            };
             let port = if address.port() == 80 { String::new() } else { format!(":{}", address.port()) };
-            texts.extend(["localhost", literal].map(|host| format!("http://{host}{port}")));
+            let names: &[&str] = match address.ip() {
+                IpAddr::V4(ip) if ip.is_loopback() || ip.is_unspecified() => &["localhost", "127.0.0.1"],
+                // One socket takes both kinds of addresses then.
+                IpAddr::V6(ip) if ip.is_unspecified() => &["localhost", "127.0.0.1", "[::1]"],
+                IpAddr::V6(ip) if ip.is_loopback() => &["localhost", "[::1]"],
+                IpAddr::V4(ip) if settings.plain_http => &[&ip.to_string()],
+                IpAddr::V6(ip) if settings.plain_http => &[&format!("[{ip}]")],
+                _ => &[],
+            };
+            texts.extend(names.iter().map(|host| format!("http://{host}{port}")));
         }
     } else {
         texts.push(settings.public_url.clone());
@@ -156,21 +151,19 @@ mod tests {
         assert_eq!(of(&open, &at(&["127.0.0.1:18472"])), local);
         assert_eq!(of(&open, &at(&["0.0.0.0:18472"])), local);
         assert_eq!(of(&open, &at(&["[::1]:80"])), ["http://localhost", "http://[::1]"]);
+        assert_eq!(
+            of(&open, &at(&["[::]:8080"])),
+            ["http://localhost:8080", "http://127.0.0.1:8080", "http://[::1]:8080"]
+        );
         // Another machine's name for this one is a choice of the operator.
         assert!(of(&open, &at(&["192.168.0.5:8080"])).is_empty());
+        let trusting = Settings { plain_http: true, ..open.clone() };
+        assert_eq!(of(&trusting, &at(&["192.168.0.5:8080"])), ["http://192.168.0.5:8080"]);
+        assert_eq!(of(&trusting, &at(&["[fd00::1]:80"])), ["http://[fd00::1]"]);
+        assert_eq!(of(&trusting, &at(&["0.0.0.0:8080"]))[0], "http://localhost:8080");
         assert!(of(&open, &[]).is_empty());
         let set = Settings { public_url: "http://localhost:8080".into(), ..open };
         assert_eq!(of(&set, &at(&["127.0.0.1:18472"])), ["http://localhost:8080"]);
-    }
-
-    #[test]
-    fn an_address_of_this_machine_that_nobody_listens_at_is_noticed() {
-        let at = ["127.0.0.1:18472".parse().unwrap()];
-        let misses = |text: &str| Origin::parse(text, true).unwrap().misses(&at);
-        assert!(misses("http://localhost:8080") && misses("http://[::1]") && misses("http://127.0.0.1"));
-        // What a proxy or another machine maps is not known here.
-        assert!(!misses("http://localhost:18472") && !misses("https://video.example.org"));
-        assert!(!misses("http://192.168.0.5:8080"));
     }
 
     #[test]

@@ -170,8 +170,14 @@ async fn logout(State(auth): State<Auth>, method: Method, headers: HeaderMap) ->
 }
 
 async fn me(State(auth): State<Auth>, method: Method, headers: HeaderMap) -> Result<Response, AuthError> {
-    let identity = auth.authenticate(&Credentials::of(&method, &headers)).await?;
-    Ok(answer(StatusCode::OK, &identity_view(&identity)))
+    let identity = match auth.authenticate(&Credentials::of(&method, &headers)).await {
+        Ok(identity) => Some(identity),
+        // Pages ask this of every visitor: that nobody is signed in is an answer. A credential that is
+        // not good is a refusal all the same.
+        Err(AuthError::Refused { why: Why::NotSignedIn, .. }) => None,
+        Err(error) => return Err(error),
+    };
+    Ok(answer(StatusCode::OK, &identity_view(identity.as_ref(), auth.site())))
 }
 
 async fn wallets(
@@ -403,19 +409,22 @@ async fn jwks(State(auth): State<Auth>) -> Response {
     response
 }
 
-fn identity_view(identity: &Identity) -> Value {
-    let (session, api_key) = match &identity.credential {
-        Credential::Session(id) => (Some(id), None),
-        Credential::ApiKey(id) => (None, Some(id)),
+/// Who asks, or nobody; and the address under which the browsers of people have their cookies.
+fn identity_view(identity: Option<&Identity>, site: Option<String>) -> Value {
+    let (session, api_key) = match identity.map(|identity| &identity.credential) {
+        Some(Credential::Session(id)) => (Some(id), None),
+        Some(Credential::ApiKey(id)) => (None, Some(id)),
+        None => (None, None),
     };
     json!({
-        "principal": identity.principal,
-        "roles": identity.roles,
-        "scopes": identity.scopes,
+        "principal": identity.map(|identity| &identity.principal),
+        "roles": identity.map(|identity| identity.roles.clone()).unwrap_or_default(),
+        "scopes": identity.map(|identity| identity.scopes.clone()).unwrap_or_default(),
         "session": session,
         "api_key": api_key,
-        "expires_at": identity.expires_at_ms.map(rfc3339),
-        "wallets": identity.wallets,
+        "expires_at": identity.and_then(|identity| identity.expires_at_ms).map(rfc3339),
+        "wallets": identity.map(|identity| identity.wallets.as_slice()).unwrap_or_default(),
+        "site": site,
     })
 }
 

@@ -18,6 +18,7 @@ pub struct Settings {
     /// Where people reach this server: `"https://video.example.org"`. Wallets are asked to sign for
     /// this site, tokens are issued in its name, and `https` makes cookies `Secure`. Empty: this
     /// machine alone, `http://localhost` at the port that the ingress listens on.
+    #[schemars(extend("format" = "public-url"))]
     pub public_url: String,
     /// Further addresses of the same server that may be signed in at.
     pub origins: Vec<String>,

@@ -18,6 +18,12 @@ export interface Identity {
   wallets: string[];
 }
 
+/** Who asks: somebody, or nobody. */
+export type Asker = (Identity | { principal: null }) & {
+  /** The address of this server under which people are signed in. */
+  site: string | null;
+};
+
 /** What of a new session is for the page; its tokens are in cookies. */
 export interface SessionMade {
   expires_in: number;
@@ -96,7 +102,7 @@ export interface AuditEntry {
 const BASE = "/api/v1/auth";
 
 export const auth = {
-  me: () => json<Identity>(`${BASE}/me`, {}, requestOnce),
+  me: () => json<Asker>(`${BASE}/me`, {}, requestOnce),
 
   refresh: () => json<SessionMade>(`${BASE}/refresh`, withJson("POST", {}), requestOnce),
 

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ApiError } from "../api/client";
-import { may, renewIn, SessionStore } from "./session";
+import { may, ownName, renewIn, SessionStore } from "./session";
 
 const PROBLEM = "urn:streamgate:problem:";
 const soon = () => new Date(Date.now() + 600_000).toISOString();
@@ -28,11 +28,12 @@ const identity = (expires_at: string) => ({
   expires_at,
 });
 const expired: [number, unknown] = [401, { type: `${PROBLEM}token-expired`, detail: "It ran out." }];
-const stranger: [number, unknown] = [401, { type: `${PROBLEM}not-signed-in` }];
+const stranger: [number, unknown] = [200, { principal: null, site: null }];
 
 beforeEach(() => {
   vi.useFakeTimers({ now: 0 });
   vi.stubGlobal("navigator", {});
+  vi.stubGlobal("window", { location: new URL("https://video.example.org/") });
 });
 afterEach(() => {
   vi.useRealTimers();
@@ -120,6 +121,27 @@ describe("the session", () => {
     expect(store.get().state).toBe("unknown");
     await vi.advanceTimersByTimeAsync(3_000);
     expect(store.get().state).toBe("in");
+  });
+});
+
+describe("ownName", () => {
+  const go = (here: string, site: string | null) => ownName(new URL(here), site);
+  it("leads from an address of this machine to the name that cookies are kept under", () => {
+    const at = "http://localhost:8080";
+    expect(go("http://127.0.0.1:8080/watch/7?t=1#x", at)).toBe("http://localhost:8080/watch/7?t=1#x");
+    expect(go("http://[::1]:8080/", at)).toBe("http://localhost:8080/");
+  });
+  it("leads nowhere else", () => {
+    for (const [here, site] of [
+      ["http://localhost:8080/", "http://localhost:8080"],
+      ["http://127.0.0.1:9000/", "http://localhost:8080"],
+      ["http://127.0.0.1:8080/", "https://video.example.org"],
+      ["http://192.168.1.5:8080/", "http://localhost:8080"],
+      ["http://127.0.0.1:8080/", "no address"],
+      ["http://127.0.0.1:8080/", null],
+    ] as const) {
+      expect(go(here, site)).toBeNull();
+    }
   });
 });
 

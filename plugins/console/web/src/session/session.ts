@@ -39,7 +39,9 @@ export class SessionStore {
   /** Asks who is signed in, and renews tokens that have run out. */
   async load(): Promise<void> {
     try {
-      this.set({ state: "in", identity: await auth.me() });
+      const asker = await auth.me();
+      if (asker.principal !== null) this.set({ state: "in", identity: asker });
+      else if (!goToOwnName(asker.site)) this.set({ state: "out" });
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       if (error.status === 404) this.set({ state: "open" });
@@ -79,12 +81,18 @@ export class SessionStore {
         throw error;
       });
       // Another tab was here first.
-      if (found && found.expires_at !== before) {
+      if (found && found.principal !== null && found.expires_at !== before) {
         this.set({ state: "in", identity: found });
         return true;
       }
       await auth.refresh();
-      this.set({ state: "in", identity: await auth.me() });
+      const renewed = await auth.me();
+      if (renewed.principal === null) {
+        // The browser keeps no cookies of this site.
+        this.set({ state: "out" });
+        return false;
+      }
+      this.set({ state: "in", identity: renewed });
       return true;
     } catch (error) {
       if (error instanceof ApiError && error.status === 401) this.set({ state: "out" });
@@ -106,6 +114,24 @@ export class SessionStore {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => void what(), delay);
   }
+}
+
+/**
+ * Where this page goes, if it was opened under another name of the same machine than the one under
+ * which people are signed in: the browser keeps cookies apart by name.
+ */
+export function ownName(here: Location | URL, site: string | null): string | null {
+  if (!site || !URL.canParse(site)) return null;
+  const own = new URL(site);
+  const isOther = ["127.0.0.1", "[::1]"].includes(here.hostname) && own.hostname === "localhost";
+  if (!isOther || own.port !== here.port || own.protocol !== here.protocol) return null;
+  return own.origin + here.pathname + here.search + here.hash;
+}
+
+function goToOwnName(site: string | null): boolean {
+  const address = ownName(window.location, site);
+  if (address) window.location.replace(address);
+  return address !== null;
 }
 
 /** When to renew tokens that are good for so long; all times in milliseconds. */

@@ -1,0 +1,131 @@
+//! What is no mistake and yet most likely not meant: it keeps nothing from starting.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde_json::Value;
+
+use crate::sources::whole;
+use crate::tables::{listen_addresses, plugin_path};
+use crate::{Node, Problem, Sources, Table};
+
+/// Everything that is worth a second look. `nodes` are the plugins of `tables`.
+pub fn notices(sources: &Sources, tables: &[Table], nodes: &[Node]) -> Vec<Problem> {
+    let mut found: Vec<_> = sources.ignored().iter().map(|name| ignored(name)).collect();
+    if !nodes.is_empty() && !nodes.iter().any(|node| node.ingress) {
+        let message = "nothing lets requests in: no enabled plugin is an ingress; the one of the default \
+                       edition is `gateway`";
+        found.push(sources.problem(&["plugins".to_owned()], true, message));
+    }
+    public_urls(sources, tables, &mut found);
+    found.sort();
+    found
+}
+
+fn ignored(name: &str) -> Problem {
+    let parts = name.trim_start_matches("STREAMGATE_").replace("PLUGINS_", "PLUGINS__");
+    let like = if parts.contains("__") { &parts } else { "PLUGINS__GATEWAY__LISTEN" };
+    whole(
+        name,
+        format!(
+            "sets nothing: two underscores stand between the parts of a key, as in STREAMGATE_{like}; \
+             take it out, or correct it"
+        ),
+    )
+}
+
+/// Whether a variable with our prefix is one of those that Kubernetes and Docker make for a service
+/// that is called `streamgate`.
+pub(crate) fn is_of_a_service(rest: &str) -> bool {
+    rest.starts_with("SERVICE_HOST")
+        || rest.starts_with("SERVICE_PORT")
+        || rest == "PORT"
+        || rest.strip_prefix("PORT_").is_some_and(|port| port.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+/// Addresses that people are to open (`format` is `public-url`), next to where is listened.
+fn public_urls(sources: &Sources, tables: &[Table], found: &mut Vec<Problem>) {
+    let listening: Vec<SocketAddr> = tables
+        .iter()
+        .flat_map(listen_addresses)
+        .flat_map(|(_, addresses)| addresses)
+        .filter_map(|address| address.parse().ok())
+        .collect();
+    // The system chooses the port of a 0.
+    if listening.is_empty() || listening.iter().any(|address| address.port() == 0) {
+        return;
+    }
+    for table in tables {
+        let properties = table.schema["properties"].as_object().into_iter().flatten();
+        for (key, _) in properties.filter(|(_, it)| it["format"] == "public-url") {
+            let url = table.values.get(key).and_then(Value::as_str).unwrap_or_default();
+            if let Some(message) = misses(url, &listening) {
+                found.push(sources.problem(&plugin_path(&table.plugin, [key.as_str()]), false, message));
+            }
+        }
+    }
+}
+
+/// Why nobody gets from this address to one of these, as far as that is known here: what a proxy does
+/// with `https`, or another machine with a name, is not.
+fn misses(url: &str, listening: &[SocketAddr]) -> Option<String> {
+    let authority = url.strip_prefix("http://")?;
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()?),
+        _ => (authority, 80),
+    };
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok();
+    let is_here = host == "localhost" || address.is_some_and(|address| address.is_loopback());
+    let there: Vec<_> = listening.iter().filter(|it| it.port() == port).collect();
+    let shown = listening.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ");
+    if is_here && there.is_empty() {
+        return Some(format!(
+            "leads to port {port} of this machine, and the server listens on {shown}: unless something \
+             forwards it, nobody can sign in; leave it out, or correct the port"
+        ));
+    }
+    if !is_here && !there.is_empty() && there.iter().all(|it| it.ip().is_loopback()) {
+        return Some(format!(
+            "leads to another address than {shown}, where only this machine gets to; listen on \
+             0.0.0.0:{port}, or on that address"
+        ));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(texts: &[&str]) -> Vec<SocketAddr> {
+        texts.iter().filter_map(|text| text.parse().ok()).collect()
+    }
+
+    #[test]
+    fn an_address_of_this_machine_that_nobody_listens_at_is_noticed() {
+        let here = at(&["127.0.0.1:18472"]);
+        for url in ["http://localhost:8080", "http://127.0.0.1", "http://[::1]:8080"] {
+            assert!(misses(url, &here).is_some_and(|text| text.contains("127.0.0.1:18472")), "{url}");
+        }
+        assert!(misses("http://192.168.1.5:18472", &here).is_some_and(|text| text.contains("0.0.0.0:18472")));
+    }
+
+    #[test]
+    fn what_something_else_may_forward_is_not() {
+        let (here, everywhere) = (at(&["127.0.0.1:18472"]), at(&["0.0.0.0:8080", "[::]:8080"]));
+        for url in ["http://localhost:18472", "http://192.168.1.5", "https://video.example.org", "", "odd"] {
+            assert_eq!(misses(url, &here), None, "{url}");
+        }
+        assert_eq!(misses("http://192.168.1.5:8080", &everywhere), None);
+        assert_eq!(misses("http://localhost:8080", &everywhere), None);
+    }
+
+    #[test]
+    fn variables_of_a_service_with_our_name_are_told_from_mistakes() {
+        for rest in ["SERVICE_HOST", "SERVICE_PORT_HTTP", "PORT", "PORT_8080_TCP", "PORT_8080_TCP_ADDR"] {
+            assert!(is_of_a_service(rest), "{rest}");
+        }
+        assert!(!is_of_a_service("LISTEN") && !is_of_a_service("PORTS") && !is_of_a_service("PORT_HTTP"));
+        let said = ignored("STREAMGATE_PLUGINS_GATEWAY__LISTEN").message;
+        assert!(said.contains("STREAMGATE_PLUGINS__GATEWAY__LISTEN"), "{said}");
+    }
+}
