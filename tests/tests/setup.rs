@@ -53,8 +53,8 @@ async fn the_printed_address_works_wherever_the_server_listens() {
         // It is what a person looks for: the last line, after the server is ready.
         let log = server.log();
         let place = |what: &str| log.find(what).unwrap_or_else(|| panic!("no {what:?} in {log}"));
-        assert!(place("\"ready\"").max(place("listening")) < place("/#/setup/"), "{log}");
-        assert_eq!(log.trim_end().lines().last(), Some(line.as_str()));
+        assert!(place("\"ready\"").max(place("listening on")) < place("/#/setup/"), "{log}");
+        assert!(!log.contains("degraded"), "all is well: {log}");
 
         let refused = become_admin(&address, "https://evil.example").await;
         assert_eq!(refused.status(), StatusCode::FORBIDDEN);

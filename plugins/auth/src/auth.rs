@@ -45,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     /// That of `public_url` first, or those that follow the ingress.
     origins: RwLock<Arc<[Origin]>>,
+    /// Other sites whose pages may sign people in, without cookies.
+    guests: Vec<Origin>,
     pub(crate) keys: Keys,
     pub(crate) nonces: Nonces,
     pub(crate) clock: Clock,
@@ -93,6 +95,8 @@ impl Auth {
         publish: Publish,
     ) -> Result<Self, OpenError> {
         let origins = RwLock::new(origin::all(&settings, &[]).map_err(OpenError::Settings)?.into());
+        let guests = settings.allowed_origins.iter().map(|text| Origin::parse(text, settings.plain_http));
+        let guests = guests.collect::<Result<_, _>>().map_err(OpenError::Settings)?;
         let db = Db::open(database, "auth", store::migrations()).await?;
         let (folder, now_ms) = (directory.to_owned(), clock.now_ms());
         let opened = tokio::task::spawn_blocking(move || {
@@ -108,6 +112,7 @@ impl Auth {
                 warm,
                 settings,
                 origins,
+                guests,
                 keys,
                 nonces,
                 clock,
@@ -320,6 +325,16 @@ impl Auth {
     /// The sites that are ours at this moment.
     pub(crate) fn origins(&self) -> Arc<[Origin]> {
         self.shared.origins.read().clone()
+    }
+
+    /// Other sites whose pages may sign people in, without cookies.
+    pub(crate) fn guests(&self) -> &[Origin] {
+        &self.shared.guests
+    }
+
+    /// All sites that a message may be signed for: ours first.
+    pub(crate) fn sites(&self) -> Vec<Origin> {
+        self.origins().iter().chain(self.guests()).cloned().collect()
     }
 
     /// The address for people.

@@ -10,6 +10,7 @@ mod audit;
 mod auth;
 mod bootstrap;
 mod contract_wallet;
+mod cors;
 mod credentials;
 mod date;
 mod endings;

@@ -13,6 +13,7 @@ use streamgate_plugin_api::time::rfc3339;
 
 use crate::api_keys::NewKey;
 use crate::auth::Auth;
+use crate::cors::cors;
 use crate::credentials::{self, Credentials};
 use crate::error::{AuthError, Why};
 use crate::principal::{Credential, Identity, Scope};
@@ -49,6 +50,7 @@ pub(crate) fn router(auth: Auth) -> Router {
         .method_not_allowed_fallback(|| async {
             Why::MethodNotAllowed.because("The field `Allow` names those that are.")
         })
+        .layer(axum::middleware::from_fn_with_state(auth.clone(), cors))
         .with_state(auth)
 }
 

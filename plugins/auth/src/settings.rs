@@ -22,8 +22,12 @@ pub struct Settings {
     pub public_url: String,
     /// Further addresses of the same server that may be signed in at.
     pub origins: Vec<String>,
-    /// Whether `public_url` and `origins` may be plain `http` on other machines than this one, to try
-    /// it out in a network that you trust: whoever reads along there takes over what is signed in.
+    /// Origins of other sites whose pages may sign people in here and ask who they are, with a bearer
+    /// token and never with cookies: `"https://app.example.org"`. Wallets sign for that site then.
+    pub allowed_origins: Vec<String>,
+    /// Whether `public_url`, `origins` and `allowed_origins` may be plain `http` on other machines than
+    /// this one, to try it out in a network that you trust: whoever reads along there takes over what
+    /// is signed in.
     pub plain_http: bool,
     /// EVM chains that a message may be signed for.
     pub chain_ids: Vec<u64>,
@@ -76,6 +80,7 @@ impl Default for Settings {
         Self {
             public_url: String::new(),
             origins: Vec::new(),
+            allowed_origins: Vec::new(),
             plain_http: false,
             chain_ids: vec![
                 1, 10, 56, 97, 137, 8453, 42_161, 80_002, 84_532, 421_614, 11_155_111, 11_155_420,
@@ -107,8 +112,9 @@ pub(crate) fn check(settings: &Settings) -> Vec<SettingsProblem> {
     let mut problems = Vec::new();
     let mut wrong = |key: &str, text: String| problems.push(SettingsProblem::new(key, text));
     let origins = std::iter::once(("public_url", &settings.public_url))
-        .chain(settings.origins.iter().map(|origin| ("origins", origin)));
-    for (key, text) in origins.filter(|(key, text)| *key == "origins" || !text.is_empty()) {
+        .chain(settings.origins.iter().map(|origin| ("origins", origin)))
+        .chain(settings.allowed_origins.iter().map(|origin| ("allowed_origins", origin)));
+    for (key, text) in origins.filter(|(key, text)| *key != "public_url" || !text.is_empty()) {
         if let Err(reason) = Origin::parse(text, settings.plain_http) {
             wrong(key, reason);
         }
@@ -183,6 +189,7 @@ mod tests {
         let settings = Settings {
             public_url: "http://video.example.org".into(),
             origins: vec!["https://a.example/path".into()],
+            allowed_origins: vec!["*".into()],
             chain_ids: vec![0],
             solana_chains: vec!["Main Net".into()],
             access_ttl: Duration::secs(1),
@@ -198,6 +205,7 @@ mod tests {
         for key in [
             "public_url",
             "origins",
+            "allowed_origins",
             "chain_ids",
             "solana_chains",
             "access_ttl",

@@ -125,8 +125,8 @@ impl Auth {
         let (now_ms, settings) = (self.now_ms(), self.settings());
         let expires_at_ms = now_ms.saturating_add(millis(settings.challenge_ttl.get()));
         let expires_at = rfc3339(expires_at_ms);
-        let origins = self.origins();
-        // Of the sites that are ours, that of the page that asks.
+        let origins = self.sites();
+        // Of the sites that may be signed for, that of the page that asks.
         let site = origins.iter().position(|origin| origin.text() == credentials.origin).unwrap_or(0);
         let origin = origins.get(site);
         let origin = origin.ok_or_else(|| Why::InvalidRequest.because("There is no site to sign for."))?;
@@ -185,7 +185,7 @@ impl Auth {
 
     /// What a wallet of Solana is asked to sign under this nonce.
     fn solana_input(&self, known: &siws::Known, nonce: &Nonce, principal: &str) -> Result<SignIn, AuthError> {
-        let origins = self.origins();
+        let origins = self.sites();
         let origin = origins.get(usize::from(known.site)).ok_or_else(unknown_nonce)?;
         let issued_at_ms = nonce.expires_at_ms.saturating_sub(millis(self.settings().challenge_ttl.get()));
         Ok(SignIn {
@@ -208,7 +208,7 @@ impl Auth {
 
     /// The settings that the text is made of: a nonce from before they changed counts no more.
     fn solana_terms(&self) -> Result<String, AuthError> {
-        let sites: Vec<_> = self.origins().iter().map(Origin::text).collect();
+        let sites: Vec<_> = self.sites().iter().map(Origin::text).collect();
         let ttl_ms = millis(self.settings().challenge_ttl.get());
         Ok(format!("{} {ttl_ms} {}", self.solana_chain()?, sites.join(" ")))
     }
@@ -304,7 +304,7 @@ impl Auth {
         let (message, digest) = said(proof)?;
         let settings = self.settings();
         message.check(&Terms {
-            origins: &self.origins(),
+            origins: &self.sites(),
             chain_ids: &settings.chain_ids,
             now_ms: self.now_ms(),
             skew_ms: millis(settings.clock_skew.get()),

@@ -146,7 +146,7 @@ impl Message {
         }
         if !terms.origins.iter().any(|origin| origin.holds(&self.uri)) {
             let detail = format!(
-                "Its URI `{}` lies at no address of this server (`public_url`, `origins`).",
+                "Its URI `{}` lies at no address of this server (`public_url`, `origins`, `allowed_origins`).",
                 self.uri
             );
             return Err(Why::WrongDomain.because(detail));

@@ -61,7 +61,8 @@ impl Plugin for GatewayPlugin {
         let server = Server::start(&settings, table.clone(), filters, report, taken)?;
         host.provide("ingress", server.handover().router())?;
         for address in server.addresses() {
-            tracing::info!(%address, "listening on http://{address}/");
+            // Not as a URL: which name people sign in under is said by whoever knows.
+            tracing::info!("listening on {address}");
         }
         host.health("listener").healthy();
         let mounting = host.spawn(follow(host.clone(), table, generation));

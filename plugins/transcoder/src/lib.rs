@@ -42,6 +42,8 @@ use job::{Platform, QUEUE};
 const WAIT: Duration = Duration::from_secs(20);
 /// A start of GStreamer that takes longer is worth a word.
 const QUICK_START: Duration = Duration::from_secs(1);
+/// One that takes longer than that besides is not as it should be.
+const SLOW_START: Duration = Duration::from_secs(120);
 /// Pause after a request that failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -97,8 +99,16 @@ async fn start_media(health: Health, ready: watch::Sender<Option<bool>>) {
     let result = match tokio::time::timeout(QUICK_START, &mut starting).await {
         Ok(result) => result,
         Err(_) => {
-            health.degraded("GStreamer looks for its plugins, as it does the first time on a machine");
-            starting.await
+            // Nothing is wrong yet: jobs wait until it is done.
+            tracing::info!("GStreamer looks for its plugins, as it does the first time on a machine");
+            match tokio::time::timeout(SLOW_START, &mut starting).await {
+                Ok(result) => result,
+                Err(_) => {
+                    health
+                        .degraded("GStreamer is still looking for its plugins; nothing is encoded meanwhile");
+                    starting.await
+                }
+            }
         }
     };
     let started = match result {
