@@ -4,7 +4,7 @@
 //! A new run starts beside the old one and takes over in one step; the old one finishes what is
 //! under way and stops. Whatever fails, everything goes back to as it was, and says why.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,17 +50,22 @@ struct Plan {
     steps: Vec<(Step, String)>,
 }
 
-impl Plan {
-    fn words(&self) -> String {
-        let words = self.steps.iter().map(|(step, name)| match step {
-            Step::Start => format!("start {name}"),
-            Step::Configure => format!("hand {name} its new settings, or swap it"),
-            Step::Swap => format!("swap {name}"),
-            Step::Stop => format!("stop {name}"),
-        });
-        let words: Vec<_> = words.collect();
-        if words.is_empty() { "nothing differs".to_owned() } else { words.join("\n") }
-    }
+/// What is to be done, or what was.
+fn words(steps: &[(Step, String)], done: bool) -> String {
+    let words = steps.iter().map(|(step, name)| match (step, done) {
+        (Step::Start, false) => format!("start {name}"),
+        (Step::Configure, false) => {
+            format!("give {name} its new settings, or swap it if it cannot take them")
+        }
+        (Step::Swap, false) => format!("swap {name}"),
+        (Step::Stop, false) => format!("stop {name}"),
+        (Step::Start, true) => format!("started {name}"),
+        (Step::Configure, true) => format!("gave {name} its new settings"),
+        (Step::Swap, true) => format!("swapped {name}"),
+        (Step::Stop, true) => format!("stopped {name}"),
+    });
+    let words: Vec<_> = words.collect();
+    if words.is_empty() { "nothing differs".to_owned() } else { words.join("\n") }
 }
 
 impl Kernel {
@@ -72,6 +77,9 @@ impl Kernel {
         let composition = self.composition.load_full();
         composition.find(name).ok_or_else(|| self.unknown(name))?;
         let set = file.map(|file| format!("plugins.{name}.file={}", toml_string(file)));
+        if let Some(file) = file.filter(|file| !Path::new(file).is_file()) {
+            return Err(format!("there is no file {file}; nothing has changed"));
+        }
         let mut plan = self.plan(set, Some(name)).await?;
         plan.steps = vec![(Step::Swap, name.to_owned())];
         self.apply(plan, false).await?;
@@ -84,11 +92,10 @@ impl Kernel {
     /// Why nothing has changed.
     pub(crate) async fn reload(self: &Arc<Self>, dry: bool) -> Result<String, String> {
         let plan = self.plan(None, None).await?;
-        let words = plan.words();
-        if !dry {
-            self.apply(plan, true).await?;
+        match dry {
+            true => Ok(words(&plan.steps, false)),
+            false => Ok(words(&self.apply(plan, true).await?, true)),
         }
-        Ok(words)
     }
 
     /// Reads and judges the configuration, and finds what differs. `fresh` is loaded anew.
@@ -127,7 +134,7 @@ impl Kernel {
         Ok(Plan { edition, steps })
     }
 
-    async fn apply(self: &Arc<Self>, plan: Plan, whole: bool) -> Result<(), String> {
+    async fn apply(self: &Arc<Self>, plan: Plan, whole: bool) -> Result<Vec<(Step, String)>, String> {
         let _one =
             self.changing.try_lock().map_err(|_| "another change is under way; try again when it is done")?;
         if *self.phase.borrow() != Phase::Running {
@@ -162,7 +169,13 @@ impl Kernel {
         }
         self.services.mount(self.composition.load().mounts());
         let _ = tokio::time::timeout(ROUTED_WITHIN, self.services.routed()).await;
+        let mut taken = Vec::new();
         for step in done {
+            taken.push(match &step {
+                Done::Started(entry) => (Step::Start, entry.name()),
+                Done::Configured(entry, _) => (Step::Configure, entry.name()),
+                Done::Swapped(entry, _) | Done::Exchanged(entry, _) => (Step::Swap, entry.name()),
+            });
             if let Done::Swapped(_, run) = step {
                 let kernel = self.clone();
                 self.retiring.spawn_on(async move { kernel.retire(&run).await }, &self.runtime);
@@ -177,9 +190,10 @@ impl Kernel {
                 self.retire(&run).await;
             }
             entry.enter(Stage::Stopped, "");
+            taken.push((Step::Stop, name.clone()));
         }
-        tracing::info!(steps = plan.steps.len(), "changed");
-        Ok(())
+        tracing::info!(steps = taken.len(), "changed");
+        Ok(taken)
     }
 
     /// Takes one step. Without an `Ok` it has changed nothing.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use streamgate_config::{Isolation, KernelSettings, PluginKeys, Problem, Sources, Table, suggest};
 
 use crate::loader::{self, Library};
-use streamgate_config::{Graph, Node};
+use streamgate_config::{Graph, GraphError, Node};
 
 /// A configuration without a fault, with everything it names.
 pub(crate) struct Edition {
@@ -59,13 +59,17 @@ impl Edition {
                 Err(problem) => problems.push(problem),
             }
         }
+        let unloaded = sources.plugins().count() - tables.len();
         let own = |index: usize, settings: &str| libraries[index].check(settings);
         problems.extend(streamgate_config::check(sources, &tables, own));
         let nodes: Vec<_> = libraries.iter().map(|library| node(library)).collect();
         let graph = Graph::resolve(&nodes).unwrap_or_else(|errors| {
             let names: Vec<_> = tables.iter().map(|table| table.plugin.as_str()).collect();
             let on_disk = |capability: &str| provider_on_disk(capability, &libraries, &dirs);
-            problems.extend(errors.iter().map(|error| error.problem(sources, &names, &nodes, on_disk)));
+            // What a plugin that does not load would provide is not missing: that is said already.
+            let more =
+                errors.iter().filter(|error| unloaded == 0 || !matches!(error, GraphError::Missing { .. }));
+            problems.extend(more.map(|error| error.problem(sources, &names, &nodes, on_disk)));
             Graph::default()
         });
         problems.sort();
@@ -83,6 +87,18 @@ impl Edition {
         });
         Ok(Self { kernel, plugins: planned.collect(), graph, notices })
     }
+}
+
+/// The tables of all plugins that can be loaded, and what is wrong with the others.
+pub(crate) fn tables(sources: &Sources) -> (Vec<Table>, Vec<Problem>) {
+    let (mut tables, mut problems) = (Vec::new(), Vec::new());
+    for loaded in load(sources, &sources.kernel().plugin_dirs(), None, &[]) {
+        match loaded {
+            Ok((table, _)) => tables.push(table),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    (tables, problems)
 }
 
 /// A plugin without a level of its own logs at that of all.
@@ -139,9 +155,11 @@ fn load_one(
     };
     let path = path.ok_or_else(|| {
         let shown: Vec<_> = dirs.iter().map(|dir| dir.display().to_string()).collect();
-        let place = if is_path { String::new() } else { format!(" in {}", shown.join(", ")) };
+        if is_path {
+            return format!("there is no {wanted}");
+        }
         let hint = suggest(name, loader::discover(dirs).keys().map(String::as_str), "plugins there");
-        format!("unknown plugin: there is no {wanted}{place}{hint}")
+        format!("unknown plugin: there is no {wanted} in {}{hint}", shown.join(", "))
     })?;
     let right = |library: &Library| {
         sha256.is_none_or(|want| want.eq_ignore_ascii_case(&library.sha256))

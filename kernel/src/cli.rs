@@ -6,16 +6,18 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use serde_json::Value;
-use streamgate_config::{Problem, Sources, file_schema};
-use streamgate_control::{Change, ControlError, DataDir, Signals, health_table, plugins_table, text};
+use streamgate_config::{Problem, Sources, file_schema, suggest};
+use streamgate_control::{
+    Change, ControlError, DataDir, Outcome, Signals, health_table, plugins_table, text,
+};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::VERSION;
 use crate::change::Origin;
-use crate::check::Edition;
+use crate::check::{self, Edition};
 use crate::control;
 use crate::isolate;
 use crate::lifecycle::Kernel;
@@ -24,17 +26,20 @@ use crate::probe;
 use streamgate_log::Log;
 
 const PROBLEMS: u8 = 1;
+const MISUSED: u8 = 2;
 const NOT_RUNNING: u8 = 3;
 const REQUIRED_FAILED: u8 = 4;
 const SYSTEM: u8 = 5;
 
 const EXIT_CODES: &str = include_str!("help/exit-codes.txt");
 
+const COMMANDS: &str = include_str!("help/commands.txt");
+
 const CONFIGURATION: &str = include_str!("help/configuration.txt");
 
 /// Runs plugins: every capability of StreamGate is one, named in the configuration.
 #[derive(Parser)]
-#[command(name = "streamgate", version, max_term_width = 100, after_help = EXIT_CODES, after_long_help = format!("{CONFIGURATION}\n{EXIT_CODES}"))]
+#[command(name = "streamgate", version, max_term_width = 100, after_help = format!("{COMMANDS}\n{EXIT_CODES}"), after_long_help = format!("{COMMANDS}\n{CONFIGURATION}\n{EXIT_CODES}"))]
 struct Cli {
     #[command(flatten)]
     source: Source,
@@ -126,6 +131,9 @@ enum Command {
     /// Tell about the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// A command of a plugin of the running streamgate
+    #[command(external_subcommand)]
+    Plugin(Vec<String>),
 }
 
 #[derive(Subcommand)]
@@ -135,6 +143,14 @@ enum ConfigCommand {
     /// Editors complete and check the file with it: save it, and put
     /// `#:schema ./streamgate.schema.json` into the file's first line.
     Schema,
+    /// Print what counts, key by key, and from where: default, file and line, variable or --set
+    ///
+    /// Secrets are hidden, and of URLs what is behind their host.
+    Show {
+        /// Only this key and those below it, such as plugins.gateway
+        #[arg(default_value = "", hide_default_value = true)]
+        key: String,
+    },
 }
 
 /// Runs the command line.
@@ -151,7 +167,7 @@ pub fn main() -> ExitCode {
     let data_dir = sources.kernel().data_dir;
     match command {
         Command::Run => run(source, &sources, problems, &data_dir, began),
-        Command::Check => check(&source, &sources, problems),
+        Command::Check => check_only(&source, &sources, problems),
         Command::Plugins { json } => {
             let code = ask(&data_dir, "/plugins", |report| {
                 (if json { pretty(report) } else { plugins_table(report) }, true)
@@ -175,6 +191,14 @@ pub fn main() -> ExitCode {
         Command::Reload { dry_run } => change(&data_dir, &Change::Reload { dry: dry_run }),
         Command::Restart { name } => change(&data_dir, &Change::Restart { name }),
         Command::Config(ConfigCommand::Schema) => schema(&sources),
+        Command::Config(ConfigCommand::Show { key }) => {
+            let (tables, faults) = check::tables(&sources);
+            out(&streamgate_config::show(&sources, &tables, &key));
+            let problems = [problems, faults].concat();
+            tell("error", &problems);
+            if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(PROBLEMS) }
+        }
+        Command::Plugin(words) => plugin_command(&data_dir, &words),
         Command::New { name, api } => new(&name, api.as_deref()),
         Command::Probe { .. } | Command::Isolated { .. } | Command::Conformance(_) => {
             unreachable!("it has ended above")
@@ -213,7 +237,7 @@ fn report_problems(problems: &[Problem]) -> ExitCode {
     ExitCode::from(PROBLEMS)
 }
 
-fn check(source: &Source, sources: &Sources, problems: Vec<Problem>) -> ExitCode {
+fn check_only(source: &Source, sources: &Sources, problems: Vec<Problem>) -> ExitCode {
     match Edition::check(sources, problems, None, Vec::new()) {
         Err(problems) => report_problems(&problems),
         Ok(edition) => {
@@ -291,6 +315,32 @@ fn ask(data_dir: &Path, path: &str, show: impl FnOnce(&Value) -> (String, bool))
 fn no_answer(error: &ControlError) -> ExitCode {
     err(format_args!("error: {error}"));
     ExitCode::from(if matches!(error, ControlError::NotRunning(_)) { NOT_RUNNING } else { SYSTEM })
+}
+
+/// Has a plugin of the running kernel carry out a command.
+fn plugin_command(data_dir: &Path, words: &[String]) -> ExitCode {
+    let name = words.first().map_or("", String::as_str);
+    let own: Vec<_> = Cli::command().get_subcommands().map(|own| own.get_name().to_owned()).collect();
+    let near = suggest(name, own.iter().map(String::as_str), "");
+    let (code, reason) = match streamgate_control::command(data_dir, words) {
+        Ok(Outcome::Done(said)) => {
+            out(&said.output);
+            if !said.note.is_empty() {
+                err(said.note);
+            }
+            return ExitCode::SUCCESS;
+        }
+        Ok(Outcome::Failed(reason)) => (PROBLEMS, reason),
+        Ok(Outcome::Misused(reason)) => (MISUSED, reason),
+        Ok(Outcome::Unknown { known }) => {
+            let known = known.join(", ");
+            (MISUSED, format!("no such command `{name}`{near}; plugins that run here have: {known}"))
+        }
+        Err(_) if !near.is_empty() => (MISUSED, format!("no such command `{name}`{near}")),
+        Err(error) => return no_answer(&error),
+    };
+    err(format_args!("error: {reason}"));
+    ExitCode::from(code)
 }
 
 /// Has the running kernel change something.

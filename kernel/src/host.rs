@@ -15,6 +15,7 @@ use tokio_util::context::TokioContext;
 use tracing_subscriber::filter::Targets;
 
 use crate::lifecycle::{Entry, Kernel, Run};
+use streamgate_control::COMMAND;
 use streamgate_log::level;
 use streamgate_services::{capability, public};
 
@@ -89,7 +90,8 @@ impl HostApi for HostSide {
                 "asks for a service that its manifest neither requires nor uses"
             );
         }
-        self.kernel.services.service(name)
+        // Commands are given by whoever may use the control socket, and by no plugin.
+        self.kernel.services.service(if name.starts_with(COMMAND) { "" } else { name })
     }
 
     fn next_mounts(&self, after: u64) -> FfiFuture<Mounts> {

@@ -170,6 +170,10 @@ fn a_build_that_is_no_plugin_or_does_not_start_changes_nothing() {
         (code, error.as_str()),
         (1, "error: no plugin `fixture-ecko` runs; did you mean `fixture-echo`?")
     );
+    let missing = scene.place.dir.path().join("nope.so");
+    let (code, _, error) = scene.command(&["swap", "fixture-echo", missing.to_str().unwrap()]);
+    let said = format!("error: there is no file {}; nothing has changed", missing.display());
+    assert_eq!((code, error), (1, said));
     write(&scene.place, "mode = \"fail\"", CALLER);
     let (code, _, error) = scene.command(&["swap", "fixture-echo"]);
     assert_eq!(code, 1);
@@ -183,11 +187,11 @@ fn a_reload_touches_only_what_differs() {
     let mut scene = scene("");
     let [echo, caller, gate] = scene.runs();
     write(&scene.place, "greeting = \"howdy\"", CALLER);
-    let plan = "hand fixture-echo its new settings, or swap it";
+    let plan = "give fixture-echo its new settings, or swap it if it cannot take them";
     assert_eq!(scene.command(&["reload", "--dry-run"]).1, plan);
     assert_eq!(scene.say("you"), "hello you");
     // Settings that it takes while it runs.
-    assert_eq!(scene.command(&["reload"]).1, plan);
+    assert_eq!(scene.command(&["reload"]).1, "gave fixture-echo its new settings");
     assert_eq!(scene.say("you"), "howdy you");
     assert_eq!(scene.runs(), [echo.clone(), caller.clone(), gate.clone()]);
     assert_eq!(scene.command(&["reload"]).1, "nothing differs");
@@ -201,10 +205,10 @@ fn a_reload_touches_only_what_differs() {
     assert_eq!(scene.say("you"), "hello you");
     // A plugin less, and one more.
     write(&scene.place, "", "");
-    assert_eq!(scene.command(&["reload"]).1, format!("{plan}\nstop fixture-caller"));
+    assert_eq!(scene.command(&["reload"]).1, "swapped fixture-echo\nstopped fixture-caller");
     assert_eq!(ask(&scene.address, "/caller/x", "").status, 404);
     write(&scene.place, "", CALLER);
-    assert_eq!(scene.command(&["reload"]).1, "start fixture-caller");
+    assert_eq!(scene.command(&["reload"]).1, "started fixture-caller");
     assert_eq!(ask(&scene.address, "/caller/x", "").body, "it called");
     assert_eq!(scene.plugin("fixture-gate")["run"], gate);
 }
@@ -217,7 +221,7 @@ fn a_level_of_the_log_is_taken_while_all_run() {
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, format!("{text}[kernel.log]\nlevel = \"debug,streamgate_kernel=trace\"\n"))
         .unwrap();
-    assert_eq!(scene.command(&["reload"]).1, "swap fixture-caller\nswap fixture-gate");
+    assert_eq!(scene.command(&["reload"]).1, "swapped fixture-caller\nswapped fixture-gate");
     // What has a level of its own goes on.
     assert_eq!(scene.runs()[0], echo);
     std::fs::write(&path, format!("{text}[kernel.log]\nlevel = \"off\"\n")).unwrap();

@@ -114,6 +114,19 @@ fn a_cdylib_that_does_not_load_breaks_the_first_rule_and_shows_no_other() {
 }
 
 #[test]
+fn of_what_is_no_plugin_people_read_that_and_no_more() {
+    let place = Place::new("");
+    let output = place.output(&["conformance", "lib/nope.so"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "error: there is no file lib/nope.so\n");
+    std::fs::write(place.dir.path().join("lib/text.so"), "text").unwrap();
+    let output = place.output(&["conformance", "lib/text.so"]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.starts_with("NOT MET    load.opens") && !text.contains("it does not load"), "{text}");
+}
+
+#[test]
 fn people_read_a_line_for_each_rule_and_the_reason_below() {
     let place = Place::new("");
     place.link("bad");

@@ -135,17 +135,9 @@ impl Setup {
         server
     }
 
-    /// Runs a command that needs no server: its exit code, standard output and standard error.
+    /// Runs a command where no server runs: its exit code, standard output and standard error.
     pub async fn command(self, arguments: &[&str]) -> (Option<i32>, String, String) {
-        let server = self.prepared(free_port());
-        let config = server.setup.config.display().to_string();
-        let overrides = server.overrides();
-        let mut all = vec!["--config", &config];
-        all.extend(overrides.iter().map(String::as_str));
-        all.extend(arguments);
-        let output = command(&all, server.home.path()).await.expect("streamgate starts");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        (output.status.code(), text(&output.stdout), text(&output.stderr))
+        self.prepared(free_port()).try_control(arguments).await
     }
 
     fn prepared(self, port: u16) -> Server {
@@ -300,15 +292,24 @@ impl Server {
     /// # Panics
     /// When it does not exit with 0.
     pub async fn control(&self, arguments: &[&str]) -> String {
+        let (code, output, error) = self.try_control(arguments).await;
+        assert_eq!(code, Some(0), "{arguments:?}: {error}\n{}", self.log());
+        output
+    }
+
+    /// The same, whatever comes of it: the exit code, standard output and standard error.
+    ///
+    /// # Panics
+    /// When `streamgate` cannot be started.
+    pub async fn try_control(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
         let config = self.setup.config.to_str().expect("a plain path");
         let overrides = self.overrides();
         let mut all = vec!["--config", config];
         all.extend(overrides.iter().map(String::as_str));
         all.extend(arguments);
         let output = command(&all, self.home.path()).await.expect("streamgate starts");
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{arguments:?}: {error}\n{}", self.log());
-        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
     }
 
     /// The process of a plugin that has one of its own, once it runs.

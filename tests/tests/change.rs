@@ -120,7 +120,7 @@ async fn twenty_swaps_and_twenty_reloads_under_load_fail_no_request_and_cut_no_s
     }
     for round in 0..20 {
         config.write(if round % 2 == 0 { "log = \"debug\"" } else { "" });
-        assert_eq!(server.control(&["reload"]).await, "swap metadata");
+        assert_eq!(server.control(&["reload"]).await, "swapped metadata");
         for load in &loads {
             load.goes_on().await;
         }

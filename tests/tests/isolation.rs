@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream;
 use rustix::process::{Signal, kill_process};
-use streamgate_tests::server::{Server, Setup};
+use streamgate_tests::server::Setup;
 use streamgate_tests::tus::{Upload, upload_file};
 use streamgate_tests::wait::{eventually, every};
 use streamgate_tests::{clips, media};

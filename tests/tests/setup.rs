@@ -27,7 +27,8 @@ async fn printed(server: &Server) -> (String, String) {
 
 /// What the page at this address does when its button is pressed.
 async fn become_admin(address: &str, origin: &str) -> reqwest::Response {
-    let (site, code) = address.split_once("/#/setup/").expect("an address of the console");
+    let (site, code) = address.split_once("/#/").expect("an address of the console");
+    let (_, code) = code.split_once('/').expect("a code");
     let asked = client()
         .post(format!("{site}/api/v1/auth/setup"))
         .header("origin", origin)
@@ -123,4 +124,71 @@ async fn check_compares_the_address_of_people_with_where_the_server_listens() {
     let (code, text) = said("http://192.168.1.5:8080", "0.0.0.0:8080").await;
     assert_eq!(code, Some(1));
     assert!(text.contains("plain_http = true"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_admin_who_is_locked_out_gets_an_address_in_the_servers_shell() {
+    let mut server = as_it_is().start().await;
+    let site = format!("http://localhost:{}", server.port());
+    let listen = format!("{site}/#/link/");
+    // As soon as the server knows where it listens.
+    let older = eventually("an address", Duration::from_secs(30), async || {
+        let (code, address, _) = server.try_control(&["admin", "link"]).await;
+        (code == Some(0)).then_some(address)
+    })
+    .await;
+    let (code, address, note) = server.try_control(&["admin", "link"]).await;
+    assert_eq!(code, Some(0), "{note}");
+    assert!(address.starts_with(&listen) && !address.contains('\n'), "for scripts, alone: {address}");
+    assert!(note.contains("15 minutes"), "{note}");
+    assert_eq!(become_admin(&older, &site).await.status(), StatusCode::UNAUTHORIZED);
+    let made = become_admin(&address, &site).await;
+    assert_eq!(made.status(), StatusCode::OK);
+    let me = client().get(format!("{site}/api/v1/auth/me")).header("cookie", cookies(&made)).send();
+    let me: Value = me.await.expect("an answer").json().await.expect("JSON");
+    assert_eq!(me["roles"], json!(["viewer", "creator", "admin"]));
+    assert_eq!(become_admin(&address, &site).await.status(), StatusCode::UNAUTHORIZED);
+    assert!(!server.log().contains("/#/link/"), "what lets somebody in is not in the log");
+
+    let (code, _, error) = server.try_control(&["admin", "lnik"]).await;
+    assert_eq!(code, Some(2));
+    assert!(error.contains("streamgate admin link"), "{error}");
+    let (code, _, error) = server.try_control(&["amdin", "link"]).await;
+    assert_eq!(code, Some(2));
+    assert!(error.contains("no such command `amdin`") && error.contains("admin"), "{error}");
+    assert_eq!(server.stop().await.code(), Some(0));
+    assert_eq!(server.try_control(&["admin", "link"]).await.0, Some(3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_typing_error_is_told_from_a_command_of_a_plugin_while_nothing_runs() {
+    let (code, _, error) = Setup::default().command(&["chekc"]).await;
+    assert_eq!(code, Some(2));
+    assert!(error.contains("did you mean `check`?"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_counts_is_shown_with_where_it_comes_from_and_without_keys_of_endpoints() {
+    let endpoint = "https://rpc.example.org/v3/SECRETKEY123";
+    let chains = format!("[{{ id = 1, endpoints = [{endpoint:?}] }}]");
+    let set = |chains: &str| Setup::default().set("plugins.chain-evm.chains", chains);
+    let (code, shown, error) = set(&chains).command(&["config", "show"]).await;
+    assert_eq!((code, error.as_str()), (Some(0), ""));
+    let line = |key: &str| {
+        let line = shown.lines().find(|line| line.starts_with(&format!("{key} = ")));
+        line.unwrap_or_else(|| panic!("no {key} in {shown}"))
+    };
+    assert!(line("plugins.gateway.listen").ends_with("# --set plugins.gateway.listen"), "{shown}");
+    assert!(line("plugins.gateway.max_connections").ends_with("# default"), "{shown}");
+    assert!(line("plugins.gateway.filters").contains("plugins.toml:"), "{shown}");
+    assert!(line("plugins.chain-evm.chains").contains("endpoints = \"(secret)\""), "{shown}");
+    let broken = chains.replace("https://", "http://");
+    let two = format!("[{{ id = 1, quorum = 9, endpoints = [{endpoint:?}] }}]");
+    for chains in [broken.as_str(), &two, &chains.replace("endpoints", "endpoint"), "[{ id = 0 }]"] {
+        let (code, output, error) = set(chains).command(&["check"]).await;
+        assert_eq!(code, Some(1), "{error}");
+        let from = "error: --set plugins.chain-evm.chains: plugins.chain-evm.chains";
+        assert!(error.starts_with(from), "it is not in the file: {error}");
+        assert!(!format!("{shown}{output}{error}").contains("SECRETKEY123"), "{error}");
+    }
 }

@@ -251,7 +251,7 @@ async fn a_changed_content_arrives_as_a_signed_cloud_event_also_after_the_settin
     let whole = endpoint("whole", &receiver.url(), "structured = true\nsubjects = [\"content.>\"]");
     config.write(&format!("{open}{plain}{whole}"));
     let said = server.control(&["reload"]).await;
-    assert!(said.contains("hand webhook its new settings"), "{said}");
+    assert!(said.contains("gave webhook its new settings"), "{said}");
     retitle(&server, &id, "Another title").await;
     let got = receiver.receives(|got| got.headers["content-type"].contains("cloudevents")).await;
     assert!(got.is_signed_with(SECRET) && !got.is_signed_with(OLD_SECRET));

@@ -6,7 +6,9 @@
 
 mod graph;
 mod notices;
+mod secrets;
 mod settings;
+mod show;
 mod sources;
 mod tables;
 mod wording;
@@ -14,6 +16,7 @@ mod wording;
 pub use graph::{Graph, GraphError, Node};
 pub use notices::notices;
 pub use settings::{Isolation, KernelSettings, LogFormat, LogSettings, PluginKeys, ProcessKeys};
+pub use show::show;
 pub use sources::{Problem, Sources, from_toml};
 pub use tables::{Table, check, file_schema};
 pub use wording::suggest;

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use toml_edit::{Document, Item};
 
 use crate::notices::is_of_a_service;
+use crate::secrets::masked;
 
 const ENV_PREFIX: &str = "STREAMGATE_";
 
@@ -49,7 +50,7 @@ pub struct Sources {
     file: String,
     document: Document<String>,
     /// What set which key over the file, in order.
-    set: Vec<(String, Vec<String>)>,
+    set: Vec<Layer>,
     /// Variables with our prefix that set nothing.
     ignored: Vec<String>,
     value: Value,
@@ -79,15 +80,14 @@ impl Sources {
         let ignored = env_values(env, &mut layers, &mut problems);
         set_values(sets, &mut layers, &mut problems);
         let mut figment = Figment::from(Serialized::defaults(to_json(document.as_item())));
-        for (_, path, value) in &layers {
-            figment = figment.merge(Serialized::default(&path.join("."), value));
+        for layer in &layers {
+            figment = figment.merge(Serialized::default(&layer.path.join("."), &layer.value));
         }
         let value = figment.extract::<Value>().unwrap_or_else(|error| {
             problems.push(whole(&file, error.to_string()));
             Value::Object(Map::new())
         });
-        let set = layers.into_iter().map(|(name, path, _)| (name, path)).collect();
-        (Self { file, document, set, ignored, value }, problems)
+        (Self { file, document, set: layers, ignored, value }, problems)
     }
 
     /// The whole configuration.
@@ -106,29 +106,34 @@ impl Sources {
             Value::Array(items) => items.get(key.parse::<usize>().ok()?),
             other => other.get(key),
         });
-        let value = found.filter(|value| !value.is_object()).map(|value| match secret {
+        let has_tables = |value: &Value| {
+            value.is_object() || value.as_array().is_some_and(|items| items.iter().any(Value::is_object))
+        };
+        let value = found.filter(|value| !has_tables(value)).map(|value| match secret {
             true => "(secret)".to_owned(),
             // Of what is left after tables, JSON's notation is TOML's too.
-            false => value.to_string().chars().take(80).collect(),
+            false => masked(value).to_string().chars().take(80).collect(),
         });
         let (position, place) = self.place(path);
         Problem { position, place, key: dotted(path), value, message: message.into() }
     }
 
     /// Where the key at `path` was given: the last layer that set it, else the nearest table.
-    fn place(&self, path: &[String]) -> ((usize, usize), String) {
+    pub(crate) fn place(&self, path: &[String]) -> ((usize, usize), String) {
         let none = (usize::MAX, usize::MAX);
         for len in (1..=path.len()).rev() {
             let key = &path[..len];
-            if let Some((name, _)) = self.set.iter().rfind(|(_, set)| set == key) {
+            let over = self.set.iter().rev().find_map(|layer| layer.says(key).map(|it| (it, &layer.name)));
+            if let Some((true, name)) = over {
                 return (none, name.clone());
             }
-            if let Some(start) = self.offset(key) {
+            // What the file says there does not count where a whole value was laid over it.
+            if let Some(start) = self.offset(key).filter(|_| over.is_none()) {
                 let position = position(self.document.raw(), start);
                 return (position, format!("{}:{}:{}", self.file, position.0, position.1));
             }
-            if let Some((name, _)) = self.set.iter().rfind(|(_, set)| set.starts_with(key)) {
-                return (none, name.clone());
+            if let Some(layer) = self.set.iter().rfind(|layer| layer.path.starts_with(key)) {
+                return (none, layer.name.clone());
             }
         }
         (none, self.file.clone())
@@ -156,14 +161,41 @@ impl Sources {
     }
 }
 
-type LayerOf = (String, Vec<String>, Value);
+/// A value over those of the file: what gave it, for which key.
+struct Layer {
+    name: String,
+    path: Vec<String>,
+    value: Value,
+}
+
+impl Layer {
+    /// Whether it has something at `key` (true), or stands in the place of what others say there
+    /// (false). Tables are laid over each other, everything else as a whole.
+    fn says(&self, key: &[String]) -> Option<bool> {
+        let (mut value, mut whole) = (&self.value, false);
+        for key in key.strip_prefix(self.path.as_slice())? {
+            let next = match value {
+                Value::Object(table) => table.get(key),
+                other => {
+                    whole = true;
+                    other.as_array().and_then(|items| items.get(key.parse::<usize>().ok()?))
+                }
+            };
+            match next {
+                Some(next) => value = next,
+                None => return whole.then_some(false),
+            }
+        }
+        Some(true)
+    }
+}
 
 /// `STREAMGATE_A__B_C` sets `a.b_c`. In a plugin's name `_` stands for `-`, which plugin names
 /// use instead. Variables without `__` set nothing: their names are answered, but for those that
 /// Kubernetes makes for a service of our name.
 fn env_values(
     env: impl IntoIterator<Item = (OsString, OsString)>,
-    layers: &mut Vec<LayerOf>,
+    layers: &mut Vec<Layer>,
     problems: &mut Vec<Problem>,
 ) -> Vec<String> {
     let ours = env.into_iter().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
@@ -180,7 +212,7 @@ fn env_values(
             Ok(_) if path.iter().any(String::is_empty) => {
                 problems.push(whole(&name, "has an empty part between its double underscores"));
             }
-            Ok(text) => layers.push((name, path, parse_value(&text))),
+            Ok(text) => layers.push(Layer { name, path, value: parse_value(&text) }),
             Err(_) => problems.push(whole(&name, "its value is not UTF-8")),
         }
     }
@@ -188,7 +220,7 @@ fn env_values(
     names.filter(|name| !is_of_a_service(&name[ENV_PREFIX.len()..])).collect()
 }
 
-fn set_values(sets: &[String], layers: &mut Vec<LayerOf>, problems: &mut Vec<Problem>) {
+fn set_values(sets: &[String], layers: &mut Vec<Layer>, problems: &mut Vec<Problem>) {
     for set in sets {
         let Some((key, text)) = set.split_once('=') else {
             problems.push(whole(&format!("--set {set}"), "has no value; write --set key=value"));
@@ -198,7 +230,7 @@ fn set_values(sets: &[String], layers: &mut Vec<LayerOf>, problems: &mut Vec<Pro
         match toml_edit::Key::parse(key.trim()) {
             Ok(keys) => {
                 let path = keys.iter().map(|key| key.get().to_owned()).collect();
-                layers.push((place, path, parse_value(text)));
+                layers.push(Layer { name: place, path, value: parse_value(text) });
             }
             Err(error) => problems.push(whole(&place, format!("is not a dotted key: {}", error.message()))),
         }
@@ -284,6 +316,38 @@ mod tests {
         assert_eq!(problem.to_string(), "--set plugins.a-b.n: plugins.a-b.n = 2: is odd");
         let problem = sources.problem(&path(&["plugins", "a-b", "s"]), true, "is odd");
         assert_eq!(problem.to_string(), "--set plugins.a-b.s: plugins.a-b.s = (secret): is odd");
+    }
+
+    #[test]
+    fn a_value_inside_of_what_a_layer_set_comes_from_that_layer() {
+        let file = std::env::temp_dir().join(format!("streamgate-place-{}.toml", std::process::id()));
+        std::fs::write(&file, "[a]\nb = [{ c = 1, d = 2 }]\n[a.t]\nx = 1\n").expect("written");
+        let set = |sets: &[&str]| {
+            let sets: Vec<_> = sets.iter().map(|&set| set.to_owned()).collect();
+            Sources::read(&file, [("STREAMGATE_A__T__Y".into(), "2".into())], &sets).0
+        };
+        let place = |sources: &Sources, keys: &[&str]| sources.place(&path(keys)).1;
+        let (plain, over) = (set(&[]), set(&["a.b=[{ c = 3 }]", "a.t={ z = 3 }"]));
+        let name = file.display();
+        assert_eq!(place(&plain, &["a", "b", "0", "c"]), format!("{name}:2:8"));
+        assert_eq!(place(&over, &["a", "b", "0", "c"]), "--set a.b");
+        // Of the file's array nothing is left, of its table all that nobody set.
+        assert_eq!(place(&over, &["a", "b", "0", "d"]), "--set a.b");
+        assert_eq!(place(&over, &["a", "b", "7"]), "--set a.b");
+        assert_eq!(place(&over, &["a", "t", "x"]), format!("{name}:4:1"));
+        assert_eq!(place(&over, &["a", "t", "z"]), "--set a.t");
+        assert_eq!(place(&over, &["a", "t", "y"]), "STREAMGATE_A__T__Y");
+        std::fs::remove_file(&file).expect("removed");
+    }
+
+    #[test]
+    fn no_problem_repeats_the_key_of_an_endpoint() {
+        let sets = ["p.url=https://rpc.example/SECRETKEY".to_owned(), "p.all=[{ k = \"SECRETKEY\" }]".into()];
+        let (sources, _) = Sources::read(Path::new("none.toml"), [], &sets);
+        for keys in [&["p", "url"][..], &["p", "all"], &["p"]] {
+            let said = sources.problem(&path(keys), false, "is odd").to_string();
+            assert!(!said.contains("SECRETKEY"), "{said}");
+        }
     }
 
     #[test]

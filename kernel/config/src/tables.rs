@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use streamgate_plugin_api::SettingsProblem;
 
 use crate::sources::dotted;
-use crate::{KernelSettings, PluginKeys, Problem, Sources, wording};
+use crate::{KernelSettings, PluginKeys, Problem, Sources, secrets, wording};
 
 /// A plugin's table and the schema of its settings.
 #[derive(Debug, Clone)]
@@ -103,7 +103,7 @@ pub fn check(
             let keys: Vec<_> = problem.key.split('.').filter(|key| !key.is_empty()).collect();
             if !fault(keys.first().unwrap_or(&"")) && !whole(&problem.key) {
                 let path = plugin_path(&table.plugin, keys);
-                let secret = wording::is_secret_at(&schema, &path);
+                let secret = secrets::is_secret_at(&schema, &path);
                 problems.push(sources.problem(&path, secret, problem.message));
             }
         }
@@ -113,7 +113,7 @@ pub fn check(
     problems
 }
 
-fn reserved_properties() -> Map<String, Value> {
+pub(crate) fn reserved_properties() -> Map<String, Value> {
     let mut schema = schema_for!(PluginKeys).to_value();
     match schema["properties"].take() {
         Value::Object(properties) => properties,

@@ -6,6 +6,7 @@ use jsonschema::error::ValidationErrorKind as Kind;
 use jsonschema::paths::Location;
 use serde_json::Value;
 
+use crate::secrets::{is_secret_at, looks_secret};
 use crate::{Problem, Sources};
 
 /// Every violation of the schema by the whole configuration.
@@ -63,7 +64,7 @@ fn word(sources: &Sources, schema: &Value, error: &ValidationError<'_>) -> Vec<P
         Kind::MaxLength { limit } | Kind::MaxItems { limit } => format!("must be at most {limit} long"),
         _ => error.masked().to_string(),
     };
-    vec![sources.problem(&path, is_secret(owner) || path.iter().any(|key| looks_secret(key)), message)]
+    vec![sources.problem(&path, is_secret_at(schema, &path), message)]
 }
 
 /// The subschema that holds the keyword at this location.
@@ -139,25 +140,6 @@ fn kind_of(value: &Value) -> &'static str {
     }
 }
 
-fn is_secret(schema: &Value) -> bool {
-    schema["writeOnly"] == true || schema["format"] == "password"
-}
-
-/// Whether the setting at `path` of the whole file's schema is secret.
-pub(crate) fn is_secret_at(schema: &Value, path: &[String]) -> bool {
-    let found = path.iter().try_fold(schema, |schema, key| schema["properties"].get(key));
-    found.is_some_and(is_secret) || path.iter().any(|key| looks_secret(key))
-}
-
-/// For keys without a schema of their own, and all that is below them. `token_idle` is none.
-fn looks_secret(key: &str) -> bool {
-    ["secret", "password", "private_key", "mnemonic"].iter().any(|word| key.contains(word))
-        || ["token", "credential", "api_key"].iter().any(|word| {
-            let rest = key.strip_suffix('s').unwrap_or(key).strip_suffix(word);
-            rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('_'))
-        })
-}
-
 /// `; did you mean ...?` with the nearest candidate, or all of them under `title` when none is near.
 pub fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>, title: &str) -> String {
     let mut near: Vec<_> =
@@ -171,29 +153,5 @@ pub fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>, ti
             format!("; {title}: {}", names.join(", "))
         }
         _ => String::new(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_are_taken_for_secrets_by_their_names() {
-        for key in
-            ["secret", "client_secret", "passwords", "admin_token", "tokens", "api_keys", "private_key"]
-        {
-            assert!(looks_secret(key), "{key}");
-        }
-        for key in ["token_idle", "allow_private_addresses", "tokenizer", "key", "broken", "api_key_lifetime"]
-        {
-            assert!(!looks_secret(key), "{key}");
-        }
-    }
-
-    #[test]
-    fn what_is_below_a_secret_is_one() {
-        let path = ["webhook", "tokens", "0"].map(str::to_owned);
-        assert!(is_secret_at(&Value::Null, &path));
     }
 }

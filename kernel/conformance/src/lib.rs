@@ -118,6 +118,10 @@ pub fn main(
     if options.rule.is_some() {
         return process::prove_here(options, sets, load);
     }
+    if !options.file.is_file() {
+        let _ = writeln!(std::io::stderr(), "error: there is no file {}", options.file.display());
+        return ExitCode::from(2);
+    }
     let findings = judge(options, sets);
     let broken = findings.iter().filter(|finding| finding.outcome == Outcome::NotMet).count();
     let text = match options.json {
@@ -154,7 +158,9 @@ fn judge(options: &Options, sets: &[String]) -> Vec<Finding> {
 fn table(plugin: &str, findings: &[Finding]) -> String {
     let mut text = String::new();
     let width = RULES.iter().map(|rule| rule.id.len()).max().unwrap_or(0);
-    for (finding, rule) in findings.iter().zip(RULES) {
+    // Of what does not load there is nothing more to say.
+    let loads = findings.iter().any(|finding| finding.rule == LOADS && finding.outcome == Outcome::Met);
+    for (finding, rule) in findings.iter().zip(RULES).filter(|(finding, _)| loads || finding.rule == LOADS) {
         let _ = writeln!(text, "{:9}  {:width$}  {}", finding.outcome, finding.rule, rule.says);
         for line in finding.detail.lines() {
             let _ = writeln!(text, "{:11}{:width$}  {line}", "", "");

@@ -179,7 +179,8 @@ async fn start_reason(bench: &Bench) -> Verdict {
         Ok(_) => broken("it starts with a text for its settings"),
         Err(reason) if record.panics.load(Relaxed) > 0 => broken(format!("it panicked instead: {reason}")),
         Err(reason) if reason.trim().is_empty() => broken("its reason is empty"),
-        Err(reason) => Ok(format!("it said: {reason}")),
+        // Of a problem of the settings as a whole the key before the colon is empty.
+        Err(reason) => Ok(format!("it said: {}", reason.trim_start_matches(": "))),
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! Whoever runs holds the directory's lock and listens; whoever asks finds it by the directory.
 
+mod commands;
 mod descriptors;
 mod signals;
 mod tables;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::net::UnixListener;
 
+pub use commands::{COMMAND, Outcome, Said, carry_out, command};
 pub use descriptors::{FEW, Reserved, raise};
 pub use signals::Signals;
 pub use tables::{health_table, plugins_table, text};
@@ -155,9 +157,18 @@ pub fn ask(data_dir: &Path, path: &str) -> Result<Value, ControlError> {
 /// # Errors
 /// When none runs, or it does not answer.
 pub fn request(data_dir: &Path, change: &Change) -> Result<Result<String, String>, ControlError> {
-    let body = serde_json::to_string(change).map_err(|error| ControlError::NoAnswer(error.into()))?;
-    let head = "POST /change HTTP/1.0\r\nHost: streamgate\r\nContent-Type: application/json";
-    let answer = talk(data_dir, None, &format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()))?;
+    post(data_dir, "/change", change, None)
+}
+
+fn post<T: serde::de::DeserializeOwned>(
+    data_dir: &Path,
+    path: &str,
+    body: &impl Serialize,
+    timeout: Option<Duration>,
+) -> Result<T, ControlError> {
+    let body = serde_json::to_string(body).map_err(|error| ControlError::NoAnswer(error.into()))?;
+    let head = format!("POST {path} HTTP/1.0\r\nHost: streamgate\r\nContent-Type: application/json");
+    let answer = talk(data_dir, timeout, &format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()))?;
     serde_json::from_value(answer).map_err(|error| ControlError::NoAnswer(error.into()))
 }
 

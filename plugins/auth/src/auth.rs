@@ -145,6 +145,11 @@ impl Auth {
         crate::filters::authorize(self.clone())
     }
 
+    /// The capability `command-admin`, for the control socket.
+    pub fn commands(&self) -> axum::Router {
+        crate::commands::router(self.clone())
+    }
+
     /// Removes what has expired, and replaces the signing key when it is due.
     ///
     /// # Errors

@@ -140,8 +140,7 @@ impl Auth {
         let now_ms = self.now_ms();
         // Found by its digest, so how long it takes tells nothing of the token.
         let key = self.store().key(&secret::digest(token.trim())).await?;
-        let setup = self.store().db.query_one("SELECT principal FROM setup WHERE id = 1", params![]).await?;
-        let admin: String = setup.get("principal")?;
+        let admin = self.first_admin().await?;
         let everything = |key: &KeyRow| Scope::ALL.iter().all(|scope| key.scopes.contains(scope));
         let of_file = |key: &KeyRow| {
             let goes_on = key.expires_at_ms.is_none_or(|end| end > now_ms);
@@ -149,8 +148,8 @@ impl Auth {
         };
         let Some(key) = key.filter(of_file) else {
             let error = Why::InvalidToken.because(
-                "It is not the token in `admin-token` in the server's data directory. Whoever has no \
-                 access to that file signs in with a wallet.",
+                "It is not the token in `auth/admin-token` in the server's data directory. Without it sign in \
+                 with a wallet, or run `streamgate admin link` in a shell on the server's machine.",
             );
             self.record_refusal("sign-in", "", &from.address, &error).await;
             return Err(error);
@@ -164,30 +163,64 @@ impl Auth {
         Ok(tokens)
     }
 
-    /// A session of the first admin for the one-time code.
+    /// A session of the first admin for a one-time code: that of the first start, or the last one of
+    /// `streamgate admin link`.
     pub(crate) async fn set_up(&self, code: &str, from: &Credentials) -> Result<Tokens, AuthError> {
         self.limit_address(&from.address)?;
-        let now_ms = self.now_ms();
-        let used =
-            || Why::SetupUsed.because("The server prints a new one at its next start, unless it was used.");
-        let setup = self.store().db.query_one("SELECT principal FROM setup WHERE id = 1", params![]).await?;
-        let admin: String = setup.get("principal")?;
+        let (now_ms, digest, admin) = (self.now_ms(), secret::digest(code), self.first_admin().await?);
         let roles = self.store().roles(&admin).await?;
-        let batch = self.store().db.batch().push_expect(
-            "UPDATE setup SET code_hash = $1 WHERE id = 1 AND code_hash = $2 AND expires_at_ms > $3",
-            params![Vec::<u8>::new(), secret::digest(code), now_ms],
-            1,
-        );
-        let (batch, tokens) = self.new_session(batch, &admin, "", roles, from)?;
-        let entry = Entry::new("setup", AuditOutcome::Granted, &admin, &from.address).on(&admin);
-        match self.ending(entry.push(batch, now_ms), Whose::Principal(&admin)).await {
-            Ok(_) => Ok(tokens),
-            Err(DbError::Conflict { statement: 0, .. }) => {
-                let error = used();
-                self.record_refusal("setup", "", &from.address, &error).await;
-                Err(error)
+        for way in [&SET_UP, &LINK] {
+            let batch = self
+                .store()
+                .db
+                .batch()
+                .push_expect(way.take, params![digest.as_slice(), now_ms], 1)
+                // Whoever is in has set it up, whichever way they came.
+                .push("UPDATE setup SET code_hash = $1 WHERE id = 1", params![Vec::<u8>::new()]);
+            let (batch, tokens) = self.new_session(batch, &admin, "", roles.clone(), from)?;
+            let entry = Entry::new(way.action, AuditOutcome::Granted, &admin, &from.address)
+                .on(&admin)
+                .detail(way.detail);
+            match self.ending(entry.push(batch, now_ms), Whose::Principal(&admin)).await {
+                Ok(_) => return Ok(tokens),
+                Err(DbError::Conflict { statement: 0, .. }) => {}
+                Err(error) => return Err(error.into()),
             }
-            Err(error) => Err(error.into()),
         }
+        let late = "SELECT id FROM setup WHERE code_hash = $1 UNION ALL \
+                    SELECT id FROM admin_link WHERE code_hash = $1";
+        let late = !self.store().db.query(late, params![digest.as_slice()]).await?.is_empty();
+        let what = if late { "It has expired" } else { "It was used, or a newer one was made" };
+        let error = Why::SetupUsed.because(format!(
+            "{what}. For a new one run `streamgate admin link` in a shell on the server's machine."
+        ));
+        self.record_refusal("setup", "", &from.address, &error).await;
+        Err(error)
+    }
+
+    /// The principal of the first admin.
+    pub(crate) async fn first_admin(&self) -> Result<String, AuthError> {
+        let setup = self.store().db.query_one("SELECT principal FROM setup WHERE id = 1", params![]).await?;
+        Ok(setup.get("principal")?)
     }
 }
+
+/// A one-time code, and what taking it is.
+struct Way {
+    /// Takes the code `$1` at the time `$2`.
+    take: &'static str,
+    action: &'static str,
+    detail: &'static str,
+}
+
+const SET_UP: Way = Way {
+    take: "UPDATE setup SET expires_at_ms = 0 WHERE id = 1 AND code_hash = $1 AND expires_at_ms > $2",
+    action: "setup",
+    detail: "",
+};
+
+const LINK: Way = Way {
+    take: "DELETE FROM admin_link WHERE id = 1 AND code_hash = $1 AND expires_at_ms > $2",
+    action: "sign-in",
+    detail: "by a link of `streamgate admin link`",
+};

@@ -9,6 +9,7 @@ mod api_keys;
 mod audit;
 mod auth;
 mod bootstrap;
+mod commands;
 mod contract_wallet;
 mod cors;
 mod credentials;
@@ -101,6 +102,7 @@ impl Plugin for Running {
         host.provide("auth", auth.internal())?;
         host.provide("authenticate", auth.authentication())?;
         host.provide("authorize", auth.authorization())?;
+        host.provide("command-admin", auth.commands())?;
         host.serve(auth.public());
         let health = host.health("tidying");
         health.healthy();
@@ -130,7 +132,7 @@ export_plugin! {
     Running {
         name: "auth",
         description: "Sign-in by wallet, sessions, API keys, roles and the audit log",
-        provides: ["auth", "authenticate", "authorize"],
+        provides: ["auth", "authenticate", "authorize", "command-admin"],
         requires: ["database"],
         uses: ["chain", "ingress"],
         prefixes: ["/api/v1/auth", "/.well-known/jwks.json"],

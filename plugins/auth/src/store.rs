@@ -25,6 +25,7 @@ pub(crate) fn migrations() -> Migrations {
     Migrations::new(&[
         ("0001_init", include_str!("../migrations/0001_init.sql")),
         ("0002_used_nonces", include_str!("../migrations/0002_used_nonces.sql")),
+        ("0003_admin_link", include_str!("../migrations/0003_admin_link.sql")),
     ])
 }
 

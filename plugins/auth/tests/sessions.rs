@@ -313,6 +313,84 @@ async fn an_admin_who_signed_out_gets_back_in_with_the_token_and_nobody_does_wit
     }
 }
 
+/// What `streamgate admin WORD…` is answered.
+async fn command(life: &Life, words: &[&str]) -> (u16, Value) {
+    let request = http::Request::post("/").header("content-type", "application/json");
+    let request = request.body(streamgate_plugin_api::Body::from(json!(words).to_string())).unwrap();
+    let client = streamgate_plugin_api::Client::from_service(life.auth.commands());
+    let (head, body) = client.send(request).await.unwrap().into_parts();
+    let body = body.collect_bytes(1 << 20).await.unwrap();
+    (head.status.as_u16(), serde_json::from_slice(&body).unwrap())
+}
+
+/// The code of a new link.
+async fn link(life: &Life) -> String {
+    let (status, said) = command(life, &["link"]).await;
+    assert_eq!(status, 200, "{said}");
+    text(&said, "output").strip_prefix(&format!("{SITE}/#/link/")).unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_link_from_the_servers_shell_lets_the_admin_in_once_and_for_a_while() {
+    let world = World::new();
+    let life = world.live(settings()).await;
+    let first = life.auth.bootstrap(&world.directory()).await.unwrap();
+    let printed = first.console_path.unwrap().rsplit('/').next().unwrap().to_owned();
+    let used = async |code: &str| {
+        let answer = life.post("setup", json!({"code": code})).await;
+        assert_eq!((answer.status, slug(&answer)), (401, "setup-used"), "{:?}", answer.json);
+        text(&answer.json, "detail").to_owned()
+    };
+    let (old, new) = (link(&life).await, link(&life).await);
+    assert!(used(&old).await.contains("a newer one was made"));
+    assert!(used(&printed).await.contains("has expired"), "a newer one takes its place too");
+    let posts = (0..20).map(|_| life.post("setup", json!({"code": new})));
+    let good: Vec<_> = join_all(posts).await.into_iter().filter(|answer| answer.status == 200).collect();
+    assert_eq!(good.len(), 1);
+    assert_eq!(good[0].json["roles"], json!(["viewer", "creator", "admin"]));
+    let admin = text(&good[0].json, "principal").to_owned();
+    assert!(used(&new).await.contains("streamgate admin link"));
+    // Nobody needs to set it up any more, and a start prints nothing.
+    assert!(life.auth.bootstrap(&world.directory()).await.unwrap().console_path.is_none());
+
+    let late = link(&life).await;
+    world.pass(15 * 60);
+    assert!(used(&late).await.contains("has expired"));
+
+    // An admin whom others took the role from owns the server all the same.
+    let token = std::fs::read_to_string(&first.token_file).unwrap();
+    let other = life.sign_in(&Wallet::ethereum(1)).await;
+    let role = |principal: &str| format!("principals/{principal}/roles/admin");
+    let other_id = text(&other, "principal");
+    assert_eq!(life.call(token.trim(), "PUT", &role(other_id), None).await.status, 204);
+    let taken = life.call(text(&other, "access_token"), "DELETE", &role(&admin), None).await;
+    assert_eq!(taken.status, 204, "{:?}", taken.json);
+    let back = life.post("setup", json!({"code": link(&life).await})).await;
+    assert_eq!(back.json["roles"], json!(["viewer", "creator", "admin"]));
+
+    let audit = life.call(text(&back.json, "access_token"), "GET", "audit?limit=200", None).await.json;
+    let count = |action: &str, detail: &str| {
+        let items = audit["items"].as_array().unwrap().iter();
+        items.filter(|item| item["action"] == action && text(item, "detail").contains(detail)).count()
+    };
+    assert_eq!(count("admin.link", "from a shell on the server's machine"), 4);
+    assert_eq!(count("sign-in", "by a link of `streamgate admin link`"), 2);
+}
+
+#[tokio::test]
+async fn other_words_of_that_command_are_told_apart() {
+    let world = World::new();
+    let life = world.live(settings()).await;
+    life.auth.bootstrap(&world.directory()).await.unwrap();
+    for words in [&[][..], &["--help"]] {
+        let (status, said) = command(&life, words).await;
+        assert!(status == 200 && text(&said, "output").starts_with("streamgate admin link"), "{said}");
+    }
+    for words in [&["lnik"][..], &["link", "now"]] {
+        assert_eq!(command(&life, words).await.0, 400);
+    }
+}
+
 #[tokio::test]
 async fn tokens_of_the_admin_are_guessed_at_the_pace_of_all_sign_ins() {
     let world = World::new();

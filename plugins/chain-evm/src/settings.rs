@@ -61,6 +61,7 @@ pub struct Chain {
     pub name: String,
     /// URLs of JSON-RPC endpoints, best of different operators. Redirects are not followed.
     #[serde(default)]
+    #[schemars(extend("writeOnly" = true))]
     pub endpoints: Vec<String>,
     /// How many endpoints must agree on a block and an answer. Without it: two if there are two
     /// or more, else one.

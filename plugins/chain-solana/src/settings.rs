@@ -56,6 +56,7 @@ pub struct Chain {
     /// Compressed assets are asked of those with the DAS API, collections of Metaplex Core of those
     /// with it or with `getProgramAccounts`.
     #[serde(default)]
+    #[schemars(extend("writeOnly" = true))]
     pub endpoints: Vec<String>,
     /// How many endpoints must agree on a block and an answer. Without it: two if there are two
     /// or more, else one.

@@ -100,7 +100,7 @@ export function App() {
             {route.page === "account" && <AccountPage />}
             {route.page === "admin" && <AdminPage />}
             {route.page === "sign-in" && <SignInPage />}
-            {route.page === "setup" && <SetupPage code={route.code} />}
+            {route.page === "setup" && <SetupPage code={route.code} again={route.again} />}
             {route.page === "welcome" && <WelcomePage />}
             {route.page === "unknown" && <Unknown />}
           </Suspense>

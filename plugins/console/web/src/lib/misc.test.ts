@@ -12,7 +12,8 @@ describe("parseRoute", () => {
     expect(parseRoute(paths.content("a b"))).toEqual({ page: "content", id: "a b" });
   });
   it("takes the code of the one-time address from behind the #, and nothing else", () => {
-    expect(parseRoute("#/setup/Ab-_9")).toEqual({ page: "setup", code: "Ab-_9" });
+    expect(parseRoute("#/setup/Ab-_9")).toEqual({ page: "setup", code: "Ab-_9", again: false });
+    expect(parseRoute("#/link/Ab-_9")).toEqual({ page: "setup", code: "Ab-_9", again: true });
     for (const path of ["#/setup/", "#/setup/a/b", "/setup/a"]) expect(parseRoute(path).page).toBe("unknown");
   });
   it("has a page without a code for who has used one", () => {

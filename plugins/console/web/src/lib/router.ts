@@ -9,7 +9,7 @@ export type Route =
   | { page: "account" }
   | { page: "admin" }
   | { page: "sign-in" }
-  | { page: "setup"; code: string }
+  | { page: "setup"; code: string; again: boolean }
   | { page: "welcome" }
   | { page: "unknown"; path: string };
 
@@ -18,8 +18,8 @@ const PLAIN = ["system", "account", "admin", "sign-in"] as const;
 
 /** The page of a path, or of what stands behind `#`, where secrets stay out of requests. */
 export function parseRoute(path: string): Route {
-  const [, code] = /^#\/setup\/([\w-]+)$/.exec(path) ?? [];
-  if (code) return { page: "setup", code };
+  const [, kind, code] = /^#\/(setup|link)\/([\w-]+)$/.exec(path) ?? [];
+  if (code) return { page: "setup", code, again: kind === "link" };
   if (path === WELCOME) return { page: "welcome" };
   const parts = path.split("/").filter(Boolean);
   if (parts.length === 0) return { page: "library" };

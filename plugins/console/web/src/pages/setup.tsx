@@ -1,4 +1,5 @@
-// The one-time address that the server prints: it makes its first visitor the admin.
+// The one-time address that the server prints: it makes its first visitor the admin, or lets the admin
+// in again.
 
 import { useEffect, useState } from "react";
 import { auth } from "../api/auth";
@@ -8,7 +9,13 @@ import { may, session } from "../session/session";
 import { useSession } from "../session/use-session";
 import { PageTitle } from "../ui/heading";
 
-export default function SetupPage({ code }: { code: string }) {
+interface SetupPageProps {
+  code: string;
+  /** The server is set up, and the admin was locked out. */
+  again: boolean;
+}
+
+export default function SetupPage({ code, again }: SetupPageProps) {
   const now = useSession();
   const [busy, setBusy] = useState(false);
   const [failure, setFailure] = useState<string | null>(null);
@@ -34,10 +41,11 @@ export default function SetupPage({ code }: { code: string }) {
   if (now.state === "unknown" || isAdmin) return <p role="status">Loading</p>;
   return (
     <div className="py-6">
-      <PageTitle>Set up this server</PageTitle>
+      <PageTitle>{again ? "Sign in as the admin" : "Set up this server"}</PageTitle>
       <p className="mt-2 mb-6 max-w-prose text-pretty text-soft">
-        This address works once. Continuing makes you the first admin, who can do everything and grants roles
-        to others.
+        {again
+          ? "This address works once. Continuing signs you in as the first admin of this server."
+          : "This address works once. Continuing makes you the first admin, who can do everything and grants roles to others."}
       </p>
       {failure && (
         <p role="alert" className="mb-6 max-w-prose border-bad border-l-4 pl-4">
@@ -45,7 +53,7 @@ export default function SetupPage({ code }: { code: string }) {
         </p>
       )}
       <button type="button" className="button button-main" disabled={busy} onClick={() => void take()}>
-        Become the admin
+        {again ? "Sign in" : "Become the admin"}
       </button>
     </div>
   );

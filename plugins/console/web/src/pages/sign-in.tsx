@@ -57,7 +57,8 @@ function TokenForm() {
       </summary>
       <form className="mt-3 space-y-3" onSubmit={(event) => void signIn(event)}>
         <p className="text-soft">
-          The token is in the file <code>auth/admin-token</code> of the server's data directory.
+          The token is in the file <code>auth/admin-token</code> of the server's data directory. In a shell on
+          the server's machine, <code>streamgate admin link</code> prints an address that needs no token.
         </p>
         <label className="block">
           <span className="narrow text-soft text-sm">Admin token</span>

@@ -23,8 +23,9 @@ export function Name({ value }: { value: string }) {
         title={value}
         onClick={() => void copy()}
       >
-        <span aria-hidden="true">{shortName(value)}</span>
-        <span className="sr-only">{value}, copy</span>
+        {/* What is seen is part of the button's name, for who speaks to the browser. */}
+        {shortName(value)}
+        <span className="sr-only"> ({value}), copy</span>
       </button>
     </>
   );
