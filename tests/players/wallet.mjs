@@ -61,7 +61,7 @@ try {
   await step('the one-time address is good once', async () => {
     await person.goto(setup);
     await press(person, 'Become the admin');
-    await alert(person, /unless it was used/);
+    await alert(person, /It was used/);
   });
 
   await step('a token that is none is refused with the reason', async () => {
