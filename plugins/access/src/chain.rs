@@ -85,8 +85,18 @@ impl Chains {
         Self { evm, solana, timeout, lease, followed: Mutex::default(), told: Mutex::default() }
     }
 
+    /// All who know chains, by the name of their capability.
+    pub(crate) fn providers(&self) -> [(&'static str, ChainClient<Client>); 2] {
+        [("chain", self.evm.clone()), ("chain-solana", self.solana.clone())]
+    }
+
+    /// How long an answer may take.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Who knows a chain, or an asset on it, by its CAIP-2 namespace.
-    fn client(&self, chain: &str) -> ChainClient<Client> {
+    pub(crate) fn client(&self, chain: &str) -> ChainClient<Client> {
         if chain.starts_with("solana:") { self.solana.clone() } else { self.evm.clone() }
     }
 

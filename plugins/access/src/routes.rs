@@ -22,6 +22,7 @@ use streamgate_plugin_api::time::rfc3339;
 use crate::access::Access;
 use crate::audit::Entry;
 use crate::date::parse_rfc3339;
+use crate::directory::{ChainEntry, Directory};
 use crate::epochs::Snapshot;
 use crate::policy::{Policy, Written};
 use crate::rule::{MAX_BYTES, is_plan};
@@ -53,6 +54,7 @@ pub(crate) fn router(access: Access) -> Router {
         .route("/api/v1/access/decisions", get(decisions))
         .route("/api/v1/access/subscriptions/{principal}", get(subscriptions))
         .route("/api/v1/access/subscriptions/{principal}/{plan}", put(subscribe).delete(end_subscription))
+        .route("/api/v1/access/chains", get(chains))
         .route("/api/v1/access/schema", get(schema))
         .fallback(|| async { ApiError::NotFound("There is nothing at this path.".into()) })
         .method_not_allowed_fallback(|| async { ApiError::Method })
@@ -397,6 +399,17 @@ async fn end_subscription(
         true => Ok(StatusCode::NO_CONTENT.into_response()),
         false => Err(ApiError::NotFound("The principal has no such plan.".into())),
     }
+}
+
+/// The chains that rules can be about. Somebody who does not answer leaves the others alone.
+async fn chains(State(access): State<Access>, headers: HeaderMap) -> Answer {
+    with_scope(&headers, WRITE)?;
+    let Directory { chains, silent } = Directory::read(&access.shared.chains).await;
+    let silent = silent.into_iter().map(|(capability, why)| json!({ "capability": capability, "why": why }));
+    Ok(answer(&json!({
+        "items": chains.iter().map(ChainEntry::view).collect::<Vec<_>>(),
+        "unanswered": silent.collect::<Vec<_>>(),
+    })))
 }
 
 /// JSON Schema (2020-12) of what a policy may say.

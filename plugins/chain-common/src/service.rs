@@ -66,6 +66,9 @@ pub trait Chains: Send + Sync + 'static {
     /// All that are on.
     fn chains(&self) -> Vec<Arc<Self::Chain>>;
 
+    /// Name and title of those in the settings that are off, for want of an endpoint.
+    fn off_chains(&self) -> Vec<(Id<Self>, String)>;
+
     /// `Chain.IsValidSignature`.
     fn is_valid_signature(
         &self,
@@ -140,7 +143,9 @@ impl<C: Chains> Service<C> {
 #[tonic::async_trait]
 impl<C: Chains> Contract for Service<C> {
     async fn chains(&self, _: Request<ChainsRequest>) -> Result<Response<ChainsResponse>, Status> {
-        let chains = self.0.chains().iter().map(|chain| chain.state()).collect();
+        let off = self.0.off_chains().into_iter();
+        let off = off.map(|(id, name)| ChainState { chain: id.to_string(), name, ..ChainState::default() });
+        let chains = self.0.chains().iter().map(|chain| chain.state()).chain(off).collect();
         Ok(Response::new(ChainsResponse { chains }))
     }
 

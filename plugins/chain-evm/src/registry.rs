@@ -241,6 +241,13 @@ impl Registry {
         self.state.lock().chains.values().map(|known| Arc::clone(&known.chain)).collect()
     }
 
+    /// Those in the settings that are off, for want of an endpoint.
+    pub(crate) fn off_chains(&self) -> Vec<(ChainId, String)> {
+        let state = self.state.lock();
+        let off = state.settings.chains.iter().filter(|chain| chain.endpoints.is_empty());
+        off.map(|chain| (ChainId(chain.id), chain.name.clone())).collect()
+    }
+
     pub(crate) fn max_watched(&self) -> usize {
         self.state.lock().settings.max_watched
     }

@@ -54,6 +54,10 @@ impl Chains for ChainService {
         self.registry.chains()
     }
 
+    fn off_chains(&self) -> Vec<(ChainId, String)> {
+        self.registry.off_chains()
+    }
+
     async fn is_valid_signature(&self, request: SignatureRequest) -> Result<SignatureResponse, Status> {
         let SignatureRequest { account, digest, signature } = request;
         let account = Account::parse(&account).map_err(invalid)?;

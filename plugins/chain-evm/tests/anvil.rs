@@ -188,6 +188,8 @@ async fn new_settings_are_taken_over_while_it_runs() {
     service.reconfigure(settings(&[&anvil.url], json!({})));
     assert_eq!(verdict(&service.holds(alice, &native).await), Verdict::Yes);
     service.reconfigure(settings(&[], json!({})));
+    let chains = service.chain.clone().chains(ChainsRequest {}).await.unwrap().into_inner().chains;
+    assert_eq!((&*chains[0].name, chains[0].endpoints), ("Anvil", 0), "it is off, and told as such");
     assert_eq!(verdict(&service.holds(alice, &native).await), Verdict::Unknown);
     service.stop().await;
 }

@@ -105,6 +105,13 @@ impl Registry {
         self.state.lock().chains.values().map(|known| Arc::clone(&known.chain)).collect()
     }
 
+    /// Those in the settings that are off, for want of an endpoint.
+    pub(crate) fn off_chains(&self) -> Vec<(ChainId, String)> {
+        let state = self.state.lock();
+        let off = state.settings.chains.iter().filter(|chain| chain.endpoints.is_empty());
+        off.filter_map(|chain| Some((ChainId::of_genesis(&chain.genesis)?, chain.name.clone()))).collect()
+    }
+
     /// Ends all tasks.
     pub(crate) async fn stop(&self) {
         let chains = std::mem::take(&mut self.state.lock().chains);

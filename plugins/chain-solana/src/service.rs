@@ -37,6 +37,10 @@ impl Chains for ChainService {
         self.registry.chains()
     }
 
+    fn off_chains(&self) -> Vec<(ChainId, String)> {
+        self.registry.off_chains()
+    }
+
     async fn is_valid_signature(&self, request: SignatureRequest) -> Result<SignatureResponse, Status> {
         let account = Account::parse(&request.account).map_err(invalid)?;
         let reason = format!("{account} is a key, not a contract: whoever asks checks its ed25519 signature");

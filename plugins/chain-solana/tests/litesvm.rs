@@ -349,5 +349,7 @@ async fn clusters_come_and_go_with_the_settings_and_the_others_keep_what_they_kn
 
     service.reconfigure(first.settings(&[], json!({})));
     assert_unknown(&service.ask(ask(&first)).await, "it is off");
+    let chains = service.chain.clone().chains(ChainsRequest {}).await.unwrap().into_inner().chains;
+    assert_eq!((&*chains[0].chain, chains[0].endpoints), (&*first.chain(), 0), "and told as such");
     service.stop().await;
 }

@@ -18,6 +18,11 @@ pub trait MadeUp: Send + Sync + Sized + 'static {
     /// From which block on it tells of transfers.
     fn tells_from(&self) -> Result<wire::Observation, Status>;
 
+    /// The chains of its settings.
+    fn states(&self) -> impl Future<Output = Result<Vec<wire::ChainState>, Status>> + Send {
+        std::future::ready(Err(Status::unimplemented("")))
+    }
+
     fn client(self) -> Client {
         Client::from_service(tonic::service::Routes::new(ChainServer::new(Plugin(self))).into_axum_router())
     }
@@ -36,7 +41,8 @@ impl<M: MadeUp> Chain for Plugin<M> {
         &self,
         _: Request<wire::ChainsRequest>,
     ) -> Result<Response<wire::ChainsResponse>, Status> {
-        Err(Status::unimplemented(""))
+        let chains = self.0.states().await?;
+        Ok(Response::new(wire::ChainsResponse { chains }))
     }
     async fn balance(&self, _: Request<wire::Question>) -> Result<Response<wire::Answer>, Status> {
         Err(Status::unimplemented(""))

@@ -109,6 +109,20 @@ impl World {
         now_ms() + self.ahead.load(SeqCst)
     }
 
+    /// The plugin of EVM chains: one at this endpoint, and one without.
+    pub async fn chain(&self, url: &str, told: impl Fn(Event) + Send + Sync + 'static) -> Standalone {
+        let settings = json!({
+            "allow_private": true, "deadline": "1s", "hedge_after": "200ms", "head_ttl": "500ms",
+            "poll": "200ms", "idle_poll": "200ms", "breaker_pause": "100ms",
+            "chains": [
+                { "id": CHAIN, "name": "Anvil", "endpoints": [url], "max_age": "0s", "max_lag": 2 },
+                { "id": 1, "name": "Nowhere", "endpoints": [] },
+            ],
+        });
+        let settings = serde_json::from_value(settings).unwrap();
+        Standalone::start(self.database(), settings, told).await.unwrap()
+    }
+
     /// Starts the plugin, over the chain at this endpoint if there is one.
     pub async fn live(&self, endpoint: Option<&str>, settings: Value) -> Life {
         let (bus, mut events) = mpsc::unbounded_channel::<Event>();
@@ -116,16 +130,10 @@ impl World {
         let mut running = None;
         if let Some(url) = endpoint {
             let told = bus.clone();
-            let settings = json!({
-                "allow_private": true, "deadline": "1s", "hedge_after": "200ms", "head_ttl": "500ms",
-                "poll": "200ms", "idle_poll": "200ms", "breaker_pause": "100ms",
-                "chains": [{ "id": CHAIN, "name": "Anvil", "endpoints": [url], "max_age": "0s", "max_lag": 2 }],
-            });
-            let settings = serde_json::from_value(settings).unwrap();
-            let standalone = Standalone::start(self.database(), settings, move |event| {
+            let standalone = self.chain(url, move |event| {
                 let _ = told.send(event);
             });
-            let standalone = standalone.await.unwrap();
+            let standalone = standalone.await;
             chain = Client::from_service(standalone.router());
             running = Some(standalone);
         }
