@@ -14,7 +14,7 @@ use streamgate_plugin_api::time::rfc3339;
 use crate::caip::{self, Asset};
 use crate::chain::{Chains, Watched};
 use crate::epochs;
-use crate::tree::{Leaf, Tree};
+use crate::tree::{Leaf, Operand, Tree};
 use crate::truth::Truth;
 use crate::viewer::Viewer;
 
@@ -261,22 +261,23 @@ impl Evaluation<'_> {
             }
             Leaf::Call { contract, data, word, comparison, operand } => {
                 let chain = &contract.chain;
-                let of: Vec<String> = match data.is_of_wallet() {
+                let of: Vec<String> = match leaf.is_of_wallets() {
                     true => accounts(chain),
                     false => vec![contract.to_string()],
                 };
                 for account in of {
-                    let Some(data) = account.rsplit_once(':').and_then(|(_, address)| data.bytes(address))
-                    else {
-                        continue;
-                    };
+                    let filled = account.rsplit_once(':').and_then(|(_, address)| {
+                        let data: Vec<u8> = data.bytes(address)?;
+                        Some((data, operand.number(address)?))
+                    });
+                    let Some((data, operand)) = filled else { continue };
                     let comparison = streamgate_contracts::chain::v1::Comparison::from(*comparison).into();
                     let call = ContractCall {
                         contract: contract.to_string(),
                         data: data.into(),
                         word: *word,
                         comparison,
-                        operand: operand.clone(),
+                        operand,
                     };
                     add(chain, About::Call(call), Role::Own);
                 }
@@ -312,7 +313,15 @@ impl Evaluation<'_> {
                 found.leaves[index] = (Truth::Unknown, format!("{}: {reason}", leaf.wanted()));
                 continue;
             }
-            let text = format!("{}: {}", leaf.wanted(), answer.reason);
+            let named = match leaf {
+                Leaf::Call { operand: Operand::Wallet, .. } => {
+                    answer.amount.as_deref().and_then(caip::number).and_then(address)
+                }
+                _ => None,
+            };
+            // An address is no number to people.
+            let reason = named.map_or(answer.reason.clone(), |named| format!("the contract says {named:#x}"));
+            let text = format!("{}: {reason}", leaf.wanted());
             found.evidence.extend(evidence(answer, &text));
             found.leaves[index] = (truth(answer), text);
         }

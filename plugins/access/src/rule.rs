@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::caip::{self, Asset, Contract};
 use crate::date::parse_rfc3339;
-use crate::tree::{CallData, Comparison, Leaf, Node, Tree};
+use crate::tree::{CallData, Comparison, Leaf, Node, Operand, Tree};
 
 /// Bytes of a rule's JSON.
 pub(crate) const MAX_BYTES: usize = 64 * 1024;
@@ -115,7 +115,9 @@ pub struct ContractCall {
     pub word: u32,
     /// How the word compares to `operand`.
     pub comparison: Comparison,
-    /// Decimal, unsigned, 256 bits.
+    /// Decimal, unsigned, 256 bits; or `{wallet}`, the viewer's wallet as a contract answers with one
+    /// (`userOf`, `punkIndexToAddress`, `owner`): then each wallet is asked about, and only `equal`
+    /// and `not_equal` mean anything.
     pub operand: String,
 }
 
@@ -342,14 +344,17 @@ impl ContractCall {
         if self.word >= MAX_WORDS {
             return Err(("contract_call/word", format!("{} is past the first {MAX_WORDS}", self.word)));
         }
-        if caip::number(&self.operand).is_none() {
+        let operand = Operand::parse(&self.operand).ok_or_else(|| {
             let given = cut(&self.operand);
-            return Err((
-                "contract_call/operand",
-                format!("`{given}` is no decimal number of 256 bits in quotes"),
-            ));
+            let detail =
+                format!("`{given}` is no decimal number of 256 bits in quotes, and not `{{wallet}}`");
+            ("contract_call/operand", detail)
+        })?;
+        let (word, comparison) = (self.word, self.comparison);
+        if operand == Operand::Wallet && !comparison.is_of_equality() {
+            let detail = "no wallet is less or greater than another; use equal or not_equal with `{wallet}`";
+            return Err(("contract_call/comparison", detail.into()));
         }
-        let (word, comparison, operand) = (self.word, self.comparison, self.operand.clone());
         Ok(Leaf::Call { contract, data, word, comparison, operand })
     }
 }
@@ -418,6 +423,8 @@ mod tests {
             { "native": { "chain": "eip155:137", "at_least": "1" } },
             { "contract_call": { "contract": format!("eip155:1:{A}"), "data": "0x70a08231{wallet}",
                 "comparison": "at_least", "operand": "1" } },
+            { "contract_call": { "contract": format!("eip155:1:{A}"), "data": "0xc2f1f14a",
+                "comparison": "equal", "operand": "{wallet}" } },
             { "solana_mint": { "asset": "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp/token:EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v" } },
             { "solana_collection": { "asset": "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp/nft:EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v" } },
             { "allow_list": { "principals": ["0190a0a0-0000-7000-8000-000000000001"], "wallets": [format!("eip155:{A}")] } },
@@ -426,7 +433,7 @@ mod tests {
             { "subscription": { "plan": "gold" } },
         ] } });
         let tree = parse(&rule).unwrap();
-        assert_eq!(tree.leaves.len(), 12);
+        assert_eq!(tree.leaves.len(), 13);
         let (written, _) = Rule::parse(rule.to_string().as_bytes()).unwrap();
         assert_eq!(Rule::parse(&serde_json::to_vec(&written).unwrap()).unwrap().0, written);
         crate::fuzz::rule(rule.to_string().as_bytes());
@@ -461,6 +468,16 @@ mod tests {
                 "comparison": "less", "operand": "1" } }),
                 "/contract_call/data",
             ),
+            (
+                json!({ "contract_call": { "contract": format!("eip155:1:{A}"), "data": "0x70a08231",
+                "comparison": "at_least", "operand": "{wallet}" } }),
+                "/contract_call/comparison",
+            ),
+            (
+                json!({ "contract_call": { "contract": format!("eip155:1:{A}"), "data": "0x70a08231",
+                "comparison": "equal", "operand": "{wallet}1" } }),
+                "/contract_call/operand",
+            ),
             (json!({ "all": [{ "role": "admin" }], "any": [{ "role": "admin" }] }), ""),
             (json!({ "role": "admin", "unless": true }), ""),
             (json!({ "erc20": { "asset": format!("eip155:1:{A}"), "atleast": "5" } }), ""),
@@ -487,6 +504,33 @@ mod tests {
         #[test]
         fn no_bytes_make_the_parser_panic(bytes: Vec<u8>) {
             crate::fuzz::rule(&bytes);
+        }
+
+        #[test]
+        fn what_is_read_of_a_call_is_written_and_read_the_same(
+            address: [u8; 20],
+            selector: [u8; 4],
+            arguments in prop::collection::vec(prop_oneof![Just(None), any::<[u8; 32]>().prop_map(Some)], 0..4),
+            word in 0..MAX_WORDS,
+            comparison in prop::sample::select(vec![
+                "equal", "not_equal", "less", "at_most", "greater", "at_least",
+            ]),
+            operand in prop_oneof![Just("{wallet}".to_owned()), any::<u128>().prop_map(|n| n.to_string())],
+        ) {
+            let address = alloy_primitives::Address::from(address);
+            let hex = |bytes: &[u8]| alloy_primitives::hex::encode(bytes);
+            let arguments = arguments.iter().map(|one| one.map_or("{wallet}".into(), |bytes| hex(&bytes)));
+            let data = format!("0x{}{}", hex(&selector), arguments.collect::<String>());
+            let rule = json!({ "contract_call": { "contract": format!("eip155:1:{address:#x}"), "data": data,
+                "word": word, "comparison": comparison, "operand": operand } });
+            let ordered = !matches!(comparison, "equal" | "not_equal");
+            let read = parse(&rule);
+            prop_assert_eq!(read.is_err(), ordered && operand == "{wallet}", "{}: {:?}", rule, read);
+            if let Ok(tree) = read {
+                let of_wallets = data.contains('{') || operand == "{wallet}";
+                prop_assert_eq!(tree.leaves[0].is_of_wallets(), of_wallets);
+                crate::fuzz::rule(rule.to_string().as_bytes());
+            }
         }
 
         #[test]

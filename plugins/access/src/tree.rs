@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use alloy_primitives::{Address, U256};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use streamgate_contracts::chain::v1 as wire;
 use streamgate_plugin_api::time::rfc3339;
 
-use crate::caip::{Asset, Contract};
+use crate::caip::{Asset, Contract, number};
 use crate::truth::Truth;
 
 /// A rule.
@@ -32,7 +33,7 @@ pub(crate) enum Node {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Leaf {
     Holds { asset: Asset, at_least: String, delegated: bool },
-    Call { contract: Contract, data: CallData, word: u32, comparison: Comparison, operand: String },
+    Call { contract: Contract, data: CallData, word: u32, comparison: Comparison, operand: Operand },
     Listed { principals: BTreeSet<String>, wallets: BTreeSet<String> },
     Role(String),
     Window { from_ms: Option<i64>, until_ms: Option<i64> },
@@ -74,7 +75,44 @@ impl From<Comparison> for wire::Comparison {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CallData(String);
 
+/// What stands for a wallet, in calls and as what an answer is compared with.
 const PLACE: &str = "{wallet}";
+
+/// What a word of an answer is compared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Operand {
+    /// Decimal.
+    Number(String),
+    /// The viewer's wallet, as a contract answers with one: its address in the last 20 bytes.
+    Wallet,
+}
+
+impl Operand {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        match text {
+            PLACE => Some(Self::Wallet),
+            _ => number(text).map(|_| Self::Number(text.to_owned())),
+        }
+    }
+
+    /// The number, decimal, for the address of a wallet, `0x…`.
+    pub(crate) fn number(&self, address: &str) -> Option<String> {
+        match self {
+            Self::Number(number) => Some(number.clone()),
+            Self::Wallet => {
+                let address: Address = address.parse().ok()?;
+                Some(U256::from_be_bytes(address.into_word().0).to_string())
+            }
+        }
+    }
+}
+
+impl Comparison {
+    /// Whether it says anything of two addresses.
+    pub(crate) fn is_of_equality(self) -> bool {
+        matches!(self, Self::Equal | Self::NotEqual)
+    }
+}
 
 impl CallData {
     pub(crate) fn parse(text: &str) -> Option<Self> {
@@ -173,6 +211,9 @@ impl Leaf {
                 let or = if *delegated { ", or delegated to one" } else { "" };
                 format!("at least {at_least} of {asset} in a wallet{or}")
             }
+            Self::Call { contract, operand: Operand::Wallet, comparison: Comparison::Equal, .. } => {
+                format!("a wallet that the contract {contract} names")
+            }
             Self::Call { contract, .. } => format!("what the contract {contract} answers"),
             Self::Listed { .. } => "a place on the list of this content".into(),
             Self::Role(role) => format!("the role {role}"),
@@ -184,6 +225,14 @@ impl Leaf {
                 format!("the time until {}", rfc3339(until_ms.unwrap_or_default()))
             }
             Self::Subscribed(plan) => format!("a subscription of {plan}"),
+        }
+    }
+
+    /// Whether it asks each wallet of a viewer by itself.
+    pub(crate) fn is_of_wallets(&self) -> bool {
+        match self {
+            Self::Call { data, operand, .. } => data.is_of_wallet() || *operand == Operand::Wallet,
+            _ => matches!(self, Self::Holds { .. }),
         }
     }
 
@@ -281,5 +330,25 @@ mod tests {
         assert!(data.is_of_wallet());
         assert_eq!(CallData::parse("0x70a08231{you}"), None);
         assert_eq!(CallData::parse("0x7{wallet}0"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_wallet_as_an_operand_is_the_word_that_a_contract_answers_with(bytes: [u8; 20]) {
+            let address = Address::from(bytes);
+            let word = alloy_primitives::B256::left_padding_from(&bytes);
+            let number = Operand::parse("{wallet}").unwrap().number(&format!("{address:#x}")).unwrap();
+            prop_assert_eq!(number, U256::from_be_bytes(word.0).to_string());
+            prop_assert_eq!(Operand::Wallet.number(&address.to_checksum(None)[2..]).is_some(), true);
+        }
+
+        #[test]
+        fn an_operand_is_a_number_or_the_wallet_and_nothing_else(text: String, amount: u128) {
+            let read = Operand::parse(&text);
+            let number = number(&text).is_some();
+            prop_assert_eq!(read.is_some(), number || text == "{wallet}");
+            let text = amount.to_string();
+            prop_assert_eq!(Operand::parse(&text), Some(Operand::Number(text.clone())));
+        }
     }
 }

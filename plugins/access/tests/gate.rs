@@ -5,7 +5,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::{SolCall as _, sol};
 use http::Method;
 use serde_json::json;
@@ -17,6 +17,7 @@ use support::*;
 sol! {
     function mint(address to, uint256 id);
     function transferFrom(address from, address to, uint256 id);
+    function ownerOf(uint256 id);
     function delegateContract(address to, address contract_, bytes32 rights, bool enable);
 }
 
@@ -181,6 +182,38 @@ async fn any_one_of_several_wallets_is_enough_and_what_they_hold_is_not_added_up
         life.call(Some(&viewer(BOB, &[])), Method::POST, "/contents/{c}/preview", Some(&body)).await.status,
         403
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_contract_that_names_a_wallet_is_asked_whether_it_is_one_of_the_viewers() {
+    let (anvil, world) = (Anvil::start(), World::new());
+    let accounts = anvil.accounts().await;
+    let (alice, bob, other) = (accounts[1], accounts[2], accounts[3]);
+    let ticket = anvil.deploy("Ticket", &[]).await;
+    anvil.send(alice, Some(ticket), give(alice, 7)).await;
+    let life = world.live(Some(&anvil.url), json!({})).await;
+    // As `userOf` of ERC-4907, `punkIndexToAddress` of CryptoPunks and `owner` of ENS do, it answers
+    // with an address, and knows no wallet of the viewer.
+    let data = format!("{:#x}", Bytes::from(ownerOfCall { id: U256::from(7) }.abi_encode()));
+    let rule = |comparison: &str| {
+        json!({ "contract_call": { "contract": format!("eip155:{CHAIN}:{ticket:#x}"), "data": data,
+            "comparison": comparison, "operand": "{wallet}" } })
+    };
+    life.gate(rule("equal")).await;
+    let allowed = life.decide(&viewer(ALICE, &[other, alice])).await;
+    assert_eq!(allowed.verdict(), Verdict::Allowed, "{allowed:?}");
+    assert!(allowed.evidence[0].finding.contains(&format!("{alice:#x}")), "{allowed:?}");
+    let denied = life.decide(&viewer(BOB, &[bob])).await;
+    assert_eq!((denied.verdict(), &*denied.r#type), (Verdict::Denied, "not-entitled"));
+    assert!(denied.reason.contains(&format!("the contract says {alice:#x}")), "{}", denied.reason);
+    life.gate(json!({ "not": rule("equal") })).await;
+    assert_eq!(life.decide(&viewer(ALICE, &[other, alice])).await.verdict(), Verdict::Denied);
+    assert_eq!(life.decide(&viewer(BOB, &[bob])).await.verdict(), Verdict::Allowed);
+    // Who is not signed in has no wallet that it could name.
+    life.gate(rule("not_equal")).await;
+    let nobody = life.decide(&viewer("", &[])).await;
+    assert_eq!((nobody.verdict(), &*nobody.r#type), (Verdict::Denied, "not-signed-in"), "{nobody:?}");
+    assert_eq!(life.decide(&viewer(BOB, &[bob])).await.verdict(), Verdict::Allowed);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -48,6 +48,8 @@ fn leaves() -> Vec<Value> {
         call("0x18160ddd", "at_most", &most),
         call("0x70a08231{wallet}", "not_equal", "1"),
         call("0x70a08231{wallet}", "less", &most),
+        call("0x18160ddd", "equal", "{wallet}"),
+        call("0x18160ddd", "not_equal", "{wallet}"),
         json!({ "solana_mint": { "asset": format!("{SOLANA}/token:{MINT}") } }),
         json!({ "solana_collection": { "asset": format!("{SOLANA}/nft:{MINT}") } }),
         json!({ "solana_collection": { "asset": format!("{SOLANA}/cnft:{MINT}") } }),

@@ -100,7 +100,7 @@ export const LEAVES: Record<string, LeafKind> = {
           ["at_least", "at least"],
         ],
       },
-      { name: "operand", label: "Number", type: "text", required: true },
+      { name: "operand", label: "Number, or {wallet}", type: "text", required: true },
     ],
     blank: { contract: "", data: "0x", comparison: "at_least", operand: "1" },
   },
