@@ -377,7 +377,12 @@ impl Access {
         for chain in tree.leaves.iter().filter_map(Leaf::chain) {
             self.shared.epochs.note(snapshot, About::Chain(chain));
         }
-        let facts = Facts { now_ms: self.now_ms(), plans };
+        let delegated = tree.leaves.iter().any(|leaf| matches!(leaf, Leaf::Holds { delegated: true, .. }));
+        let vaults = match delegated && viewer.is_signed_in() {
+            true => self.shared.store.vaults(&viewer.principal).await?,
+            false => Vec::new(),
+        };
+        let facts = Facts { now_ms: self.now_ms(), plans, vaults };
         let evaluation = Evaluation {
             tree,
             viewer,

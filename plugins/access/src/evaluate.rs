@@ -7,23 +7,17 @@ use alloy_primitives::{Address, U256, keccak256};
 use streamgate_contracts::access::v1::Evidence;
 use streamgate_contracts::chain::v1::question::About;
 use streamgate_contracts::chain::v1::{
-    Answer, Comparison, ContractCall, Delegation, Finality, Holding, Verdict,
+    Answer, Comparison, ContractCall, Finality, Holding, Verdict,
 };
 use streamgate_plugin_api::time::rfc3339;
 
 use crate::caip::{self, Asset};
 use crate::chain::{Chains, Watched};
+use crate::delegation;
 use crate::epochs;
 use crate::tree::{Leaf, Operand, Tree};
 use crate::truth::Truth;
 use crate::viewer::Viewer;
-
-/// The registry of delegate.xyz v2, at the same address on all chains where there is one.
-const REGISTRY: &str = "0x00000000000000447e69651d841bd8d104bed493";
-/// Of `Delegation { type, to, from, rights, contract, tokenId, amount }[]` as an answer: its length,
-/// and where the first `from`s stand. Only 32 words can be asked for.
-const LENGTH_WORD: u32 = 1;
-const FROM_WORDS: [u32; 4] = [4, 11, 18, 25];
 
 /// What is known without a chain.
 #[derive(Debug, Clone, Default)]
@@ -31,6 +25,8 @@ pub(crate) struct Facts {
     pub(crate) now_ms: i64,
     /// Plans of the principal, and when they end.
     pub(crate) plans: BTreeMap<String, i64>,
+    /// Wallets that the principal has named, which may have delegated to one of theirs.
+    pub(crate) vaults: Vec<String>,
 }
 
 /// What was found.
@@ -70,21 +66,19 @@ pub(crate) struct Evaluation<'a> {
 }
 
 /// A question of a leaf.
-struct Asked {
-    leaf: usize,
-    role: Role,
+pub(crate) struct Asked {
+    pub(crate) leaf: usize,
+    pub(crate) role: Role,
 }
 
 /// What a question is for.
-enum Role {
+pub(crate) enum Role {
     /// A yes fulfils the leaf.
     Own,
     /// Its number is the owner of the token.
     Owner,
     /// Its number is how many delegate to the wallet.
     Count(String),
-    /// Its number is the so manieth who delegates to the wallet.
-    From(String, u64),
 }
 
 impl Evaluation<'_> {
@@ -244,19 +238,9 @@ impl Evaluation<'_> {
                     let contract = format!("{chain}:{}", asset.reference);
                     return add(chain, word(&contract, data, 0), Role::Owner);
                 }
-                let registry = format!("{chain}:{REGISTRY}");
                 for account in &accounts {
-                    let address = account.rsplit_once(':').and_then(|(_, text)| text.parse::<Address>().ok());
-                    let data = call_data(
-                        "getIncomingDelegations(address)",
-                        address.unwrap_or_default().into_word().0,
-                    );
-                    let count = word(&registry, data.clone(), LENGTH_WORD);
-                    add(chain, count, Role::Count(account.clone()));
-                    for (place, at) in (0..).zip(FROM_WORDS) {
-                        let from = word(&registry, data.clone(), at);
-                        add(chain, from, Role::From(account.clone(), place));
-                    }
+                    let (registry, data) = delegation::incoming(account, chain);
+                    add(chain, word(&registry, data, delegation::LENGTH_WORD), Role::Count(account.clone()));
                 }
             }
             Leaf::Call { contract, data, word, comparison, operand } => {
@@ -326,120 +310,19 @@ impl Evaluation<'_> {
             found.leaves[index] = (truth(answer), text);
         }
     }
-
-    /// Leaves that may hold by what others have delegated, where they do not by themselves.
-    async fn delegated(
-        &mut self,
-        found: &mut Findings,
-        watched: &HashMap<String, Watched>,
-        least: &BTreeMap<String, u64>,
-        asked: &[Asked],
-        answers: &[Answer],
-    ) {
-        let mut questions: Vec<(String, About)> = Vec::new();
-        let mut places: Vec<(usize, String)> = Vec::new();
-        let mut open: BTreeSet<usize> = BTreeSet::new();
-        for (index, leaf) in self.tree.leaves.iter().enumerate() {
-            let Leaf::Holds { asset, at_least, delegated: true } = leaf else { continue };
-            let broken = matches!(state(asset, watched), Some(Watched::Broken(_)));
-            if broken || found.leaves[index].0 == Truth::Yes {
-                continue;
-            }
-            let (pairs, complete) = self.vaults(index, asset, asked, answers);
-            if !complete {
-                open.insert(index);
-            }
-            for (vault, account) in pairs {
-                for wallet in caip::wallets_of(&vault).into_iter().flatten() {
-                    self.epochs.note(self.snapshot, epochs::About::Wallet(&wallet));
-                    found.vaults.insert(wallet);
-                }
-                let delegation = Delegation { from: vault.clone(), to: account, asset: asset.to_string() };
-                questions.push((asset.chain.clone(), About::Delegation(delegation)));
-                questions.push((asset.chain.clone(), holding(&vault, asset, at_least)));
-                places.push((index, vault));
-            }
-        }
-        let answers =
-            if questions.is_empty() { Vec::new() } else { self.chains.ask(&questions, least).await };
-        for ((index, vault), pair) in places.into_iter().zip(answers.chunks_exact(2)) {
-            match Truth::all(pair.iter().map(truth)) {
-                Truth::Yes if found.leaves[index].0 != Truth::Yes => {
-                    let text = format!(
-                        "{}: {vault} has delegated it, and {}",
-                        self.tree.leaves[index].wanted(),
-                        pair[1].reason
-                    );
-                    found.evidence.extend(pair.iter().flat_map(|answer| evidence(answer, &text)));
-                    found.leaves[index] = (Truth::Yes, text);
-                }
-                Truth::Unknown => {
-                    open.insert(index);
-                }
-                _ => {}
-            }
-        }
-        for index in open {
-            let (truth, text) = &mut found.leaves[index];
-            if *truth == Truth::No {
-                *truth = Truth::Unknown;
-                text.push_str("; whether it is delegated is not known");
-            }
-        }
-    }
-
-    /// Who may have delegated to whom, as accounts, and whether that is all.
-    fn vaults(
-        &self,
-        leaf: usize,
-        asset: &Asset,
-        asked: &[Asked],
-        answers: &[Answer],
-    ) -> (BTreeSet<(String, String)>, bool) {
-        let (mut pairs, mut complete) = (BTreeSet::new(), true);
-        let mut counts: HashMap<&str, u64> = HashMap::new();
-        let accounts: Vec<String> =
-            self.viewer.wallets.iter().filter_map(|wallet| caip::account_of(wallet, &asset.chain)).collect();
-        let mut add = |answer: &Answer, to: &[String]| {
-            let Some(address) = number(answer).and_then(address) else { return false };
-            let vault = format!("{}:{address:#x}", asset.chain);
-            if !accounts.contains(&vault) {
-                pairs.extend(to.iter().map(|account| (vault.clone(), account.clone())));
-            }
-            true
-        };
-        for (asked, answer) in asked.iter().zip(answers).filter(|(asked, _)| asked.leaf == leaf) {
-            match &asked.role {
-                Role::Own => {}
-                Role::Owner => complete &= add(answer, &accounts),
-                Role::Count(account) => {
-                    let count = number(answer).and_then(|count| u64::try_from(count).ok());
-                    complete &= count.is_some_and(|count| count <= FROM_WORDS.len() as u64);
-                    counts.insert(account, count.unwrap_or(0));
-                }
-                // The count comes before.
-                Role::From(account, place) => {
-                    if *place < counts.get(account.as_str()).copied().unwrap_or(0) {
-                        complete &= add(answer, std::slice::from_ref(account));
-                    }
-                }
-            }
-        }
-        (pairs, complete)
-    }
 }
 
 /// Whether transfers of an asset are told.
-fn state<'a>(asset: &Asset, watched: &'a HashMap<String, Watched>) -> Option<&'a Watched> {
+pub(crate) fn state<'a>(asset: &Asset, watched: &'a HashMap<String, Watched>) -> Option<&'a Watched> {
     watched.get(&asset.watched()?)
 }
 
-fn holding(account: &str, asset: &Asset, at_least: &str) -> About {
+pub(crate) fn holding(account: &str, asset: &Asset, at_least: &str) -> About {
     About::Holding(Holding { account: account.into(), asset: asset.to_string(), at_least: at_least.into() })
 }
 
 /// Asks for a word of an answer, whatever it is.
-fn word(contract: &str, data: Vec<u8>, word: u32) -> About {
+pub(crate) fn word(contract: &str, data: Vec<u8>, word: u32) -> About {
     let comparison = Comparison::AtLeast.into();
     About::Call(ContractCall {
         contract: contract.into(),
@@ -451,22 +334,22 @@ fn word(contract: &str, data: Vec<u8>, word: u32) -> About {
 }
 
 /// A call with one argument.
-fn call_data(signature: &str, argument: [u8; 32]) -> Vec<u8> {
+pub(crate) fn call_data(signature: &str, argument: [u8; 32]) -> Vec<u8> {
     [&keccak256(signature)[..4], &argument].concat()
 }
 
-fn number(answer: &Answer) -> Option<U256> {
+pub(crate) fn number(answer: &Answer) -> Option<U256> {
     let known = truth(answer) == Truth::Yes;
     answer.amount.as_deref().filter(|_| known).and_then(caip::number)
 }
 
 /// The address that a word is, unless it is none or zero.
-fn address(number: U256) -> Option<Address> {
+pub(crate) fn address(number: U256) -> Option<Address> {
     let bytes = number.to_be_bytes::<32>();
     (bytes[..12] == [0; 12] && !number.is_zero()).then(|| Address::from_slice(&bytes[12..]))
 }
 
-fn truth(answer: &Answer) -> Truth {
+pub(crate) fn truth(answer: &Answer) -> Truth {
     match answer.verdict() {
         Verdict::Yes => Truth::Yes,
         Verdict::No => Truth::No,
@@ -474,7 +357,7 @@ fn truth(answer: &Answer) -> Truth {
     }
 }
 
-fn evidence(answer: &Answer, finding: &str) -> Option<Evidence> {
+pub(crate) fn evidence(answer: &Answer, finding: &str) -> Option<Evidence> {
     let at = answer.at.as_ref()?;
     let finality = match at.finality() {
         Finality::Safe => "safe",

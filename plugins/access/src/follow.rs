@@ -288,6 +288,21 @@ impl Access {
         Ok(done)
     }
 
+    /// Sets which wallets of others may have delegated to somebody.
+    pub(crate) async fn name_vaults(
+        &self,
+        principal: &str,
+        vaults: &[String],
+        entry: &Entry,
+    ) -> Result<(), DbError> {
+        self.shared.store.put_vaults(principal, vaults, entry).await?;
+        self.shared.epochs.raise(About::Principal(principal));
+        self.shared.audit.noted();
+        let keys = self.shared.grants.lock().of_principal(principal);
+        self.doubt(keys, "The vaults were changed");
+        Ok(())
+    }
+
     /// Takes up again whoever was let in before a restart, and looks at all of them: something may
     /// have happened meanwhile.
     pub(crate) async fn take_up(&self) -> Result<(), DbError> {

@@ -10,6 +10,7 @@ mod caip;
 mod chain;
 mod date;
 mod decision;
+mod delegation;
 mod directory;
 mod epochs;
 mod error;

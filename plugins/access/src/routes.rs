@@ -2,6 +2,7 @@
 //! oneself, anybody may read. The rule, and what is known of others, needs `content:write`;
 //! subscriptions need `admin`.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Router;
@@ -21,7 +22,9 @@ use streamgate_plugin_api::time::rfc3339;
 
 use crate::access::Access;
 use crate::audit::Entry;
+use crate::caip;
 use crate::date::parse_rfc3339;
+use crate::delegation::MAX_NAMED;
 use crate::directory::{ChainEntry, Directory};
 use crate::epochs::Snapshot;
 use crate::policy::{Policy, Written};
@@ -55,6 +58,7 @@ pub(crate) fn router(access: Access) -> Router {
         .route("/api/v1/access/subscriptions/{principal}", get(subscriptions))
         .route("/api/v1/access/subscriptions/{principal}/{plan}", put(subscribe).delete(end_subscription))
         .route("/api/v1/access/chains", get(chains))
+        .route("/api/v1/access/vaults", get(vaults).put(name_vaults))
         .route("/api/v1/access/schema", get(schema))
         .fallback(|| async { ApiError::NotFound("There is nothing at this path.".into()) })
         .method_not_allowed_fallback(|| async { ApiError::Method })
@@ -410,6 +414,42 @@ async fn chains(State(access): State<Access>, headers: HeaderMap) -> Answer {
         "items": chains.iter().map(ChainEntry::view).collect::<Vec<_>>(),
         "unanswered": silent.collect::<Vec<_>>(),
     })))
+}
+
+/// Who asks, whatever they may do.
+fn signed_in(headers: &HeaderMap) -> Result<Principal, ApiError> {
+    Principal::of(headers).ok_or(ApiError::NotSignedIn)
+}
+
+async fn vaults(State(access): State<Access>, headers: HeaderMap) -> Answer {
+    let me = signed_in(&headers)?;
+    Ok(answer(&json!({ "vaults": access.shared.store.vaults(&me.id).await? })))
+}
+
+/// Wallets that may have delegated to one of mine: of all, and no more than these.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VaultsBody {
+    vaults: Vec<String>,
+}
+
+async fn name_vaults(State(access): State<Access>, request: Request) -> Answer {
+    let me = signed_in(request.headers())?;
+    let (_, VaultsBody { vaults }) = read::<VaultsBody>(request).await?;
+    if vaults.len() > MAX_NAMED {
+        return Err(ApiError::Invalid(format!("{} vaults are more than {MAX_NAMED}.", vaults.len())));
+    }
+    let wallet = |text: &String| {
+        let shown: String = text.chars().take(120).collect();
+        let wallet = caip::wallet(text).filter(|wallet| wallet.starts_with("eip155:"));
+        wallet.ok_or_else(|| ApiError::Invalid(format!("`{shown}` is no wallet such as eip155:0x….")))
+    };
+    // A wallet that was named twice is one.
+    let vaults: BTreeSet<String> = vaults.iter().map(wallet).collect::<Result<_, _>>()?;
+    let vaults: Vec<String> = vaults.into_iter().collect();
+    let entry = Entry::change("access.vaults", &me.id, &me.id, &vaults.join(" "));
+    access.name_vaults(&me.id, &vaults, &entry).await?;
+    Ok(answer(&json!({ "vaults": vaults })))
 }
 
 /// JSON Schema (2020-12) of what a policy may say.

@@ -85,7 +85,8 @@ pub struct Token {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_least: Option<String>,
     /// Whether tokens count whose owner has delegated them to a wallet of the viewer (delegate.xyz
-    /// v2). Of wallets that delegate everything, or the contract, the first 4 are looked at.
+    /// v2). Of what is delegated to a wallet, 128 delegations are looked at, and the vaults that the
+    /// viewer has named; with more it is not known.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub delegated: bool,
 }

@@ -29,6 +29,7 @@ pub(crate) fn migrations() -> Migrations {
     Migrations::new(&[
         ("0001_init", include_str!("../migrations/0001_init.sql")),
         ("0002_viewers", include_str!("../migrations/0002_viewers.sql")),
+        ("0003_vaults", include_str!("../migrations/0003_vaults.sql")),
     ])
 }
 
@@ -367,6 +368,28 @@ impl Store {
             Err(DbError::Conflict { .. }) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Wallets that a principal has named as vaults, in order.
+    pub(crate) async fn vaults(&self, principal: &str) -> Result<Vec<String>, DbError> {
+        let sql = "SELECT vault FROM vaults WHERE principal = $1 ORDER BY vault LIMIT 100";
+        let rows = self.db.query(sql, params![principal]).await?;
+        rows.into_iter().map(|row| row.get("vault")).collect()
+    }
+
+    /// Replaces them.
+    pub(crate) async fn put_vaults(
+        &self,
+        principal: &str,
+        vaults: &[String],
+        entry: &Entry,
+    ) -> Result<(), DbError> {
+        let mut batch = self.db.batch().push("DELETE FROM vaults WHERE principal = $1", params![principal]);
+        for vault in vaults {
+            let sql = "INSERT INTO vaults (principal, vault) VALUES ($1, $2)";
+            batch = batch.push(sql, params![principal, vault]);
+        }
+        noting(batch, entry).run().await.map(drop)
     }
 
     /// Decisions, the newest first, from before an id on. Empty texts ask for all.

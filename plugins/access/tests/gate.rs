@@ -243,34 +243,6 @@ async fn a_token_in_a_vault_counts_for_whom_it_is_delegated_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn any_token_in_any_vault_counts_for_whom_it_is_delegated_to_as_long_as_all_vaults_are_read() {
-    let (anvil, world) = (Anvil::start(), World::new());
-    let accounts = anvil.accounts().await;
-    let (hot, vaults) = (accounts[1], &accounts[2..7]);
-    let (ticket, registry) = (anvil.deploy("Ticket", &[]).await, DELEGATIONS.parse::<Address>().unwrap());
-    anvil.stand_in("Delegations", DELEGATIONS).await;
-    let delegate = delegateContractCall { to: hot, contract_: ticket, rights: B256::ZERO, enable: true };
-    for vault in &vaults[..4] {
-        anvil.send(*vault, Some(registry), delegate.abi_encode()).await;
-    }
-    let life = world.live(Some(&anvil.url), json!({})).await;
-    life.gate(json!({ "erc721": { "asset": asset("erc721", ticket), "delegated": true } })).await;
-    let a = viewer(ALICE, &[hot]);
-    assert_eq!(life.decide(&a).await.verdict(), Verdict::Denied);
-    anvil.send(vaults[3], Some(ticket), give(vaults[3], 7)).await;
-    let allowed = life.decides("a token", &a, |decision| decision.verdict() == Verdict::Allowed).await;
-    let vault = format!("{:#x} has delegated it", vaults[3]);
-    assert!(allowed.evidence.iter().any(|found| found.finding.contains(&vault)), "{allowed:?}");
-
-    anvil.send(vaults[3], Some(ticket), pass_on(vaults[3], vaults[4], 7)).await;
-    life.hears("a revocation", |event| event.principal == ALICE).await;
-    assert_eq!(life.decide(&a).await.verdict(), Verdict::Denied);
-    // One more than are read.
-    anvil.send(vaults[4], Some(registry), delegate.abi_encode()).await;
-    life.decides("too many", &a, |decision| decision.verdict() == Verdict::Unknown).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_sale_while_the_server_was_down_is_found_when_it_is_back() {
     let (anvil, world) = (Anvil::start(), World::new());
     let accounts = anvil.accounts().await;

@@ -68,13 +68,14 @@ impl Rule {
 
     /// The page and what contents there are is for everybody; what is not known to be is not.
     pub(crate) fn defaults() -> Vec<Self> {
-        use Need::{Admin, ContentWrite, Nothing};
+        use Need::{Admin, ContentWrite, Nothing, SignIn};
         vec![
             Self::new("/", Nothing, Admin),
             Self::new("/files", ContentWrite, ContentWrite).with_preflight(),
             Self::new("/api/v1", Admin, Admin),
             Self::new("/api/v1/contents", Nothing, ContentWrite).with_preflight(),
             Self::new("/api/v1/access", Nothing, ContentWrite),
+            Self::new("/api/v1/access/vaults", SignIn, SignIn),
         ]
     }
 
@@ -152,6 +153,7 @@ mod tests {
             ("GET", "/api/v1/access/contents/7", Nothing),
             ("PATCH", "/api/v1/contents/7", ContentWrite),
             ("PUT", "/api/v1/access/contents/7", ContentWrite),
+            ("PUT", "/api/v1/access/vaults", SignIn),
             ("POST", "/files", ContentWrite),
             ("HEAD", "/files/7", ContentWrite),
             ("OPTIONS", "/files", Nothing),

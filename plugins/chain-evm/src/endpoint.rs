@@ -13,8 +13,10 @@ use crate::revert::reverted;
 use crate::rpc::{Block, Log, Quantity, RpcError};
 use crate::settings::Settings;
 
-/// More of what a contract gives back is never looked at.
-const KEPT_RETURN: usize = 1024;
+/// More of what a contract gives back is never looked at: a list of some hundred delegations is longer than a word.
+pub(crate) const KEPT_RETURN: usize = 32 * 1024;
+/// More of its code, and of what it says when it reverts.
+const KEPT_OTHER: usize = 1024;
 
 /// Which block.
 #[derive(Debug, Clone, Copy)]
@@ -148,6 +150,7 @@ impl Endpoint {
     }
 
     async fn read_at(&self, at: Value, read: &Read) -> Result<Outcome, RpcError> {
+        let kept = if matches!(read, Read::Code(_)) { KEPT_OTHER } else { KEPT_RETURN };
         let read: Result<Data, RpcError> = match read {
             Read::Call { to, data } => {
                 let call = json!({ "to": to, "data": data, "gas": quantity(self.gas) });
@@ -167,11 +170,11 @@ impl Endpoint {
         match read {
             Ok(data) => {
                 let length = data.len();
-                Ok(Outcome::Returned(data.slice(..length.min(KEPT_RETURN)).to_vec().into(), length))
+                Ok(Outcome::Returned(data.slice(..length.min(kept)).to_vec().into(), length))
             }
             Err(error) => match reverted(&error) {
                 Some(data) => {
-                    Ok(Outcome::Reverted(data.slice(..data.len().min(KEPT_RETURN)).to_vec().into()))
+                    Ok(Outcome::Reverted(data.slice(..data.len().min(KEPT_OTHER)).to_vec().into()))
                 }
                 None => Err(error),
             },

@@ -7,13 +7,13 @@ use streamgate_contracts::chain::v1::question::About as WireAbout;
 use streamgate_contracts::chain::v1::{Comparison, Finality as WireFinality, Question};
 
 use crate::caip::{Account, Asset, ChainId, Token, number};
-use crate::endpoint::{Outcome, Read};
+use crate::endpoint::{KEPT_RETURN, Outcome, Read};
 use crate::erc;
 use crate::settings::Finality;
 
 const MAX_CALL: usize = 4096;
 /// Words of a contract's answer that can be compared.
-const WORDS: u32 = 32;
+const WORDS: u32 = (KEPT_RETURN / 32) as u32;
 
 /// One question.
 #[derive(Debug, Clone, PartialEq, Eq)]

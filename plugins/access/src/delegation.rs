@@ -1,0 +1,254 @@
+//! Leaves that may hold by what others have delegated to a wallet of the viewer (delegate.xyz v2).
+//!
+//! Anybody may delegate to anybody, for nothing but gas: what the registry lists may be mostly of strangers. So first
+//! everybody listed is asked what they hold, which strangers do not, and only then whether they have delegated. What is
+//! listed beyond a bound is not looked at and makes the leaf unknown, never a no; a vault that the viewer has named is
+//! looked at first and whatever is listed.
+
+use std::collections::{BTreeMap, HashMap};
+
+use alloy_primitives::Address;
+use streamgate_contracts::chain::v1::question::About;
+use streamgate_contracts::chain::v1::{Answer, Delegation};
+
+use crate::caip::{self, Asset};
+use crate::chain::Watched;
+use crate::epochs;
+use crate::evaluate::{
+    Asked, Evaluation, Findings, Role, address, call_data, evidence, holding, number, state, truth, word,
+};
+use crate::tree::Leaf;
+use crate::truth::Truth;
+
+/// The registry of delegate.xyz v2, at the same address on all chains where there is one.
+const REGISTRY: &str = "0x00000000000000447e69651d841bd8d104bed493";
+/// Of `Delegation { type, to, from, rights, contract, tokenId, amount }[]` as an answer: where its length
+/// stands, where the first `from` does, and how far it is to the next one.
+pub(crate) const LENGTH_WORD: u32 = 1;
+const FIRST_FROM: u32 = 4;
+const WORDS_OF_ONE: u32 = 7;
+/// Delegations to one wallet that are looked at. Their words are all within what a chain plugin keeps of an answer.
+pub(crate) const MAX_LISTED: u32 = 128;
+/// Vaults that are looked at for one decision.
+const MAX_VAULTS: usize = 512;
+/// Vaults that are looked at together: when one of them fulfils a leaf, the next are not asked.
+const PAGE: usize = 128;
+/// Vaults that a viewer may name.
+pub(crate) const MAX_NAMED: usize = 8;
+
+/// What a viewer can do about it.
+const NAME_IT: &str = "Name the wallet that holds the token as a vault, and it is looked at by itself";
+
+/// What lists everything that is delegated to an account: the contract, and what it is called with.
+pub(crate) fn incoming(account: &str, chain: &str) -> (String, Vec<u8>) {
+    let address = account.rsplit_once(':').and_then(|(_, text)| text.parse::<Address>().ok());
+    let argument = address.unwrap_or_default().into_word().0;
+    (format!("{chain}:{REGISTRY}"), call_data("getIncomingDelegations(address)", argument))
+}
+
+/// A leaf that its own wallets do not fulfil.
+struct Open<'a> {
+    asset: &'a Asset,
+    at_least: &'a str,
+    /// Who may have delegated to whom, as accounts, in the order in which they are asked.
+    pairs: Vec<(String, String)>,
+    /// Why it is not known whether that is all, or whether it fulfils the leaf.
+    unknown: Option<String>,
+}
+
+impl Open<'_> {
+    fn add(&mut self, vault: &str, to: &[String]) {
+        for account in to {
+            let pair = (vault.to_owned(), account.clone());
+            if vault != account && !self.pairs.contains(&pair) {
+                self.pairs.push(pair);
+            }
+        }
+    }
+}
+
+impl<'t> Evaluation<'t> {
+    /// Looks at leaves that may hold by what others have delegated, where they do not by themselves.
+    pub(crate) async fn delegated(
+        &mut self,
+        found: &mut Findings,
+        watched: &HashMap<String, Watched>,
+        least: &BTreeMap<String, u64>,
+        asked: &[Asked],
+        answers: &[Answer],
+    ) {
+        let mut open = self.open(found, watched);
+        if open.is_empty() {
+            return;
+        }
+        self.listed(&mut open, least, asked, answers).await;
+        let mut left = MAX_VAULTS;
+        while let Some(page) = next_page(&mut open, &mut left) {
+            self.look(found, &mut open, least, page).await;
+        }
+        for (index, leaf) in open {
+            let (truth, text) = &mut found.leaves[index];
+            if let Some(why) = leaf.unknown.filter(|_| *truth == Truth::No) {
+                *truth = Truth::Unknown;
+                text.push_str(&format!("; whether it is delegated is not known: {why}"));
+            }
+        }
+    }
+
+    /// The leaves that are not fulfilled, with the vaults that the viewer has named.
+    fn open(&self, found: &Findings, watched: &HashMap<String, Watched>) -> BTreeMap<usize, Open<'t>> {
+        let (mut open, tree) = (BTreeMap::new(), self.tree);
+        for (index, leaf) in tree.leaves.iter().enumerate() {
+            let Leaf::Holds { asset, at_least, delegated: true } = leaf else { continue };
+            let broken = matches!(state(asset, watched), Some(Watched::Broken(_)));
+            if broken || found.leaves[index].0 == Truth::Yes {
+                continue;
+            }
+            let mut leaf = Open { asset, at_least, pairs: Vec::new(), unknown: None };
+            let accounts = self.accounts(asset);
+            for vault in self.facts.vaults.iter().filter_map(|named| caip::account_of(named, &asset.chain)) {
+                leaf.add(&vault, &accounts);
+            }
+            open.insert(index, leaf);
+        }
+        open
+    }
+
+    fn accounts(&self, asset: &Asset) -> Vec<String> {
+        self.viewer.wallets.iter().filter_map(|wallet| caip::account_of(wallet, &asset.chain)).collect()
+    }
+
+    /// Adds who is listed: the owner of a token that has one, or all who have delegated to a wallet.
+    async fn listed(
+        &self,
+        open: &mut BTreeMap<usize, Open<'_>>,
+        least: &BTreeMap<String, u64>,
+        asked: &[Asked],
+        answers: &[Answer],
+    ) {
+        let mut questions: Vec<(String, About)> = Vec::new();
+        let mut places: Vec<(usize, &str)> = Vec::new();
+        for (asked, answer) in asked.iter().zip(answers) {
+            let Some(leaf) = open.get_mut(&asked.leaf) else { continue };
+            let chain = &leaf.asset.chain;
+            match &asked.role {
+                Role::Own => {}
+                Role::Owner => match number(answer).and_then(address) {
+                    Some(owner) => {
+                        let vault = format!("{chain}:{owner:#x}");
+                        // Whoever is named and owns nothing need not be asked.
+                        leaf.pairs.clear();
+                        leaf.add(&vault, &self.accounts(leaf.asset));
+                    }
+                    None => leaf.unknown = Some(format!("its owner is not known ({})", answer.reason)),
+                },
+                Role::Count(account) => {
+                    let count = number(answer).and_then(|count| u32::try_from(count).ok());
+                    let Some(count) = count else {
+                        leaf.unknown =
+                            Some(format!("the registry does not say ({}). {NAME_IT}", answer.reason));
+                        continue;
+                    };
+                    if count > MAX_LISTED {
+                        leaf.unknown = Some(format!(
+                            "{count} delegations to {account} are more than the {MAX_LISTED} that are looked at. \
+                             {NAME_IT}"
+                        ));
+                    }
+                    let (registry, data) = incoming(account, chain);
+                    // The newest first: who comes to be let in by their vault has just delegated from it.
+                    for place in (0..count.min(MAX_LISTED)).rev() {
+                        let at = FIRST_FROM + WORDS_OF_ONE * place;
+                        questions.push((chain.clone(), word(&registry, data.clone(), at)));
+                        places.push((asked.leaf, account));
+                    }
+                }
+            }
+        }
+        if questions.is_empty() {
+            return;
+        }
+        let froms = self.chains.ask(&questions, least).await;
+        for ((index, account), answer) in places.into_iter().zip(&froms) {
+            let Some(leaf) = open.get_mut(&index) else { continue };
+            match number(answer).and_then(address) {
+                Some(from) => {
+                    let vault = format!("{}:{from:#x}", leaf.asset.chain);
+                    leaf.add(&vault, &[account.to_owned()]);
+                }
+                None => {
+                    let why = || format!("the registry does not say who has delegated ({})", answer.reason);
+                    leaf.unknown.get_or_insert_with(why);
+                }
+            }
+        }
+    }
+
+    /// Looks at some vaults: what they hold, and of those that hold enough whether they have delegated.
+    async fn look(
+        &mut self,
+        found: &mut Findings,
+        open: &mut BTreeMap<usize, Open<'_>>,
+        least: &BTreeMap<String, u64>,
+        page: Vec<(usize, String, String)>,
+    ) {
+        let mut questions: Vec<(String, About)> = Vec::new();
+        for (index, vault, _) in &page {
+            let Some(leaf) = open.get(index) else { continue };
+            for wallet in caip::wallets_of(vault).into_iter().flatten() {
+                self.epochs.note(self.snapshot, epochs::About::Wallet(&wallet));
+                found.vaults.insert(wallet);
+            }
+            questions.push((leaf.asset.chain.clone(), holding(vault, leaf.asset, leaf.at_least)));
+        }
+        let holdings = self.chains.ask(&questions, least).await;
+        let mut holders = Vec::new();
+        let mut questions: Vec<(String, About)> = Vec::new();
+        for ((index, vault, account), held) in page.into_iter().zip(holdings) {
+            let Some(leaf) = open.get(&index).filter(|_| truth(&held) != Truth::No) else { continue };
+            let asset = leaf.asset.to_string();
+            let delegation = Delegation { from: vault.clone(), to: account, asset };
+            questions.push((leaf.asset.chain.clone(), About::Delegation(delegation)));
+            holders.push((index, vault, held));
+        }
+        if questions.is_empty() {
+            return;
+        }
+        let delegations = self.chains.ask(&questions, least).await;
+        for ((index, vault, held), given) in holders.into_iter().zip(delegations) {
+            let Some(leaf) = open.get_mut(&index) else { continue };
+            match Truth::all([truth(&given), truth(&held)]) {
+                Truth::Yes if found.leaves[index].0 != Truth::Yes => {
+                    let wanted = self.tree.leaves[index].wanted();
+                    let text = format!("{wanted}: {vault} has delegated it, and {}", held.reason);
+                    found.evidence.extend([&given, &held].into_iter().flat_map(|it| evidence(it, &text)));
+                    found.leaves[index] = (Truth::Yes, text);
+                    leaf.pairs.clear();
+                }
+                Truth::Unknown => {
+                    let of_both = [&given, &held].into_iter().find(|answer| truth(answer) == Truth::Unknown);
+                    let reason = of_both.map_or("", |answer| &answer.reason);
+                    leaf.unknown.get_or_insert_with(|| format!("{vault}: {reason}"));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The next vaults of all leaves, `left` of which may still be looked at; none when all were. What is too many is not
+/// looked at, and said.
+fn next_page(open: &mut BTreeMap<usize, Open<'_>>, left: &mut usize) -> Option<Vec<(usize, String, String)>> {
+    let mut page = Vec::new();
+    for (index, leaf) in open.iter_mut() {
+        let many = leaf.pairs.len().min(PAGE).min(*left);
+        *left -= many;
+        page.extend(leaf.pairs.drain(..many).map(|(vault, account)| (*index, vault, account)));
+        if *left == 0 && !leaf.pairs.is_empty() {
+            leaf.pairs.clear();
+            let why = || format!("more than {MAX_VAULTS} vaults would have to be looked at. {NAME_IT}");
+            leaf.unknown.get_or_insert_with(why);
+        }
+    }
+    (!page.is_empty()).then_some(page)
+}
