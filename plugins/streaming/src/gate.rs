@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::request::Parts;
 use http::{HeaderValue, Response, header};
 use streamgate_contracts::events::{AccessChanged, AccessRevoked, CredentialEnded};
-use streamgate_plugin_api::Body;
+use streamgate_plugin_api::{Body, address};
 
 use crate::clock::Clock;
 use crate::grants::{Grant, Grants, Lifetimes};
@@ -123,7 +123,25 @@ impl Gate {
         let claims = self.claims(content, request)?;
         let grant = self.grants.find(&claims.grant)?;
         let now = self.clock.now_ms();
-        (self.warm(&grant, now) && taken_up(&grant, item, now)).then_some(Pass::Token(grant))
+        let taken_up =
+            || self.at_its_place(&grant, item, request, now).is_ok() && taken_up(&grant, item, now);
+        (self.warm(&grant, now) && taken_up()).then_some(Pass::Token(grant))
+    }
+
+    /// Notes where something is played, if that is known.
+    fn at_its_place(
+        &self,
+        grant: &Grant,
+        item: Item<'_>,
+        request: &Parts,
+        now_ms: u64,
+    ) -> Result<(), Refusal> {
+        let most = self.grants.lifetimes.addresses;
+        let Some(client) = address::client(&request.headers).filter(|_| most > 0 && item.is_played()) else {
+            return Ok(());
+        };
+        let from = grant.played_from(address::network(client), now_ms, most);
+        from.map_err(|wait_ms| Refusal::too_many_addresses(most, wait_ms.div_ceil(1000)))
     }
 
     /// Whether the grant holds as it is.
@@ -152,15 +170,16 @@ impl Gate {
     ) -> Result<Pass, Refusal> {
         let pass = self.permitted(content, item, request).await?;
         if let Some(grant) = pass.grant() {
-            self.take_up(grant, item)?;
+            self.take_up(grant, item, request)?;
         }
         Ok(pass)
     }
 
     /// Notes the use of a grant. When the first thing is played with it, it is written down who holds
     /// it, in the background: what a crash loses of that costs one look at credentials.
-    fn take_up(&self, grant: &Arc<Grant>, item: Item<'_>) -> Result<(), Refusal> {
+    fn take_up(&self, grant: &Arc<Grant>, item: Item<'_>, request: &Parts) -> Result<(), Refusal> {
         let now = self.clock.now_ms();
+        self.at_its_place(grant, item, request, now)?;
         if !taken_up(grant, item, now) && self.grants.place(grant, now)? {
             let (store, grant) = (self.store.clone(), grant.clone());
             tokio::spawn(async move {

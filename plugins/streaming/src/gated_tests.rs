@@ -1,5 +1,7 @@
 //! Contents that are not for everyone, from outside.
 
+#[path = "gated_addresses_tests.rs"]
+mod addresses;
 #[path = "gated_house.rs"]
 mod house;
 

@@ -1,18 +1,20 @@
 //! Grants: who may play what, each with the token that stands for it. One that plays holds a place,
-//! of which its principal has so many. Bounded; a grant that was played with and had to make room, or
+//! of which its principal has so many, and is played from so many addresses at once: its token can be
+//! passed on. Bounded; a grant that was played with and had to make room, or
 //! that another run gave, comes back by its token.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use crate::refusal::Refusal;
 use crate::standings::Standing;
 use crate::token::{Claims, GrantId};
 
-/// A player that asked for no segment for so many milliseconds gives its place to one that does.
+/// A player that asked for no segment for so many milliseconds gives its place to one that does, and so does an address.
 const SILENT_MS: u64 = 20_000;
 /// How long a grant goes on that nothing is played with.
 const UNPLAYED_MS: u64 = 300_000;
@@ -30,12 +32,19 @@ pub(crate) struct Lifetimes {
     pub(crate) per_principal: usize,
     /// Altogether.
     pub(crate) capacity: usize,
+    /// Addresses that one is played from at the same time; 0: any number.
+    pub(crate) addresses: usize,
 }
 
 impl Lifetimes {
     pub(crate) fn new(idle: Duration, max: Duration, per_principal: usize, capacity: usize) -> Self {
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        Self { idle_ms: ms(idle), max_ms: ms(max), per_principal, capacity }
+        Self { idle_ms: ms(idle), max_ms: ms(max), per_principal, capacity, addresses: 0 }
+    }
+
+    /// With a bound on the addresses of one grant.
+    pub(crate) fn from_addresses(self, addresses: usize) -> Self {
+        Self { addresses, ..self }
     }
 }
 
@@ -54,6 +63,8 @@ pub(crate) struct Grant {
     place_ms: AtomicU64,
     /// Whether it ever had one.
     played: AtomicBool,
+    /// Where segments are asked for from, and when they last were. No more than may be.
+    addresses: Mutex<Vec<(IpAddr, u64)>>,
 }
 
 impl Grant {
@@ -68,6 +79,7 @@ impl Grant {
             used_ms: AtomicU64::new(now_ms),
             place_ms: AtomicU64::new(0),
             played: AtomicBool::new(false),
+            addresses: Mutex::default(),
         }
     }
 
@@ -85,6 +97,30 @@ impl Grant {
     pub(crate) fn play(&self, now_ms: u64) -> bool {
         let stay = |last| (last > 0).then_some(now_ms.max(last));
         self.place_ms.fetch_update(Relaxed, Relaxed, stay).is_ok()
+    }
+
+    /// Notes that a segment is asked for from an address, of which there may be `most`; whoever asked first stays. One
+    /// that was silent long enough makes room: a viewer goes from one network to the next, and back.
+    ///
+    /// # Errors
+    /// All of them play: in so many milliseconds the quietest one makes room.
+    pub(crate) fn played_from(&self, address: IpAddr, now_ms: u64, most: usize) -> Result<(), u64> {
+        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, last_ms)) = addresses.iter_mut().find(|(known, _)| *known == address) {
+            *last_ms = now_ms.max(*last_ms);
+            return Ok(());
+        }
+        if addresses.len() < most {
+            addresses.push((address, now_ms));
+            return Ok(());
+        }
+        let Some(quietest) = addresses.iter_mut().min_by_key(|(_, last_ms)| *last_ms) else { return Ok(()) };
+        let silent_ms = now_ms.saturating_sub(quietest.1);
+        if silent_ms < SILENT_MS {
+            return Err(SILENT_MS - silent_ms);
+        }
+        *quietest = (address, now_ms);
+        Ok(())
     }
 
     /// Gives its place up, unless a segment was asked for since `last_ms`.

@@ -177,3 +177,57 @@ fn those_who_are_not_signed_in_have_no_places_to_count() {
         play(&grants, &open(&grants, &nobody, name, START_MS), START_MS).unwrap();
     }
 }
+
+#[test]
+fn a_viewer_who_goes_from_network_to_network_plays_on_and_an_address_that_is_passed_on_is_bounded() {
+    const MOST: usize = 3;
+    let (grants, ada) = (grants(), standing("ada"));
+    let grant = open(&grants, &ada, 0, START_MS);
+    let address = |number: u32| IpAddr::from(std::net::Ipv4Addr::from_bits(number));
+    // Wifi, the phone's network, a tunnel, and again from the start, with silence between: any number of them.
+    let mut now_ms = START_MS;
+    for number in 0..20 {
+        grant.played_from(address(number), now_ms, MOST).unwrap();
+        now_ms += SILENT_MS / 2;
+    }
+    // Whoever plays keeps the place, and of all others as many play as may.
+    let mut now_ms = now_ms + SILENT_MS;
+    grant.played_from(address(7), now_ms, MOST).unwrap();
+    let others = (100..400).filter(|number| grant.played_from(address(*number), now_ms, MOST).is_ok());
+    assert_eq!(others.count(), MOST - 1);
+    assert_eq!(grant.played_from(address(500), now_ms + 1, MOST), Err(SILENT_MS - 1));
+    for _ in 0..10 {
+        now_ms += SILENT_MS - 1;
+        grant.played_from(address(7), now_ms, MOST).unwrap();
+    }
+    // Those that fell silent make room.
+    grant.played_from(address(500), now_ms, MOST).unwrap();
+    grant.played_from(address(7), now_ms, MOST).unwrap();
+}
+
+proptest! {
+    #[test]
+    fn at_no_time_is_a_grant_played_from_more_addresses_than_may_be(
+        steps in prop::collection::vec((0..12_u32, 0..8_000_u64), 1..300),
+        most in 1..5_usize,
+    ) {
+        let (grants, ada) = (grants(), standing("ada"));
+        let grant = open(&grants, &ada, 0, START_MS);
+        let (mut now_ms, mut last) = (START_MS, BTreeMap::new());
+        for (number, wait_ms) in steps {
+            now_ms += wait_ms;
+            let address = IpAddr::from(std::net::Ipv4Addr::from_bits(number));
+            let playing = last.iter().filter(|(known, at)| **known != number && now_ms - **at < SILENT_MS).count();
+            match grant.played_from(address, now_ms, most) {
+                Ok(()) => {
+                    last.insert(number, now_ms);
+                    prop_assert!(playing < most);
+                }
+                Err(wait_ms) => {
+                    prop_assert!(playing == most && (1..=SILENT_MS).contains(&wait_ms));
+                    last.remove(&number);
+                }
+            }
+        }
+    }
+}

@@ -54,6 +54,19 @@ impl Refusal {
         }
     }
 
+    /// The player's address is used from as many places as it may be.
+    pub(crate) fn too_many_addresses(limit: usize, retry_after: u64) -> Self {
+        let detail = format!(
+            "This player's address is in use from {limit} places on the internet, and no more may. If it is yours, start \
+             the player again, which gives it an address of its own; else try again in {retry_after} s."
+        );
+        let title = "This player is used in too many places";
+        Self {
+            retry_after: Some(retry_after),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-addresses", title, &detail)
+        }
+    }
+
     /// The session or API key that it was begun with is no more.
     pub(crate) fn session_ended() -> Self {
         let detail = "The session or API key that this player was started with has ended. Sign in again.";

@@ -39,6 +39,8 @@ pub struct Settings {
     pub token_max: Duration,
     /// Players of one principal that may play at the same time. One more takes the place of the one that was silent longest, if that asked for no segment in 20 s, and is answered 429 otherwise.
     pub sessions_per_principal: u32,
+    /// Addresses on the internet that one player may be used from at the same time (of IPv6 a whole /64 is one). A player's address can be passed on, and everybody who has it plays with it. One that asked for no segment in 20 s makes room, so that whoever goes from one network to another plays on; from one more the answer is 429. "0" is no bound. Behind a proxy that is not in `trusted_proxies` of the ingress, its addresses count.
+    pub addresses_per_player: u32,
     /// Players that are remembered. With more, those that were silent longest come back by what the database knows.
     pub max_grants: u32,
 }
@@ -61,6 +63,7 @@ impl Default for Settings {
             token_idle: Duration::secs(30 * 60),
             token_max: Duration::secs(12 * 3600),
             sessions_per_principal: 5,
+            addresses_per_player: 6,
             max_grants: 50_000,
         }
     }
@@ -102,6 +105,11 @@ impl Settings {
                 format!("`{value}` must be from 1m to 7d"),
             );
         }
+        demand(
+            self.addresses_per_player <= 1000,
+            "addresses_per_player",
+            format!("`{}` is more than 1000; 0 is no bound", self.addresses_per_player),
+        );
         for (key, value) in
             [("sessions_per_principal", self.sessions_per_principal), ("max_grants", self.max_grants)]
         {
@@ -154,6 +162,7 @@ mod tests {
             token_idle: Duration::secs(59),
             token_max: Duration::secs(8 * 86_400),
             sessions_per_principal: 0,
+            addresses_per_player: 1001,
             max_grants: 0,
             ..Settings::default()
         };
@@ -168,6 +177,7 @@ mod tests {
                 "access_timeout",
                 "token_idle",
                 "token_max",
+                "addresses_per_player",
                 "sessions_per_principal",
                 "max_grants",
                 "playlist_max_age",
