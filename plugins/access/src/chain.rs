@@ -90,6 +90,11 @@ impl Chains {
         [("chain", self.evm.clone()), ("chain-solana", self.solana.clone())]
     }
 
+    /// The capability that knows a chain, by its CAIP-2 namespace.
+    pub(crate) fn provider(chain: &str) -> &'static str {
+        if chain.starts_with("solana:") { "chain-solana" } else { "chain" }
+    }
+
     /// How long an answer may take.
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout

@@ -1,17 +1,23 @@
-//! Which chains rules can be about, and how each does. It asks no chain, only the plugins that know them, and never for
-//! long: people wait for it while they write a rule.
+//! Which chains rules can be about, how each does, and what contracts on them say of themselves. It never takes long:
+//! people wait for it while they write a rule.
 
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use streamgate_contracts::chain::v1::{ChainState, ChainsRequest};
+use streamgate_contracts::chain::v1::{
+    ChainState, ChainsRequest, DescribeRequest, DescribeResponse, Verdict,
+};
 use streamgate_plugin_api::time::rfc3339;
+use tokio::time::{Instant, timeout_at};
+use tonic::Code;
 
 use crate::chain::Chains;
 
 /// How long a plugin may take to say what it knows already.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long what a contract says of itself may take.
+pub(crate) const DESCRIBED_WITHIN: Duration = Duration::from_secs(3);
 
 /// The chains of all plugins that know some.
 #[derive(Debug, Clone, Default)]
@@ -21,11 +27,43 @@ pub(crate) struct Directory {
     pub(crate) silent: Vec<(&'static str, String)>,
 }
 
+/// What a contract, a mint or a collection says of itself.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Described {
+    name: String,
+    symbol: String,
+    decimals: Option<u32>,
+    /// Namespaces of CAIP-19; empty: it does not say.
+    pub(crate) kinds: Vec<String>,
+}
+
+/// Why nothing is known of a contract.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Undescribed {
+    /// There is none.
+    #[error("{0}")]
+    Nothing(String),
+    /// There cannot be one.
+    #[error("{0}")]
+    Malformed(String),
+    /// It cannot be read now.
+    #[error("{0}")]
+    Unknown(String),
+}
+
 /// A chain of the settings.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ChainEntry(ChainState);
 
 impl Directory {
+    /// The chain of this name, or why it is not there: nobody knows it, or whoever might does not say.
+    pub(crate) fn chain(&self, chain: &str) -> Result<&ChainEntry, Option<&str>> {
+        let capability = Chains::provider(chain);
+        let known = self.chains.iter().find(|entry| entry.chain() == chain);
+        let silent = || self.silent.iter().find(|(name, _)| *name == capability).map(|(_, why)| &**why);
+        known.ok_or_else(silent)
+    }
+
     /// Asks all at once. It always answers.
     pub(crate) async fn read(chains: &Chains) -> Self {
         let wait = PATIENCE.min(chains.timeout());
@@ -49,7 +87,66 @@ impl Directory {
     }
 }
 
+impl Described {
+    /// Asks a contract by its name, CAIP-10, until a moment.
+    ///
+    /// # Errors
+    /// Why it says nothing.
+    pub(crate) async fn read(chains: &Chains, contract: &str, until: Instant) -> Result<Self, Undescribed> {
+        let mut client = chains.client(contract);
+        let asked = client.describe(DescribeRequest { contract: contract.to_owned() });
+        let response = match timeout_at(until, asked).await {
+            Ok(Ok(response)) => response.into_inner(),
+            Ok(Err(status)) if status.code() == Code::InvalidArgument => {
+                return Err(Undescribed::Malformed(status.message().to_owned()));
+            }
+            Ok(Err(status)) => return Err(Undescribed::Unknown(status.message().to_owned())),
+            Err(_) => return Err(Undescribed::Unknown("its chain did not answer in time".into())),
+        };
+        let DescribeResponse { answer, name, symbol, decimals, kinds } = response;
+        let answer = answer.unwrap_or_default();
+        match answer.verdict() {
+            Verdict::Yes => Ok(Self { name, symbol, decimals, kinds }),
+            Verdict::No => Err(Undescribed::Nothing(answer.reason)),
+            Verdict::Unknown | Verdict::Unspecified => Err(Undescribed::Unknown(answer.reason)),
+        }
+    }
+
+    /// The kinds in one text; empty: it does not say.
+    pub(crate) fn kind(&self) -> String {
+        self.kinds.join(", ")
+    }
+
+    /// As the REST API says it.
+    pub(crate) fn view(&self, contract: &str) -> Value {
+        let Self { name, symbol, decimals, kinds } = self;
+        json!({
+            "contract": contract,
+            "kind": self.kind(),
+            "kinds": kinds,
+            "name": name,
+            "symbol": symbol,
+            "decimals": decimals,
+        })
+    }
+}
+
 impl ChainEntry {
+    /// CAIP-2.
+    pub(crate) fn chain(&self) -> &str {
+        &self.0.chain
+    }
+
+    /// What people call it.
+    pub(crate) fn name(&self) -> &str {
+        if self.0.name.is_empty() { &self.0.chain } else { &self.0.name }
+    }
+
+    /// It is in the settings, without an endpoint.
+    pub(crate) fn is_off(&self) -> bool {
+        self.0.endpoints == 0
+    }
+
     /// Why nothing can be judged by it now; none if it can.
     pub(crate) fn trouble(&self) -> Option<String> {
         let ChainState { endpoints_up: up, endpoints: all, quorum, .. } = &self.0;
@@ -71,7 +168,7 @@ impl ChainEntry {
         );
         json!({
             "chain": chain,
-            "name": name,
+            "name": if name.is_empty() { chain } else { name },
             "available": trouble.is_none(),
             "why": trouble.unwrap_or_default(),
             "endpoints": endpoints,

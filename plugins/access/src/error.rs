@@ -20,6 +20,10 @@ pub(crate) enum ApiError {
     Rule(#[from] RuleError),
     #[error("{0}")]
     NotFound(String),
+    #[error("{0}")]
+    NoContract(String),
+    #[error("{0}")]
+    Chain(String),
     #[error("the policy is no longer at revision {0}")]
     Changed(u64),
     #[error("more than {0} bytes")]
@@ -54,6 +58,15 @@ impl IntoResponse for ApiError {
             }
             Self::NotFound(detail) => {
                 problem(S::NOT_FOUND, "not-found", "There is no such thing").detail(detail)
+            }
+            Self::NoContract(detail) => {
+                problem(S::UNPROCESSABLE_ENTITY, "no-contract", "There is no contract at this address")
+                    .detail(detail)
+            }
+            Self::Chain(detail) => {
+                problem(S::SERVICE_UNAVAILABLE, "chain-unavailable", "The chain cannot be asked now")
+                    .detail(detail)
+                    .header(header::RETRY_AFTER, "1")
             }
             Self::Changed(expected) => {
                 problem(S::PRECONDITION_FAILED, "changed-meanwhile", "The policy has changed").detail(

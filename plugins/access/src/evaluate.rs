@@ -6,9 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use alloy_primitives::{Address, U256, keccak256};
 use streamgate_contracts::access::v1::Evidence;
 use streamgate_contracts::chain::v1::question::About;
-use streamgate_contracts::chain::v1::{
-    Answer, Comparison, ContractCall, Finality, Holding, Verdict,
-};
+use streamgate_contracts::chain::v1::{Answer, Comparison, ContractCall, Finality, Holding, Verdict};
 use streamgate_plugin_api::time::rfc3339;
 
 use crate::caip::{self, Asset};

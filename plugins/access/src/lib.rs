@@ -28,6 +28,7 @@ mod store;
 mod tree;
 mod truth;
 mod viewer;
+mod warnings;
 
 use std::sync::Arc;
 

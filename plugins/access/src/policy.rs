@@ -49,25 +49,26 @@ pub(crate) struct Policy {
 }
 
 impl Written {
-    /// Reads a policy; `None` for the rule of one that is not gated.
+    /// Reads a policy: as it is written, the rule as it is kept, and what it says; of one that is not gated an empty
+    /// rule, and none.
     ///
     /// # Errors
     /// What is wrong with it, and where.
-    pub(crate) fn parse(json: &[u8]) -> Result<(Self, String), RuleError> {
+    pub(crate) fn parse(json: &[u8]) -> Result<(Self, String, Option<Tree>), RuleError> {
         let wrong = |pointer: &str, detail: String| RuleError { pointer: pointer.into(), detail };
         let written: Self = serde_json::from_slice(json).map_err(|error| wrong("", error.to_string()))?;
-        let text = match (written.openness, &written.rule) {
+        let (text, tree) = match (written.openness, &written.rule) {
             (Openness::Gated, Some(rule)) => {
                 let within = |error: RuleError| wrong(&format!("/rule{}", error.pointer), error.detail);
                 let text = serde_json::to_string(rule).map_err(|error| wrong("/rule", error.to_string()))?;
-                Rule::parse(text.as_bytes()).map_err(within)?;
-                text
+                let (_, tree) = Rule::parse(text.as_bytes()).map_err(within)?;
+                (text, Some(tree))
             }
             (Openness::Gated, None) => return Err(wrong("/rule", "a gated content needs a rule".into())),
             (_, Some(_)) => return Err(wrong("/rule", "only a gated content has a rule".into())),
-            (_, None) => String::new(),
+            (_, None) => (String::new(), None),
         };
-        Ok((written, text))
+        Ok((written, text, tree))
     }
 }
 
@@ -97,9 +98,8 @@ impl Policy {
     /// # Errors
     /// As [`Written::parse`].
     pub(crate) fn unsaved(rule: &RawValue) -> Result<Self, RuleError> {
-        let (_, text) = Written::parse(format!(r#"{{"openness":"gated","rule":{rule}}}"#).as_bytes())?;
-        let (_, tree) = Rule::parse(text.as_bytes())?;
-        let rule = Some((text, Arc::new(tree)));
+        let (_, text, tree) = Written::parse(format!(r#"{{"openness":"gated","rule":{rule}}}"#).as_bytes())?;
+        let rule = tree.map(|tree| (text, Arc::new(tree)));
         Ok(Self { openness: Openness::Gated, revision: 0, rule, is_default: false, changed_at_ms: None })
     }
 

@@ -19,17 +19,19 @@ use serde_json::{Value, json};
 use streamgate_contracts::db::DbError;
 use streamgate_plugin_api::Principal;
 use streamgate_plugin_api::time::rfc3339;
+use tokio::time::Instant;
 
 use crate::access::Access;
 use crate::audit::Entry;
-use crate::caip;
+use crate::caip::{self, Contract};
 use crate::date::parse_rfc3339;
 use crate::delegation::MAX_NAMED;
-use crate::directory::{ChainEntry, Directory};
+use crate::directory::{ChainEntry, DESCRIBED_WITHIN, Described, Directory, Undescribed};
 use crate::epochs::Snapshot;
 use crate::policy::{Policy, Written};
 use crate::rule::{MAX_BYTES, is_plan};
 use crate::viewer::Viewer;
+use crate::warnings::Warning;
 
 pub(crate) use crate::error::ApiError;
 
@@ -58,6 +60,7 @@ pub(crate) fn router(access: Access) -> Router {
         .route("/api/v1/access/subscriptions/{principal}", get(subscriptions))
         .route("/api/v1/access/subscriptions/{principal}/{plan}", put(subscribe).delete(end_subscription))
         .route("/api/v1/access/chains", get(chains))
+        .route("/api/v1/access/contracts/{contract}", get(contract))
         .route("/api/v1/access/vaults", get(vaults).put(name_vaults))
         .route("/api/v1/access/schema", get(schema))
         .fallback(|| async { ApiError::NotFound("There is nothing at this path.".into()) })
@@ -110,7 +113,7 @@ fn if_match(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
     revision.map(Some).ok_or_else(wrong)
 }
 
-fn policy_view(content: &str, policy: &Policy, whole: bool) -> Response {
+fn policy_view(content: &str, policy: &Policy, whole: bool) -> Value {
     let mut view = json!({
         "content": content,
         "openness": policy.openness.name(),
@@ -122,26 +125,43 @@ fn policy_view(content: &str, policy: &Policy, whole: bool) -> Response {
         view["rule"] = rule.unwrap_or_default();
         view["changed_at"] = json!(policy.changed_at_ms.map(rfc3339));
     }
-    let mut response = answer(&view);
-    if let Ok(tag) = HeaderValue::try_from(format!("\"{}\"", policy.revision)) {
+    view
+}
+
+/// A view of a policy, with its revision as a tag.
+fn policy_answer(view: &Value) -> Response {
+    let mut response = answer(view);
+    if let Ok(tag) = HeaderValue::try_from(format!("\"{}\"", view["revision"])) {
         response.headers_mut().insert(header::ETAG, tag);
     }
     response
 }
 
+fn warnings_view(warnings: Vec<Warning>) -> Value {
+    let view = |Warning { pointer, text }| json!({ "pointer": format!("/rule{pointer}"), "text": text });
+    warnings.into_iter().map(view).collect()
+}
+
 async fn show(State(access): State<Access>, Path(id): Path<String>, headers: HeaderMap) -> Answer {
     let content = uuid(&id, "content")?;
     let whole = Principal::of(&headers).is_some_and(|principal| principal.may(WRITE));
-    Ok(policy_view(&content, &*access.policy(&content).await?, whole))
+    Ok(policy_answer(&policy_view(&content, &*access.policy(&content).await?, whole)))
 }
 
 async fn change(State(access): State<Access>, Path(id): Path<String>, request: Request) -> Answer {
     let by = with_scope(request.headers(), WRITE)?;
     let content = uuid(&id, "content")?;
     let (parts, bytes) = body(request).await?;
-    let (written, rule) = Written::parse(&bytes)?;
+    let (written, rule, tree) = Written::parse(&bytes)?;
     let said = (written.openness.name(), rule.as_str());
-    put_policy(&access, &content, said, &parts.headers, &by).await
+    // What it takes to look at the rule is no reason to save it later.
+    let (saved, warnings) = tokio::join!(
+        put_policy(&access, &content, said, &parts.headers, &by),
+        Warning::about(tree.as_ref(), &access.shared.chains, access.now_ms()),
+    );
+    let mut view = policy_view(&content, &*saved?, true);
+    view["warnings"] = warnings_view(warnings);
+    Ok(policy_answer(&view))
 }
 
 async fn take_back(State(access): State<Access>, Path(id): Path<String>, headers: HeaderMap) -> Answer {
@@ -150,7 +170,8 @@ async fn take_back(State(access): State<Access>, Path(id): Path<String>, headers
     if access.policy(&content).await?.is_default {
         return Err(ApiError::NotFound("The content has no policy of its own.".into()));
     }
-    put_policy(&access, &content, ("default", ""), &headers, &by).await
+    let policy = put_policy(&access, &content, ("default", ""), &headers, &by).await?;
+    Ok(policy_answer(&policy_view(&content, &policy, true)))
 }
 
 async fn put_policy(
@@ -159,7 +180,7 @@ async fn put_policy(
     (openness, rule): (&str, &str),
     headers: &HeaderMap,
     by: &Principal,
-) -> Answer {
+) -> Result<Arc<Policy>, ApiError> {
     let expected = if_match(headers)?;
     let detail = if rule.is_empty() { openness.to_owned() } else { format!("{openness}: {rule}") };
     let entry = Entry::change("access.policy", &by.id, content, &detail);
@@ -171,7 +192,7 @@ async fn put_policy(
     })?;
     access.shared.audit.noted();
     access.policy_changed(content, revision).await;
-    Ok(policy_view(content, &*access.policy(content).await?, true))
+    Ok(access.policy(content).await?)
 }
 
 /// Who asks, as a viewer.
@@ -226,7 +247,13 @@ async fn preview(State(access): State<Access>, Path(id): Path<String>, request: 
         None => access.policy(&content).await?,
     };
     let _slot = access.slot().await.ok_or(ApiError::Busy)?;
-    let (mut ruling, _) = access.rule(&policy, &viewer, &mut Snapshot::default(), true).await?;
+    let tree = policy.rule.as_ref().map(|(_, tree)| &**tree);
+    let mut snapshot = Snapshot::default();
+    let (ruled, warnings) = tokio::join!(
+        access.rule(&policy, &viewer, &mut snapshot, true),
+        Warning::about(tree, &access.shared.chains, access.now_ms()),
+    );
+    let (mut ruling, _) = ruled?;
     ruling.revision = policy.revision;
     let mut view = ruling.view();
     if rule.is_some() {
@@ -234,6 +261,7 @@ async fn preview(State(access): State<Access>, Path(id): Path<String>, request: 
     }
     view["wallets"] = json!(viewer.wallets);
     view["roles"] = json!(viewer.roles);
+    view["warnings"] = warnings_view(warnings);
     Ok(answer(&view))
 }
 
@@ -414,6 +442,26 @@ async fn chains(State(access): State<Access>, headers: HeaderMap) -> Answer {
         "items": chains.iter().map(ChainEntry::view).collect::<Vec<_>>(),
         "unanswered": silent.collect::<Vec<_>>(),
     })))
+}
+
+/// What a contract says of itself.
+async fn contract(State(access): State<Access>, Path(name): Path<String>, headers: HeaderMap) -> Answer {
+    with_scope(&headers, WRITE)?;
+    let shown: String = name.chars().take(120).collect();
+    let contract = Contract::parse(&name).map(|contract| contract.to_string());
+    let contract = contract.ok_or_else(|| {
+        ApiError::Invalid(format!(
+            "`{shown}` is no contract such as eip155:1:0x…; a mixed-case address needs the right checksum."
+        ))
+    })?;
+    let _slot = access.slot().await.ok_or(ApiError::Busy)?;
+    let until = Instant::now() + DESCRIBED_WITHIN;
+    match Described::read(&access.shared.chains, &contract, until).await {
+        Ok(described) => Ok(answer(&described.view(&contract))),
+        Err(Undescribed::Nothing(why)) => Err(ApiError::NoContract(format!("{contract}: {why}."))),
+        Err(Undescribed::Malformed(why)) => Err(ApiError::Invalid(format!("`{shown}`: {why}."))),
+        Err(Undescribed::Unknown(why)) => Err(ApiError::Chain(format!("{why}. Try again in a moment."))),
+    }
 }
 
 /// Who asks, whatever they may do.

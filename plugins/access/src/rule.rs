@@ -196,10 +196,11 @@ impl Rule {
     pub(crate) fn compile(&self) -> Result<Tree, RuleError> {
         let mut leaves = Vec::new();
         let root = self.node(&mut leaves, "", 1)?;
-        Ok(Tree { root, leaves })
+        let (leaves, places) = leaves.into_iter().unzip();
+        Ok(Tree { root, leaves, places })
     }
 
-    fn node(&self, leaves: &mut Vec<Leaf>, at: &str, depth: usize) -> Result<Node, RuleError> {
+    fn node(&self, leaves: &mut Vec<(Leaf, String)>, at: &str, depth: usize) -> Result<Node, RuleError> {
         let wrong = |place: &str, detail: String| RuleError { pointer: format!("{at}/{place}"), detail };
         if depth > MAX_DEPTH {
             return Err(wrong("", format!("rules are nested at most {MAX_DEPTH} deep")));
@@ -230,8 +231,30 @@ impl Rule {
         if leaves.len() == MAX_LEAVES {
             return Err(wrong("", format!("a rule has at most {MAX_LEAVES} leaves")));
         }
-        leaves.push(self.leaf().map_err(|(place, detail)| wrong(place, detail))?);
+        let leaf = self.leaf().map_err(|(place, detail)| wrong(place, detail))?;
+        leaves.push((leaf, format!("{at}/{}", self.kind())));
         Ok(Node::Leaf(leaves.len() - 1))
+    }
+
+    /// Its key in JSON.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::All(_) => "all",
+            Self::Any(_) => "any",
+            Self::AtLeast(_) => "at_least",
+            Self::Not(_) => "not",
+            Self::Erc721(_) => "erc721",
+            Self::Erc1155(_) => "erc1155",
+            Self::Erc20(_) => "erc20",
+            Self::Native(_) => "native",
+            Self::ContractCall(_) => "contract_call",
+            Self::SolanaMint(_) => "solana_mint",
+            Self::SolanaCollection(_) => "solana_collection",
+            Self::AllowList(_) => "allow_list",
+            Self::Role(_) => "role",
+            Self::TimeWindow(_) => "time_window",
+            Self::Subscription(_) => "subscription",
+        }
     }
 
     fn leaf(&self) -> Result<Leaf, (&'static str, String)> {
@@ -435,6 +458,10 @@ mod tests {
         ] } });
         let tree = parse(&rule).unwrap();
         assert_eq!(tree.leaves.len(), 13);
+        // Each place is where the leaf stands in what was written.
+        for place in &tree.places {
+            assert!(rule.pointer(place).is_some(), "{place}");
+        }
         let (written, _) = Rule::parse(rule.to_string().as_bytes()).unwrap();
         assert_eq!(Rule::parse(&serde_json::to_vec(&written).unwrap()).unwrap().0, written);
         crate::fuzz::rule(rule.to_string().as_bytes());

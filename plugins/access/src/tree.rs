@@ -17,6 +17,8 @@ use crate::truth::Truth;
 pub(crate) struct Tree {
     pub(crate) root: Node,
     pub(crate) leaves: Vec<Leaf>,
+    /// Where each leaf stands, as a JSON pointer (RFC 6901) into the rule.
+    pub(crate) places: Vec<String>,
 }
 
 /// An operator, or the index of a leaf.

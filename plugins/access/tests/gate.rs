@@ -295,3 +295,24 @@ async fn a_contract_wallet_counts_on_its_own_chain_alone_and_is_followed_there()
     assert_eq!(life.decide(&elsewhere).await.verdict(), Verdict::Denied);
     assert_eq!(life.decide(&viewer(BOB, &[safe])).await.verdict(), Verdict::Denied);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_private_content_is_refused_without_a_word_of_wallets_that_would_not_help() {
+    let world = World::new();
+    let life = world.live(None, json!({})).await;
+    let (a, nobody) = (viewer(ALICE, &[Address::repeat_byte(1)]), viewer("", &[]));
+    life.gate(json!({ "role": "viewer" })).await;
+    assert_eq!(life.decide(&a).await.verdict(), Verdict::Allowed);
+    life.put_policy(json!({ "openness": "private" })).await;
+    let revoked = life.hears("a revocation", |event| event.principal == ALICE).await;
+    let (known, unknown) = (life.decide(&a).await, life.decide(&nobody).await);
+    assert_eq!((&*known.r#type, &*unknown.r#type), ("not-entitled", "not-signed-in"));
+    let me = life.call(Some(&a), Method::GET, "/contents/{c}/me", None).await.json;
+    assert_eq!(me["finding"], serde_json::Value::Null);
+    for text in [revoked.reason, known.reason, unknown.reason, me["reason"].as_str().unwrap().to_owned()] {
+        assert!(text.contains("This content is private."), "{text}");
+        for advice in ["wallet", "token", "asks for"] {
+            assert!(!text.contains(advice), "{text}");
+        }
+    }
+}

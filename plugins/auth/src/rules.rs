@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn by_default_reading_is_open_where_it_is_known_to_be_and_changing_never_is() {
-        use Need::{Admin, ContentWrite, Nothing};
+        use Need::{Admin, ContentWrite, Nothing, SignIn};
         let rules = Rules::new(Rule::defaults());
         assert_eq!(check(&Rule::defaults()), [""; 0]);
         for (method, path, need) in [

@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn an_address_that_is_passed_on_plays_from_few_places_and_its_viewer_goes_on() {
-    let lifetimes = Lifetimes::new(30 * MINUTE, 12 * 60 * MINUTE, 5, 100).from_addresses(3);
+    let lifetimes = Lifetimes::new(30 * MINUTE, 12 * 60 * MINUTE, 5, 100).with_addresses(3);
     let house = House::with(ContentState::Ready, lifetimes);
     let token = house.start(ADA).await;
     let path = |segment: u32| format!("360p/{segment}.m4s?t={token}");

@@ -43,7 +43,7 @@ impl Lifetimes {
     }
 
     /// With a bound on the addresses of one grant.
-    pub(crate) fn from_addresses(self, addresses: usize) -> Self {
+    pub(crate) fn with_addresses(self, addresses: usize) -> Self {
         Self { addresses, ..self }
     }
 }

@@ -126,7 +126,7 @@ fn gate(host: &Host, settings: &Settings) -> Result<Arc<Gate>, StartError> {
         settings.sessions_per_principal as usize,
         settings.max_grants as usize,
     )
-    .from_addresses(settings.addresses_per_player as usize);
+    .with_addresses(settings.addresses_per_player as usize);
     let neighbour = |name| {
         Neighbour::new(name, host.service(name), settings.access_timeout.get(), Some(host.health(name)))
     };

@@ -23,6 +23,14 @@ pub trait MadeUp: Send + Sync + Sized + 'static {
         std::future::ready(Err(Status::unimplemented("")))
     }
 
+    /// What a contract says of itself.
+    fn described(
+        &self,
+        _contract: &str,
+    ) -> impl Future<Output = Result<wire::DescribeResponse, Status>> + Send {
+        std::future::ready(Err(Status::unimplemented("")))
+    }
+
     fn client(self) -> Client {
         Client::from_service(tonic::service::Routes::new(ChainServer::new(Plugin(self))).into_axum_router())
     }
@@ -62,9 +70,9 @@ impl<M: MadeUp> Chain for Plugin<M> {
     }
     async fn describe(
         &self,
-        _: Request<wire::DescribeRequest>,
+        request: Request<wire::DescribeRequest>,
     ) -> Result<Response<wire::DescribeResponse>, Status> {
-        Err(Status::unimplemented(""))
+        self.0.described(&request.into_inner().contract).await.map(Response::new)
     }
     async fn fees(&self, _: Request<wire::FeesRequest>) -> Result<Response<wire::FeesResponse>, Status> {
         Err(Status::unimplemented(""))
