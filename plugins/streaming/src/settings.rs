@@ -39,7 +39,7 @@ pub struct Settings {
     pub token_max: Duration,
     /// Players of one principal that may play at the same time. One more takes the place of the one that was silent longest, if that asked for no segment in 20 s, and is answered 429 otherwise.
     pub sessions_per_principal: u32,
-    /// Addresses on the internet that one player may be used from at the same time (of IPv6 a whole /64 is one). A player's address can be passed on, and everybody who has it plays with it. One that asked for no segment in 20 s makes room, so that whoever goes from one network to another plays on; from one more the answer is 429. "0" is no bound. Behind a proxy that is not in `trusted_proxies` of the ingress, its addresses count.
+    /// Addresses on the internet that one player may be used from at the same time (of IPv6 a whole /64 is one). A player's address can be passed on, and everybody who has it plays with it. One that asked for no segment in 20 s makes room, so that whoever goes from one network to another plays on; from one more the answer is 429. 0 is no bound. Behind a proxy that is not in `trusted_proxies` of the ingress, its addresses count.
     pub addresses_per_player: u32,
     /// Players that are remembered. With more, those that were silent longest come back by what the database knows.
     pub max_grants: u32,
