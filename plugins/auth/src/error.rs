@@ -65,9 +65,7 @@ impl Why {
             Self::RefreshReused => {
                 (S::UNAUTHORIZED, "refresh-reused", "A refresh token was used twice; the session is over")
             }
-            Self::SetupUsed => {
-                (S::UNAUTHORIZED, "setup-used", "The one-time address is no longer good")
-            }
+            Self::SetupUsed => (S::UNAUTHORIZED, "setup-used", "The one-time address is no longer good"),
             Self::CrossSite => (S::FORBIDDEN, "cross-site", "The request came from a page of another site"),
             Self::Forbidden => (S::FORBIDDEN, "forbidden", "This is not allowed to you"),
             Self::NotFound => (S::NOT_FOUND, "not-found", "There is no such thing"),
