@@ -173,9 +173,7 @@ impl Endpoint {
                 Ok(Outcome::Returned(data.slice(..length.min(kept)).to_vec().into(), length))
             }
             Err(error) => match reverted(&error) {
-                Some(data) => {
-                    Ok(Outcome::Reverted(data.slice(..data.len().min(KEPT_OTHER)).to_vec().into()))
-                }
+                Some(data) => Ok(Outcome::Reverted(data.slice(..data.len().min(KEPT_OTHER)).to_vec().into())),
                 None => Err(error),
             },
         }
