@@ -11,7 +11,7 @@ use serde_json::Value;
 use streamgate_config::{Isolation, KernelSettings, PluginKeys, Problem, Sources, Table, suggest};
 
 use crate::loader::{self, Library};
-use streamgate_config::{Graph, GraphError, Node};
+use streamgate_config::{Graph, Node};
 
 /// A configuration without a fault, with everything it names.
 pub(crate) struct Edition {
@@ -59,17 +59,13 @@ impl Edition {
                 Err(problem) => problems.push(problem),
             }
         }
-        let unloaded = sources.plugins().count() - tables.len();
         let own = |index: usize, settings: &str| libraries[index].check(settings);
         problems.extend(streamgate_config::check(sources, &tables, own));
         let nodes: Vec<_> = libraries.iter().map(|library| node(library)).collect();
         let graph = Graph::resolve(&nodes).unwrap_or_else(|errors| {
             let names: Vec<_> = tables.iter().map(|table| table.plugin.as_str()).collect();
             let on_disk = |capability: &str| provider_on_disk(capability, &libraries, &dirs);
-            // What a plugin that does not load would provide is not missing: that is said already.
-            let more =
-                errors.iter().filter(|error| unloaded == 0 || !matches!(error, GraphError::Missing { .. }));
-            problems.extend(more.map(|error| error.problem(sources, &names, &nodes, on_disk)));
+            problems.extend(errors.iter().map(|error| error.problem(sources, &names, &nodes, on_disk)));
             Graph::default()
         });
         problems.sort();
