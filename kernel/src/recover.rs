@@ -49,22 +49,23 @@ impl Kernel {
                 let _ = kernel.end(&run).await;
             }
             let plugin = entry.name();
-            let wait = match entry.record.failed(kernel.budgets(&entry)) {
+            let pause = match entry.record.failed(kernel.budgets(&entry)) {
                 Next::Anew(pause) => {
                     let millis = pause.as_millis() as u64;
                     tracing::warn!(plugin, reason, millis, "plugin is started anew");
-                    Some(pause)
+                    pause
                 }
                 Next::Quarantine(time) => {
                     let by_itself = time.map(|time| format!("it is started again in {time:?}, or by "));
                     let (words, rest) = by_itself.map_or((String::new(), " starts it again"), |it| (it, ""));
                     let reason = format!("{reason}; {words}`streamgate restart {plugin}`{rest}");
-                    tracing::error!(plugin, reason, "plugin quarantined");
                     entry.enter(Stage::Quarantined, &reason);
-                    time
+                    kernel.start_again(&entry, time);
+                    // Said when it is so: whoever reads it may ask at once.
+                    return tracing::error!(plugin, reason, "plugin quarantined");
                 }
             };
-            kernel.start_again(&entry, wait);
+            kernel.start_again(&entry, Some(pause));
         });
     }
 
