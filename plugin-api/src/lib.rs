@@ -47,7 +47,9 @@
 pub mod abi;
 pub mod address;
 mod body;
+pub mod changes;
 mod client;
+pub mod command;
 #[doc(hidden)]
 pub mod drain;
 mod event;
@@ -65,8 +67,10 @@ mod plugin;
 pub mod principal;
 mod problem;
 pub mod process;
+mod request;
 pub mod runtime;
 pub mod settings;
+pub mod tempo;
 pub mod time;
 pub mod trace;
 
@@ -80,6 +84,7 @@ pub use self::manifest::Manifest;
 pub use self::plugin::{Plugin, StartError};
 pub use self::principal::Principal;
 pub use self::problem::Problem;
+pub use self::request::read;
 pub use self::settings::SettingsProblem;
 
 /// For [`export_plugin!`] alone.

@@ -1,5 +1,6 @@
 //! The typed calls between StreamGate plugins: clients and servers generated from the
-//! protobuf files in `proto/`, the SQL client [`db::Db`], and the event subjects.
+//! protobuf files in `proto/`, the SQL client [`db::Db`], the outbox of the audit log
+//! ([`audit::Outbox`]), and the event subjects.
 //!
 //! This crate holds contracts only. It never decides anything: what a capability does
 //! stands in the plugin that provides it.
@@ -69,6 +70,7 @@ pub mod jobs {
     }
 }
 
+pub mod audit;
 pub mod db;
 pub mod events;
 mod states;

@@ -14,6 +14,7 @@ use futures_util::future::{BoxFuture, Shared as SharedFuture};
 use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use streamgate_contracts::access::v1::Verdict;
+use streamgate_contracts::audit::{By, Entry};
 use streamgate_contracts::auth::v1::AuditOutcome;
 use streamgate_contracts::db::{Db, DbError};
 use streamgate_contracts::events::{AccessRevoked, TYPE_ACCESS_REVOKED, access_revoked};
@@ -21,7 +22,7 @@ use streamgate_plugin_api::time::{Clock, millis};
 use streamgate_plugin_api::{Client, Event};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
-use crate::audit::{Audit, Entry};
+use crate::audit::Audit;
 use crate::chain::Chains;
 use crate::decision::{Decision, Ruling, evidence_view};
 use crate::epochs::{About, Epochs, Snapshot};
@@ -113,11 +114,11 @@ impl Access {
         let chains = Chains::new(outside.chain, outside.solana, timeout, lease);
         let access = Self {
             shared: Arc::new(Shared {
+                audit: Audit::new(db.clone(), outside.auth),
                 store: Store { db },
                 clock,
                 chains,
                 epochs: Epochs::default(),
-                audit: Audit::new(outside.auth),
                 publish: outside.publish,
                 grants: Mutex::default(),
                 doubts: Mutex::default(),
@@ -330,7 +331,7 @@ impl Access {
             match key.principal.is_empty() {
                 false => self.tell_revoked(&key.content, &key.principal, generation, &reason).await,
                 // Who is not signed in has no name that could be told.
-                true => drop(self.revoke_all(&key.content, &reason, "").await?),
+                true => drop(self.revoke_all(&key.content, &reason, &By::default()).await?),
             }
         }
         let decided_at_ms = now_ms;
@@ -417,12 +418,12 @@ impl Access {
         principal: &str,
         bar: Option<&str>,
         reason: &str,
-        by: &str,
+        by: &By,
     ) -> Result<u64, DbError> {
         if principal.is_empty() {
             return self.revoke_all(content, reason, by).await;
         }
-        let entry = Entry::change("access.revoke", by, &format!("{content} of {principal}"), reason);
+        let entry = by.changed("access.revoke", format!("{content} of {principal}"), reason);
         let generation = self.shared.store.revoke((content, principal), bar, self.now_ms(), &entry).await?;
         self.shared.epochs.raise(About::Principal(principal));
         self.shared.grants.lock().remove_viewer(content, principal);
@@ -432,8 +433,8 @@ impl Access {
     }
 
     /// The same for everybody.
-    pub(crate) async fn revoke_all(&self, content: &str, reason: &str, by: &str) -> Result<u64, DbError> {
-        let entry = Entry::change("access.revoke", by, content, reason);
+    pub(crate) async fn revoke_all(&self, content: &str, reason: &str, by: &By) -> Result<u64, DbError> {
+        let entry = by.changed("access.revoke", content, reason);
         let generation = self.shared.store.revoke_all(content, self.now_ms(), &entry).await?;
         self.shared.epochs.raise(About::Content(content));
         self.shared.audit.noted();
@@ -474,7 +475,9 @@ impl Access {
             Verdict::Allowed => AuditOutcome::Granted,
             _ => AuditOutcome::Refused,
         };
-        let entry = Entry::new("content.play", outcome, &key.principal, &key.content, &ruling.reason);
+        let viewer = By { principal: key.principal.clone(), ..By::default() };
+        let played = viewer.changed("content.play", &key.content, &ruling.reason);
+        let entry = Entry { outcome: outcome.into(), ..played };
         self.shared.audit.tell(entry);
     }
 

@@ -1,60 +1,22 @@
-//! Entries for the audit log, which `auth` keeps. A change is noted with what it changes, and sent
+//! What goes into the audit log, which `auth` keeps. A change is noted with what it changes, and sent
 //! until it is taken; grants and refusals are sent as they come, and some may be lost in a flood.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use streamgate_contracts::audit::{Entry, Outbox};
+use streamgate_contracts::auth::v1::AuditRequest;
 use streamgate_contracts::auth::v1::auth_client::AuthClient;
-use streamgate_contracts::auth::v1::{AuditOutcome, AuditRequest};
+use streamgate_contracts::db::Db;
 use streamgate_plugin_api::Client;
 use tokio::sync::{Notify, mpsc};
 
-use crate::store::Store;
-
-/// Entries that wait to be sent.
+/// Grants and refusals that wait to be sent.
 const QUEUE: usize = 1_024;
 /// How long `auth` may take for one.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// How often what was not taken is sent again.
 const AGAIN: Duration = Duration::from_secs(5);
-/// Changes that are sent at once.
-const PAGE: u32 = 100;
-
-/// An entry.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Entry {
-    pub(crate) action: String,
-    pub(crate) outcome: i32,
-    /// Who did it.
-    pub(crate) principal: String,
-    /// What it was done to: a content's id, and of whose access.
-    pub(crate) subject: String,
-    pub(crate) detail: String,
-}
-
-impl Entry {
-    pub(crate) fn new(
-        action: &str,
-        outcome: AuditOutcome,
-        principal: &str,
-        subject: &str,
-        detail: &str,
-    ) -> Self {
-        Self {
-            action: action.into(),
-            outcome: outcome.into(),
-            principal: principal.into(),
-            subject: subject.into(),
-            detail: detail.into(),
-        }
-    }
-
-    /// Somebody changed something.
-    pub(crate) fn change(action: &str, principal: &str, subject: &str, detail: &str) -> Self {
-        Self::new(action, AuditOutcome::Changed, principal, subject, detail)
-    }
-}
 
 /// What sends them.
 pub(crate) struct Audit {
@@ -64,17 +26,19 @@ pub(crate) struct Audit {
     noted: Notify,
     lost: AtomicU64,
     client: AuthClient<Client>,
+    changes: Outbox,
 }
 
 impl Audit {
-    pub(crate) fn new(auth: Client) -> Self {
+    pub(crate) fn new(db: Db, auth: Client) -> Self {
         let (sender, receiver) = mpsc::channel(QUEUE);
         Self {
             sender,
             receiver: tokio::sync::Mutex::new(receiver),
             noted: Notify::new(),
             lost: AtomicU64::new(0),
-            client: AuthClient::new(auth),
+            client: AuthClient::new(auth.clone()),
+            changes: Outbox::new(db, auth),
         }
     }
 
@@ -91,7 +55,7 @@ impl Audit {
     }
 
     /// Sends them, until it is dropped.
-    pub(crate) async fn run(&self, store: &Store) {
+    pub(crate) async fn run(&self) {
         let mut receiver = self.receiver.lock().await;
         let mut again = tokio::time::interval(AGAIN);
         again.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -102,13 +66,13 @@ impl Audit {
                         self.lost.fetch_add(1, Ordering::Relaxed);
                     }
                 }
-                () = self.noted.notified() => self.send_changes(store).await,
-                _ = again.tick() => self.send_changes(store).await,
+                () = self.noted.notified() => self.send_changes().await,
+                _ = again.tick() => self.send_changes().await,
             }
         }
     }
 
-    async fn send_changes(&self, store: &Store) {
+    async fn send_changes(&self) {
         let lost = self.lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
             tracing::warn!(
@@ -116,33 +80,13 @@ impl Audit {
                 "grants and refusals are missing in the audit log; is auth there and fast enough?"
             );
         }
-        loop {
-            let noted = match store.noted(PAGE).await {
-                Ok(noted) if noted.is_empty() => return,
-                Ok(noted) => noted,
-                Err(error) => return tracing::warn!(%error, "changes could not be read for the audit log"),
-            };
-            for (id, entry) in noted {
-                if !self.send(entry).await {
-                    return;
-                }
-                if let Err(error) = store.taken(&id).await {
-                    return tracing::warn!(%error, "an entry of the audit log is sent again");
-                }
-            }
+        if let Err(error) = self.changes.send().await {
+            tracing::warn!(%error, "changes wait for the audit log");
         }
     }
 
     async fn send(&self, entry: Entry) -> bool {
-        let request = AuditRequest {
-            action: entry.action,
-            outcome: entry.outcome,
-            principal: entry.principal,
-            subject: entry.subject,
-            detail: entry.detail,
-            address: String::new(),
-        };
         let mut client = self.client.clone();
-        matches!(tokio::time::timeout(DEADLINE, client.audit(request)).await, Ok(Ok(_)))
+        matches!(tokio::time::timeout(DEADLINE, client.audit(AuditRequest::from(entry))).await, Ok(Ok(_)))
     }
 }

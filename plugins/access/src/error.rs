@@ -26,10 +26,9 @@ pub(crate) enum ApiError {
     Chain(String),
     #[error("the policy is no longer at revision {0}")]
     Changed(u64),
-    #[error("more than {0} bytes")]
-    TooLarge(usize),
-    #[error("the body is no application/json")]
-    MediaType,
+    /// The body could not be read, as the problem says.
+    #[error("the body could not be read")]
+    Unread(Box<Problem>),
     #[error("the field Allow names the methods that there are")]
     Method,
     #[error("too many decisions are being made")]
@@ -73,12 +72,7 @@ impl IntoResponse for ApiError {
                     format!("It is no longer at revision {expected}. Read it again, and decide anew."),
                 )
             }
-            Self::TooLarge(most) => problem(S::PAYLOAD_TOO_LARGE, "too-large", "The body is too large")
-                .detail(format!("A body has at most {most} bytes, and must arrive whole.")),
-            Self::MediaType => {
-                problem(S::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "Wrong media type")
-                    .detail("Send JSON as `application/json`.")
-            }
+            Self::Unread(problem) => *problem,
             Self::Method => {
                 problem(S::METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not allowed here")
                     .detail("The field `Allow` names those that are.")

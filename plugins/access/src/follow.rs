@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
+use streamgate_contracts::audit::{By, Entry};
 use streamgate_contracts::db::DbError;
 use streamgate_contracts::events::{
     AccessChanged, AccessRevoked, ChainReorganised, ChainTransfer, ContentDeleted, TYPE_ACCESS_CHANGED,
@@ -16,7 +17,6 @@ use streamgate_plugin_api::Event;
 use streamgate_plugin_api::time::millis;
 
 use crate::access::{Access, because};
-use crate::audit::Entry;
 use crate::caip::{self, Asset};
 use crate::chain::Watched;
 use crate::epochs::About;
@@ -55,7 +55,7 @@ impl Access {
             self.look_again(),
             self.watch_the_clock(),
             self.tidy_now_and_then(&report),
-            self.shared.audit.run(&self.shared.store),
+            self.shared.audit.run(),
         );
     }
 
@@ -182,7 +182,7 @@ impl Access {
         // credential of the principal is let in.
         let (Some(grant), true) = self.shared.grants.lock().leave(&key) else { return };
         let reason = because(doubt.as_deref(), &decision.ruling.reason);
-        if let Err(error) = self.revoke(&key.content, &key.principal, None, &reason, "").await {
+        if let Err(error) = self.revoke(&key.content, &key.principal, None, &reason, &By::default()).await {
             tracing::error!(content = key.content, %error, "access could not be taken back; it is tried again");
             self.shared.grants.lock().put(key.clone(), grant, usize::MAX);
             tokio::time::sleep(TICK).await;

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, Request, State};
 use axum::response::{IntoResponse, Response};
@@ -16,13 +17,13 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use streamgate_contracts::audit::By;
 use streamgate_contracts::db::DbError;
 use streamgate_plugin_api::Principal;
 use streamgate_plugin_api::time::rfc3339;
 use tokio::time::Instant;
 
 use crate::access::Access;
-use crate::audit::Entry;
 use crate::caip::{self, Contract};
 use crate::date::parse_rfc3339;
 use crate::delegation::MAX_NAMED;
@@ -69,9 +70,9 @@ pub(crate) fn router(access: Access) -> Router {
 }
 
 /// Who asks, if they have the scope.
-fn with_scope(headers: &HeaderMap, scope: &'static str) -> Result<Principal, ApiError> {
+fn with_scope(headers: &HeaderMap, scope: &'static str) -> Result<By, ApiError> {
     let principal = Principal::of(headers).ok_or(ApiError::NotSignedIn)?;
-    if principal.may(scope) { Ok(principal) } else { Err(ApiError::Forbidden(scope)) }
+    if principal.may(scope) { Ok(By::of(headers)) } else { Err(ApiError::Forbidden(scope)) }
 }
 
 /// A UUID in lower case with hyphens, as contents and principals have.
@@ -83,16 +84,9 @@ pub(crate) fn uuid(text: &str, what: &str) -> Result<String, ApiError> {
     })
 }
 
-async fn body(request: Request) -> Result<(Parts, Vec<u8>), ApiError> {
-    let (parts, body) = request.into_parts();
-    let media_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let media_type = media_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    // A form of another site cannot send this type without asking first.
-    if !media_type.eq_ignore_ascii_case("application/json") {
-        return Err(ApiError::MediaType);
-    }
-    let bytes = axum::body::to_bytes(body, MAX_BODY_BYTES).await;
-    Ok((parts, bytes.map_err(|_| ApiError::TooLarge(MAX_BODY_BYTES))?.to_vec()))
+async fn body(request: Request) -> Result<(Parts, Bytes), ApiError> {
+    let read = streamgate_plugin_api::read(request, &["application/json"], MAX_BODY_BYTES).await;
+    read.map_err(|problem| ApiError::Unread(Box::new(problem)))
 }
 
 async fn read<T: DeserializeOwned>(request: Request) -> Result<(Parts, T), ApiError> {
@@ -179,13 +173,14 @@ async fn put_policy(
     content: &str,
     (openness, rule): (&str, &str),
     headers: &HeaderMap,
-    by: &Principal,
+    by: &By,
 ) -> Result<Arc<Policy>, ApiError> {
     let expected = if_match(headers)?;
     let detail = if rule.is_empty() { openness.to_owned() } else { format!("{openness}: {rule}") };
-    let entry = Entry::change("access.policy", &by.id, content, &detail);
+    let entry = by.changed("access.policy", content, detail);
     let (store, now_ms) = (&access.shared.store, access.now_ms());
-    let changed = store.put_policy(content, (openness, rule), expected, (&by.id, now_ms), &entry).await;
+    let changed =
+        store.put_policy(content, (openness, rule), expected, (&by.principal, now_ms), &entry).await;
     let revision = changed.map_err(|error| match error {
         DbError::Conflict { .. } => ApiError::Changed(expected.unwrap_or_default()),
         error => error.into(),
@@ -289,10 +284,10 @@ async fn revoke(State(access): State<Access>, Path(id): Path<String>, request: R
     let generation = match principal {
         Some(principal) => {
             let principal = uuid(&principal, "principal")?;
-            access.revoke(&content, &principal, bar.then_some(reason), reason, &by.id).await?
+            access.revoke(&content, &principal, bar.then_some(reason), reason, &by).await?
         }
         None if bar => return Err(ApiError::Invalid("`bar` needs a `principal`.".into())),
-        None => access.revoke_all(&content, reason, &by.id).await?,
+        None => access.revoke_all(&content, reason, &by).await?,
     };
     Ok(answer(&json!({ "generation": generation })))
 }
@@ -307,7 +302,7 @@ async fn lift(
     if !access.shared.store.is_barred(&content, &principal).await? {
         return Err(ApiError::NotFound("Nobody keeps this principal out of this content.".into()));
     }
-    access.revoke(&content, &principal, Some(""), "They are let in again", &by.id).await?;
+    access.revoke(&content, &principal, Some(""), "They are let in again", &by).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -412,7 +407,7 @@ async fn subscribe(
     let ends_at_ms = parse_rfc3339(&ends_at)
         .ok_or_else(|| ApiError::Invalid("`ends_at` must be a time such as 2026-12-24T18:00:00Z.".into()))?;
     let detail = format!("{plan} until {}", rfc3339(ends_at_ms));
-    let entry = Entry::change("access.subscription", &by.id, &principal, &detail);
+    let entry = by.changed("access.subscription", &principal, detail);
     if !access.subscribe(&principal, &plan, Some(ends_at_ms), &entry).await? {
         return Err(ApiError::Invalid("The principal has 1000 plans, and no more are kept.".into()));
     }
@@ -426,7 +421,7 @@ async fn end_subscription(
 ) -> Answer {
     let by = with_scope(&headers, ADMIN)?;
     let principal = uuid(&principal, "principal")?;
-    let entry = Entry::change("access.subscription", &by.id, &principal, &format!("{plan} ended"));
+    let entry = by.changed("access.subscription", &principal, format!("{plan} ended"));
     match access.subscribe(&principal, &plan, None, &entry).await? {
         true => Ok(StatusCode::NO_CONTENT.into_response()),
         false => Err(ApiError::NotFound("The principal has no such plan.".into())),

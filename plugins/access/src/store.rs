@@ -4,17 +4,14 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use streamgate_contracts::db::{Batch, Db, DbError, Migrations, Row, params};
-use uuid::Uuid;
+use streamgate_contracts::audit::Entry;
+use streamgate_contracts::db::{Db, DbError, Migrations, Row, params};
 
-use crate::audit::Entry;
 use crate::grants::Key;
 use crate::viewer::Viewer;
 
 /// Rows that a sweep removes at once.
 const SWEEP: u32 = 1_000;
-/// Changes that wait for the audit log; beyond that the oldest go.
-const MAX_NOTED: u32 = 10_000;
 /// The next generation of a row, in a statement whose `$3` is the time.
 const NEXT: &str = "CASE WHEN grants.generation < $3 THEN $3 ELSE grants.generation + 1 END";
 
@@ -78,15 +75,6 @@ pub(crate) struct Shown {
     pub(crate) members: serde_json::Map<String, Value>,
 }
 
-fn id() -> String {
-    Uuid::now_v7().to_string()
-}
-
-fn noting(batch: Batch, entry: &Entry) -> Batch {
-    let text = serde_json::to_string(entry).unwrap_or_default();
-    batch.push("INSERT INTO audit (id, entry) VALUES ($1, $2)", params![id(), text])
-}
-
 impl Store {
     pub(crate) async fn policy(&self, content: &str) -> Result<Option<PolicyRow>, DbError> {
         let sql = "SELECT openness, rule, revision, changed_at_ms FROM policies WHERE content = $1";
@@ -124,7 +112,7 @@ impl Store {
             params![content, openness, rule, now_ms, by, expected],
             1,
         );
-        let mut outcomes = noting(batch, entry).run().await?;
+        let mut outcomes = entry.push(batch).run().await?;
         let row = outcomes.swap_remove(0).rows.first().ok_or(DbError::NotFound)?;
         row.get("revision")
     }
@@ -249,7 +237,7 @@ impl Store {
                 "UPDATE viewers SET live = 0, valid_until_ms = 0 WHERE content = $1 AND principal = $2",
                 params![content, principal],
             );
-        let outcomes = noting(batch, entry).run().await?;
+        let outcomes = entry.push(batch).run().await?;
         let row = outcomes.into_iter().next().and_then(|outcome| outcome.rows.first());
         row.ok_or(DbError::NotFound)?.get("generation")
     }
@@ -266,7 +254,7 @@ impl Store {
                 params![content, now_ms],
             )
             .push("UPDATE viewers SET live = 0, valid_until_ms = 0 WHERE content = $1", params![content]);
-        noting(batch, entry).run().await?;
+        entry.push(batch).run().await?;
         self.last_generation(content, now_ms).await
     }
 
@@ -285,6 +273,7 @@ impl Store {
             .push("DELETE FROM grants WHERE content = $1", params![content])
             .push("DELETE FROM viewers WHERE content = $1", params![content])
             .push("DELETE FROM decisions WHERE content = $1", params![content])
+            .frees_space()
             .run()
             .await?;
         Ok(last + 1)
@@ -363,7 +352,8 @@ impl Store {
                 1,
             ),
         };
-        match noting(batch, entry).run().await {
+        let batch = if ends_at_ms.is_none() { batch.frees_space() } else { batch };
+        match entry.push(batch).run().await {
             Ok(_) => Ok(true),
             Err(DbError::Conflict { .. }) => Ok(false),
             Err(error) => Err(error),
@@ -414,24 +404,6 @@ impl Store {
         rows.into_iter().map(|row| shown(&row)).collect()
     }
 
-    /// Entries for the audit log that wait, the oldest first.
-    pub(crate) async fn noted(&self, most: u32) -> Result<Vec<(String, Entry)>, DbError> {
-        let rows = self.db.query("SELECT id, entry FROM audit ORDER BY id LIMIT $1", params![most]).await?;
-        let mut noted = Vec::with_capacity(rows.len());
-        for row in rows {
-            let (id, text): (String, String) = (row.get("id")?, row.get("entry")?);
-            match serde_json::from_str(&text) {
-                Ok(entry) => noted.push((id, entry)),
-                Err(_) => self.taken(&id).await?,
-            }
-        }
-        Ok(noted)
-    }
-
-    pub(crate) async fn taken(&self, id: &str) -> Result<(), DbError> {
-        self.db.execute("DELETE FROM audit WHERE id = $1", params![id]).await.map(drop)
-    }
-
     /// Removes what is older than may be.
     pub(crate) async fn sweep(&self, before_ms: i64) -> Result<(), DbError> {
         self.db
@@ -443,10 +415,7 @@ impl Store {
             )
             .push("DELETE FROM grants WHERE bar = '' AND seen_at_ms < $1", params![before_ms])
             .push("DELETE FROM viewers WHERE seen_at_ms < $1 AND valid_until_ms < $1", params![before_ms])
-            .push(
-                "DELETE FROM audit WHERE id IN (SELECT id FROM audit ORDER BY id DESC LIMIT $2 OFFSET $1)",
-                params![MAX_NOTED, SWEEP],
-            )
+            .frees_space()
             .run()
             .await
             .map(drop)

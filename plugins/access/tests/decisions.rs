@@ -405,11 +405,11 @@ async fn decisions_are_listed_newest_first_page_by_page_and_the_schema_is_anybod
     assert!(schema["$defs"]["Rule"].is_object(), "{schema}");
 }
 
-/// Action, outcome, principal and subject of what stands in the audit log.
+/// Action, outcome, principal, subject and address of what stands in the audit log.
 async fn audited(world: &World) -> Vec<String> {
     let request = QueryRequest {
         namespace: "auth".into(),
-        sql: "SELECT action || ' ' || outcome || ' ' || principal || ' ' || subject AS entry FROM audit ORDER BY id"
+        sql: "SELECT action || ' ' || outcome || ' ' || principal || ' ' || subject || ' ' || address AS entry FROM audit ORDER BY id"
             .into(),
         ..QueryRequest::default()
     };
@@ -439,9 +439,9 @@ async fn changes_reach_the_audit_log_though_nobody_keeps_it_at_first_and_grants_
     let life = world.live_with(Client::from_service(auth.internal())).await;
     let creator = creator();
     let expected = [
-        format!("access.policy changed {} {CONTENT}", creator.id),
-        format!("content.play refused {ALICE} {CONTENT}"),
-        format!("content.play granted {BOB} {CONTENT}"),
+        format!("access.policy changed {} {CONTENT} {SENDER}", creator.id),
+        format!("content.play refused {ALICE} {CONTENT} "),
+        format!("content.play granted {BOB} {CONTENT} "),
     ];
     for (who, count) in [(&creator, 0), (&viewer(ALICE, &[]), 1), (&viewer(BOB, &[]), 2)] {
         if count > 0 {

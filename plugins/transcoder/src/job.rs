@@ -29,7 +29,7 @@ use crate::source::Source;
 pub(crate) const QUEUE: &str = "transcode";
 
 /// Said to people of a file that ends the encoder's process.
-const SET_ASIDE: &str = "The encoder crashed on this file again and again, so it was set aside. \
+const SET_ASIDE: &str = "The encoder was interrupted or crashed on this file again and again, so it was set aside. \
                          Upload it in another format, or encode it again after an update.";
 
 /// What a job says.

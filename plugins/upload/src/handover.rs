@@ -5,9 +5,10 @@
 use streamgate_contracts::catalogue::v1::ContentState;
 use tonic::{Code, Status};
 
+use crate::audit;
 use crate::fault::Fault;
 use crate::objects::StorageFault;
-use crate::store::{Kind, State, Upload};
+use crate::store::{Kind, Upload};
 use crate::transfer::Pump;
 
 /// Why a hand-over did not come to its end. It is repeated until it does.
@@ -51,7 +52,7 @@ impl Pump {
             |service| move |status: Status| Unfinished::Service(service, status.message().to_owned());
         let Some(content) = self.outside.content(&upload.id).await.map_err(failed("catalogue"))? else {
             tracing::info!(upload = upload.id, "the content was deleted before its upload was over");
-            self.store.end(&upload.id).await.map_err(Fault::from)?;
+            self.store.end(&upload.id, None).await.map_err(Fault::from)?;
             return Ok(());
         };
         if matches!(content.state(), ContentState::Uploading | ContentState::Uploaded) {
@@ -71,23 +72,17 @@ impl Pump {
     }
 
     async fn done(&self, upload: &Upload) -> Result<(), Unfinished> {
-        let expiry = self.pace.expiry();
-        match upload.kind {
-            Kind::Final => self.store.done_with_parts(&upload.id, expiry).await.map_err(Fault::from)?,
-            _ => self
-                .store
-                .step(&upload.id, State::Finishing, State::Done, expiry)
-                .await
-                .map_err(Fault::from)?,
-        }
+        self.store.done(upload, self.pace.expiry()).await.map_err(Fault::from)?;
+        self.noted.notify_one();
         Ok(())
     }
 
     /// The upload can never be completed: its content says why, or goes with it.
     pub(crate) async fn give_up(&self, upload: &Upload, reason: &str) -> Result<(), Unfinished> {
         tracing::error!(upload = upload.id, reason, "an upload failed");
+        let entry = audit::failed(upload, reason);
         if upload.kind == Kind::Partial {
-            self.store.end(&upload.id).await.map_err(Fault::from)?;
+            self.store.end(&upload.id, entry.as_ref()).await.map_err(Fault::from)?;
             return Ok(());
         }
         match self.outside.content_failed(&upload.id, reason).await {
@@ -96,9 +91,11 @@ impl Pump {
             Err(status) => return Err(Unfinished::Service("catalogue", status.message().to_owned())),
         }
         self.store
-            .step(&upload.id, upload.state, State::Done, self.pace.expiry())
+            .fail(upload, self.pace.expiry(), entry.as_ref())
             .await
-            .map_err(|error| Unfinished::Fault(error.into()))
+            .map_err(|error| Unfinished::Fault(error.into()))?;
+        self.noted.notify_one();
+        Ok(())
     }
 
     /// Removes what an ended upload left behind. The caller holds its lease.

@@ -5,6 +5,7 @@
 //! catalogue and the job queue for certain, over crashes of anything. It never looks into
 //! the bytes: what they are is the transcoder's to find out.
 
+mod audit;
 mod checksum;
 mod cors;
 mod detach;
@@ -23,7 +24,6 @@ mod routes;
 mod settings;
 mod store;
 mod sweeper;
-mod tempo;
 mod transfer;
 mod uploads;
 
@@ -32,6 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use streamgate_contracts::audit::Outbox;
 use streamgate_contracts::db::{Db, DbError};
 use streamgate_contracts::events::{CONTENT_DELETED_ANY, ContentDeleted};
 use streamgate_plugin_api::{
@@ -68,6 +69,7 @@ where
 pub struct Upload {
     api: Api,
     sweep_interval: Duration,
+    outbox: Outbox,
 }
 
 impl Upload {
@@ -85,10 +87,11 @@ impl Upload {
             expire_after: settings.expire_after.get(),
         };
         let objects = Objects::new(outside.storage.clone());
-        let pump = Pump { store: Store::new(db), objects, outside, pace };
+        let outbox = Outbox::new(db.clone(), outside.auth.clone());
+        let pump = Pump { store: Store::new(db), objects, outside, pace, noted: Arc::default() };
         let uploads = uploads::Uploads::new(pump, &settings);
         let api = Api { uploads, cors: Cors::new(settings.cors_origins) };
-        Ok(Self { api, sweep_interval: settings.sweep_interval.get() })
+        Ok(Self { api, sweep_interval: settings.sweep_interval.get(), outbox })
     }
 
     /// tus under `/files`.
@@ -102,12 +105,18 @@ impl Upload {
         Box::pin(sweeper::run(self.api.uploads.clone(), self.sweep_interval, report))
     }
 
+    /// Tells the audit log of uploads, until it is dropped.
+    pub fn tell(&self) -> BoxFuture<'static, ()> {
+        let (outbox, noted) = (self.outbox.clone(), self.api.uploads.pump.noted.clone());
+        Box::pin(async move { outbox.run(&noted).await })
+    }
+
     /// The content of this id was deleted: its upload ends.
     pub async fn content_deleted(&self, id: &str) {
         if !protocol::is_id(id) || !matches!(self.api.uploads.pump.store.find(id).await, Ok(Some(_))) {
             return;
         }
-        if let Err(fault) = self.api.uploads.end(id).await {
+        if let Err(fault) = self.api.uploads.end(id, None).await {
             tracing::warn!(upload = id, reason = %fault, "the upload of a deleted content could not be ended");
         }
     }
@@ -142,7 +151,8 @@ impl Plugin for Running {
             })
         };
         let service = |name| host.service(name);
-        let outside = Outside::new(service("storage"), service("catalogue"), service("jobs"), publish);
+        let [storage, catalogue, jobs, auth] = ["storage", "catalogue", "jobs", "auth"].map(service);
+        let outside = Outside::new(storage, catalogue, jobs, auth, publish);
         let upload = Upload::open(service("database"), outside, settings).await?;
 
         let mut deletions = host.subscribe(CONTENT_DELETED_ANY)?;
@@ -172,7 +182,7 @@ impl Plugin for Running {
             None => health.healthy(),
             Some(reason) => health.degraded(reason),
         };
-        let tasks = vec![host.spawn(listen), host.spawn(upload.sweep(report))];
+        let tasks = vec![host.spawn(listen), host.spawn(upload.sweep(report)), host.spawn(upload.tell())];
         host.serve(upload.public());
         Ok(Self { upload, tasks })
     }
@@ -191,6 +201,7 @@ export_plugin! {
         description: "Resumable uploads: tus 1.0.0 with all its extensions",
         provides: ["upload"],
         requires: ["database", "storage", "catalogue", "jobs"],
+        uses: ["auth"],
         prefixes: ["/files"],
     }
 }

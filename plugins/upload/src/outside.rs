@@ -22,26 +22,29 @@ const PUBLISH_DEADLINE: Duration = Duration::from_secs(5);
 
 type Publish = dyn Fn(Event) -> BoxFuture<'static, ()> + Send + Sync;
 
-/// Catalogue, jobs, storage and the bus. Cheap to clone.
+/// Catalogue, jobs, storage, the audit log and the bus. Cheap to clone.
 #[derive(Clone)]
 pub struct Outside {
     pub(crate) storage: Client,
     catalogue: CatalogueClient<Client>,
     jobs: JobsClient<Client>,
+    /// The `auth` capability, which keeps the audit log.
+    pub(crate) auth: Client,
     publish: Arc<Publish>,
 }
 
 impl Outside {
-    /// From the capabilities `storage`, `catalogue` and `jobs`, and a way to publish events;
+    /// From the capabilities `storage`, `catalogue`, `jobs` and `auth`, and a way to publish events;
     /// a failure to publish is its own to log.
     pub fn new(
         storage: Client,
         catalogue: Client,
         jobs: Client,
+        auth: Client,
         publish: impl Fn(Event) -> BoxFuture<'static, ()> + Send + Sync + 'static,
     ) -> Self {
         let (catalogue, jobs) = (CatalogueClient::new(catalogue), JobsClient::new(jobs));
-        Self { storage, catalogue, jobs, publish: Arc::new(publish) }
+        Self { storage, catalogue, jobs, auth, publish: Arc::new(publish) }
     }
 
     /// Adds the upload's content.

@@ -7,9 +7,10 @@ use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use streamgate_contracts::audit::By;
 use streamgate_plugin_api::Body;
-use streamgate_plugin_api::fair::Holder;
 
+use crate::audit::Caller;
 use crate::checksum;
 use crate::cors::Cors;
 use crate::fault::Fault;
@@ -74,12 +75,12 @@ async fn dispatch(api: &Api, request: Request, id: Option<String>) -> Result<Res
             Method::HEAD => Ok(head(&api.uploads.head(&id).await?)),
             Method::PATCH => {
                 let patch = protocol::continuation(&parts.headers)?;
-                let upload =
-                    api.uploads.continue_with(id, patch, Holder::of(&parts.headers), body.into()).await?;
+                let caller = Caller::of(&parts.headers);
+                let upload = api.uploads.continue_with(id, patch, caller, body.into()).await?;
                 Ok(standing(StatusCode::NO_CONTENT, &upload))
             }
             _ => {
-                api.uploads.terminate(&id).await?;
+                api.uploads.terminate(&id, &By::of(&parts.headers)).await?;
                 Ok(StatusCode::NO_CONTENT.into_response())
             }
         },
@@ -101,7 +102,7 @@ fn abilities(api: &Api) -> Response {
 async fn create(api: &Api, headers: &HeaderMap, body: Body) -> Result<Response, Fault> {
     let creation = protocol::creation(headers, api.uploads.max_size())?;
     let with_data = creation.body.is_some();
-    let upload = api.uploads.create(creation, Holder::of(headers), body).await?;
+    let upload = api.uploads.create(creation, Caller::of(headers), body).await?;
     let mut response = standing(StatusCode::CREATED, &upload);
     put(response.headers_mut(), header::LOCATION, &format!("/files/{}", upload.id));
     if !with_data {

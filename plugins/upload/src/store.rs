@@ -1,15 +1,17 @@
 //! The SQL of uploads. A row only ever moves along its states, and each write says from
 //! which state it starts: what another request ended meanwhile stays ended.
 
-use streamgate_contracts::db::{Db, DbError, Migrations, Row, params};
+use streamgate_contracts::audit::{By, Entry};
+use streamgate_contracts::db::{Batch, Db, DbError, Migrations, Row, params};
 use streamgate_plugin_api::fair::Holder;
 use streamgate_plugin_api::time::now_ms;
 
+use crate::audit;
 use crate::fault::Fault;
 use crate::metadata::FileFacts;
 
 const COLUMNS: &str = "id, kind, state, length, received, metadata, filename, filetype, title, concat, parts, \
-    used_by, created_at_ms, updated_at_ms, expires_at_ms, owner";
+    used_by, created_at_ms, updated_at_ms, expires_at_ms, owner, sender, sender_address";
 
 /// Uploads that are neither handed over nor gone, as the index `uploads_unfinished` has them.
 const UNFINISHED: &str = "state IN ('creating', 'receiving', 'joining', 'finishing')";
@@ -92,6 +94,8 @@ pub(crate) struct Upload {
     pub(crate) used_by: Option<String>,
     /// As [`owner`] writes it.
     pub(crate) owner: String,
+    /// Who sent to it last.
+    pub(crate) sender: By,
     pub(crate) created_at_ms: i64,
     pub(crate) expires_at_ms: i64,
 }
@@ -122,6 +126,8 @@ pub(crate) fn migrations() -> Migrations {
     Migrations::new(&[
         ("0001_init", include_str!("../migrations/0001_init.sql")),
         ("0002_owner", include_str!("../migrations/0002_owner.sql")),
+        ("0003_audit", streamgate_contracts::audit::TABLE),
+        ("0004_sender", include_str!("../migrations/0004_sender.sql")),
     ])
 }
 
@@ -162,7 +168,7 @@ pub(crate) enum NotAdded {
 /// The namespace of uploads. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
-    db: Db,
+    pub(crate) db: Db,
 }
 
 impl Store {
@@ -177,8 +183,8 @@ impl Store {
         // One statement, so that no other upload comes between the count and the row.
         let sql = format!(
             "INSERT INTO uploads ({COLUMNS}) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, \
-             $14, $15 WHERE (SELECT COUNT(*) FROM uploads WHERE {UNFINISHED}) < $16 \
-             AND (SELECT COUNT(*) FROM uploads WHERE owner = $15 AND {UNFINISHED}) < $17"
+             $14, $15, $16, $17 WHERE (SELECT COUNT(*) FROM uploads WHERE {UNFINISHED}) < $18 \
+             AND (SELECT COUNT(*) FROM uploads WHERE owner = $15 AND {UNFINISHED}) < $19"
         );
         let mut batch = self.db.batch().push_expect(
             &sql,
@@ -198,6 +204,8 @@ impl Store {
                 upload.created_at_ms,
                 upload.expires_at_ms,
                 &upload.owner,
+                &upload.sender.principal,
+                &upload.sender.address,
                 bounds.all,
                 bounds.each,
             ],
@@ -214,7 +222,7 @@ impl Store {
                 1,
             );
         }
-        match batch.run().await {
+        match audit::begun(upload, batch).run().await {
             Ok(_) => Ok(()),
             Err(DbError::Conflict { statement: 0, .. }) => {
                 let of_one = self.unfinished(&upload.owner).await? >= bounds.each;
@@ -263,7 +271,7 @@ impl Store {
     pub(crate) async fn advance(&self, upload: &Upload, expires_at_ms: i64) -> Result<(), DbError> {
         let next = upload.clone().recorded().state;
         let sql = "UPDATE uploads SET received = $3, length = $4, state = $5, updated_at_ms = $6, \
-            expires_at_ms = $7 WHERE id = $1 AND state = $2";
+            expires_at_ms = $7, sender = $8, sender_address = $9 WHERE id = $1 AND state = $2";
         let values = params![
             &upload.id,
             upload.state.name(),
@@ -272,16 +280,23 @@ impl Store {
             next.name(),
             now_ms(),
             expires_at_ms,
+            &upload.sender.principal,
+            &upload.sender.address,
         ];
         self.db.batch().push_expect(sql, values, 1).run().await.map(drop)
     }
 
-    /// Ends an upload, whatever it was about to do. False if it had ended already.
-    pub(crate) async fn end(&self, id: &str) -> Result<bool, DbError> {
+    /// Ends an upload, whatever it was about to do, with what the audit log is to know of it. False if
+    /// it had ended already.
+    pub(crate) async fn end(&self, id: &str, entry: Option<&Entry>) -> Result<bool, DbError> {
         let sql = "UPDATE uploads SET state = 'ending', updated_at_ms = $2 \
             WHERE id = $1 AND state NOT IN ('ending', 'gone')";
-        let ended = self.db.batch().push(sql, params![id, now_ms()]).frees_space().run().await?;
-        Ok(ended.first().is_some_and(|outcome| outcome.rows_affected > 0))
+        let batch = self.db.batch().push_expect(sql, params![id, now_ms()], 1).frees_space();
+        match noting(batch, entry).run().await {
+            Ok(_) => Ok(true),
+            Err(DbError::Conflict { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Nothing of an upload is left. Parts it had claimed are free again.
@@ -299,25 +314,34 @@ impl Store {
             .map(drop)
     }
 
-    /// A final upload is handed over: its parts are of no more use. They keep the memory of
+    /// An upload is handed over. The parts of a final one are of no more use; they keep the memory of
     /// what they were used for, so that the same request again gets the same answer.
-    pub(crate) async fn done_with_parts(&self, id: &str, expires_at_ms: i64) -> Result<(), DbError> {
-        let now = now_ms();
-        self.db
-            .batch()
-            .push_expect(
-                "UPDATE uploads SET state = 'done', updated_at_ms = $2, expires_at_ms = $3 \
-                 WHERE id = $1 AND state IN ('finishing', 'done')",
-                params![id, now, expires_at_ms],
-                1,
-            )
-            .push(
-                "UPDATE uploads SET state = 'ending', updated_at_ms = $2 WHERE used_by = $1 AND state = 'done'",
-                params![id, now],
-            )
-            .run()
-            .await
-            .map(drop)
+    pub(crate) async fn done(&self, upload: &Upload, expires_at_ms: i64) -> Result<(), DbError> {
+        let (id, now) = (&upload.id, now_ms());
+        let batch = self.db.batch().push_expect(
+            "UPDATE uploads SET state = 'done', updated_at_ms = $2, expires_at_ms = $3 \
+             WHERE id = $1 AND state IN ('finishing', 'done')",
+            params![id, now, expires_at_ms],
+            1,
+        );
+        let batch = batch.push(
+            "UPDATE uploads SET state = 'ending', updated_at_ms = $2 WHERE used_by = $1 AND state = 'done'",
+            params![id, now],
+        );
+        audit::completed(upload, batch).run().await.map(drop)
+    }
+
+    /// An upload that can never be completed has told its content so.
+    pub(crate) async fn fail(
+        &self,
+        upload: &Upload,
+        expires_at_ms: i64,
+        entry: Option<&Entry>,
+    ) -> Result<(), DbError> {
+        let sql = "UPDATE uploads SET state = 'done', updated_at_ms = $3, expires_at_ms = $4 \
+            WHERE id = $1 AND state IN ($2, 'done')";
+        let values = params![&upload.id, upload.state.name(), now_ms(), expires_at_ms];
+        noting(self.db.batch().push_expect(sql, values, 1), entry).run().await.map(drop)
     }
 
     /// Forgets an upload.
@@ -340,6 +364,13 @@ impl Store {
         );
         let rows = self.db.query(&sql, params![after, now_ms(), limit]).await?;
         rows.into_iter().map(|row| upload_of(&row)).collect()
+    }
+}
+
+fn noting(batch: Batch, entry: Option<&Entry>) -> Batch {
+    match entry {
+        Some(entry) => entry.push(batch),
+        None => batch,
     }
 }
 
@@ -373,6 +404,7 @@ fn upload_of(row: &Row) -> Result<Upload, DbError> {
         parts: serde_json::from_str(&parts).map_err(|_| unknown("parts", &parts))?,
         used_by: row.get("used_by")?,
         owner: row.get("owner")?,
+        sender: By { principal: row.get("sender")?, address: row.get("sender_address")? },
         created_at_ms: row.get("created_at_ms")?,
         expires_at_ms: row.get("expires_at_ms")?,
     })

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use streamgate_plugin_api::time::now_ms;
 
+use crate::audit;
 use crate::fault::Fault;
 use crate::store::{Kind, State, Upload};
 use crate::uploads::Uploads;
@@ -78,7 +79,12 @@ async fn work_off(uploads: &Uploads, seen: Upload, started_at_ms: i64) -> Result
         if expired {
             tracing::info!(upload = upload.id, received = upload.received, "an upload expired");
         }
-        store.end(&upload.id).await.map_err(|error| words(error.into()))?;
+        let entry = match expired {
+            true => audit::expired(&upload),
+            false => audit::failed(&upload, "the server stopped while it was created"),
+        };
+        store.end(&upload.id, entry.as_ref()).await.map_err(|error| words(error.into()))?;
+        uploads.pump.noted.notify_one();
         upload.state = State::Ending;
     }
     match upload.state {

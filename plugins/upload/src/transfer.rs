@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use streamgate_contracts::db::DbError;
+use streamgate_plugin_api::tempo::Tempo;
 use streamgate_plugin_api::time::{millis, now_ms};
+use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +18,6 @@ use crate::incoming::{End, Incoming};
 use crate::objects::{Objects, StorageFault};
 use crate::outside::Outside;
 use crate::store::{Store, Upload};
-use crate::tempo::Tempo;
 
 /// How often the catalogue hears of progress.
 const PROGRESS: Duration = Duration::from_millis(500);
@@ -49,6 +50,8 @@ pub(crate) struct Pump {
     pub(crate) objects: Objects,
     pub(crate) outside: Outside,
     pub(crate) pace: Pace,
+    /// There is something for the audit log.
+    pub(crate) noted: Arc<Notify>,
 }
 
 /// What one piece came to.
@@ -118,7 +121,7 @@ impl Pump {
         }
         *upload = recorded;
         if progress.content_is_gone() {
-            self.store.end(&upload.id).await?;
+            self.store.end(&upload.id, None).await?;
             return Err(Fault::Gone);
         }
         if let Some(fault) = fault {

@@ -5,11 +5,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use streamgate_contracts::audit::{By, Entry};
 use streamgate_plugin_api::Body;
 use streamgate_plugin_api::fair::{Full, Holder, Place, Places};
 use streamgate_plugin_api::time::now_ms;
 use tokio::sync::{Notify, RwLock, oneshot};
 
+use crate::audit::{self, Caller};
 use crate::detach::ToTheEnd;
 use crate::fault::Fault;
 use crate::handover::Unfinished;
@@ -72,7 +74,7 @@ impl Uploads {
     pub(crate) async fn create(
         &self,
         creation: Creation,
-        caller: Holder,
+        caller: Caller,
         body: Body,
     ) -> Result<Upload, Fault> {
         let (answer, answered) = oneshot::channel();
@@ -80,7 +82,8 @@ impl Uploads {
         crate::spawn(async move {
             let created = uploads.create_to_the_end(creation, caller, body).await;
             if let Err(Ok(orphan)) = answer.send(created) {
-                let _ = uploads.end(&orphan.id).await;
+                let entry = audit::failed(&orphan, "its client went away before it knew of it");
+                let _ = uploads.end(&orphan.id, entry).await;
             }
         });
         answered.await.map_err(|_| Fault::Internal("the creation was interrupted".into()))?
@@ -89,11 +92,11 @@ impl Uploads {
     async fn create_to_the_end(
         &self,
         creation: Creation,
-        caller: Holder,
+        caller: Caller,
         body: Body,
     ) -> Result<Upload, Fault> {
-        let owner = store::owner(&caller);
-        let place = creation.body.as_ref().map(|_| self.admit(caller)).transpose()?;
+        let owner = store::owner(&caller.holder);
+        let place = creation.body.as_ref().map(|_| self.admit(caller.holder)).transpose()?;
         let id = uuid::Uuid::now_v7().to_string();
         let (kind, parts) = match creation.concat {
             Concat::Whole => (Kind::Whole, Vec::new()),
@@ -118,6 +121,7 @@ impl Uploads {
             parts,
             used_by: None,
             owner,
+            sender: caller.by,
             created_at_ms: now_ms(),
             expires_at_ms: self.pump.pace.expiry(),
         };
@@ -133,8 +137,9 @@ impl Uploads {
             NotAdded::Part => Fault::Conflict("a part was used by another final upload just now".into()),
             NotAdded::Db(error) => error.into(),
         })?;
+        self.pump.noted.notify_one();
         if let Err(fault) = self.open(&mut upload).await {
-            let _ = self.end_under(&upload.id, lease).await;
+            let _ = self.end_under(&upload.id, audit::failed(&upload, &fault.to_string()), lease).await;
             return Err(fault);
         }
         if let (Some(place), Some(announced)) = (place, creation.body) {
@@ -149,7 +154,8 @@ impl Uploads {
                     | Fault::Unavailable(_),
                 ) => {}
                 Err(fault) => {
-                    let _ = self.end_under(&upload.id, lease).await;
+                    let entry = audit::failed(&upload, &fault.to_string());
+                    let _ = self.end_under(&upload.id, entry, lease).await;
                     return Err(fault);
                 }
             }
@@ -229,7 +235,7 @@ impl Uploads {
         &self,
         id: String,
         patch: Continuation,
-        caller: Holder,
+        caller: Caller,
         body: Body,
     ) -> Result<Upload, Fault> {
         let uploads = self.clone();
@@ -240,7 +246,7 @@ impl Uploads {
         &self,
         id: &str,
         patch: Continuation,
-        caller: Holder,
+        caller: Caller,
         body: Body,
     ) -> Result<Upload, Fault> {
         self.pump.store.get(id).await?;
@@ -260,7 +266,8 @@ impl Uploads {
         if upload.state != State::Receiving {
             return Ok(upload);
         }
-        let place = self.admit(caller)?;
+        let place = self.admit(caller.holder)?;
+        upload.sender = caller.by;
         if declared != upload.length {
             upload.length = declared;
             self.pump.record(&upload).await?;
@@ -319,7 +326,7 @@ impl Uploads {
     }
 
     /// tus 1.0 §Termination.
-    pub(crate) async fn terminate(&self, id: &str) -> Result<(), Fault> {
+    pub(crate) async fn terminate(&self, id: &str, by: &By) -> Result<(), Fault> {
         let upload = self.pump.store.get(id).await?;
         if let Some(user) = &upload.used_by
             && let Ok(user) = self.pump.store.get(user).await
@@ -327,22 +334,23 @@ impl Uploads {
         {
             return Err(Fault::Locked("the upload is being joined into a final one"));
         }
-        self.end(id).await
+        self.end(id, audit::terminated(&upload, by)).await
     }
 
     /// Ends an upload in whatever state: for certain at once, and its traces soon.
-    pub(crate) async fn end(&self, id: &str) -> Result<(), Fault> {
+    pub(crate) async fn end(&self, id: &str, entry: Option<Entry>) -> Result<(), Fault> {
         let uploads = self.clone();
         let id = id.to_owned();
         let task = crate::spawn(async move {
             let lease = uploads.take(&id).await?;
-            uploads.end_under(&id, lease).await
+            uploads.end_under(&id, entry, lease).await
         });
         task.await.map_err(|_| Fault::Internal("the termination was interrupted".into()))?
     }
 
-    async fn end_under(&self, id: &str, lease: Lease) -> Result<(), Fault> {
-        self.pump.store.end(id).await?;
+    async fn end_under(&self, id: &str, entry: Option<Entry>, lease: Lease) -> Result<(), Fault> {
+        self.pump.store.end(id, entry.as_ref()).await?;
+        self.pump.noted.notify_one();
         let (pump, work) = (self.pump.clone(), self.work.clone());
         let id = id.to_owned();
         let cleaning = crate::spawn(async move {

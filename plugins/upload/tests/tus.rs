@@ -8,8 +8,8 @@ use common::*;
 use futures_util::{StreamExt as _, stream};
 use http::StatusCode;
 use sha1::{Digest as _, Sha1};
-use streamgate_plugin_api::Body;
 use streamgate_plugin_api::settings::{ByteSize, Duration};
+use streamgate_plugin_api::{Body, Principal};
 use streamgate_upload::Settings;
 
 const DATA: (&str, &str) = ("Content-Type", "application/offset+octet-stream");
@@ -363,4 +363,56 @@ async fn no_more_uploads_run_or_wait_than_the_settings_allow() {
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     life.upload.settle().await;
     assert_eq!(running.await.unwrap(), StatusCode::LOCKED);
+}
+
+#[tokio::test]
+async fn the_audit_log_says_who_began_completed_and_terminated_which_upload_though_it_was_away_and_the_process_ended()
+ {
+    let world = World::new().await;
+    let told = metadata(&[("filename", "film.mp4")]);
+    let create = async |life: &Life| {
+        let headers = [("Upload-Length", "9"), ("Upload-Metadata", &*told)];
+        header(&life.send("POST", "/files", &headers, Body::empty()).await, "location").unwrap()
+    };
+    let mut life = world.live(small()).await;
+    create(&life).await;
+    life.sender = Some(Principal { id: "ann".into(), ..Principal::default() });
+    let whole = create(&life).await;
+    let ended = create(&life).await;
+    life.patch(&ended, 0, "1234", &[]).await;
+    life.sender = Some(Principal { id: "bob".into(), ..Principal::default() });
+    life.patch(&whole, 0, "123456789", &[]).await;
+    for _ in 0..2 {
+        life.send("DELETE", &ended, &[], Body::empty()).await;
+    }
+    until("the content", async || world.content(&id_of(&whole)).await.filter(|it| it["state"] == "uploaded"))
+        .await;
+    drop(life);
+    world.open_auth().await;
+    let _life = world.live(small()).await;
+    let entry = |action: &str, who: &str, path: &str, detail: &str| {
+        [action, who, &id_of(path), detail, "192.0.2.7"].map(str::to_owned)
+    };
+    let expected = [
+        entry("upload.create", "ann", &whole, "\"film.mp4\", 9 bytes"),
+        entry("upload.create", "ann", &ended, "\"film.mp4\", 9 bytes"),
+        entry("upload.finish", "bob", &whole, "\"film.mp4\", 9 bytes"),
+        entry("upload.terminate", "bob", &ended, "\"film.mp4\", 9 bytes; 4 bytes were there"),
+    ];
+    let log = until("the audit log", async || Some(world.audited().await).filter(|log| log.len() >= 4)).await;
+    assert_eq!(log, expected);
+}
+
+#[tokio::test]
+async fn an_upload_that_nobody_continues_is_in_the_audit_log_when_it_expires() {
+    let world = World::new().await;
+    world.open_auth().await;
+    let settings =
+        Settings { expire_after: Duration::millis(50), sweep_interval: Duration::millis(20), ..small() };
+    let mut life = world.live(settings).await;
+    life.sender = Some(Principal { id: "ann".into(), ..Principal::default() });
+    let path = life.create(9).await;
+    let log = until("the audit log", async || Some(world.audited().await).filter(|log| log.len() >= 2)).await;
+    let expected = ["upload.expire", "", &id_of(&path), "\"Untitled\", 9 bytes; 0 bytes were there", ""];
+    assert_eq!(log[1], expected.map(str::to_owned));
 }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use streamgate_contracts::audit::{By, Outbox};
 use streamgate_contracts::db::DbError;
 use streamgate_contracts::jobs::v1::{Job, JobState};
-use streamgate_plugin_api::process;
 use streamgate_plugin_api::time::{Clock, millis};
-use tokio::sync::oneshot;
+use streamgate_plugin_api::{Client, process};
+use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -44,6 +45,8 @@ struct Shared {
     announcer: Announcer,
     shutdown: CancellationToken,
     now: Clock,
+    /// There is something for the audit log.
+    noted: Notify,
 }
 
 /// What is to be enqueued.
@@ -91,7 +94,8 @@ impl Jobs {
         now: Clock,
     ) -> Self {
         let waiting = Waiting::default();
-        Self { shared: Arc::new(Shared { store, settings, home, waiting, announcer, shutdown, now }) }
+        let noted = Notify::new();
+        Self { shared: Arc::new(Shared { store, settings, home, waiting, announcer, shutdown, now, noted }) }
     }
 
     /// Unix time in milliseconds.
@@ -105,6 +109,15 @@ impl Jobs {
 
     pub(crate) fn settings(&self) -> &Settings {
         &self.shared.settings
+    }
+
+    /// Tells the audit log who changed jobs, until the plugin stops.
+    pub(crate) async fn tell(self, auth: Client) {
+        let outbox = Outbox::new(self.store().db.clone(), auth);
+        tokio::select! {
+            () = self.shared.shutdown.cancelled() => {}
+            () = outbox.run(&self.shared.noted) => {}
+        }
     }
 
     /// Makes those who wait for this queue look again.
@@ -233,10 +246,17 @@ impl Jobs {
     }
 
     fn told(&self, leased: Leased, proof: String) -> Lease {
-        let (Leased { job, crashes }, most) = (leased, self.settings().max_crashes);
-        let set_aside = (crashes >= most).then(|| {
-            format!("the process that worked on it ended {crashes} times while it did nothing else (max_crashes = {most})")
-        });
+        let Leased { job, crashes, interruptions } = leased;
+        let Settings { max_crashes, max_interruptions, .. } = self.settings();
+        let set_aside = if crashes >= *max_crashes {
+            Some(format!(
+                "the process that worked on it ended {crashes} times while it did nothing else (max_crashes = {max_crashes})"
+            ))
+        } else {
+            (interruptions >= *max_interruptions).then(|| {
+                format!("it lost its worker {interruptions} times (max_interruptions = {max_interruptions})")
+            })
+        };
         Lease { job, proof, set_aside }
     }
 
@@ -313,16 +333,18 @@ impl Jobs {
         self.store().get(id).await
     }
 
-    pub(crate) async fn cancel(&self, id: &str) -> Result<Job, JobError> {
-        let changed = self.store().cancel(id, self.now()).await?;
+    pub(crate) async fn cancel(&self, id: &str, by: &By) -> Result<Job, JobError> {
+        let changed = self.store().cancel(id, by, self.now()).await?;
         if changed.now {
+            self.shared.noted.notify_one();
             self.changed(&changed.job);
         }
         Ok(changed.job)
     }
 
-    pub(crate) async fn retry(&self, id: &str) -> Result<Job, JobError> {
-        let job = self.store().retry(id, self.now()).await?;
+    pub(crate) async fn retry(&self, id: &str, by: &By) -> Result<Job, JobError> {
+        let job = self.store().retry(id, by, self.now()).await?;
+        self.shared.noted.notify_one();
         self.changed(&job);
         Ok(job)
     }

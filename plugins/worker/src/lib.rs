@@ -79,6 +79,7 @@ impl Plugin for Worker {
                 host.subscribe(events::JOB_ENQUEUED_ANY)?,
                 host.shutdown(),
             )),
+            host.spawn(jobs.clone().tell(host.service("auth"))),
             host.spawn(sweep::run(jobs.clone(), clock, health, host.shutdown())),
         ];
         host.provide("jobs", JobsService::router(jobs.clone()))?;
@@ -115,6 +116,7 @@ streamgate_plugin_api::export_plugin! {
         description: "Durable jobs: queues with leases, retries, dead letters, priorities and schedules",
         provides: ["jobs"],
         requires: ["database"],
+        uses: ["auth"],
         prefixes: ["/api/v1/jobs"],
     }
 }

@@ -6,9 +6,10 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use streamgate_contracts::audit::By;
 use streamgate_contracts::jobs::v1::{Job, JobState};
 use streamgate_plugin_api::Problem;
 use streamgate_plugin_api::time::rfc3339;
@@ -157,12 +158,20 @@ async fn one(State(jobs): State<Jobs>, Path(id): Path<String>) -> Result<Fresh<J
     Ok(fresh(jobs.get(&checked(id)?).await?.into()))
 }
 
-async fn retry(State(jobs): State<Jobs>, Path(id): Path<String>) -> Result<Fresh<JobView>, Problem> {
-    Ok(fresh(jobs.retry(&checked(id)?).await?.into()))
+async fn retry(
+    State(jobs): State<Jobs>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Fresh<JobView>, Problem> {
+    Ok(fresh(jobs.retry(&checked(id)?, &By::of(&headers)).await?.into()))
 }
 
-async fn cancel(State(jobs): State<Jobs>, Path(id): Path<String>) -> Result<Fresh<JobView>, Problem> {
-    Ok(fresh(jobs.cancel(&checked(id)?).await?.into()))
+async fn cancel(
+    State(jobs): State<Jobs>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Fresh<JobView>, Problem> {
+    Ok(fresh(jobs.cancel(&checked(id)?, &By::of(&headers)).await?.into()))
 }
 
 /// What is no id is no job; it need not be looked for.

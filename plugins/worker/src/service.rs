@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::Router;
 use streamgate_contracts::MAX_MESSAGE_BYTES;
+use streamgate_contracts::audit::By;
 use streamgate_contracts::jobs::v1::jobs_server::{Jobs as JobsContract, JobsServer};
 use streamgate_contracts::jobs::v1::{
     CancelRequest, CompleteRequest, EnqueueRequest, FailRequest, GetRequest, HeartbeatRequest,
@@ -90,10 +91,10 @@ impl JobsContract for JobsService {
     }
 
     async fn cancel(&self, request: Request<CancelRequest>) -> Result<Response<Job>, Status> {
-        Ok(Response::new(self.jobs.cancel(&request.into_inner().id).await?))
+        Ok(Response::new(self.jobs.cancel(&request.into_inner().id, &By::default()).await?))
     }
 
     async fn retry(&self, request: Request<RetryRequest>) -> Result<Response<Job>, Status> {
-        Ok(Response::new(self.jobs.retry(&request.into_inner().id).await?))
+        Ok(Response::new(self.jobs.retry(&request.into_inner().id, &By::default()).await?))
     }
 }

@@ -21,7 +21,7 @@ pub struct Settings {
     /// How often a job is tried, unless the enqueuer says otherwise.
     pub max_attempts: u32,
     /// How often a job may lose its worker (the server ended, or the worker fell silent) before it
-    /// is dead. Such an attempt does not count as tried.
+    /// is set aside as failed. Such an attempt does not count as tried.
     pub max_interruptions: u32,
     /// How often the process that works on a job, and on nothing else, may end by itself before the
     /// job is set aside. Whoever stops, swaps or restarts it is not counted.

@@ -3,6 +3,7 @@
 //! nothing about waiting, events or time: `now` is always given, in Unix milliseconds.
 
 use bytes::Bytes;
+use streamgate_contracts::audit::{self, By};
 use streamgate_contracts::db::{Db, DbError, Migrations, Param, Row, Rows, params};
 use streamgate_contracts::jobs::v1::{Job, JobState};
 use streamgate_plugin_api::Client;
@@ -12,6 +13,10 @@ use crate::identity::Identity;
 
 /// How many rows one sweeping statement changes at most.
 pub(crate) const SWEEP: usize = 500;
+
+/// How often a job that has lost its worker too often is given out once more, to be recorded as failed
+/// by whoever knows what it was for.
+pub(crate) const SET_ASIDE_TRIES: u32 = 3;
 
 /// The due job of the queue `$1` at `$2` whose turn it is.
 const HEAD: &str = "SELECT id FROM job WHERE queue = $1 AND state = 'queued' AND due_at <= $2 \
@@ -69,6 +74,8 @@ pub(crate) struct Leased {
     pub(crate) job: Job,
     /// How often it has taken its worker down.
     pub(crate) crashes: u32,
+    /// How often it has lost its worker.
+    pub(crate) interruptions: u32,
 }
 
 /// Which jobs to list.
@@ -91,7 +98,7 @@ pub(crate) struct ScheduleRow {
 /// The jobs in the database.
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
-    db: Db,
+    pub(crate) db: Db,
 }
 
 impl Store {
@@ -99,6 +106,7 @@ impl Store {
         let migrations = Migrations::new(&[
             ("0001_init", include_str!("../migrations/0001_init.sql")),
             ("0002_crashes", include_str!("../migrations/0002_crashes.sql")),
+            ("0003_audit", audit::TABLE),
         ]);
         Ok(Self { db: Db::open(client, "worker", migrations).await? })
     }
@@ -140,7 +148,7 @@ impl Store {
             "UPDATE job SET state = 'running', attempt = attempt + 1, worker = $3, lease = $4, lease_ms = $5, \
                  lease_until = $6, node = $7, process = $8, worker_process = $9, updated_at = $2 \
              WHERE state = 'queued' AND id = ({HEAD}) AND NOT {HELD_BACK} \
-             RETURNING {COLUMNS}, crashes",
+             RETURNING {COLUMNS}, crashes, interruptions",
             HELD_BACK = held_back("$9"),
         );
         let (node, process) = match &lessee.home {
@@ -151,7 +159,10 @@ impl Store {
         let (worker, lease, in_process) = (&lessee.worker, &lessee.lease, lessee.process.as_deref());
         let params = params![queue, now, worker, lease, lessee.lease_ms, until, node, process, in_process];
         let rows = self.db.execute_returning(&sql, params).await?;
-        let leased = |row: &Row| Ok(Leased { job: job(row)?, crashes: row.get("crashes")? });
+        let leased = |row: &Row| {
+            let (crashes, interruptions) = (row.get("crashes")?, row.get("interruptions")?);
+            Ok(Leased { job: job(row)?, crashes, interruptions })
+        };
         rows.first().map(|row| leased(&row)).transpose()
     }
 
@@ -265,13 +276,13 @@ impl Store {
     }
 
     /// Cancels a job that has not ended; a cancelled one is answered as it is.
-    pub(crate) async fn cancel(&self, id: &str, now: i64) -> Result<Changed, JobError> {
+    pub(crate) async fn cancel(&self, id: &str, by: &By, now: i64) -> Result<Changed, JobError> {
         // The lease stays, so that its holder learns of it.
         let sql = format!(
             "UPDATE job SET state = 'cancelled', updated_at = $2, ended_at = $2 \
              WHERE id = $1 AND state IN ('queued', 'running') RETURNING {COLUMNS}"
         );
-        if let Some(job) = one_job(self.db.execute_returning(&sql, params![id, now]).await?)? {
+        if let Some(job) = self.changed_by(&sql, params![id, now], (by, "job.cancel", id)).await? {
             return Ok(Changed { job, now: true });
         }
         let job = self.get(id).await?;
@@ -287,24 +298,39 @@ impl Store {
     }
 
     /// Makes a dead or cancelled job due again, as if it were new.
-    pub(crate) async fn retry(&self, id: &str, now: i64) -> Result<Job, JobError> {
+    pub(crate) async fn retry(&self, id: &str, by: &By, now: i64) -> Result<Job, JobError> {
         let sql = format!(
             "UPDATE job SET state = 'queued', attempt = 0, interruptions = 0, crashes = 0, alone = 0, place = id, \
                  progress = 0.0, updated_at = $2, \
                  due_at = $2, ended_at = NULL, lease = NULL, {NOBODY} \
              WHERE id = $1 AND state IN ('dead', 'cancelled') RETURNING {COLUMNS}"
         );
-        let changed = match self.db.execute_returning(&sql, params![id, now]).await {
+        let changed = match self.changed_by(&sql, params![id, now], (by, "job.retry", id)).await {
             Err(DbError::UniqueViolation { .. }) => {
                 return Err(JobError::Taken { queue: self.get(id).await?.queue });
             }
             other => other?,
         };
-        if let Some(job) = one_job(changed)? {
+        if let Some(job) = changed {
             return Ok(job);
         }
         let state = self.get(id).await?.state();
         Err(JobError::WrongState { id: id.into(), state, wanted: "dead or cancelled", verb: "retried" })
+    }
+
+    /// Changes one job together with its entry in the audit log. `None`: it changed nothing.
+    async fn changed_by(
+        &self,
+        sql: &str,
+        params: Vec<Param>,
+        (by, action, id): (&By, &str, &str),
+    ) -> Result<Option<Job>, DbError> {
+        let batch = by.note(self.db.batch().push_expect(sql, params, 1), action, id, "");
+        match batch.run().await {
+            Ok(outcomes) => outcomes.into_iter().next().map_or(Ok(None), |outcome| one_job(outcome.rows)),
+            Err(DbError::Conflict { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether a lease has run out.
@@ -313,7 +339,8 @@ impl Store {
         Ok(!self.db.query(sql, params![now]).await?.is_empty())
     }
 
-    /// Frees up to [`SWEEP`] jobs whose lease has run out; those that were interrupted too often are dead.
+    /// Frees up to [`SWEEP`] jobs whose lease has run out. Those that were interrupted too often are set
+    /// aside by whoever leases them next, and dead when that is interrupted too.
     pub(crate) async fn free_expired(&self, max_interruptions: u32, now: i64) -> Result<Vec<Job>, DbError> {
         let which = "lease_until < $1";
         let error = "the lease ran out: the worker stopped answering";
@@ -370,9 +397,9 @@ impl Store {
     async fn free(&self, which: &str, params: Vec<Param>) -> Result<Vec<Job>, DbError> {
         let sql = format!(
             "UPDATE job SET \
-                 state = CASE WHEN interruptions + 1 >= $2 THEN 'dead' ELSE 'queued' END, \
-                 attempt = CASE WHEN interruptions + 1 >= $2 THEN attempt ELSE attempt - 1 END, \
-                 ended_at = CASE WHEN interruptions + 1 >= $2 THEN $1 ELSE NULL END, \
+                 state = CASE WHEN interruptions + 1 >= $2 + {SET_ASIDE_TRIES} THEN 'dead' ELSE 'queued' END, \
+                 attempt = CASE WHEN interruptions + 1 >= $2 + {SET_ASIDE_TRIES} THEN attempt ELSE attempt - 1 END, \
+                 ended_at = CASE WHEN interruptions + 1 >= $2 + {SET_ASIDE_TRIES} THEN $1 ELSE NULL END, \
                  interruptions = interruptions + 1, error = $3, updated_at = $1, due_at = $1, \
                  lease = NULL, {NOBODY} \
              WHERE state = 'running' AND id IN ( \
@@ -410,7 +437,8 @@ impl Store {
             return Ok(0);
         }
         let sql = format!("DELETE FROM job WHERE id IN (SELECT id FROM job WHERE {which} LIMIT {SWEEP})");
-        self.db.execute(&sql, params![before]).await
+        let outcomes = self.db.batch().push(&sql, params![before]).frees_space().run().await?;
+        Ok(outcomes.first().map_or(0, |outcome| outcome.rows_affected))
     }
 
     pub(crate) async fn schedules(&self) -> Result<Vec<ScheduleRow>, DbError> {
@@ -429,7 +457,8 @@ impl Store {
     }
 
     pub(crate) async fn drop_schedule(&self, name: &str) -> Result<(), DbError> {
-        self.db.execute("DELETE FROM schedule WHERE name = $1", params![name]).await.map(drop)
+        let batch = self.db.batch().push("DELETE FROM schedule WHERE name = $1", params![name]);
+        batch.frees_space().run().await.map(drop)
     }
 
     /// Enqueues the job of a schedule and moves the schedule on, together. `None`: its last run

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use alloy_primitives::Address;
 use futures_util::FutureExt as _;
-use http::{Method, Request, StatusCode, header};
+use http::{HeaderValue, Method, Request, StatusCode, header};
 use serde_json::{Value, json};
 use streamgate_access::{Access, Outside, Settings};
 use streamgate_chain_evm::Standalone;
@@ -18,7 +18,7 @@ use streamgate_contracts::access::v1::access_client::AccessClient;
 use streamgate_contracts::access::v1::{DecideRequest, Decision, Openness, PolicyRequest, PolicyResponse};
 use streamgate_contracts::events::{AccessChanged, AccessRevoked, TYPE_ACCESS_CHANGED, TYPE_ACCESS_REVOKED};
 use streamgate_plugin_api::time::{Clock, now_ms};
-use streamgate_plugin_api::{Body, Client, Event, Principal, Problem};
+use streamgate_plugin_api::{Body, Client, Event, Principal, Problem, address};
 use streamgate_sqlite::Engine;
 use streamgate_tests::anvil::CHAIN;
 use streamgate_tests::wait::eventually;
@@ -34,6 +34,9 @@ pub const CONTENT: &str = "0190a0a0-0000-7000-8000-0000000000c0";
 /// Principals.
 pub const ALICE: &str = "0190a0a0-0000-7000-8000-00000000000a";
 pub const BOB: &str = "0190a0a0-0000-7000-8000-00000000000b";
+
+/// The address of whoever is signed in.
+pub const SENDER: &str = "192.0.2.7";
 
 pub fn creator() -> Principal {
     Principal {
@@ -259,6 +262,7 @@ impl Life {
         let mut request = request.body(Body::from(body)).unwrap();
         if let Some(who) = who {
             who.put_on(request.headers_mut());
+            request.headers_mut().insert(address::CLIENT, HeaderValue::from_static(SENDER));
         }
         let response = self.public.send(request).await.unwrap();
         let status = response.status();

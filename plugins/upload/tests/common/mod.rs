@@ -9,13 +9,17 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::Value;
+use streamgate_contracts::database::v1::database_client::DatabaseClient;
+use streamgate_contracts::database::v1::value::Kind;
+use streamgate_contracts::database::v1::{QueryRequest, Value as Cell};
 use streamgate_contracts::jobs::v1::jobs_server::{Jobs, JobsServer};
 use streamgate_contracts::jobs::v1::*;
 use streamgate_metadata::Metadata;
 use streamgate_plugin_api::settings::ByteSize;
-use streamgate_plugin_api::{Body, Client};
+use streamgate_plugin_api::time::Clock;
+use streamgate_plugin_api::{Body, Client, Principal, address};
 use streamgate_sqlite::Engine;
 use streamgate_upload::{Outside, Settings, Upload};
 use tokio::task::JoinHandle;
@@ -27,6 +31,8 @@ pub struct World {
     pub jobs: Queue,
     pub metadata: Metadata,
     pub storage: Client,
+    /// Keeps the audit log for those who live from now on.
+    pub auth: Mutex<Client>,
     engine: Engine,
     tasks: Vec<JoinHandle<()>>,
     directory: tempfile::TempDir,
@@ -36,7 +42,9 @@ pub struct World {
 pub struct Life {
     pub upload: Upload,
     public: Client,
-    sweeper: JoinHandle<()>,
+    tasks: [JoinHandle<()>; 2],
+    /// Whose requests these are.
+    pub sender: Option<Principal>,
 }
 
 impl World {
@@ -56,16 +64,19 @@ impl World {
         let jobs = Queue::default();
         // Whoever asks in these tests may know of everything.
         let nobody = Client::from_service(axum::Router::new());
-        let outside =
-            streamgate_metadata::Outside::new(storage.clone(), jobs.client(), nobody.clone(), nobody, |_| {
-                Box::pin(async {})
-            });
+        let outside = streamgate_metadata::Outside::new(
+            storage.clone(),
+            jobs.client(),
+            nobody.clone(),
+            nobody.clone(),
+            |_| Box::pin(async {}),
+        );
         let settings =
             streamgate_metadata::Settings { gated: false, ..streamgate_metadata::Settings::default() };
         let database = Client::from_service(engine.router());
         let metadata = Metadata::open(database, outside, settings, CancellationToken::new()).await.unwrap();
         let tasks = vec![tokio::spawn(metadata.show_changes()), tokio::spawn(metadata.sweep(|_| {}))];
-        Self { jobs, metadata, storage, engine, tasks, directory }
+        Self { jobs, metadata, storage, auth: Mutex::new(nobody), engine, tasks, directory }
     }
 
     pub async fn live(&self, settings: Settings) -> Life {
@@ -78,13 +89,14 @@ impl World {
             fuse.wrap(self.storage.clone()),
             fuse.wrap(Client::from_service(self.metadata.internal())),
             fuse.wrap(self.jobs.client()),
+            self.auth.lock().unwrap().clone(),
             |_| Box::pin(async {}),
         );
         let database = fuse.wrap(Client::from_service(self.engine.router()));
         let upload = Upload::open(database, outside, settings).await.map_err(|error| error.to_string())?;
         let public = Client::from_service(upload.public());
-        let sweeper = tokio::spawn(upload.sweep(|_| {}));
-        Ok(Life { upload, public, sweeper })
+        let tasks = [tokio::spawn(upload.sweep(|_| {})), tokio::spawn(upload.tell())];
+        Ok(Life { upload, public, tasks, sender: None })
     }
 
     /// As an admin does it.
@@ -96,6 +108,38 @@ impl World {
 
     pub fn path(&self) -> &std::path::Path {
         self.directory.path()
+    }
+
+    /// Begins to keep the audit log.
+    pub async fn open_auth(&self) {
+        let auth = streamgate_auth::Auth::open(
+            Client::from_service(self.engine.router()),
+            self.directory.path(),
+            streamgate_auth::Settings::default(),
+            Clock::system(),
+            Arc::new(streamgate_auth::NoContractWallets),
+            Arc::new(|_| Box::pin(async {})),
+        );
+        *self.auth.lock().unwrap() = Client::from_service(auth.await.unwrap().internal());
+    }
+
+    /// Action, principal, subject, detail and address of what is in the audit log, as the REST API of
+    /// `auth` has it from there.
+    pub async fn audited(&self) -> Vec<[String; 5]> {
+        let request = QueryRequest {
+            namespace: "auth".into(),
+            sql: "SELECT action, principal, subject, detail, address FROM audit ORDER BY id".into(),
+            ..QueryRequest::default()
+        };
+        let database = Client::from_service(self.engine.router());
+        let rows = DatabaseClient::new(database).query(request).await.unwrap().into_inner().rows;
+        let text = |value: Cell| match value.kind {
+            Some(Kind::Text(text)) => text,
+            other => panic!("{other:?}"),
+        };
+        rows.into_iter()
+            .map(|row| row.values.into_iter().map(text).collect::<Vec<_>>().try_into().unwrap())
+            .collect()
     }
 
     /// The content as the REST API shows it.
@@ -151,7 +195,7 @@ impl Drop for World {
 
 impl Drop for Life {
     fn drop(&mut self) {
-        self.sweeper.abort();
+        self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -178,7 +222,12 @@ impl Life {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        self.public.send(request.body(body.into()).unwrap()).await.unwrap()
+        let mut request = request.body(body.into()).unwrap();
+        if let Some(sender) = &self.sender {
+            sender.put_on(request.headers_mut());
+            request.headers_mut().insert(address::CLIENT, HeaderValue::from_static("192.0.2.7"));
+        }
+        self.public.send(request).await.unwrap()
     }
 
     /// Creates an upload of `length` bytes and answers its path.

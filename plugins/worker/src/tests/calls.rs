@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use streamgate_contracts::audit::By;
 use streamgate_contracts::jobs::v1::jobs_client::JobsClient;
 use streamgate_contracts::jobs::v1::{self, JobState};
 use streamgate_plugin_api::{Client, Problem, settings};
@@ -157,7 +158,7 @@ async fn a_failed_job_waits_longer_each_time_and_is_dead_after_its_last_attempt(
             assert_eq!(failed.state(), JobState::Dead);
         }
     }
-    let again = jobs.retry(&id).await.unwrap();
+    let again = jobs.retry(&id, &By::default()).await.unwrap();
     assert_eq!((again.state(), again.attempt), (JobState::Queued, 0));
 }
 
@@ -197,12 +198,19 @@ async fn a_job_whose_lease_ran_out_is_due_again_and_the_old_lease_is_worth_nothi
 }
 
 #[tokio::test]
-async fn a_job_that_loses_its_worker_too_often_is_dead() {
+async fn a_job_that_loses_its_worker_too_often_is_set_aside_and_dead_if_that_is_interrupted_too() {
     let settings = Settings { max_interruptions: 2, ..Settings::default() };
     let fixture = Fixture::with(settings).await;
     let id = fixture.jobs.enqueue(job_for("q")).await.unwrap().id;
-    for state in [JobState::Queued, JobState::Dead] {
-        fixture.jobs.leased(want("q")).await.unwrap().unwrap();
+    for (set_aside, state) in [
+        (false, JobState::Queued),
+        (false, JobState::Queued),
+        (true, JobState::Queued),
+        (true, JobState::Queued),
+        (true, JobState::Dead),
+    ] {
+        let lease = fixture.jobs.lease(want("q")).await.unwrap().unwrap();
+        assert_eq!(lease.set_aside.is_some(), set_aside);
         fixture.advance(60_000);
         fixture.jobs.free_expired().await.unwrap();
         assert_eq!(fixture.jobs.get(&id).await.unwrap().state(), state);
@@ -267,7 +275,7 @@ async fn a_job_that_takes_its_process_down_twice_is_set_aside_and_the_others_go_
     drop(process);
     jobs.free_crashed().await.unwrap();
     assert_eq!(jobs.get(&bad).await.unwrap().state(), JobState::Dead);
-    jobs.retry(&bad).await.unwrap();
+    jobs.retry(&bad, &By::default()).await.unwrap();
     let process = Process::start();
     assert_eq!(process.lease(jobs).await.unwrap().set_aside, None);
 }
@@ -378,11 +386,11 @@ async fn a_running_job_that_is_cancelled_tells_its_worker_at_the_next_heartbeat(
     let jobs = &fixture.jobs;
     let id = jobs.enqueue(job_for("q")).await.unwrap().id;
     let (_, lease) = jobs.leased(want("q")).await.unwrap().unwrap();
-    assert_eq!(jobs.cancel(&id).await.unwrap().state(), JobState::Cancelled);
-    assert_eq!(jobs.cancel(&id).await.unwrap().state(), JobState::Cancelled);
+    assert_eq!(jobs.cancel(&id, &By::default()).await.unwrap().state(), JobState::Cancelled);
+    assert_eq!(jobs.cancel(&id, &By::default()).await.unwrap().state(), JobState::Cancelled);
     assert!(jobs.heartbeat(&id, &lease, None, false).await.unwrap());
     assert!(jobs.complete(&id, &lease, "".into()).await.is_err());
-    jobs.retry(&id).await.unwrap();
+    jobs.retry(&id, &By::default()).await.unwrap();
     assert!(jobs.heartbeat(&id, &lease, None, false).await.is_err());
 }
 
@@ -394,7 +402,7 @@ async fn completing_twice_under_the_same_lease_is_completing_once() {
     let first = fixture.jobs.complete(&id, &lease, "one".into()).await.unwrap();
     let second = fixture.jobs.complete(&id, &lease, "two".into()).await.unwrap();
     assert_eq!(first, second);
-    assert!(fixture.jobs.retry(&id).await.is_err());
+    assert!(fixture.jobs.retry(&id, &By::default()).await.is_err());
     let mut states = Vec::new();
     while let Ok(change) = fixture.changes.try_recv() {
         states.push(change.state);
@@ -407,9 +415,9 @@ async fn a_retry_gives_way_to_an_unfinished_job_with_the_same_key() {
     let fixture = Fixture::new().await;
     let wanted = Enqueue { dedupe_key: "k".into(), ..job_for("q") };
     let first = fixture.jobs.enqueue(wanted.clone()).await.unwrap();
-    fixture.jobs.cancel(&first.id).await.unwrap();
+    fixture.jobs.cancel(&first.id, &By::default()).await.unwrap();
     fixture.jobs.enqueue(wanted).await.unwrap();
-    let error = fixture.jobs.retry(&first.id).await.unwrap_err();
+    let error = fixture.jobs.retry(&first.id, &By::default()).await.unwrap_err();
     assert_eq!(error, JobError::Taken { queue: "q".into() });
 }
 

@@ -1,8 +1,12 @@
 //! `/api/v1/jobs` through the router.
 
-use http::{Method, Request, StatusCode};
+use http::{HeaderValue, Method, Request, StatusCode};
 use serde_json::Value;
-use streamgate_plugin_api::{Body, Client};
+use streamgate_contracts::audit::{By, Outbox};
+use streamgate_contracts::database::v1::QueryRequest;
+use streamgate_contracts::database::v1::database_client::DatabaseClient;
+use streamgate_contracts::database::v1::value::Kind;
+use streamgate_plugin_api::{Body, Client, Principal, address};
 
 use super::*;
 
@@ -32,7 +36,7 @@ async fn a_list_is_paged_newest_first_and_filtered() {
         let queue = if number % 2 == 0 { "even" } else { "odd" };
         ids.push(fixture.jobs.enqueue(job_for(queue)).await.unwrap().id);
     }
-    fixture.jobs.cancel(&ids[0]).await.unwrap();
+    fixture.jobs.cancel(&ids[0], &By::default()).await.unwrap();
     ids.reverse();
     let mut seen = Vec::new();
     let mut path = "/api/v1/jobs?limit=3".to_owned();
@@ -103,4 +107,50 @@ async fn what_is_wrong_with_a_request_is_a_problem() {
         assert_eq!(status, expected, "{path}: {problem}");
         assert!(problem["title"].is_string() && problem["status"] == expected.as_u16(), "{path}: {problem}");
     }
+}
+
+#[tokio::test]
+async fn the_audit_log_says_who_cancelled_and_retried_a_job_and_nothing_of_what_did_not_happen() {
+    let fixture = Fixture::new().await;
+    let database = || Client::from_service(fixture.engine.router());
+    let id = fixture.jobs.enqueue(job_for("q")).await.unwrap().id;
+    for (step, expected) in [("cancel", 200), ("cancel", 200), ("retry", 200), ("retry", 409)] {
+        let client = Client::from_service(crate::routes::router(fixture.jobs.clone()));
+        let request = Request::post(format!("/api/v1/jobs/{id}/{step}")).body(Body::empty());
+        let mut request = request.unwrap();
+        Principal { id: "ann".into(), ..Principal::default() }.put_on(request.headers_mut());
+        request.headers_mut().insert(address::CLIENT, HeaderValue::from_static("192.0.2.7"));
+        assert_eq!(client.send(request).await.unwrap().status().as_u16(), expected, "{step}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let auth = streamgate_auth::Auth::open(
+        database(),
+        folder.path(),
+        streamgate_auth::Settings::default(),
+        Clock::system(),
+        Arc::new(streamgate_auth::NoContractWallets),
+        Arc::new(|_| Box::pin(async {})),
+    );
+    let auth = auth.await.unwrap();
+    Outbox::new(fixture.jobs.store().db.clone(), Client::from_service(auth.internal())).send().await.unwrap();
+    let request = QueryRequest {
+        namespace: "auth".into(),
+        sql: "SELECT action, principal, subject, address FROM audit ORDER BY id".into(),
+        ..QueryRequest::default()
+    };
+    let rows = DatabaseClient::new(database()).query(request).await.unwrap().into_inner().rows;
+    let told: Vec<Vec<String>> = rows
+        .into_iter()
+        .map(|row| {
+            row.values
+                .into_iter()
+                .map(|value| match value.kind {
+                    Some(Kind::Text(text)) => text,
+                    other => panic!("{other:?}"),
+                })
+                .collect()
+        })
+        .collect();
+    let entry = |action: &str| vec![action.to_owned(), "ann".into(), id.clone(), "192.0.2.7".into()];
+    assert_eq!(told, [entry("job.cancel"), entry("job.retry")]);
 }

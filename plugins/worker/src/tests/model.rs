@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use streamgate_contracts::audit::By;
 use streamgate_contracts::jobs::v1::{Job, JobState};
 
 use super::*;
 use crate::error::JobError;
-use crate::store::Filter;
+use crate::store::{Filter, SET_ASIDE_TRIES};
 
 const QUEUES: [&str; 2] = ["alpha", "beta"];
 const MAX_INTERRUPTIONS: u32 = 3;
@@ -74,7 +75,7 @@ impl ModelJob {
         self.interruptions += 1;
         self.lease = None;
         self.due_at = now;
-        if self.interruptions >= MAX_INTERRUPTIONS {
+        if self.interruptions >= MAX_INTERRUPTIONS + SET_ASIDE_TRIES {
             self.state = JobState::Dead;
         } else {
             self.state = JobState::Queued;
@@ -156,11 +157,12 @@ async fn take(step: &Step, fixture: &mut Fixture, model: &mut Model, restarts: &
             model.jobs.insert(job.id, added);
         }
         Step::Lease { queue, lease_ms } => {
-            let leased = jobs.leased(Want { lease_ms, ..want(QUEUES[queue]) }).await.unwrap();
+            let leased = jobs.lease(Want { lease_ms, ..want(QUEUES[queue]) }).await.unwrap();
             let expected = model.next_due(queue, now);
-            assert_eq!(leased.as_ref().map(|(job, _)| &job.id), expected.as_ref());
-            let Some((job, lease)) = leased else { return };
+            assert_eq!(leased.as_ref().map(|leased| &leased.job.id), expected.as_ref());
+            let Some(Lease { job, proof: lease, set_aside }) = leased else { return };
             let entry = model.jobs.get_mut(&job.id).unwrap();
+            assert_eq!(set_aside.is_some(), entry.interruptions >= MAX_INTERRUPTIONS);
             entry.state = JobState::Running;
             entry.attempt += 1;
             entry.lease = Some(lease.clone());
@@ -228,7 +230,7 @@ async fn take(step: &Step, fixture: &mut Fixture, model: &mut Model, restarts: &
         }
         Step::Cancel { job } => {
             let Some(id) = model.job(job) else { return };
-            let answer = jobs.cancel(&id).await;
+            let answer = jobs.cancel(&id, &By::default()).await;
             let entry = model.jobs.get_mut(&id).unwrap();
             if entry.unfinished() || entry.state == JobState::Cancelled {
                 assert_eq!(answer.unwrap().state(), JobState::Cancelled);
@@ -239,7 +241,7 @@ async fn take(step: &Step, fixture: &mut Fixture, model: &mut Model, restarts: &
         }
         Step::Retry { job } => {
             let Some(id) = model.job(job) else { return };
-            let answer = jobs.retry(&id).await;
+            let answer = jobs.retry(&id, &By::default()).await;
             let entry = &model.jobs[&id];
             if !matches!(entry.state, JobState::Dead | JobState::Cancelled) {
                 assert!(matches!(answer, Err(JobError::WrongState { .. })), "{answer:?}");

@@ -4,10 +4,18 @@
 use std::time::Duration;
 
 /// A least rate, judged once for each full window of waiting.
-#[derive(Debug)]
-pub(crate) struct Tempo {
-    /// Bytes that a window has to bring.
-    least: u64,
+///
+/// ```
+/// # use streamgate_plugin_api::tempo::Tempo;
+/// # use std::time::Duration;
+/// let mut tempo = Tempo::new(1024, Duration::from_secs(30));
+/// assert!(!tempo.is_too_slow(10, Duration::from_secs(29)));
+/// assert!(tempo.is_too_slow(20, Duration::from_secs(1)));
+/// ```
+#[derive(Debug, Clone)]
+pub struct Tempo {
+    /// Bytes in each second of waiting.
+    rate: u64,
     window: Duration,
     waited: Duration,
     /// Bytes that had come when the window began.
@@ -15,22 +23,22 @@ pub(crate) struct Tempo {
 }
 
 impl Tempo {
-    /// At least `rate` bytes per second, on average over `window`.
-    pub(crate) fn new(rate: u64, window: Duration) -> Self {
-        let least = rate.saturating_mul(window.as_secs().max(1));
-        Self { least, window, waited: Duration::ZERO, before: 0 }
+    /// At least `rate` bytes per second, on average over `window`; 0: any.
+    pub fn new(rate: u64, window: Duration) -> Self {
+        Self { rate, window, waited: Duration::ZERO, before: 0 }
     }
 
     /// Whether a window ended that brought too little. `passed` bytes have come in all; for
     /// `waited` since the last call nothing did.
-    pub(crate) fn is_too_slow(&mut self, passed: u64, waited: Duration) -> bool {
+    pub fn is_too_slow(&mut self, passed: u64, waited: Duration) -> bool {
         self.waited += waited;
         if self.waited < self.window {
             return false;
         }
+        let least = self.rate.saturating_mul(self.waited.as_secs().max(1));
         let came = passed.saturating_sub(self.before);
         (self.waited, self.before) = (Duration::ZERO, passed);
-        came < self.least
+        came < least
     }
 }
 
