@@ -10,15 +10,15 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use serde_json::Value;
 use streamgate_config::{Problem, Sources, file_schema, suggest};
 use streamgate_control::{
-    Change, ControlError, DataDir, Outcome, Signals, health_table, plugins_table, text,
+    Change, Control, ControlError, DataDir, Journal, Refused, Signals, health_table, plugins_table, text,
 };
+use streamgate_plugin_api::command::Line;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::VERSION;
 use crate::change::Origin;
 use crate::check::{self, Edition};
-use crate::control;
 use crate::isolate;
 use crate::lifecycle::Kernel;
 use crate::loader::{self, Library};
@@ -198,7 +198,7 @@ pub fn main() -> ExitCode {
             tell("error", &problems);
             if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(PROBLEMS) }
         }
-        Command::Plugin(words) => plugin_command(&data_dir, &words),
+        Command::Plugin(words) => plugin_command(&data_dir, words),
         Command::New { name, api } => new(&name, api.as_deref()),
         Command::Probe { .. } | Command::Isolated { .. } | Command::Conformance(_) => {
             unreachable!("it has ended above")
@@ -318,22 +318,20 @@ fn no_answer(error: &ControlError) -> ExitCode {
 }
 
 /// Has a plugin of the running kernel carry out a command.
-fn plugin_command(data_dir: &Path, words: &[String]) -> ExitCode {
-    let name = words.first().map_or("", String::as_str);
+fn plugin_command(data_dir: &Path, mut words: Vec<String>) -> ExitCode {
+    let name = words.remove(0);
     let own: Vec<_> = Cli::command().get_subcommands().map(|own| own.get_name().to_owned()).collect();
-    let near = suggest(name, own.iter().map(String::as_str), "");
-    let (code, reason) = match streamgate_control::command(data_dir, words) {
-        Ok(Outcome::Done(said)) => {
-            out(&said.output);
-            if !said.note.is_empty() {
-                err(said.note);
-            }
-            return ExitCode::SUCCESS;
-        }
-        Ok(Outcome::Failed(reason)) => (PROBLEMS, reason),
-        Ok(Outcome::Misused(reason)) => (MISUSED, reason),
-        Ok(Outcome::Unknown { known }) => {
-            let known = known.join(", ");
+    let near = suggest(&name, own.iter().map(String::as_str), "");
+    let print = |line| match line {
+        Line::Out(text) => out(&text),
+        Line::Err(text) => err(text),
+        Line::Exit(_) => {}
+    };
+    let (code, reason) = match streamgate_control::command(data_dir, &name, words, print) {
+        Ok(Ok(code)) => return ExitCode::from(code),
+        Ok(Err(Refused::Failed(reason))) => (PROBLEMS, reason),
+        Ok(Err(Refused::Misused(reason))) => (MISUSED, reason),
+        Ok(Err(Refused::Unknown { known })) => {
             (MISUSED, format!("no such command `{name}`{near}; plugins that run here have: {known}"))
         }
         Err(_) if !near.is_empty() => (MISUSED, format!("no such command `{name}`{near}")),
@@ -409,16 +407,19 @@ async fn until_stopped(
 ) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let mut signals = Signals::new()?;
     let mut hangups = signal(SignalKind::hangup())?;
-    let reloading = kernel.clone();
+    let journal = Journal::open(&kernel.settings.load().data_dir);
+    tokio::spawn(journal.clone().tell(kernel.bus.clone()));
+    let control = Control::new(kernel.clone(), journal);
+    let reloading = control.clone();
     tokio::spawn(async move {
         while hangups.recv().await.is_some() {
-            match reloading.reload(false).await {
+            match reloading.change(Change::Reload { dry: false }, String::new(), "SIGHUP").await {
                 Ok(steps) => tracing::info!(steps, "reloaded"),
                 Err(reason) => tracing::error!(reason, "not reloaded"),
             }
         }
     });
-    tokio::spawn(control::serve(data_dir.listen()?, kernel.clone()));
+    tokio::spawn(control.serve(data_dir.listen()?));
     let started = tokio::select! {
         started = kernel.start() => Some(started),
         number = signals.next() => {

@@ -3,13 +3,14 @@
 //!
 //! Whoever runs holds the directory's lock and listens; whoever asks finds it by the directory.
 
-mod commands;
 mod descriptors;
+mod journal;
+mod server;
 mod signals;
 mod tables;
 
 use std::fs::{File, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -17,11 +18,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use streamgate_plugin_api::command::{self, Line};
 use tokio::net::UnixListener;
 
-pub use commands::{COMMAND, Outcome, Said, carry_out, command};
 pub use descriptors::{FEW, Reserved, raise};
+pub use journal::Journal;
+pub use server::{Control, Controlled};
 pub use signals::Signals;
+pub use streamgate_plugin_api::command::PREFIX as COMMAND;
 pub use tables::{health_table, plugins_table, text};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -172,6 +176,91 @@ fn post<T: serde::de::DeserializeOwned>(
     serde_json::from_value(answer).map_err(|error| ControlError::NoAnswer(error.into()))
 }
 
+/// Why a command of a plugin did not run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refused {
+    /// No plugin has it.
+    Unknown {
+        /// Those that there are.
+        known: String,
+    },
+    /// The words after its name are wrong.
+    Misused(String),
+    /// It could not be done, and why.
+    Failed(String),
+}
+
+/// Has a plugin's command run, and hands over what it prints as it comes; answers its exit code. The
+/// inner error is why it did not run.
+///
+/// # Errors
+/// When none runs, or it breaks off.
+pub fn command(
+    data_dir: &Path,
+    name: &str,
+    words: Vec<String>,
+    mut print: impl FnMut(Line),
+) -> Result<Result<u8, Refused>, ControlError> {
+    let not_running = |_| ControlError::NotRunning(data_dir.to_owned());
+    let (_dir, socket) = socket(data_dir).map_err(not_running)?;
+    let mut stream = UnixStream::connect(socket).map_err(not_running)?;
+    let asking = || {
+        let body = serde_json::to_string(&words)?;
+        // As a path it must not be more than one step.
+        let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
+        let head =
+            format!("POST /command/{name} HTTP/1.0\r\nHost: streamgate\r\nContent-Type: application/json");
+        write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len())?;
+        let mut lines = BufReader::new(stream).lines();
+        let status = lines.next().ok_or(io::ErrorKind::UnexpectedEof)??;
+        let status = status.split(' ').nth(1).unwrap_or_default().to_owned();
+        let mut comes = false;
+        for line in lines.by_ref() {
+            let line = line?.to_ascii_lowercase();
+            if line.is_empty() {
+                break;
+            }
+            comes |= line.starts_with("content-type:") && line.ends_with(command::LINES);
+        }
+        if status != "200" || !comes {
+            let text = lines.collect::<io::Result<Vec<_>>>()?.join("\n");
+            let answer: Value = serde_json::from_str(&text).unwrap_or_default();
+            return Ok(said(&status, &answer, print));
+        }
+        for line in lines {
+            match serde_json::from_str(&line?)? {
+                Line::Exit(code) => return Ok(Ok(code)),
+                line => print(line),
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it broke off before the command's end"))
+    };
+    asking().map_err(ControlError::NoAnswer)
+}
+
+/// A command's answer that came at once.
+fn said(status: &str, answer: &Value, mut print: impl FnMut(Line)) -> Result<u8, Refused> {
+    let text = |key: &str| answer[key].as_str().unwrap_or_default().trim().to_owned();
+    if status == "200" {
+        let lines = [Line::Out(text("output")), Line::Err(text("note"))];
+        lines
+            .into_iter()
+            .filter(|line| !matches!(line, Line::Out(text) | Line::Err(text) if text.is_empty()))
+            .for_each(&mut print);
+        return Ok(0);
+    }
+    let reason = match (text("title"), text("detail")) {
+        (title, detail) if title.is_empty() && detail.is_empty() => format!("the answer is {status}"),
+        (title, detail) if title.is_empty() || detail.is_empty() => title + &detail,
+        (title, detail) => format!("{title}: {detail}"),
+    };
+    Err(match status {
+        "404" if answer["known"].is_string() => Refused::Unknown { known: text("known") },
+        "400" => Refused::Misused(reason),
+        _ => Refused::Failed(reason),
+    })
+}
+
 fn talk(data_dir: &Path, timeout: Option<Duration>, request: &str) -> Result<Value, ControlError> {
     let not_running = |_| ControlError::NotRunning(data_dir.to_owned());
     let (_dir, socket) = socket(data_dir).map_err(not_running)?;
@@ -216,6 +305,75 @@ mod tests {
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         drop(DataDir::take(dir.path()).unwrap());
         assert_eq!(std::fs::metadata(dir.path()).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    /// Something to be controlled.
+    struct Nothing;
+
+    impl Controlled for Nothing {
+        fn report(&self) -> Value {
+            Value::Null
+        }
+        fn health_report(&self) -> Value {
+            Value::Null
+        }
+        async fn change(self: &std::sync::Arc<Self>, change: Change) -> Result<String, String> {
+            Err(format!("{change:?}"))
+        }
+        fn provided(&self) -> Vec<String> {
+            ["store", "command-say", "command-lines"].map(str::to_owned).into()
+        }
+        fn provider(&self, capability: &str) -> streamgate_plugin_api::Client {
+            use axum::Json;
+            use axum::response::IntoResponse as _;
+            use streamgate_plugin_api::{Client, Problem};
+            let lines = async |words: Vec<String>, out: command::Output| {
+                for word in words {
+                    out.line(word).await.unwrap();
+                }
+                out.error("end").await.unwrap();
+                6
+            };
+            let say = async |Json(words): Json<Vec<String>>| match words.first().map(String::as_str) {
+                Some("say") => Json(serde_json::json!({ "output": words[1..].join(" "), "note": "said" }))
+                    .into_response(),
+                Some("break") => Problem::new(http::StatusCode::CONFLICT, "broken", "It broke")
+                    .detail("In two.")
+                    .into_response(),
+                _ => Problem::new(http::StatusCode::BAD_REQUEST, "usage", "Say what to say").into_response(),
+            };
+            match capability {
+                "command-lines" => Client::from_service(command::router(lines)),
+                _ => Client::from_service(axum::Router::new().route("/", axum::routing::post(say))),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_command_reaches_its_plugin_and_prints_line_by_line_or_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let taken = DataDir::take(dir.path()).unwrap();
+        let control = Control::new(std::sync::Arc::new(Nothing), Journal::open(dir.path()));
+        tokio::spawn(control.serve(taken.listen().unwrap()));
+        let give = async |words: &'static [&'static str]| {
+            let path = dir.path().to_owned();
+            let given = tokio::task::spawn_blocking(move || {
+                let mut printed = Vec::new();
+                let rest = words[1..].iter().map(|word| (*word).to_owned()).collect();
+                let ended = super::command(&path, words[0], rest, |line| printed.push(line)).unwrap();
+                (ended, printed)
+            });
+            given.await.unwrap()
+        };
+        let out = |text: &str| Line::Out(text.into());
+        let err = |text: &str| Line::Err(text.into());
+        assert_eq!(give(&["lines", "a", "b c"]).await, (Ok(6), vec![out("a"), out("b c"), err("end")]));
+        assert_eq!(give(&["say", "say", "a", "b"]).await, (Ok(0), vec![out("a b"), err("said")]));
+        assert_eq!(give(&["say"]).await.0, Err(Refused::Misused("Say what to say".into())));
+        assert_eq!(give(&["say", "break"]).await.0, Err(Refused::Failed("It broke: In two.".into())));
+        for unknown in [&["store"][..], &["sai"], &["../plugins"]] {
+            assert_eq!(give(unknown).await.0, Err(Refused::Unknown { known: "lines, say".into() }));
+        }
     }
 
     #[test]

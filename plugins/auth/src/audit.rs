@@ -47,11 +47,11 @@ impl Entry {
         self.push_as(batch, now_ms, &uuid::Uuid::now_v7().to_string())
     }
 
-    /// The same under an id that is known.
+    /// The same under an id that is known; nothing if it is there.
     pub(crate) fn push_as(&self, batch: Batch, now_ms: i64, id: &str) -> Batch {
         batch.push(
             "INSERT INTO audit (id, at_ms, action, outcome, principal, subject, detail, address) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING",
             params![
                 id,
                 now_ms,

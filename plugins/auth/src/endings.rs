@@ -36,7 +36,7 @@ impl Auth {
         let ending = async move {
             let whose = principal.as_deref().map_or(Whose::Everybody, Whose::Principal);
             let forgetting = auth.shared.warm.forgetting(whose);
-            let outcomes = batch.run().await?;
+            let outcomes = batch.frees_space().run().await?;
             drop(forgetting);
             for row in outcomes.iter().flat_map(|outcome| outcome.rows.clone()) {
                 auth.tell_ended(&row).await?;

@@ -9,6 +9,7 @@ mod api_keys;
 mod audit;
 mod auth;
 mod bootstrap;
+mod by_hand;
 mod commands;
 mod contract_wallet;
 mod cors;
@@ -46,6 +47,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use streamgate_plugin_api::changes::HOST_CHANGED;
 use streamgate_plugin_api::{Host, Plugin, SettingsProblem, StartError, export_plugin};
 
 pub use auth::{Auth, OpenError};
@@ -60,8 +62,7 @@ const TIDY: Duration = Duration::from_secs(60);
 
 /// The plugin.
 struct Running {
-    tidying: tokio::task::JoinHandle<()>,
-    following: tokio::task::JoinHandle<()>,
+    tasks: [tokio::task::JoinHandle<()>; 3],
 }
 
 impl Plugin for Running {
@@ -104,6 +105,8 @@ impl Plugin for Running {
         host.provide("authorize", auth.authorization())?;
         host.provide("command-admin", auth.commands())?;
         host.serve(auth.public());
+        let told = host.subscribe(HOST_CHANGED)?;
+        let keeping = host.spawn(by_hand::keep(auth.clone(), host.clone(), told));
         let health = host.health("tidying");
         health.healthy();
         let announced = auth.clone();
@@ -119,12 +122,11 @@ impl Plugin for Running {
             }
         });
         let following = host.spawn(ingress::follow(host.clone(), announced, first));
-        Ok(Self { tidying, following })
+        Ok(Self { tasks: [keeping, tidying, following] })
     }
 
     async fn stop(self) {
-        self.tidying.abort();
-        self.following.abort();
+        self.tasks.iter().for_each(tokio::task::JoinHandle::abort);
     }
 }
 

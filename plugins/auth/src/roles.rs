@@ -50,6 +50,7 @@ impl Auth {
                     1,
                 )
                 .push("DELETE FROM roles WHERE principal = $1 AND role = $2", params![principal, role.name()])
+                .frees_space()
         };
         let entry = Entry::new(action, AuditOutcome::Changed, &admin.principal, &from.address)
             .on(principal)

@@ -343,7 +343,11 @@ impl PageQuery {
         }
         let id = |text: Option<String>, name: &str| {
             let text = text.unwrap_or_default();
-            let sound = text.is_empty() || text.len() == 36 && uuid::Uuid::try_parse(&text).is_ok();
+            let digits = |uid: &str| uid.len() <= 10 && uid.bytes().all(|byte| byte.is_ascii_digit());
+            let sound = text.is_empty()
+                || text.len() == 36 && uuid::Uuid::try_parse(&text).is_ok()
+                // A user of the server's machine.
+                || name == "principal" && text.strip_prefix("uid:").is_some_and(digits);
             let reason = format!("`{name}` is no id of an earlier answer.");
             if sound { Ok(text.to_ascii_lowercase()) } else { Err(invalid(reason)) }
         };

@@ -176,6 +176,11 @@ impl Store {
         Ok(id)
     }
 
+    /// The same of something that may be told more than once.
+    pub(crate) async fn record_as(&self, entry: &Entry, at_ms: i64, id: &str) -> Result<(), DbError> {
+        entry.push_as(self.db.batch(), at_ms, id).run().await.map(drop)
+    }
+
     /// A page of the audit log, newest first; `before` is the last id of the page before, or empty.
     pub(crate) async fn audit(
         &self,
@@ -228,6 +233,7 @@ impl Store {
                 "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at_ms < $1 ORDER BY at_ms LIMIT $2)",
                 params![audit_before_ms, SWEEP],
             )
+            .frees_space()
             .run()
             .await
             .map(drop)

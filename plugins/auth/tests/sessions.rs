@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 use streamgate_auth::Settings;
 use streamgate_contracts::auth::v1::revoke_request::Target;
 use streamgate_contracts::auth::v1::{AuditOutcome, AuditRequest, AuthenticateRequest, RevokeRequest, Role};
+use streamgate_plugin_api::Event;
+use streamgate_plugin_api::changes::{HOST_CHANGED, HostChanged, TYPE_HOST_CHANGED, kept_id};
 
 async fn refresh(life: &Life, tokens: &Value) -> Answer {
     life.post("refresh", json!({ "refresh_token": tokens["refresh_token"] })).await
@@ -523,6 +525,35 @@ async fn everything_is_on_record_in_pages_and_no_secret_is() {
     life.auth.tidy().await.unwrap();
     let left = life.call(&admin, "GET", "audit", None).await.json;
     assert_eq!(left["items"].as_array().unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn what_people_on_the_machine_change_is_in_the_audit_log_once_however_often_the_host_tells_of_it() {
+    let world = World::new();
+    let life = world.live(settings()).await;
+    let admin = life.admin(&world).await;
+    let change = HostChanged {
+        id: "0190a0a0-0000-7000-8000-00000000000f".into(),
+        at_ms: 1_719_000_000_000,
+        action: "host.reload".into(),
+        plugin: String::new(),
+        by: "uid:1000".into(),
+        through: "control socket".into(),
+        done: false,
+        detail: "the configuration has problems; nothing has changed".into(),
+    };
+    let event = Event::json(HOST_CHANGED, TYPE_HOST_CHANGED, &change).unwrap();
+    for _ in 0..2 {
+        let kept = life.auth.keep_change(&event).await.unwrap();
+        assert_eq!(kept_id(&kept.subject), Some(change.id.as_str()));
+    }
+    let page = life.call(&admin, "GET", "audit?principal=uid:1000", None).await.json;
+    let items = page["items"].as_array().unwrap();
+    let entry = json!({
+        "id": change.id, "at": "2024-06-21T20:00:00.000Z", "action": "host.reload", "outcome": "refused",
+        "principal": "uid:1000", "subject": "", "detail": change.detail, "address": "control socket",
+    });
+    assert_eq!(items, &[entry]);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 import { useCallback, useId, useState } from "react";
 import { type AuditEntry, auth, type PrincipalView, type Role } from "../api/auth";
 import { wholeMessageOf } from "../api/client";
+import { actionText, actorText } from "../lib/actions";
 import { ago, dateTime } from "../lib/format";
 import { splitWallet } from "../lib/wallets";
 import { Guard } from "../session/guard";
@@ -183,7 +184,9 @@ function AuditLog() {
             </p>
             <div className="min-w-48 flex-1">
               <p>
-                <span className="font-semibold">{entry.action}</span>{" "}
+                <span className="font-semibold" title={entry.action}>
+                  {actionText(entry.action)}
+                </span>{" "}
                 <span className={`narrow text-sm ${TONES[entry.outcome]}`}>{entry.outcome}</span>
               </p>
               {entry.detail && (
@@ -201,7 +204,7 @@ function AuditLog() {
                       title="Only what this user did"
                       onClick={() => setPrincipal(entry.principal)}
                     >
-                      {entry.principal}
+                      {actorText(entry.principal)}
                     </button>
                   </>
                 )}

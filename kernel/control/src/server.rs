@@ -1,0 +1,164 @@
+//! What a running streamgate answers on its control socket: reports, changes, and the commands of
+//! plugins.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use axum::extract::connect_info::Connected;
+use axum::extract::{ConnectInfo, Path, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::serve::IncomingStream;
+use axum::{Json, Router};
+use http::{Request, StatusCode, header};
+use serde_json::Value;
+use streamgate_plugin_api::changes::HostChanged;
+use streamgate_plugin_api::command::PREFIX;
+use streamgate_plugin_api::time::now_ms;
+use streamgate_plugin_api::{Body, Client, Problem};
+use tokio::net::UnixListener;
+
+use crate::journal::Journal;
+use crate::{Change, Reserved};
+
+/// What can be asked of a running streamgate.
+pub trait Controlled: Send + Sync + 'static {
+    /// Everything that can be told of it.
+    fn report(&self) -> Value;
+    /// Its health alone.
+    fn health_report(&self) -> Value;
+    /// Changes what runs. The error is why everything is as it was.
+    fn change(self: &Arc<Self>, change: Change) -> impl Future<Output = Result<String, String>> + Send;
+    /// All capabilities that plugins provide.
+    fn provided(&self) -> Vec<String>;
+    /// Whoever provides a capability.
+    fn provider(&self, capability: &str) -> Client;
+}
+
+/// One that is controlled, with the journal of what was changed by hand.
+#[derive(Debug)]
+pub struct Control<K> {
+    kernel: Arc<K>,
+    journal: Arc<Journal>,
+}
+
+impl<K> Clone for Control<K> {
+    fn clone(&self) -> Self {
+        Self { kernel: self.kernel.clone(), journal: self.journal.clone() }
+    }
+}
+
+/// Who is at the other end of the socket.
+#[derive(Debug, Clone, Copy)]
+struct Peer(Option<u32>);
+
+impl Connected<IncomingStream<'_, Reserved>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Reserved>) -> Self {
+        Self(stream.io().peer_cred().ok().map(|peer| peer.uid()))
+    }
+}
+
+impl<K: Controlled> Control<K> {
+    /// Controls `kernel`, and writes down what is changed.
+    pub fn new(kernel: Arc<K>, journal: Arc<Journal>) -> Self {
+        Self { kernel, journal }
+    }
+
+    /// Answers on the socket until the process ends. Only this user can connect, so there is nobody
+    /// to be guarded against.
+    pub async fn serve(self, listener: UnixListener) {
+        let router = Router::new()
+            .route("/plugins", get(async |State(it): State<Self>| Json(it.kernel.report())))
+            .route("/health", get(async |State(it): State<Self>| Json(it.kernel.health_report())))
+            .route("/change", post(change::<K>))
+            .route("/command/{name}", post(command::<K>))
+            .with_state(self);
+        let service = router.into_make_service_with_connect_info::<Peer>();
+        if let Err(error) = axum::serve(Reserved::new(listener), service).await {
+            tracing::error!(%error, "the control socket is gone");
+        }
+    }
+
+    /// Changes what runs because somebody asked for it, and writes down who, what and whether it was
+    /// done. A task, so that it comes to its end although whoever asked for it has gone away.
+    ///
+    /// # Errors
+    /// Why everything is as it was.
+    pub async fn change(&self, change: Change, by: String, through: &'static str) -> Result<String, String> {
+        let Self { kernel, journal } = self.clone();
+        let changing = tokio::spawn(async move {
+            let told = told(&change, by, through);
+            let outcome = kernel.change(change).await;
+            if let Some(mut told) = told {
+                let words = outcome.as_ref().unwrap_or_else(|reason| reason);
+                told.done = outcome.is_ok();
+                told.detail =
+                    if told.detail.is_empty() { words.clone() } else { format!("{}: {words}", told.detail) };
+                journal.note(told).await;
+            }
+            outcome
+        });
+        changing.await.unwrap_or_else(|error| Err(error.to_string()))
+    }
+}
+
+/// What is to be written down of a change; nothing of one that only says what would happen.
+fn told(change: &Change, by: String, through: &str) -> Option<HostChanged> {
+    let (action, plugin, detail) = match change {
+        Change::Restart { name } => ("host.restart", name.clone(), String::new()),
+        Change::Swap { name, file } => {
+            let file = file.as_ref().map(|file| format!("by {}", file.display()));
+            ("host.swap", name.clone(), file.unwrap_or_default())
+        }
+        Change::Reload { dry: true } => return None,
+        Change::Reload { dry: false } => ("host.reload", String::new(), String::new()),
+    };
+    Some(HostChanged {
+        id: uuid::Uuid::now_v7().to_string(),
+        at_ms: now_ms(),
+        action: action.into(),
+        plugin,
+        by,
+        through: through.into(),
+        done: false,
+        detail,
+    })
+}
+
+async fn change<K: Controlled>(
+    State(control): State<Control<K>>,
+    ConnectInfo(Peer(uid)): ConnectInfo<Peer>,
+    Json(change): Json<Change>,
+) -> Json<Result<String, String>> {
+    let by = uid.map(|uid| format!("uid:{uid}")).unwrap_or_default();
+    Json(control.change(change, by, "control socket").await)
+}
+
+/// Hands the words of a command to whichever plugin provides it.
+async fn command<K: Controlled>(
+    State(control): State<Control<K>>,
+    Path(name): Path<String>,
+    Json(words): Json<Vec<String>>,
+) -> Response {
+    let provided = control.kernel.provided();
+    let mut known: Vec<_> =
+        provided.iter().filter_map(|capability| capability.strip_prefix(PREFIX)).collect();
+    if !known.contains(&name.as_str()) {
+        known.sort_unstable();
+        return Problem::new(StatusCode::NOT_FOUND, "no-such-command", "There is no such command")
+            .with("known", known.join(", "))
+            .into_response();
+    }
+    let client = control.kernel.provider(&format!("{PREFIX}{name}"));
+    let text = serde_json::to_string(&words).unwrap_or_default();
+    let request = Request::post("http://command/")
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Body::from(text))
+        .expect("a method, a path and a media type are a request");
+    match client.send(request).await {
+        Ok(answer) => answer.map(axum::body::Body::new),
+        Err(error) => Problem::new(StatusCode::BAD_GATEWAY, "no-answer", "The plugin did not answer")
+            .detail(error.to_string())
+            .into_response(),
+    }
+}

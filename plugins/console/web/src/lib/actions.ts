@@ -1,0 +1,47 @@
+// The actions of the audit log in words. Plugins name them; what is not known here is shown as it is.
+
+const ACTIONS: Record<string, string> = {
+  "access.policy": "Access changed",
+  "access.revoke": "Access revoked",
+  "access.subscription": "Subscription changed",
+  "admin-token": "Admin token created",
+  "audit.read": "Audit log read",
+  "content.change": "Video edited",
+  "content.delete": "Video deleted",
+  "content.play": "Video played",
+  "content.retry": "Video encoded again",
+  "host.reload": "Configuration reloaded",
+  "host.restart": "Plugin restarted",
+  "host.swap": "Plugin swapped",
+  "job.cancel": "Job cancelled",
+  "job.retry": "Job retried",
+  "key.create": "API key created",
+  "key.revoke": "API key revoked",
+  "principals.read": "Users read",
+  request: "Request",
+  revoke: "Credential revoked",
+  "role.grant": "Role granted",
+  "role.take": "Role removed",
+  "session.end": "Signed out",
+  "session.end-all": "Signed out everywhere",
+  "session.refresh": "Session renewed",
+  setup: "Server set up",
+  "sign-in": "Signed in",
+  "upload.create": "Upload started",
+  "upload.expire": "Upload expired",
+  "upload.fail": "Upload failed",
+  "upload.finish": "Upload completed",
+  "upload.terminate": "Upload cancelled",
+  "wallet.link": "Wallet linked",
+  "wallet.unlink": "Wallet unlinked",
+};
+
+/** An action in words. */
+export function actionText(action: string): string {
+  return Object.hasOwn(ACTIONS, action) ? (ACTIONS[action] ?? action) : action;
+}
+
+/** Who did something: a user's id, or whoever was at the server itself. */
+export function actorText(principal: string): string {
+  return principal.startsWith("uid:") ? `local user ${principal.slice("uid:".length)}` : principal;
+}
