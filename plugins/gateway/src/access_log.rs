@@ -33,10 +33,11 @@ impl Beginning {
     }
 }
 
-/// A request whose response is being sent. Its drop writes the record.
+/// A request whose response is being sent. Its drop writes the record, the only one of a request.
 #[derive(Debug)]
 pub(crate) struct Ending {
     beginning: Beginning,
+    what: &'static str,
     status: StatusCode,
     client: HeaderValue,
     request_id: HeaderValue,
@@ -58,8 +59,7 @@ impl Log {
         })
     }
 
-    /// What is left to be noted while the response is sent, if all requests are logged; writes the record now if it
-    /// is one of the failed or slow.
+    /// What is left to be noted while the response is sent, if the request is to be logged.
     pub(crate) fn answer(
         &self,
         beginning: Option<Beginning>,
@@ -78,28 +78,15 @@ impl Log {
                     | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
                     | StatusCode::TOO_MANY_REQUESTS
             );
-        if self.which == AccessLog::Errors && !failed && !slow() {
-            return None;
-        }
+        let what = match self.which {
+            AccessLog::Off => return None,
+            _ if failed => "a request failed",
+            AccessLog::All => "request",
+            AccessLog::Errors if slow() => "a request was slow",
+            AccessLog::Errors => return None,
+        };
         let (client, request_id) = (client.clone(), request_id.clone());
-        let ending = Ending { beginning, status, client, request_id, bytes: 0 };
-        match self.which {
-            AccessLog::All => Some(ending),
-            AccessLog::Errors => {
-                tracing::info!(
-                    method = %ending.beginning.method,
-                    path = ending.beginning.path(),
-                    status = ending.status.as_u16(),
-                    milliseconds = ending.beginning.began.elapsed().as_millis() as u64,
-                    client = ending.client.to_str().unwrap_or_default(),
-                    request_id = ending.request_id.to_str().unwrap_or_default(),
-                    "{}",
-                    if failed { "a request failed" } else { "a request was slow" },
-                );
-                None
-            }
-            AccessLog::Off => None,
-        }
+        Some(Ending { beginning, what, status, client, request_id, bytes: 0 })
     }
 }
 
@@ -114,15 +101,95 @@ impl Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        tracing::info!(
-            method = %self.beginning.method,
-            path = self.beginning.path(),
-            status = self.status.as_u16(),
-            bytes = self.bytes,
-            milliseconds = self.beginning.began.elapsed().as_millis() as u64,
-            client = self.client.to_str().unwrap_or_default(),
-            request_id = self.request_id.to_str().unwrap_or_default(),
-            "request",
-        );
+        macro_rules! record {
+            ($level:ident) => {
+                tracing::$level!(
+                    method = %self.beginning.method,
+                    path = self.beginning.path(),
+                    status = self.status.as_u16(),
+                    bytes = self.bytes,
+                    milliseconds = self.beginning.began.elapsed().as_millis() as u64,
+                    client = self.client.to_str().unwrap_or_default(),
+                    request_id = self.request_id.to_str().unwrap_or_default(),
+                    "{}",
+                    self.what
+                )
+            };
+        }
+        match self.status {
+            // Something is away, slow or full, and comes back or is known already.
+            StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT
+            | StatusCode::INSUFFICIENT_STORAGE => record!(warn),
+            status if status.is_server_error() => record!(error),
+            _ => record!(info),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// What the records of some requests are, as JSON would have them: level, message, path.
+    fn records(which: AccessLog, statuses: &[u16]) -> Vec<String> {
+        #[derive(Clone, Default)]
+        struct Lines(Arc<Mutex<Vec<u8>>>);
+        impl io::Write for Lines {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.lock().unwrap().write(bytes)
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber =
+            tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let log = Log::new(which, Duration::from_secs(60));
+            for status in statuses {
+                let (parts, ()) = http::Request::get("/a").body(()).unwrap().into_parts();
+                let name = HeaderValue::from_static("192.0.2.7");
+                drop(log.answer(
+                    log.begin(&parts, false),
+                    StatusCode::from_u16(*status).unwrap(),
+                    &name,
+                    &name,
+                ));
+            }
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let line = |line: &str| {
+            let record: serde_json::Value = serde_json::from_str(line).unwrap();
+            format!(
+                "{} {} {}",
+                record["level"].as_str().unwrap(),
+                record["status"],
+                record["message"].as_str().unwrap()
+            )
+        };
+        text.lines().map(line).collect()
+    }
+
+    #[test]
+    fn each_failed_request_is_logged_once_and_as_loud_as_it_is() {
+        let statuses = [200, 404, 408, 500, 502, 503, 507];
+        let failed = [
+            "INFO 408 a request failed",
+            "ERROR 500 a request failed",
+            "ERROR 502 a request failed",
+            "WARN 503 a request failed",
+            "WARN 507 a request failed",
+        ];
+        assert_eq!(records(AccessLog::Errors, &statuses), failed);
+        let all = [&["INFO 200 request", "INFO 404 request"][..], &failed].concat();
+        assert_eq!(records(AccessLog::All, &statuses), all);
+        assert!(records(AccessLog::Off, &statuses).is_empty());
     }
 }

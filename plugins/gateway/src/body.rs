@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
+use streamgate_plugin_api::tempo::Tempo;
 use streamgate_plugin_api::{Body, BoxError};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
@@ -58,39 +59,32 @@ impl Cuts {
     }
 }
 
-/// How slowly a body may come.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Pace {
-    /// How long it may stand still, and over which time its rate is judged.
-    pub(crate) patience: Duration,
-    /// Bytes in each second in which the client is waited for; 0: any.
-    pub(crate) rate: u64,
-}
-
 /// A client's body, limited in size, in standstill and in pace.
 pub(crate) struct RequestBody {
     inner: Incoming,
     left: u64,
-    pace: Pace,
+    /// How long it may stand still.
+    patience: Duration,
+    tempo: Tempo,
     moved: Instant,
     /// Since when the client is waited for.
     waits_since: Option<Instant>,
-    /// How long the client was waited for, and what came, since its pace was judged last.
-    waited: Duration,
     came: u64,
     timer: Option<Pin<Box<Sleep>>>,
     cuts: Cuts,
 }
 
 impl RequestBody {
-    pub(crate) fn new(inner: Incoming, limit: u64, pace: Pace, cuts: Cuts) -> Self {
+    /// It may stand still for `patience`, over which `rate` is judged as well: bytes in each second in
+    /// which the client is waited for.
+    pub(crate) fn new(inner: Incoming, limit: u64, (patience, rate): (Duration, u64), cuts: Cuts) -> Self {
         Self {
             inner,
             left: limit,
-            pace,
+            patience,
+            tempo: Tempo::new(rate, patience),
             moved: Instant::now(),
             waits_since: None,
-            waited: Duration::ZERO,
             came: 0,
             timer: None,
             cuts,
@@ -101,16 +95,8 @@ impl RequestBody {
     /// plugin did not read.
     fn keeps_pace(&mut self, bytes: u64) -> bool {
         self.came += bytes;
-        if let Some(since) = self.waits_since.take() {
-            self.waited += since.elapsed();
-        }
-        if self.waited < self.pace.patience {
-            return true;
-        }
-        let due = self.waited.as_secs().saturating_mul(self.pace.rate);
-        let keeps = self.came >= due;
-        (self.waited, self.came) = (Duration::ZERO, 0);
-        keeps
+        let waited = self.waits_since.take().map_or(Duration::ZERO, |since| since.elapsed());
+        !self.tempo.is_too_slow(self.came, waited)
     }
 
     fn too_slow(&self) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
@@ -120,7 +106,7 @@ impl RequestBody {
 
     /// Comes when the body stood still for too long.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let due = self.moved + self.pace.patience;
+        let due = self.moved + self.patience;
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
         loop {
             ready!(timer.as_mut().poll(cx));

@@ -91,7 +91,7 @@ where
                 biased;
                 _ = stream => {}
                 () = progress.displaced() => tracing::debug!("a stream was ended for one of another client"),
-                () = progress.stalled(patience) => tracing::debug!(?patience, "a client took nothing of a response"),
+                () = progress.stalled(patience) => tracing::debug!(seconds = patience.as_secs(), "a client took nothing of a response"),
             }
         });
     }
