@@ -69,7 +69,7 @@ mod tests {
         }
         let broken = Body::from_stream(stream::iter([Ok(Bytes::from("1")), Err("an invalid chunk size")]));
         assert_eq!(status(Some("application/json"), broken).await, 400);
-        let endless = Body::from_stream(stream::repeat(Ok::<_, std::io::Error>(Bytes::from("123"))));
+        let endless = Body::from_stream(stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from("123"))));
         assert_eq!(status(Some("application/json"), endless).await, 413);
     }
 }

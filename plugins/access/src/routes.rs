@@ -478,6 +478,7 @@ struct VaultsBody {
 
 async fn name_vaults(State(access): State<Access>, request: Request) -> Answer {
     let me = signed_in(request.headers())?;
+    let by = By::of(request.headers());
     let (_, VaultsBody { vaults }) = read::<VaultsBody>(request).await?;
     if vaults.len() > MAX_NAMED {
         return Err(ApiError::Invalid(format!("{} vaults are more than {MAX_NAMED}.", vaults.len())));
@@ -490,7 +491,7 @@ async fn name_vaults(State(access): State<Access>, request: Request) -> Answer {
     // A wallet that was named twice is one.
     let vaults: BTreeSet<String> = vaults.iter().map(wallet).collect::<Result<_, _>>()?;
     let vaults: Vec<String> = vaults.into_iter().collect();
-    let entry = Entry::change("access.vaults", &me.id, &me.id, &vaults.join(" "));
+    let entry = by.changed("access.vaults", &me.id, vaults.join(" "));
     access.name_vaults(&me.id, &vaults, &entry).await?;
     Ok(answer(&json!({ "vaults": vaults })))
 }

@@ -379,7 +379,7 @@ impl Store {
             let sql = "INSERT INTO vaults (principal, vault) VALUES ($1, $2)";
             batch = batch.push(sql, params![principal, vault]);
         }
-        noting(batch, entry).run().await.map(drop)
+        entry.push(batch).run().await.map(drop)
     }
 
     /// Decisions, the newest first, from before an id on. Empty texts ask for all.

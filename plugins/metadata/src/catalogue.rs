@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, Request, StatusCode};
+use streamgate_contracts::audit::{By, Outbox};
 use streamgate_contracts::catalogue::v1::{
     Content, ContentState, CreateRequest, ListRequest, PutRenditionsRequest, PutSegmentsRequest,
     RenditionKind, RenditionTimeline, Source, UpdateRequest,
@@ -12,14 +13,13 @@ use streamgate_contracts::catalogue::v1::{
 use streamgate_plugin_api::Body;
 use tokio::sync::Notify;
 
-use crate::audit::{By, difference};
 use crate::changes::{Feed, Urgency};
 use crate::cursor::Cursor;
 use crate::graves::with_retry;
 use crate::lifecycle;
 use crate::limits;
 use crate::outside::Outside;
-use crate::patch::Patch;
+use crate::patch::{Patch, difference};
 use crate::policies::{Policies, Sight};
 use crate::store::{Entry, Filter, Store, StoreError};
 
@@ -37,13 +37,16 @@ pub(crate) struct Catalogue {
     pub(crate) feed: Feed,
     pub(crate) outside: Outside,
     pub(crate) policies: Policies,
+    /// Changes that the audit log has to be told of.
+    pub(crate) audit: Outbox,
     /// There is something to sweep, or a job to enqueue.
     pub(crate) work: Arc<Notify>,
 }
 
 impl Catalogue {
     pub(crate) fn new(store: Store, feed: Feed, outside: Outside, policies: Policies) -> Self {
-        Self { store, feed, outside, policies, work: Arc::default() }
+        let audit = Outbox::new(store.db.clone(), outside.auth.clone());
+        Self { store, feed, outside, policies, audit, work: Arc::default() }
     }
 
     pub(crate) async fn create(&self, request: CreateRequest) -> Result<Content, StoreError> {
@@ -280,7 +283,7 @@ impl Catalogue {
         let content = self
             .store
             .update_with(id, apply, |batch, before, after| {
-                by.note(with_retry(batch, before, after), "content.retry", id, String::new())
+                by.note(with_retry(batch, before, after), "content.retry", id, "")
             })
             .await?;
         self.feed.touch(&content.id, Urgency::Now);

@@ -1,11 +1,11 @@
 //! The SQL of what outlives a content: tombstones, whose objects are still to be swept,
 //! and retries, whose jobs are still to be enqueued.
 
+use streamgate_contracts::audit::By;
 use streamgate_contracts::catalogue::v1::Content;
 use streamgate_contracts::db::{Batch, DbError, params};
 use streamgate_plugin_api::time::now_ms;
 
-use crate::audit::By;
 use crate::store::{Store, StoreError};
 
 /// A deleted content whose objects may not all be gone.
@@ -34,7 +34,7 @@ impl Store {
             .push("DELETE FROM segments WHERE content = $1", params![id])
             .push("DELETE FROM retries WHERE id = $1", params![id])
             .frees_space();
-        let buried = by.note(batch, "content.delete", id, String::new()).run().await;
+        let buried = by.note(batch, "content.delete", id, "").run().await;
         match buried {
             Ok(mut outcomes) => {
                 let row = outcomes.swap_remove(1).rows.first().ok_or(DbError::NotFound)?;

@@ -5,11 +5,12 @@
 //! changes to everyone. It never touches media: objects belong to the `storage` capability,
 //! and all it does with them is to delete those of contents that are gone.
 
-mod audit;
+mod begin;
 mod catalogue;
 mod changes;
 mod cors;
 mod cursor;
+mod fsck;
 #[doc(hidden)]
 pub mod fuzz;
 mod graves;
@@ -17,6 +18,7 @@ mod lifecycle;
 mod limits;
 mod listing;
 mod live;
+mod objects;
 mod outside;
 mod patch;
 mod policies;
@@ -33,12 +35,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use streamgate_contracts::db::{Db, DbError};
+use streamgate_contracts::db::Db;
 use streamgate_contracts::events::{self, AccessChanged, CredentialEnded};
+use streamgate_plugin_api::command;
 use streamgate_plugin_api::fair::Places;
 use streamgate_plugin_api::{Client, Event, Host, Plugin, SettingsProblem, StartError, export_plugin};
 use tokio_util::sync::CancellationToken;
 
+pub use begin::OpenError;
 pub use outside::Outside;
 pub use settings::Settings;
 
@@ -46,6 +50,7 @@ use catalogue::Catalogue;
 use changes::Feed;
 use cors::Cors;
 use live::Live;
+use objects::Media;
 use policies::Policies;
 use reaper::Condition;
 use routes::Api;
@@ -69,18 +74,20 @@ impl Metadata {
     /// Opens the catalogue's namespace, which brings its tables up to date.
     ///
     /// # Errors
-    /// When the database is not there or does not fit this version.
+    /// When the database is not there or does not fit this version, or was lost.
     pub async fn open(
         database: Client,
         outside: Outside,
         settings: Settings,
         shutdown: CancellationToken,
-    ) -> Result<Self, DbError> {
+    ) -> Result<Self, OpenError> {
         let db = Db::open(database, "metadata", store::migrations()).await?;
         let feed = Feed::new(usize::try_from(settings.event_backlog).unwrap_or(usize::MAX));
         let access = settings.gated.then(|| outside.access.clone());
         let policies = Policies::new(access, settings.policy_max_age.get());
-        let catalogue = Catalogue::new(Store::new(db), feed, outside, policies);
+        let store = Store::new(db);
+        begin::begin(&store, &Media::new(outside.storage.clone()), settings.begin_anew).await?;
+        let catalogue = Catalogue::new(store, feed, outside, policies);
         let count = |setting| usize::try_from(setting).unwrap_or(usize::MAX);
         let places = Places::new(count(settings.max_event_clients), count(settings.event_streams_per_client));
         let live = Live::new(places, settings.heartbeat.get(), shutdown);
@@ -99,6 +106,12 @@ impl Metadata {
     /// The `catalogue` capability.
     pub fn internal(&self) -> axum::Router {
         service::router(self.catalogue.clone())
+    }
+
+    /// The command `fsck`.
+    pub fn fsck(&self) -> axum::Router {
+        let catalogue = self.catalogue.clone();
+        command::router(move |words, out| fsck::run(catalogue.clone(), words, out))
     }
 
     /// Shows changes, to clients and on the bus, until it is dropped.
@@ -176,6 +189,7 @@ impl Plugin for Running {
         let outside = Outside::new(host.service("storage"), host.service("jobs"), access, auth, publish);
         let metadata = Metadata::open(host.service("database"), outside, settings, host.shutdown()).await?;
         host.provide("catalogue", metadata.internal())?;
+        host.provide("command-fsck", metadata.fsck())?;
         host.serve(metadata.public());
         let following = follow(&host, &metadata)?;
         let health = Arc::new(host.health("sweeper"));
@@ -224,7 +238,7 @@ export_plugin! {
     Running {
         name: "metadata",
         description: "The catalogue: contents, renditions and segments, their REST API and live changes",
-        provides: ["catalogue"],
+        provides: ["catalogue", "command-fsck"],
         requires: ["database", "storage"],
         uses: ["jobs", "access", "auth"],
         prefixes: ["/api/v1/contents"],

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use streamgate_contracts::auth::v1::auth_client::AuthClient;
 use streamgate_contracts::jobs::v1::jobs_client::JobsClient;
 use streamgate_plugin_api::{Client, Event};
 
@@ -20,7 +19,7 @@ pub struct Outside {
     /// The `access` capability.
     pub access: Client,
     /// The `auth` capability, which keeps the audit log.
-    pub auth: AuthClient<Client>,
+    pub auth: Client,
     publish: Arc<Publish>,
 }
 
@@ -33,13 +32,7 @@ impl Outside {
         auth: Client,
         publish: impl Fn(Event) -> BoxFuture<'static, ()> + Send + Sync + 'static,
     ) -> Self {
-        Self {
-            storage,
-            jobs: JobsClient::new(jobs),
-            access,
-            auth: AuthClient::new(auth),
-            publish: Arc::new(publish),
-        }
+        Self { storage, jobs: JobsClient::new(jobs), access, auth, publish: Arc::new(publish) }
     }
 
     pub(crate) async fn publish(&self, event: Event) {

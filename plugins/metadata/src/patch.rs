@@ -126,6 +126,21 @@ fn bounded(text: String, chars: usize) -> Result<String, String> {
     Ok(text)
 }
 
+/// What a person changed of a content, in words.
+pub(crate) fn difference(before: &Content, after: &Content) -> String {
+    let mut changed = Vec::new();
+    if before.title != after.title {
+        changed.push(format!("title from \"{}\" to \"{}\"", before.title, after.title));
+    }
+    if before.description != after.description {
+        changed.push("description".to_owned());
+    }
+    if before.tags != after.tags {
+        changed.push(format!("tags to {}", after.tags.join(", ")));
+    }
+    changed.join("; ")
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

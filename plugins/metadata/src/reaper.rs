@@ -53,8 +53,8 @@ pub(crate) async fn round(catalogue: &Catalogue, grace: Duration) -> (Condition,
     if let Err(reason) = enqueue_retries(catalogue).await {
         trouble.get_or_insert(reason);
     }
-    if let Err(reason) = tell_audit(catalogue).await {
-        trouble.get_or_insert(reason);
+    if let Err(reason) = catalogue.audit.send().await {
+        trouble.get_or_insert(reason.to_string());
     }
     if let Some(reason) = trouble {
         return (Condition::Behind(reason), Duration::from_secs(1));
@@ -143,26 +143,6 @@ async fn enqueue_retries(catalogue: &Catalogue) -> Result<(), String> {
         catalogue.store.retry_enqueued(&id).await.map_err(|error| error.to_string())?;
     }
     Ok(())
-}
-
-async fn tell_audit(catalogue: &Catalogue) -> Result<(), String> {
-    let lost = catalogue.store.drop_oldest_noted().await.map_err(|error| error.to_string())?;
-    if lost > 0 {
-        tracing::warn!(lost, "`auth` was away for too many changes; the oldest are missing in the audit log");
-    }
-    loop {
-        let noted = catalogue.store.noted(ROUND).await.map_err(|error| error.to_string())?;
-        if noted.is_empty() {
-            return Ok(());
-        }
-        for (id, entry) in noted {
-            let mut auth = catalogue.outside.auth.clone();
-            let told = tokio::time::timeout(CALL_DEADLINE, auth.audit(entry.into_request())).await;
-            told.map_err(|_| "`auth` does not answer: changes are not in the audit log yet".to_owned())?
-                .map_err(|status| format!("changes are not in the audit log yet: {}", status.message()))?;
-            catalogue.store.told(&id).await.map_err(|error| error.to_string())?;
-        }
-    }
 }
 
 #[cfg(test)]

@@ -9,12 +9,12 @@ use axum::routing::{get, post};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use streamgate_contracts::audit::By;
 use streamgate_contracts::catalogue::v1::ContentState;
 use streamgate_contracts::db::DbError;
 use streamgate_plugin_api::Problem;
 use streamgate_plugin_api::fair::{Full, Holder};
 
-use crate::audit::By;
 use crate::catalogue::Catalogue;
 use crate::cors::Cors;
 use crate::cursor::Cursor;
@@ -29,6 +29,8 @@ const DEFAULT_LIMIT: usize = 20;
 const MAX_LIMIT: usize = 100;
 const MAX_QUERY_CHARS: usize = 200;
 const MAX_PATCH_BYTES: usize = 256 * 1024;
+/// A JSON merge patch (RFC 7396).
+const PATCHES: [&str; 2] = ["application/merge-patch+json", "application/json"];
 
 /// What every route has at hand.
 #[derive(Debug, Clone)]
@@ -225,27 +227,13 @@ async fn change(
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Response> {
-    let (parts, body) = request.into_parts();
-    let media_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let media_type = media_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    if !["application/merge-patch+json", "application/json"]
-        .contains(&media_type.to_ascii_lowercase().as_str())
-    {
-        let problem =
-            Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "Wrong media type")
-                .detail("Send a JSON merge patch (RFC 7396) as `application/merge-patch+json`.");
-        return Err(problem.into_response());
-    }
+    let read = streamgate_plugin_api::read(request, &PATCHES, MAX_PATCH_BYTES).await;
+    let (parts, body) = read.map_err(IntoResponse::into_response)?;
     let expected = match parts.headers.get(header::IF_MATCH).map(HeaderValue::to_str) {
         None | Some(Ok("*")) => None,
         Some(Ok(tag)) => Some(tag.trim().trim_matches('"').parse().unwrap_or(0)),
         Some(Err(_)) => Some(0),
     };
-    let body = axum::body::to_bytes(body, MAX_PATCH_BYTES).await.map_err(|_| {
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The patch is too large")
-            .detail(format!("A patch has at most {MAX_PATCH_BYTES} bytes, and its body must arrive whole."))
-            .into_response()
-    })?;
     let patch: Map<String, Value> = serde_json::from_slice(&body).map_err(|error| {
         Problem::new(StatusCode::BAD_REQUEST, "invalid-json", "The body is not a JSON object")
             .detail(format!("{error}."))

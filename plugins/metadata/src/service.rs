@@ -1,6 +1,7 @@
 //! The `catalogue` capability: the internal contract of `catalogue.proto` over [`Catalogue`].
 
 use streamgate_contracts::MAX_MESSAGE_BYTES;
+use streamgate_contracts::audit::By;
 use streamgate_contracts::catalogue::v1::catalogue_server::{self, CatalogueServer};
 use streamgate_contracts::catalogue::v1::{
     Content, CreateRequest, DeleteRequest, DeleteResponse, GetRequest, ListRequest, ListResponse,
@@ -8,7 +9,6 @@ use streamgate_contracts::catalogue::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use crate::audit::By;
 use crate::catalogue::Catalogue;
 use crate::store::StoreError;
 

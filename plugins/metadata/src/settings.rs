@@ -43,6 +43,9 @@ pub struct Settings {
     /// How long after a deletion its objects are swept a second time, to catch what was
     /// being written meanwhile. At least as long as one segment takes to encode.
     pub sweep_grace: Duration,
+    /// Begin an empty catalogue although the storage holds objects of contents. Without it the catalogue
+    /// does not start then: its database was lost, and is to be restored from a backup.
+    pub begin_anew: bool,
 }
 
 impl Default for Settings {
@@ -60,6 +63,7 @@ impl Default for Settings {
             event_backlog: 1_024,
             heartbeat: Duration::secs(15),
             sweep_grace: Duration::secs(300),
+            begin_anew: false,
         }
     }
 }

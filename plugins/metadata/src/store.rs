@@ -90,7 +90,7 @@ pub(crate) struct Filter {
 /// The catalogue's namespace of the database.
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
-    pub(super) db: Db,
+    pub(crate) db: Db,
 }
 
 /// The migrations of the namespace `metadata`.
@@ -98,8 +98,9 @@ pub(crate) fn migrations() -> Migrations {
     Migrations::new(&[
         ("0001_init", include_str!("../migrations/0001_init.sql")),
         ("0002_listing", include_str!("../migrations/0002_listing.sql")),
-        ("0003_audit", include_str!("../migrations/0003_audit.sql")),
+        ("0003_audit", streamgate_contracts::audit::TABLE),
         ("0004_unusable", include_str!("../migrations/0004_unusable.sql")),
+        ("0005_begun", include_str!("../migrations/0005_begun.sql")),
     ])
 }
 

@@ -79,6 +79,9 @@ pub(crate) struct Listed {
 #[derive(Debug, Serialize)]
 pub(crate) struct Listing {
     pub(crate) objects: Vec<Listed>,
+    /// Beginnings of keys up to a `/` behind the prefix, where those were asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) prefixes: Vec<String>,
     /// Where the next page goes on, `null` after the last.
     pub(crate) next: Option<String>,
 }
@@ -239,14 +242,39 @@ pub(crate) fn list(
     after: &str,
     limit: usize,
 ) -> Result<Listing, Error> {
+    list_as(tree, bucket, prefix, after, limit, false)
+}
+
+/// The same; with `delimited`, keys that have a `/` behind the prefix are listed by their beginning up
+/// to it, once.
+pub(crate) fn list_as(
+    tree: &Tree,
+    bucket: &str,
+    prefix: &str,
+    after: &str,
+    limit: usize,
+    delimited: bool,
+) -> Result<Listing, Error> {
     let mut objects: Vec<Listed> = Vec::new();
-    let mut next = None;
-    let walked = tree.walk(bucket, prefix, after, &mut |entry| {
-        let Some(version) = Version::of(&entry.stat) else { return true };
-        if objects.len() == limit {
-            next = objects.last().map(|last| last.key.clone());
+    let mut prefixes: Vec<String> = Vec::new();
+    let (mut next, mut last) = (None, String::new());
+    let walked = tree.walk(bucket, prefix, after, delimited, &mut |entry| {
+        let version = match &entry.stat {
+            None => None,
+            Some(stat) => match Version::of(stat) {
+                None => return true,
+                version => version,
+            },
+        };
+        if objects.len() + prefixes.len() == limit {
+            next = Some(last.clone());
             return false;
         }
+        last.clone_from(&entry.path);
+        let Some(version) = version else {
+            prefixes.push(entry.path);
+            return true;
+        };
         objects.push(Listed {
             key: entry.path,
             size: version.size,
@@ -256,7 +284,7 @@ pub(crate) fn list(
         true
     });
     walked.map_err(|error| Error::of(error, bucket))?;
-    Ok(Listing { objects, next })
+    Ok(Listing { objects, prefixes, next })
 }
 
 /// Deletes all files of `bucket` in `tree` that begin with `prefix`; durable when this returns.

@@ -24,8 +24,9 @@ pub(crate) enum Part {
 /// Decides in the order of RFC 9110 §13.2.2. `modified` is in milliseconds since 1970.
 pub(crate) fn select(headers: &HeaderMap, etag: &str, modified_ms: u64, size: u64) -> Part {
     let modified = UNIX_EPOCH + Duration::from_secs(modified_ms / 1000);
-    if let Some(value) = headers.get(IF_MATCH) {
-        if !listed(value.as_bytes(), etag, true) {
+    if headers.contains_key(IF_MATCH) {
+        // Several field lines are one list (RFC 9110 §5.3).
+        if !headers.get_all(IF_MATCH).iter().any(|value| listed(value.as_bytes(), etag, true)) {
             return Part::PreconditionFailed;
         }
     } else if let Some(since) = date(headers, IF_UNMODIFIED_SINCE)
@@ -148,6 +149,8 @@ mod tests {
         assert_eq!(with(&[(RANGE, "bytes=0-1"), (IF_RANGE, "W/\"abc\"")]), Part::Whole);
         assert_eq!(with(&[(RANGE, "bytes=0-1"), (IF_RANGE, "\"old\"")]), Part::Whole);
         assert_eq!(with(&[(IF_MATCH, "\"old\"")]), Part::PreconditionFailed);
+        assert_eq!(with(&[(IF_MATCH, "\"old\""), (IF_MATCH, ETAG)]), Part::Whole);
+        assert_eq!(with(&[(IF_MATCH, "\"old\""), (IF_MATCH, "\"older\"")]), Part::PreconditionFailed);
         assert_eq!(with(&[(IF_MATCH, ETAG), (RANGE, "bytes=0-1")]), Part::Slice(0, 2));
     }
 

@@ -266,10 +266,15 @@ impl Inner {
             Some(limit) => limit.parse().map_err(|_| Error::Malformed("limit is a number from 1 to 1000"))?,
         };
         let incomplete = parameter(query, "incomplete").is_some_and(|value| value == "true");
+        let delimited = match parameter(query, "delimiter").as_deref() {
+            None => false,
+            Some("/") => true,
+            Some(_) => return Err(Error::Malformed("delimiter is /")),
+        };
         let (sessions, objects) = (self.sessions.clone(), self.objects.clone());
         let listing = blocking(move || {
             let tree = if incomplete { sessions.tree() } else { objects.tree() };
-            object::list(tree, &bucket, &prefix, &after, limit.clamp(1, PAGE))
+            object::list_as(tree, &bucket, &prefix, &after, limit.clamp(1, PAGE), delimited)
         })
         .await?;
         Ok(json(&listing))

@@ -38,7 +38,8 @@ pub(crate) struct Tree {
 pub(crate) struct Entry {
     /// Path below the directory that is walked.
     pub(crate) path: String,
-    pub(crate) stat: rustix::fs::Stat,
+    /// None of a directory.
+    pub(crate) stat: Option<rustix::fs::Stat>,
 }
 
 impl Tree {
@@ -205,17 +206,28 @@ impl Tree {
     }
 
     /// Calls `visit` for the files below `bucket` in byte order of their paths (relative to it), those after
-    /// `after` whose path begins with `prefix`, until it returns false.
+    /// `after` whose path begins with `prefix`, until it returns false. With `shallow`, directories behind the
+    /// prefix are visited themselves, as `name/`, and not what is in them.
     pub(crate) fn walk(
         &self,
         bucket: &str,
         prefix: &str,
         after: &str,
+        shallow: bool,
         visit: &mut dyn FnMut(Entry) -> bool,
     ) -> io::Result<()> {
-        match self.directory(bucket) {
-            Ok(directory) => walk(directory, &mut String::new(), prefix, after, visit).map(drop),
-            Err(error) if absent(&error) => Ok(()),
+        // What the prefix names as a directory is entered at once: those beside it may be many.
+        let plain =
+            |name: &str| !matches!(name, "" | "." | "..") && name.len() <= 255 && !name.contains('\0');
+        let begin = prefix.rsplit_once('/').map(|(begin, _)| begin);
+        let begin = begin.filter(|begin| begin.split('/').all(plain));
+        let mut at = begin.map(|begin| format!("{begin}/")).unwrap_or_default();
+        match self.directory(format!("{bucket}/{at}").trim_end_matches('/')) {
+            Ok(directory) => walk(directory, &mut at, (prefix, after, shallow), visit).map(drop),
+            // Links are no part of the tree.
+            Err(error) if absent(&error) || error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
+                Ok(())
+            }
             Err(error) => Err(error),
         }
     }
@@ -311,8 +323,7 @@ fn tidy(directory: &OwnedFd, files: bool) -> io::Result<u64> {
 fn walk(
     directory: OwnedFd,
     at: &mut String,
-    prefix: &str,
-    after: &str,
+    (prefix, after, shallow): (&str, &str, bool),
     visit: &mut dyn FnMut(Entry) -> bool,
 ) -> io::Result<bool> {
     let mut names = Vec::new();
@@ -343,16 +354,18 @@ fn walk(
         let wanted = if name.ends_with('/') {
             // Nothing below can match unless one begins with the other; all below sorts by this beginning.
             (at.starts_with(prefix) || prefix.starts_with(at.as_str()))
-                && (after.starts_with(at.as_str()) || at.as_str() > after)
+                && (at.as_str() > after || (!shallow && after.starts_with(at.as_str())))
         } else {
             at.starts_with(prefix) && at.as_str() > after
         };
         if !wanted {
             continue;
         }
-        let go_on = if let Some(name) = name.strip_suffix('/') {
+        let go_on = if shallow && name.ends_with('/') && at.starts_with(prefix) {
+            visit(Entry { path: at.clone(), stat: None })
+        } else if let Some(name) = name.strip_suffix('/') {
             match rustix::fs::openat(&directory, name, DIR, Mode::empty()) {
-                Ok(below) => walk(below, at, prefix, after, visit)?,
+                Ok(below) => walk(below, at, (prefix, after, shallow), visit)?,
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => true,
                 Err(error) => return Err(error.into()),
             }
@@ -362,7 +375,7 @@ fn walk(
                 OsStr::from_bytes(name.as_bytes()),
                 AtFlags::SYMLINK_NOFOLLOW,
             ) {
-                Ok(stat) => visit(Entry { path: at.clone(), stat }),
+                Ok(stat) => visit(Entry { path: at.clone(), stat: Some(stat) }),
                 Err(Errno::NOENT) => true,
                 Err(error) => return Err(error.into()),
             }

@@ -256,6 +256,28 @@ async fn listing_is_in_byte_order_in_pages_and_by_any_prefix() {
             "{prefix}"
         );
     }
+    for nowhere in
+        ["b/1/", "..%2Fmedia/", "b//", "%2F", "b/%00/", &"x".repeat(300), &format!("{}/", "x".repeat(300))]
+    {
+        let page = store.json("GET", &format!("/media/?prefix={nowhere}")).await;
+        assert!(listed(&page).is_empty(), "{nowhere}: {page}");
+    }
+    for (query, expected) in [
+        ("", "a a-b a0 b-x/ b/ c/ z é"),
+        ("&limit=3", "a a-b a0"),
+        ("&limit=2&after=a0", "b-x/ b/"),
+        ("&after=b/", "c/ z é"),
+        ("&prefix=c/", "c/d.x c/d/"),
+        ("&prefix=b", "b-x/ b/"),
+    ] {
+        let page = store.json("GET", &format!("/media/?delimiter=/{query}")).await;
+        let prefixes = page["prefixes"].as_array().into_iter().flatten();
+        let mut all = listed(&page);
+        all.extend(prefixes.map(|prefix| prefix.as_str().unwrap().to_owned()));
+        all.sort();
+        assert_eq!(all.join(" "), expected, "{query}");
+        assert_eq!(page["next"].is_string(), query.contains("limit"), "{query}");
+    }
     let first = &store.json("GET", "/media/?limit=1").await["objects"][0];
     assert_eq!(
         (first["size"].as_u64(), first["etag"].is_string(), first["modified_ms"].is_u64()),

@@ -15,7 +15,7 @@ use streamgate_contracts::access::v1::{DecideRequest, Decision, Openness, Policy
 use streamgate_contracts::catalogue::v1::catalogue_client::CatalogueClient;
 use streamgate_contracts::catalogue::v1::*;
 use streamgate_contracts::events;
-use streamgate_metadata::{Metadata, Outside, Settings};
+use streamgate_metadata::{Metadata, OpenError, Outside, Settings};
 use streamgate_plugin_api::settings::ByteSize;
 use streamgate_plugin_api::{Body, Client, Event};
 use streamgate_sqlite::Engine;
@@ -121,9 +121,27 @@ impl World {
     }
 
     pub async fn put(&self, path: &str) {
+        self.put_bytes(path, 1).await;
+    }
+
+    pub async fn put_bytes(&self, path: &str, bytes: usize) {
         let request = Request::builder().method("PUT").uri(format!("http://storage/media/{path}"));
-        let answer = self.storage.send(request.body(Body::from("x")).unwrap()).await.unwrap();
+        let answer = self.storage.send(request.body(Body::from(vec![b'x'; bytes])).unwrap()).await.unwrap();
         assert!(answer.status().is_success());
+    }
+
+    /// The directory of the databases; `objects` in it is that of the storage.
+    pub fn path(&self) -> &Path {
+        self._directory.path()
+    }
+
+    /// Opens the catalogue without running it.
+    pub async fn open(&self, settings: Settings) -> Result<Metadata, OpenError> {
+        let nobody = || Client::from_service(axum::Router::new());
+        let outside =
+            Outside::new(self.storage.clone(), nobody(), nobody(), nobody(), |_| Box::pin(async {}));
+        let database = Client::from_service(self.engine.router());
+        Metadata::open(database, outside, settings, CancellationToken::new()).await
     }
 
     /// All objects and all unfinished ones of the media.

@@ -1,0 +1,366 @@
+//! `streamgate fsck`: compares the catalogue with what is in storage, in pages, while the server runs.
+//! Rows are read before the objects that they name, and what is missing is looked at twice: what changes
+//! meanwhile is no finding. It writes nothing, unless it is to remove what no content names.
+
+use std::collections::HashMap;
+
+use serde_json::json;
+use streamgate_contracts::catalogue::v1::{Content, ContentState, ListRequest};
+use streamgate_contracts::db::params;
+use streamgate_plugin_api::command::{Gone, Output, USAGE};
+use streamgate_plugin_api::time::now_ms;
+
+use crate::catalogue::Catalogue;
+use crate::limits;
+use crate::objects::{Media, Unlisted};
+use crate::store::StoreError;
+
+/// What a call with nothing wrong, and one that found something, exits with.
+const CLEAN: u8 = 0;
+const FOUND: u8 = 6;
+/// It could not be finished.
+const UNFINISHED: u8 = 1;
+
+/// Contents that are looked at between two lines of progress.
+const PAGE: u32 = 100;
+/// What somebody is still writing is younger than this.
+const GRACE_MS: i64 = 3_600_000;
+/// Contents without a row that one call has removed.
+const MOST: usize = 10_000;
+/// Contents without a row that are taken for leftovers, even if they are more than those with one.
+const FEW: u64 = 10;
+
+const HELP: &str = "\
+Compares the catalogue with the objects in storage, while the server runs. Tells of contents whose
+objects are missing or have another size, and of objects that no content names.
+
+usage: streamgate fsck [--json] [--repair]
+
+  --json    a JSON object a line
+  --repair  remove objects that no content names and that are older than an hour. They are recorded as
+            those of deleted contents, and swept after plugins.metadata.sweep_grace
+
+exit codes: 0 nothing is wrong, 6 something is, 1 it could not be finished, 2 wrong usage,
+3 no streamgate runs with this data directory";
+
+/// Why it ended early.
+#[derive(Debug, thiserror::Error)]
+enum Stopped {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Unlisted(#[from] Unlisted),
+    #[error(transparent)]
+    Gone(#[from] Gone),
+}
+
+/// One thing that is wrong.
+struct Finding {
+    kind: &'static str,
+    content: String,
+    detail: String,
+    advice: &'static str,
+}
+
+/// How it goes.
+#[derive(Debug, Default)]
+struct Sums {
+    contents: u64,
+    objects: u64,
+    /// Contents with something missing.
+    broken: u64,
+    /// Contents that are gone, and whose objects are there.
+    orphans: u64,
+    removed: u64,
+}
+
+/// The command. `words` are those behind its name.
+pub(crate) async fn run(catalogue: Catalogue, words: Vec<String>, out: Output) -> u8 {
+    let mut options = (false, false);
+    for word in &words {
+        match word.as_str() {
+            "--json" => options.0 = true,
+            "--repair" => options.1 = true,
+            "--help" | "-h" => {
+                let _ = out.line(HELP).await;
+                return CLEAN;
+            }
+            other => {
+                let _ = out.error(format!("error: `{other}` is not known to fsck\n\n{HELP}")).await;
+                return USAGE;
+            }
+        }
+    }
+    let (json, repair) = options;
+    let media = Media::new(catalogue.outside.storage.clone());
+    let mut check = Check { catalogue, media, out, json, sums: Sums::default() };
+    match check.all(repair).await {
+        Ok(()) if check.sums.broken + check.sums.orphans == 0 => CLEAN,
+        Ok(()) => FOUND,
+        Err(Stopped::Gone(_)) => UNFINISHED,
+        Err(stopped) => {
+            let _ = check.out.error(format!("error: {stopped}; not everything was looked at")).await;
+            UNFINISHED
+        }
+    }
+}
+
+struct Check {
+    catalogue: Catalogue,
+    media: Media,
+    out: Output,
+    json: bool,
+    sums: Sums,
+}
+
+impl Check {
+    async fn all(&mut self, repair: bool) -> Result<(), Stopped> {
+        let mut after = String::new();
+        loop {
+            let request = ListRequest { after: after.clone(), limit: PAGE, ..ListRequest::default() };
+            let page = self.catalogue.page(&request).await?;
+            let Some(last) = page.last() else { break };
+            after.clone_from(&last.id);
+            for content in page {
+                self.sums.contents += 1;
+                let (mut findings, mut objects) = self.missing(&content).await?;
+                if !findings.is_empty() {
+                    // Twice: an object may be replaced at just this moment.
+                    (findings, objects) = self.missing(&content).await?;
+                }
+                self.sums.objects += objects;
+                self.sums.broken += u64::from(!findings.is_empty());
+                for finding in findings {
+                    self.tell(&finding).await?;
+                }
+            }
+            self.progress(&format!("{} contents looked at", self.sums.contents)).await?;
+        }
+        self.orphans(repair).await?;
+        self.summary(repair).await
+    }
+
+    /// What of a content is not as its rows say, and how many objects it has.
+    async fn missing(&self, content: &Content) -> Result<(Vec<Finding>, u64), Stopped> {
+        let id = &content.id;
+        let (content, renditions) = match self.catalogue.store.timeline(id, 0).await {
+            Ok((content, renditions)) => (content, renditions.unwrap_or_default()),
+            // Deleted meanwhile.
+            Err(StoreError::NotFound(_)) => return Ok((Vec::new(), 0)),
+            Err(error) => return Err(error.into()),
+        };
+        let mut there: HashMap<String, u64> = HashMap::new();
+        let begin = id.len() + 1;
+        self.media
+            .of_content(id, false, |object| _ = there.insert(object.key[begin..].to_owned(), object.size))
+            .await?;
+        let mut findings = Vec::new();
+        let mut find = |kind, detail: String, advice| {
+            findings.push(Finding { kind, content: id.clone(), detail, advice });
+        };
+        let bytes = content.source.as_ref().map_or(0, |source| source.bytes);
+        match (content.state(), there.get("source")) {
+            (ContentState::Uploading, None) => {
+                let mut received = false;
+                self.media
+                    .of_content(id, true, |session| received |= session.key[begin..] == *"source")
+                    .await?;
+                if content.progress > 0.0 && !received {
+                    let detail = "the bytes that were uploaded so far are missing".to_owned();
+                    find("upload-missing", detail, "upload the file again");
+                }
+            }
+            // It may never have been uploaded.
+            (ContentState::Uploading | ContentState::Failed, _) => {}
+            (_, None) => find(
+                "source-missing",
+                "media/ID/source is missing: it cannot be encoded again".replace("ID", id),
+                "restore the object from a backup, or upload the file again and delete this content",
+            ),
+            (_, Some(size)) if bytes > 0 && *size != bytes => find(
+                "source-damaged",
+                format!("media/{id}/source has {size} bytes instead of {bytes}"),
+                "restore the object from a backup, or upload the file again and delete this content",
+            ),
+            _ => {}
+        }
+        for timeline in renditions {
+            let rendition = timeline.rendition.unwrap_or_default();
+            let mut wanted = vec![("init.mp4".to_owned(), u64::from(rendition.init_bytes))];
+            wanted.extend(
+                timeline.segments.iter().map(|it| (format!("{}.m4s", it.number), u64::from(it.bytes))),
+            );
+            let name = &rendition.name;
+            let (all, mut lost, mut first) = (wanted.len(), 0_usize, String::new());
+            for (object, bytes) in wanted {
+                let size = there.get(&format!("{name}/{object}"));
+                if size.is_none_or(|size| bytes > 0 && *size != bytes) {
+                    lost += 1;
+                    if first.is_empty() {
+                        first = format!("media/{id}/{name}/{object}");
+                    }
+                }
+            }
+            if lost > 0 {
+                find(
+                    "rendition-damaged",
+                    format!(
+                        "{lost} of {all} objects of `{name}` are missing or have another size, the first is {first}"
+                    ),
+                    "restore the objects from a backup, or delete this content and upload the file again",
+                );
+            }
+        }
+        for (has, object) in [(content.has_poster, "poster.jpg"), (content.has_thumbnails, "thumbnails.vtt")]
+        {
+            if has && !there.contains_key(object) {
+                find(
+                    "picture-missing",
+                    format!("media/{id}/{object} is missing"),
+                    "restore it from a backup",
+                );
+            }
+        }
+        Ok((findings, there.len() as u64))
+    }
+
+    /// Objects that no content names.
+    async fn orphans(&mut self, repair: bool) -> Result<(), Stopped> {
+        let mut found = Vec::new();
+        let mut after = String::new();
+        let mut names = 0_u64;
+        loop {
+            let (page, next) = self.media.names(&after).await?;
+            names += page.len() as u64;
+            for chunk in page.chunks(PAGE as usize) {
+                for name in self.catalogue.store.nameless(chunk).await? {
+                    self.orphan(name, repair, &mut found).await?;
+                }
+            }
+            self.progress(&format!("{names} contents in storage looked at")).await?;
+            match next {
+                Some(next) => after = next,
+                None => break,
+            }
+        }
+        if !repair || found.is_empty() {
+            return Ok(());
+        }
+        if self.sums.orphans > FEW && self.sums.orphans > self.sums.contents {
+            let text = "more contents are in storage without a row than with one: the database looks lost, and \
+                        nothing is removed. Restore `sqlite/` from a backup";
+            self.out.error(format!("error: {text}")).await?;
+            return Ok(());
+        }
+        for id in found {
+            self.sums.removed += u64::from(self.catalogue.store.bury_orphan(&id).await?);
+        }
+        self.catalogue.work.notify_one();
+        Ok(())
+    }
+
+    async fn orphan(&mut self, name: String, repair: bool, found: &mut Vec<String>) -> Result<(), Stopped> {
+        let (mut objects, mut bytes, mut newest, mut first) = (0_u64, 0_u64, 0_i64, String::new());
+        for unfinished in [false, true] {
+            self.media
+                .of_content(&name, unfinished, |object| {
+                    objects += 1;
+                    bytes += object.size;
+                    newest = newest.max(object.modified_ms);
+                    if first.is_empty() {
+                        first = object.key;
+                    }
+                })
+                .await?;
+        }
+        if objects == 0 {
+            return Ok(());
+        }
+        // A content that was made, or deleted, since the page was read.
+        if self.catalogue.store.nameless(std::slice::from_ref(&name)).await?.is_empty() {
+            return Ok(());
+        }
+        self.sums.objects += objects;
+        self.sums.orphans += 1;
+        let young = newest > now_ms().saturating_sub(GRACE_MS);
+        let mine = limits::is_content_id(&name);
+        let advice = match (mine, young) {
+            (false, _) => "nothing of streamgate has such a name; remove it by hand if nobody needs it",
+            (true, true) => "somebody may still be writing it; look again in an hour",
+            (true, false) if repair => "it is removed now",
+            (true, false) => "`streamgate fsck --repair` removes it",
+        };
+        if mine && !young && found.len() < MOST {
+            found.push(name.clone());
+        }
+        let detail =
+            format!("{objects} objects with {bytes} bytes belong to no content, the first is media/{first}");
+        self.tell(&Finding { kind: "objects-without-content", content: name, detail, advice }).await
+    }
+
+    async fn tell(&self, finding: &Finding) -> Result<(), Stopped> {
+        let Finding { kind, content, detail, advice } = finding;
+        let line = if self.json {
+            json!({ "finding": kind, "content": content, "detail": detail, "advice": advice }).to_string()
+        } else {
+            format!("{kind}  {content}  {detail}; {advice}")
+        };
+        Ok(self.out.line(line).await?)
+    }
+
+    async fn progress(&self, text: &str) -> Result<(), Stopped> {
+        if self.json {
+            return Ok(());
+        }
+        Ok(self.out.error(format!("… {text}")).await?)
+    }
+
+    async fn summary(&self, repair: bool) -> Result<(), Stopped> {
+        let Sums { contents, objects, broken, orphans, removed } = self.sums;
+        let line = if self.json {
+            json!({
+                "summary": {
+                    "contents": contents,
+                    "objects": objects,
+                    "contents_with_faults": broken,
+                    "without_content": orphans,
+                    "removed": removed,
+                }
+            })
+            .to_string()
+        } else {
+            let removed = if repair { format!(", being removed: {removed}") } else { String::new() };
+            format!(
+                "looked at {contents} contents and {objects} objects; contents with faults: {broken}, without a row: \
+                 {orphans}{removed}"
+            )
+        };
+        Ok(self.out.line(line).await?)
+    }
+}
+
+impl crate::store::Store {
+    /// Those of these names that are neither contents nor deleted ones.
+    async fn nameless(&self, names: &[String]) -> Result<Vec<String>, StoreError> {
+        let places: Vec<String> = (1..=names.len()).map(|place| format!("${place}")).collect();
+        let places = places.join(", ");
+        let sql = format!(
+            "SELECT id FROM contents WHERE id IN ({places}) UNION ALL SELECT id FROM tombstones WHERE id IN ({places})"
+        );
+        let values = names.iter().flat_map(|name| params![name]).collect();
+        let mut known = std::collections::HashSet::new();
+        for row in self.db.query(&sql, values).await? {
+            known.insert(row.get::<String>("id")?);
+        }
+        Ok(names.iter().filter(|name| !known.contains(*name)).cloned().collect())
+    }
+
+    /// Has the objects of a content that is not there swept, as those of a deleted one. False: it is there.
+    async fn bury_orphan(&self, id: &str) -> Result<bool, StoreError> {
+        let sql = "INSERT INTO tombstones (id, deleted_at_ms, due_at_ms, sweeps, failures, clean, listed) \
+                   SELECT $1, $2, $2, 0, 0, 0, 0 WHERE NOT EXISTS (SELECT 1 FROM contents WHERE id = $1) \
+                   ON CONFLICT (id) DO NOTHING";
+        let outcomes = self.db.batch().push(sql, params![id, now_ms()]).frees_space().run().await?;
+        Ok(outcomes.first().is_some_and(|outcome| outcome.rows_affected > 0))
+    }
+}

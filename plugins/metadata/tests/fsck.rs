@@ -1,0 +1,153 @@
+//! What the catalogue says of itself when rows and objects do not belong together any more.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod common;
+
+use std::fs::File;
+use std::time::{Duration, SystemTime};
+
+use common::*;
+use http::Request;
+use serde_json::Value;
+use streamgate_contracts::catalogue::v1::DeleteRequest;
+use streamgate_metadata::Settings;
+use streamgate_plugin_api::command::Line;
+use streamgate_plugin_api::{Body, Client};
+
+/// What `streamgate fsck` prints on standard output, and its exit code.
+async fn fsck(life: &Life, words: &[&str]) -> (Vec<String>, u8) {
+    let client = Client::from_service(life.metadata.fsck());
+    let request = Request::post("http://command/")
+        .header("content-type", "application/json")
+        .body(Body::from(serde_json::to_string(words).unwrap()));
+    let answer = client.send(request.unwrap()).await.unwrap().into_body().collect_bytes(1 << 20).await;
+    let answer = answer.unwrap();
+    let (mut out, mut code) = (Vec::new(), None);
+    for line in std::str::from_utf8(&answer).unwrap().lines() {
+        match serde_json::from_str(line).unwrap() {
+            Line::Out(text) => out.push(text),
+            Line::Err(_) => {}
+            Line::Exit(exit) => code = Some(exit),
+        }
+    }
+    (out, code.unwrap())
+}
+
+/// The findings as `--json` has them: kind and content.
+async fn findings(life: &Life, more: &[&str]) -> (Vec<(String, String)>, u8) {
+    let (lines, code) = fsck(life, &[&["--json"], more].concat()).await;
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let lines = lines.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let found = lines.filter(|line| line["finding"].is_string());
+    (found.map(|line| (text(&line["finding"]), text(&line["content"]))).collect(), code)
+}
+
+/// A content that is playable, with all its objects.
+async fn whole(world: &World, life: &Life) {
+    life.encode(ID).await;
+    life.segments(ID, "720p", 0..3, true).await.unwrap();
+    world.put(&format!("{ID}/source")).await;
+    for rendition in ["720p", "audio"] {
+        world.put(&format!("{ID}/{rendition}/init.mp4")).await;
+    }
+    for number in 0..3 {
+        world.put_bytes(&format!("{ID}/720p/{number}.m4s"), 250_000).await;
+    }
+}
+
+#[tokio::test]
+async fn a_whole_catalogue_is_clean_and_what_is_missing_or_damaged_is_told_by_content() {
+    let world = World::new();
+    let life = world.live(Settings::default()).await;
+    assert_eq!(findings(&life, &[]).await, (vec![], 0));
+    whole(&world, &life).await;
+    life.create("0190163d-8694-739b-aea5-966c26f8ad92", "Being uploaded").await;
+    assert_eq!(findings(&life, &[]).await, (vec![], 0));
+
+    let object = |name: &str| world.path().join(format!("objects/media/{ID}/{name}"));
+    std::fs::remove_file(object("source")).unwrap();
+    std::fs::remove_file(object("720p/1.m4s")).unwrap();
+    File::options().write(true).open(object("720p/2.m4s")).unwrap().set_len(7).unwrap();
+    let found = |kind: &str| (kind.to_owned(), ID.to_owned());
+    assert_eq!(findings(&life, &[]).await, (vec![found("source-missing"), found("rendition-damaged")], 6));
+    let (lines, code) = fsck(&life, &[]).await;
+    assert_eq!(code, 6);
+    assert!(lines[1].contains("2 of 4 objects of `720p`") && lines[1].contains("720p/1.m4s"), "{lines:#?}");
+    assert!(
+        lines[2] == "looked at 2 contents and 4 objects; contents with faults: 1, without a row: 0",
+        "{lines:#?}"
+    );
+}
+
+#[tokio::test]
+async fn objects_without_a_content_are_told_and_removed_only_when_asked_and_old_enough() {
+    const LEFT: &str = "0190163d-8694-739b-aea5-966c26f8ad99";
+    let world = World::new();
+    let life = world.live(Settings::default()).await;
+    whole(&world, &life).await;
+    for key in ["source", "720p/0.m4s"] {
+        world.put(&format!("{LEFT}/{key}")).await;
+    }
+    world.put("not a content's/a%20%C3%A9".replace(' ', "%20").as_str()).await;
+    let found = |id: &str| ("objects-without-content".to_owned(), id.to_owned());
+    let both = vec![found(LEFT), found("not a content's")];
+    assert_eq!(findings(&life, &[]).await, (both.clone(), 6));
+    assert_eq!(findings(&life, &["--repair"]).await, (both.clone(), 6));
+    let keys = world.keys().await.len();
+
+    let old = SystemTime::now() - Duration::from_secs(7_200);
+    for key in ["source", "720p/0.m4s"] {
+        let object = world.path().join(format!("objects/media/{LEFT}/{key}"));
+        File::options().write(true).open(object).unwrap().set_modified(old).unwrap();
+    }
+    assert_eq!(findings(&life, &[]).await, (both.clone(), 6));
+    assert_eq!(world.keys().await.len(), keys, "nobody asked for it");
+    assert_eq!(findings(&life, &["--repair"]).await, (both, 6));
+    until("the sweep", async || (world.keys().await.len() == keys - 2).then_some(())).await;
+    assert_eq!(findings(&life, &[]).await, (vec![found("not a content's")], 6));
+    // What is swept already is no finding.
+    world.put(&format!("{ID}/late")).await;
+    life.catalogue.clone().delete(DeleteRequest { id: ID.into() }).await.unwrap();
+    assert_eq!(findings(&life, &[]).await, (vec![found("not a content's")], 6));
+}
+
+#[tokio::test]
+async fn a_storage_that_does_not_answer_is_not_taken_for_an_empty_one() {
+    let world = World::new();
+    let life = world.live(Settings::default()).await;
+    whole(&world, &life).await;
+    world.broken.store(true, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(findings(&life, &["--repair"]).await, (vec![], 1));
+    for words in [&["--fix"][..], &["x"]] {
+        assert_eq!(fsck(&life, words).await.1, 2);
+    }
+    assert!(fsck(&life, &["--help"]).await.0[0].contains("--repair"));
+}
+
+#[tokio::test]
+async fn a_catalogue_that_is_new_beside_objects_of_contents_does_not_begin_unless_somebody_says_so() {
+    let world = World::new();
+    let life = world.live(Settings::default()).await;
+    life.encode(ID).await;
+    world.put(&format!("{ID}/source")).await;
+    drop(life);
+    let lost = World::new();
+    let (from, to) = (world.path().join("objects/media"), lost.path().join("objects/media"));
+    std::fs::rename(from, to).unwrap();
+    let error = lost.open(Settings::default()).await.unwrap_err().to_string();
+    for words in [ID, "restore the folder `sqlite`", "begin_anew = true"] {
+        assert!(error.contains(words), "{error}");
+    }
+    lost.open(Settings { begin_anew: true, ..Settings::default() }).await.unwrap();
+    lost.open(Settings::default()).await.unwrap();
+    // One that is known stays known, though nothing is in it.
+    let world = World::new();
+    let life = world.live(Settings::default()).await;
+    world.put(&format!("{ID}/source")).await;
+    drop(life);
+    world.open(Settings::default()).await.unwrap();
+    let settings = Settings::default();
+    let unknown = World::new();
+    unknown.broken.store(true, std::sync::atomic::Ordering::SeqCst);
+    assert!(unknown.open(settings).await.unwrap_err().to_string().contains("cannot be told"));
+}
