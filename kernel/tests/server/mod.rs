@@ -61,6 +61,12 @@ impl Place {
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(binary());
         command.current_dir(self.dir.path()).args(args).stdin(Stdio::null());
+        // The caller's are settings of the server too; tests start without them.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("STREAMGATE_") {
+                command.env_remove(name);
+            }
+        }
         command
     }
 

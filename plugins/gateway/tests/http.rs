@@ -390,7 +390,11 @@ async fn a_slowloris_of_many_keeps_nobody_else_out() {
 
 #[tokio::test]
 async fn a_body_that_stands_still_is_408_and_one_that_moves_is_not() {
-    let quick = streamgate_gateway::Settings { body_timeout: Time::millis(400), ..settings() };
+    let quick = streamgate_gateway::Settings {
+        body_timeout: Time::millis(400),
+        min_body_rate: ByteSize::bytes(0),
+        ..settings()
+    };
     let gateway = start(&quick, [("/files", sink())]);
     let mut stuck = gateway.connect().await;
     stuck.send("POST /files/a HTTP/1.1\r\nhost: h\r\ncontent-length: 10\r\n\r\nabc").await;
