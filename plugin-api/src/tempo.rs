@@ -35,8 +35,7 @@ impl Tempo {
         if self.waited < self.window {
             return false;
         }
-        let waited = u64::try_from(self.waited.as_millis()).unwrap_or(u64::MAX);
-        let least = self.rate.saturating_mul(waited) / 1_000;
+        let least = self.rate.saturating_mul(self.waited.as_secs().max(1));
         let came = passed.saturating_sub(self.before);
         (self.waited, self.before) = (Duration::ZERO, passed);
         came < least
