@@ -172,7 +172,7 @@ try {
     await admin.locator(`[data-principal="${principal}"] input:not(:checked)`).click();
     await see(admin, 'Role creator granted.');
     await admin.reload();
-    await admin.locator('[data-testid=audit] ::-p-text(role.grant)').wait();
+    await admin.locator('[data-testid=audit] ::-p-text(Role granted)').wait();
     await picture(admin, 'admin');
     await person.goto(base);
     await person.waitForSelector('[data-testid=file-picker]');
