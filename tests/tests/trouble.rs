@@ -43,7 +43,7 @@ async fn crash_on(server: &Server, content: &str) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_good_uploads_outlive_a_crashing_source_a_lost_transcoder_and_a_full_disk() {
     let server = Setup::default()
-        // The loaded copies of a debug build's plugins alone take more than half of it.
+        // The loaded copies of a debug build's plugins alone take more than 400 of it.
         .on_disk_of(1_500)
         .set("plugins.transcoder.lease", "3s")
         .set("plugins.transcoder.jobs", 1)

@@ -161,19 +161,23 @@ pub fn ask(data_dir: &Path, path: &str) -> Result<Value, ControlError> {
 /// # Errors
 /// When none runs, or it does not answer.
 pub fn request(data_dir: &Path, change: &Change) -> Result<Result<String, String>, ControlError> {
-    post(data_dir, "/change", change, None)
+    let asked = posting("/change", change).map_err(ControlError::NoAnswer)?;
+    let answer = talk(data_dir, None, &asked)?;
+    serde_json::from_value(answer).map_err(|error| ControlError::NoAnswer(error.into()))
 }
 
-fn post<T: serde::de::DeserializeOwned>(
-    data_dir: &Path,
-    path: &str,
-    body: &impl Serialize,
-    timeout: Option<Duration>,
-) -> Result<T, ControlError> {
-    let body = serde_json::to_string(body).map_err(|error| ControlError::NoAnswer(error.into()))?;
+/// A request with a JSON body. HTTP/1.0: its answer ends with the connection.
+fn posting(path: &str, body: &impl Serialize) -> io::Result<String> {
+    let body = serde_json::to_string(body)?;
     let head = format!("POST {path} HTTP/1.0\r\nHost: streamgate\r\nContent-Type: application/json");
-    let answer = talk(data_dir, timeout, &format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()))?;
-    serde_json::from_value(answer).map_err(|error| ControlError::NoAnswer(error.into()))
+    Ok(format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
+}
+
+/// Connects to the streamgate that runs with this data directory.
+fn connect(data_dir: &Path) -> Result<UnixStream, ControlError> {
+    let not_running = |_| ControlError::NotRunning(data_dir.to_owned());
+    let (_dir, socket) = socket(data_dir).map_err(not_running)?;
+    UnixStream::connect(socket).map_err(not_running)
 }
 
 /// Why a command of a plugin did not run.
@@ -201,16 +205,11 @@ pub fn command(
     words: Vec<String>,
     mut print: impl FnMut(Line),
 ) -> Result<Result<u8, Refused>, ControlError> {
-    let not_running = |_| ControlError::NotRunning(data_dir.to_owned());
-    let (_dir, socket) = socket(data_dir).map_err(not_running)?;
-    let mut stream = UnixStream::connect(socket).map_err(not_running)?;
+    let mut stream = connect(data_dir)?;
     let asking = || {
-        let body = serde_json::to_string(&words)?;
         // As a path it must not be more than one step.
         let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
-        let head =
-            format!("POST /command/{name} HTTP/1.0\r\nHost: streamgate\r\nContent-Type: application/json");
-        write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len())?;
+        stream.write_all(posting(&format!("/command/{name}"), &words)?.as_bytes())?;
         let mut lines = BufReader::new(stream).lines();
         let status = lines.next().ok_or(io::ErrorKind::UnexpectedEof)??;
         let status = status.split(' ').nth(1).unwrap_or_default().to_owned();
@@ -262,9 +261,7 @@ fn said(status: &str, answer: &Value, mut print: impl FnMut(Line)) -> Result<u8,
 }
 
 fn talk(data_dir: &Path, timeout: Option<Duration>, request: &str) -> Result<Value, ControlError> {
-    let not_running = |_| ControlError::NotRunning(data_dir.to_owned());
-    let (_dir, socket) = socket(data_dir).map_err(not_running)?;
-    let mut stream = UnixStream::connect(socket).map_err(not_running)?;
+    let mut stream = connect(data_dir)?;
     let asking = || {
         stream.set_read_timeout(timeout)?;
         // HTTP/1.0: the answer is in one piece, and ends with the connection.

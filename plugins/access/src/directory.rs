@@ -161,14 +161,14 @@ impl ChainEntry {
 
     /// As the REST API says it.
     pub(crate) fn view(&self) -> Value {
-        let ChainState { chain, name, endpoints_up, endpoints, quorum, latest } = &self.0;
+        let ChainState { chain, endpoints_up, endpoints, quorum, latest, .. } = &self.0;
         let trouble = self.trouble();
         let latest = latest.as_ref().map(
             |at| json!({ "block": at.block, "block_hash": at.block_hash, "observed_at": rfc3339(at.observed_at_ms) }),
         );
         json!({
             "chain": chain,
-            "name": if name.is_empty() { chain } else { name },
+            "name": self.name(),
             "available": trouble.is_none(),
             "why": trouble.unwrap_or_default(),
             "endpoints": endpoints,

@@ -1,6 +1,6 @@
 //! What the questions and answers of all chains have in common.
 
-use streamgate_contracts::chain::v1::{Answer, Observation, Verdict};
+use streamgate_contracts::chain::v1::{Answer, DescribeResponse, Observation, Verdict};
 
 /// A text that names no chain, account or asset (CAIP-2, CAIP-10, CAIP-19), or no number.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -77,6 +77,11 @@ impl<N: ToString> Judged<N> {
 /// An answer without a reading.
 pub fn unread(reason: impl Into<String>) -> Answer {
     Judged::<u64>::unknown(reason).answer(None)
+}
+
+/// The same of a contract that could not be asked what it is.
+pub fn undescribed(reason: impl Into<String>) -> DescribeResponse {
+    DescribeResponse { answer: Some(unread(reason)), ..DescribeResponse::default() }
 }
 
 /// Characters of a name that somebody else chose, at most.

@@ -2,7 +2,7 @@
 
 use alloy_primitives::{Address, Bytes, U256};
 use alloy_sol_types::SolCall as _;
-use streamgate_chain_common::{Unknown, shown};
+use streamgate_chain_common::{Unknown, shown, undescribed};
 use streamgate_contracts::chain::v1 as wire;
 
 use crate::chain::Chain;
@@ -31,10 +31,7 @@ enum Found {
 impl Chain {
     /// What a contract says of itself.
     pub(crate) async fn describe(&self, contract: Address) -> wire::DescribeResponse {
-        let unread = |unknown: Unknown| wire::DescribeResponse {
-            answer: Some(Judged::unknown(format!("{} cannot be read: {unknown}", self.id)).answer(None)),
-            ..Default::default()
-        };
+        let unread = |unknown: Unknown| undescribed(format!("{} cannot be read: {unknown}", self.id));
         let block = match self.head(Finality::Latest, 0).await {
             Ok(block) => block,
             Err(unknown) => return unread(unknown),

@@ -156,11 +156,7 @@ impl Endpoint {
                 let call = json!({ "to": to, "data": data, "gas": quantity(self.gas) });
                 self.call("eth_call", json!([call, at])).await
             }
-            Read::Run(code) => {
-                let gas = quantity(self.gas.saturating_mul(2));
-                let call = json!({ "from": prepared::SENDER, "data": code, "gas": gas });
-                self.call("eth_call", json!([call, at])).await
-            }
+            Read::Run(code) => self.run_at(at, code).await,
             Read::Code(address) => self.call("eth_getCode", json!([address, at])).await,
             Read::Balance(address) => {
                 let balance: Result<Quantity, _> = self.call("eth_getBalance", json!([address, at])).await;
@@ -200,7 +196,10 @@ impl Endpoint {
         if !self.by_hash.load(Ordering::Relaxed) {
             return Err(RpcError::Behind("it takes no block hashes".into()));
         }
-        let at = json!({ "blockHash": block.hash, "requireCanonical": true });
+        self.run_at(json!({ "blockHash": block.hash, "requireCanonical": true }), code).await
+    }
+
+    async fn run_at(&self, at: Value, code: &Data) -> Result<Data, RpcError> {
         let gas = quantity(self.gas.saturating_mul(2));
         self.call("eth_call", json!([{ "from": prepared::SENDER, "data": code, "gas": gas }, at])).await
     }

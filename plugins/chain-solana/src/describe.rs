@@ -1,7 +1,7 @@
 //! What a mint or a collection says of itself: its name and symbol, and what can be asked about it.
 
 use solana_address::{Address, address};
-use streamgate_chain_common::{RpcError, Unknown, shown};
+use streamgate_chain_common::{RpcError, Unknown, shown, undescribed};
 use streamgate_contracts::chain::v1 as wire;
 
 use crate::chain::Chain;
@@ -42,10 +42,7 @@ impl Chain {
         };
         let (found, at) = match read.await {
             Ok(read) => read,
-            Err(unknown) => {
-                let judged = Judged::unknown(format!("{} cannot be read: {unknown}", self.id));
-                return wire::DescribeResponse { answer: Some(judged.answer(None)), ..Default::default() };
-            }
+            Err(unknown) => return undescribed(format!("{} cannot be read: {unknown}", self.id)),
         };
         let answer = |yes: bool, reason: String| Some(Judged::decided(yes, None, reason).answer(Some(at)));
         match found {

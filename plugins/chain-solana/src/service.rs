@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use streamgate_chain_common::{Chains, invalid, server, unread};
+use streamgate_chain_common::{Chains, invalid, server, undescribed, unread};
 use streamgate_contracts::chain::v1::{
     DescribeRequest, DescribeResponse, FeesRequest, FeesResponse, SignatureRequest, SignatureResponse,
     WatchRequest, WatchResponse,
@@ -51,9 +51,7 @@ impl Chains for ChainService {
         let contract = Account::parse(&request.contract).map_err(invalid)?;
         Ok(match self.registry.chain(contract.chain) {
             Some(chain) => chain.describe(contract.address).await,
-            None => {
-                DescribeResponse { answer: Some(unread(Self::off(contract.chain))), ..Default::default() }
-            }
+            None => undescribed(Self::off(contract.chain)),
         })
     }
 

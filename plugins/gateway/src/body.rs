@@ -59,6 +59,15 @@ impl Cuts {
     }
 }
 
+/// How slowly a body may come.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// How long it may stand still, and over which time its rate is judged.
+    pub(crate) patience: Duration,
+    /// Bytes in each second in which the client is waited for; 0: any.
+    pub(crate) rate: u64,
+}
+
 /// A client's body, limited in size, in standstill and in pace.
 pub(crate) struct RequestBody {
     inner: Incoming,
@@ -75,14 +84,12 @@ pub(crate) struct RequestBody {
 }
 
 impl RequestBody {
-    /// It may stand still for `patience`, over which `rate` is judged as well: bytes in each second in
-    /// which the client is waited for.
-    pub(crate) fn new(inner: Incoming, limit: u64, (patience, rate): (Duration, u64), cuts: Cuts) -> Self {
+    pub(crate) fn new(inner: Incoming, limit: u64, pace: Pace, cuts: Cuts) -> Self {
         Self {
             inner,
             left: limit,
-            patience,
-            tempo: Tempo::new(rate, patience),
+            patience: pace.patience,
+            tempo: Tempo::new(pace.rate, pace.patience),
             moved: Instant::now(),
             waits_since: None,
             came: 0,

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
@@ -14,7 +13,7 @@ use streamgate_plugin_api::{Body, Problem};
 use tokio_util::sync::CancellationToken;
 
 use crate::access_log::Log;
-use crate::body::{Content, Cut, Cuts, RequestBody, ResponseBody};
+use crate::body::{Content, Cut, Cuts, Pace, RequestBody, ResponseBody};
 use crate::compress::{Compressor, Decision};
 use crate::filters::Filters;
 use crate::head::{self, Peer, Survey};
@@ -68,8 +67,7 @@ pub(crate) struct Gateway {
     compressor: Option<Compressor>,
     limits: HeadLimits,
     max_body: u64,
-    /// How long a body may stand still, and its least rate in bytes per second.
-    pace: (Duration, u64),
+    pace: Pace,
     answer_timeout: std::time::Duration,
     /// Of the streams of HTTP/2: one connection may have a hundred, and each costs memory for as long as its client
     /// likes.
@@ -93,7 +91,7 @@ impl Gateway {
                 bytes: settings.max_header_bytes.get() as usize,
             },
             max_body: settings.max_body.get(),
-            pace: (settings.body_timeout.get(), settings.min_body_rate.get()),
+            pace: Pace { patience: settings.body_timeout.get(), rate: settings.min_body_rate.get() },
             answer_timeout: settings.answer_timeout.get(),
             streams: Places::new(settings.max_connections, settings.max_connections),
             proxies: settings.trusted_proxies.iter().filter_map(|proxy| Network::parse(proxy)).collect(),
@@ -237,7 +235,7 @@ impl Gateway {
                 Cut::TooLarge => self.too_large(),
                 Cut::TooSlow => slow(&format!(
                     "The body stood still for {:?}, or came at less than {} bytes a second.",
-                    self.pace.0, self.pace.1
+                    self.pace.patience, self.pace.rate
                 )),
                 Cut::Malformed => {
                     Problem::new(StatusCode::BAD_REQUEST, "malformed-body", "Malformed request body")

@@ -76,11 +76,11 @@ struct Sums {
 
 /// The command. `words` are those behind its name.
 pub(crate) async fn run(catalogue: Catalogue, words: Vec<String>, out: Output) -> u8 {
-    let mut options = (false, false);
+    let (mut json, mut repair) = (false, false);
     for word in &words {
         match word.as_str() {
-            "--json" => options.0 = true,
-            "--repair" => options.1 = true,
+            "--json" => json = true,
+            "--repair" => repair = true,
             "--help" | "-h" => {
                 let _ = out.line(HELP).await;
                 return CLEAN;
@@ -91,7 +91,6 @@ pub(crate) async fn run(catalogue: Catalogue, words: Vec<String>, out: Output) -
             }
         }
     }
-    let (json, repair) = options;
     let media = Media::new(catalogue.outside.storage.clone());
     let mut check = Check { catalogue, media, out, json, sums: Sums::default() };
     match check.all(repair).await {
