@@ -42,7 +42,7 @@ export default function Access({ content }: { content: string }) {
                 policy={policy}
                 onSaved={(saved) => {
                   setWarnings(saved);
-                  refresh();
+                  return refresh();
                 }}
               />
             </Chains>
@@ -58,7 +58,8 @@ export default function Access({ content }: { content: string }) {
 interface PolicyProps {
   content: string;
   policy: Policy;
-  onSaved(warnings: Warning[]): void;
+  /** Resolves when the form shows what was saved. */
+  onSaved(warnings: Warning[]): Promise<void>;
 }
 
 /** What a preview found, and of which rule. */
@@ -86,8 +87,9 @@ function PolicyForm({ content, policy, onSaved }: PolicyProps) {
     setMistakes([]);
     try {
       const answer = await run();
+      await onSaved(readWarnings(answer));
+      // Not before: the form is made anew, and what is typed into the old one is lost.
       notify.done(said);
-      onSaved(readWarnings(answer));
     } catch (error) {
       const places = mistakesOf(error);
       setMistakes(places);

@@ -6,7 +6,8 @@ import { isAbort, messageOf } from "../api/client";
 export interface Polled<T> {
   data: T | null;
   error: string | null;
-  refresh(): void;
+  /** Resolves when it is fetched and shown, or the failure is. */
+  refresh(): Promise<void>;
 }
 
 export function usePoll<T>(
@@ -41,5 +42,5 @@ export function usePoll<T>(
     };
   }, [refresh, everyMs]);
 
-  return { data, error, refresh: () => void refresh() };
+  return { data, error, refresh };
 }
