@@ -93,6 +93,13 @@ impl From<Openness> for WireOpenness {
 }
 
 impl Policy {
+    /// In the words of the audit log: what it becomes, and what it was.
+    pub(crate) fn change_to(&self, openness: &str, rule: &str) -> String {
+        let before = if self.is_default { "default" } else { self.openness.name() };
+        let rule_before = self.rule.as_ref().filter(|_| !self.is_default).map_or("", |(text, _)| text);
+        format!("{}; before: {}", in_words(openness, rule), in_words(before, rule_before))
+    }
+
     /// What a policy with this rule would be, read as if it was put, and kept nowhere.
     ///
     /// # Errors
@@ -138,6 +145,16 @@ impl Policy {
         };
         let is_default = row.openness == "default";
         Self { openness, revision: row.revision, rule, is_default, changed_at_ms: Some(row.changed_at_ms) }
+    }
+}
+
+/// A policy in the words of the audit log, where an entry has a thousand characters.
+fn in_words(openness: &str, rule: &str) -> String {
+    const MAX_CHARS: usize = 450;
+    match (rule.is_empty(), rule.char_indices().nth(MAX_CHARS)) {
+        (true, _) => openness.to_owned(),
+        (false, None) => format!("{openness}: {rule}"),
+        (false, Some((end, _))) => format!("{openness}: {}…", &rule[..end]),
     }
 }
 

@@ -176,7 +176,7 @@ async fn put_policy(
     by: &By,
 ) -> Result<Arc<Policy>, ApiError> {
     let expected = if_match(headers)?;
-    let detail = if rule.is_empty() { openness.to_owned() } else { format!("{openness}: {rule}") };
+    let detail = access.policy(content).await?.change_to(openness, rule);
     let entry = by.changed("access.policy", content, detail);
     let (store, now_ms) = (&access.shared.store, access.now_ms());
     let changed =

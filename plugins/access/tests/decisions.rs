@@ -405,11 +405,11 @@ async fn decisions_are_listed_newest_first_page_by_page_and_the_schema_is_anybod
     assert!(schema["$defs"]["Rule"].is_object(), "{schema}");
 }
 
-/// Action, outcome, principal, subject and address of what stands in the audit log.
+/// Action, outcome, principal, subject, address and, of changes, detail of what stands in the audit log.
 async fn audited(world: &World) -> Vec<String> {
     let request = QueryRequest {
         namespace: "auth".into(),
-        sql: "SELECT action || ' ' || outcome || ' ' || principal || ' ' || subject || ' ' || address AS entry FROM audit ORDER BY id"
+        sql: "SELECT action || ' ' || outcome || ' ' || principal || ' ' || subject || ' ' || address || CASE action WHEN 'access.policy' THEN ' ' || detail ELSE '' END AS entry FROM audit ORDER BY id"
             .into(),
         ..QueryRequest::default()
     };
@@ -425,6 +425,7 @@ async fn audited(world: &World) -> Vec<String> {
 async fn changes_reach_the_audit_log_though_nobody_keeps_it_at_first_and_grants_and_refusals_as_they_come() {
     let world = World::new();
     let life = world.live(None, json!({})).await;
+    life.gate(json!({ "role": "viewer" })).await;
     life.gate(json!({ "allow_list": { "principals": [BOB] } })).await;
     drop(life);
     let auth = streamgate_auth::Auth::open(
@@ -439,12 +440,19 @@ async fn changes_reach_the_audit_log_though_nobody_keeps_it_at_first_and_grants_
     let life = world.live_with(Client::from_service(auth.internal())).await;
     let creator = creator();
     let expected = [
-        format!("access.policy changed {} {CONTENT} {SENDER}", creator.id),
+        format!(
+            r#"access.policy changed {0} {CONTENT} {SENDER} gated: {{"role":"viewer"}}; before: default"#,
+            creator.id
+        ),
+        format!(
+            r#"access.policy changed {0} {CONTENT} {SENDER} gated: {{"allow_list":{{"principals":["{BOB}"]}}}}; before: gated: {{"role":"viewer"}}"#,
+            creator.id
+        ),
         format!("content.play refused {ALICE} {CONTENT} "),
         format!("content.play granted {BOB} {CONTENT} "),
     ];
-    for (who, count) in [(&creator, 0), (&viewer(ALICE, &[]), 1), (&viewer(BOB, &[]), 2)] {
-        if count > 0 {
+    for (who, count) in [(&creator, 1), (&viewer(ALICE, &[]), 2), (&viewer(BOB, &[]), 3)] {
+        if count > 1 {
             life.decide(who).await;
         }
         streamgate_tests::wait::eventually("an entry", PATIENCE, async || {

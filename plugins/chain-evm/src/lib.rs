@@ -83,6 +83,7 @@ impl Plugin for ChainEvm {
             catalogue: host.service("catalogue"),
             storage: host.service("storage"),
             access: host.service("access"),
+            auth: host.service("auth"),
         };
         let bus = host.clone();
         let publish: Publish = Arc::new(move |event| {
@@ -108,7 +109,9 @@ impl Plugin for ChainEvm {
                 }
             })
         };
-        let listening = subscriptions.into_iter().map(listen).collect();
+        let mut listening: Vec<_> = subscriptions.into_iter().map(listen).collect();
+        let telling = Arc::clone(&registry);
+        listening.push(host.spawn(async move { telling.tell().await }));
         Ok(Self { registry, listening })
     }
 
@@ -208,7 +211,7 @@ streamgate_plugin_api::export_plugin! {
         description: "What accounts own on EVM chains: agreed on by several endpoints, at a named block",
         provides: ["chain"],
         requires: ["database"],
-        uses: ["catalogue", "storage", "access"],
+        uses: ["catalogue", "storage", "access", "auth"],
         prefixes: ["/api/v1/registry"],
     }
 }

@@ -22,7 +22,7 @@ const PAGE: u32 = 100;
 /// What a CID begins with: version 1, raw bytes, SHA-256, 32 bytes of it.
 const CID: [u8; 4] = [0x01, 0x55, 0x12, 0x20];
 
-/// The plugins that know about contents, by what they provide.
+/// The plugins that know about contents, and the one that keeps the audit log, by what they provide.
 #[derive(Debug, Clone)]
 pub struct Neighbours {
     /// Which contents there are.
@@ -31,6 +31,8 @@ pub struct Neighbours {
     pub storage: Client,
     /// Their policies.
     pub access: Client,
+    /// The audit log.
+    pub auth: Client,
 }
 
 /// A neighbour did not say what it should.
@@ -51,7 +53,7 @@ impl Neighbours {
     /// None: whatever is asked is not answered.
     pub fn none() -> Self {
         let nobody = || Client::from_service(axum::Router::new());
-        Self { catalogue: nobody(), storage: nobody(), access: nobody() }
+        Self { catalogue: nobody(), storage: nobody(), access: nobody(), auth: nobody() }
     }
 
     fn catalogue(&self) -> CatalogueClient<Client> {

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, B256, Bytes};
-use streamgate_contracts::db::{Db, DbError, Row, params};
+use streamgate_contracts::audit::By;
+use streamgate_contracts::db::{Batch, Db, DbError, Row, params};
 use streamgate_plugin_api::time::now_ms;
 
 use crate::caip::{Account, ChainId};
@@ -159,14 +160,21 @@ impl Publications {
     }
 
     /// Somebody asks for a content.
-    pub(crate) async fn ask(&self, content: &str) -> Result<(), DbError> {
-        self.insert(content, true, "", "asked = 1").await
+    pub(crate) async fn ask(&self, content: &str, by: &By) -> Result<(), DbError> {
+        let batch = self.insert(content, true, "", "asked = 1");
+        by.note(batch, "registry.publish", content, &self.registry).run().await.map(drop)
     }
 
     /// Somebody asks for all that failed or is blocked; answers how many these are.
-    pub(crate) async fn ask_again(&self) -> Result<u64, DbError> {
-        let sql = "UPDATE publication SET asked = 1 WHERE chain = $1 AND registry = $2 AND asked = 0                    AND (attempt = 0 OR EXISTS (SELECT 1 FROM transaction_queue AS t                    WHERE t.chain = publication.chain AND t.key = publication.key AND t.state = 'failed'))";
-        self.db.execute(sql, params![&self.chain, &self.registry]).await
+    pub(crate) async fn ask_again(&self, by: &By) -> Result<u64, DbError> {
+        let batch = self.db.batch().push(
+            "UPDATE publication SET asked = 1 WHERE chain = $1 AND registry = $2 AND asked = 0 \
+             AND (attempt = 0 OR EXISTS (SELECT 1 FROM transaction_queue AS t \
+             WHERE t.chain = publication.chain AND t.key = publication.key AND t.state = 'failed'))",
+            params![&self.chain, &self.registry],
+        );
+        let batch = by.note(batch, "registry.retry", &self.registry, "all that failed or is blocked");
+        Ok(batch.run().await?.first().map_or(0, |outcome| outcome.rows_affected))
     }
 
     /// What somebody asked for is done, or there is nothing to do.
@@ -188,17 +196,18 @@ impl Publications {
 
     /// Nothing can be queued about a content, for this reason.
     pub(crate) async fn block(&self, content: &str, trouble: &str) -> Result<(), DbError> {
-        self.insert(content, false, trouble, "asked = 0, trouble = excluded.trouble, at = excluded.at").await
+        let known = "asked = 0, trouble = excluded.trouble, at = excluded.at";
+        self.insert(content, false, trouble, known).run().await.map(drop)
     }
 
-    async fn insert(&self, content: &str, asked: bool, trouble: &str, known: &str) -> Result<(), DbError> {
+    fn insert(&self, content: &str, asked: bool, trouble: &str, known: &str) -> Batch {
         let sql = format!(
             "INSERT INTO publication (chain, registry, content, attempt, key, action, cid, policy, asked, trouble, at) \
              VALUES ($1, $2, $3, 0, '', '', '', '', $4, $5, $6) \
              ON CONFLICT (chain, registry, content) DO UPDATE SET {known}"
         );
         let params = params![&self.chain, &self.registry, content, asked, trouble, now_ms()];
-        self.db.execute(&sql, params).await.map(drop)
+        self.db.batch().push(&sql, params)
     }
 
     /// Queues a transaction about a content, unless another one was queued about it meanwhile or

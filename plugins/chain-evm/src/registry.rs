@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use alloy_primitives::Address;
 use parking_lot::Mutex;
+use streamgate_contracts::audit::Outbox;
 use streamgate_contracts::catalogue::v1::ContentState;
 use streamgate_contracts::events::{
     AccessChanged, ContentChanged, ContentDeleted, TYPE_ACCESS_CHANGED, TYPE_CONTENT_CHANGED,
@@ -69,6 +70,8 @@ pub(crate) struct Outside {
 pub(crate) struct Registry {
     outside: Outside,
     state: Mutex<State>,
+    /// There is something for the audit log.
+    noted: Notify,
 }
 
 #[derive(Default)]
@@ -79,7 +82,18 @@ struct State {
 
 impl Registry {
     pub(crate) fn new(outside: Outside) -> Self {
-        Self { outside, state: Mutex::default() }
+        Self { outside, state: Mutex::default(), noted: Notify::new() }
+    }
+
+    /// Tells the audit log who asked for what, until it is dropped.
+    pub(crate) async fn tell(&self) {
+        let Outside { store, neighbours, .. } = &self.outside;
+        Outbox::new(store.db().clone(), neighbours.auth.clone()).run(&self.noted).await;
+    }
+
+    /// There is something for the audit log.
+    pub(crate) fn noted(&self) {
+        self.noted.notify_one();
     }
 
     /// Takes new settings over. A chain whose settings are the same keeps what it knows; the tasks

@@ -11,6 +11,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use streamgate_contracts::audit::By;
 use streamgate_contracts::catalogue::v1::ContentState;
 use streamgate_contracts::chain::v1 as wire;
 use streamgate_contracts::db::DbError;
@@ -185,7 +186,8 @@ async fn ask(
             format!("A content is registered when it is ready; this one is {}.", known.state().name());
         return Err(ApiError::Refused("wrong-state", detail));
     }
-    contents.publications.ask(&content).await?;
+    contents.publications.ask(&content, &By::of(&headers)).await?;
+    registry.noted();
     contents.inbox.wake();
     tracing::info!(%chain, content, principal = by.id, "somebody asked to register a content");
     Ok(answer(StatusCode::ACCEPTED, whole(&contents, &content).await?))
@@ -199,7 +201,8 @@ async fn ask_again(
 ) -> Answer {
     let by = admin(&headers)?;
     let (chain, contents) = signed_for(&registry, &chain)?;
-    let asked = contents.publications.ask_again().await?;
+    let asked = contents.publications.ask_again(&By::of(&headers)).await?;
+    registry.noted();
     contents.inbox.wake();
     tracing::info!(%chain, asked, principal = by.id, "somebody asked for all that failed");
     Ok(answer(StatusCode::ACCEPTED, json!({ "asked": asked })))

@@ -1,6 +1,7 @@
 //! The SQL of the plugin: where the watching of each chain stands, and what it has told.
 
 use alloy_primitives::{Address, B256};
+use streamgate_contracts::audit;
 use streamgate_contracts::db::{Db, DbError, Migrations, params};
 use streamgate_contracts::events::ChainTransfer;
 use streamgate_plugin_api::Client;
@@ -35,6 +36,7 @@ impl Store {
             ("0001_init", include_str!("../migrations/0001_init.sql")),
             ("0002_registry", include_str!("../migrations/0002_registry.sql")),
             ("0003_publication", include_str!("../migrations/0003_publication.sql")),
+            ("0004_audit", audit::TABLE),
         ]);
         Ok(Self { db: Db::open(client, "chain_evm", migrations).await? })
     }

@@ -222,6 +222,11 @@ async fn an_admin_sees_why_something_failed_and_tries_it_again() {
     house.reconfigure(settings(&[&world.anvil.url], world.telling(json!({ "publish": false }))));
     let (status, asked) = house.call(Method::POST, "", Some(&admin())).await;
     assert_eq!((status, asked), (202, json!({ "asked": 2 })));
+    let audited = house.audited().await;
+    assert_eq!(
+        audited,
+        [("registry.publish".to_owned(), id(1)), ("registry.retry".to_owned(), name(world.registry))]
+    );
     let done = house.registered(1).await;
     house.becomes(2, "blocked").await;
     assert_eq!((&done["attempt"], world.used().await), (&json!(3), 1));

@@ -13,8 +13,12 @@ use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 use streamgate_access::Access;
 use streamgate_chain_evm::{Neighbours, Settings, Standalone};
+use streamgate_contracts::audit::Entry;
 use streamgate_contracts::catalogue::v1::catalogue_client::CatalogueClient;
 use streamgate_contracts::catalogue::v1::{ContentState, CreateRequest, UpdateRequest};
+use streamgate_contracts::database::v1::database_client::DatabaseClient;
+use streamgate_contracts::database::v1::value::Kind;
+use streamgate_contracts::database::v1::{QueryRequest, Row};
 use streamgate_metadata::Metadata;
 use streamgate_plugin_api::settings::ByteSize;
 use streamgate_plugin_api::time::Clock;
@@ -39,6 +43,7 @@ pub struct House {
     pub deaf: Arc<AtomicBool>,
     /// The access control answers nobody from now on.
     pub closed: Arc<AtomicBool>,
+    database: Client,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -110,6 +115,7 @@ impl House {
             catalogue: catalogue.clone(),
             storage: storage.clone(),
             access: Client::from_service(access.internal().layer(door)),
+            auth: nobody(),
         };
         let chain = Standalone::beside(database(), neighbours, settings, |_| {}).await.unwrap();
         let (chain, deaf) = (Arc::new(chain), Arc::new(AtomicBool::new(false)));
@@ -128,6 +134,7 @@ impl House {
             public: Client::from_service(chain.public()),
             deaf,
             closed,
+            database: database(),
             tasks: vec![tokio::spawn(listening), tokio::spawn(metadata.show_changes())],
             chain,
         }
@@ -193,6 +200,20 @@ impl House {
         let uri = format!("http://registry/api/v1/registry/eip155:{CHAIN}{path}");
         let request = Request::builder().method(method).uri(uri).body(Body::empty()).unwrap();
         send(&self.public, request, who).await
+    }
+
+    /// What waits for the audit log: action and subject.
+    pub async fn audited(&self) -> Vec<(String, String)> {
+        let (namespace, sql) = ("chain_evm".into(), "SELECT entry FROM audit ORDER BY id".into());
+        let request = QueryRequest { namespace, sql, ..QueryRequest::default() };
+        let answer = DatabaseClient::new(self.database.clone()).query(request).await.unwrap();
+        let read = |row: Row| {
+            let Some(Kind::Text(text)) = &row.values[0].kind else { panic!("{row:?}") };
+            let entry: Entry = serde_json::from_str(text).unwrap();
+            assert_eq!(entry.principal, admin().id);
+            (entry.action, entry.subject)
+        };
+        answer.into_inner().rows.into_iter().map(read).collect()
     }
 
     /// The one registry there is.
