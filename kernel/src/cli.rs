@@ -330,7 +330,6 @@ fn plugin_command(data_dir: &Path, mut words: Vec<String>) -> ExitCode {
     let (code, reason) = match streamgate_control::command(data_dir, &name, words, print) {
         Ok(Ok(code)) => return ExitCode::from(code),
         Ok(Err(Refused::Failed(reason))) => (PROBLEMS, reason),
-        Ok(Err(Refused::Misused(reason))) => (MISUSED, reason),
         Ok(Err(Refused::Unknown { known })) => {
             (MISUSED, format!("no such command `{name}`{near}; plugins that run here have: {known}"))
         }

@@ -2,9 +2,7 @@
 //! over its control socket, for the capability `command-NAME`, which a plugin provides with
 //! [`router`]. What it prints comes as it is printed, so a command may run for long.
 //!
-//! On the wire that is `POST /` with the words as a JSON list, and an answer in [`LINES`]. A plugin
-//! may also answer with a JSON object at once: `output` for standard output, `note` for standard
-//! error; with 400 when the words are wrong, and with another problem (RFC 9457) when it cannot.
+//! On the wire that is `POST /` with the words as a JSON list, and an answer in [`LINES`].
 //!
 //! Only the user of the server's data directory can call it; nobody comes over the network.
 //!
@@ -43,7 +41,7 @@ use http::header;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use crate::{Body, runtime};
+use crate::{Body, Client, runtime};
 
 /// What the name of each capability begins with.
 pub const PREFIX: &str = "command-";
@@ -51,6 +49,8 @@ pub const PREFIX: &str = "command-";
 pub const USAGE: u8 = 2;
 /// Lines that wait for the command line to take them.
 const QUEUE: usize = 64;
+/// Bytes of lines that [`printed`] takes.
+const MOST_PRINTED: usize = 16 << 20;
 
 /// The media type of an answer that comes line by line: one [`Line`] as JSON in each.
 pub const LINES: &str = "application/x-ndjson";
@@ -127,34 +127,37 @@ where
     ([(header::CONTENT_TYPE, LINES)], axum::body::Body::new(Body::from_stream(lines))).into_response()
 }
 
+/// Runs a command to its end, as tests of its plugin want it: all that it prints, the exit code last.
+///
+/// # Panics
+/// When the answer is not one of [`router`].
+pub async fn printed(command: Router, words: &[&str]) -> Vec<Line> {
+    let request = http::Request::post("http://command/")
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Body::from(serde_json::to_string(words).expect("words are JSON")))
+        .expect("a method, an address and a media type are a request");
+    let answer = Client::from_service(command).send(request).await.expect("an answer");
+    let text = answer.into_body().collect_bytes(MOST_PRINTED).await.expect("all of it");
+    let text = std::str::from_utf8(&text).expect("JSON is UTF-8");
+    text.lines().map(|line| serde_json::from_str(line).expect("a line")).collect()
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::Client;
 
     #[tokio::test]
     async fn a_command_prints_as_it_goes_and_ends_with_its_code() {
-        let client = Client::from_service(router(async |words: Vec<String>, out: Output| {
+        let command = router(async |words: Vec<String>, out: Output| {
             for word in words {
                 out.line(word).await.unwrap();
             }
             out.error("done").await.unwrap();
             7
-        }));
-        let words = ["a", "b c"];
-        let request = http::Request::post("http://command/")
-            .header("content-type", "application/json")
-            .body(Body::from(serde_json::to_string(&words).unwrap()));
-        let answer = client.send(request.unwrap()).await.unwrap().into_body().collect_bytes(1 << 16).await;
-        let answer = answer.unwrap();
-        let lines: Vec<Line> = std::str::from_utf8(&answer)
-            .unwrap()
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect();
+        });
         let expected =
             [Line::Out("a".into()), Line::Out("b c".into()), Line::Err("done".into()), Line::Exit(7)];
-        assert_eq!(lines, expected);
+        assert_eq!(printed(command, &["a", "b c"]).await, expected);
     }
 }

@@ -188,8 +188,6 @@ pub enum Refused {
         /// Those that there are.
         known: String,
     },
-    /// The words after its name are wrong.
-    Misused(String),
     /// It could not be done, and why.
     Failed(String),
 }
@@ -223,8 +221,7 @@ pub fn command(
         }
         if status != "200" || !comes {
             let text = lines.collect::<io::Result<Vec<_>>>()?.join("\n");
-            let answer: Value = serde_json::from_str(&text).unwrap_or_default();
-            return Ok(said(&status, &answer, print));
+            return Ok(Err(Refused::read(&status, &serde_json::from_str(&text).unwrap_or_default())));
         }
         for line in lines {
             match serde_json::from_str(&line?)? {
@@ -237,27 +234,19 @@ pub fn command(
     asking().map_err(ControlError::NoAnswer)
 }
 
-/// A command's answer that came at once.
-fn said(status: &str, answer: &Value, mut print: impl FnMut(Line)) -> Result<u8, Refused> {
-    let text = |key: &str| answer[key].as_str().unwrap_or_default().trim().to_owned();
-    if status == "200" {
-        let lines = [Line::Out(text("output")), Line::Err(text("note"))];
-        lines
-            .into_iter()
-            .filter(|line| !matches!(line, Line::Out(text) | Line::Err(text) if text.is_empty()))
-            .for_each(&mut print);
-        return Ok(0);
+impl Refused {
+    /// From an answer that is not the lines of a command.
+    fn read(status: &str, answer: &Value) -> Self {
+        let text = |key: &str| answer[key].as_str().unwrap_or_default().trim().to_owned();
+        if status == "404" && answer["known"].is_string() {
+            return Self::Unknown { known: text("known") };
+        }
+        Self::Failed(match (text("title"), text("detail")) {
+            (title, detail) if title.is_empty() && detail.is_empty() => format!("the answer is {status}"),
+            (title, detail) if title.is_empty() || detail.is_empty() => title + &detail,
+            (title, detail) => format!("{title}: {detail}"),
+        })
     }
-    let reason = match (text("title"), text("detail")) {
-        (title, detail) if title.is_empty() && detail.is_empty() => format!("the answer is {status}"),
-        (title, detail) if title.is_empty() || detail.is_empty() => title + &detail,
-        (title, detail) => format!("{title}: {detail}"),
-    };
-    Err(match status {
-        "404" if answer["known"].is_string() => Refused::Unknown { known: text("known") },
-        "400" => Refused::Misused(reason),
-        _ => Refused::Failed(reason),
-    })
 }
 
 fn talk(data_dir: &Path, timeout: Option<Duration>, request: &str) -> Result<Value, ControlError> {
@@ -318,11 +307,9 @@ mod tests {
             Err(format!("{change:?}"))
         }
         fn provided(&self) -> Vec<String> {
-            ["store", "command-say", "command-lines"].map(str::to_owned).into()
+            ["store", "command-away", "command-lines", "command-other"].map(str::to_owned).into()
         }
         fn provider(&self, capability: &str) -> streamgate_plugin_api::Client {
-            use axum::Json;
-            use axum::response::IntoResponse as _;
             use streamgate_plugin_api::{Client, Problem};
             let lines = async |words: Vec<String>, out: command::Output| {
                 for word in words {
@@ -331,23 +318,17 @@ mod tests {
                 out.error("end").await.unwrap();
                 6
             };
-            let say = async |Json(words): Json<Vec<String>>| match words.first().map(String::as_str) {
-                Some("say") => Json(serde_json::json!({ "output": words[1..].join(" "), "note": "said" }))
-                    .into_response(),
-                Some("break") => Problem::new(http::StatusCode::CONFLICT, "broken", "It broke")
-                    .detail("In two.")
-                    .into_response(),
-                _ => Problem::new(http::StatusCode::BAD_REQUEST, "usage", "Say what to say").into_response(),
-            };
+            let away = async || Problem::new(http::StatusCode::SERVICE_UNAVAILABLE, "gone", "It is away");
             match capability {
                 "command-lines" => Client::from_service(command::router(lines)),
-                _ => Client::from_service(axum::Router::new().route("/", axum::routing::post(say))),
+                "command-away" => Client::from_service(axum::Router::new().fallback(away)),
+                _ => Client::from_service(axum::Router::new().fallback(async || "yes")),
             }
         }
     }
 
     #[tokio::test]
-    async fn a_command_reaches_its_plugin_and_prints_line_by_line_or_at_once() {
+    async fn a_command_reaches_its_plugin_and_prints_line_by_line_or_says_why_it_does_not() {
         let dir = tempfile::tempdir().unwrap();
         let taken = DataDir::take(dir.path()).unwrap();
         let control = Control::new(std::sync::Arc::new(Nothing), Journal::open(dir.path()));
@@ -365,11 +346,10 @@ mod tests {
         let out = |text: &str| Line::Out(text.into());
         let err = |text: &str| Line::Err(text.into());
         assert_eq!(give(&["lines", "a", "b c"]).await, (Ok(6), vec![out("a"), out("b c"), err("end")]));
-        assert_eq!(give(&["say", "say", "a", "b"]).await, (Ok(0), vec![out("a b"), err("said")]));
-        assert_eq!(give(&["say"]).await.0, Err(Refused::Misused("Say what to say".into())));
-        assert_eq!(give(&["say", "break"]).await.0, Err(Refused::Failed("It broke: In two.".into())));
+        assert_eq!(give(&["away"]).await.0, Err(Refused::Failed("It is away".into())));
+        assert_eq!(give(&["other"]).await.0, Err(Refused::Failed("the answer is 200".into())));
         for unknown in [&["store"][..], &["sai"], &["../plugins"]] {
-            assert_eq!(give(unknown).await.0, Err(Refused::Unknown { known: "lines, say".into() }));
+            assert_eq!(give(unknown).await.0, Err(Refused::Unknown { known: "away, lines, other".into() }));
         }
     }
 

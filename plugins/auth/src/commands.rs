@@ -1,14 +1,10 @@
 //! The capability `command-admin`: what `streamgate admin …` does from a shell on the server's machine.
 //! Only the control socket asks for it, and whoever may use that socket owns the server anyway.
 
-use axum::extract::State;
-use axum::routing::post;
-use axum::{Json, Router};
-use http::StatusCode;
-use serde_json::{Value, json};
+use axum::Router;
 use streamgate_contracts::auth::v1::AuditOutcome;
 use streamgate_contracts::db::params;
-use streamgate_plugin_api::Problem;
+use streamgate_plugin_api::command::{self, Gone, Output, USAGE};
 use streamgate_plugin_api::time::millis;
 
 use crate::audit::Entry;
@@ -21,36 +17,41 @@ use crate::warm::Whose;
 /// How long the address is good. Whoever asked for it has a browser at hand.
 const LINK_TTL: std::time::Duration = std::time::Duration::from_secs(15 * 60);
 
-const USAGE: &str = "streamgate admin link   prints a one-time address that lets the first admin in again";
+const DONE: u8 = 0;
+const FAILED: u8 = 1;
+
+const HELP: &str = "streamgate admin link   prints a one-time address that lets the first admin in again";
 
 /// The router of the capability.
 pub(crate) fn router(auth: Auth) -> Router {
-    Router::new().route("/", post(command)).with_state(auth)
+    command::router(move |words, out| run(auth.clone(), words, out))
 }
 
-async fn command(State(auth): State<Auth>, Json(words): Json<Vec<String>>) -> Result<Json<Value>, Problem> {
-    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["link"] => link(&auth).await,
-        [] | ["help" | "--help" | "-h"] => Ok(Json(json!({ "output": USAGE }))),
-        _ => {
-            let (slug, title) = ("unknown-command", "There is no such command");
-            Err(Problem::new(StatusCode::BAD_REQUEST, slug, title).detail(format!("Write: {USAGE}")))
+/// The command. `words` are those behind its name.
+async fn run(auth: Auth, words: Vec<String>, out: Output) -> u8 {
+    let said = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["link"] => link(&auth, &out).await,
+        [] | ["help" | "--help" | "-h"] => out.line(HELP).await.map(|()| DONE),
+        _ => out.error(format!("error: no such command\n\n{HELP}")).await.map(|()| USAGE),
+    };
+    said.unwrap_or(FAILED)
+}
+
+async fn link(auth: &Auth, out: &Output) -> Result<u8, Gone> {
+    let Some(site) = auth.site() else {
+        let text = "error: this server has no address for people; set `plugins.auth.public_url` to what they \
+                    open, and reload";
+        return out.error(text).await.map(|()| FAILED);
+    };
+    match auth.admin_link().await {
+        Ok(path) => out.line(format!("{site}{path}")).await?,
+        Err(error) => {
+            return out.error(format!("error: no address could be made: {error}")).await.map(|()| FAILED);
         }
     }
-}
-
-async fn link(auth: &Auth) -> Result<Json<Value>, Problem> {
-    let Some(site) = auth.site() else {
-        let problem = Problem::new(StatusCode::CONFLICT, "no-site", "This server has no address for people");
-        return Err(problem.detail("Set `plugins.auth.public_url` to what people open, and reload."));
-    };
-    let path = auth.admin_link().await.map_err(|error| {
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "No address could be made")
-            .detail(error.to_string())
-    })?;
     let note = "It lets its first visitor in as the first admin, once, within 15 minutes. Those that were \
                 made before work no more.";
-    Ok(Json(json!({ "output": format!("{site}{path}"), "note": note })))
+    out.error(note).await.map(|()| DONE)
 }
 
 impl Auth {

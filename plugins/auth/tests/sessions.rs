@@ -11,6 +11,7 @@ use streamgate_contracts::auth::v1::revoke_request::Target;
 use streamgate_contracts::auth::v1::{AuditOutcome, AuditRequest, AuthenticateRequest, RevokeRequest, Role};
 use streamgate_plugin_api::Event;
 use streamgate_plugin_api::changes::{HOST_CHANGED, HostChanged, TYPE_HOST_CHANGED, kept_id};
+use streamgate_plugin_api::command::Line;
 
 async fn refresh(life: &Life, tokens: &Value) -> Answer {
     life.post("refresh", json!({ "refresh_token": tokens["refresh_token"] })).await
@@ -315,21 +316,19 @@ async fn an_admin_who_signed_out_gets_back_in_with_the_token_and_nobody_does_wit
     }
 }
 
-/// What `streamgate admin WORD…` is answered.
-async fn command(life: &Life, words: &[&str]) -> (u16, Value) {
-    let request = http::Request::post("/").header("content-type", "application/json");
-    let request = request.body(streamgate_plugin_api::Body::from(json!(words).to_string())).unwrap();
-    let client = streamgate_plugin_api::Client::from_service(life.auth.commands());
-    let (head, body) = client.send(request).await.unwrap().into_parts();
-    let body = body.collect_bytes(1 << 20).await.unwrap();
-    (head.status.as_u16(), serde_json::from_slice(&body).unwrap())
+/// What `streamgate admin WORD…` prints.
+async fn command(life: &Life, words: &[&str]) -> Vec<Line> {
+    streamgate_plugin_api::command::printed(life.auth.commands(), words).await
 }
 
 /// The code of a new link.
 async fn link(life: &Life) -> String {
-    let (status, said) = command(life, &["link"]).await;
-    assert_eq!(status, 200, "{said}");
-    text(&said, "output").strip_prefix(&format!("{SITE}/#/link/")).unwrap().to_owned()
+    match &command(life, &["link"]).await[..] {
+        [Line::Out(link), Line::Err(_), Line::Exit(0)] => {
+            link.strip_prefix(&format!("{SITE}/#/link/")).unwrap().to_owned()
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]
@@ -385,11 +384,16 @@ async fn other_words_of_that_command_are_told_apart() {
     let life = world.live(settings()).await;
     life.auth.bootstrap(&world.directory()).await.unwrap();
     for words in [&[][..], &["--help"]] {
-        let (status, said) = command(&life, words).await;
-        assert!(status == 200 && text(&said, "output").starts_with("streamgate admin link"), "{said}");
+        let said = command(&life, words).await;
+        assert!(
+            matches!(&said[..], [Line::Out(help), Line::Exit(0)] if help.starts_with("streamgate admin link"))
+        );
     }
     for words in [&["lnik"][..], &["link", "now"]] {
-        assert_eq!(command(&life, words).await.0, 400);
+        let said = command(&life, words).await;
+        assert!(
+            matches!(&said[..], [Line::Err(help), Line::Exit(2)] if help.contains("streamgate admin link"))
+        );
     }
 }
 

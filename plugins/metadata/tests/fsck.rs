@@ -7,24 +7,16 @@ use std::fs::File;
 use std::time::{Duration, SystemTime};
 
 use common::*;
-use http::Request;
 use serde_json::Value;
 use streamgate_contracts::catalogue::v1::DeleteRequest;
 use streamgate_metadata::Settings;
 use streamgate_plugin_api::command::Line;
-use streamgate_plugin_api::{Body, Client};
 
 /// What `streamgate fsck` prints on standard output, and its exit code.
 async fn fsck(life: &Life, words: &[&str]) -> (Vec<String>, u8) {
-    let client = Client::from_service(life.metadata.fsck());
-    let request = Request::post("http://command/")
-        .header("content-type", "application/json")
-        .body(Body::from(serde_json::to_string(words).unwrap()));
-    let answer = client.send(request.unwrap()).await.unwrap().into_body().collect_bytes(1 << 20).await;
-    let answer = answer.unwrap();
     let (mut out, mut code) = (Vec::new(), None);
-    for line in std::str::from_utf8(&answer).unwrap().lines() {
-        match serde_json::from_str(line).unwrap() {
+    for line in streamgate_plugin_api::command::printed(life.metadata.fsck(), words).await {
+        match line {
             Line::Out(text) => out.push(text),
             Line::Err(_) => {}
             Line::Exit(exit) => code = Some(exit),
