@@ -12,7 +12,7 @@ import { encodeFunctionData, parseAbi } from 'viem';
 
 import { call } from './chain.mjs';
 import { ENDED, allowed, pause, plays, refused, stopped, time } from './gate.mjs';
-import { alert, at, choose, fill, open, press, see } from './people.mjs';
+import { alert, at, choose, fill, gone, open, press, see } from './people.mjs';
 import { account, addEvmWallet } from './wallets.mjs';
 
 const [base, setup, content, anvil, contract, pictures] = process.argv.slice(2);
@@ -155,6 +155,21 @@ try {
     await admin.locator('[data-testid=decisions] li button').click();
     await admin.waitForSelector('[data-testid=decisions] [data-verdict]');
     await picture(admin, 'decisions');
+  });
+
+  await step('a vault is named and taken away in the account', async () => {
+    await other.goto(`${base}/account`);
+    await fill(other, 'Address of a vault', '0x1234');
+    await press(other, 'Add this vault');
+    await alert(other, /0x1234/);
+    await fill(other, 'Address of a vault', ownerAccount.address);
+    await press(other, 'Add this vault');
+    await see(other, 'The vault is added.');
+    await other.reload();
+    await other.waitForSelector('[data-testid=vaults] li');
+    await picture(other, 'vaults');
+    await other.locator('[data-testid=vaults] li button').click();
+    await gone(other, '[data-testid=vaults] li');
   });
 
   await step('on a phone nothing is wider than the screen', async () => {

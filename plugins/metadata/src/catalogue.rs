@@ -169,10 +169,7 @@ impl Catalogue {
         filter.listed = sight == Sight::Listed;
         for round in 1.. {
             let (entries, more) = self.store.list(&filter).await?;
-            let next = entries.last().filter(|_| more).map(|last| Cursor {
-                created_at_ms: last.content.created_at_ms,
-                id: last.content.id.clone(),
-            });
+            let next = entries.last().filter(|_| more).map(|last| Cursor::of(filter.order, &last.content));
             let mut page = Vec::with_capacity(entries.len());
             for entry in entries {
                 if self.policies.show(&entry.content, sight).await? {

@@ -1,32 +1,81 @@
-//! Where a page of the list ended: opaque to clients, stable while contents come and go.
+//! The order of a list, and where a page of it ended: opaque to clients, stable while contents come and go.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use streamgate_contracts::catalogue::v1::Content;
 
 use crate::limits;
 
-/// The last content of a page; the next page begins with what is older.
+/// Longer than any that [`Cursor::encode`] makes.
+const MAX_ENCODED: usize = 2_048;
+
+/// What a list is sorted by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// By time of creation.
+    #[default]
+    Newest,
+    Oldest,
+    /// By title, in lower case.
+    Title,
+}
+
+impl Order {
+    const ALL: [Self; 3] = [Self::Newest, Self::Oldest, Self::Title];
+
+    /// The name of the API.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Newest => "newest",
+            Self::Oldest => "oldest",
+            Self::Title => "title",
+        }
+    }
+
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|order| order.name() == name)
+    }
+}
+
+/// What a title is sorted by.
+pub(crate) fn title_key(content: &Content) -> String {
+    content.title.to_lowercase()
+}
+
+/// The last content of a page; the next page begins with what comes after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cursor {
+    pub(crate) order: Order,
     pub(crate) created_at_ms: i64,
     pub(crate) id: String,
+    /// Only where titles are the order.
+    pub(crate) title: String,
 }
 
 impl Cursor {
+    pub(crate) fn of(order: Order, content: &Content) -> Self {
+        let title = if order == Order::Title { title_key(content) } else { String::new() };
+        Self { order, created_at_ms: content.created_at_ms, id: content.id.clone(), title }
+    }
+
     /// As clients see it: `[A-Za-z0-9_-]+`.
     pub(crate) fn encode(&self) -> String {
-        URL_SAFE_NO_PAD.encode(format!("{}.{}", self.created_at_ms, self.id))
+        let Self { order, created_at_ms, id, title } = self;
+        URL_SAFE_NO_PAD.encode(format!("{}.{created_at_ms}.{id}.{title}", order.name()))
     }
 
     /// None if it was not made by [`Cursor::encode`].
     pub(crate) fn decode(text: &str) -> Option<Self> {
-        if text.len() > 128 {
+        if text.len() > MAX_ENCODED {
             return None;
         }
         let plain = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
-        let (created_at_ms, id) = plain.split_once('.')?;
-        let cursor = Self { created_at_ms: created_at_ms.parse().ok()?, id: id.to_owned() };
-        limits::is_content_id(id).then_some(cursor)
+        let mut parts = plain.splitn(4, '.');
+        let (order, created_at_ms, id, title) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let order = Order::from_name(order)?;
+        let cursor =
+            Self { order, created_at_ms: created_at_ms.parse().ok()?, id: id.into(), title: title.into() };
+        (limits::is_content_id(id) && (order == Order::Title || title.is_empty())).then_some(cursor)
     }
 }
 
@@ -37,8 +86,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_cursor_comes_back_as_it_was(created_at_ms: i64, bits: u128) {
-            let cursor = Cursor { created_at_ms, id: uuid::Uuid::from_u128(bits).to_string() };
+        fn a_cursor_comes_back_as_it_was(created_at_ms: i64, bits: u128, which in 0_usize..3, title in ".{0,200}") {
+            let content = Content {
+                id: uuid::Uuid::from_u128(bits).to_string(), created_at_ms, title, ..Content::default()
+            };
+            let cursor = Cursor::of(Order::ALL[which], &content);
             prop_assert_eq!(Cursor::decode(&cursor.encode()), Some(cursor));
         }
 

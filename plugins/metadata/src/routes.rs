@@ -17,7 +17,7 @@ use streamgate_plugin_api::fair::{Full, Holder};
 
 use crate::catalogue::Catalogue;
 use crate::cors::Cors;
-use crate::cursor::Cursor;
+use crate::cursor::{Cursor, Order};
 use crate::live::Live;
 use crate::patch::Patch;
 use crate::policies::Sight;
@@ -138,6 +138,7 @@ struct ListQuery {
     cursor: Option<String>,
     state: Option<String>,
     q: Option<String>,
+    sort: Option<String>,
 }
 
 impl ListQuery {
@@ -152,11 +153,19 @@ impl ListQuery {
                 }
             },
         };
+        let order = match self.sort.as_deref() {
+            None | Some("") => Order::default(),
+            Some(name) => Order::from_name(name)
+                .ok_or_else(|| bad_query("sort", "`sort` is `newest`, `oldest` or `title`.".into()))?,
+        };
         let after = match self.cursor.as_deref() {
             None | Some("") => None,
-            Some(text) => Some(Cursor::decode(text).ok_or_else(|| {
-                bad_query("cursor", "`cursor` must be a `next_cursor` of an earlier page.".into())
-            })?),
+            Some(text) => {
+                Some(Cursor::decode(text).filter(|cursor| cursor.order == order).ok_or_else(|| {
+                    let detail = "`cursor` must be a `next_cursor` of an earlier page with the same `sort`.";
+                    bad_query("cursor", detail.into())
+                })?)
+            }
         };
         let state = match self.state.as_deref() {
             None | Some("") => None,
@@ -169,7 +178,7 @@ impl ListQuery {
             let detail = format!("`q` must be at most {MAX_QUERY_CHARS} characters long.");
             return Err(Box::new(bad_query("q", detail)));
         }
-        Ok(Filter { state, text, after, limit, listed: false })
+        Ok(Filter { state, text, order, after, limit, listed: false })
     }
 }
 
@@ -187,7 +196,7 @@ async fn list(
     let uri = http::Uri::builder().path_and_query(format!("/?{}", raw.unwrap_or_default())).build();
     let query = uri.ok().and_then(|uri| Query::<ListQuery>::try_from_uri(&uri).ok());
     let Some(Query(query)) = query else {
-        let known = "Known parameters are `limit`, `cursor`, `state` and `q`, each at most once.";
+        let known = "Known parameters are `limit`, `cursor`, `state`, `sort` and `q`, each at most once.";
         return Err(bad_query("", known.into()).into_response());
     };
     let filter = query.into_filter().map_err(|problem| problem.into_response())?;

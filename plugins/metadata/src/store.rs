@@ -12,7 +12,7 @@ use streamgate_contracts::catalogue::v1::{
 use streamgate_contracts::db::{Batch, Db, DbError, Migrations, Row, params};
 use streamgate_plugin_api::time::now_ms;
 
-use crate::cursor::Cursor;
+use crate::cursor::{Cursor, Order, title_key};
 use crate::lifecycle::ForbiddenStep;
 use crate::limits;
 use crate::policies::PRESENTABLE;
@@ -83,6 +83,8 @@ pub(crate) struct Filter {
     pub(crate) text: Option<String>,
     /// Only contents whose policy lets everybody know of them, in states that are for everybody.
     pub(crate) listed: bool,
+    pub(crate) order: Order,
+    /// Of the same order.
     pub(crate) after: Option<Cursor>,
     pub(crate) limit: usize,
 }
@@ -101,6 +103,7 @@ pub(crate) fn migrations() -> Migrations {
         ("0003_audit", streamgate_contracts::audit::TABLE),
         ("0004_unusable", include_str!("../migrations/0004_unusable.sql")),
         ("0005_begun", include_str!("../migrations/0005_begun.sql")),
+        ("0006_title_key", include_str!("../migrations/0006_title_key.sql")),
     ])
 }
 
@@ -120,8 +123,8 @@ impl Store {
             .db
             .execute(
                 "INSERT INTO contents (id, title, description, tags, state, reason, progress, duration_ms, source, \
-                 has_poster, has_thumbnails, search, created_at_ms, updated_at_ms, revision) \
-                 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15 \
+                 has_poster, has_thumbnails, search, created_at_ms, updated_at_ms, revision, title_key) \
+                 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16 \
                  WHERE NOT EXISTS (SELECT 1 FROM tombstones WHERE id = $1) ON CONFLICT (id) DO NOTHING",
                 params![
                     &id,
@@ -139,6 +142,7 @@ impl Store {
                     content.created_at_ms,
                     content.updated_at_ms,
                     content.revision,
+                    title_key(&content),
                 ],
             )
             .await?;
@@ -351,7 +355,7 @@ impl Store {
         Err(StoreError::Busy(id.to_owned()))
     }
 
-    /// One page, newest first, and whether there is more.
+    /// One page, and whether there is more.
     pub(crate) async fn list(&self, filter: &Filter) -> Result<(Vec<Entry>, bool), StoreError> {
         let mut conditions = vec!["1 = 1".to_owned()];
         let mut values = Vec::new();
@@ -363,18 +367,26 @@ impl Store {
             let states = PRESENTABLE.map(|state| (state as i32).to_string());
             conditions.push(format!("listed = 1 AND state IN ({})", states.join(", ")));
         }
+        let (column, beyond, direction) = match filter.order {
+            Order::Newest => ("created_at_ms", '<', "DESC"),
+            Order::Oldest => ("created_at_ms", '>', "ASC"),
+            Order::Title => ("title_key", '>', "ASC"),
+        };
         for word in filter.text.iter().flat_map(|text| text.split_whitespace()) {
             values.extend(params![format!("%{}%", escape_like(&word.to_lowercase()))]);
             conditions.push(format!("search LIKE ${} ESCAPE '\\'", values.len()));
         }
         if let Some(after) = &filter.after {
-            values.extend(params![after.created_at_ms, &after.id]);
-            let (time, id) = (values.len() - 1, values.len());
-            conditions.push(format!("(created_at_ms, id) < (${time}, ${id})"));
+            match filter.order {
+                Order::Title => values.extend(params![&after.title, &after.id]),
+                Order::Newest | Order::Oldest => values.extend(params![after.created_at_ms, &after.id]),
+            }
+            let (key, id) = (values.len() - 1, values.len());
+            conditions.push(format!("({column}, id) {beyond} (${key}, ${id})"));
         }
         values.extend(params![filter.limit + 1]);
         let sql = format!(
-            "SELECT {COLUMNS} FROM contents WHERE {} ORDER BY created_at_ms DESC, id DESC LIMIT ${}",
+            "SELECT {COLUMNS} FROM contents WHERE {} ORDER BY {column} {direction}, id {direction} LIMIT ${}",
             conditions.join(" AND "),
             values.len()
         );
@@ -457,7 +469,7 @@ fn write_row(batch: Batch, before: &Content, after: &mut Content) -> Batch {
     batch.push_expect(
         "UPDATE contents SET title = $3, description = $4, tags = $5, state = $6, reason = $7, progress = $8, \
          duration_ms = $9, source = $10, has_poster = $11, has_thumbnails = $12, search = $13, \
-         updated_at_ms = $14, revision = $15, unusable = $16 WHERE id = $1 AND revision = $2",
+         updated_at_ms = $14, revision = $15, unusable = $16, title_key = $17 WHERE id = $1 AND revision = $2",
         params![
             &before.id,
             before.revision,
@@ -475,6 +487,7 @@ fn write_row(batch: Batch, before: &Content, after: &mut Content) -> Batch {
             after.updated_at_ms,
             after.revision,
             after.unusable,
+            title_key(after),
         ],
         1,
     )

@@ -42,6 +42,40 @@ async fn pages_follow_each_other_without_gaps_while_contents_come_and_go() {
 }
 
 #[tokio::test]
+async fn lists_are_sorted_by_age_and_by_title_page_by_page() {
+    let world = World::new();
+    let life = world.live(Settings::default()).await;
+    for (number, title) in ["bee", "Ant", "Über", "ant", "Cat"].iter().enumerate() {
+        life.create(&id(number.try_into().unwrap()), title).await;
+    }
+    life.call("PATCH", &format!("/{}", id(0)), r#"{"title":"Zebra"}"#).await;
+    for (sort, expected) in [
+        ("", ["Cat", "ant", "Über", "Ant", "Zebra"]),
+        ("newest", ["Cat", "ant", "Über", "Ant", "Zebra"]),
+        ("oldest", ["Zebra", "Ant", "Über", "ant", "Cat"]),
+        ("title", ["Ant", "ant", "Cat", "Zebra", "Über"]),
+    ] {
+        let (mut found, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let (status, page) = life.call("GET", &format!("?limit=2&sort={sort}&cursor={cursor}"), "").await;
+            assert_eq!(status, 200, "{page}");
+            found.extend(titles(&page));
+            match page["next_cursor"].as_str() {
+                Some(next) => next.clone_into(&mut cursor),
+                None => break,
+            }
+        }
+        assert_eq!(found, expected, "{sort}");
+    }
+    let (_, page) = life.call("GET", "?limit=1&sort=title", "").await;
+    let cursor = page["next_cursor"].as_str().unwrap();
+    for wrong in ["?sort=size".to_owned(), format!("?sort=oldest&cursor={cursor}")] {
+        let (status, problem) = life.call("GET", &wrong, "").await;
+        assert_eq!(status, 400, "{problem}");
+    }
+}
+
+#[tokio::test]
 async fn lists_are_filtered_by_state_and_by_text_in_any_case() {
     let world = World::new();
     let life = world.live(Settings::default()).await;

@@ -204,6 +204,16 @@ try {
     await phone.close();
   });
 
+  await step("the library can be sorted", async () => {
+    await page.goto(`${base}/`);
+    for (const sort of ["oldest", "title", "newest"]) {
+      const listed = page.waitForResponse((answer) => answer.url().includes(`sort=${sort}`) && answer.ok());
+      await page.getByLabel("Sort").selectOption(sort);
+      await listed;
+      await page.locator(`[data-content="${id}"]`).waitFor();
+    }
+  });
+
   await step("the content can be deleted", async () => {
     await page.goto(`${base}/watch/${id}`);
     await page.getByRole("button", { name: "Delete" }).click();

@@ -110,6 +110,17 @@ export const access = {
   lift: (content: string, principal: string) =>
     api.tell(`${policyOf(content)}/bars/${at(principal)}`, { method: "DELETE" }),
 
+  /** Wallets that may hold tokens for me; `null`: this server does not control access. */
+  vaults: (signal?: AbortSignal) =>
+    json<{ vaults: string[] }>(`${BASE}/vaults`, withSignal(signal))
+      .then(({ vaults }) => vaults)
+      .catch((error: unknown) => {
+        if (error instanceof ApiError && error.status === 404) return null;
+        throw error;
+      }),
+
+  nameVaults: (vaults: string[]) => api.tell(`${BASE}/vaults`, withJson("PUT", { vaults })),
+
   subscriptions: (principal: string, signal?: AbortSignal) =>
     json<{ items: Subscription[] }>(subscriptionsOf(principal), withSignal(signal)).then(
       ({ items }) => items,

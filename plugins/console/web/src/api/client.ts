@@ -185,9 +185,13 @@ export function withJson(method: string, body: unknown): RequestInit {
 export const at = (id: string) => encodeURIComponent(id);
 export const withSignal = (signal?: AbortSignal): RequestInit => (signal ? { signal } : {});
 
+/** What the list of contents is sorted by; newest first by default. */
+export type Sort = "newest" | "oldest" | "title";
+
 export interface ContentFilter {
   q?: string;
   state?: string;
+  sort?: Sort;
 }
 
 export const api = {

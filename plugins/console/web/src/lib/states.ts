@@ -36,9 +36,8 @@ export function isAudioOnly(content: Content): boolean {
 /** Does a filter of the list show this content? The same rule as the server's. */
 export function matches(content: Content, filter: { q?: string; state?: string }): boolean {
   if (filter.state && content.state !== filter.state) return false;
-  const words = filter.q?.trim().toLowerCase();
-  if (!words) return true;
-  return [content.title, content.description, content.source.filename ?? "", ...content.tags].some((text) =>
-    text.toLowerCase().includes(words),
-  );
+  const words = filter.q?.toLowerCase().split(/\s+/).filter(Boolean) ?? [];
+  const texts = [content.title, content.description, ...content.tags, content.source.filename ?? ""];
+  const searched = texts.join("\n").toLowerCase();
+  return words.every((word) => searched.includes(word));
 }

@@ -18,6 +18,7 @@ import { notify } from "../ui/notices";
 import { ConnectWallet } from "../wallet/connect";
 import { Keys } from "./keys";
 import { usePoll } from "./use-poll";
+import { Vaults } from "./vaults";
 
 export default function AccountPage() {
   return (
@@ -38,6 +39,7 @@ function Account() {
       </div>
       <Facts identity={now.identity} />
       <Wallets />
+      <Vaults />
       <Sessions />
       <Keys scopes={now.identity.scopes} />
     </>

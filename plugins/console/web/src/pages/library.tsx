@@ -2,7 +2,7 @@
 
 import { useEffect, useState } from "react";
 import { AccessBadge } from "../access/badge";
-import { api, messageOf } from "../api/client";
+import { api, messageOf, type Sort } from "../api/client";
 import type { Content } from "../api/types";
 import { ago, bytes, dateTime } from "../lib/format";
 import { paths } from "../lib/router";
@@ -23,11 +23,12 @@ export default function Library({ fileHover }: { fileHover: boolean }) {
   const [typed, setTyped] = useState("");
   const [q, setQ] = useState("");
   const [state, setState] = useState("");
+  const [sort, setSort] = useState<Sort>("newest");
   useEffect(() => {
     const timer = setTimeout(() => setQ(typed.trim()), TYPING_PAUSE_MS);
     return () => clearTimeout(timer);
   }, [typed]);
-  const library = useLibrary(q, state);
+  const library = useLibrary(q, state, sort);
   const { uploads, interrupted } = useUploads();
   const mayUpload = useMay("content:write");
   const known = useSession().state !== "unknown";
@@ -56,8 +57,8 @@ export default function Library({ fileHover }: { fileHover: boolean }) {
             <h2 id="contents-title" className="wide text-lg">
               Videos
             </h2>
-            <search className="flex w-full gap-2 sm:w-auto">
-              <label className="relative min-w-0 flex-1 sm:w-64">
+            <search className="flex w-full flex-wrap gap-2 sm:w-auto">
+              <label className="relative min-w-0 flex-1 basis-full sm:w-64 sm:basis-auto">
                 <span className="sr-only">Search in titles, descriptions and tags</span>
                 <Icon
                   name="search"
@@ -81,6 +82,18 @@ export default function Library({ fileHover }: { fileHover: boolean }) {
                       {STATES[name].label}
                     </option>
                   ))}
+                </select>
+              </label>
+              <label>
+                <span className="sr-only">Sort</span>
+                <select
+                  className="field"
+                  value={sort}
+                  onChange={(event) => setSort(event.target.value as Sort)}
+                >
+                  <option value="newest">Newest first</option>
+                  <option value="oldest">Oldest first</option>
+                  <option value="title">By title</option>
                 </select>
               </label>
             </search>

@@ -55,6 +55,21 @@ describe("the list of contents", () => {
     expect(ids(changed(page([content("a", 1)]), content("b", 2)))).toEqual(["b", "a"]);
   });
 
+  it("keeps the order that was chosen, also when a title changes", () => {
+    const loaded = page([content("a", 1, { title: "Ant" }), content("b", 2, { title: "bee" })]);
+    const filter = { sort: "title" } as const;
+    expect(ids(changed(loaded, content("c", 0, { title: "Bat" }), filter))).toEqual(["a", "c", "b"]);
+    const renamed = content("a", 1, { title: "Zebra", updated_at: at(5) });
+    expect(ids(changed(loaded, renamed, filter))).toEqual(["b", "a"]);
+    expect(ids(changed(page([content("a", 1)]), content("b", 2), { sort: "oldest" }))).toEqual(["a", "b"]);
+  });
+
+  it("finds every word of a search in any of the texts, as the server does", () => {
+    const card = content("a", 1, { title: "A test card", tags: ["Still"] });
+    expect(ids(changed(page([]), card, { q: "CARD still test" }))).toEqual(["a"]);
+    expect(ids(changed(page([]), card, { q: "card moving" }))).toEqual([]);
+  });
+
   it("leaves a content of a page that is not loaded yet to that page", () => {
     const loaded = page([content("c", 3)], "next");
     expect(ids(changed(loaded, content("a", 1)))).toEqual(["c"]);

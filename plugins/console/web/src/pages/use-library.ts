@@ -2,7 +2,7 @@
 // stream of changes.
 
 import { useCallback, useEffect, useReducer, useRef } from "react";
-import { api, type ContentFilter, isAbort, messageOf } from "../api/client";
+import { api, type ContentFilter, isAbort, messageOf, type Sort } from "../api/client";
 import type { Content } from "../api/types";
 import { useChanges } from "../api/use-changes";
 import { matches } from "../lib/states";
@@ -33,8 +33,16 @@ export const EMPTY_LIBRARY: LibraryState = {
   error: null,
 };
 
-const newestFirst = (a: Content, b: Content) =>
-  Date.parse(b.created_at) - Date.parse(a.created_at) || b.id.localeCompare(a.id);
+const byText = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
+const oldestFirst = (a: Content, b: Content) =>
+  Date.parse(a.created_at) - Date.parse(b.created_at) || byText(a.id, b.id);
+
+/** The server's orders. */
+const ORDERS: Record<Sort, (a: Content, b: Content) => number> = {
+  newest: (a, b) => oldestFirst(b, a),
+  oldest: oldestFirst,
+  title: (a, b) => byText(a.title.toLowerCase(), b.title.toLowerCase()) || byText(a.id, b.id),
+};
 
 /** Newer wins: an event may overtake the answer of a request. */
 function newer(a: Content, b: Content | undefined): Content {
@@ -56,26 +64,25 @@ export function reduceLibrary(state: LibraryState, action: LibraryAction): Libra
       return { ...state, loading: false, error: action.error };
     case "changed": {
       const { content, filter } = action;
+      const order = ORDERS[filter.sort ?? "newest"];
       const others = state.items.filter((item) => item.id !== content.id);
       const shown = others.length < state.items.length;
       if (!matches(content, filter)) return shown ? { ...state, items: others } : state;
       if (shown) {
-        return {
-          ...state,
-          items: state.items.map((item) => (item.id === content.id ? newer(content, item) : item)),
-        };
+        const items = state.items.map((item) => (item.id === content.id ? newer(content, item) : item));
+        return { ...state, items: items.sort(order) };
       }
-      // Older than what is loaded: it comes with its page.
-      const oldest = state.items.at(-1);
-      if (state.cursor !== null && oldest && newestFirst(content, oldest) > 0) return state;
-      return { ...state, items: [...others, content].sort(newestFirst) };
+      // Behind what is loaded: it comes with its page.
+      const last = state.items.at(-1);
+      if (state.cursor !== null && last && order(content, last) > 0) return state;
+      return { ...state, items: [...others, content].sort(order) };
     }
     case "deleted":
       return { ...state, items: state.items.filter((item) => item.id !== action.id) };
   }
 }
 
-export function useLibrary(q: string, stateFilter: string) {
+export function useLibrary(q: string, stateFilter: string, sort: Sort) {
   const [state, dispatch] = useReducer(reduceLibrary, EMPTY_LIBRARY);
   const inFlight = useRef<AbortController | null>(null);
 
@@ -86,13 +93,13 @@ export function useLibrary(q: string, stateFilter: string) {
       inFlight.current = controller;
       dispatch({ type: "start", fresh });
       try {
-        const page = await api.contents({ q, state: stateFilter }, cursor, PAGE, controller.signal);
+        const page = await api.contents({ q, state: stateFilter, sort }, cursor, PAGE, controller.signal);
         dispatch({ type: "page", items: page.items, cursor: page.next_cursor, append: cursor !== null });
       } catch (error) {
         if (!isAbort(error)) dispatch({ type: "failed", error: messageOf(error) });
       }
     },
-    [q, stateFilter],
+    [q, stateFilter, sort],
   );
 
   useEffect(() => {
@@ -101,7 +108,7 @@ export function useLibrary(q: string, stateFilter: string) {
   }, [load]);
 
   const connection = useChanges({
-    changed: (content) => dispatch({ type: "changed", content, filter: { q, state: stateFilter } }),
+    changed: (content) => dispatch({ type: "changed", content, filter: { q, state: stateFilter, sort } }),
     deleted: (id) => dispatch({ type: "deleted", id }),
     opened: () => void load(null, false),
   });
