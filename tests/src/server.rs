@@ -75,6 +75,8 @@ pub fn binary() -> PathBuf {
 pub struct Setup {
     settings: Vec<(String, String)>,
     config: PathBuf,
+    /// Where the binary and its plugins are.
+    binaries: PathBuf,
     ready_within: Duration,
     mebibytes: Option<u64>,
 }
@@ -84,6 +86,7 @@ impl Default for Setup {
         Self {
             settings: Vec::new(),
             config: repository().join("plugins.toml"),
+            binaries: binaries(),
             ready_within: PATIENCE,
             mebibytes: None,
         }
@@ -103,6 +106,19 @@ impl Setup {
     pub fn config(mut self, path: impl Into<PathBuf>) -> Self {
         self.config = path.into();
         self
+    }
+
+    /// Of another build: its folder `target/release` in a clone of its own, with that clone's
+    /// configuration.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn of_build(release: &Path) -> Result<Self> {
+        let binaries =
+            release.canonicalize().with_context(|| format!("no build in {}", release.display()))?;
+        let clone = binaries.ancestors().find(|folder| folder.join("plugins.toml").exists());
+        let config = clone.with_context(|| format!("no plugins.toml above {}", binaries.display()))?;
+        Ok(Self { config: config.join("plugins.toml"), binaries, ..Self::default() })
     }
 
     /// Puts the data on a disk of this size, where the tests may mount one.
@@ -270,7 +286,7 @@ impl Server {
     /// When the binary cannot be started.
     pub fn spawn(&mut self) -> Result<()> {
         let log = File::options().create(true).append(true).open(self.log_path())?;
-        let mut command = Command::new(binary());
+        let mut command = Command::new(self.setup.binaries.join("streamgate"));
         command
             .arg("run")
             .arg("--config")
@@ -421,7 +437,7 @@ impl Server {
         let mut sets = vec![
             format!("plugins.gateway.listen=127.0.0.1:{}", self.port),
             format!("kernel.data_dir={}", self.data_dir().display()),
-            format!("kernel.plugin_dirs={:?}", [binaries()]),
+            format!("kernel.plugin_dirs={:?}", [&self.setup.binaries]),
         ];
         let config = fs::read_to_string(&self.setup.config).unwrap_or_default();
         if config.contains("[plugins.auth]") {

@@ -1,8 +1,9 @@
 //! `make bench`: StreamGate against its peers, side by side in one run on one machine.
 //!
 //! Every figure stands beside its peer's and beside the aim; a missed aim makes the run fail.
-//! Peers are Debian's nginx and ffmpeg, and `@tus/server` from npm.
+//! Peers are Debian's nginx and ffmpeg, `@tus/server` from npm, and an earlier build of StreamGate.
 
+pub mod before;
 pub mod boundary;
 pub mod encode;
 pub mod greed;

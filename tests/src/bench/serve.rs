@@ -54,10 +54,13 @@ async fn nginx(home: &Path) -> Result<Peer> {
     Peer::start(command, port, &home.join("log")).await
 }
 
+const ROUND: Duration = Duration::from_secs(8);
+
 /// Requests a second, as `wrk` counts them.
-async fn wrk(url: &str) -> Result<f64> {
+pub(super) async fn wrk(url: &str, time: Duration) -> Result<f64> {
+    let time = format!("{}s", time.as_secs());
     let output = Command::new("wrk")
-        .args(["--threads", "2", "--connections", "64", "--duration", "8s", url])
+        .args(["--threads", "2", "--connections", "64", "--duration", &time, url])
         .output()
         .await
         .context("starting wrk")?;
@@ -74,8 +77,8 @@ async fn wrk(url: &str) -> Result<f64> {
 async fn both(ours: &str, theirs: &str) -> Result<(f64, f64)> {
     let (mut left, mut right) = (Vec::new(), Vec::new());
     for _ in 0..3 {
-        left.push(wrk(ours).await?);
-        right.push(wrk(theirs).await?);
+        left.push(wrk(ours, ROUND).await?);
+        right.push(wrk(theirs, ROUND).await?);
     }
     Ok((median(left), median(right)))
 }
@@ -105,9 +108,9 @@ async fn gated(server: &Server, id: &str, hls: &str, segment: &Url) -> Result<(f
         let mut addresses = playlists.iter().flat_map(|it| it.segments.iter().map(|(url, _)| url));
         let address = addresses.find(|url| url.path() == segment.path()).context("the same segment")?;
         anyhow::ensure!(address.query().is_some(), "{address} carries no token");
-        closed.push(wrk(address.as_str()).await?);
+        closed.push(wrk(address.as_str(), ROUND).await?);
         open_to(server, id, "public", segment).await?;
-        open.push(wrk(segment.as_str()).await?);
+        open.push(wrk(segment.as_str(), ROUND).await?);
     }
     Ok((median(closed), median(open)))
 }
@@ -164,7 +167,7 @@ pub async fn measure() -> Result<Vec<Row>> {
 }
 
 /// The one whose size is nearest to `size`, with its bytes.
-async fn nearest<'a>(
+pub(super) async fn nearest<'a>(
     server: &Server,
     urls: impl Iterator<Item = &'a Url>,
     size: u64,

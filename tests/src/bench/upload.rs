@@ -34,12 +34,13 @@ pub fn body(length: u64) -> reqwest::Body {
     reqwest::Body::wrap_stream(parts)
 }
 
-struct Cost {
-    seconds: f64,
-    cpu: f64,
+/// What an upload took.
+pub(super) struct Cost {
+    pub(super) seconds: f64,
+    pub(super) cpu: f64,
 }
 
-async fn once(server: &Upload, length: u64, pid: u32) -> Result<Cost> {
+pub(super) async fn once(server: &Upload, length: u64, pid: u32) -> Result<Cost> {
     let before = cpu_seconds(pid)?;
     let begun = Instant::now();
     let got = server.patch(0, body(length)).await?;
@@ -48,12 +49,14 @@ async fn once(server: &Upload, length: u64, pid: u32) -> Result<Cost> {
     Ok(Cost { seconds, cpu: cpu_seconds(pid)? - before })
 }
 
+/// Of one upload.
+pub(super) const LENGTH: u64 = 1 << 30;
+
 /// Three rounds of 1 GiB each, in turn.
 ///
 /// # Errors
 /// When a server does not start or refuses.
 pub async fn measure() -> Result<Vec<Row>> {
-    const LENGTH: u64 = 1 << 30;
     let dir = tools::node_project("tests/services/tus")?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..3 {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
-use streamgate_tests::bench::{boundary, encode, greed, memory, print, serve, start, upload};
+use streamgate_tests::bench::{before, boundary, encode, greed, memory, print, serve, start, upload};
 
 /// Measures StreamGate against nginx, ffmpeg and @tus/server on this machine.
 #[derive(Debug, Parser)]
@@ -29,6 +29,8 @@ enum Part {
     Encode,
     /// A well-behaved client beside greedy ones.
     Greed,
+    /// This build beside the one that `STREAMGATE_BENCH_BEFORE` names; only where it is set.
+    Before,
 }
 
 #[tokio::main]
@@ -50,6 +52,10 @@ async fn main() -> Result<ExitCode> {
             Part::Upload => upload::measure().await?,
             Part::Encode => encode::measure().await?,
             Part::Greed => greed::measure().await?,
+            Part::Before if arguments.parts.is_empty() && std::env::var_os(before::VARIABLE).is_none() => {
+                Vec::new()
+            }
+            Part::Before => before::measure().await?,
         });
     }
     let met = (rows.is_empty() || print(&rows)) & costs.as_ref().is_none_or(boundary::print);

@@ -1,0 +1,120 @@
+//! This build beside another one of StreamGate, over the same data and in turn: what a change costs.
+//!
+//! `STREAMGATE_BENCH_BEFORE` is the other one's folder `target/release`, in a clone of its own.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use reqwest::Url;
+use tokio::process::Command;
+
+use super::process::cpu_seconds;
+use super::serve::{nearest, wrk};
+use super::upload::{self, LENGTH};
+use super::{Aim, Row, median};
+use crate::server::{Server, Setup};
+use crate::{clips, media, tus};
+
+/// Names the other build.
+pub const VARIABLE: &str = "STREAMGATE_BENCH_BEFORE";
+
+/// Short and many, so that what else the machine does meets both.
+const ROUND: Duration = Duration::from_secs(2);
+const ROUNDS: usize = 15;
+const UPLOADS: usize = 7;
+/// No figure may be worse than the other build's by more than this part of it.
+const SLACK: f64 = 0.03;
+
+/// # Errors
+/// When there is no other build, or a server refuses.
+pub async fn measure() -> Result<Vec<Row>> {
+    let folder = std::env::var_os(VARIABLE).map(PathBuf::from);
+    let folder = folder.with_context(|| format!("{VARIABLE} names the folder of another release build"))?;
+    let quiet = |setup: Setup| setup.set("plugins.gateway.access_log", "off");
+    let (mut new, mut old) =
+        (quiet(Setup::default()).start().await, quiet(Setup::of_build(&folder)?).start().await);
+
+    // Two encodings of a file need not be the same to the byte, and an older build reads no newer data.
+    let id = tus::upload_file(&old, &clips::detailed(60.0)).await?;
+    let content = old.finished(&id).await;
+    ensure!(new.stop().await.success() && old.stop().await.success(), "a server did not stop");
+    tokio::fs::remove_dir_all(new.data_dir()).await?;
+    let copied = Command::new("cp").arg("-a").args([old.data_dir(), new.data_dir()]).status().await?;
+    ensure!(copied.success(), "cp -a: {copied}");
+    new.restart().await;
+    old.restart().await;
+
+    let playlists = media::hls(&old, content.hls.as_deref().context("an address")?).await?;
+    let segments = playlists.iter().flat_map(|it| it.segments.iter().map(|(url, _)| url));
+    let (segment, bytes) = nearest(&old, segments, 1 << 20).await?;
+    let mut rows = Vec::new();
+    rows.extend(served(&format!("segment of {} bytes", bytes.len()), &segment, &new, &old).await?);
+    let (playlist, bytes) = nearest(&old, playlists.iter().map(|it| &it.url), 1 << 10).await?;
+    rows.extend(served(&format!("playlist of {} bytes", bytes.len()), &playlist, &new, &old).await?);
+    rows.extend(uploaded(&new, &old).await?);
+    Ok(rows)
+}
+
+/// Figures of both builds, round by round.
+#[derive(Default)]
+struct Both {
+    new: Vec<f64>,
+    old: Vec<f64>,
+}
+
+impl Both {
+    /// The median of the ratios of neighbouring rounds: what else the machine does changes more slowly.
+    fn row(self, what: String, aim: Aim) -> Row {
+        let ratio = median(self.new.iter().zip(&self.old).map(|(new, old)| new / old).collect());
+        let old = median(self.old);
+        Row { what, ours: ratio * old, peer: Some(("before", old)), aim: Some(aim) }
+    }
+}
+
+async fn served(what: &str, address: &Url, new: &Server, old: &Server) -> Result<[Row; 2]> {
+    let (mut rate, mut cost) = (Both::default(), Both::default());
+    for round in 0..ROUNDS {
+        let mut measured = [(0.0, 0.0); 2];
+        // Neither is always the first.
+        for side in [round % 2, 1 - round % 2] {
+            let server = if side == 0 { new } else { old };
+            let url = server.url(address.path());
+            let before = cpu_seconds(server.pid())?;
+            let rate = wrk(&url, ROUND).await?;
+            let spent = cpu_seconds(server.pid())? - before;
+            measured[side] = (rate, spent / (rate * ROUND.as_secs_f64()) * 1e6);
+        }
+        rate.new.push(measured[0].0);
+        rate.old.push(measured[1].0);
+        cost.new.push(measured[0].1);
+        cost.old.push(measured[1].1);
+    }
+    Ok([
+        rate.row(format!("{what}, requests/s"), Aim::AtLeast(1.0 - SLACK)),
+        cost.row(format!("{what}, processor time of a request, µs"), Aim::AtMost(1.0 + SLACK)),
+    ])
+}
+
+async fn uploaded(new: &Server, old: &Server) -> Result<[Row; 2]> {
+    let (mut rate, mut cost) = (Both::default(), Both::default());
+    for round in 0..UPLOADS {
+        let mut measured = [(0.0, 0.0); 2];
+        for side in [round % 2, 1 - round % 2] {
+            let server = if side == 0 { new } else { old };
+            let upload = tus::Upload::create(server, LENGTH, &[]).await?;
+            let upload::Cost { seconds, cpu } = upload::once(&upload, LENGTH, server.pid()).await?;
+            #[allow(clippy::cast_precision_loss)]
+            let megabytes = LENGTH as f64 / 1e6;
+            measured[side] = (megabytes / seconds, cpu);
+        }
+        rate.new.push(measured[0].0);
+        rate.old.push(measured[1].0);
+        cost.new.push(measured[0].1);
+        cost.old.push(measured[1].1);
+    }
+    Ok([
+        rate.row("tus upload of 1 GiB, MB/s".to_owned(), Aim::AtLeast(1.0 - SLACK)),
+        cost.row("processor time of that upload, s".to_owned(), Aim::AtMost(1.0 + SLACK)),
+    ])
+}
