@@ -100,7 +100,7 @@ pub(crate) fn tables(sources: &Sources) -> (Vec<Table>, Vec<Problem>) {
 /// A plugin without a level of its own logs at that of all.
 fn keys(table: &Table, level: &str) -> PluginKeys {
     let keys = table.keys();
-    PluginKeys { log: keys.log.or_else(|| Some(level.to_owned())), ..keys }
+    PluginKeys { log: Some(streamgate_log::quiet(keys.log.as_deref().unwrap_or(level))), ..keys }
 }
 
 type Loaded = (Table, Arc<Library>);

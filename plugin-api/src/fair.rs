@@ -18,8 +18,12 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::future::{Future, poll_fn};
 use std::net::IpAddr;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
 
 use http::HeaderMap;
 use tokio_util::sync::CancellationToken;
@@ -75,14 +79,14 @@ struct State {
     taken: usize,
     next: u64,
     /// Of each holder, oldest first.
-    held: HashMap<Holder, BTreeMap<u64, CancellationToken>>,
+    held: HashMap<Holder, BTreeMap<u64, Arc<Displacement>>>,
     /// Holders by how much they hold.
     ranks: BTreeSet<(usize, Holder)>,
 }
 
 impl State {
     /// Changes what a holder holds, and its rank with that.
-    fn change(&mut self, holder: &Holder, change: impl FnOnce(&mut BTreeMap<u64, CancellationToken>)) {
+    fn change(&mut self, holder: &Holder, change: impl FnOnce(&mut BTreeMap<u64, Arc<Displacement>>)) {
         let held = self.held.entry(holder.clone()).or_default();
         let before = held.len();
         change(held);
@@ -121,11 +125,11 @@ impl Places {
             let Some((_, largest)) = largest.cloned() else { return Err(Full::All(self.0.capacity)) };
             state.change(&largest, |held| {
                 if let Some((_, displaced)) = held.pop_first() {
-                    displaced.cancel();
+                    displaced.come();
                 }
             });
         }
-        let (number, displaced) = (state.next, CancellationToken::new());
+        let (number, displaced) = (state.next, Arc::new(Displacement::default()));
         state.next += 1;
         state.change(&holder, |held| drop(held.insert(number, displaced.clone())));
         drop(state);
@@ -150,23 +154,57 @@ pub struct Place {
     shared: Arc<Shared>,
     holder: Holder,
     number: u64,
-    displaced: CancellationToken,
+    displaced: Arc<Displacement>,
+}
+
+/// Whether a place is somebody else's by now.
+#[derive(Debug, Default)]
+struct Displacement {
+    /// Beside the token, which takes a lock to be asked: connections ask with each request.
+    came: AtomicBool,
+    token: CancellationToken,
+}
+
+impl Displacement {
+    fn come(&self) {
+        self.came.store(true, Ordering::Release);
+        self.token.cancel();
+    }
 }
 
 impl Place {
     /// Comes when somebody else has the place: end what it was for.
     pub async fn displaced(&self) {
-        self.displaced.cancelled().await;
+        self.displaced.token.cancelled().await;
     }
 
     /// The same as a token.
     pub fn displacement(&self) -> CancellationToken {
-        self.displaced.clone()
+        self.displaced.token.clone()
     }
 
-    /// Whether somebody else has the place.
+    /// Whether somebody else has the place. Costs next to nothing.
     pub fn is_displaced(&self) -> bool {
-        self.displaced.is_cancelled()
+        self.displaced.came.load(Ordering::Acquire)
+    }
+
+    /// Runs `work` to its end, or until somebody else has the place; then it is dropped, and the answer is none.
+    /// However often `work` is polled, the place costs next to nothing.
+    pub async fn hold<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let (mut work, mut displaced) = (pin!(work), pin!(self.displaced()));
+        let mut told: Option<Waker> = None;
+        poll_fn(|cx| {
+            if let Poll::Ready(done) = work.as_mut().poll(cx) {
+                return Poll::Ready(Some(done));
+            }
+            // Asked once to wake this task, and then only when it is true.
+            if self.is_displaced() || told.as_ref().is_none_or(|known| !known.will_wake(cx.waker())) {
+                told = Some(cx.waker().clone());
+                return displaced.as_mut().poll(cx).map(|()| None);
+            }
+            Poll::Pending
+        })
+        .await
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Content {
     pub title: String,
     pub state: String,
     pub reason: Option<String>,
+    // Unknown to earlier builds.
+    #[serde(default)]
     pub retryable: bool,
     pub progress: Option<f64>,
     pub duration: Option<f64>,

@@ -89,3 +89,27 @@ async fn ten_good_uploads_outlive_a_crashing_source_a_lost_transcoder_and_a_full
         media::whole(&server, &content).await.expect("every frame is there");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_killed_and_started_on_a_disk_without_a_free_byte_deletes_what_it_is_told_to() {
+    let mut server = Setup::default().on_disk_of(1_500).start().await;
+    if server.disk().is_none() {
+        eprintln!("skipped: no disk may be mounted here");
+        return;
+    }
+    let id = upload_file(&server, &clips::plain("640x360", "25", 3.0)).await.expect("uploaded");
+    server.finished(&id).await;
+    // In its middle, so that there is work of the dead process to be taken up again.
+    let other = upload_file(&server, &clips::plain("1280x720", "25", 11.0)).await.expect("uploaded");
+    eventually("the next one in work", PATIENCE, async || in_work(&server).await.filter(|id| *id == other))
+        .await;
+    server.kill().await;
+    server.disk().expect("it was mounted").fill();
+    server.spawn().expect("streamgate starts");
+    server.ready().await;
+    for id in [&id, &other] {
+        let address = server.url(&format!("/api/v1/contents/{id}"));
+        let deleted = server.http().delete(address).send().await.expect("an answer");
+        assert_eq!(deleted.status(), 204, "{}", deleted.text().await.unwrap_or_default());
+    }
+}

@@ -51,6 +51,12 @@ pub fn level(number: u8) -> Level {
     numbered(number).0
 }
 
+/// A filter without what a stranger could fill the log with: `h2` warns of each frame that it does not
+/// expect. Whoever names it in the filter gets it.
+pub fn quiet(filter: &str) -> String {
+    format!("h2=error,{filter}")
+}
+
 enum Line {
     Text(String),
     Flush(SyncSender<()>),
@@ -231,6 +237,17 @@ pub fn rfc3339(time: SystemTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn frames_that_a_peer_makes_up_are_not_logged_unless_somebody_asks_for_it() {
+        let logs = |filter: &str, target: &str, level| {
+            quiet(filter).parse::<Targets>().unwrap().would_enable(target, &level)
+        };
+        let frames = "h2::proto::ping_pong";
+        assert!(!logs("info", frames, Level::WARN) && logs("info", frames, Level::ERROR));
+        assert!(logs("info", "streamgate_gateway", Level::INFO));
+        assert!(logs("info,h2=debug", frames, Level::DEBUG) && logs("h2::proto=warn", frames, Level::WARN));
+    }
 
     fn record<'a>(fields: &[(&'a str, &'a str)]) -> LogRecord<'a> {
         let field = |&(name, value): &(&'a str, &'a str)| LogField { name: name.into(), value: value.into() };

@@ -169,7 +169,7 @@ pub struct Subscription {
 
 /// What is wrong with a rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{pointer}: {detail}")]
+#[error("{}{detail}", if pointer.is_empty() { String::new() } else { format!("{pointer}: ") })]
 pub struct RuleError {
     /// Where, as a JSON pointer (RFC 6901) into the rule.
     pub pointer: String,
@@ -435,6 +435,13 @@ mod tests {
 
     fn nested(levels: usize) -> Value {
         (1..levels).fold(json!({ "role": "admin" }), |rule, _| json!({ "not": rule }))
+    }
+
+    #[test]
+    fn a_mistake_in_the_whole_names_no_place() {
+        let error = Rule::parse(b"[]").unwrap_err().to_string();
+        assert!(error.starts_with("invalid type"), "{error}");
+        assert!(parse(&json!({ "role": "guest" })).unwrap_err().to_string().starts_with("/role: "));
     }
 
     #[test]

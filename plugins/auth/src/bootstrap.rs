@@ -61,6 +61,8 @@ impl Auth {
                  ON CONFLICT (principal, role) DO NOTHING",
                 params![now_ms, &fresh],
             )
+            // On a full disk, too: whoever is to make room on it has to get in.
+            .frees_space()
             .run()
             .await?;
         let setup = db.query_one("SELECT principal, code_hash FROM setup WHERE id = 1", params![]).await?;
@@ -123,10 +125,13 @@ impl Auth {
         let expires_at_ms = self.now_ms().saturating_add(millis(self.settings().setup_ttl.get()));
         self.store()
             .db
-            .execute(
+            .batch()
+            .push(
                 "UPDATE setup SET code_hash = $1, expires_at_ms = $2 WHERE id = 1 AND LENGTH(code_hash) > 0",
                 params![secret::digest(&code), expires_at_ms],
             )
+            .frees_space()
+            .run()
             .await?;
         // Behind the #, so that no browser sends it in a request line or a Referer.
         Ok(format!("/#/setup/{code}"))

@@ -5,14 +5,16 @@
 use std::collections::HashMap;
 
 use serde_json::json;
+use streamgate_contracts::audit::By;
 use streamgate_contracts::catalogue::v1::{Content, ContentState, ListRequest};
 use streamgate_contracts::db::params;
 use streamgate_plugin_api::command::{Gone, Output, USAGE};
 use streamgate_plugin_api::time::now_ms;
 
 use crate::catalogue::Catalogue;
+use crate::judge::{Finding, INDEX, Known};
 use crate::limits;
-use crate::objects::{Media, Unlisted};
+use crate::objects::{Listed, Media, Unlisted};
 use crate::store::StoreError;
 
 /// What a call with nothing wrong, and one that found something, exits with.
@@ -52,14 +54,6 @@ enum Stopped {
     Unlisted(#[from] Unlisted),
     #[error(transparent)]
     Gone(#[from] Gone),
-}
-
-/// One thing that is wrong.
-struct Finding {
-    kind: &'static str,
-    content: String,
-    detail: String,
-    advice: &'static str,
 }
 
 /// How it goes.
@@ -142,85 +136,31 @@ impl Check {
     /// What of a content is not as its rows say, and how many objects it has.
     async fn missing(&self, content: &Content) -> Result<(Vec<Finding>, u64), Stopped> {
         let id = &content.id;
-        let (content, renditions) = match self.catalogue.store.timeline(id, 0).await {
-            Ok((content, renditions)) => (content, renditions.unwrap_or_default()),
+        let rows = async {
+            let entry = self.catalogue.store.entry(id).await?;
+            let (_, renditions) = self.catalogue.store.timeline(id, 0).await?;
+            Ok((entry, renditions.unwrap_or_default()))
+        };
+        let (entry, renditions) = match rows.await {
+            Ok(rows) => rows,
             // Deleted meanwhile.
             Err(StoreError::NotFound(_)) => return Ok((Vec::new(), 0)),
             Err(error) => return Err(error.into()),
         };
-        let mut there: HashMap<String, u64> = HashMap::new();
         let begin = id.len() + 1;
-        self.media
-            .of_content(id, false, |object| _ = there.insert(object.key[begin..].to_owned(), object.size))
-            .await?;
-        let mut findings = Vec::new();
-        let mut find = |kind, detail: String, advice| {
-            findings.push(Finding { kind, content: id.clone(), detail, advice });
+        let mut there: HashMap<String, Listed> = HashMap::new();
+        let take = |object: Listed| _ = there.insert(object.key[begin..].to_owned(), object);
+        self.media.of_content(id, false, take).await?;
+        let mut receiving = false;
+        if entry.content.state() == ContentState::Uploading && !there.contains_key("source") {
+            self.media.of_content(id, true, |session| receiving |= session.key[begin..] == *"source").await?;
+        }
+        let index = match there.contains_key(INDEX) {
+            true => self.media.text(&format!("{id}/{INDEX}")).await?.unwrap_or_default(),
+            false => String::new(),
         };
-        let bytes = content.source.as_ref().map_or(0, |source| source.bytes);
-        match (content.state(), there.get("source")) {
-            (ContentState::Uploading, None) => {
-                let mut received = false;
-                self.media
-                    .of_content(id, true, |session| received |= session.key[begin..] == *"source")
-                    .await?;
-                if content.progress > 0.0 && !received {
-                    let detail = "the bytes that were uploaded so far are missing".to_owned();
-                    find("upload-missing", detail, "upload the file again");
-                }
-            }
-            // It may never have been uploaded.
-            (ContentState::Uploading | ContentState::Failed, _) => {}
-            (_, None) => find(
-                "source-missing",
-                "media/ID/source is missing: it cannot be encoded again".replace("ID", id),
-                "restore the object from a backup, or upload the file again and delete this content",
-            ),
-            (_, Some(size)) if bytes > 0 && *size != bytes => find(
-                "source-damaged",
-                format!("media/{id}/source has {size} bytes instead of {bytes}"),
-                "restore the object from a backup, or upload the file again and delete this content",
-            ),
-            _ => {}
-        }
-        for timeline in renditions {
-            let rendition = timeline.rendition.unwrap_or_default();
-            let mut wanted = vec![("init.mp4".to_owned(), u64::from(rendition.init_bytes))];
-            wanted.extend(
-                timeline.segments.iter().map(|it| (format!("{}.m4s", it.number), u64::from(it.bytes))),
-            );
-            let name = &rendition.name;
-            let (all, mut lost, mut first) = (wanted.len(), 0_usize, String::new());
-            for (object, bytes) in wanted {
-                let size = there.get(&format!("{name}/{object}"));
-                if size.is_none_or(|size| bytes > 0 && *size != bytes) {
-                    lost += 1;
-                    if first.is_empty() {
-                        first = format!("media/{id}/{name}/{object}");
-                    }
-                }
-            }
-            if lost > 0 {
-                find(
-                    "rendition-damaged",
-                    format!(
-                        "{lost} of {all} objects of `{name}` are missing or have another size, the first is {first}"
-                    ),
-                    "restore the objects from a backup, or delete this content and upload the file again",
-                );
-            }
-        }
-        for (has, object) in [(content.has_poster, "poster.jpg"), (content.has_thumbnails, "thumbnails.vtt")]
-        {
-            if has && !there.contains_key(object) {
-                find(
-                    "picture-missing",
-                    format!("media/{id}/{object} is missing"),
-                    "restore it from a backup",
-                );
-            }
-        }
-        Ok((findings, there.len() as u64))
+        let known = Known { entry: &entry, renditions: &renditions, there: &there, receiving, index: &index };
+        Ok((known.findings(now_ms().saturating_sub(GRACE_MS)), there.len() as u64))
     }
 
     /// Objects that no content names.
@@ -229,8 +169,13 @@ impl Check {
         let mut after = String::new();
         let mut names = 0_u64;
         loop {
-            let (page, next) = self.media.names(&after).await?;
+            let (page, loose, next) = self.media.names(&after).await?;
             names += page.len() as u64;
+            for object in loose {
+                self.sums.objects += 1;
+                self.sums.orphans += 1;
+                self.tell(&Finding::loose(&object)).await?;
+            }
             for chunk in page.chunks(PAGE as usize) {
                 for name in self.catalogue.store.nameless(chunk).await? {
                     self.orphan(name, repair, &mut found).await?;
@@ -251,14 +196,19 @@ impl Check {
             self.out.error(format!("error: {text}")).await?;
             return Ok(());
         }
-        for id in found {
-            self.sums.removed += u64::from(self.catalogue.store.bury_orphan(&id).await?);
+        for (id, detail) in found {
+            self.sums.removed += u64::from(self.catalogue.store.bury_orphan(&id, &detail).await?);
         }
         self.catalogue.work.notify_one();
         Ok(())
     }
 
-    async fn orphan(&mut self, name: String, repair: bool, found: &mut Vec<String>) -> Result<(), Stopped> {
+    async fn orphan(
+        &mut self,
+        name: String,
+        repair: bool,
+        found: &mut Vec<(String, String)>,
+    ) -> Result<(), Stopped> {
         let (mut objects, mut bytes, mut newest, mut first) = (0_u64, 0_u64, 0_i64, String::new());
         for unfinished in [false, true] {
             self.media
@@ -289,11 +239,11 @@ impl Check {
             (true, false) if repair => "it is removed now",
             (true, false) => "`streamgate fsck --repair` removes it",
         };
-        if mine && !young && found.len() < MOST {
-            found.push(name.clone());
-        }
         let detail =
             format!("{objects} objects with {bytes} bytes belong to no content, the first is media/{first}");
+        if mine && !young && found.len() < MOST {
+            found.push((name.clone(), format!("by `streamgate fsck --repair`: {detail}")));
+        }
         self.tell(&Finding { kind: "objects-without-content", content: name, detail, advice }).await
     }
 
@@ -355,11 +305,13 @@ impl crate::store::Store {
     }
 
     /// Has the objects of a content that is not there swept, as those of a deleted one. False: it is there.
-    async fn bury_orphan(&self, id: &str) -> Result<bool, StoreError> {
+    async fn bury_orphan(&self, id: &str, detail: &str) -> Result<bool, StoreError> {
         let sql = "INSERT INTO tombstones (id, deleted_at_ms, due_at_ms, sweeps, failures, clean, listed) \
                    SELECT $1, $2, $2, 0, 0, 0, 0 WHERE NOT EXISTS (SELECT 1 FROM contents WHERE id = $1) \
                    ON CONFLICT (id) DO NOTHING";
-        let outcomes = self.db.batch().push(sql, params![id, now_ms()]).frees_space().run().await?;
+        let batch = self.db.batch().push(sql, params![id, now_ms()]).frees_space();
+        // Whoever may use the control socket owns the server; which of its users it was is not known here.
+        let outcomes = By::default().changed("content.sweep", id, detail).push(batch).run().await?;
         Ok(outcomes.first().is_some_and(|outcome| outcome.rows_affected > 0))
     }
 }

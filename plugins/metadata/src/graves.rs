@@ -22,6 +22,7 @@ impl Store {
     /// no such content.
     pub(crate) async fn bury(&self, id: &str, by: &By) -> Result<Option<bool>, StoreError> {
         let now = now_ms();
+        let Some(content) = self.find(id).await? else { return Ok(None) };
         let batch = self.db.batch();
         let batch = batch
             .push(
@@ -34,7 +35,7 @@ impl Store {
             .push("DELETE FROM segments WHERE content = $1", params![id])
             .push("DELETE FROM retries WHERE id = $1", params![id])
             .frees_space();
-        let buried = by.note(batch, "content.delete", id, "").run().await;
+        let buried = by.note(batch, "content.delete", id, called(&content)).run().await;
         match buried {
             Ok(mut outcomes) => {
                 let row = outcomes.swap_remove(1).rows.first().ok_or(DbError::NotFound)?;
@@ -121,4 +122,10 @@ pub(crate) fn with_retry(batch: Batch, _before: &Content, after: &Content) -> Ba
         "INSERT INTO retries (id, requested_at_ms) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING",
         params![&after.id, now_ms()],
     )
+}
+
+/// What people called a content that is gone.
+fn called(content: &Content) -> String {
+    let file = content.source.as_ref().map_or("", |source| source.filename.as_str());
+    format!("title {:?}, file {file:?}", content.title)
 }

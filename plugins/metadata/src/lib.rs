@@ -14,6 +14,7 @@ mod fsck;
 #[doc(hidden)]
 pub mod fuzz;
 mod graves;
+mod judge;
 mod lifecycle;
 mod limits;
 mod listing;

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use common::*;
 use serde_json::Value;
-use streamgate_contracts::catalogue::v1::DeleteRequest;
+use streamgate_contracts::catalogue::v1::{ContentState, DeleteRequest, UpdateRequest};
 use streamgate_metadata::Settings;
 use streamgate_plugin_api::command::Line;
 
@@ -69,6 +69,41 @@ async fn a_whole_catalogue_is_clean_and_what_is_missing_or_damaged_is_told_by_co
         lines[2] == "looked at 2 contents and 4 objects; contents with faults: 1, without a row: 0",
         "{lines:#?}"
     );
+}
+
+#[tokio::test]
+async fn rows_that_are_gone_pictures_that_are_missing_and_objects_in_no_row_are_told() {
+    let world = World::new();
+    let life = world.live(Settings::default()).await;
+    whole(&world, &life).await;
+    life.step(ID, ContentState::Ready).await.unwrap();
+    let index = "WEBVTT\n\n00:00:00.000 --> 00:00:01.000\nthumbnails-0.jpg#xywh=0,0,160,90\n";
+    world.put_text(&format!("{ID}/thumbnails.vtt"), index).await;
+    let update = UpdateRequest { id: ID.into(), has_thumbnails: Some(true), ..UpdateRequest::default() };
+    life.catalogue.clone().update(update).await.unwrap();
+    let found = |kind: &str| (kind.to_owned(), ID.to_owned());
+    assert_eq!(findings(&life, &[]).await, (vec![found("picture-missing")], 6));
+    world.put(&format!("{ID}/thumbnails-0.jpg")).await;
+    assert_eq!(findings(&life, &[]).await, (vec![], 0));
+
+    // What is new may have its row in a moment.
+    world.put(&format!("{ID}/1080p/0.m4s")).await;
+    assert_eq!(findings(&life, &[]).await, (vec![], 0));
+    let stray = world.path().join(format!("objects/media/{ID}/1080p/0.m4s"));
+    let old = SystemTime::now() - Duration::from_secs(7_200);
+    File::options().write(true).open(stray).unwrap().set_modified(old).unwrap();
+    world.put("loose").await;
+    let loose = ("objects-without-content".to_owned(), "loose".to_owned());
+    assert_eq!(findings(&life, &[]).await, (vec![found("objects-without-row"), loose.clone()], 6));
+
+    world.execute("DELETE FROM segments").await;
+    let (told, _) = findings(&life, &[]).await;
+    assert!(told.contains(&found("rows-missing")), "{told:?}");
+    let (lines, _) = fsck(&life, &[]).await;
+    assert!(lines[0].contains("3 of 3 segments of `720p`"), "{lines:#?}");
+    world.execute("DELETE FROM renditions").await;
+    let (lines, _) = fsck(&life, &[]).await;
+    assert!(lines[0].contains("it is playable and has no rendition"), "{lines:#?}");
 }
 
 #[tokio::test]

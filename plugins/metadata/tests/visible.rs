@@ -227,7 +227,7 @@ async fn every_change_is_in_the_audit_log_even_if_auth_was_away() {
     let expected = [
         entry("content.change", "title from \"Film\" to \"Other\""),
         entry("content.retry", ""),
-        entry("content.delete", ""),
+        entry("content.delete", "title \"Other\", file \"Film.mp4\""),
     ];
     assert_eq!(*world.log.lock().unwrap(), expected);
 }

@@ -406,7 +406,9 @@ impl Store {
                  SELECT id FROM job WHERE state = 'running' AND {which} LIMIT {SWEEP}) \
              RETURNING {COLUMNS}"
         );
-        jobs(self.db.execute_returning(&sql, params).await?)
+        // On a full disk, too, or the server could not start on one.
+        let mut outcomes = self.db.batch().push(&sql, params).frees_space().run().await?;
+        outcomes.pop().map_or(Ok(Vec::new()), |outcome| jobs(outcome.rows))
     }
 
     /// The newest first.

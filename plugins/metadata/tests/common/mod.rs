@@ -14,6 +14,8 @@ use streamgate_contracts::access::v1::access_server::{self, AccessServer};
 use streamgate_contracts::access::v1::{DecideRequest, Decision, Openness, PolicyRequest, PolicyResponse};
 use streamgate_contracts::catalogue::v1::catalogue_client::CatalogueClient;
 use streamgate_contracts::catalogue::v1::*;
+use streamgate_contracts::database::v1 as database;
+use streamgate_contracts::database::v1::database_client::DatabaseClient;
 use streamgate_contracts::events;
 use streamgate_metadata::{Metadata, OpenError, Outside, Settings};
 use streamgate_plugin_api::settings::ByteSize;
@@ -125,9 +127,25 @@ impl World {
     }
 
     pub async fn put_bytes(&self, path: &str, bytes: usize) {
+        self.put_text(path, &"x".repeat(bytes)).await;
+    }
+
+    pub async fn put_text(&self, path: &str, text: &str) {
         let request = Request::builder().method("PUT").uri(format!("http://storage/media/{path}"));
-        let answer = self.storage.send(request.body(Body::from(vec![b'x'; bytes])).unwrap()).await.unwrap();
+        let answer = self.storage.send(request.body(Body::from(text.to_owned())).unwrap()).await.unwrap();
         assert!(answer.status().is_success());
+    }
+
+    /// Changes rows behind the catalogue's back.
+    pub async fn execute(&self, sql: &str) {
+        let statement = database::Statement { sql: sql.into(), ..database::Statement::default() };
+        let request = database::ExecuteRequest {
+            namespace: "metadata".into(),
+            statements: vec![statement],
+            ..database::ExecuteRequest::default()
+        };
+        let database = Client::from_service(self.engine.router());
+        DatabaseClient::new(database).execute(request).await.unwrap();
     }
 
     /// The directory of the databases; `objects` in it is that of the storage.

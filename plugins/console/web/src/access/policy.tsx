@@ -15,7 +15,7 @@ import { readWarnings, type Warning } from "./assets";
 import { OPENNESS } from "./badge";
 import { PreviewView } from "./findings";
 import { linesOf, RuleEditor } from "./rule-editor";
-import { labelOf, type Mistake, parseRule, type Rule } from "./rules";
+import { labelOf, type Mistake, parseRule, type Rule, walletName } from "./rules";
 import { Viewers } from "./viewers";
 
 const CHOICES = Object.entries(OPENNESS) as [Openness, (typeof OPENNESS)[Openness]][];
@@ -340,10 +340,4 @@ function Preview({ content, rule, saved, found, onFound, onMistakes }: PreviewPr
       )}
     </form>
   );
-}
-
-/** `0x…` is an EVM wallet, and what has a name in front stays as it is. */
-export function walletName(text: string): string {
-  if (text.includes(":")) return text;
-  return text.startsWith("0x") ? `eip155:${text}` : `solana:${text}`;
 }

@@ -21,6 +21,7 @@ import {
   type Operator,
   placeOfChild,
   type Rule,
+  walletName,
   withChildren,
   withField,
   withOperator,
@@ -219,7 +220,7 @@ function FieldInput({ field, value, onChange }: FieldProps) {
     );
   }
   return (
-    <div className={field.type === "lines" || field.type === "asset" ? "sm:col-span-2" : ""}>
+    <div className={["lines", "wallets", "asset"].includes(field.type) ? "sm:col-span-2" : ""}>
       <label htmlFor={id} className="narrow text-soft text-sm">
         {field.label}
       </label>
@@ -257,6 +258,10 @@ function Input({ id, field, value, onChange }: FieldProps & { id: string }) {
       return <ChainInput id={id} field={field} value={text} onChange={onChange} />;
     case "lines":
       return <Lines id={id} field={field} value={value} onChange={onChange} />;
+    case "wallets": {
+      const named = (lines: string[]) => onChange(lines.map(walletName));
+      return <Lines id={id} field={field} value={value} onChange={named} />;
+    }
     case "time":
       return (
         <input

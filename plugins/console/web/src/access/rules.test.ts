@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { ApiError, explain } from "../api/client";
 import { fromLocal, toLocal } from "../lib/format";
-import { mistakesOf, walletName } from "./policy";
+import { mistakesOf } from "./policy";
 import { linesOf } from "./rule-editor";
 import {
   blank,
@@ -13,6 +13,7 @@ import {
   parseRule,
   placeOfChild,
   type Rule,
+  walletName,
   withChildren,
   withField,
   withOperator,

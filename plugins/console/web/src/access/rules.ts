@@ -16,7 +16,7 @@ export interface Field {
   name: string;
   label: string;
   /** `lines` is a list of texts, one a line. */
-  type: "text" | "number" | "time" | "choice" | "check" | "lines" | "asset" | "chain";
+  type: "text" | "number" | "time" | "choice" | "check" | "lines" | "wallets" | "asset" | "chain";
   /** Of an asset, for an address that stands alone: `token`, `nft`. */
   namespace?: string;
   placeholder?: string;
@@ -117,7 +117,7 @@ export const LEAVES: Record<string, LeafKind> = {
   allow_list: {
     label: "Allow list",
     fields: [
-      { name: "wallets", label: "Wallets, one per line", type: "lines", placeholder: "eip155:0x…" },
+      { name: "wallets", label: "Wallets, one per line", type: "wallets", placeholder: "0x…" },
       { name: "principals", label: "User IDs, one per line", type: "lines" },
     ],
     blank: {},
@@ -274,4 +274,10 @@ export function fieldOf(rule: Rule, field: Field): unknown {
   const kind = kindOf(rule);
   const value = rule[kind];
   return LEAVES[kind]?.bare ? value : (value as Record<string, unknown> | null)?.[field.name];
+}
+
+/** `0x…` is an EVM wallet, and what has a name in front stays as it is. */
+export function walletName(text: string): string {
+  if (text.includes(":")) return text;
+  return text.startsWith("0x") ? `eip155:${text}` : `solana:${text}`;
 }

@@ -34,7 +34,8 @@ function Welcome() {
         <>
           <p className="mt-2 mb-6 max-w-prose text-pretty text-soft">
             Link a wallet now: this session ends some day, and the address that brought you here is used up.
-            Without a wallet, only the token in the server's data directory lets you in again.
+            Without a wallet, only the token in the server's data directory lets you in again, or the address
+            that <code>streamgate admin link</code> prints there.
           </p>
           <ConnectWallet link onProof={link} />
         </>
