@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use serde_json::Value;
-use streamgate_config::{Problem, Sources, file_schema, suggest};
+use streamgate_config::{Problem, Sources, file_schema, suggest, take_options};
 use streamgate_control::{
     Change, Control, ControlError, DataDir, Journal, Refused, Signals, health_table, plugins_table, text,
 };
@@ -49,12 +49,18 @@ struct Cli {
 
 #[derive(Args)]
 struct Source {
-    /// The configuration file
-    #[arg(long, global = true, value_name = "FILE", default_value = "plugins.toml")]
-    config: PathBuf,
+    /// The configuration file [default: plugins.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Set one key, over file and environment; may be given many times
     #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
     sets: Vec<String>,
+}
+
+impl Source {
+    fn file(&self) -> &Path {
+        self.config.as_deref().unwrap_or(Path::new("plugins.toml"))
+    }
 }
 
 #[derive(Subcommand)]
@@ -98,7 +104,9 @@ enum Command {
     ///
     /// Touches only what differs: starts, swaps and stops plugins, and hands over settings that
     /// can be taken while a plugin runs. If anything fails, everything stays as it was. SIGHUP
-    /// does the same.
+    /// does the same. The file that is read is the one that the running streamgate was started
+    /// with, under the --set of its start; another --config is refused, and --set serves only to
+    /// find its data directory.
     Reload {
         /// Only say what would happen
         #[arg(long)]
@@ -156,14 +164,19 @@ enum ConfigCommand {
 /// Runs the command line.
 pub fn main() -> ExitCode {
     let began = Instant::now();
-    let Cli { source, command } = Cli::parse();
-    match &command {
+    let Cli { mut source, mut command } = Cli::parse();
+    match &mut command {
         Command::Probe { name, file, shown } => probe::child(name, file, shown),
         Command::Isolated { .. } => return isolate::child(),
         Command::Conformance(options) => return conformance(options, &source.sets),
+        Command::Plugin(words) => {
+            if let Err(reason) = take_options(words, &mut source.config, &mut source.sets) {
+                return fail(MISUSED, reason);
+            }
+        }
         _ => {}
     }
-    let (sources, problems) = Sources::read(&source.config, std::env::vars_os(), &source.sets);
+    let (sources, problems) = Sources::read(source.file(), std::env::vars_os(), &source.sets);
     let data_dir = sources.kernel().data_dir;
     match command {
         Command::Run => run(source, &sources, problems, &data_dir, began),
@@ -186,16 +199,21 @@ pub fn main() -> ExitCode {
         Command::Swap { name, file } => {
             // The server may have another working directory.
             let file = file.map(|file| std::path::absolute(&file).unwrap_or(file));
-            change(&data_dir, &Change::Swap { name, file })
+            change(&source, &data_dir, &Change::Swap { name, file })
         }
-        Command::Reload { dry_run } => change(&data_dir, &Change::Reload { dry: dry_run }),
-        Command::Restart { name } => change(&data_dir, &Change::Restart { name }),
+        Command::Reload { dry_run } => change(&source, &data_dir, &Change::Reload { dry: dry_run }),
+        Command::Restart { name } => change(&source, &data_dir, &Change::Restart { name }),
         Command::Config(ConfigCommand::Schema) => schema(&sources),
         Command::Config(ConfigCommand::Show { key }) => {
             let (tables, faults) = check::tables(&sources);
-            out(&streamgate_config::show(&sources, &tables, &key));
             let problems = [problems, faults].concat();
             tell("error", &problems);
+            match streamgate_config::show(&sources, &tables, &key) {
+                Ok(text) => out(&text),
+                Err(reason) if problems.is_empty() => return fail(MISUSED, reason),
+                // It may be unknown because its plugin does not load.
+                Err(reason) => return fail(PROBLEMS, reason),
+            }
             if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(PROBLEMS) }
         }
         Command::Plugin(words) => plugin_command(&data_dir, words),
@@ -213,6 +231,12 @@ fn out(text: &str) {
 
 fn err(text: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Tells why something was not done, with this exit code.
+fn fail(code: u8, reason: impl std::fmt::Display) -> ExitCode {
+    err(format_args!("error: {reason}"));
+    ExitCode::from(code)
 }
 
 fn pretty(value: &Value) -> String {
@@ -245,7 +269,7 @@ fn check_only(source: &Source, sources: &Sources, problems: Vec<Problem>) -> Exi
             let order = edition.graph.order();
             let names: Vec<_> = order.iter().map(|&index| edition.plugins[index].name.as_str()).collect();
             let count = names.len();
-            let file = source.config.display();
+            let file = source.file().display();
             out(&format!(
                 "{file}: no problems; {count} plugins, in the order of their start: {}",
                 names.join(", ")
@@ -262,10 +286,7 @@ fn new(name: &str, api: Option<&Path>) -> ExitCode {
             out(&format!("{name}/ is there; {name}/README.md says how to build, test and run it"));
             ExitCode::SUCCESS
         }
-        Err(error) => {
-            err(format_args!("error: {error}"));
-            ExitCode::from(SYSTEM)
-        }
+        Err(error) => fail(SYSTEM, error),
     }
 }
 
@@ -313,8 +334,7 @@ fn ask(data_dir: &Path, path: &str, show: impl FnOnce(&Value) -> (String, bool))
 }
 
 fn no_answer(error: &ControlError) -> ExitCode {
-    err(format_args!("error: {error}"));
-    ExitCode::from(if matches!(error, ControlError::NotRunning(_)) { NOT_RUNNING } else { SYSTEM })
+    fail(if matches!(error, ControlError::NotRunning(_)) { NOT_RUNNING } else { SYSTEM }, error)
 }
 
 /// Has a plugin of the running kernel carry out a command.
@@ -336,21 +356,18 @@ fn plugin_command(data_dir: &Path, mut words: Vec<String>) -> ExitCode {
         Err(_) if !near.is_empty() => (MISUSED, format!("no such command `{name}`{near}")),
         Err(error) => return no_answer(&error),
     };
-    err(format_args!("error: {reason}"));
-    ExitCode::from(code)
+    fail(code, reason)
 }
 
-/// Has the running kernel change something.
-fn change(data_dir: &Path, change: &Change) -> ExitCode {
-    match streamgate_control::request(data_dir, change) {
+/// Has the running kernel change something, unless somebody takes another file for its own.
+fn change(source: &Source, data_dir: &Path, change: &Change) -> ExitCode {
+    let reads = |file: &str| err(format_args!("the running streamgate reads {file}"));
+    match streamgate_control::request(data_dir, change, source.config.as_deref(), reads) {
         Ok(Ok(text)) => {
             out(&text);
             ExitCode::SUCCESS
         }
-        Ok(Err(reason)) => {
-            err(format_args!("error: {reason}"));
-            ExitCode::from(PROBLEMS)
-        }
+        Ok(Err(reason)) => fail(PROBLEMS, reason),
         Err(error) => no_answer(&error),
     }
 }
@@ -373,13 +390,10 @@ fn run(
         DataDir::take(data_dir).and_then(|taken| Ok((taken, runtime.map_err(ControlError::Threads)?)));
     let (data_dir, runtime) = match taken {
         Ok(taken) => taken,
-        Err(error) => {
-            err(format_args!("error: {error}"));
-            return ExitCode::from(SYSTEM);
-        }
+        Err(error) => return fail(SYSTEM, error),
     };
     let log = Log::start(&edition.kernel.log);
-    let origin = Origin { config: source.config, sets: source.sets };
+    let origin = Origin { config: source.file().to_owned(), sets: source.sets };
     streamgate_log::log_panics();
     if let Some(limit) = descriptors.filter(|limit| *limit < streamgate_control::FEW) {
         tracing::warn!(limit, "few open files are allowed; raise the hard limit (ulimit -Hn, LimitNOFILE=)");
@@ -408,7 +422,7 @@ async fn until_stopped(
     let mut hangups = signal(SignalKind::hangup())?;
     let journal = Journal::open(&kernel.settings.load().data_dir);
     tokio::spawn(journal.clone().tell(kernel.bus.clone()));
-    let control = Control::new(kernel.clone(), journal);
+    let control = Control::new(kernel.clone(), journal, &kernel.origin.config);
     let reloading = control.clone();
     tokio::spawn(async move {
         while hangups.recv().await.is_some() {

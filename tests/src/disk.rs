@@ -24,8 +24,11 @@ impl SmallDisk {
     /// Takes every free byte, until [`Self::free`].
     pub fn fill(&self) {
         let Ok(mut file) = File::create(self.ballast()) else { return };
-        let block = vec![0; 64 << 10];
-        while file.write_all(&block).is_ok() {}
+        // The large blocks first; a page that is left is room, too.
+        for bytes in [64 << 10, 4 << 10, 1] {
+            let block = vec![0; bytes];
+            while file.write_all(&block).is_ok() {}
+        }
     }
 
     /// Gives back what [`Self::fill`] took.

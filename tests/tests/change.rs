@@ -83,6 +83,25 @@ impl Config {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_takes_another_file_for_the_servers_changes_nothing_and_is_told_which_one_it_reads() {
+    let (config, other) = (Config::new(), Config::new());
+    let mut server = Setup::default().config(config.path()).start().await;
+    let own = config.path().display().to_string();
+    let (_, nothing, note) = server.try_control(&["reload"]).await;
+    assert_eq!((nothing.as_str(), note), ("nothing differs", format!("the running streamgate reads {own}")));
+    config.write("log = \"debug\"");
+    let other = other.path().display().to_string();
+    for words in [&["reload"][..], &["reload", "--dry-run"], &["swap", "metadata"], &["restart", "metadata"]]
+    {
+        let (code, output, error) = server.try_control(&[words, &["--config", &other]].concat()).await;
+        assert_eq!((code, output.as_str()), (Some(1), ""), "{words:?}: {error}");
+        assert!(error.contains(&format!("reads {own},")) && error.contains(&other), "{error}");
+    }
+    assert_eq!(server.control(&["reload", "--config", &own]).await, "swapped metadata");
+    assert_eq!(server.stop().await.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn twenty_swaps_and_twenty_reloads_under_load_fail_no_request_and_cut_no_stream() {
     let config = Config::new();
     let mut server: Server = Setup::default().config(config.path()).start().await;

@@ -153,6 +153,17 @@ async fn an_admin_who_is_locked_out_gets_an_address_in_the_servers_shell() {
     let (code, _, error) = server.try_control(&["admin", "lnik"]).await;
     assert_eq!(code, Some(2));
     assert!(error.contains("streamgate admin link"), "{error}");
+    // The kernel's options count behind the words too; the plugin's are behind `--`.
+    let behind = ["admin", "--config=none.toml", "link", "--set", "kernel.log.level=warn"];
+    let (code, _, error) = server.try_control(&behind).await;
+    assert_eq!(code, Some(0), "{error}");
+    let (code, _, error) =
+        server.try_control(&["admin", "link", "--", "--set", "kernel.log.level=warn"]).await;
+    assert_eq!(code, Some(2), "{error}");
+    let (code, _, error) = server.try_control(&["admin", "link", "--config"]).await;
+    assert_eq!((code, error.as_str()), (Some(2), "error: `--config` lacks its value"));
+    let (code, _, error) = server.try_control(&["admin", "link", "--set", "kernel.data_dir=/nowhere"]).await;
+    assert!(code == Some(3) && error.contains("/nowhere"), "{error}");
     let (code, _, error) = server.try_control(&["amdin", "link"]).await;
     assert_eq!(code, Some(2));
     assert!(error.contains("no such command `amdin`") && error.contains("admin"), "{error}");
@@ -181,7 +192,14 @@ async fn what_counts_is_shown_with_where_it_comes_from_and_without_keys_of_endpo
     assert!(line("plugins.gateway.listen").ends_with("# --set plugins.gateway.listen"), "{shown}");
     assert!(line("plugins.gateway.max_connections").ends_with("# default"), "{shown}");
     assert!(line("plugins.gateway.filters").contains("plugins.toml:"), "{shown}");
-    assert!(line("plugins.chain-evm.chains").contains("endpoints = \"(secret)\""), "{shown}");
+    let endpoints = "endpoints = [\"https://rpc.example.org/…\"]";
+    assert!(line("plugins.chain-evm.chains").contains(endpoints), "{shown}");
+    let (code, output, error) = set("[]").command(&["config", "show", "plugins.chain-evm.chains"]).await;
+    assert_eq!((code, error.as_str()), (Some(0), ""));
+    assert!(output.starts_with("plugins.chain-evm.chains = [] "), "{output}");
+    let (code, output, error) = set("[]").command(&["config", "show", "plugins.chain-evm.chain"]).await;
+    assert_eq!((code, output.as_str()), (Some(2), ""));
+    assert_eq!(error, "error: plugins.chain-evm.chain: unknown key; did you mean `chains`?");
     let broken = chains.replace("https://", "http://");
     let two = format!("[{{ id = 1, quorum = 9, endpoints = [{endpoint:?}] }}]");
     for chains in [broken.as_str(), &two, &chains.replace("endpoints", "endpoint"), "[{ id = 0 }]"] {

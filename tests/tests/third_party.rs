@@ -123,7 +123,7 @@ fn build(folder: &Path) {
 
 /// As its README says, but that the plugin API is not published yet.
 #[test]
-fn a_crate_that_streamgate_writes_builds_and_passes_its_own_test() {
+fn a_crate_that_streamgate_writes_builds_passes_its_own_test_and_breaks_no_rule_of_the_kit() {
     let home = tempfile::TempDir::new().expect("a temporary folder");
     let api = repository().join("plugin-api");
     run(Command::new(binary()).args(["new", "my-greeter", "--api"]).arg(api).current_dir(home.path()))
@@ -137,6 +137,11 @@ fn a_crate_that_streamgate_writes_builds_and_passes_its_own_test() {
         .env("STREAMGATE", binary())
         .current_dir(&folder))
     .expect("its test passes");
+    // The exit code is 1 if a rule is not met.
+    run(Command::new(binary())
+        .arg("conformance")
+        .arg(cache().join("third-party/debug/deps/libstreamgate_my_greeter.so")))
+    .expect("it meets the rules");
 }
 
 #[test]

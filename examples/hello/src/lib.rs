@@ -27,6 +27,7 @@ impl Plugin for Hello {
     async fn start(host: Host, settings: Settings) -> Result<Self, StartError> {
         let greeting = format!("Hello, {}!", settings.name);
         host.serve(Router::new().route("/hello", get(move || async move { greeting })));
+        host.health("greeting").healthy();
         Ok(Self)
     }
 }

@@ -6,6 +6,7 @@
 
 mod graph;
 mod notices;
+mod options;
 mod secrets;
 mod settings;
 mod show;
@@ -15,6 +16,7 @@ mod wording;
 
 pub use graph::{Graph, GraphError, Node};
 pub use notices::notices;
+pub use options::take_options;
 pub use settings::{Isolation, KernelSettings, LogFormat, LogSettings, PluginKeys, ProcessKeys};
 pub use show::show;
 pub use sources::{Problem, Sources, from_toml};

@@ -3,6 +3,9 @@
 
 use serde_json::Value;
 
+/// What stands in the place of a secret inside of a value.
+pub(crate) const HIDDEN: &str = "\"(secret)\"";
+
 /// A place in a schema: a subschema, and what references in it start from (the nearest `$id`).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Node<'a> {
@@ -63,6 +66,14 @@ impl<'a> Node<'a> {
         self.parts().iter().find_map(|part| part.schema.get("default"))
     }
 
+    /// Whether it has a key of this name.
+    pub(crate) fn has(self, key: &str) -> bool {
+        self.parts().iter().any(|part| {
+            let more = &part.schema["additionalProperties"];
+            part.schema["properties"].get(key).is_some() || more.is_object() || *more == true
+        })
+    }
+
     /// Whether its schema says so.
     pub(crate) fn is_secret(self) -> bool {
         let says = |schema: &Value| schema["writeOnly"] == true || schema["format"] == "password";
@@ -96,6 +107,26 @@ pub(crate) fn masked(value: &Value) -> Value {
         Value::Array(items) => items.iter().map(masked).collect(),
         Value::Object(table) => table.iter().map(|(key, value)| (key.clone(), masked(value))).collect(),
         plain => plain.clone(),
+    }
+}
+
+/// A secret setting as far as it may be seen: whether it is empty, and of addresses in it the
+/// server, unless it is `named` like a secret. `None`: nothing of it.
+pub(crate) fn hidden(named: bool, value: &Value) -> Option<String> {
+    let is_address = |text: &str| {
+        let scheme = text.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+        scheme.is_some_and(|scheme| ["http", "https", "ws", "wss"].contains(&scheme.as_str()))
+    };
+    match value {
+        Value::String(text) if text.is_empty() || !named && is_address(text) => {
+            Some(masked(value).to_string())
+        }
+        Value::Array(items) if items.is_empty() || !named => {
+            let items = items.iter().map(|item| hidden(named, item).unwrap_or_else(|| HIDDEN.to_owned()));
+            Some(format!("[{}]", items.collect::<Vec<_>>().join(", ")))
+        }
+        Value::Object(table) if table.is_empty() => Some("{}".to_owned()),
+        _ => None,
     }
 }
 
@@ -149,6 +180,26 @@ mod tests {
         }
         assert!(!is_secret_at(&schema, &path(&["plugins", "net", "chains", "0", "id"])));
         assert!(!is_secret_at(&schema, &path(&["plugins", "net", "list", "0"])));
+    }
+
+    #[test]
+    fn of_a_secret_is_shown_whether_it_is_empty_and_which_server_an_address_in_it_names() {
+        for (value, shown) in [
+            (json!([]), "[]"),
+            (json!(""), "\"\""),
+            (json!({}), "{}"),
+            (json!("WSS://rpc.example/KEY"), "\"WSS://rpc.example/…\""),
+            (json!(["https://a:b@rpc.example/KEY", "KEY"]), "[\"https://…@rpc.example/…\", \"(secret)\"]"),
+        ] {
+            assert_eq!(hidden(false, &value).as_deref(), Some(shown));
+        }
+        for value in [json!("KEY"), json!("pass://word"), json!(7), json!({ "k": "KEY" })] {
+            assert_eq!(hidden(false, &value), None, "{value}");
+        }
+        // What is called a password may look like anything.
+        assert_eq!(hidden(true, &json!("https://rpc.example/")), None);
+        assert_eq!(hidden(true, &json!(["https://rpc.example/"])), None);
+        assert_eq!(hidden(true, &json!([])).as_deref(), Some("[]"));
     }
 
     #[test]

@@ -1,51 +1,99 @@
 //! The configuration that counts, key by key, each with where it comes from. Secrets stay hidden.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use crate::secrets::{self, Node, masked};
+use crate::secrets::{self, HIDDEN, Node, masked};
 use crate::sources::dotted;
 use crate::tables::{file_schema, reserved_properties};
-use crate::{Sources, Table};
+use crate::{Sources, Table, suggest};
 
-/// `key = value  # from` in TOML, a line for each key that begins with `prefix`. Keys without a value
-/// and without a default are left out, as are keys that every plugin may have and that nobody set.
-pub fn show(sources: &Sources, tables: &[Table], prefix: &str) -> String {
+/// `key = value  # from` in TOML, a line for each key that is `key` or below it; all without one.
+/// Keys without a value and without a default are left out, as are keys that every plugin may have
+/// and that nobody set.
+///
+/// # Errors
+/// When there is no such key; the message names the nearest one.
+pub fn show(sources: &Sources, tables: &[Table], key: &str) -> Result<String, String> {
     let schemas: BTreeMap<_, _> =
         tables.iter().map(|table| (table.plugin.clone(), table.schema.clone())).collect();
     let schema = file_schema(&schemas);
     let reserved = reserved_properties();
-    let mut lines = Vec::new();
     let root = Node::root(&schema);
+    let asked = parse(key)?;
+    find(root, sources.value(), &asked)?;
     let known = |path: &[String]| match path {
-        [plugins, name] if plugins == "plugins" => schemas.contains_key(name),
+        [plugins, name, ..] if plugins == "plugins" => schemas.contains_key(name),
         _ => true,
     };
+    let mut lines = Vec::new();
     walk(&mut Vec::new(), root, Some(sources.value()), None, &mut |path, node, value, default| {
         // Without a schema nobody knows what is secret: of such a plugin only that it is there.
-        if path.len() > 2 && !known(&path[..2]) && path[2] != "enabled" {
+        if path.len() > 2 && !known(path) && path[2] != "enabled" {
             return;
         }
         let is_reserved = path.len() > 2 && path[0] == "plugins" && reserved.contains_key(&path[2]);
-        let Some(shown) = value.or(default.filter(|_| !is_reserved)) else { return };
-        if shown.is_null() || !begins(path, prefix) {
+        // Whoever asks for one of them by its name is told its default.
+        let Some(shown) = value.or(default.filter(|_| !is_reserved || asked.len() > 2)) else { return };
+        if shown.is_null() || !path.starts_with(&asked) {
             return;
         }
         let from = if value.is_some() { sources.place(path).1 } else { "default".to_owned() };
-        let text = if secrets::is_secret_at(&schema, path) { "(secret)".into() } else { toml(node, shown) };
+        let text = match secrets::is_secret_at(&schema, path) {
+            true => {
+                let named = path.iter().any(|key| secrets::looks_secret(key));
+                secrets::hidden(named, shown).unwrap_or_else(|| "(secret)".to_owned())
+            }
+            false => toml(node, shown),
+        };
         lines.push((format!("{} = {text}", dotted(path)), from));
     });
+    if lines.is_empty() && !known(&asked) {
+        let plugin = dotted(&asked[..2]);
+        return Ok(format!("# {plugin} is not loaded, so nobody knows which of its keys are secret\n"));
+    }
+    if lines.is_empty() {
+        return Ok(format!("# {}: nothing is set, and there is no default\n", dotted(&asked)));
+    }
     let width = lines.iter().map(|(text, _)| text.chars().count()).filter(|width| *width <= 60).max();
     let width = width.unwrap_or(0);
-    lines.iter().map(|(text, from)| format!("{text:width$}  # {from}\n")).collect()
+    Ok(lines.iter().map(|(text, from)| format!("{text:width$}  # {from}\n")).collect())
 }
 
-/// Whether a key is the prefix, or below it.
-fn begins(path: &[String], prefix: &str) -> bool {
-    let key = dotted(path);
-    let rest = key.strip_prefix(prefix.trim_end_matches('.'));
-    prefix.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+fn parse(key: &str) -> Result<Vec<String>, String> {
+    let key = key.trim().trim_end_matches('.');
+    if key.is_empty() {
+        return Ok(Vec::new());
+    }
+    let keys = toml_edit::Key::parse(key);
+    let keys = keys.map_err(|error| format!("{key}: is not a dotted key: {}", error.message()))?;
+    Ok(keys.iter().map(|key| key.get().to_owned()).collect())
+}
+
+/// Whether a key can be shown: the schema has it, or somebody set it.
+fn find(root: Node<'_>, all: &Value, path: &[String]) -> Result<(), String> {
+    let (mut node, mut value) = (root, Some(all));
+    for (at, key) in path.iter().enumerate() {
+        let table = value.and_then(Value::as_object);
+        value = table.and_then(|table| table.get(key));
+        if value.is_none() && !node.has(key) {
+            let names = node.properties().into_iter().map(|(name, _)| name);
+            let names: BTreeSet<_> =
+                names.chain(table.into_iter().flat_map(|table| table.keys().map(String::as_str))).collect();
+            // Without the table's name before it, no other key is near.
+            let elsewhere = ["plugins", "kernel"].map(|table| [&[table.to_owned()], path].concat());
+            let elsewhere = elsewhere.iter().find(|longer| at == 0 && find(root, all, longer).is_ok());
+            let hint = match elsewhere {
+                Some(longer) => format!("; did you mean `{}`?", dotted(longer)),
+                None if names.is_empty() => format!("; there are none below {}", dotted(&path[..at])),
+                None => suggest(key, names, "valid keys"),
+            };
+            return Err(format!("{}: unknown key{hint}", dotted(&path[..=at])));
+        }
+        node = node.child(key);
+    }
+    Ok(())
 }
 
 type Leaf<'a> = dyn FnMut(&[String], Node<'_>, Option<&Value>, Option<&Value>) + 'a;
@@ -78,7 +126,7 @@ fn walk(
 /// A value as TOML, with what is secret in it hidden.
 fn toml(node: Node<'_>, value: &Value) -> String {
     match value {
-        _ if node.is_secret() => "\"(secret)\"".to_owned(),
+        _ if node.is_secret() => secrets::hidden(false, value).unwrap_or_else(|| HIDDEN.to_owned()),
         Value::Array(items) => {
             let items = items.iter().enumerate().map(|(at, item)| toml(node.child(&at.to_string()), item));
             format!("[{}]", items.collect::<Vec<_>>().join(", "))
@@ -86,7 +134,7 @@ fn toml(node: Node<'_>, value: &Value) -> String {
         Value::Object(table) => {
             let pairs = table.iter().map(|(key, value)| {
                 let shown = match secrets::looks_secret(key) {
-                    true => "\"(secret)\"".to_owned(),
+                    true => secrets::hidden(true, value).unwrap_or_else(|| HIDDEN.to_owned()),
                     false => toml(node.child(key), value),
                 };
                 format!("{} = {shown}", dotted(std::slice::from_ref(key)))
@@ -142,7 +190,7 @@ mod tests {
         let (sources, problems) = Sources::read(Path::new(&dir), env, &sets);
         std::fs::remove_file(&dir).unwrap();
         assert!(problems.is_empty(), "{problems:?}");
-        let text = show(&sources, &tables(), "plugins");
+        let text = show(&sources, &tables(), "plugins").unwrap();
         let lines: Vec<_> = text
             .lines()
             .map(|line| line.split_once("  #").unwrap())
@@ -152,7 +200,10 @@ mod tests {
         assert_eq!(
             lines,
             [
-                ("plugins.net.chains = [{ endpoints = \"(secret)\", id = 1 }]", " --set plugins.net.chains"),
+                (
+                    "plugins.net.chains = [{ endpoints = [\"https://rpc.example/…\"], id = 1 }]",
+                    " --set plugins.net.chains"
+                ),
                 ("plugins.net.key = (secret)", format!(" {file}:3:1").as_str()),
                 ("plugins.net.listen = \"0.0.0.0:80\"", " --set plugins.net.listen"),
                 ("plugins.net.nested.deep = 8", " STREAMGATE_PLUGINS__NET__NESTED__DEEP"),
@@ -161,15 +212,60 @@ mod tests {
             ]
         );
         assert!(!text.contains("SECRET"), "{text}");
-        assert!(show(&sources, &tables(), "").contains("kernel.log.level = \"info\""));
-        assert_eq!(show(&sources, &tables(), "plugins.net.ra"), "");
-        assert_eq!(show(&sources, &tables(), "plugins.net.rate").lines().count(), 1);
+        assert!(show(&sources, &tables(), "").unwrap().contains("kernel.log.level = \"info\""));
+        for key in ["plugins.net.rate", "plugins.net.nested.", "plugins.net.\"rate\"", "plugins.off"] {
+            assert_eq!(show(&sources, &tables(), key).unwrap().lines().count(), 1, "{key}");
+        }
+        assert_eq!(
+            show(&sources, &tables(), "plugins.off.pin").unwrap(),
+            "# plugins.off is not loaded, so nobody knows which of its keys are secret\n"
+        );
+    }
+
+    #[test]
+    fn a_key_that_there_is_not_is_refused_with_the_nearest_one() {
+        let sets = ["plugins.net.chains=[{ id = 1 }]".to_owned(), "plugins.off.enabled=false".to_owned()];
+        let (sources, _) = Sources::read(Path::new("none.toml"), [], &sets);
+        for (key, said) in [
+            ("plugins.net.ra", "plugins.net.ra: unknown key; did you mean `rate`?"),
+            ("plugins.nett.rate", "plugins.nett: unknown key; did you mean `net`?"),
+            ("kernel.log.colour", "kernel.log.colour: unknown key; valid keys: format, level"),
+            ("net.rate", "net: unknown key; did you mean `plugins.net.rate`?"),
+            ("log.level", "log: unknown key; did you mean `kernel.log.level`?"),
+            ("nets.rate", "nets: unknown key; valid keys: kernel, plugins"),
+            ("plugins.net.rate.x", "plugins.net.rate.x: unknown key; there are none below plugins.net.rate"),
+            (
+                "plugins.net.chains.0",
+                "plugins.net.chains.0: unknown key; there are none below plugins.net.chains",
+            ),
+        ] {
+            assert_eq!(show(&sources, &tables(), key), Err(said.to_owned()));
+        }
+        assert!(show(&sources, &tables(), "a b").unwrap_err().starts_with("a b: is not a dotted key"));
+    }
+
+    #[test]
+    fn a_key_that_nobody_set_is_told_from_one_that_there_is_not() {
+        let (sources, _) = Sources::read(Path::new("none.toml"), [], &["plugins.net={}".to_owned()]);
+        let show = |key: &str| show(&sources, &tables(), key).unwrap();
+        assert_eq!(show("plugins.net.none"), "# plugins.net.none: nothing is set, and there is no default\n");
+        assert_eq!(show("plugins.net.required"), "plugins.net.required = false  # default\n");
+        assert_eq!(show("plugins.net.chains"), "plugins.net.chains = []  # default\n");
+    }
+
+    #[test]
+    fn whether_a_secret_is_set_at_all_is_seen() {
+        let sets = ["plugins.net.key=''", "plugins.net.chains=[{ endpoints = [] }, { endpoints = ['KEY'] }]"];
+        let (sources, _) = Sources::read(Path::new("none.toml"), [], &sets.map(str::to_owned));
+        let text = show(&sources, &tables(), "plugins.net").unwrap();
+        assert!(text.contains("plugins.net.key = \"\" "), "{text}");
+        assert!(text.contains("[{ endpoints = [] }, { endpoints = [\"(secret)\"] }]"), "{text}");
     }
 
     #[test]
     fn what_nobody_set_is_the_default() {
         let (sources, _) = Sources::read(Path::new("none.toml"), [], &["plugins.net={}".to_owned()]);
-        let text = show(&sources, &tables(), "plugins.net");
+        let text = show(&sources, &tables(), "plugins.net").unwrap();
         let line = |key: &str| text.lines().find(|line| line.starts_with(key)).unwrap_or_default();
         assert!(line("plugins.net.listen = \"127.0.0.1:8080\" ").ends_with("# default"), "{text}");
         assert!(line("plugins.net.nested.deep = 7 ").ends_with("# default"), "{text}");

@@ -30,6 +30,8 @@ pub use tables::{health_table, plugins_table, text};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_ANSWER: u64 = 16 << 20;
+/// The key of the report that names the configuration file.
+const CONFIG: &str = "config";
 
 /// Why the data directory cannot be ours, or nobody answers in it.
 #[derive(Debug, thiserror::Error)]
@@ -156,11 +158,42 @@ pub fn ask(data_dir: &Path, path: &str) -> Result<Value, ControlError> {
     talk(data_dir, Some(TIMEOUT), &format!("GET {path} HTTP/1.0\r\nHost: streamgate\r\n\r\n"))
 }
 
-/// Has it change something, and waits as long as that takes. The inner error is why it did not.
+/// The file from which the streamgate that runs with this data directory reads its configuration. The
+/// inner error is that `given` is another one, which it would not read.
 ///
 /// # Errors
 /// When none runs, or it does not answer.
-pub fn request(data_dir: &Path, change: &Change) -> Result<Result<String, String>, ControlError> {
+fn configured(data_dir: &Path, given: Option<&Path>) -> Result<Result<String, String>, ControlError> {
+    let report = ask(data_dir, "/plugins")?;
+    let own = text(&report[CONFIG]);
+    let real = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path)).ok();
+    Ok(match given {
+        // One of an earlier version does not say.
+        Some(given) if !own.is_empty() && real(given) != real(Path::new(&own)) => Err(format!(
+            "the running streamgate reads {own}, with which it was started, and not {}; give that one, or none; nothing has changed",
+            given.display()
+        )),
+        _ => Ok(own),
+    })
+}
+
+/// Has it change something, and waits as long as that takes. The inner error is why it did not.
+/// A `config` that somebody takes for its file has to be its file; of a reload, `reads` is told
+/// which one that is.
+///
+/// # Errors
+/// When none runs, or it does not answer.
+pub fn request(
+    data_dir: &Path,
+    change: &Change,
+    config: Option<&Path>,
+    reads: impl FnOnce(&str),
+) -> Result<Result<String, String>, ControlError> {
+    match configured(data_dir, config)? {
+        Err(other) => return Ok(Err(other)),
+        Ok(file) if matches!(change, Change::Reload { .. }) && !file.is_empty() => reads(&file),
+        Ok(_) => {}
+    }
     let asked = posting("/change", change).map_err(ControlError::NoAnswer)?;
     let answer = talk(data_dir, None, &asked)?;
     serde_json::from_value(answer).map_err(|error| ControlError::NoAnswer(error.into()))
@@ -331,7 +364,8 @@ mod tests {
     async fn a_command_reaches_its_plugin_and_prints_line_by_line_or_says_why_it_does_not() {
         let dir = tempfile::tempdir().unwrap();
         let taken = DataDir::take(dir.path()).unwrap();
-        let control = Control::new(std::sync::Arc::new(Nothing), Journal::open(dir.path()));
+        let control =
+            Control::new(std::sync::Arc::new(Nothing), Journal::open(dir.path()), Path::new("none.toml"));
         tokio::spawn(control.serve(taken.listen().unwrap()));
         let give = async |words: &'static [&'static str]| {
             let path = dir.path().to_owned();
@@ -350,6 +384,30 @@ mod tests {
         assert_eq!(give(&["other"]).await.0, Err(Refused::Failed("the answer is 200".into())));
         for unknown in [&["store"][..], &["sai"], &["../plugins"]] {
             assert_eq!(give(unknown).await.0, Err(Refused::Unknown { known: "away, lines, other".into() }));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_the_running_one_does_not_read_is_told_from_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let [own, link, copy] = ["own.toml", "link.toml", "copy.toml"].map(|name| dir.path().join(name));
+        std::fs::write(&own, "").unwrap();
+        std::fs::write(&copy, "").unwrap();
+        std::os::unix::fs::symlink(&own, &link).unwrap();
+        let taken = DataDir::take(dir.path()).unwrap();
+        let control = Control::new(std::sync::Arc::new(Nothing), Journal::open(dir.path()), &own);
+        tokio::spawn(control.serve(taken.listen().unwrap()));
+        let path = dir.path().to_owned();
+        let answers = tokio::task::spawn_blocking(move || {
+            [None, Some(&own), Some(&link), Some(&copy), Some(&path.join("gone.toml"))]
+                .map(|given| configured(&path, given.map(PathBuf::as_path)).unwrap())
+        });
+        let answers = answers.await.unwrap();
+        let own = dir.path().join("own.toml").display().to_string();
+        assert!(answers[..3].iter().all(|said| said.as_ref() == Ok(&own)), "{answers:?}");
+        for other in &answers[3..] {
+            let said = other.as_ref().unwrap_err();
+            assert!(said.contains(&format!("reads {own}")) && said.contains("nothing has changed"), "{said}");
         }
     }
 

@@ -19,7 +19,7 @@ use streamgate_plugin_api::{Body, Client, Problem};
 use tokio::net::UnixListener;
 
 use crate::journal::Journal;
-use crate::{Change, Reserved};
+use crate::{CONFIG, Change, Reserved};
 
 /// What can be asked of a running streamgate.
 pub trait Controlled: Send + Sync + 'static {
@@ -40,11 +40,13 @@ pub trait Controlled: Send + Sync + 'static {
 pub struct Control<K> {
     kernel: Arc<K>,
     journal: Arc<Journal>,
+    config: Arc<std::path::Path>,
 }
 
 impl<K> Clone for Control<K> {
     fn clone(&self) -> Self {
-        Self { kernel: self.kernel.clone(), journal: self.journal.clone() }
+        let Self { kernel, journal, config } = self;
+        Self { kernel: kernel.clone(), journal: journal.clone(), config: config.clone() }
     }
 }
 
@@ -59,16 +61,25 @@ impl Connected<IncomingStream<'_, Reserved>> for Peer {
 }
 
 impl<K: Controlled> Control<K> {
-    /// Controls `kernel`, and writes down what is changed.
-    pub fn new(kernel: Arc<K>, journal: Arc<Journal>) -> Self {
-        Self { kernel, journal }
+    /// Controls `kernel`, which reads its configuration from `config`, and writes down what is
+    /// changed.
+    pub fn new(kernel: Arc<K>, journal: Arc<Journal>, config: &std::path::Path) -> Self {
+        let config = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
+        Self { kernel, journal, config: config.into() }
+    }
+
+    /// The kernel's report, with the file that it reads.
+    fn report(&self) -> Value {
+        let mut report = self.kernel.report();
+        report[CONFIG] = self.config.to_string_lossy().into();
+        report
     }
 
     /// Answers on the socket until the process ends. Only this user can connect, so there is nobody
     /// to be guarded against.
     pub async fn serve(self, listener: UnixListener) {
         let router = Router::new()
-            .route("/plugins", get(async |State(it): State<Self>| Json(it.kernel.report())))
+            .route("/plugins", get(async |State(it): State<Self>| Json(it.report())))
             .route("/health", get(async |State(it): State<Self>| Json(it.kernel.health_report())))
             .route("/change", post(change::<K>))
             .route("/command/{name}", post(command::<K>))
@@ -85,7 +96,7 @@ impl<K: Controlled> Control<K> {
     /// # Errors
     /// Why everything is as it was.
     pub async fn change(&self, change: Change, by: String, through: &'static str) -> Result<String, String> {
-        let Self { kernel, journal } = self.clone();
+        let Self { kernel, journal, .. } = self.clone();
         let changing = tokio::spawn(async move {
             let told = told(&change, by, through);
             let outcome = kernel.change(change).await;

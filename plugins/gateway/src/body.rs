@@ -206,8 +206,9 @@ pub(crate) struct ResponseBody {
 
 impl ResponseBody {
     pub(crate) fn new(content: Content, in_flight: InFlight) -> Self {
-        if let Some(progress) = in_flight.progress() {
-            progress.offered();
+        match in_flight.progress() {
+            Some(progress) => progress.offered(0),
+            None => in_flight.answered(),
         }
         Self { content, until: None, ending: None, in_flight }
     }
@@ -243,7 +244,11 @@ impl http_body::Body for ResponseBody {
             Content::Gzip(gzip) => gzip.poll_frame(cx),
         };
         if let Some(progress) = this.in_flight.progress() {
-            if frame.is_pending() { progress.waits_for_the_plugin() } else { progress.offered() }
+            match &frame {
+                Poll::Pending => progress.waits_for_the_plugin(),
+                Poll::Ready(Some(Ok(frame))) => progress.offered(frame.data_ref().map_or(0, Bytes::len)),
+                Poll::Ready(_) => progress.offered(0),
+            }
         }
         if let Some(ending) = &mut this.ending
             && let Poll::Ready(frame) = &frame

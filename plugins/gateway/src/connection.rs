@@ -20,9 +20,10 @@ use tokio_util::sync::CancellationToken;
 use crate::body::{Content, ResponseBody};
 use crate::gateway::{Gateway, busy, slow};
 use crate::head::Peer;
-use crate::streams::Streams;
+use crate::socket::{Socket, Watched};
+use crate::streams::{MAX_STREAMS, Streams};
 use crate::turns::Turns;
-use crate::watch::{InFlight, Patience, Verdict, Watch, Watched};
+use crate::watch::{InFlight, Patience, Verdict, Watch};
 
 /// How a client of HTTP/2 with prior knowledge begins (RFC 9113 §3.4). No method of HTTP/1 begins so.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -33,8 +34,6 @@ const LINGER: Duration = Duration::from_secs(1);
 /// How long a connection without a request is kept when the gateway stops: a request that was already on its way is
 /// answered, with word that the connection ends, where closing at once would have cut it off.
 const FAREWELL: Duration = Duration::from_millis(250);
-/// Streams of one connection at a time: as few as RFC 9113 §6.5.2 advises, as each costs memory.
-const MAX_STREAMS: u32 = 100;
 /// What may be on its way to us on one stream, and on one connection.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
@@ -50,8 +49,9 @@ pub(crate) struct Protocols {
 impl Protocols {
     pub(crate) fn new(patience: Patience, max_header_bytes: usize) -> Self {
         let mut http1 = http1::Builder::new();
-        // Larger heads than ours to refuse with a reason are refused by hyper without one. `pipeline_flush` stays off: it
-        // lifts hyper's bound on what waits for a client that does not read.
+        // With `half_close`, a client that has closed its sending side still gets its answers. Larger heads than ours
+        // to refuse with a reason are refused by hyper without one. `pipeline_flush` stays off: it lifts hyper's bound
+        // on what waits for a client that does not read.
         http1.half_close(true).header_read_timeout(None).max_header_size(2 * max_header_bytes).writev(true);
         Self { http1, max_header_bytes: max_header_bytes as u32, patience }
     }
@@ -61,7 +61,8 @@ impl Protocols {
         http2
             .timer(TokioTimer::new())
             .keep_alive_interval(Some(Duration::from_secs(20)))
-            .keep_alive_timeout(Duration::from_secs(20))
+            // A PING waits behind what a slow client has not read yet.
+            .keep_alive_timeout(2 * self.patience.write)
             .max_concurrent_streams(MAX_STREAMS)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
@@ -96,13 +97,16 @@ impl Protocols {
 
     async fn serve_http1(&self, tcp: TcpStream, serve: Serve, stop: CancellationToken) {
         let (watch, gateway) = (serve.watch.clone(), serve.gateway.clone());
-        let io = TokioIo::new(Watched::new(tcp, watch.clone()));
+        let socket = Socket::new(tcp);
+        let io = TokioIo::new(Watched::new(socket.clone(), watch.clone()));
         let mut connection = self.http1.serve_connection(io, serve);
         let end = {
             let mut stopped = pin!(stop.cancelled());
             let mut left = pin!(farewell(&stop));
             let (mut told, mut stopping) = (false, false);
             let mut timer = pin!(sleep(self.patience.header.min(self.patience.write)));
+            // What was written when a response under way was last looked at.
+            let mut looked = None;
             poll_fn(|cx| {
                 if connection.poll_without_shutdown(cx).is_ready() {
                     return Poll::Ready(None);
@@ -119,17 +123,33 @@ impl Protocols {
                         }
                     }
                 }
-                while timer.as_mut().poll(cx).is_ready() {
-                    match watch.judge(&self.patience, true) {
-                        Verdict::AskAgain(after) => timer.as_mut().reset(Instant::now() + after),
-                        verdict => return Poll::Ready(Some(verdict)),
+                loop {
+                    while timer.as_mut().poll(cx).is_ready() {
+                        if looked.take().is_some_and(|written| watch.is_silent_since(written))
+                            && socket.is_half_closed()
+                        {
+                            return Poll::Ready(Some(Verdict::Left));
+                        }
+                        match watch.judge(&self.patience, true) {
+                            Verdict::AskAgain(after) => timer.as_mut().reset(Instant::now() + after),
+                            verdict => return Poll::Ready(Some(verdict)),
+                        }
                     }
+                    if looked.is_some() || !watch.is_answering() {
+                        return Poll::Pending;
+                    }
+                    looked = Some(watch.written());
+                    let soon = Instant::now() + self.patience.silence();
+                    if timer.deadline() <= soon {
+                        return Poll::Pending;
+                    }
+                    timer.as_mut().reset(soon);
                 }
-                Poll::Pending
             })
             .await
         };
-        let mut tcp = connection.into_parts().io.into_inner().into_inner();
+        drop(connection);
+        let Some(mut tcp) = socket.into_inner() else { return };
         match end {
             Some(Verdict::SlowHead(true)) => {
                 let _ = timeout(
@@ -139,7 +159,10 @@ impl Protocols {
                 .await;
                 linger(tcp).await;
             }
-            Some(Verdict::Stalled) => reset(&tcp),
+            Some(Verdict::Stalled) => {
+                self.tell_of_stall();
+                reset(&tcp);
+            }
             Some(_) => {}
             None => linger(tcp).await,
         }
@@ -147,8 +170,8 @@ impl Protocols {
 
     async fn serve_http2(&self, tcp: TcpStream, serve: Serve, stop: CancellationToken) {
         let watch = serve.watch.clone();
-        let io = TokioIo::new(Watched::with_frames(tcp, watch.clone()));
-        let streams = Streams::new(self.patience.write);
+        let io = TokioIo::new(Watched::with_frames(Socket::new(tcp), watch.clone()));
+        let streams = Streams::new(self.patience.write, watch.clone());
         let serve = Serve { streams: Some(streams.clone()), ..serve };
         let mut connection = pin!(self.http2(streams).serve_connection(io, serve));
         let mut stopped = pin!(stop.cancelled());
@@ -170,6 +193,10 @@ impl Protocols {
                         leave = true;
                         timer.as_mut().reset(Instant::now() + LINGER);
                     }
+                    Verdict::Stalled => {
+                        self.tell_of_stall();
+                        return Poll::Ready(());
+                    }
                     _ => return Poll::Ready(()),
                 }
             }
@@ -181,6 +208,10 @@ impl Protocols {
             Poll::Pending
         })
         .await;
+    }
+
+    fn tell_of_stall(&self) {
+        tracing::debug!(seconds = self.patience.write.as_secs(), "a client took nothing of what it was sent");
     }
 }
 

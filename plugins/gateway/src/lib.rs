@@ -17,6 +17,7 @@ mod head;
 mod health;
 mod server;
 mod settings;
+mod socket;
 mod streams;
 mod table;
 mod turns;

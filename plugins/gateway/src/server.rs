@@ -246,10 +246,7 @@ impl Serving {
                     let peer = Peer::new(address.ip(), &serving.gateway.proxies);
                     let stop = serving.gateway.stopping.token();
                     let (gateway, turns) = (serving.gateway.clone(), serving.turns.clone());
-                    tokio::select! {
-                        () = serving.protocols.serve(tcp, peer, gateway, turns, stop) => {}
-                        () = place.displaced() => {}
-                    }
+                    place.hold(serving.protocols.serve(tcp, peer, gateway, turns, stop)).await;
                 }
             });
         }

@@ -32,9 +32,13 @@ pub struct Settings {
     /// given up and answered 504.
     pub answer_timeout: Duration,
     /// How long a client may take nothing of a response: a connection of HTTP/1.1, or a stream of HTTP/2, whatever PINGs
-    /// say.
+    /// say, but not while others of its connection have their turn. What a connection takes is seen in steps of up to 128
+    /// KiB: with 30 seconds, it has to take some 4 KiB a second; if it was quick so far, 20 KiB a second until it is
+    /// known to be slow. A response that has nothing to send for 3 seconds ends if its client has closed its sending
+    /// side.
     pub write_timeout: Duration,
-    /// How long a connection is kept without a request. PINGs of HTTP/2 are none.
+    /// How long a connection is kept without a request. PINGs of HTTP/2 are none. A client that takes the end of a
+    /// response over HTTP/2 in pieces below 1 KiB counts as one without a request.
     pub keep_alive: Duration,
     /// How long requests in flight may go on when the gateway stops.
     pub drain_timeout: Duration,

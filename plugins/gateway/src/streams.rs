@@ -9,9 +9,23 @@ use std::time::{Duration, Instant};
 use hyper::rt::Executor;
 use streamgate_plugin_api::fair::Place;
 
+use crate::watch::Watch;
+
+/// Streams that share a connection, at most: as few as RFC 9113 §6.5.2 advises, as each costs memory.
+pub(crate) const MAX_STREAMS: u32 = 100;
+/// What a connection that moves carries at least while a stream waits; more than the PINGs that it may be sent.
+const MOVES: u64 = 32 << 10;
+/// Of a stream, the least that is sent at its turn.
+const FRAME: u64 = 16 << 10;
+
 /// One stream: its place among all, and since when its response waits for the client.
 #[derive(Debug)]
 pub(crate) struct Progress {
+    watch: Arc<Watch>,
+    /// Bytes that it has for the client.
+    size: AtomicU64,
+    /// What the connection had carried before.
+    carried: AtomicU64,
     began: Instant,
     /// In milliseconds since it began, plus one; 0: it does not wait.
     waits_since: AtomicU64,
@@ -20,12 +34,21 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    fn new(place: Option<Place>) -> Self {
-        Self { began: Instant::now(), waits_since: AtomicU64::new(0), place }
+    fn new(watch: Arc<Watch>, place: Option<Place>) -> Self {
+        Self {
+            watch,
+            size: AtomicU64::new(0),
+            carried: AtomicU64::new(0),
+            began: Instant::now(),
+            waits_since: AtomicU64::new(0),
+            place,
+        }
     }
 
-    /// There is something for the client. hyper asks for no more before the client has room for it.
-    pub(crate) fn offered(&self) {
+    /// There are bytes for the client. hyper asks for no more before the client has room for them.
+    pub(crate) fn offered(&self, bytes: usize) {
+        self.size.store(bytes as u64, Relaxed);
+        self.carried.store(self.watch.written(), Relaxed);
         self.waits_since.store(self.began.elapsed().as_millis() as u64 + 1, Relaxed);
     }
 
@@ -42,14 +65,30 @@ impl Progress {
         }
     }
 
+    /// Whether the connection, which had carried `seen` at the last look, moves and has not come to this stream yet: it
+    /// is slow for all its streams together, and it is not this one's client that gives no window.
+    fn waits_for_its_turn(&self, seen: u64) -> bool {
+        let (now, began) = (self.watch.written(), self.carried.load(Relaxed));
+        let turn = u64::from(MAX_STREAMS) * self.size.load(Relaxed).max(FRAME);
+        now - began.max(seen) >= MOVES && now - began < turn
+    }
+
     /// Comes when the client took nothing for as long as `patience`.
     async fn stalled(&self, patience: Duration) {
+        let mut seen = 0;
         loop {
             let waited = match self.waits_since.load(Relaxed) {
                 0 => Duration::ZERO,
                 since => self.began.elapsed().saturating_sub(Duration::from_millis(since - 1)),
             };
-            let Some(left) = patience.checked_sub(waited).filter(|left| !left.is_zero()) else { return };
+            let Some(left) = patience.checked_sub(waited).filter(|left| !left.is_zero()) else {
+                if !self.waits_for_its_turn(seen) {
+                    return;
+                }
+                seen = self.watch.written();
+                tokio::time::sleep(patience).await;
+                continue;
+            };
             tokio::time::sleep(left).await;
         }
     }
@@ -60,18 +99,19 @@ impl Progress {
 #[derive(Debug, Clone)]
 pub(crate) struct Streams {
     patience: Duration,
+    watch: Arc<Watch>,
     /// Of the request that was taken last: hyper hands its future over in the same breath.
     next: Arc<Mutex<Option<Arc<Progress>>>>,
 }
 
 impl Streams {
-    pub(crate) fn new(patience: Duration) -> Self {
-        Self { patience, next: Arc::default() }
+    pub(crate) fn new(patience: Duration, watch: Arc<Watch>) -> Self {
+        Self { patience, watch, next: Arc::default() }
     }
 
     /// A request was taken; its future comes next.
     pub(crate) fn begin(&self, place: Option<Place>) -> Arc<Progress> {
-        let progress = Arc::new(Progress::new(place));
+        let progress = Arc::new(Progress::new(self.watch.clone(), place));
         *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress.clone());
         progress
     }
@@ -107,7 +147,12 @@ mod tests {
         let patience = Duration::from_secs(30);
         let began =
             Instant::now().checked_sub(Duration::from_secs(100)).expect("the machine is up for minutes");
-        let waiting = |since: u64| Progress { began, waits_since: AtomicU64::new(since), place: None };
+        let watch = Arc::new(Watch::new());
+        let waiting = |since: u64| Progress {
+            began,
+            waits_since: AtomicU64::new(since),
+            ..Progress::new(watch.clone(), None)
+        };
         let ended = |progress: &Progress| progress.stalled(patience).now_or_never().is_some();
         assert!(ended(&waiting(1)), "the client took nothing for 100 s");
         assert!(!ended(&waiting(90_000)), "nothing for 10 s");
@@ -115,7 +160,21 @@ mod tests {
         let progress = waiting(1);
         progress.waits_for_the_plugin();
         assert!(!ended(&progress), "the plugin has no more yet");
-        progress.offered();
+        progress.offered(1);
         assert!(!ended(&progress), "the client took something just now");
+    }
+
+    #[tokio::test]
+    async fn a_stream_waits_as_long_as_its_connection_moves_and_has_not_come_to_it() {
+        let watch = Arc::new(Watch::new());
+        let progress = Progress::new(watch.clone(), None);
+        progress.offered(1 << 20);
+        watch.was_written(17 * 1000, true);
+        assert!(!progress.waits_for_its_turn(0), "answers to PINGs");
+        watch.was_written(1 << 20, true);
+        assert!(progress.waits_for_its_turn(0), "others were served");
+        assert!(!progress.waits_for_its_turn(watch.written()), "nothing moved since");
+        watch.was_written(100 << 20, true);
+        assert!(!progress.waits_for_its_turn(0), "all others had as much, and more than once");
     }
 }

@@ -1,21 +1,16 @@
 //! Watches one connection's clock: slow heads, idle connections, clients that take nothing. The hot path pays a few
 //! relaxed atomics; a single lazy timer per connection asks for a verdict now and then.
 
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-
-use crate::frames::Frames;
 use crate::streams::Progress;
 
 /// Written at once, so many bytes are of a response; fewer may be an answer to a PING, which anybody can ask for.
 const OF_A_RESPONSE: usize = 1 << 10;
+/// A response may be silent for so long whose client has closed its sending side: then nobody may be there any more.
+const SILENCE: Duration = Duration::from_secs(3);
 
 /// How long a connection may do what.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +18,13 @@ pub(crate) struct Patience {
     pub(crate) header: Duration,
     pub(crate) keep_alive: Duration,
     pub(crate) write: Duration,
+}
+
+impl Patience {
+    /// How long a response may be silent whose client has closed its sending side.
+    pub(crate) fn silence(&self) -> Duration {
+        SILENCE.min(self.write)
+    }
 }
 
 /// What to do with a connection.
@@ -36,6 +38,8 @@ pub(crate) enum Verdict {
     Idle,
     /// The client takes nothing of what it is sent.
     Stalled,
+    /// The client has closed its side, and nothing is sent to it.
+    Left,
     /// Too many frames that belong to no request.
     Flooded,
 }
@@ -50,6 +54,10 @@ pub(crate) struct Watch {
     idle_since: AtomicU64,
     /// Since when the client takes nothing.
     stalled_since: AtomicU64,
+    /// Bytes that the system took.
+    written: AtomicU64,
+    /// The request that began last has an answer, of HTTP/1.1.
+    answered: AtomicBool,
     requests: AtomicU64,
     /// Bytes came since the last request began.
     read: AtomicBool,
@@ -64,6 +72,8 @@ impl Watch {
             head_since: AtomicU64::new(0),
             idle_since: AtomicU64::new(1),
             stalled_since: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            answered: AtomicBool::new(false),
             requests: AtomicU64::new(0),
             read: AtomicBool::new(true),
             flooded: AtomicBool::new(false),
@@ -74,36 +84,66 @@ impl Watch {
         self.began.elapsed().as_millis() as u64 + 1
     }
 
-    fn was_read(&self) {
+    pub(crate) fn was_read(&self) {
         self.read.store(true, Relaxed);
         if self.in_flight.load(Relaxed) == 0 && self.head_since.load(Relaxed) == 0 {
             self.head_since.store(self.now(), Relaxed);
         }
     }
 
-    fn was_written(&self, bytes: usize, frames: bool) {
+    pub(crate) fn was_written(&self, bytes: usize, frames: bool) {
         // The last bytes of a response are often sent after its body ended: the client is busy, not idle.
         if self.in_flight.load(Relaxed) == 0 && !(frames && bytes < OF_A_RESPONSE) {
             self.idle_since.store(self.now(), Relaxed);
         }
-        if self.stalled_since.load(Relaxed) != 0 {
-            self.stalled_since.store(0, Relaxed);
-        }
+        self.written.fetch_add(bytes as u64, Relaxed);
     }
 
-    fn was_refused(&self) {
+    pub(crate) fn was_refused(&self) {
         if self.stalled_since.load(Relaxed) == 0 {
             self.stalled_since.store(self.now(), Relaxed);
         }
+    }
+
+    /// Whether the system took nothing when it was last asked.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.stalled_since.load(Relaxed) != 0
+    }
+
+    /// The system takes more: the client has read. How long it did not.
+    pub(crate) fn has_room(&self) -> Duration {
+        let since = self.stalled_since.swap(0, Relaxed);
+        Duration::from_millis(self.now().saturating_sub(since))
+    }
+
+    /// Bytes that the system took in all.
+    pub(crate) fn written(&self) -> u64 {
+        self.written.load(Relaxed)
+    }
+
+    /// Whether a response of HTTP/1.1 is under way.
+    pub(crate) fn is_answering(&self) -> bool {
+        self.is_busy() && self.answered.load(Relaxed)
+    }
+
+    /// Whether a response of HTTP/1.1 is under way that had nothing to send since so much was written.
+    pub(crate) fn is_silent_since(&self, written: u64) -> bool {
+        self.is_answering() && !self.is_refused() && self.written() == written
     }
 
     /// A request began; it ends with the drop.
     pub(crate) fn begin(self: &Arc<Self>) -> InFlight {
         let others = self.in_flight.fetch_add(1, Relaxed);
         self.head_since.store(0, Relaxed);
+        self.answered.store(false, Relaxed);
         self.requests.fetch_add(1, Relaxed);
         let alone = self.read.swap(false, Relaxed) && others == 0;
         InFlight { watch: self.clone(), progress: None, alone }
+    }
+
+    /// The client sent too many frames that belong to no request.
+    pub(crate) fn was_flooded(&self) {
+        self.flooded.store(true, Relaxed);
     }
 
     /// Whether the client sent too many frames that belong to no request.
@@ -130,8 +170,9 @@ impl Watch {
         if stalled != 0 {
             return overdue(stalled, patience.write).map_or(Verdict::Stalled, Verdict::AskAgain);
         }
-        if self.in_flight.load(Relaxed) > 0 {
-            return Verdict::AskAgain(patience.write);
+        if self.is_busy() {
+            let silent = heads && self.is_answering();
+            return Verdict::AskAgain(if silent { patience.silence() } else { patience.write });
         }
         let head = self.head_since.load(Relaxed);
         if head != 0 && heads {
@@ -167,6 +208,11 @@ impl InFlight {
         self
     }
 
+    /// Its response begins.
+    pub(crate) fn answered(&self) {
+        self.watch.answered.store(true, Relaxed);
+    }
+
     /// The clock of its stream, if it has one of its own.
     pub(crate) fn progress(&self) -> Option<&Progress> {
         self.progress.as_deref()
@@ -178,100 +224,6 @@ impl Drop for InFlight {
         if self.watch.in_flight.fetch_sub(1, Relaxed) == 1 {
             self.watch.idle_since.store(self.watch.now(), Relaxed);
         }
-    }
-}
-
-/// The socket, watched.
-#[derive(Debug)]
-pub(crate) struct Watched {
-    tcp: TcpStream,
-    watch: Arc<Watch>,
-    /// Of HTTP/2.
-    frames: Option<Frames>,
-}
-
-impl Watched {
-    pub(crate) fn new(tcp: TcpStream, watch: Arc<Watch>) -> Self {
-        Self { tcp, watch, frames: None }
-    }
-
-    /// The same for a connection of HTTP/2, whose frames are counted.
-    pub(crate) fn with_frames(tcp: TcpStream, watch: Arc<Watch>) -> Self {
-        Self { tcp, watch, frames: Some(Frames::new()) }
-    }
-
-    pub(crate) fn into_inner(self) -> TcpStream {
-        self.tcp
-    }
-
-    fn note(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        match &written {
-            Poll::Ready(written) => {
-                let bytes = *written.as_ref().unwrap_or(&0);
-                self.watch.was_written(bytes, self.frames.is_some());
-                if let Some(frames) = &mut self.frames {
-                    frames.sent(bytes);
-                }
-            }
-            Poll::Pending => self.watch.was_refused(),
-        }
-        written
-    }
-}
-
-impl AsyncRead for Watched {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        if this.watch.is_flooded() {
-            return Poll::Pending;
-        }
-        let before = buf.filled().len();
-        let polled = Pin::new(&mut this.tcp).poll_read(cx, buf);
-        if polled.is_ready() && buf.filled().len() > before {
-            this.watch.was_read();
-            if let Some(frames) = &mut this.frames
-                && !frames.received(&buf.filled()[before..])
-            {
-                // Nothing more is read. The connection looks at the flag and says goodbye.
-                this.watch.flooded.store(true, Relaxed);
-                buf.set_filled(before);
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-        }
-        polled
-    }
-}
-
-impl AsyncWrite for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.tcp).poll_write(cx, buf);
-        self.note(written)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs);
-        self.note(written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
     }
 }
 
@@ -337,8 +289,24 @@ mod tests {
         let _request = watch.begin();
         watch.stalled_since.store(1, Relaxed);
         assert_eq!(watch.judge(&PATIENCE, true), Verdict::Stalled);
-        watch.was_written(1, true);
+        assert!(watch.has_room() >= Duration::from_secs(99));
         assert!(matches!(watch.judge(&PATIENCE, true), Verdict::AskAgain(_)));
+    }
+
+    #[test]
+    fn only_a_response_that_has_nothing_to_send_is_silent() {
+        let watch = after(100);
+        let request = watch.begin();
+        assert!(!watch.is_silent_since(0), "the plugin has not answered yet");
+        request.answered();
+        assert!(watch.is_silent_since(0));
+        watch.was_refused();
+        assert!(!watch.is_silent_since(0), "it is the client that does not read");
+        watch.has_room();
+        watch.was_written(1, false);
+        assert!(!watch.is_silent_since(0) && watch.is_silent_since(1));
+        drop(request);
+        assert!(!watch.is_silent_since(1), "there is none");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -178,5 +179,35 @@ impl Raw {
     /// Whether the gateway closed the connection, with nothing more to say.
     pub(crate) async fn ended(&mut self) -> bool {
         self.read.is_empty() && !self.more().await
+    }
+}
+
+/// Counts what a plugin holds open, such as streams, until the gateway lets go of it.
+#[derive(Clone, Default)]
+pub(crate) struct Count(Arc<AtomicUsize>);
+
+/// One that is open.
+pub(crate) struct Open(Count);
+
+impl Count {
+    pub(crate) fn open(&self) -> Open {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Open(self.clone())
+    }
+
+    /// Comes when as many are open.
+    pub(crate) async fn reaches(&self, many: usize) {
+        let waited = async {
+            while self.0.load(Ordering::SeqCst) != many {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), waited).await.expect("it never came");
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::SeqCst);
     }
 }

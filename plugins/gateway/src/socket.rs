@@ -1,0 +1,164 @@
+//! One connection's socket: tells its watch what passes, bounds what the system may hold of responses, and knows whether
+//! the client has sent its last. Never decides what becomes of the connection.
+
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::frames::Frames;
+use crate::watch::Watch;
+
+/// Bytes that the system may hold and has not sent (TCP_NOTSENT_LOWAT). It takes more once half of them are sent, and
+/// only then tells that a client reads: without a bound it holds megabytes, and a client that takes 25 kB each second
+/// would seem to take nothing for a minute.
+const UNSENT: u32 = 128 << 10;
+/// The same for a client that makes room at once: waking for each 64 KiB would cost it throughput.
+const UNSENT_TO_BRISK: u32 = 1 << 20;
+/// A client that makes room sooner is brisk.
+const BRISK: Duration = Duration::from_millis(250);
+/// A client that takes longer is brisk no more.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// A socket that is asked about while hyper owns it. Only one task ever locks it.
+#[derive(Debug, Clone)]
+pub(crate) struct Socket(Arc<Mutex<TcpStream>>);
+
+impl Socket {
+    pub(crate) fn new(tcp: TcpStream) -> Self {
+        Self(Arc::new(Mutex::new(tcp)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, TcpStream> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the client has closed its sending side. It may still read: the system does not tell who is gone from who
+    /// only has no more to say.
+    pub(crate) fn is_half_closed(&self) -> bool {
+        let tcp = self.lock();
+        let mut readiness = pin!(tcp.ready(Interest::READABLE));
+        let polled = readiness.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        matches!(polled, Poll::Ready(Ok(ready)) if ready.is_read_closed())
+    }
+
+    /// The socket, if nobody else has it any more.
+    pub(crate) fn into_inner(self) -> Option<TcpStream> {
+        Some(Arc::into_inner(self.0)?.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The socket, watched.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    socket: Socket,
+    watch: Arc<Watch>,
+    /// Of HTTP/2.
+    frames: Option<Frames>,
+    unsent: u32,
+}
+
+impl Watched {
+    pub(crate) fn new(socket: Socket, watch: Arc<Watch>) -> Self {
+        // Where the system does not know it, slow clients are only seen later.
+        let _ = SockRef::from(&*socket.lock()).set_tcp_notsent_lowat(UNSENT);
+        Self { socket, watch, frames: None, unsent: UNSENT }
+    }
+
+    /// The same for a connection of HTTP/2, whose frames are counted.
+    pub(crate) fn with_frames(socket: Socket, watch: Arc<Watch>) -> Self {
+        Self { frames: Some(Frames::new()), ..Self::new(socket, watch) }
+    }
+
+    fn poll_write_by(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        let mut tcp = self.socket.lock();
+        if self.watch.is_refused() {
+            ready!(tcp.poll_write_ready(cx))?;
+            let unsent = match self.watch.has_room() {
+                waited if waited < BRISK => UNSENT_TO_BRISK,
+                waited if waited > SLOW => UNSENT,
+                _ => self.unsent,
+            };
+            if unsent != self.unsent {
+                let _ = SockRef::from(&*tcp).set_tcp_notsent_lowat(unsent);
+                self.unsent = unsent;
+            }
+        }
+        let written = write(Pin::new(&mut *tcp), cx);
+        match &written {
+            Poll::Ready(written) => {
+                let bytes = *written.as_ref().unwrap_or(&0);
+                self.watch.was_written(bytes, self.frames.is_some());
+                if let Some(frames) = &mut self.frames {
+                    frames.sent(bytes);
+                }
+            }
+            Poll::Pending => self.watch.was_refused(),
+        }
+        written
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.watch.is_flooded() {
+            return Poll::Pending;
+        }
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut *this.socket.lock()).poll_read(cx, buf);
+        if polled.is_ready() && buf.filled().len() > before {
+            this.watch.was_read();
+            if let Some(frames) = &mut this.frames
+                && !frames.received(&buf.filled()[before..])
+            {
+                // Nothing more is read. The connection looks at the flag and says goodbye.
+                this.watch.was_flooded();
+                buf.set_filled(before);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_by(cx, |tcp, cx| tcp.poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_by(cx, |tcp, cx| tcp.poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.socket.lock()).poll_shutdown(cx)
+    }
+}
