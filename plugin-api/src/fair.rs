@@ -184,6 +184,7 @@ impl Place {
     }
 
     /// Whether somebody else has the place. Costs next to nothing.
+    #[inline]
     pub fn is_displaced(&self) -> bool {
         self.displaced.came.load(Ordering::Acquire)
     }

@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn frames_that_a_peer_makes_up_are_not_logged_unless_somebody_asks_for_it() {
         let logs = |filter: &str, target: &str, level| {
-            quiet(filter).parse::<Targets>().unwrap().would_enable(target, &level)
+            quiet(filter).parse::<Targets>().expect("a filter").would_enable(target, &level)
         };
         let frames = "h2::proto::ping_pong";
         assert!(!logs("info", frames, Level::WARN) && logs("info", frames, Level::ERROR));
