@@ -136,8 +136,8 @@ fn a_hundred_swaps_of_the_same_build_leave_nothing_and_those_of_others_their_lib
         std::fs::rename(&copy, &lib).unwrap();
         assert_eq!(scene.command(&["swap", "fixture-echo"]).1, "fixture-echo is swapped");
     };
-    // The first ones fill what is filled once.
-    (0..5).for_each(|_| swap(false));
+    // The first ones fill what is filled once: each thread's share of the allocator, too.
+    (0..25).for_each(|_| swap(false));
     let before = scene.server.used();
     (0..100).for_each(|_| swap(false));
     let after = scene.server.used();
