@@ -91,11 +91,7 @@ export function Vaults() {
           </button>
         </form>
       )}
-      {failure && (
-        <p role="alert" className="mt-2 break-words border-bad border-l-4 pl-4">
-          {failure}
-        </p>
-      )}
+      {failure && <Failure message={failure} />}
     </Section>
   );
 }
