@@ -47,10 +47,9 @@ impl Searches {
             let _running = self.running.acquire().await;
             search.await
         };
-        tokio::select! {
-            found = turn => Ok(found),
-            () = place.displaced() => Err(Unsearched::Displaced),
-            () = tokio::time::sleep(self.timeout) => Err(Unsearched::TimedOut(self.timeout)),
+        match tokio::time::timeout(self.timeout, place.hold(turn)).await {
+            Ok(found) => found.ok_or(Unsearched::Displaced),
+            Err(_) => Err(Unsearched::TimedOut(self.timeout)),
         }
     }
 }

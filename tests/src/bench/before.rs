@@ -49,72 +49,72 @@ pub async fn measure() -> Result<Vec<Row>> {
     let segments = playlists.iter().flat_map(|it| it.segments.iter().map(|(url, _)| url));
     let (segment, bytes) = nearest(&old, segments, 1 << 20).await?;
     let mut rows = Vec::new();
-    rows.extend(served(&format!("segment of {} bytes", bytes.len()), &segment, &new, &old).await?);
+    rows.extend(served(&format!("segment of {} bytes", bytes.len()), &segment, (&new, &old)).await?);
     let (playlist, bytes) = nearest(&old, playlists.iter().map(|it| &it.url), 1 << 10).await?;
-    rows.extend(served(&format!("playlist of {} bytes", bytes.len()), &playlist, &new, &old).await?);
-    rows.extend(uploaded(&new, &old).await?);
+    rows.extend(served(&format!("playlist of {} bytes", bytes.len()), &playlist, (&new, &old)).await?);
+    rows.extend(uploaded((&new, &old)).await?);
     Ok(rows)
 }
 
-/// Figures of both builds, round by round.
+/// Figures of both builds, round by round: how fast, and at which cost.
 #[derive(Default)]
 struct Both {
-    new: Vec<f64>,
-    old: Vec<f64>,
+    new: Vec<[f64; 2]>,
+    old: Vec<[f64; 2]>,
 }
 
 impl Both {
+    /// Measures both in turn; neither is always the first.
+    async fn measure(
+        rounds: usize,
+        (new, old): (&Server, &Server),
+        mut once: impl AsyncFnMut(&Server) -> Result<[f64; 2]>,
+    ) -> Result<Self> {
+        let mut both = Self::default();
+        for round in 0..rounds {
+            if round % 2 == 0 {
+                both.new.push(once(new).await?);
+                both.old.push(once(old).await?);
+            } else {
+                both.old.push(once(old).await?);
+                both.new.push(once(new).await?);
+            }
+        }
+        Ok(both)
+    }
+
     /// The median of the ratios of neighbouring rounds: what else the machine does changes more slowly.
-    fn row(self, what: String, aim: Aim) -> Row {
-        let ratio = median(self.new.iter().zip(&self.old).map(|(new, old)| new / old).collect());
-        let old = median(self.old);
+    fn row(&self, what: String, figure: usize, aim: Aim) -> Row {
+        let ratio =
+            median(self.new.iter().zip(&self.old).map(|(new, old)| new[figure] / old[figure]).collect());
+        let old = median(self.old.iter().map(|old| old[figure]).collect());
         Row { what, ours: ratio * old, peer: Some(("before", old)), aim: Some(aim) }
     }
+
+    fn rows(&self, speed: String, cost: String) -> [Row; 2] {
+        [self.row(speed, 0, Aim::AtLeast(1.0 - SLACK)), self.row(cost, 1, Aim::AtMost(1.0 + SLACK))]
+    }
 }
 
-async fn served(what: &str, address: &Url, new: &Server, old: &Server) -> Result<[Row; 2]> {
-    let (mut rate, mut cost) = (Both::default(), Both::default());
-    for round in 0..ROUNDS {
-        let mut measured = [(0.0, 0.0); 2];
-        // Neither is always the first.
-        for side in [round % 2, 1 - round % 2] {
-            let server = if side == 0 { new } else { old };
-            let url = server.url(address.path());
-            let before = cpu_seconds(server.pid())?;
-            let rate = wrk(&url, ROUND).await?;
-            let spent = cpu_seconds(server.pid())? - before;
-            measured[side] = (rate, spent / (rate * ROUND.as_secs_f64()) * 1e6);
-        }
-        rate.new.push(measured[0].0);
-        rate.old.push(measured[1].0);
-        cost.new.push(measured[0].1);
-        cost.old.push(measured[1].1);
-    }
-    Ok([
-        rate.row(format!("{what}, requests/s"), Aim::AtLeast(1.0 - SLACK)),
-        cost.row(format!("{what}, processor time of a request, µs"), Aim::AtMost(1.0 + SLACK)),
-    ])
+async fn served(what: &str, address: &Url, both: (&Server, &Server)) -> Result<[Row; 2]> {
+    let measured = Both::measure(ROUNDS, both, async |server| {
+        let before = cpu_seconds(server.pid())?;
+        let rate = wrk(&server.url(address.path()), ROUND).await?;
+        let spent = cpu_seconds(server.pid())? - before;
+        Ok([rate, spent / (rate * ROUND.as_secs_f64()) * 1e6])
+    });
+    let cost = format!("{what}, processor time of a request, µs");
+    Ok(measured.await?.rows(format!("{what}, requests/s"), cost))
 }
 
-async fn uploaded(new: &Server, old: &Server) -> Result<[Row; 2]> {
-    let (mut rate, mut cost) = (Both::default(), Both::default());
-    for round in 0..UPLOADS {
-        let mut measured = [(0.0, 0.0); 2];
-        for side in [round % 2, 1 - round % 2] {
-            let server = if side == 0 { new } else { old };
-            let upload = tus::Upload::create(server, LENGTH, &[]).await?;
-            let upload::Cost { seconds, cpu } = upload::once(&upload, LENGTH, server.pid()).await?;
-            #[allow(clippy::cast_precision_loss)]
-            let megabytes = LENGTH as f64 / 1e6;
-            measured[side] = (megabytes / seconds, cpu);
-        }
-        rate.new.push(measured[0].0);
-        rate.old.push(measured[1].0);
-        cost.new.push(measured[0].1);
-        cost.old.push(measured[1].1);
-    }
-    Ok([
-        rate.row("tus upload of 1 GiB, MB/s".to_owned(), Aim::AtLeast(1.0 - SLACK)),
-        cost.row("processor time of that upload, s".to_owned(), Aim::AtMost(1.0 + SLACK)),
-    ])
+async fn uploaded(both: (&Server, &Server)) -> Result<[Row; 2]> {
+    let measured = Both::measure(UPLOADS, both, async |server| {
+        let upload = tus::Upload::create(server, LENGTH, &[]).await?;
+        let upload::Cost { seconds, cpu } = upload::once(&upload, LENGTH, server.pid()).await?;
+        #[allow(clippy::cast_precision_loss)]
+        let megabytes = LENGTH as f64 / 1e6;
+        Ok([megabytes / seconds, cpu])
+    });
+    let cost = "processor time of that upload, s".to_owned();
+    Ok(measured.await?.rows("tus upload of 1 GiB, MB/s".to_owned(), cost))
 }
