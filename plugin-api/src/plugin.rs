@@ -162,10 +162,7 @@ extern "C" fn start<P: Plugin>(handle: abi::HostHandle, args: abi::StartArgs) ->
 }
 
 fn settings<P: Plugin>(json: &str) -> Result<P::Settings, RString> {
-    parse(json).map_err(|SettingsProblem { key, message }| {
-        // A mistake in the whole has no key.
-        if key.is_empty() { message.into() } else { format!("{key}: {message}").into() }
-    })
+    parse(json).map_err(|problem| problem.to_string().into())
 }
 
 /// One started plugin; the value is gone once it has been stopped.

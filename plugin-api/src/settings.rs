@@ -24,6 +24,16 @@ impl SettingsProblem {
     }
 }
 
+/// With its key; one of the settings as a whole has none.
+impl fmt::Display for SettingsProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
 /// A length of time: `"500ms"`, `"30s"`, `"5m"`, `"12h"`, `"7d"`, or a whole number of seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Duration(std::time::Duration);
@@ -230,6 +240,12 @@ impl JsonSchema for ByteSize {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_problem_of_the_settings_as_a_whole_has_no_key_before_it() {
+        assert_eq!(SettingsProblem::new("rate", "is odd").to_string(), "rate: is odd");
+        assert_eq!(SettingsProblem::new("", "is odd").to_string(), "is odd");
+    }
 
     fn duration(text: &str) -> Result<Duration, String> {
         serde_json::from_value(serde_json::Value::String(text.into())).map_err(|error| error.to_string())

@@ -31,7 +31,7 @@ async fn main() -> Result<()> {
     });
     let settings: streamgate_chain_evm::Settings = serde_json::from_value(settings)?;
     if let Some(problem) = settings.problems().first() {
-        bail!("{}: {}", problem.key, problem.message);
+        bail!("{problem}");
     }
     let folder = tempfile::tempdir()?;
     let database = Engine::new(folder.path(), streamgate_sqlite::Settings::default());

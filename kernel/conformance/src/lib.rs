@@ -205,12 +205,6 @@ mod tests {
     }
 
     #[test]
-    fn a_problem_of_the_settings_as_a_whole_has_no_key_before_it() {
-        assert_eq!(rules::words(&SettingsProblem::new("rate", "is odd")), "rate: is odd");
-        assert_eq!(rules::words(&SettingsProblem::new("", "is odd")), "is odd");
-    }
-
-    #[test]
     fn settings_are_read_as_those_of_a_table() {
         let object = json!({ "type": "object" });
         let sets = ["count=3", "name=\"x\"", "limits.size=\"1MiB\"", "required=true"].map(String::from);

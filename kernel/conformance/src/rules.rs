@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
+use streamgate_plugin_api::Body;
 use streamgate_plugin_api::abi::HealthState;
-use streamgate_plugin_api::{Body, SettingsProblem};
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::bench::{Bench, Verdict, broken, unshown};
@@ -154,18 +154,10 @@ async fn settings_check(bench: &Bench) -> Verdict {
     if self::files(&bench.data_dir) != files {
         return broken("it wrote into the data directory");
     }
-    let said: Vec<_> = first.iter().map(words).collect();
+    let said: Vec<_> = first.iter().map(ToString::to_string).collect();
     match said.as_slice() {
         [] => Ok(String::new()),
         said => unshown(format!("it refuses these settings: {}; give it others with --set", said.join("; "))),
-    }
-}
-
-/// A problem with its key; one of the settings as a whole has none.
-pub(crate) fn words(problem: &SettingsProblem) -> String {
-    match problem.key.is_empty() {
-        true => problem.message.clone(),
-        false => format!("{}: {}", problem.key, problem.message),
     }
 }
 

@@ -50,7 +50,7 @@ impl Plugin for GatewayPlugin {
 
     async fn start(host: Host, settings: Settings) -> Result<Self, StartError> {
         if let Some(problem) = settings.problems().into_iter().next() {
-            return Err(StartError::new(format!("{}: {}", problem.key, problem.message)));
+            return Err(StartError::new(problem.to_string()));
         }
         let table = Arc::new(Table::new(settings.unlimited_bodies.clone()));
         // Nobody is let in before there is something behind the door.
