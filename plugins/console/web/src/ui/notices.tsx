@@ -1,7 +1,11 @@
 // Short messages in the corner, which screen readers speak too. Failures stay until
 // they are put away.
+//
+// They lie over the page, so they must not keep anybody from what is below: a press goes through a
+// message that leaves by itself, and the page grows by their height, so that its end can be scrolled
+// out from under them (WCAG 2.2, 2.4.11: what has the focus is not covered).
 
-import { useSyncExternalStore } from "react";
+import { useLayoutEffect, useRef, useSyncExternalStore } from "react";
 import { Icon } from "./icons";
 import { Link } from "./link";
 
@@ -14,6 +18,8 @@ interface Notice {
 
 const SHOWN_MS = 6_000;
 const MOST = 4;
+/** Between the messages and the edge of the window (`bottom-4`). */
+const MARGIN_PX = 16;
 
 let notices: readonly Notice[] = [];
 let nextId = 1;
@@ -48,8 +54,15 @@ export function Notices() {
     },
     () => notices,
   );
+  const corner = useRef<HTMLDivElement>(null);
+  useLayoutEffect(() => {
+    const height = shown.length > 0 ? (corner.current?.offsetHeight ?? 0) + 2 * MARGIN_PX : 0;
+    document.documentElement.style.scrollPaddingBottom = `${height}px`;
+    document.body.style.paddingBottom = `${height}px`;
+  }, [shown]);
   return (
     <div
+      ref={corner}
       role="status"
       aria-live="polite"
       className="pointer-events-none fixed inset-x-4 bottom-4 z-40 flex flex-col items-center gap-2 sm:left-auto sm:items-end"
@@ -57,14 +70,14 @@ export function Notices() {
       {shown.map((notice) => (
         <div
           key={notice.id}
-          className={`arrive pointer-events-auto flex w-full max-w-md items-start gap-3 border-l-4 bg-ink py-2.5 pr-2 pl-4 text-paper shadow-lg ${notice.bad ? "border-bad" : "border-accent"}`}
+          className={`arrive flex w-full max-w-md items-start gap-3 border-l-4 bg-ink py-2.5 pr-2 pl-4 text-paper shadow-lg ${notice.bad ? "pointer-events-auto border-bad" : "border-accent"}`}
         >
           <p className="flex-1 py-1">
             {notice.text}
             {notice.link && (
               <>
                 {" "}
-                <Link href={notice.link.href} className="underline underline-offset-2">
+                <Link href={notice.link.href} className="pointer-events-auto underline underline-offset-2">
                   {notice.link.label}
                 </Link>
               </>
@@ -73,7 +86,7 @@ export function Notices() {
           <button
             type="button"
             aria-label="Dismiss this message"
-            className="grid size-8 place-items-center opacity-70 hover:opacity-100 focus-visible:outline-paper"
+            className="pointer-events-auto grid size-8 place-items-center opacity-70 hover:opacity-100 focus-visible:outline-paper"
             onClick={() => dismiss(notice.id)}
           >
             <Icon name="close" size={16} />
