@@ -7,11 +7,11 @@ use http::{HeaderMap, HeaderValue};
 /// send.
 pub const PREFIX: &str = "x-streamgate-";
 
-const PRINCIPAL: HeaderName = HeaderName::from_static("x-streamgate-principal");
-const ROLES: HeaderName = HeaderName::from_static("x-streamgate-roles");
-const SCOPES: HeaderName = HeaderName::from_static("x-streamgate-scopes");
-const WALLETS: HeaderName = HeaderName::from_static("x-streamgate-wallets");
-const CREDENTIAL: HeaderName = HeaderName::from_static("x-streamgate-credential");
+pub(crate) const PRINCIPAL: HeaderName = HeaderName::from_static("x-streamgate-principal");
+pub(crate) const ROLES: HeaderName = HeaderName::from_static("x-streamgate-roles");
+pub(crate) const SCOPES: HeaderName = HeaderName::from_static("x-streamgate-scopes");
+pub(crate) const WALLETS: HeaderName = HeaderName::from_static("x-streamgate-wallets");
+pub(crate) const CREDENTIAL: HeaderName = HeaderName::from_static("x-streamgate-credential");
 
 /// Who sent a request. Only the ingress can put it on: a plugin that finds it in a request of its
 /// public routes may rely on it, and one that does not knows that nobody is signed in.

@@ -115,17 +115,27 @@ fn hex(bytes: &[u8]) -> String {
         .collect()
 }
 
-fn unhex<const N: usize>(text: &[u8]) -> Result<[u8; N], InvalidTraceparent> {
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Ok(byte - b'0'),
-        b'a'..=b'f' => Ok(byte - b'a' + 10),
-        _ => Err(InvalidTraceparent),
-    };
-    let mut out = [0; N];
-    for (byte, pair) in out.iter_mut().zip(text.chunks_exact(2)) {
-        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+/// What each byte is as a digit; `NO_DIGIT` for all that are none.
+const VALUES: [u8; 256] = {
+    let mut values = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < DIGITS.len() {
+        values[DIGITS[value] as usize] = value as u8;
+        value += 1;
     }
-    Ok(out)
+    values
+};
+const NO_DIGIT: u8 = 0xff;
+
+/// Every request has one to read, so without a branch for each digit.
+fn unhex<const N: usize>(text: &[u8]) -> Result<[u8; N], InvalidTraceparent> {
+    let (mut out, mut seen) = ([0; N], 0);
+    for (byte, pair) in out.iter_mut().zip(text.chunks_exact(2)) {
+        let (high, low) = (VALUES[usize::from(pair[0])], VALUES[usize::from(pair[1])]);
+        seen |= high | low;
+        *byte = high << 4 | low & 15;
+    }
+    if seen > 15 { Err(InvalidTraceparent) } else { Ok(out) }
 }
 
 fn new_span_id() -> [u8; 8] {

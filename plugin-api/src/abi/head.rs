@@ -7,7 +7,7 @@
 
 use abi_stable::StableAbi;
 use bytes::{BufMut, Bytes};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 
 use super::{FfiBytes, names};
 
@@ -257,8 +257,7 @@ impl<'a> Reader<'a> {
             let name = match self.u8()? {
                 0 => {
                     let len = usize::from(self.u16()?);
-                    HeaderName::from_bytes(self.take(len)?)
-                        .map_err(|_| HeadError("a field name is not a token"))?
+                    names::of_text(self.take(len)?).map_err(|_| HeadError("a field name is not a token"))?
                 }
                 number => names::name(number).ok_or(HeadError("a field name has an unknown number"))?,
             };

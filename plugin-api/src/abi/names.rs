@@ -4,6 +4,9 @@
 //! API, and sent only to a side of that version; none is ever moved or removed.
 
 use http::HeaderName;
+use http::header::InvalidHeaderName;
+
+use crate::{address, principal};
 
 macro_rules! names {
     ($($name:literal)*) => {
@@ -28,6 +31,16 @@ names! {
     "x-content-type-options" "x-forwarded-for" "x-forwarded-host" "x-forwarded-proto" "x-frame-options"
     "x-real-ip" "x-request-id"
 }
+
+/// Names without a number that cross with most requests, the most frequent first.
+static OWN: [HeaderName; 6] = [
+    address::CLIENT,
+    principal::PRINCIPAL,
+    principal::ROLES,
+    principal::SCOPES,
+    principal::WALLETS,
+    principal::CREDENTIAL,
+];
 
 /// Numbers by the hash of their names, with the next free place for those whose place is taken;
 /// 0 for none.
@@ -67,6 +80,16 @@ pub(super) fn number(name: &HeaderName) -> u8 {
     0
 }
 
+/// A name that crossed as text. Those that the SDK itself puts on requests are there already.
+pub(super) fn of_text(text: &[u8]) -> Result<HeaderName, InvalidHeaderName> {
+    if text.starts_with(principal::PREFIX.as_bytes())
+        && let Some(own) = OWN.iter().find(|own| own.as_str().as_bytes() == text)
+    {
+        return Ok(own.clone());
+    }
+    HeaderName::from_bytes(text)
+}
+
 /// The name with this number.
 pub(super) fn name(number: u8) -> Option<HeaderName> {
     NAMES.get(usize::from(number).checked_sub(1)?).cloned()
@@ -88,5 +111,15 @@ mod tests {
             assert_eq!(number(&HeaderName::from_static(other)), 0, "{other}");
         }
         assert_eq!((name(0), name(u8::MAX)), (None, None));
+    }
+
+    #[test]
+    fn a_name_that_crossed_as_text_is_itself() {
+        for text in
+            ["x-streamgate-client", "x-streamgate-roles", "x-streamgate-other", "x-streamgate-", "x-other"]
+        {
+            assert_eq!(of_text(text.as_bytes()).unwrap(), HeaderName::from_static(text));
+        }
+        assert!(of_text(b"x-streamgate-\n").is_err());
     }
 }

@@ -1,6 +1,7 @@
 //! One connection from its first byte to its last: HTTP/1.1 or HTTP/2, told apart by the client's first bytes; watched
 //! by one lazy timer; ended in good order when the gateway stops.
 
+use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -285,7 +286,7 @@ struct Serve {
 
 impl hyper::service::Service<Request<Incoming>> for Serve {
     type Response = Response<ResponseBody>;
-    type Error = std::convert::Infallible;
+    type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
@@ -302,11 +303,6 @@ impl hyper::service::Service<Request<Incoming>> for Serve {
             return Box::pin(async move { Ok(busy.map(|body| ResponseBody::new(body, in_flight))) });
         }
         let turns = (!in_flight.is_alone()).then(|| self.turns.clone());
-        Box::pin(async move {
-            if let Some(turns) = turns {
-                turns.take(peer.network).await;
-            }
-            Ok(gateway.handle(request, &peer, in_flight).await)
-        })
+        Box::pin(gateway.handle(request, peer, in_flight, turns))
     }
 }

@@ -1,8 +1,12 @@
 //! One request through the gateway: vetted, routed, put in order, answered by a plugin (or here, with a problem), and
 //! its response put in order. The plugin's handler is polled in the connection's own task.
 
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
@@ -20,6 +24,7 @@ use crate::head::{self, Peer, Survey};
 use crate::health::{Health, Report};
 use crate::settings::{Network, Settings};
 use crate::table::Table;
+use crate::turns::Turns;
 use crate::vet::{self, HeadLimits};
 use crate::watch::InFlight;
 
@@ -108,13 +113,17 @@ impl Gateway {
         self.streams.take(Holder::Address(peer.network)).map(Some)
     }
 
-    /// Answers one request.
+    /// Answers one request, once it is its turn.
     pub(crate) async fn handle(
-        &self,
+        self: Arc<Self>,
         request: Request<Incoming>,
-        peer: &Peer,
+        peer: Arc<Peer>,
         in_flight: InFlight,
-    ) -> Response<ResponseBody> {
+        turns: Option<Turns>,
+    ) -> Result<Response<ResponseBody>, Infallible> {
+        if let Some(turns) = turns {
+            turns.take(peer.network).await;
+        }
         let (mut parts, incoming) = request.into_parts();
         let one_at_a_time = parts.version <= Version::HTTP_11;
         let has_body = !incoming.is_end_stream();
@@ -135,7 +144,7 @@ impl Gateway {
         let vetted = settled.and_then(|()| vet::vet(&parts, &survey, &self.limits));
         // Fields of a HEAD under a method whose response has a body: the length would be waited for.
         let no_length = parts.method == Method::HEAD && sent != Method::HEAD;
-        let request_id = head::put_on(&mut parts, &survey, peer);
+        let request_id = head::put_on(&mut parts, &survey, &peer);
         let wish = match &self.compressor {
             Some(compressor) if survey.accept_encoding => compressor.wish(&parts),
             _ => None,
@@ -169,7 +178,7 @@ impl Gateway {
             .headers()
             .get(CONTENT_TYPE)
             .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
-        response.map(|content| {
+        Ok(response.map(|content| {
             let mut body = ResponseBody::new(content, in_flight);
             if let Some(ending) = ending {
                 body.report_to(ending);
@@ -178,7 +187,7 @@ impl Gateway {
                 body.until(self.stopping.token().cancelled_owned());
             }
             body
-        })
+        }))
     }
 
     /// Lets the plugin of the path answer, if the filters let the request pass.
@@ -256,7 +265,11 @@ impl Gateway {
 
     /// The answer, unless it is not begun in time while nobody reads the request's body either.
     async fn in_time<F: Future>(&self, answer: F, cuts: &Cuts) -> Option<F::Output> {
-        let mut answer = std::pin::pin!(answer);
+        let mut answer = pin!(answer);
+        // Most answers are there at once, and making a timer takes longer than some of them.
+        if let Poll::Ready(answered) = poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx))).await {
+            return Some(answered);
+        }
         loop {
             let pieces = cuts.pieces();
             if let Ok(answered) = tokio::time::timeout(self.answer_timeout, &mut answer).await {

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::streams::Progress;
 
@@ -44,10 +46,16 @@ pub(crate) enum Verdict {
     Flooded,
 }
 
+/// Milliseconds of the system's coarse clock: it is some milliseconds behind at most, and is looked at thrice a request.
+fn milliseconds() -> u64 {
+    let now = clock_gettime(ClockId::MonotonicCoarse);
+    now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
+}
+
 /// What happens on one connection. Times are milliseconds since it began, plus one; 0 is never.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    began: Instant,
+    began: u64,
     in_flight: AtomicU32,
     /// When the first bytes of a head came that is not whole yet.
     head_since: AtomicU64,
@@ -67,7 +75,7 @@ pub(crate) struct Watch {
 impl Watch {
     pub(crate) fn new() -> Self {
         Self {
-            began: Instant::now(),
+            began: milliseconds(),
             in_flight: AtomicU32::new(0),
             head_since: AtomicU64::new(0),
             idle_since: AtomicU64::new(1),
@@ -81,7 +89,7 @@ impl Watch {
     }
 
     fn now(&self) -> u64 {
-        self.began.elapsed().as_millis() as u64 + 1
+        milliseconds().saturating_sub(self.began) + 1
     }
 
     pub(crate) fn was_read(&self) {
@@ -238,8 +246,7 @@ mod tests {
     };
 
     fn after(seconds: u64) -> Arc<Watch> {
-        let began =
-            Instant::now().checked_sub(Duration::from_secs(seconds)).expect("the machine is up for minutes");
+        let began = milliseconds().checked_sub(seconds * 1000).expect("the machine is up for minutes");
         Arc::new(Watch { began, ..Watch::new() })
     }
 

@@ -23,7 +23,7 @@ pub const VARIABLE: &str = "STREAMGATE_BENCH_BEFORE";
 const ROUND: Duration = Duration::from_secs(2);
 const ROUNDS: usize = 15;
 const UPLOADS: usize = 7;
-/// No figure may be worse than the other build's by more than this part of it.
+/// No speed may be worse than the other build's by more than this part of it.
 const SLACK: f64 = 0.03;
 
 /// # Errors
@@ -84,15 +84,16 @@ impl Both {
     }
 
     /// The median of the ratios of neighbouring rounds: what else the machine does changes more slowly.
-    fn row(&self, what: String, figure: usize, aim: Aim) -> Row {
+    fn row(&self, what: String, figure: usize, aim: Option<Aim>) -> Row {
         let ratio =
             median(self.new.iter().zip(&self.old).map(|(new, old)| new[figure] / old[figure]).collect());
         let old = median(self.old.iter().map(|old| old[figure]).collect());
-        Row { what, ours: ratio * old, peer: Some(("before", old)), aim: Some(aim) }
+        Row { what, ours: ratio * old, peer: Some(("before", old)), aim }
     }
 
+    /// The cost explains the speed, and depends more on what else the machine does: it has no aim.
     fn rows(&self, speed: String, cost: String) -> [Row; 2] {
-        [self.row(speed, 0, Aim::AtLeast(1.0 - SLACK)), self.row(cost, 1, Aim::AtMost(1.0 + SLACK))]
+        [self.row(speed, 0, Some(Aim::AtLeast(1.0 - SLACK))), self.row(cost, 1, None)]
     }
 }
 
