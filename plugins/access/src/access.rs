@@ -395,7 +395,7 @@ impl Access {
         };
         let found = evaluation.run().await;
         let truths: Vec<Truth> = found.leaves.iter().map(|(truth, _)| *truth).collect();
-        let missing = || cut(&tree.root.missing(&found.leaves).join("; "));
+        let missing = || cut(&tree.root.missing(&found.leaves).unwrap_or_default());
         let mut ruling = match tree.root.truth(&truths) {
             Truth::Yes => Ruling::allowed("The rule of this content is fulfilled."),
             _ if !viewer.is_signed_in() && viewer.wallets.is_empty() => Ruling::denied(

@@ -455,7 +455,7 @@ async fn contract(State(access): State<Access>, Path(name): Path<String>, header
         Ok(described) => Ok(answer(&described.view(&contract))),
         Err(Undescribed::Nothing(why)) => Err(ApiError::NoContract(format!("{contract}: {why}."))),
         Err(Undescribed::Malformed(why)) => Err(ApiError::Invalid(format!("`{shown}`: {why}."))),
-        Err(Undescribed::Unknown(why)) => Err(ApiError::Chain(format!("{why}. Try again in a moment."))),
+        Err(Undescribed::Unknown(why)) => Err(ApiError::Chain(format!("{why}."))),
     }
 }
 

@@ -175,33 +175,56 @@ impl Node {
         json!({ "rule": rule, "holds": self.truth(&truths).name(), "of": of })
     }
 
-    /// Why it does not hold: the texts of the leaves that keep it from holding.
-    pub(crate) fn missing(&self, leaves: &[(Truth, String)]) -> Vec<String> {
-        let mut texts = Vec::new();
-        self.blame(leaves, true, &mut texts);
-        texts
+    /// Why it does not hold: the texts of the leaves that keep it from holding, and how they belong together. None: it
+    /// holds.
+    pub(crate) fn missing(&self, leaves: &[(Truth, String)]) -> Option<String> {
+        let truths: Vec<Truth> = leaves.iter().map(|(truth, _)| *truth).collect();
+        self.blame(leaves, &truths, true).map(|blame| blame.text)
     }
 
-    fn blame(&self, leaves: &[(Truth, String)], wanted: bool, texts: &mut Vec<String>) {
-        let truths: Vec<Truth> = leaves.iter().map(|(truth, _)| *truth).collect();
+    fn blame(&self, leaves: &[(Truth, String)], truths: &[Truth], wanted: bool) -> Option<Blame> {
         let satisfied = if wanted { Truth::Yes } else { Truth::No };
-        if self.truth(&truths) == satisfied {
-            return;
+        if self.truth(truths) == satisfied {
+            return None;
         }
-        match self {
-            Self::All(nodes) | Self::Any(nodes) | Self::AtLeast(_, nodes) => {
-                for node in nodes {
-                    node.blame(leaves, wanted, texts);
-                }
-            }
-            Self::Not(node) => node.blame(leaves, !wanted, texts),
+        let (holding, nodes) = match self {
+            Self::All(nodes) => (nodes.len(), nodes),
+            Self::Any(nodes) => (1, nodes),
+            Self::AtLeast(n, nodes) => (*n, nodes),
+            Self::Not(node) => return node.blame(leaves, truths, !wanted),
             Self::Leaf(index) => {
-                if let Some((truth, text)) = leaves.get(*index) {
-                    let negated = if wanted || *truth == Truth::Unknown { "" } else { "not allowed: " };
-                    texts.push(format!("{negated}{text}"));
-                }
+                let (truth, text) = leaves.get(*index)?;
+                let negated = if wanted || *truth == Truth::Unknown { "" } else { "not allowed: " };
+                return Some(Blame { text: format!("{negated}{text}"), is_group: false });
             }
+        };
+        // It fails as soon as so many do not hold that the others are too few.
+        let needed = if wanted { holding } else { (nodes.len() + 1).saturating_sub(holding) };
+        let mut parts: Vec<Blame> = nodes.iter().filter_map(|node| node.blame(leaves, truths, wanted)).collect();
+        let needed = needed.saturating_sub(nodes.len() - parts.len());
+        if parts.len() < 2 {
+            return parts.pop();
         }
+        let (before, between) = match needed {
+            1 => (String::new(), "; or "),
+            needed if needed >= parts.len() => (String::new(), "; and "),
+            needed => (format!("{needed} of these: "), "; "),
+        };
+        let parts: Vec<String> = parts.into_iter().map(Blame::within_another).collect();
+        Some(Blame { text: format!("{before}{}", parts.join(between)), is_group: true })
+    }
+}
+
+/// What keeps a node from holding.
+struct Blame {
+    text: String,
+    /// Several parts.
+    is_group: bool,
+}
+
+impl Blame {
+    fn within_another(self) -> String {
+        if self.is_group { format!("({})", self.text) } else { self.text }
     }
 }
 
@@ -276,6 +299,30 @@ mod tests {
         })
     }
 
+    #[test]
+    fn a_refusal_says_what_is_needed_together_and_what_instead() {
+        let leaf = Node::Leaf;
+        let leaves: Vec<_> = ["a", "b", "c", "d"].map(|text| (Truth::No, text.to_owned())).into();
+        let says = |node: Node| node.missing(&leaves).unwrap();
+        assert_eq!(says(leaf(0)), "a");
+        assert_eq!(says(Node::All(vec![leaf(0), leaf(1)])), "a; and b");
+        assert_eq!(says(Node::Any(vec![leaf(0), leaf(1)])), "a; or b");
+        assert_eq!(says(Node::Any(vec![Node::All(vec![leaf(0), leaf(1)]), leaf(2)])), "(a; and b); or c");
+        assert_eq!(says(Node::AtLeast(2, vec![leaf(0), leaf(1), leaf(2)])), "2 of these: a; b; c");
+
+        let mut leaves = leaves.clone();
+        leaves[0].0 = Truth::Yes;
+        let says = |node: Node| node.missing(&leaves).unwrap();
+        assert_eq!(says(Node::AtLeast(2, vec![leaf(0), leaf(1), leaf(2)])), "b; or c", "one is there");
+        assert_eq!(says(Node::All(vec![leaf(0), leaf(1)])), "b");
+        leaves[1].0 = Truth::Yes;
+        let says = |node: Node| node.missing(&leaves);
+        let not = |node| Node::Not(Box::new(node));
+        assert_eq!(says(not(Node::All(vec![leaf(0), leaf(1)]))).unwrap(), "not allowed: a; or not allowed: b");
+        assert_eq!(says(not(Node::Any(vec![leaf(0), leaf(1)]))).unwrap(), "not allowed: a; and not allowed: b");
+        assert_eq!(says(not(Node::AtLeast(2, vec![leaf(0), leaf(2)]))), None);
+    }
+
     proptest! {
         /// What is decided stays as it is, whatever the unknown turns out to be: so an outage can take
         /// a yes away, and never make one.
@@ -312,7 +359,7 @@ mod tests {
         #[test]
         fn a_refusal_always_says_what_is_missing(node in nodes(), leaves in prop::collection::vec(truths(), 8)) {
             let texts: Vec<_> = leaves.iter().map(|truth| (*truth, "x".to_owned())).collect();
-            prop_assert_eq!(node.missing(&texts).is_empty(), node.truth(&leaves) == Truth::Yes);
+            prop_assert_eq!(node.missing(&texts).is_none(), node.truth(&leaves) == Truth::Yes);
         }
     }
 
