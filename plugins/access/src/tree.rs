@@ -200,7 +200,8 @@ impl Node {
         };
         // It fails as soon as so many do not hold that the others are too few.
         let needed = if wanted { holding } else { (nodes.len() + 1).saturating_sub(holding) };
-        let mut parts: Vec<Blame> = nodes.iter().filter_map(|node| node.blame(leaves, truths, wanted)).collect();
+        let mut parts: Vec<Blame> =
+            nodes.iter().filter_map(|node| node.blame(leaves, truths, wanted)).collect();
         let needed = needed.saturating_sub(nodes.len() - parts.len());
         if parts.len() < 2 {
             return parts.pop();
@@ -318,8 +319,14 @@ mod tests {
         leaves[1].0 = Truth::Yes;
         let says = |node: Node| node.missing(&leaves);
         let not = |node| Node::Not(Box::new(node));
-        assert_eq!(says(not(Node::All(vec![leaf(0), leaf(1)]))).unwrap(), "not allowed: a; or not allowed: b");
-        assert_eq!(says(not(Node::Any(vec![leaf(0), leaf(1)]))).unwrap(), "not allowed: a; and not allowed: b");
+        assert_eq!(
+            says(not(Node::All(vec![leaf(0), leaf(1)]))).unwrap(),
+            "not allowed: a; or not allowed: b"
+        );
+        assert_eq!(
+            says(not(Node::Any(vec![leaf(0), leaf(1)]))).unwrap(),
+            "not allowed: a; and not allowed: b"
+        );
         assert_eq!(says(not(Node::AtLeast(2, vec![leaf(0), leaf(2)]))), None);
     }
 

@@ -65,15 +65,21 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
+    /// Of a connection of HTTP/1.1: whole responses go to the system at once until the client turns out to be slow.
     pub(crate) fn new(socket: Socket, watch: Arc<Watch>) -> Self {
-        // Where the system does not know it, slow clients are only seen later.
-        let _ = SockRef::from(&*socket.lock()).set_tcp_notsent_lowat(UNSENT);
-        Self { socket, watch, frames: None, unsent: UNSENT }
+        Self { socket, watch, frames: None, unsent: UNSENT_TO_BRISK }.bounded()
     }
 
-    /// The same for a connection of HTTP/2, whose frames are counted.
+    /// The same for a connection of HTTP/2, whose frames are counted. Each of its streams has a clock, and waits behind
+    /// what the system holds of the others.
     pub(crate) fn with_frames(socket: Socket, watch: Arc<Watch>) -> Self {
-        Self { frames: Some(Frames::new()), ..Self::new(socket, watch) }
+        Self { socket, watch, frames: Some(Frames::new()), unsent: UNSENT }.bounded()
+    }
+
+    fn bounded(self) -> Self {
+        // Where the system does not know it, slow clients are only seen later.
+        let _ = SockRef::from(&*self.socket.lock()).set_tcp_notsent_lowat(self.unsent);
+        self
     }
 
     fn poll_write_by(
