@@ -165,7 +165,7 @@ impl Run<'_> {
     fn all(&self, earlier: &Earlier) -> Result<Report, EncodeError> {
         // Someone waits for the first segments: until they are there, nothing gives way.
         let decoder = self.open(true, true, 0)?;
-        let probed = probe(&decoder, self.blocks.size()).map_err(EncodeError::Engine)?;
+        let probed = probe(&decoder).map_err(EncodeError::Engine)?;
         let container = decoder.container.as_ref().and_then(|caps| caps.structure(0));
         if container.is_some_and(|structure| structure.name().starts_with("image/")) {
             return Err(EncodeError::input(

@@ -1,6 +1,8 @@
 //! Which renditions a source gets: pure arithmetic from its facts, after the table of
-//! the project's video rules. Never upscales, never exceeds the source's frame rate or
-//! bit rate, and never touches media itself.
+//! the project's video rules. Never upscales, never exceeds the source's frame rate,
+//! and never touches media itself. The source's bit rate bounds nothing: a rendition has
+//! a key frame every two seconds, which costs a slide show or a recorded screen many
+//! times what its source, with a key frame now and then, gets by with.
 
 use std::fmt;
 
@@ -56,8 +58,6 @@ pub struct Picture {
     pub height: u32,
     /// Constant frame rate after [`output_rate`].
     pub rate: Rate,
-    /// Bits a second of the source, made comparable to H.264; `None` if unknown.
-    pub bitrate: Option<u64>,
 }
 
 /// One video rendition.
@@ -99,8 +99,8 @@ pub const AAC_FRAME: u64 = 1024;
 /// What a segment aims at, in seconds.
 pub const SEGMENT_SECONDS: f64 = 2.0;
 
+/// A rung of the table: what a picture of 16:9 of this size gets.
 struct Bound {
-    name: &'static str,
     width: u32,
     height: u32,
     average: u32,
@@ -109,12 +109,13 @@ struct Bound {
 }
 
 const BOUNDS: [Bound; 5] = [
-    Bound { name: "234p", width: 416, height: 234, average: 145_000, max: 190_000, max_fps: 30.0 },
-    Bound { name: "360p", width: 640, height: 360, average: 730_000, max: 1_100_000, max_fps: 30.0 },
-    Bound { name: "540p", width: 960, height: 540, average: 2_000_000, max: 3_000_000, max_fps: 60.0 },
-    Bound { name: "720p", width: 1280, height: 720, average: 3_000_000, max: 4_500_000, max_fps: 60.0 },
-    Bound { name: "1080p", width: 1920, height: 1080, average: 6_000_000, max: 9_000_000, max_fps: 60.0 },
+    Bound { width: 416, height: 234, average: 145_000, max: 190_000, max_fps: 30.0 },
+    Bound { width: 640, height: 360, average: 730_000, max: 1_100_000, max_fps: 30.0 },
+    Bound { width: 960, height: 540, average: 2_000_000, max: 3_000_000, max_fps: 60.0 },
+    Bound { width: 1280, height: 720, average: 3_000_000, max: 4_500_000, max_fps: 60.0 },
+    Bound { width: 1920, height: 1080, average: 6_000_000, max: 9_000_000, max_fps: 60.0 },
 ];
+const LARGEST: &Bound = &BOUNDS[BOUNDS.len() - 1];
 
 /// A rung must have this many times the pixels of the one below to be worth its bits.
 const WORTHWHILE: f64 = 1.2;
@@ -123,43 +124,44 @@ const BITS_PER_PIXEL_POWER: f64 = 0.75;
 /// No rung goes below.
 const LEAST_BITRATE: f64 = 64_000.0;
 
-/// The video ladder, smallest rung first; never empty.
+/// The video ladder, smallest rung first; never empty. The largest rung is the source's own
+/// size, as far as that lies within the table's largest; the others have the table's
+/// heights as their short side, so that upright and wide pictures have as many lines as
+/// others of their name.
 pub fn video_ladder(source: Picture) -> Vec<Rung> {
-    let mut rungs: Vec<Rung> = Vec::new();
-    let mut pixels_below = 0.0;
-    for bound in &BOUNDS {
-        let (width, height, touches) = fit(source.width, source.height, bound);
-        let pixels = f64::from(width) * f64::from(height);
-        if !rungs.is_empty() && pixels < pixels_below * WORTHWHILE {
-            continue;
-        }
-        let name = if touches { bound.name.to_owned() } else { format!("{}p", width.min(height)) };
-        if rungs.iter().any(|rung| rung.name == name) {
-            continue;
-        }
-        pixels_below = pixels;
-        let every = if source.rate.fps() > bound.max_fps + 0.01 { 2 } else { 1 };
-        let gop = gop_frames(source.rate) / every;
-        let share = (pixels / (f64::from(bound.width) * f64::from(bound.height))).min(1.0);
-        let mut average = f64::from(bound.average) * share.powf(BITS_PER_PIXEL_POWER);
-        if let Some(bitrate) = source.bitrate {
-            let of_source = pixels / (f64::from(source.width) * f64::from(source.height)).max(1.0);
-            average = average.min(bitrate as f64 * of_source.min(1.0).powf(BITS_PER_PIXEL_POWER));
-        }
-        let average = average.max(LEAST_BITRATE).min(f64::from(bound.average));
-        let max = average * f64::from(bound.max) / f64::from(bound.average);
-        rungs.push(Rung {
-            name,
-            width,
-            height,
-            rate: source.rate.divided(every),
-            every,
-            gop,
-            bitrate: average as u32,
-            max_bitrate: max as u32,
-        });
+    let (width, height) = within(source.width, source.height, LARGEST);
+    let top = width.min(height);
+    let smaller = BOUNDS.iter().take_while(|bound| bound.height < top).filter_map(|bound| {
+        let (across, down) = of_short_side(source.width, source.height, bound.height);
+        (pixels(across, down) * WORTHWHILE <= pixels(width, height)).then_some((bound, across, down))
+    });
+    let own = BOUNDS.iter().find(|bound| bound.height >= top).unwrap_or(LARGEST);
+    smaller
+        .chain([(own, width, height)])
+        .map(|(bound, width, height)| rung(source.rate, bound, width, height))
+        .collect()
+}
+
+fn rung(source: Rate, bound: &Bound, width: u32, height: u32) -> Rung {
+    let every = if source.fps() > bound.max_fps + 0.01 { 2 } else { 1 };
+    let share = pixels(width, height) / pixels(bound.width, bound.height);
+    let average = f64::from(bound.average) * share.powf(BITS_PER_PIXEL_POWER);
+    let average = average.clamp(LEAST_BITRATE, f64::from(LARGEST.average));
+    let max = average * f64::from(bound.max) / f64::from(bound.average);
+    Rung {
+        name: format!("{}p", width.min(height)),
+        width,
+        height,
+        rate: source.divided(every),
+        every,
+        gop: gop_frames(source) / every,
+        bitrate: average as u32,
+        max_bitrate: max as u32,
     }
-    rungs
+}
+
+fn pixels(width: u32, height: u32) -> f64 {
+    f64::from(width) * f64::from(height)
 }
 
 /// The audio ladder, smallest first.
@@ -239,17 +241,20 @@ fn snap(fps: f64) -> Rate {
     }
 }
 
-/// The largest even size with the source's shape inside the bound, which is turned for
-/// portraits. Also whether it reaches an edge of the bound (the source's size did not
-/// limit it).
-fn fit(width: u32, height: u32, bound: &Bound) -> (u32, u32, bool) {
+/// The largest even size with the source's shape, inside the bound, which is turned for
+/// portraits, and not above the source's.
+fn within(width: u32, height: u32, bound: &Bound) -> (u32, u32) {
     let (bound_width, bound_height) =
         if width >= height { (bound.width, bound.height) } else { (bound.height, bound.width) };
     let (w, h) = (f64::from(width.max(1)), f64::from(height.max(1)));
-    let scale = (f64::from(bound_width) / w).min(f64::from(bound_height) / h);
-    let limited = scale.min(1.0);
-    let touches = scale <= 1.0;
-    (even(w * limited, width), even(h * limited, height), touches)
+    let scale = (f64::from(bound_width) / w).min(f64::from(bound_height) / h).min(1.0);
+    (even(w * scale, width), even(h * scale, height))
+}
+
+/// The even size with the source's shape and this short side.
+fn of_short_side(width: u32, height: u32, short: u32) -> (u32, u32) {
+    let scale = f64::from(short) / f64::from(width.min(height).max(1));
+    (even(f64::from(width) * scale, width), even(f64::from(height) * scale, height))
 }
 
 /// The nearest even number, not above `limit` unless that is below 16.
@@ -264,7 +269,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn picture(width: u32, height: u32, num: u32, den: u32) -> Picture {
-        Picture { width, height, rate: Rate::new(num, den), bitrate: None }
+        Picture { width, height, rate: Rate::new(num, den) }
     }
 
     fn sizes(rungs: &[Rung]) -> Vec<(&str, u32, u32)> {
@@ -350,10 +355,35 @@ mod tests {
     }
 
     #[test]
-    fn a_thin_source_is_not_inflated() {
-        let rungs = video_ladder(Picture { bitrate: Some(1_000_000), ..picture(1920, 1080, 25, 1) });
-        assert_eq!(rungs.last().map(|r| r.bitrate), Some(1_000_000));
-        assert!(rungs.windows(2).all(|pair| pair[0].bitrate <= pair[1].bitrate));
+    fn upright_phones_and_wide_films_keep_their_own_size_and_the_lines_of_each_rung() {
+        assert_eq!(
+            sizes(&video_ladder(picture(720, 1600, 30, 1))),
+            [("234p", 234, 520), ("360p", 360, 800), ("540p", 540, 1200), ("720p", 720, 1600)]
+        );
+        assert_eq!(
+            sizes(&video_ladder(picture(1720, 720, 24, 1))),
+            [("234p", 558, 234), ("360p", 860, 360), ("540p", 1290, 540), ("720p", 1720, 720)]
+        );
+        let film = video_ladder(picture(1920, 800, 24, 1));
+        assert_eq!(sizes(&film)[3..], [("720p", 1728, 720), ("800p", 1920, 800)]);
+        assert_eq!(film.last().map(|rung| rung.bitrate < 6_000_000), Some(true));
+    }
+
+    #[test]
+    fn what_is_larger_than_the_largest_rung_is_fitted_into_it() {
+        assert_eq!(sizes(&video_ladder(picture(3840, 1600, 24, 1))).last(), Some(&("800p", 1920, 800)));
+        assert_eq!(sizes(&video_ladder(picture(1600, 3840, 24, 1))).last(), Some(&("800p", 800, 1920)));
+        assert_eq!(sizes(&video_ladder(picture(4000, 300, 24, 1))), [("144p", 1920, 144)]);
+    }
+
+    #[test]
+    fn the_own_size_of_a_source_wins_over_a_rung_that_is_nearly_as_large() {
+        let names = |width, height| {
+            video_ladder(picture(width, height, 25, 1)).into_iter().map(|rung| rung.name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(1000, 562), ["234p", "360p", "562p"]);
+        assert_eq!(names(1024, 576), ["234p", "360p", "576p"]);
+        assert_eq!(names(1100, 620), ["234p", "360p", "540p", "620p"]);
     }
 
     #[test]
@@ -370,21 +400,23 @@ mod tests {
         #[test]
         fn every_ladder_keeps_the_rules(
             width in 1u32..9000, height in 1u32..9000, num in 1u32..300_000, den in 1u32..2000,
-            bitrate in proptest::option::of(0u64..100_000_000),
         ) {
             let rate = output_rate(Some(Rate::new(num, den)), None);
             prop_assert!(rate.fps() <= 60.02);
-            let rungs = video_ladder(Picture { width, height, rate, bitrate });
+            let rungs = video_ladder(Picture { width, height, rate });
             prop_assert!(!rungs.is_empty());
             for rung in &rungs {
                 prop_assert!(rung.width % 2 == 0 && rung.height % 2 == 0);
                 prop_assert!(rung.width <= width.max(16) && rung.height <= height.max(16));
-                prop_assert!(rung.bitrate <= rung.max_bitrate && rung.bitrate >= 64_000);
+                prop_assert!(rung.bitrate <= rung.max_bitrate && rung.max_bitrate <= 9_000_000);
+                prop_assert!(rung.bitrate >= 64_000);
+                prop_assert!(pixels(rung.width, rung.height) <= pixels(1920, 1080));
                 prop_assert!(rung.gop >= 1);
                 let seconds = f64::from(rung.gop) / rung.rate.fps();
                 prop_assert!(seconds <= 2.5 || rung.gop == 1, "{seconds}");
                 prop_assert!((seconds - f64::from(gop_frames(rate)) / rate.fps()).abs() < 1e-9);
             }
+            prop_assert!(rungs.windows(2).all(|pair| pair[0].bitrate <= pair[1].bitrate));
             let mut names: Vec<_> = rungs.iter().map(|rung| rung.name.clone()).collect();
             names.sort();
             names.dedup();

@@ -32,10 +32,10 @@ pub(crate) struct Probed {
 }
 
 /// Gathers the facts.
-pub(crate) fn probe(decoder: &Decoder, size: u64) -> Result<Probed, String> {
+pub(crate) fn probe(decoder: &Decoder) -> Result<Probed, String> {
     let duration = decoder.duration();
     let mut facts = Facts { duration_ms: duration.map(|d| d.as_millis() as u64), ..Facts::default() };
-    let picture = decoder.video.as_ref().map(|video| picture(video, size, duration)).transpose()?;
+    let picture = decoder.video.as_ref().map(picture).transpose()?;
     if let (Some(picture), Some(video)) = (&picture, &decoder.video) {
         facts.width = picture.width;
         facts.height = picture.height;
@@ -57,7 +57,7 @@ fn channels(audio: &Branch) -> u32 {
     channels.map_or(2, i32::unsigned_abs)
 }
 
-fn picture(video: &Branch, size: u64, duration: Option<Duration>) -> Result<Picture, String> {
+fn picture(video: &Branch) -> Result<Picture, String> {
     let caps = video.first.caps().ok_or("the first frame has no caps")?;
     let info = gst_video::VideoInfo::from_caps(caps).map_err(|error| error.to_string())?;
     let par = info.par();
@@ -69,8 +69,7 @@ fn picture(video: &Branch, size: u64, duration: Option<Duration>) -> Result<Pict
     let patience = if nominal.is_some_and(is_usual) { Duration::ZERO } else { PATIENCE };
     let times = video.times(FRAMES_FOR_RATE, patience);
     let rate = output_rate(nominal, usual_distance(&times));
-    let bitrate = bitrate(video, size, duration);
-    Ok(Picture { width, height: info.height(), rate, bitrate })
+    Ok(Picture { width, height: info.height(), rate })
 }
 
 /// Frames a second by the distance of ascending times in nanoseconds: the lower quartile,
@@ -87,19 +86,6 @@ fn usual_distance(times: &[u64]) -> Option<f64> {
         distances.into_iter().filter(|distance| distance.abs_diff(quartile) <= 1_100_000).collect();
     let average = near.iter().sum::<u64>() as f64 / near.len() as f64;
     (average > 0.0).then(|| 1e9 / average)
-}
-
-/// Bits a second of the source, as H.264 would need them: an upper bound for the rungs.
-fn bitrate(video: &Branch, size: u64, duration: Option<Duration>) -> Option<u64> {
-    let seconds = duration?.as_secs_f64();
-    let bits = size as f64 * 8.0 / seconds;
-    let factor = match codec(&video.compressed).as_str() {
-        "hevc" | "vp9" => 1.7,
-        "av1" => 2.0,
-        _ => 1.0,
-    };
-    // Less than that is a header that lies about the duration.
-    (bits > 60_000.0).then_some((bits * factor) as u64)
 }
 
 /// The running time of a sample in nanoseconds; it may be negative.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use streamgate_transcoder::control::{Control, EncodeError};
-use streamgate_transcoder::encode::{Passes, encode};
+use streamgate_transcoder::encode::{Options, Passes, encode};
 use streamgate_transcoder::ladder::Rate;
 use streamgate_transcoder::sink::{DirectorySink, Facts, Kind, Rendition, Segment, Sink, SinkError};
 use streamgate_transcoder::source::{FileSource, Source};
@@ -48,6 +48,54 @@ fn clips_around_the_length_of_a_segment_are_complete() {
         for name in ["234p", "360p"] {
             assert_eq!(frames(&encoded.folder, name), count as usize, "{name}");
         }
+    }
+}
+
+/// Four slides full of letters, three seconds each, as an encoder that wants few key frames stores them.
+fn slides(folder: &std::path::Path) -> std::path::PathBuf {
+    const WIDTH: usize = 640;
+    const HEIGHT: usize = 360;
+    let mut random = 1u32;
+    let mut next = || {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (random >> 16) as usize
+    };
+    let mut frames = b"YUV4MPEG2 W640 H360 F10:1 Ip A1:1 C420jpeg\n".to_vec();
+    for _ in 0..4 {
+        let mut luma = vec![235u8; WIDTH * HEIGHT];
+        for (row, column) in (0..HEIGHT / 12).flat_map(|row| (0..WIDTH / 8).map(move |column| (row, column)))
+        {
+            let (down, across, lies) = (next() % 6, next() % 3, next() % 2 == 0);
+            let (height, width) = if lies { (1, 5) } else { (4, 1) };
+            for line in row * 12 + down..row * 12 + down + height {
+                luma[line * WIDTH + column * 8 + across..][..width].fill(16);
+            }
+        }
+        for _ in 0..30 {
+            frames.extend_from_slice(b"FRAME\n");
+            frames.extend_from_slice(&luma);
+            frames.resize(frames.len() + WIDTH * HEIGHT / 2, 128);
+        }
+    }
+    let raw = folder.join("slides.y4m");
+    std::fs::write(&raw, frames).unwrap();
+    let pipeline = "y4mdec ! x264enc speed-preset=veryfast pass=qual quantizer=23 key-int-max=1000 ! mp4mux";
+    clip(folder, "slides.mp4", &format!("filesrc location={} ! {pipeline}", raw.display()))
+}
+
+#[test]
+fn slides_stay_legible_though_their_source_has_few_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, out) = (slides(folder.path()), folder.path().join("out"));
+    let encoded = encode_file(&source, &out, &Options { preset: "veryfast".to_owned(), ..quick() }).unwrap();
+    check_rules(&encoded);
+    let luma = "videoconvert ! video/x-raw,format=GRAY8,width=640,height=360";
+    let (before, after) = (decoded(&source, luma), decoded(&joined(&out, "360p"), luma));
+    assert_eq!((before.len(), after.len()), (120, 120));
+    for (at, ((_, before), (_, after))) in before.iter().zip(&after).enumerate() {
+        let errors = before.iter().zip(after).map(|(a, b)| f64::from(a.abs_diff(*b)).powi(2)).sum::<f64>();
+        let psnr = 10.0 * (255.0f64.powi(2) / (errors / before.len() as f64)).log10();
+        assert!(psnr >= 35.0, "frame {at}: {psnr:.1} dB")
     }
 }
 
