@@ -140,7 +140,7 @@ fn cases() -> Vec<(&'static str, PathBuf, Ends)> {
                 &[picture("720x576", "50", 3.0)],
                 "-vf interlace -flags +ildct+ilme -c:v mpeg2video -b:v 4M -s 720x576",
             ),
-            ready(676, 540),
+            ready(720, 576),
         ),
         (
             "29.97 frames a second",

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::collect::Made;
 use crate::control::{Control, EncodeError, over};
-use crate::decode::{Branch, Decoder, Want};
+use crate::decode::{Decoder, Want};
 use crate::ladder::{
     AAC_FRAME, AUDIO_CHANNELS, AUDIO_RATE, AudioRung, Rate, Rung, audio_ladder, gop_frames, video_ladder,
     watchable,
@@ -17,7 +17,7 @@ use crate::ladder::{
 use crate::media;
 use crate::pipeline::{AudioPlan, Encoder, Track, Tuning, VideoPlan, audio_lead_in, timescale};
 use crate::probe::{Probed, probe};
-use crate::pump::{AudioPump, Progress, Tracks, VideoPump, constant_rate_caps};
+use crate::pump::{AudioPump, Progress, Span, Tracks, VideoPump, constant_rate_caps};
 use crate::sink::{Earlier, Existing, Kind, Sink};
 use crate::source::{Blocks, Source};
 use crate::thumbs::{Thumbnails, Wish};
@@ -148,6 +148,8 @@ struct Pass {
     wish: Option<Wish>,
     /// Only so many segments from the start.
     lead: Option<u32>,
+    /// Where what was made before ends, nanoseconds of the presentation.
+    least: u64,
     /// Progress at the start and at the end of the pass.
     progress: (f64, f64),
 }
@@ -166,12 +168,8 @@ impl Run<'_> {
         // Someone waits for the first segments: until they are there, nothing gives way.
         let decoder = self.open(true, true, 0)?;
         let probed = probe(&decoder).map_err(EncodeError::Engine)?;
-        let container = decoder.container.as_ref().and_then(|caps| caps.structure(0));
-        if container.is_some_and(|structure| structure.name().starts_with("image/")) {
-            return Err(EncodeError::input(
-                "This is a still picture, not a video.",
-                format!("{container:?}"),
-            ));
+        if decoder.is_still() {
+            return Err(EncodeError::input("This is a still picture, not a video.", decoder.format.clone()));
         }
         if let Some(duration) = probed.duration
             && duration > self.options.max_duration
@@ -182,7 +180,7 @@ impl Run<'_> {
         }
         let facts = &probed.facts;
         tracing::info!(
-            container = container.map(|structure| structure.name().as_str()),
+            container = decoder.format,
             width = facts.width,
             height = facts.height,
             rate = facts.rate.map(|rate| rate.to_string()),
@@ -230,22 +228,28 @@ impl Run<'_> {
         if !first.is_empty() || !audio.is_empty() || wish.is_some() {
             let decoder =
                 decoder.take().map_or_else(|| self.open(true, with_sound, self.options.nice), Ok)?;
-            let pass = Pass { video: first, audio, wish, lead: None, progress: (0.0, middle) };
+            let least = earlier_duration(earlier).as_nanos() as u64;
+            let pass = Pass { video: first, audio, wish, lead: None, least, progress: (0.0, middle) };
             passed = self.pass(decoder, &probed, pass)?;
         }
         if !rest.is_empty() {
             let decoder = decoder.take().map_or_else(|| self.open(true, false, self.options.nice), Ok)?;
-            let pass =
-                Pass { video: rest, audio: Vec::new(), wish: None, lead: None, progress: (middle, 1.0) };
+            let least = ends(&probed, &passed).max(earlier_duration(earlier).as_nanos() as u64);
+            let pass = Pass {
+                video: rest,
+                audio: Vec::new(),
+                wish: None,
+                lead: None,
+                least,
+                progress: (middle, 1.0),
+            };
             let second = self.pass(decoder, &probed, pass)?;
             passed.damage = passed.damage.or(second.damage);
             passed.frames = passed.frames.max(second.frames);
         }
-        let picture_ns = probed.picture.map_or(0, |picture| picture.rate.time_ns(passed.frames));
-        let sound_ns = Rate { num: AUDIO_RATE, den: 1 }.time_ns(passed.samples);
         let thumbnails = probed.picture.is_some();
         Ok(Report {
-            duration: Duration::from_nanos(picture_ns.max(sound_ns)).max(earlier_duration(earlier)),
+            duration: Duration::from_nanos(ends(&probed, &passed)).max(earlier_duration(earlier)),
             frames: passed.frames,
             note: passed.damage.or(note),
             poster: thumbnails,
@@ -271,6 +275,7 @@ impl Run<'_> {
             audio: audio.to_vec(),
             wish: None,
             lead: Some(lead),
+            least: 0,
             progress: (0.0, 0.0),
         };
         let passed = self.pass(decoder, probed, pass)?;
@@ -284,6 +289,17 @@ impl Run<'_> {
     }
 
     fn open(&self, video: bool, audio: bool, nice: i32) -> Result<Decoder, EncodeError> {
+        self.open_from(video, audio, nice, None)
+    }
+
+    /// Nothing before `from`, nanoseconds by the file's own clock.
+    fn open_from(
+        &self,
+        video: bool,
+        audio: bool,
+        nice: i32,
+        from: Option<i64>,
+    ) -> Result<Decoder, EncodeError> {
         let want = Want {
             video,
             audio,
@@ -291,6 +307,7 @@ impl Run<'_> {
             max_streams: self.options.max_streams,
             patience: self.options.stall_timeout,
             nice,
+            from,
         };
         Decoder::open(&self.blocks, want, self.control)
     }
@@ -332,12 +349,7 @@ impl Run<'_> {
     }
 
     /// Jumps over what is there already, where that saves much decoding.
-    fn jump(
-        &self,
-        mut decoder: Decoder,
-        probed: &Probed,
-        pass: &Pass,
-    ) -> Result<(Decoder, bool), EncodeError> {
+    fn jump(&self, decoder: Decoder, probed: &Probed, pass: &Pass) -> Result<(Decoder, bool), EncodeError> {
         if pass.wish.is_some() || !decoder.seeks_exactly() {
             return Ok((decoder, false));
         }
@@ -359,17 +371,16 @@ impl Run<'_> {
             return Ok((decoder, false));
         }
         let (video, audio) = (decoder.video.is_some(), decoder.audio.is_some());
-        if decoder.seek(to) {
-            let begins =
-                |branch: &Option<Branch>| branch.as_ref().and_then(|branch| branch.time(&branch.first));
-            let late = begins(&decoder.video).is_some_and(|time| time > to as i64 + 1_000_000_000);
-            if !late {
+        drop(decoder);
+        let opened = self.open_from(video, audio, self.options.nice, i64::try_from(to).ok());
+        if let Ok(decoder) = opened {
+            let begins = decoder.video.as_ref().and_then(|branch| branch.first.time);
+            if begins.is_none_or(|time| time <= to as i64 + 1_000_000_000) {
                 tracing::info!(seconds = to / 1_000_000_000, "going on in the middle of the source");
                 return Ok((decoder, true));
             }
         }
         tracing::info!("the source cannot be entered in the middle; decoding what is there already");
-        drop(decoder);
         Ok((self.open(video, audio, self.options.nice)?, false))
     }
 
@@ -387,7 +398,7 @@ impl Run<'_> {
         let segment = self.segment_rate(probed);
         let video_plan = match (&video, probed.picture) {
             (Some(branch), Some(picture)) if !pass.video.is_empty() => Some(VideoPlan {
-                caps: constant_rate_caps(branch.first.caps(), picture.rate)?,
+                caps: constant_rate_caps(branch.first.sample.caps(), picture.rate)?,
                 rate: picture.rate,
                 first_segment: pass.video.iter().map(|track| track.write_from).min().unwrap_or(0),
                 tracks: pass.video,
@@ -424,6 +435,8 @@ impl Run<'_> {
             sink: Arc::clone(self.sink),
             whole: pass.lead.is_none(),
         };
+        let pumps = usize::from(video.is_some()) + usize::from(audio.is_some());
+        let span = pass.lead.is_none().then(|| Span::new(pumps, pass.least));
         let video_pump = match (video, probed.picture) {
             (Some(branch), Some(picture)) => {
                 let thumbnails = pass
@@ -443,6 +456,7 @@ impl Run<'_> {
                     jumped,
                     first,
                     end,
+                    span: span.clone(),
                     tracks: tracks(
                         &mut video_plan.iter().flat_map(|plan| &plan.tracks).map(|track| &track.rung.name),
                     ),
@@ -467,6 +481,7 @@ impl Run<'_> {
                     end: pass
                         .lead
                         .map_or(u64::MAX, |lead| (first_unit(u64::from(lead), segment) + 2) * AAC_FRAME),
+                    span,
                     tracks: tracks(&mut plan.tracks.iter().map(|track| &track.rung.name)),
                     progress: (video_pump.is_none()).then_some(progress),
                     control: Arc::clone(self.control),
@@ -528,6 +543,12 @@ fn lead(probed: &Probed, video: &[Track<Rung>], watch: &[String]) -> Option<u32>
     }
     let pixels_a_second = f64::from(picture.width) * f64::from(picture.height) * picture.rate.fps();
     Some(if pixels_a_second > 1280.0 * 720.0 * 31.0 { 2 } else { 1 })
+}
+
+/// Where what a pass made ends, nanoseconds of the presentation.
+fn ends(probed: &Probed, passed: &Passed) -> u64 {
+    let picture = probed.picture.map_or(0, |picture| picture.rate.time_ns(passed.frames));
+    picture.max(Rate { num: AUDIO_RATE, den: 1 }.time_ns(passed.samples))
 }
 
 /// The end of the longest rendition that is complete already.

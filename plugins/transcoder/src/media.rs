@@ -1,8 +1,6 @@
-//! The media library itself: its one-time start, which of its elements may touch
-//! untrusted files, how its messages become failures, and the priority of its threads.
-//! It never builds pipelines.
+//! The media libraries themselves: their one-time start, how GStreamer's messages become failures, and the priority
+//! of media threads. It never builds pipelines.
 
-use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
 use gstreamer as gst;
@@ -10,77 +8,13 @@ use gstreamer::prelude::*;
 
 use crate::control::Control;
 
-/// Plugins whose demuxers, parsers and decoders may be chosen for a file. Everything
-/// else could open network addresses, other files or devices that a file names, or is
-/// a hardware decoder that differs from machine to machine.
-const TRUSTED: &[&str] = &[
-    "a52dec",
-    "adpcmdec",
-    "aiff",
-    "alaw",
-    "amrnb",
-    "amrwbdec",
-    "aom",
-    "apetag",
-    "asf",
-    "audioparsers",
-    "auparse",
-    "avi",
-    "codecalpha",
-    "dav1d",
-    "de265",
-    "dtsdec",
-    "dv",
-    "faad",
-    "flac",
-    "flv",
-    "gsm",
-    "id3demux",
-    "isomp4",
-    "ivfparse",
-    "jpeg",
-    "libav",
-    "matroska",
-    "mpeg2dec",
-    "mpegpsdemux",
-    "mpegtsdemux",
-    "mpg123",
-    "mulaw",
-    "mxf",
-    "ogg",
-    "openh264",
-    "openjpeg",
-    "opus",
-    "opusparse",
-    "png",
-    "realmedia",
-    "speex",
-    "theora",
-    "videoparsersbad",
-    "vorbis",
-    "vpx",
-    "wavpack",
-    "wavparse",
-    "y4mdec",
-];
-
 /// Elements the engine builds its pipelines from, and where Debian has them.
 const NEEDED: &[(&str, &str)] = &[
     ("appsrc", "gstreamer1.0-plugins-base"),
     ("audioconvert", "gstreamer1.0-plugins-base"),
-    ("audioresample", "gstreamer1.0-plugins-base"),
-    ("avdec_aac", "gstreamer1.0-libav"),
-    ("avdec_h264", "gstreamer1.0-libav"),
     ("avenc_aac", "gstreamer1.0-libav"),
-    ("decodebin", "gstreamer1.0-plugins-base"),
-    ("deinterlace", "gstreamer1.0-plugins-good"),
-    ("h264parse", "gstreamer1.0-plugins-bad"),
     ("jpegenc", "gstreamer1.0-plugins-good"),
-    ("matroskademux", "gstreamer1.0-plugins-good"),
-    ("parsebin", "gstreamer1.0-plugins-base"),
-    ("qtdemux", "gstreamer1.0-plugins-good"),
     ("videoconvertscale", "gstreamer1.0-plugins-base"),
-    ("videoflip", "gstreamer1.0-plugins-good"),
     ("x264enc", "gstreamer1.0-plugins-ugly"),
 ];
 
@@ -101,8 +35,7 @@ pub enum MediaError {
 }
 
 /// Starts GStreamer once for the process: loads its registry (the first time on a
-/// machine that takes seconds), registers the CMAF muxer and restricts which elements
-/// files may choose. Blocks.
+/// machine that takes seconds) and registers the CMAF muxer. Blocks.
 pub fn start() -> Result<(), MediaError> {
     static STARTED: OnceLock<Result<(), MediaError>> = OnceLock::new();
     STARTED.get_or_init(start_once).clone()
@@ -116,6 +49,8 @@ fn start_once() -> Result<(), MediaError> {
         }
         _ => tracing::debug!(domain, message, "GLib says"),
     });
+    // It would write to the process's standard error; what matters comes back as errors.
+    ffmpeg_next::log::set_level(ffmpeg_next::log::Level::Quiet);
     gst::init().map_err(|error| MediaError::Start(error.to_string()))?;
     gstfmp4::plugin_register_static().map_err(|error| MediaError::Start(error.to_string()))?;
     let missing: Vec<_> =
@@ -126,17 +61,6 @@ fn start_once() -> Result<(), MediaError> {
         packages.dedup();
         let elements: Vec<_> = missing.iter().map(|(element, _)| *element).collect();
         return Err(MediaError::Missing { elements: elements.join(", "), packages: packages.join(" ") });
-    }
-    let trusted: HashSet<_> = TRUSTED.iter().copied().collect();
-    for factory in
-        gst::ElementFactory::factories_with_type(gst::ElementFactoryType::DECODABLE, gst::Rank::MARGINAL)
-    {
-        let class = factory.metadata(gst::ELEMENT_METADATA_KLASS).unwrap_or_default();
-        let plugin = factory.plugin_name();
-        let known = plugin.is_some_and(|plugin| trusted.contains(plugin.as_str()));
-        if !known || class.contains("Hardware") || factory.name().starts_with("avdemux_") {
-            factory.set_rank(gst::Rank::NONE);
-        }
     }
     Ok(())
 }
@@ -149,8 +73,6 @@ pub(crate) fn element(name: &str) -> Result<gst::Element, String> {
 /// What a pipeline said about its end.
 #[derive(Debug, Clone)]
 pub(crate) struct Fault {
-    /// Where in the pipeline.
-    pub(crate) path: String,
     /// The library's words, for the log.
     pub(crate) detail: String,
     /// Kind of error.
@@ -190,7 +112,7 @@ pub(crate) fn fault(message: &gst::message::Error) -> Fault {
     };
     let path = message.src().map(|source| source.path_string().to_string()).unwrap_or_default();
     let debug = message.debug().unwrap_or_default();
-    Fault { detail: format!("{error} ({path}: {})", debug.replace('\n', " ")), path, kind }
+    Fault { detail: format!("{error} ({path}: {})", debug.replace('\n', " ")), kind }
 }
 
 /// Watches a pipeline's bus from the threads that post to it: streaming threads set

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gstreamer as gst;
 use gstreamer_video as gst_video;
 
 use crate::decode::{Branch, Decoder};
@@ -33,32 +32,27 @@ pub(crate) struct Probed {
 
 /// Gathers the facts.
 pub(crate) fn probe(decoder: &Decoder) -> Result<Probed, String> {
-    let duration = decoder.duration();
+    let duration = decoder.duration;
     let mut facts = Facts { duration_ms: duration.map(|d| d.as_millis() as u64), ..Facts::default() };
     let picture = decoder.video.as_ref().map(picture).transpose()?;
     if let (Some(picture), Some(video)) = (&picture, &decoder.video) {
         facts.width = picture.width;
         facts.height = picture.height;
         facts.rate = Some(picture.rate);
-        facts.video_codec = codec(&video.compressed);
+        facts.video_codec.clone_from(&video.codec);
     }
     if let Some(audio) = &decoder.audio {
-        facts.audio_codec = codec(&audio.compressed);
-        facts.audio_channels = channels(audio);
+        facts.audio_codec.clone_from(&audio.codec);
+        facts.audio_channels = audio.channels;
     }
     let starts = [&decoder.video, &decoder.audio].into_iter().flatten();
-    let start = starts.filter_map(|branch| running_time(&branch.first)).min().unwrap_or(0);
-    let picture_start = decoder.video.as_ref().and_then(|video| running_time(&video.first)).unwrap_or(start);
+    let start = starts.filter_map(|branch| branch.first.time).min().unwrap_or(0);
+    let picture_start = decoder.video.as_ref().and_then(|video| video.first.time).unwrap_or(start);
     Ok(Probed { facts, picture, duration, start, picture_start })
 }
 
-fn channels(audio: &Branch) -> u32 {
-    let channels = audio.compressed.structure(0).and_then(|structure| structure.get::<i32>("channels").ok());
-    channels.map_or(2, i32::unsigned_abs)
-}
-
 fn picture(video: &Branch) -> Result<Picture, String> {
-    let caps = video.first.caps().ok_or("the first frame has no caps")?;
+    let caps = video.first.sample.caps().ok_or("the first frame has no caps")?;
     let info = gst_video::VideoInfo::from_caps(caps).map_err(|error| error.to_string())?;
     let par = info.par();
     let stretched = f64::from(info.width()) * f64::from(par.numer().max(1)) / f64::from(par.denom().max(1));
@@ -86,43 +80,6 @@ fn usual_distance(times: &[u64]) -> Option<f64> {
         distances.into_iter().filter(|distance| distance.abs_diff(quartile) <= 1_100_000).collect();
     let average = near.iter().sum::<u64>() as f64 / near.len() as f64;
     (average > 0.0).then(|| 1e9 / average)
-}
-
-/// The running time of a sample in nanoseconds; it may be negative.
-pub(crate) fn running_time(sample: &gst::Sample) -> Option<i64> {
-    let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
-    let time = segment.to_running_time_full(sample.buffer()?.pts()?)?;
-    match time {
-        gst::Signed::Positive(time) => i64::try_from(time.nseconds()).ok(),
-        gst::Signed::Negative(time) => i64::try_from(time.nseconds()).ok().map(|time| -time),
-    }
-}
-
-/// A short name of what caps hold: `h264`, `aac`.
-fn codec(caps: &gst::Caps) -> String {
-    let Some(structure) = caps.structure(0) else { return String::new() };
-    let version = structure.get::<i32>("mpegversion").unwrap_or(0);
-    let name = match structure.name().as_str() {
-        "video/x-h264" => "h264",
-        "video/x-h265" => "hevc",
-        "video/x-vp8" => "vp8",
-        "video/x-vp9" => "vp9",
-        "video/x-av1" => "av1",
-        "video/mpeg" if version == 4 => "mpeg4",
-        "video/mpeg" if version == 1 => "mpeg1",
-        "video/mpeg" => "mpeg2",
-        "audio/mpeg" if version == 1 => match structure.get::<i32>("layer") {
-            Ok(3) => "mp3",
-            _ => "mp2",
-        },
-        "audio/mpeg" => "aac",
-        "audio/x-opus" => "opus",
-        "audio/x-ac3" => "ac3",
-        "audio/x-eac3" => "eac3",
-        "audio/x-raw" => "pcm",
-        other => other.rsplit(['/', '-']).next().unwrap_or(other),
-    };
-    name.to_owned()
 }
 
 /// Why a file that could not be opened is not a video, in one sentence.

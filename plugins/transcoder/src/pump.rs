@@ -1,17 +1,21 @@
 //! Carries raw media from the decoder to the encoder and gives it final times: frames at
 //! a constant rate, sound without gaps, from the point where an earlier attempt stopped.
 
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use gstreamer as gst;
 
 use crate::control::{Control, EncodeError};
-use crate::decode::{Branch, Next};
+use crate::decode::{Branch, Item, Next};
 use crate::ladder::{AUDIO_CHANNELS, AUDIO_RATE, Rate};
 use crate::pipeline::Feed;
 use crate::sink::Sink;
 use crate::thumbs::Thumbnails;
-use crate::timeline::{FrameClock, Placement, SampleClock};
+use crate::timeline::{FrameClock, LONGEST_GAP, Placement, SampleClock};
+
+/// The last frame may itself say that it lasts so long.
+const LONGEST_LAST_FRAME: Duration = Duration::from_secs(60);
 
 /// Caps of frames at a constant rate.
 pub(crate) fn constant_rate_caps(caps: Option<&gst::CapsRef>, rate: Rate) -> Result<gst::Caps, EncodeError> {
@@ -77,6 +81,32 @@ impl Tracks {
     }
 }
 
+/// Where picture and sound end together: what is shorter goes on with its last picture, or with silence.
+pub(crate) struct Span {
+    /// Pumps that have not come to their end, and the latest end, nanoseconds of the presentation.
+    state: Mutex<(usize, u64)>,
+    met: Condvar,
+}
+
+impl Span {
+    /// For so many pumps; what was made earlier ends at `least`.
+    pub(crate) fn new(pumps: usize, least: u64) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::new((pumps, least)), met: Condvar::new() })
+    }
+
+    /// Tells the end of one pump, and waits for that of all.
+    fn meet(&self, end: u64, control: &Control) -> u64 {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        *state = (state.0.saturating_sub(1), state.1.max(end));
+        self.met.notify_all();
+        while state.0 > 0 && !control.stopped() {
+            let patience = Duration::from_millis(100);
+            state = self.met.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.1
+    }
+}
+
 /// Carries frames from the decoder to the encoder at a constant rate.
 pub(crate) struct VideoPump {
     pub(crate) branch: Branch,
@@ -90,6 +120,8 @@ pub(crate) struct VideoPump {
     pub(crate) first: u64,
     /// Frames from this index on are not wanted.
     pub(crate) end: u64,
+    /// Where all end; none when only the beginning is made.
+    pub(crate) span: Option<Arc<Span>>,
     /// The renditions fed with it.
     pub(crate) tracks: Tracks,
     pub(crate) thumbnails: Option<Thumbnails>,
@@ -114,16 +146,16 @@ impl VideoPump {
         let mut pushed = clock.next();
         let mut fed = false;
         let mut end = 0i64;
-        let mut caps = self.branch.first.caps().map(|caps| caps.to_owned());
+        let mut caps = self.branch.first.sample.caps().map(|caps| caps.to_owned());
         let (mut seen, mut repeated, mut dropped) = (0u64, 0u64, 0u64);
-        let mut next = Next::Sample(self.branch.first.clone());
-        while let Next::Sample(sample) = next {
+        let mut next = Next::Item(self.branch.first.clone());
+        while let Next::Item(Item { sample, time }) = next {
             if self.control.stopped() {
                 break;
             }
             seen += 1;
             let expected = end - self.start;
-            let time = self.branch.time(&sample).map_or(expected, |time| time - self.start);
+            let time = time.map_or(expected, |time| time - self.start);
             if let Placement::Show { index, repeats } = clock.place(time) {
                 repeated += repeats;
                 if !self.show(&mut pending, &mut pushed, index.min(self.end), &mut fed) || index >= self.end {
@@ -153,7 +185,11 @@ impl VideoPump {
             drop(sample);
             next = self.branch.next();
         }
-        clock.finish(end - self.start);
+        clock.finish(end - self.start, LONGEST_LAST_FRAME);
+        if let Some(span) = &self.span {
+            let end = span.meet(self.rate.time_ns(clock.next()), &self.control);
+            clock.finish(end as i64, LONGEST_GAP);
+        }
         let total = clock.next().min(self.end);
         self.show(&mut pending, &mut pushed, total, &mut fed);
         tracing::debug!(rate = %self.rate, seen, repeated, dropped, total, "the pictures end");
@@ -208,6 +244,8 @@ pub(crate) struct AudioPump {
     pub(crate) first: u64,
     /// Samples from this index on are not wanted.
     pub(crate) end: u64,
+    /// As [`VideoPump::span`].
+    pub(crate) span: Option<Arc<Span>>,
     /// The renditions fed with it.
     pub(crate) tracks: Tracks,
     pub(crate) progress: Option<Progress>,
@@ -224,9 +262,9 @@ impl AudioPump {
     pub(crate) fn run(self) -> u64 {
         let mut clock = if self.jumped { SampleClock::resumed(self.first) } else { SampleClock::default() };
         let mut fed = false;
-        let mut next = Next::Sample(self.branch.first.clone());
-        while let Next::Sample(sample) = next {
-            if self.control.stopped() || !self.carry(&mut clock, &sample, &mut fed) {
+        let mut next = Next::Item(self.branch.first.clone());
+        while let Next::Item(item) = next {
+            if self.control.stopped() || !self.carry(&mut clock, &item, &mut fed) {
                 break;
             }
             if let Some(progress) = &self.progress
@@ -240,21 +278,48 @@ impl AudioPump {
             }
             next = self.branch.next();
         }
+        let samples = Rate { num: AUDIO_RATE, den: 1 };
+        let mut end = clock.next();
+        if let Some(span) = &self.span {
+            let until = span.meet(samples.time_ns(end), &self.control);
+            let missing = (u128::from(until) * u128::from(AUDIO_RATE) / 1_000_000_000) as u64;
+            let missing = missing.saturating_sub(end);
+            if !self.control.stopped() && self.silence(end, missing, &mut fed) {
+                end += missing;
+            }
+        }
         self.tracks.end(self.feed.as_ref().filter(|_| fed), &self.control);
-        clock.next()
+        end
     }
 
-    fn carry(&self, clock: &mut SampleClock, sample: &gst::Sample, fed: &mut bool) -> bool {
-        let Some(buffer) = sample.buffer_owned() else { return true };
+    fn carry(&self, clock: &mut SampleClock, item: &Item, fed: &mut bool) -> bool {
+        let Some(buffer) = item.sample.buffer_owned() else { return true };
         let count = buffer.size() as u64 / SAMPLE_BYTES;
         let at = clock.next();
         let expected = Rate { num: AUDIO_RATE, den: 1 }.time_ns(at) as i64;
-        let time = self.branch.time(sample).map_or(expected, |time| time - self.start);
+        let time = item.time.map_or(expected, |time| time - self.start);
         let splice = clock.place(time, count);
-        let mut at = at;
-        let mut silence = splice.silence;
-        while silence > 0 {
-            let run = silence.min(SILENCE_RUN);
+        if !self.silence(at, splice.silence, fed) {
+            return false;
+        }
+        let at = at + splice.silence;
+        let left = count - splice.skip;
+        if left == 0 || at + left <= self.first {
+            return true;
+        }
+        let rest = if splice.skip == 0 {
+            Ok(buffer)
+        } else {
+            let skipped = (splice.skip * SAMPLE_BYTES) as usize;
+            buffer.copy_region(gst::BufferCopyFlags::MEMORY, skipped..)
+        };
+        rest.is_ok_and(|rest| self.push(rest, at, left, fed))
+    }
+
+    /// Pushes `count` samples of silence that begin at index `at`.
+    fn silence(&self, mut at: u64, mut count: u64, fed: &mut bool) -> bool {
+        while count > 0 {
+            let run = count.min(SILENCE_RUN);
             if at + run > self.first {
                 let Ok(mut quiet) = gst::Buffer::with_size((run * SAMPLE_BYTES) as usize) else {
                     return false;
@@ -267,19 +332,9 @@ impl AudioPump {
                 }
             }
             at += run;
-            silence -= run;
+            count -= run;
         }
-        let left = count - splice.skip;
-        if left == 0 || at + left <= self.first {
-            return true;
-        }
-        let rest = if splice.skip == 0 {
-            Ok(buffer)
-        } else {
-            let skipped = (splice.skip * SAMPLE_BYTES) as usize;
-            buffer.copy_region(gst::BufferCopyFlags::MEMORY, skipped..)
-        };
-        rest.is_ok_and(|rest| self.push(rest, at, left, fed))
+        true
     }
 
     /// Pushes `count` samples that begin at index `at`, less those there already.

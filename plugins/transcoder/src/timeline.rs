@@ -2,10 +2,12 @@
 //! sound that renditions have: which frame goes where, which are repeated or dropped,
 //! where silence is needed. Pure arithmetic on nanoseconds; it never holds media.
 
+use std::time::Duration;
+
 use crate::ladder::{AUDIO_RATE, Rate};
 
 /// A jump longer than this is a broken time stamp, not a pause: the timeline closes up.
-pub(crate) const LONGEST_GAP_SECONDS: u64 = 300;
+pub(crate) const LONGEST_GAP: Duration = Duration::from_secs(3600);
 /// Sound may be this far off before it is corrected.
 const AUDIO_TOLERANCE: i64 = AUDIO_RATE as i64 / 25;
 
@@ -54,11 +56,13 @@ impl FrameClock {
 
     /// Places a frame shown at `time` nanoseconds after the start of the presentation.
     pub(crate) fn place(&mut self, time: i64) -> Placement {
-        let longest = (self.rate.fps() * LONGEST_GAP_SECONDS as f64) as u64;
+        let longest = (self.rate.fps() * LONGEST_GAP.as_secs_f64()) as u64;
         let (origin, base) = *self.origin.get_or_insert_with(|| {
             // The first frame fixes the phase: later ones are rounded relative to it, so
             // that a start between two ticks does not make every frame a toss-up.
-            let base = frames(time.max(0), self.rate);
+            // Sound may begin up to a frame earlier, as encoders of it do: no frame is repeated for that.
+            let within_first = time <= self.rate.time_ns(1) as i64 + 1_000_000;
+            let base = if within_first { 0 } else { frames(time, self.rate) };
             (time, if base > longest as i64 { 0 } else { base as u64 })
         });
         let wanted = base as i64 + frames(time.saturating_sub(origin), self.rate);
@@ -78,12 +82,13 @@ impl FrameClock {
         self.show(wanted as u64)
     }
 
-    /// How many times the last frame is shown again if it lasts until `end`.
-    pub(crate) fn finish(&mut self, end: i64) -> u64 {
+    /// How many times the last frame is shown again if it lasts until `end`, but at most for so long.
+    pub(crate) fn finish(&mut self, end: i64, at_most: Duration) -> u64 {
         let Some((origin, base)) = self.origin else { return 0 };
         let wanted = base as i64 + frames(end.saturating_sub(origin), self.rate);
-        let missing =
-            wanted.saturating_sub(self.next as i64).clamp(0, (self.rate.fps() * 10.0) as i64) as u64;
+        let missing = wanted
+            .saturating_sub(self.next as i64)
+            .clamp(0, (self.rate.fps() * at_most.as_secs_f64()) as i64) as u64;
         self.next += missing;
         missing
     }
@@ -136,7 +141,7 @@ impl SampleClock {
     pub(crate) fn place(&mut self, time: i64, count: u64) -> Splice {
         let wanted = (i128::from(time) * i128::from(AUDIO_RATE) / 1_000_000_000) as i64;
         let gap = wanted.saturating_add(self.shift).saturating_sub(self.next as i64);
-        let longest = (LONGEST_GAP_SECONDS * u64::from(AUDIO_RATE)) as i64;
+        let longest = (LONGEST_GAP.as_secs() * u64::from(AUDIO_RATE)) as i64;
         let tolerance = if self.started { AUDIO_TOLERANCE } else { 0 };
         let mut splice = Splice { silence: 0, skip: 0 };
         if gap > longest {
@@ -234,7 +239,7 @@ mod tests {
         assert_eq!(clock.place(400 * MS), show(4, 3));
         assert_eq!(clock.place(410 * MS), Placement::Drop);
         assert_eq!(clock.place(500 * MS), show(5, 0));
-        assert_eq!(clock.finish(1000 * MS), 4);
+        assert_eq!(clock.finish(1000 * MS, LONGEST_GAP), 4);
     }
 
     #[test]

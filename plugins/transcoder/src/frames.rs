@@ -1,0 +1,451 @@
+//! The decoders: packets go in, and raw frames (I420, progressive, upright) and samples (float, stereo, 48 kHz) come
+//! out, each with the time that the file gives it. Never retimes anything.
+
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+
+use ffmpeg_next as av;
+use ffmpeg_next::{codec, color, filter, format, frame};
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_video as gst_video;
+
+use crate::decode::{Item, Shared};
+use crate::input::Chosen;
+use crate::ladder::AUDIO_RATE;
+use crate::media::{Fault, FaultKind};
+use crate::packets::Lane;
+
+/// Nanoseconds of a time stamp.
+fn nanoseconds(time: i64, base: av::Rational) -> i64 {
+    let scaled = i128::from(time) * i128::from(base.numerator()) * 1_000_000_000;
+    let time = scaled.div_euclid(i128::from(base.denominator().max(1)));
+    time.clamp(i128::from(i64::MIN / 4), i128::from(i64::MAX / 4)) as i64
+}
+
+fn fault(detail: impl std::fmt::Display, kind: FaultKind) -> Fault {
+    Fault { detail: detail.to_string(), kind }
+}
+
+/// Decodes the packets of a lane with `decode`, which is told of each frame of the decoder.
+fn run(
+    shared: &Shared,
+    lane: Lane,
+    decoder: &mut codec::decoder::Opened,
+    mut take: impl FnMut(&mut codec::decoder::Opened, bool) -> Result<bool, av::Error>,
+) -> Result<(), av::Error> {
+    while let Some(packet) = shared.packets.next(lane, &shared.control) {
+        if let Err(error) = decoder.send_packet(&packet) {
+            // A broken packet is not the end of a stream.
+            tracing::debug!(%error, ?lane, "a packet cannot be decoded");
+        }
+        if !take(decoder, false)? {
+            return Ok(());
+        }
+    }
+    if shared.control.stopped() {
+        return Ok(());
+    }
+    decoder.send_eof()?;
+    take(decoder, true).map(drop)
+}
+
+fn opened(chosen: &Chosen, threads: usize) -> Result<codec::decoder::Opened, av::Error> {
+    let mut context = codec::Context::from_parameters(chosen.parameters.clone())?;
+    let threads = codec::threading::Config {
+        count: threads,
+        ..codec::threading::Config::kind(codec::threading::Type::Frame)
+    };
+    context.set_threading(threads);
+    let mut decoder = context.decoder();
+    decoder.set_packet_time_base(chosen.time_base);
+    let codec = codec::decoder::find(chosen.parameters.id()).ok_or(av::Error::DecoderNotFound)?;
+    decoder.open_as(codec)
+}
+
+fn name_of(format: format::Pixel) -> &'static str {
+    format.descriptor().map_or("none", |descriptor| descriptor.name())
+}
+
+/// What a graph of filters was made for.
+#[derive(Debug, Clone, PartialEq)]
+struct Shape {
+    width: u32,
+    height: u32,
+    format: format::Pixel,
+    aspect: (i32, i32),
+    space: color::Space,
+    range: color::Range,
+    transfer: color::TransferCharacteristic,
+    primaries: color::Primaries,
+    interlaced: bool,
+}
+
+impl Shape {
+    fn of(frame: &frame::Video) -> Self {
+        let aspect = frame.aspect_ratio();
+        Self {
+            width: frame.width(),
+            height: frame.height(),
+            format: frame.format(),
+            aspect: (aspect.numerator().max(1), aspect.denominator().max(1)),
+            space: frame.color_space(),
+            range: frame.color_range(),
+            transfer: frame.color_transfer_characteristic(),
+            primaries: frame.color_primaries(),
+            interlaced: frame.is_interlaced(),
+        }
+    }
+
+    fn is_full_range(&self) -> bool {
+        let name = name_of(self.format);
+        self.range == color::Range::JPEG
+            || self.range == color::Range::Unspecified && name.starts_with("yuvj")
+    }
+
+    fn is_hdr(&self) -> bool {
+        use color::TransferCharacteristic::{ARIB_STD_B67, SMPTE2084};
+        matches!(self.transfer, SMPTE2084 | ARIB_STD_B67)
+    }
+
+    /// The matrix that the samples are of, as filters name it.
+    fn matrix(&self) -> &'static str {
+        match self.space {
+            color::Space::BT709 => "bt709",
+            color::Space::BT2020NCL | color::Space::BT2020CL => "bt2020nc",
+            color::Space::SMPTE240M => "smpte240m",
+            color::Space::Unspecified if self.height > 576 => "bt709",
+            _ => "bt601",
+        }
+    }
+
+    /// The filters that make it I420 of limited range, and what that is in words of GStreamer.
+    fn colours(&self) -> (String, &'static str) {
+        let name = name_of(self.format);
+        let is_rgb = ["rgb", "bgr", "gbr", "pal8"].iter().any(|part| name.contains(part));
+        let wanted = if self.height > 576 { "bt709" } else { "bt601" };
+        if self.is_hdr() {
+            let filters = "zscale=t=linear:npl=203,format=gbrpf32le,zscale=p=bt709,tonemap=mobius:desat=0,\
+                           zscale=t=bt709:m=bt709:r=tv,format=yuv420p";
+            return (filters.to_owned(), "bt709");
+        }
+        if is_rgb {
+            return (format!("scale=out_range=tv:out_color_matrix={wanted},format=yuv420p"), wanted);
+        }
+        let matrix = self.matrix();
+        match matrix {
+            "bt709" | "bt601" => {
+                let range = if self.is_full_range() { "scale=in_range=pc:out_range=tv," } else { "" };
+                (format!("{range}format=yuv420p"), matrix)
+            }
+            _ => {
+                let range = if self.is_full_range() { "pc" } else { "tv" };
+                let filter = format!(
+                    "scale=in_range={range}:out_range=tv:in_color_matrix={matrix}:out_color_matrix=bt709,format=yuv420p"
+                );
+                (filter, "bt709")
+            }
+        }
+    }
+}
+
+/// The filters between a decoder and its reader.
+struct Graph {
+    graph: filter::Graph,
+    shape: Shape,
+    colorimetry: &'static str,
+}
+
+impl Graph {
+    fn new(chosen: &Chosen, shape: &Shape, canvas: Option<(u32, u32)>) -> Result<Self, av::Error> {
+        let mut graph = filter::Graph::new();
+        let find = |name: &str| filter::find(name).ok_or(av::Error::FilterNotFound);
+        let arguments = format!(
+            "video_size={}x{}:pix_fmt={}:time_base={}/{}:pixel_aspect={}/{}",
+            shape.width,
+            shape.height,
+            name_of(shape.format),
+            chosen.time_base.numerator(),
+            chosen.time_base.denominator(),
+            shape.aspect.0,
+            shape.aspect.1
+        );
+        graph.add(&find("buffer")?, "in", &arguments)?;
+        graph.add(&find("buffersink")?, "out", "")?;
+        let (colours, colorimetry) = shape.colours();
+        let mut filters = Vec::new();
+        if shape.interlaced {
+            // One frame per frame: fields are not shown as frames of their own.
+            filters.push("bwdif=mode=send_frame:deint=interlaced".to_owned());
+        }
+        filters.extend(chosen.turn.map(str::to_owned));
+        filters.push(colours);
+        if let Some((width, height)) = canvas {
+            // What comes in another size keeps its shape.
+            filters.push(format!(
+                "scale={width}:{height}:force_original_aspect_ratio=decrease:force_divisible_by=2,pad={width}:{height}:-1:-1,setsar=1"
+            ));
+        }
+        graph.output("in", 0)?.input("out", 0)?.parse(&filters.join(","))?;
+        graph.validate()?;
+        Ok(Self { graph, shape: shape.clone(), colorimetry })
+    }
+
+    fn add(&mut self, frame: Option<&frame::Video>) -> Result<(), av::Error> {
+        let mut source = self.graph.get("in").ok_or(av::Error::FilterNotFound)?;
+        match frame {
+            Some(frame) => source.source().add(frame),
+            None => source.source().flush(),
+        }
+    }
+
+    fn next(&mut self, frame: &mut frame::Video) -> Option<av::Rational> {
+        let mut sink = self.graph.get("out")?;
+        let mut sink = sink.sink();
+        sink.frame(frame).ok()?;
+        Some(sink.time_base())
+    }
+}
+
+/// The thread that decodes the picture.
+pub(crate) struct Pictures {
+    pub(crate) chosen: Chosen,
+    pub(crate) items: SyncSender<Item>,
+    pub(crate) shared: Arc<Shared>,
+    graph: Option<Graph>,
+    canvas: Option<(u32, u32)>,
+    caps: Option<(gst::Caps, gst_video::VideoInfo, gst_video::VideoBufferPool)>,
+    made: Option<(u32, u32, &'static str, (i32, i32))>,
+}
+
+impl Pictures {
+    pub(crate) fn new(chosen: Chosen, items: SyncSender<Item>, shared: Arc<Shared>) -> Self {
+        Self { chosen, items, shared, graph: None, canvas: None, caps: None, made: None }
+    }
+
+    pub(crate) fn run(mut self) {
+        let shared = Arc::clone(&self.shared);
+        let done = opened(&self.chosen, 0).and_then(|mut decoder| {
+            let mut decoded = frame::Video::empty();
+            run(&shared, Lane::Picture, &mut decoder, |decoder, last| {
+                while decoder.receive_frame(&mut decoded).is_ok() {
+                    if !self.take(&mut decoded)? {
+                        return Ok(false);
+                    }
+                }
+                if last && let Some(graph) = &mut self.graph {
+                    graph.add(None)?;
+                    return self.drain();
+                }
+                Ok(true)
+            })
+        });
+        shared.packets.close(Lane::Picture);
+        if let Err(error) = done {
+            shared.fault(fault(format!("the picture: {error}"), FaultKind::Codec));
+        }
+    }
+
+    fn take(&mut self, decoded: &mut frame::Video) -> Result<bool, av::Error> {
+        let shape = Shape::of(decoded);
+        if let Some(reason) = self.shared.too_big(shape.width, shape.height) {
+            self.shared.lock().too_big = Some(reason.clone());
+            self.shared.fault(fault(reason, FaultKind::Other));
+            return Ok(false);
+        }
+        let time = decoded.timestamp().or(decoded.pts());
+        if let Some(time) = time {
+            self.shared.saw(nanoseconds(time, self.chosen.time_base));
+        }
+        if self.graph.as_ref().is_none_or(|graph| graph.shape != shape) {
+            if let Some(graph) = &mut self.graph {
+                graph.add(None)?;
+                if !self.drain()? {
+                    return Ok(false);
+                }
+            }
+            self.graph = Some(Graph::new(&self.chosen, &shape, self.canvas)?);
+        }
+        decoded.set_pts(time);
+        if let Some(graph) = &mut self.graph {
+            graph.add(Some(decoded))?;
+        }
+        self.drain()
+    }
+
+    fn drain(&mut self) -> Result<bool, av::Error> {
+        let mut filtered = frame::Video::empty();
+        while let Some(graph) = &mut self.graph
+            && let Some(base) = graph.next(&mut filtered)
+        {
+            let time = filtered.pts().map(|time| nanoseconds(time, base));
+            if self.shared.is_before_start(time) {
+                continue;
+            }
+            let colorimetry = graph.colorimetry;
+            let lasts = nanoseconds(filtered.packet().duration, self.chosen.time_base);
+            let Some(sample) = self.sample(&filtered, colorimetry, lasts) else { return Ok(false) };
+            self.shared.control.alive();
+            if self.shared.is_closed() || self.items.send(Item { sample, time }).is_err() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Copies a frame into memory of GStreamer's.
+    fn sample(&mut self, frame: &frame::Video, colorimetry: &'static str, lasts: i64) -> Option<gst::Sample> {
+        let aspect = frame.aspect_ratio();
+        let shape = (
+            frame.width(),
+            frame.height(),
+            colorimetry,
+            (aspect.numerator().max(1), aspect.denominator().max(1)),
+        );
+        self.canvas.get_or_insert((frame.width(), frame.height()));
+        if self.made != Some(shape) {
+            let rate = self.chosen.rate;
+            let info = gst_video::VideoInfo::builder(gst_video::VideoFormat::I420, shape.0, shape.1)
+                .par(gst::Fraction::new(shape.3.0, shape.3.1))
+                .fps(gst::Fraction::new(rate.numerator().max(0), rate.denominator().max(1)))
+                .colorimetry(&colorimetry.parse().ok()?)
+                .build()
+                .ok()?;
+            let caps = info.to_caps().ok()?;
+            let pool = gst_video::VideoBufferPool::new();
+            let mut config = pool.config();
+            config.set_params(Some(&caps), u32::try_from(info.size()).ok()?, 0, 0);
+            pool.set_config(config).ok()?;
+            pool.set_active(true).ok()?;
+            (self.caps, self.made) = (Some((caps, info, pool)), Some(shape));
+        }
+        let (caps, info, pool) = self.caps.as_ref()?;
+        let buffer = pool.acquire_buffer(None).ok()?;
+        let mut writable = gst_video::VideoFrame::from_buffer_writable(buffer, info).ok()?;
+        for plane in 0..3 {
+            let (from, to) = (frame.stride(plane), usize::try_from(info.stride()[plane]).ok()?);
+            let rows = frame.plane_height(plane) as usize;
+            let width = frame.plane_width(plane) as usize;
+            let (source, target) = (frame.data(plane), writable.plane_data_mut(plane as u32).ok()?);
+            for row in 0..rows {
+                target[row * to..][..width].copy_from_slice(&source[row * from..][..width]);
+            }
+        }
+        let mut buffer = writable.into_buffer();
+        if lasts > 0 {
+            buffer.make_mut().set_duration(gst::ClockTime::from_nseconds(lasts.unsigned_abs()));
+        }
+        Some(gst::Sample::builder().buffer(&buffer).caps(caps).build())
+    }
+}
+
+/// The thread that decodes the sound.
+pub(crate) struct Sounds {
+    pub(crate) chosen: Chosen,
+    pub(crate) items: SyncSender<Item>,
+    pub(crate) shared: Arc<Shared>,
+    graph: Option<(filter::Graph, String)>,
+    caps: gst::Caps,
+}
+
+impl Sounds {
+    pub(crate) fn new(chosen: Chosen, items: SyncSender<Item>, shared: Arc<Shared>) -> Self {
+        let caps = gst::Caps::builder("audio/x-raw")
+            .field("format", "F32LE")
+            .field("layout", "interleaved")
+            .field("rate", AUDIO_RATE as i32)
+            .field("channels", 2i32)
+            .field("channel-mask", gst::Bitmask::new(3))
+            .build();
+        Self { chosen, items, shared, graph: None, caps }
+    }
+
+    pub(crate) fn run(mut self) {
+        let shared = Arc::clone(&self.shared);
+        let done = opened(&self.chosen, 1).and_then(|mut decoder| {
+            let mut decoded = frame::Audio::empty();
+            run(&shared, Lane::Sound, &mut decoder, |decoder, last| {
+                while decoder.receive_frame(&mut decoded).is_ok() {
+                    if !self.take(&mut decoded)? {
+                        return Ok(false);
+                    }
+                }
+                if last {
+                    self.flush()?;
+                    return self.drain();
+                }
+                Ok(true)
+            })
+        });
+        shared.packets.close(Lane::Sound);
+        if let Err(error) = done {
+            shared.sound_failed(fault(format!("the sound: {error}"), FaultKind::Codec));
+        }
+    }
+
+    fn take(&mut self, decoded: &mut frame::Audio) -> Result<bool, av::Error> {
+        let mut layout = decoded.channel_layout();
+        if layout.is_empty() || layout.bits() == 0 {
+            layout = av::ChannelLayout::default(i32::from(decoded.channels()));
+            decoded.set_channel_layout(layout);
+        }
+        let arguments = format!(
+            "time_base={}/{}:sample_rate={}:sample_fmt={}:channel_layout=0x{:x}",
+            self.chosen.time_base.numerator(),
+            self.chosen.time_base.denominator(),
+            decoded.rate(),
+            decoded.format().name(),
+            layout.bits()
+        );
+        let time = decoded.timestamp().or(decoded.pts());
+        if self.graph.as_ref().is_none_or(|(_, made_for)| *made_for != arguments) {
+            self.flush()?;
+            if !self.drain()? {
+                return Ok(false);
+            }
+            let mut graph = filter::Graph::new();
+            let find = |name: &str| filter::find(name).ok_or(av::Error::FilterNotFound);
+            graph.add(&find("abuffer")?, "in", &arguments)?;
+            graph.add(&find("abuffersink")?, "out", "")?;
+            let filters = format!("aresample={AUDIO_RATE},aformat=sample_fmts=flt:channel_layouts=stereo");
+            graph.output("in", 0)?.input("out", 0)?.parse(&filters)?;
+            graph.validate()?;
+            self.graph = Some((graph, arguments));
+        }
+        decoded.set_pts(time);
+        if let Some((graph, _)) = &mut self.graph
+            && let Some(mut source) = graph.get("in")
+        {
+            source.source().add(decoded)?;
+        }
+        self.drain()
+    }
+
+    fn flush(&mut self) -> Result<(), av::Error> {
+        let Some((graph, _)) = &mut self.graph else { return Ok(()) };
+        graph.get("in").map_or(Ok(()), |mut source| source.source().flush())
+    }
+
+    fn drain(&mut self) -> Result<bool, av::Error> {
+        let mut filtered = frame::Audio::empty();
+        while let Some((graph, _)) = &mut self.graph
+            && let Some(mut sink) = graph.get("out")
+            && sink.sink().frame(&mut filtered).is_ok()
+        {
+            let base = sink.sink().time_base();
+            let time = filtered.pts().map(|time| nanoseconds(time, base));
+            if self.shared.is_before_start(time) {
+                continue;
+            }
+            let bytes = filtered.samples() * 2 * size_of::<f32>();
+            let Some(data) = filtered.data(0).get(..bytes) else { continue };
+            let buffer = gst::Buffer::from_slice(data.to_vec());
+            let sample = gst::Sample::builder().buffer(&buffer).caps(&self.caps).build();
+            self.shared.control.alive();
+            if self.shared.is_closed() || self.items.send(Item { sample, time }).is_err() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
