@@ -93,7 +93,7 @@ pub(crate) struct State {
     fault: Option<Fault>,
     sound_fault: Option<Fault>,
     pub(crate) too_big: Option<String>,
-    times: Vec<u64>,
+    times: Vec<i64>,
 }
 
 impl Shared {
@@ -127,7 +127,7 @@ impl Shared {
     pub(crate) fn saw(&self, time: i64) {
         let mut state = self.lock();
         if state.times.len() < TIMES_KEPT {
-            state.times.push(time.max(0).unsigned_abs());
+            state.times.push(time);
         }
     }
 
@@ -146,7 +146,11 @@ impl Decoder {
         let mut left_out = Vec::new();
         let mut note = None;
         loop {
-            let (mut decoder, sound) = Self::open_once(blocks, want, &left_out, control)?;
+            let (mut decoder, picture, sound) = Self::open_once(blocks, want, &left_out, control)?;
+            if let Some(codec) = picture.filter(|_| decoder.video.is_none() && !decoder.is_still()) {
+                tracing::info!(codec, "the picture cannot be decoded");
+                note = Some(format!("The picture of this file ({codec}) could not be decoded."));
+            }
             // Sound that cannot be decoded is no reason to refuse the picture, nor another track.
             match sound.filter(|_| decoder.audio.is_none()) {
                 Some(chosen) if left_out.len() < want.max_streams => {
@@ -171,7 +175,7 @@ impl Decoder {
         want: Want,
         left_out: &[usize],
         control: &Arc<Control>,
-    ) -> Result<(Self, Option<Chosen>), EncodeError> {
+    ) -> Result<(Self, Option<String>, Option<Chosen>), EncodeError> {
         let refused = |kind: FaultKind, detail: String| {
             if let Some(failure) = control.failure() {
                 return failure;
@@ -232,6 +236,7 @@ impl Decoder {
         let reader = Reading { input, indexes, shared: Arc::clone(&shared) };
         decoder.spawn("packets", reader, Reading::run);
 
+        let picture_codec = picture.as_ref().map(|it| it.1.clone());
         let mut watch = Watchdog::new(control, want.patience.min(OPEN_PATIENCE));
         if let Some((_, codec, items)) = picture {
             decoder.video = decoder.first(blocks, codec, 0, items, &mut watch)?;
@@ -242,7 +247,7 @@ impl Decoder {
         if let Some(reason) = shared.lock().too_big.clone() {
             return Err(EncodeError::input(reason, "the pixel limit (setting max_pixels)"));
         }
-        Ok((decoder, audio))
+        Ok((decoder, picture_codec, audio))
     }
 
     fn spawn<T: Send + 'static>(&mut self, name: &str, work: T, run: fn(T)) {
@@ -401,8 +406,8 @@ impl Branch {
         }
     }
 
-    /// Time stamps of the frames seen so far, ascending, nanoseconds. Waits until there are `enough`, at most for
-    /// `patience`.
+    /// When the frames seen so far are shown, ascending, nanoseconds after the first. Waits until there are `enough`, at
+    /// most for `patience`.
     pub(crate) fn times(&self, enough: usize, patience: Duration) -> Vec<u64> {
         let deadline = Instant::now() + patience;
         loop {
@@ -413,7 +418,8 @@ impl Branch {
             {
                 times.sort_unstable();
                 times.dedup();
-                return times;
+                let first = times.first().copied().unwrap_or(0);
+                return times.into_iter().map(|time| time.abs_diff(first)).collect();
             }
             std::thread::park_timeout(Duration::from_millis(5));
         }

@@ -436,7 +436,7 @@ impl Run<'_> {
             whole: pass.lead.is_none(),
         };
         let pumps = usize::from(video.is_some()) + usize::from(audio.is_some());
-        let span = pass.lead.is_none().then(|| Span::new(pumps, pass.least));
+        let span = Span::new(pumps, pass.least);
         let video_pump = match (video, probed.picture) {
             (Some(branch), Some(picture)) => {
                 let thumbnails = pass
@@ -551,14 +551,15 @@ fn ends(probed: &Probed, passed: &Passed) -> u64 {
     picture.max(Rate { num: AUDIO_RATE, den: 1 }.time_ns(passed.samples))
 }
 
-/// The end of the longest rendition that is complete already.
+/// The end of the longest rendition that is complete already; of sound to within a unit.
 fn earlier_duration(earlier: &Earlier) -> Duration {
     let complete = earlier.renditions.iter().filter(|existing| existing.complete);
     let ends = complete.filter_map(|existing| {
         let (start, duration) = existing.segments.last()?;
-        Some(Duration::from_secs_f64(
-            (start + duration) as f64 / f64::from(existing.rendition.timescale.max(1)),
-        ))
+        // The last unit of sound is filled up.
+        let filled = if matches!(existing.rendition.kind, Kind::Audio { .. }) { AAC_FRAME } else { 0 };
+        let end = (start + duration).saturating_sub(filled);
+        Some(Duration::from_secs_f64(end as f64 / f64::from(existing.rendition.timescale.max(1))))
     });
     ends.max().unwrap_or_default()
 }

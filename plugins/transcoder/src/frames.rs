@@ -125,9 +125,12 @@ impl Shape {
         let is_rgb = ["rgb", "bgr", "gbr", "pal8"].iter().any(|part| name.contains(part));
         let wanted = if self.height > 576 { "bt709" } else { "bt601" };
         if self.is_hdr() {
+            let unsaid =
+                self.space == color::Space::Unspecified || self.primaries == color::Primaries::Unspecified;
+            let said = if unsaid { "setparams=color_primaries=bt2020:colorspace=bt2020nc," } else { "" };
             let filters = "zscale=t=linear:npl=203,format=gbrpf32le,zscale=p=bt709,tonemap=mobius:desat=0,\
                            zscale=t=bt709:m=bt709:r=tv,format=yuv420p";
-            return (filters.to_owned(), "bt709");
+            return (format!("{said}{filters}"), "bt709");
         }
         if is_rgb {
             return (format!("scale=out_range=tv:out_color_matrix={wanted},format=yuv420p"), wanted);
@@ -247,7 +250,9 @@ impl Pictures {
     }
 
     fn take(&mut self, decoded: &mut frame::Video) -> Result<bool, av::Error> {
-        let shape = Shape::of(decoded);
+        let mut shape = Shape::of(decoded);
+        // Once fields were seen the filter stays, which leaves whole frames as they are.
+        shape.interlaced |= self.graph.as_ref().is_some_and(|graph| graph.shape.interlaced);
         if let Some(reason) = self.shared.too_big(shape.width, shape.height) {
             self.shared.lock().too_big = Some(reason.clone());
             self.shared.fault(fault(reason, FaultKind::Other));
@@ -385,7 +390,8 @@ impl Sounds {
 
     fn take(&mut self, decoded: &mut frame::Audio) -> Result<bool, av::Error> {
         let mut layout = decoded.channel_layout();
-        if layout.is_empty() || layout.bits() == 0 {
+        if layout.is_empty() {
+            // Which channel is where is not said, or in an order of its own: as is usual for so many.
             layout = av::ChannelLayout::default(i32::from(decoded.channels()));
             decoded.set_channel_layout(layout);
         }

@@ -119,3 +119,52 @@ impl Packets {
         self.changed.notify_all();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOTH: [Lane; 2] = [Lane::Picture, Lane::Sound];
+
+    #[test]
+    fn a_decoder_that_starves_is_fed_however_much_waits_for_the_other() {
+        let (packets, control) = (Packets::new(&BOTH), Control::new());
+        for _ in 0..5 {
+            assert!(packets.push(Lane::Picture, Packet::new(ENOUGH / 2), &control));
+        }
+        assert!(packets.push(Lane::Sound, Packet::new(1), &control), "the sound has nothing yet");
+        assert!(!packets.lock().has_room(), "both have some now");
+        assert_eq!(packets.next(Lane::Sound, &control).map(|packet| packet.size()), Some(1));
+        assert!(packets.lock().has_room());
+    }
+
+    #[test]
+    fn what_nobody_wants_takes_no_room() {
+        let (packets, control) = (Packets::new(&BOTH), Control::new());
+        assert!(packets.push(Lane::Picture, Packet::new(ENOUGH), &control));
+        packets.close(Lane::Picture);
+        assert_eq!(packets.lock().bytes, 0);
+        assert!(packets.push(Lane::Picture, Packet::new(ENOUGH), &control), "the sound is still wanted");
+        assert_eq!(packets.lock().bytes, 0);
+        packets.close(Lane::Sound);
+        assert!(!packets.push(Lane::Sound, Packet::new(1), &control));
+    }
+
+    #[test]
+    fn a_lane_ends_after_its_last_packet() {
+        let (packets, control) = (Packets::new(&[Lane::Sound]), Control::new());
+        assert!(packets.push(Lane::Sound, Packet::new(1), &control));
+        packets.end();
+        assert!(packets.next(Lane::Sound, &control).is_some());
+        assert!(packets.next(Lane::Sound, &control).is_none());
+        assert!(packets.next(Lane::Picture, &control).is_none(), "a lane that there is not");
+    }
+
+    #[test]
+    fn a_stop_ends_the_waiting_of_both_sides() {
+        let (packets, control) = (Packets::new(&BOTH), Control::new());
+        control.cancel();
+        assert!(packets.next(Lane::Sound, &control).is_none());
+        assert!(!packets.push(Lane::Picture, Packet::new(1), &control));
+    }
+}

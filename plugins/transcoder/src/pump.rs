@@ -120,8 +120,8 @@ pub(crate) struct VideoPump {
     pub(crate) first: u64,
     /// Frames from this index on are not wanted.
     pub(crate) end: u64,
-    /// Where all end; none when only the beginning is made.
-    pub(crate) span: Option<Arc<Span>>,
+    /// Where all end.
+    pub(crate) span: Arc<Span>,
     /// The renditions fed with it.
     pub(crate) tracks: Tracks,
     pub(crate) thumbnails: Option<Thumbnails>,
@@ -186,10 +186,8 @@ impl VideoPump {
             next = self.branch.next();
         }
         clock.finish(end - self.start, LONGEST_LAST_FRAME);
-        if let Some(span) = &self.span {
-            let end = span.meet(self.rate.time_ns(clock.next()), &self.control);
-            clock.finish(end as i64, LONGEST_GAP);
-        }
+        let end = self.span.meet(self.rate.time_ns(clock.next()), &self.control);
+        clock.finish(end as i64, LONGEST_GAP);
         let total = clock.next().min(self.end);
         self.show(&mut pending, &mut pushed, total, &mut fed);
         tracing::debug!(rate = %self.rate, seen, repeated, dropped, total, "the pictures end");
@@ -245,7 +243,7 @@ pub(crate) struct AudioPump {
     /// Samples from this index on are not wanted.
     pub(crate) end: u64,
     /// As [`VideoPump::span`].
-    pub(crate) span: Option<Arc<Span>>,
+    pub(crate) span: Arc<Span>,
     /// The renditions fed with it.
     pub(crate) tracks: Tracks,
     pub(crate) progress: Option<Progress>,
@@ -280,13 +278,11 @@ impl AudioPump {
         }
         let samples = Rate { num: AUDIO_RATE, den: 1 };
         let mut end = clock.next();
-        if let Some(span) = &self.span {
-            let until = span.meet(samples.time_ns(end), &self.control);
-            let missing = (u128::from(until) * u128::from(AUDIO_RATE) / 1_000_000_000) as u64;
-            let missing = missing.saturating_sub(end);
-            if !self.control.stopped() && self.silence(end, missing, &mut fed) {
-                end += missing;
-            }
+        let until = self.span.meet(samples.time_ns(end), &self.control);
+        let until = (u128::from(until) * u128::from(AUDIO_RATE) / 1_000_000_000) as u64;
+        let missing = until.min(self.end).saturating_sub(end);
+        if !self.control.stopped() && self.silence(end, missing, &mut fed) {
+            end += missing;
         }
         self.tracks.end(self.feed.as_ref().filter(|_| fed), &self.control);
         end

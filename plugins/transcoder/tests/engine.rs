@@ -46,7 +46,8 @@ fn clips_around_the_length_of_a_segment_are_complete() {
         check_rules(&encoded);
         assert_eq!(encoded.taken.renditions.len(), 4);
         for name in ["234p", "360p"] {
-            assert_eq!(frames(&encoded.folder, name), count as usize, "{name}");
+            // The sound and what its encoder fills up last 1.045 s, and the last picture as long.
+            assert_eq!(frames(&encoded.folder, name), count.max(26) as usize, "{name}");
         }
     }
 }
