@@ -3,7 +3,7 @@
 //! the middle ends the frames, not the encode. It never retimes anything.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -27,6 +27,9 @@ const TIMES_KEPT: usize = 240;
 const FRAMES_QUEUED: usize = 3;
 /// Raw sample runs queued behind the audio decoder.
 const RUNS_QUEUED: usize = 32;
+
+/// A stream that was chosen: its index, and the name of its codec.
+type Named = (usize, String);
 
 /// What to open and how.
 #[derive(Debug, Clone, Copy)]
@@ -110,8 +113,14 @@ impl Shared {
         self.lock().sound_fault.get_or_insert(fault);
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
+    fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
+    }
+
+    /// Gives the reader an item, when it has room. `false`: it wants no more.
+    pub(crate) fn hand_over(&self, items: &SyncSender<Item>, item: Item) -> bool {
+        self.control.alive();
+        !self.is_closed() && items.send(item).is_ok()
     }
 
     pub(crate) fn too_big(&self, width: u32, height: u32) -> Option<String> {
@@ -147,17 +156,16 @@ impl Decoder {
         let mut note = None;
         loop {
             let (mut decoder, picture, sound) = Self::open_once(blocks, want, &left_out, control)?;
-            if let Some(codec) = picture.filter(|_| decoder.video.is_none() && !decoder.is_still()) {
+            if let Some((_, codec)) = picture.filter(|_| decoder.video.is_none() && !decoder.is_still()) {
                 tracing::info!(codec, "the picture cannot be decoded");
                 note = Some(format!("The picture of this file ({codec}) could not be decoded."));
             }
             // Sound that cannot be decoded is no reason to refuse the picture, nor another track.
             match sound.filter(|_| decoder.audio.is_none()) {
-                Some(chosen) if left_out.len() < want.max_streams => {
-                    let name = chosen.codec();
-                    tracing::info!(index = chosen.index, codec = name, "a sound track cannot be decoded");
-                    note.get_or_insert(format!("A sound track of this file ({name}) could not be decoded."));
-                    left_out.push(chosen.index);
+                Some((index, codec)) if left_out.len() < want.max_streams => {
+                    tracing::info!(index, codec, "a sound track cannot be decoded");
+                    note.get_or_insert(format!("A sound track of this file ({codec}) could not be decoded."));
+                    left_out.push(index);
                 }
                 _ => {
                     if decoder.video.is_none() && decoder.audio.is_none() {
@@ -175,7 +183,7 @@ impl Decoder {
         want: Want,
         left_out: &[usize],
         control: &Arc<Control>,
-    ) -> Result<(Self, Option<String>, Option<Chosen>), EncodeError> {
+    ) -> Result<(Self, Option<Named>, Option<Named>), EncodeError> {
         let refused = |kind: FaultKind, detail: String| {
             if let Some(failure) = control.failure() {
                 return failure;
@@ -183,7 +191,7 @@ impl Decoder {
             if let Some(failure) = blocks.failure() {
                 return EncodeError::Source(failure);
             }
-            EncodeError::input(crate::probe::explain(blocks, Some(kind), None), detail)
+            EncodeError::input(crate::probe::explain(blocks, Some(kind)), detail)
         };
         let mut input = input::open(blocks, want.max_streams, control).map_err(|error| {
             let kind = match error {
@@ -218,36 +226,34 @@ impl Decoder {
             format: input.format().name().to_owned(),
             duration: input::duration(&input),
         };
-        let picture = video.map(|chosen| {
+        let named = |chosen: &Chosen| (chosen.index, chosen.codec());
+        let (picture, sound) = (video.as_ref().map(named), audio.as_ref().map(named));
+        let pictures = video.map(|chosen| {
             let (items, receiver) = sync_channel(FRAMES_QUEUED);
-            let (index, codec) = (chosen.index, chosen.codec());
             decoder.spawn("pictures", Pictures::new(chosen, items, Arc::clone(&shared)), Pictures::run);
-            (index, codec, receiver)
+            receiver
         });
-        let channels = audio.as_ref().map_or(0, |chosen| channels(&chosen.parameters));
-        let sound = audio.as_ref().map(|chosen| {
+        let sounds = audio.map(|chosen| {
             let (items, receiver) = sync_channel(RUNS_QUEUED);
-            let chosen = Chosen { parameters: chosen.parameters.clone(), ..*chosen };
-            let (index, codec) = (chosen.index, chosen.codec());
+            let channels = channels(&chosen.parameters);
             decoder.spawn("sounds", Sounds::new(chosen, items, Arc::clone(&shared)), Sounds::run);
-            (index, codec, receiver)
+            (channels, receiver)
         });
-        let indexes = [picture.as_ref().map(|it| it.0), sound.as_ref().map(|it| it.0)];
+        let indexes = [&picture, &sound].map(|named| named.as_ref().map(|(index, _)| *index));
         let reader = Reading { input, indexes, shared: Arc::clone(&shared) };
         decoder.spawn("packets", reader, Reading::run);
 
-        let picture_codec = picture.as_ref().map(|it| it.1.clone());
         let mut watch = Watchdog::new(control, want.patience.min(OPEN_PATIENCE));
-        if let Some((_, codec, items)) = picture {
-            decoder.video = decoder.first(blocks, codec, 0, items, &mut watch)?;
+        if let (Some((_, codec)), Some(items)) = (&picture, pictures) {
+            decoder.video = decoder.first(blocks, codec.clone(), 0, items, &mut watch)?;
         }
-        if let Some((_, codec, items)) = sound {
-            decoder.audio = decoder.first(blocks, codec, channels, items, &mut watch)?;
+        if let (Some((_, codec)), Some((channels, items))) = (&sound, sounds) {
+            decoder.audio = decoder.first(blocks, codec.clone(), channels, items, &mut watch)?;
         }
         if let Some(reason) = shared.lock().too_big.clone() {
             return Err(EncodeError::input(reason, "the pixel limit (setting max_pixels)"));
         }
-        Ok((decoder, picture_codec, audio))
+        Ok((decoder, picture, sound))
     }
 
     fn spawn<T: Send + 'static>(&mut self, name: &str, work: T, run: fn(T)) {
@@ -316,7 +322,7 @@ impl Decoder {
         let state = self.shared.lock();
         let fault = state.fault.as_ref().or(state.sound_fault.as_ref());
         let detail = fault.map_or(detail, |fault| fault.detail.as_str()).to_owned();
-        let reason = crate::probe::explain(blocks, fault.map(|fault| fault.kind), None);
+        let reason = crate::probe::explain(blocks, fault.map(|fault| fault.kind));
         EncodeError::input(reason, detail)
     }
 }
@@ -362,7 +368,7 @@ impl Reading {
                 Ok(()) => {}
                 Err(av::Error::Eof | av::Error::Exit) => break,
                 Err(error) => {
-                    self.shared.fault(damaged(&error.to_string()));
+                    self.shared.fault(Fault::new(FaultKind::Damaged, error.to_string()));
                     break;
                 }
             }
@@ -377,14 +383,10 @@ impl Reading {
             }
         }
         if whole != [true; 2] {
-            self.shared.fault(damaged("a packet is not whole"));
+            self.shared.fault(Fault::new(FaultKind::Damaged, "a packet is not whole"));
         }
         self.shared.packets.end();
     }
-}
-
-fn damaged(detail: &str) -> Fault {
-    Fault { detail: detail.to_owned(), kind: FaultKind::Damaged }
 }
 
 impl Branch {

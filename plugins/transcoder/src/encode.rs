@@ -11,14 +11,14 @@ use crate::collect::Made;
 use crate::control::{Control, EncodeError, over};
 use crate::decode::{Decoder, Want};
 use crate::ladder::{
-    AAC_FRAME, AUDIO_CHANNELS, AUDIO_RATE, AudioRung, Rate, Rung, audio_ladder, gop_frames, video_ladder,
-    watchable,
+    AAC_FRAME, AUDIO_RATE, AudioRung, Rate, Rung, audio_ladder, gop_frames, video_ladder, watchable,
 };
 use crate::media;
 use crate::pipeline::{AudioPlan, Encoder, Track, Tuning, VideoPlan, audio_lead_in, timescale};
 use crate::probe::{Probed, probe};
 use crate::pump::{AudioPump, Progress, Span, Tracks, VideoPump, constant_rate_caps};
-use crate::sink::{Earlier, Existing, Kind, Sink};
+use crate::resume::{audio_track, earlier_duration, video_track};
+use crate::sink::{Earlier, Sink};
 use crate::source::{Blocks, Source};
 use crate::thumbs::{Thumbnails, Wish};
 use crate::timeline::first_unit;
@@ -509,13 +509,13 @@ impl Run<'_> {
             return Err(EncodeError::Source(failure));
         }
         over(self.deadline)?;
-        let damage = damage.map(|fault| {
+        let mut passed = Passed { frames, samples, damage: None, made };
+        passed.damage = damage.map(|fault| {
             tracing::info!(detail = fault.detail, "the source is damaged");
-            let picture_ns = probed.picture.map_or(0, |picture| picture.rate.time_ns(frames));
-            let seconds = picture_ns.max(Rate { num: AUDIO_RATE, den: 1 }.time_ns(samples)) as f64 / 1e9;
+            let seconds = ends(probed, &passed) as f64 / 1e9;
             format!("The file is damaged after {seconds:.1} s; only what comes before can be watched.")
         });
-        Ok(Passed { frames, samples, damage, made })
+        Ok(passed)
     }
 }
 
@@ -549,65 +549,4 @@ fn lead(probed: &Probed, video: &[Track<Rung>], watch: &[String]) -> Option<u32>
 fn ends(probed: &Probed, passed: &Passed) -> u64 {
     let picture = probed.picture.map_or(0, |picture| picture.rate.time_ns(passed.frames));
     picture.max(Rate { num: AUDIO_RATE, den: 1 }.time_ns(passed.samples))
-}
-
-/// The end of the longest rendition that is complete already; of sound to within a unit.
-fn earlier_duration(earlier: &Earlier) -> Duration {
-    let complete = earlier.renditions.iter().filter(|existing| existing.complete);
-    let ends = complete.filter_map(|existing| {
-        let (start, duration) = existing.segments.last()?;
-        // The last unit of sound is filled up.
-        let filled = if matches!(existing.rendition.kind, Kind::Audio { .. }) { AAC_FRAME } else { 0 };
-        let end = (start + duration).saturating_sub(filled);
-        Some(Duration::from_secs_f64(end as f64 / f64::from(existing.rendition.timescale.max(1))))
-    });
-    ends.max().unwrap_or_default()
-}
-
-/// The track of a rung, going on after the whole segments that are there; `None` when it
-/// is complete.
-fn video_track(rung: Rung, timescale: Option<u32>, earlier: &Earlier) -> Option<Track<Rung>> {
-    let kind = Kind::Video { width: rung.width, height: rung.height, rate: rung.rate };
-    let fits = |existing: &&Existing| {
-        let rendition = &existing.rendition;
-        rendition.name == rung.name && rendition.kind == kind && Some(rendition.timescale) == timescale
-    };
-    let Some(existing) = earlier.renditions.iter().find(fits) else {
-        return Some(Track { rung, write_from: 0, init: None });
-    };
-    if existing.complete {
-        return None;
-    }
-    let scale = u64::from(existing.rendition.timescale);
-    let duration = scale * u64::from(rung.rate.den) * u64::from(rung.gop) / u64::from(rung.rate.num);
-    let whole = existing
-        .segments
-        .iter()
-        .enumerate()
-        .take_while(|(number, segment)| **segment == (*number as u64 * duration, duration))
-        .count();
-    Some(Track { rung, write_from: whole as u32, init: Some(existing.init.clone()) })
-}
-
-fn audio_track(rung: AudioRung, segment: Rate, earlier: &Earlier) -> Option<Track<AudioRung>> {
-    let kind = Kind::Audio { sample_rate: AUDIO_RATE, channels: AUDIO_CHANNELS };
-    let fits = |existing: &&Existing| existing.rendition.name == rung.name && existing.rendition.kind == kind;
-    let Some(existing) = earlier.renditions.iter().find(fits) else {
-        return Some(Track { rung, write_from: 0, init: None });
-    };
-    if existing.complete {
-        return None;
-    }
-    let whole = existing
-        .segments
-        .iter()
-        .enumerate()
-        .take_while(|(number, (start, duration))| {
-            let number = *number as u64;
-            let (from, to) =
-                (first_unit(number, segment) * AAC_FRAME, first_unit(number + 1, segment) * AAC_FRAME);
-            (*start, *duration) == (from, to - from)
-        })
-        .count();
-    Some(Track { rung, write_from: whole as u32, init: Some(existing.init.clone()) })
 }

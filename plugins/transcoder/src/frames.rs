@@ -1,6 +1,7 @@
 //! The decoders: packets go in, and raw frames (I420, progressive, upright) and samples (float, stereo, 48 kHz) come
 //! out, each with the time that the file gives it. Never retimes anything.
 
+use std::ops::DerefMut;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
@@ -13,7 +14,7 @@ use gstreamer_video as gst_video;
 use crate::decode::{Item, Shared};
 use crate::input::Chosen;
 use crate::ladder::AUDIO_RATE;
-use crate::media::{Fault, FaultKind};
+use crate::media::{self, Fault, FaultKind};
 use crate::packets::Lane;
 
 /// Nanoseconds of a time stamp.
@@ -23,31 +24,35 @@ fn nanoseconds(time: i64, base: av::Rational) -> i64 {
     time.clamp(i128::from(i64::MIN / 4), i128::from(i64::MAX / 4)) as i64
 }
 
-fn fault(detail: impl std::fmt::Display, kind: FaultKind) -> Fault {
-    Fault { detail: detail.to_string(), kind }
-}
-
-/// Decodes the packets of a lane with `decode`, which is told of each frame of the decoder.
-fn run(
+/// Decodes the packets of a lane. `take` is given each frame, and none after the last; it answers whether more is wanted.
+fn run<F: DerefMut<Target = av::Frame>>(
     shared: &Shared,
     lane: Lane,
-    decoder: &mut codec::decoder::Opened,
-    mut take: impl FnMut(&mut codec::decoder::Opened, bool) -> Result<bool, av::Error>,
+    mut decoder: codec::decoder::Opened,
+    mut decoded: F,
+    mut take: impl FnMut(Option<&mut F>) -> Result<bool, av::Error>,
 ) -> Result<(), av::Error> {
-    while let Some(packet) = shared.packets.next(lane, &shared.control) {
-        if let Err(error) = decoder.send_packet(&packet) {
-            // A broken packet is not the end of a stream.
-            tracing::debug!(%error, ?lane, "a packet cannot be decoded");
+    loop {
+        let packet = shared.packets.next(lane, &shared.control);
+        match &packet {
+            Some(packet) => {
+                if let Err(error) = decoder.send_packet(packet) {
+                    // A broken packet is not the end of a stream.
+                    tracing::debug!(%error, ?lane, "a packet cannot be decoded");
+                }
+            }
+            None if shared.control.stopped() => return Ok(()),
+            None => decoder.send_eof()?,
         }
-        if !take(decoder, false)? {
-            return Ok(());
+        while decoder.receive_frame(&mut decoded).is_ok() {
+            if !take(Some(&mut decoded))? {
+                return Ok(());
+            }
+        }
+        if packet.is_none() {
+            return take(None).map(drop);
         }
     }
-    if shared.control.stopped() {
-        return Ok(());
-    }
-    decoder.send_eof()?;
-    take(decoder, true).map(drop)
 }
 
 fn opened(chosen: &Chosen, threads: usize) -> Result<codec::decoder::Opened, av::Error> {
@@ -152,49 +157,26 @@ impl Shape {
     }
 }
 
-/// The filters between a decoder and its reader.
-struct Graph {
+/// The filters between a decoder and its reader, and what they were made for.
+struct Filters<S> {
     graph: filter::Graph,
-    shape: Shape,
-    colorimetry: &'static str,
+    made_for: S,
 }
 
-impl Graph {
-    fn new(chosen: &Chosen, shape: &Shape, canvas: Option<(u32, u32)>) -> Result<Self, av::Error> {
+impl<S> Filters<S> {
+    /// `ends` are the filters that frames enter and leave by, `arguments` those of the first.
+    fn new(made_for: S, ends: [&str; 2], arguments: &str, between: &str) -> Result<Self, av::Error> {
         let mut graph = filter::Graph::new();
         let find = |name: &str| filter::find(name).ok_or(av::Error::FilterNotFound);
-        let arguments = format!(
-            "video_size={}x{}:pix_fmt={}:time_base={}/{}:pixel_aspect={}/{}",
-            shape.width,
-            shape.height,
-            name_of(shape.format),
-            chosen.time_base.numerator(),
-            chosen.time_base.denominator(),
-            shape.aspect.0,
-            shape.aspect.1
-        );
-        graph.add(&find("buffer")?, "in", &arguments)?;
-        graph.add(&find("buffersink")?, "out", "")?;
-        let (colours, colorimetry) = shape.colours();
-        let mut filters = Vec::new();
-        if shape.interlaced {
-            // One frame per frame: fields are not shown as frames of their own.
-            filters.push("bwdif=mode=send_frame:deint=interlaced".to_owned());
-        }
-        filters.extend(chosen.turn.map(str::to_owned));
-        filters.push(colours);
-        if let Some((width, height)) = canvas {
-            // What comes in another size keeps its shape.
-            filters.push(format!(
-                "scale={width}:{height}:force_original_aspect_ratio=decrease:force_divisible_by=2,pad={width}:{height}:-1:-1,setsar=1"
-            ));
-        }
-        graph.output("in", 0)?.input("out", 0)?.parse(&filters.join(","))?;
+        graph.add(&find(ends[0])?, "in", arguments)?;
+        graph.add(&find(ends[1])?, "out", "")?;
+        graph.output("in", 0)?.input("out", 0)?.parse(between)?;
         graph.validate()?;
-        Ok(Self { graph, shape: shape.clone(), colorimetry })
+        Ok(Self { graph, made_for })
     }
 
-    fn add(&mut self, frame: Option<&frame::Video>) -> Result<(), av::Error> {
+    /// Adds a frame; none ends the stream.
+    fn add(&mut self, frame: Option<&av::Frame>) -> Result<(), av::Error> {
         let mut source = self.graph.get("in").ok_or(av::Error::FilterNotFound)?;
         match frame {
             Some(frame) => source.source().add(frame),
@@ -202,7 +184,8 @@ impl Graph {
         }
     }
 
-    fn next(&mut self, frame: &mut frame::Video) -> Option<av::Rational> {
+    /// Takes a frame that is ready, and answers the base of its time.
+    fn next(&mut self, frame: &mut av::Frame) -> Option<av::Rational> {
         let mut sink = self.graph.get("out")?;
         let mut sink = sink.sink();
         sink.frame(frame).ok()?;
@@ -210,12 +193,47 @@ impl Graph {
     }
 }
 
+/// The filters for a picture of this shape, and the colours that come out, in words of GStreamer.
+fn filters_for(
+    chosen: &Chosen,
+    shape: Shape,
+    canvas: Option<(u32, u32)>,
+) -> Result<(Filters<Shape>, &'static str), av::Error> {
+    let arguments = format!(
+        "video_size={}x{}:pix_fmt={}:time_base={}/{}:pixel_aspect={}/{}",
+        shape.width,
+        shape.height,
+        name_of(shape.format),
+        chosen.time_base.numerator(),
+        chosen.time_base.denominator(),
+        shape.aspect.0,
+        shape.aspect.1
+    );
+    let (colours, colorimetry) = shape.colours();
+    let mut filters = Vec::new();
+    if shape.interlaced {
+        // One frame per frame: fields are not shown as frames of their own.
+        filters.push("bwdif=mode=send_frame:deint=interlaced".to_owned());
+    }
+    filters.extend(chosen.turn.map(str::to_owned));
+    filters.push(colours);
+    if let Some((width, height)) = canvas {
+        // What comes in another size keeps its shape.
+        filters.push(format!(
+            "scale={width}:{height}:force_original_aspect_ratio=decrease:force_divisible_by=2,pad={width}:{height}:-1:-1,setsar=1"
+        ));
+    }
+    let filters = Filters::new(shape, ["buffer", "buffersink"], &arguments, &filters.join(","))?;
+    Ok((filters, colorimetry))
+}
+
 /// The thread that decodes the picture.
 pub(crate) struct Pictures {
     pub(crate) chosen: Chosen,
     pub(crate) items: SyncSender<Item>,
     pub(crate) shared: Arc<Shared>,
-    graph: Option<Graph>,
+    filters: Option<Filters<Shape>>,
+    colorimetry: &'static str,
     canvas: Option<(u32, u32)>,
     caps: Option<(gst::Caps, gst_video::VideoInfo, gst_video::VideoBufferPool)>,
     made: Option<(u32, u32, &'static str, (i32, i32))>,
@@ -223,75 +241,67 @@ pub(crate) struct Pictures {
 
 impl Pictures {
     pub(crate) fn new(chosen: Chosen, items: SyncSender<Item>, shared: Arc<Shared>) -> Self {
-        Self { chosen, items, shared, graph: None, canvas: None, caps: None, made: None }
+        Self { chosen, items, shared, filters: None, colorimetry: "", canvas: None, caps: None, made: None }
     }
 
     pub(crate) fn run(mut self) {
         let shared = Arc::clone(&self.shared);
-        let done = opened(&self.chosen, 0).and_then(|mut decoder| {
-            let mut decoded = frame::Video::empty();
-            run(&shared, Lane::Picture, &mut decoder, |decoder, last| {
-                while decoder.receive_frame(&mut decoded).is_ok() {
-                    if !self.take(&mut decoded)? {
-                        return Ok(false);
-                    }
-                }
-                if last && let Some(graph) = &mut self.graph {
-                    graph.add(None)?;
-                    return self.drain();
-                }
-                Ok(true)
+        let done = opened(&self.chosen, 0).and_then(|decoder| {
+            run(&shared, Lane::Picture, decoder, frame::Video::empty(), |frame| match frame {
+                Some(frame) => self.take(frame),
+                None => self.end(),
             })
         });
         shared.packets.close(Lane::Picture);
         if let Err(error) = done {
-            shared.fault(fault(format!("the picture: {error}"), FaultKind::Codec));
+            shared.fault(Fault::new(FaultKind::Codec, format!("the picture: {error}")));
         }
     }
 
     fn take(&mut self, decoded: &mut frame::Video) -> Result<bool, av::Error> {
         let mut shape = Shape::of(decoded);
         // Once fields were seen the filter stays, which leaves whole frames as they are.
-        shape.interlaced |= self.graph.as_ref().is_some_and(|graph| graph.shape.interlaced);
+        shape.interlaced |= self.filters.as_ref().is_some_and(|filters| filters.made_for.interlaced);
         if let Some(reason) = self.shared.too_big(shape.width, shape.height) {
             self.shared.lock().too_big = Some(reason.clone());
-            self.shared.fault(fault(reason, FaultKind::Other));
+            self.shared.fault(Fault::new(FaultKind::Other, reason));
             return Ok(false);
         }
         let time = decoded.timestamp().or(decoded.pts());
         if let Some(time) = time {
             self.shared.saw(nanoseconds(time, self.chosen.time_base));
         }
-        if self.graph.as_ref().is_none_or(|graph| graph.shape != shape) {
-            if let Some(graph) = &mut self.graph {
-                graph.add(None)?;
-                if !self.drain()? {
-                    return Ok(false);
-                }
+        if self.filters.as_ref().is_none_or(|filters| filters.made_for != shape) {
+            if !self.end()? {
+                return Ok(false);
             }
-            self.graph = Some(Graph::new(&self.chosen, &shape, self.canvas)?);
+            let (filters, colorimetry) = filters_for(&self.chosen, shape, self.canvas)?;
+            (self.filters, self.colorimetry) = (Some(filters), colorimetry);
         }
         decoded.set_pts(time);
-        if let Some(graph) = &mut self.graph {
-            graph.add(Some(decoded))?;
+        if let Some(filters) = &mut self.filters {
+            filters.add(Some(decoded))?;
         }
+        self.drain()
+    }
+
+    /// No more frames come for these filters.
+    fn end(&mut self) -> Result<bool, av::Error> {
+        let Some(filters) = &mut self.filters else { return Ok(true) };
+        filters.add(None)?;
         self.drain()
     }
 
     fn drain(&mut self) -> Result<bool, av::Error> {
         let mut filtered = frame::Video::empty();
-        while let Some(graph) = &mut self.graph
-            && let Some(base) = graph.next(&mut filtered)
-        {
+        while let Some(base) = self.filters.as_mut().and_then(|filters| filters.next(&mut filtered)) {
             let time = filtered.pts().map(|time| nanoseconds(time, base));
             if self.shared.is_before_start(time) {
                 continue;
             }
-            let colorimetry = graph.colorimetry;
             let lasts = nanoseconds(filtered.packet().duration, self.chosen.time_base);
-            let Some(sample) = self.sample(&filtered, colorimetry, lasts) else { return Ok(false) };
-            self.shared.control.alive();
-            if self.shared.is_closed() || self.items.send(Item { sample, time }).is_err() {
+            let Some(sample) = self.sample(&filtered, lasts) else { return Ok(false) };
+            if !self.shared.hand_over(&self.items, Item { sample, time }) {
                 return Ok(false);
             }
         }
@@ -299,7 +309,8 @@ impl Pictures {
     }
 
     /// Copies a frame into memory of GStreamer's.
-    fn sample(&mut self, frame: &frame::Video, colorimetry: &'static str, lasts: i64) -> Option<gst::Sample> {
+    fn sample(&mut self, frame: &frame::Video, lasts: i64) -> Option<gst::Sample> {
+        let colorimetry = self.colorimetry;
         let aspect = frame.aspect_ratio();
         let shape = (
             frame.width(),
@@ -349,42 +360,26 @@ pub(crate) struct Sounds {
     pub(crate) chosen: Chosen,
     pub(crate) items: SyncSender<Item>,
     pub(crate) shared: Arc<Shared>,
-    graph: Option<(filter::Graph, String)>,
+    filters: Option<Filters<String>>,
     caps: gst::Caps,
 }
 
 impl Sounds {
     pub(crate) fn new(chosen: Chosen, items: SyncSender<Item>, shared: Arc<Shared>) -> Self {
-        let caps = gst::Caps::builder("audio/x-raw")
-            .field("format", "F32LE")
-            .field("layout", "interleaved")
-            .field("rate", AUDIO_RATE as i32)
-            .field("channels", 2i32)
-            .field("channel-mask", gst::Bitmask::new(3))
-            .build();
-        Self { chosen, items, shared, graph: None, caps }
+        Self { chosen, items, shared, filters: None, caps: media::sound_caps() }
     }
 
     pub(crate) fn run(mut self) {
         let shared = Arc::clone(&self.shared);
-        let done = opened(&self.chosen, 1).and_then(|mut decoder| {
-            let mut decoded = frame::Audio::empty();
-            run(&shared, Lane::Sound, &mut decoder, |decoder, last| {
-                while decoder.receive_frame(&mut decoded).is_ok() {
-                    if !self.take(&mut decoded)? {
-                        return Ok(false);
-                    }
-                }
-                if last {
-                    self.flush()?;
-                    return self.drain();
-                }
-                Ok(true)
+        let done = opened(&self.chosen, 1).and_then(|decoder| {
+            run(&shared, Lane::Sound, decoder, frame::Audio::empty(), |frame| match frame {
+                Some(frame) => self.take(frame),
+                None => self.end(),
             })
         });
         shared.packets.close(Lane::Sound);
         if let Err(error) = done {
-            shared.sound_failed(fault(format!("the sound: {error}"), FaultKind::Codec));
+            shared.sound_failed(Fault::new(FaultKind::Codec, format!("the sound: {error}")));
         }
     }
 
@@ -404,41 +399,31 @@ impl Sounds {
             layout.bits()
         );
         let time = decoded.timestamp().or(decoded.pts());
-        if self.graph.as_ref().is_none_or(|(_, made_for)| *made_for != arguments) {
-            self.flush()?;
-            if !self.drain()? {
+        if self.filters.as_ref().is_none_or(|filters| filters.made_for != arguments) {
+            if !self.end()? {
                 return Ok(false);
             }
-            let mut graph = filter::Graph::new();
-            let find = |name: &str| filter::find(name).ok_or(av::Error::FilterNotFound);
-            graph.add(&find("abuffer")?, "in", &arguments)?;
-            graph.add(&find("abuffersink")?, "out", "")?;
-            let filters = format!("aresample={AUDIO_RATE},aformat=sample_fmts=flt:channel_layouts=stereo");
-            graph.output("in", 0)?.input("out", 0)?.parse(&filters)?;
-            graph.validate()?;
-            self.graph = Some((graph, arguments));
+            let between = format!("aresample={AUDIO_RATE},aformat=sample_fmts=flt:channel_layouts=stereo");
+            let ends = ["abuffer", "abuffersink"];
+            self.filters = Some(Filters::new(arguments.clone(), ends, &arguments, &between)?);
         }
         decoded.set_pts(time);
-        if let Some((graph, _)) = &mut self.graph
-            && let Some(mut source) = graph.get("in")
-        {
-            source.source().add(decoded)?;
+        if let Some(filters) = &mut self.filters {
+            filters.add(Some(decoded))?;
         }
         self.drain()
     }
 
-    fn flush(&mut self) -> Result<(), av::Error> {
-        let Some((graph, _)) = &mut self.graph else { return Ok(()) };
-        graph.get("in").map_or(Ok(()), |mut source| source.source().flush())
+    /// No more frames come for these filters.
+    fn end(&mut self) -> Result<bool, av::Error> {
+        let Some(filters) = &mut self.filters else { return Ok(true) };
+        filters.add(None)?;
+        self.drain()
     }
 
     fn drain(&mut self) -> Result<bool, av::Error> {
         let mut filtered = frame::Audio::empty();
-        while let Some((graph, _)) = &mut self.graph
-            && let Some(mut sink) = graph.get("out")
-            && sink.sink().frame(&mut filtered).is_ok()
-        {
-            let base = sink.sink().time_base();
+        while let Some(base) = self.filters.as_mut().and_then(|filters| filters.next(&mut filtered)) {
             let time = filtered.pts().map(|time| nanoseconds(time, base));
             if self.shared.is_before_start(time) {
                 continue;
@@ -447,8 +432,7 @@ impl Sounds {
             let Some(data) = filtered.data(0).get(..bytes) else { continue };
             let buffer = gst::Buffer::from_slice(data.to_vec());
             let sample = gst::Sample::builder().buffer(&buffer).caps(&self.caps).build();
-            self.shared.control.alive();
-            if self.shared.is_closed() || self.items.send(Item { sample, time }).is_err() {
+            if !self.shared.hand_over(&self.items, Item { sample, time }) {
                 return Ok(false);
             }
         }

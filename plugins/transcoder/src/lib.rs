@@ -21,6 +21,7 @@ mod pipeline;
 mod probe;
 mod publish;
 mod pump;
+mod resume;
 pub mod segment;
 mod settings;
 pub mod sink;

@@ -7,6 +7,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 
 use crate::control::Control;
+use crate::ladder::{AUDIO_CHANNELS, AUDIO_RATE};
 
 /// Elements the engine builds its pipelines from, and where Debian has them.
 const NEEDED: &[(&str, &str)] = &[
@@ -70,13 +71,30 @@ pub(crate) fn element(name: &str) -> Result<gst::Element, String> {
     gst::ElementFactory::make(name).build().map_err(|_| format!("the element {name} is not installed"))
 }
 
-/// What a pipeline said about its end.
+/// Caps of the samples between decoding and encoding.
+pub(crate) fn sound_caps() -> gst::Caps {
+    gst::Caps::builder("audio/x-raw")
+        .field("format", "F32LE")
+        .field("layout", "interleaved")
+        .field("rate", AUDIO_RATE as i32)
+        .field("channels", AUDIO_CHANNELS as i32)
+        .field("channel-mask", gst::Bitmask::new(3))
+        .build()
+}
+
+/// What ended the reading of a source.
 #[derive(Debug, Clone)]
 pub(crate) struct Fault {
     /// The library's words, for the log.
     pub(crate) detail: String,
     /// Kind of error.
     pub(crate) kind: FaultKind,
+}
+
+impl Fault {
+    pub(crate) fn new(kind: FaultKind, detail: impl Into<String>) -> Self {
+        Self { detail: detail.into(), kind }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,45 +109,22 @@ pub(crate) enum FaultKind {
     Other,
 }
 
-/// Reads an error message of the bus.
-pub(crate) fn fault(message: &gst::message::Error) -> Fault {
-    let error = message.error();
-    let kind = if error.matches(gst::StreamError::TypeNotFound) {
-        FaultKind::UnknownType
-    } else if error.matches(gst::StreamError::CodecNotFound)
-        || error.matches(gst::CoreError::MissingPlugin)
-        || error.matches(gst::StreamError::WrongType)
-        || error.matches(gst::StreamError::NotImplemented)
-    {
-        FaultKind::Codec
-    } else if error.matches(gst::StreamError::Demux)
-        || error.matches(gst::StreamError::Decode)
-        || error.matches(gst::StreamError::Format)
-    {
-        FaultKind::Damaged
-    } else {
-        FaultKind::Other
-    };
-    let path = message.src().map(|source| source.path_string().to_string()).unwrap_or_default();
-    let debug = message.debug().unwrap_or_default();
-    Fault { detail: format!("{error} ({path}: {})", debug.replace('\n', " ")), kind }
-}
-
 /// Watches a pipeline's bus from the threads that post to it: streaming threads set
-/// their own niceness as they start, errors go to `on_fault`, everything else to
-/// `on_message`. Nothing piles up on the bus.
+/// their own niceness as they start, and errors go to `on_error` in words for the log.
+/// Nothing piles up on the bus.
 pub(crate) fn watch(
     pipeline: &gst::Pipeline,
     control: Arc<Control>,
     nice: i32,
-    on_fault: impl Fn(Fault) + Send + Sync + 'static,
-    on_message: impl Fn(&gst::Message) + Send + Sync + 'static,
+    on_error: impl Fn(String) + Send + Sync + 'static,
 ) {
     let Some(bus) = pipeline.bus() else { return };
     bus.set_sync_handler(move |_, message| {
         match message.view() {
             gst::MessageView::Error(error) => {
-                on_fault(fault(error));
+                let path = message.src().map(|source| source.path_string().to_string()).unwrap_or_default();
+                let debug = error.debug().unwrap_or_default().replace('\n', " ");
+                on_error(format!("{} ({path}: {debug})", error.error()));
                 control.alive();
             }
             gst::MessageView::Warning(warning) => {
@@ -142,7 +137,7 @@ pub(crate) fn watch(
             gst::MessageView::StreamStatus(status) if status.type_() == gst::StreamStatusType::Enter => {
                 set_niceness(nice);
             }
-            _ => on_message(message),
+            _ => {}
         }
         gst::BusSyncReply::Drop
     });

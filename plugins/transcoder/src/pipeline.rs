@@ -162,13 +162,9 @@ impl Encoder {
             video.map_or(0, |plan| plan.tracks.len()) + audio.map_or(0, |plan| plan.tracks.len()),
         );
         let failing = Arc::clone(control);
-        media::watch(
-            &pipeline,
-            Arc::clone(control),
-            tuning.nice,
-            move |fault| failing.fail(EncodeError::Engine(fault.detail)),
-            |_| {},
-        );
+        media::watch(&pipeline, Arc::clone(control), tuning.nice, move |detail| {
+            failing.fail(EncodeError::Engine(detail))
+        });
         let encoder = Self { pipeline, video: video_feed, audio: audio_feed, made };
         encoder
             .pipeline
@@ -334,14 +330,7 @@ impl Builder<'_> {
     }
 
     fn audio(&self, plan: &AudioPlan) -> Result<Feed, String> {
-        let caps = gst::Caps::builder("audio/x-raw")
-            .field("format", "F32LE")
-            .field("layout", "interleaved")
-            .field("rate", AUDIO_RATE as i32)
-            .field("channels", AUDIO_CHANNELS as i32)
-            .field("channel-mask", gst::Bitmask::new(3))
-            .build();
-        let feed = Feed::new(&caps, AUDIO_QUEUED_BYTES, self.control);
+        let feed = Feed::new(&media::sound_caps(), AUDIO_QUEUED_BYTES, self.control);
         let source: gst::Element = feed.source.clone().upcast();
         self.pipeline.add(&source).map_err(|error| error.to_string())?;
         let convert = self.add("audioconvert")?;

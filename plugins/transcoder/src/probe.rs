@@ -83,7 +83,7 @@ fn usual_distance(times: &[u64]) -> Option<f64> {
 }
 
 /// Why a file that could not be opened is not a video, in one sentence.
-pub(crate) fn explain(blocks: &Arc<Blocks>, kind: Option<FaultKind>, missing: Option<&str>) -> String {
+pub(crate) fn explain(blocks: &Arc<Blocks>, kind: Option<FaultKind>) -> String {
     if blocks.size() == 0 {
         return "The file is empty.".to_owned();
     }
@@ -95,9 +95,6 @@ pub(crate) fn explain(blocks: &Arc<Blocks>, kind: Option<FaultKind>, missing: Op
     }
     if is_text(&head) {
         return "This is a text file, not a video or a sound file.".to_owned();
-    }
-    if let Some(missing) = missing {
-        return format!("This server cannot decode the format of this file: {missing}.");
     }
     match kind {
         Some(FaultKind::UnknownType) => "This is not a video or a sound file that this server knows.",
@@ -167,7 +164,7 @@ mod tests {
     }
 
     fn reason(data: Vec<u8>, kind: Option<FaultKind>) -> String {
-        explain(&Arc::new(Blocks::new(Arc::new(Memory(data.into()))).unwrap()), kind, None)
+        explain(&Arc::new(Blocks::new(Arc::new(Memory(data.into()))).unwrap()), kind)
     }
 
     #[test]
