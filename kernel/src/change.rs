@@ -3,16 +3,22 @@
 //!
 //! A new run starts beside the old one and takes over in one step; the old one finishes what is
 //! under way and stops. Whatever fails, everything goes back to as it was, and says why.
+//!
+//! One change at a time, from the first look at the configuration to its last step; the stop of
+//! all is one of them. What runs has a version, and a plan is good for the one that it was made for.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use streamgate_config::Sources;
+use streamgate_control::{Step, planned, stale, words};
+use streamgate_health::{Phase, Stage};
 use streamgate_plugin_api::abi::RResult;
+use tokio::sync::MutexGuard;
 
 use crate::check::{Edition, Planned};
-use crate::lifecycle::{Composition, Entry, Kernel, Phase, Run, Stage};
+use crate::lifecycle::{Composition, Entry, Kernel, Run};
 
 /// How long a change waits until those that route by the prefixes have taken them.
 const ROUTED_WITHIN: Duration = Duration::from_secs(1);
@@ -24,19 +30,10 @@ pub(crate) struct Origin {
     pub(crate) sets: Vec<String>,
 }
 
-/// What is to happen to one plugin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
-    Start,
-    /// Try to hand it its new settings, else as below.
-    Configure,
-    Swap,
-    Stop,
-}
-
 /// A step that was taken, with what it takes to undo it.
 enum Done {
-    Started(Arc<Entry>),
+    /// It did not run before, whatever it was to run as.
+    Started(Arc<Entry>, Arc<Planned>),
     Configured(Arc<Entry>, Arc<Planned>),
     /// The old run goes on beside the new one, inactive.
     Swapped(Arc<Entry>, Arc<Run>),
@@ -46,26 +43,10 @@ enum Done {
 
 /// Every plugin that differs, in the order of the steps.
 struct Plan {
+    /// That of the composition from which it differs.
+    version: u64,
     edition: Edition,
     steps: Vec<(Step, String)>,
-}
-
-/// What is to be done, or what was.
-fn words(steps: &[(Step, String)], done: bool) -> String {
-    let words = steps.iter().map(|(step, name)| match (step, done) {
-        (Step::Start, false) => format!("start {name}"),
-        (Step::Configure, false) => {
-            format!("give {name} its new settings, or swap it if it cannot take them")
-        }
-        (Step::Swap, false) => format!("swap {name}"),
-        (Step::Stop, false) => format!("stop {name}"),
-        (Step::Start, true) => format!("started {name}"),
-        (Step::Configure, true) => format!("gave {name} its new settings"),
-        (Step::Swap, true) => format!("swapped {name}"),
-        (Step::Stop, true) => format!("stopped {name}"),
-    });
-    let words: Vec<_> = words.collect();
-    if words.is_empty() { "nothing differs".to_owned() } else { words.join("\n") }
 }
 
 impl Kernel {
@@ -74,8 +55,8 @@ impl Kernel {
     /// # Errors
     /// Why nothing has changed.
     pub(crate) async fn swap(self: &Arc<Self>, name: &str, file: Option<&str>) -> Result<String, String> {
-        let composition = self.composition.load_full();
-        composition.find(name).ok_or_else(|| self.unknown(name))?;
+        let _one = self.begin()?;
+        self.composition.load().find(name).ok_or_else(|| self.unknown(name))?;
         let set = file.map(|file| format!("plugins.{name}.file={}", toml_string(file)));
         if let Some(file) = file.filter(|file| !Path::new(file).is_file()) {
             return Err(format!("there is no file {file}; nothing has changed"));
@@ -86,40 +67,51 @@ impl Kernel {
         Ok(format!("{name} is swapped"))
     }
 
-    /// Brings everything to what the configuration says now; `dry`: only says what would happen.
+    /// Brings everything to what the configuration says now; `dry`: only says what would happen. With
+    /// a version only if that is the one of what runs.
     ///
     /// # Errors
     /// Why nothing has changed.
-    pub(crate) async fn reload(self: &Arc<Self>, dry: bool) -> Result<String, String> {
-        let plan = self.plan(None, None).await?;
-        match dry {
-            true => Ok(words(&plan.steps, false)),
-            false => Ok(words(&self.apply(plan, true).await?, true)),
+    pub(crate) async fn reload(self: &Arc<Self>, dry: bool, version: Option<u64>) -> Result<String, String> {
+        if dry {
+            let plan = self.plan(None, None).await?;
+            return Ok(planned(&plan.steps, plan.version));
         }
+        let _one = self.begin()?;
+        let plan = self.plan(None, None).await?;
+        let plan = Plan { version: version.unwrap_or(plan.version), ..plan };
+        Ok(words(&self.apply(plan, true).await?, true))
+    }
+
+    /// Begins a change, which is the only one until it lets go.
+    fn begin(&self) -> Result<MutexGuard<'_, ()>, String> {
+        let one = self.changing.try_lock();
+        if *self.phase.borrow() != Phase::Running {
+            return Err("streamgate starts or stops; try again when it runs".to_owned());
+        }
+        one.map_err(|_| "another change is under way; try again when it is done".to_owned())
     }
 
     /// Reads and judges the configuration, and finds what differs. `fresh` is loaded anew.
     async fn plan(self: &Arc<Self>, set: Option<String>, fresh: Option<&str>) -> Result<Plan, String> {
-        let (kernel, fresh) = (self.clone(), fresh.map(str::to_owned));
-        let judged = self.runtime.spawn_blocking(move || {
+        let composition = self.composition.load_full();
+        let (kernel, current, fresh) = (self.clone(), composition.clone(), fresh.map(str::to_owned));
+        let judged = self.planning.look(self.stopping.cancelled(), move || {
             let Origin { config, mut sets } = kernel.origin.clone();
             sets.extend(set);
             let (sources, problems) = Sources::read(&config, std::env::vars_os(), &sets);
-            let composition = kernel.composition.load_full();
-            let known = composition.plugins.iter().map(|entry| entry.planned.load().library.clone());
+            let known = current.plugins.iter().map(|entry| entry.planned.load().library.clone());
             let known = known.filter(|library| Some(&library.manifest.name) != fresh.as_ref()).collect();
             let data_dir = kernel.settings.load().data_dir.clone();
             Edition::check(&sources, problems, Some(&data_dir), known)
         });
-        let judged = judged.await.map_err(|error| error.to_string())?;
-        let edition = judged.map_err(|problems| {
+        let edition = judged.await?.map_err(|problems| {
             let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
             format!("the configuration has problems; nothing has changed\n{}", lines.join("\n"))
         })?;
         if edition.kernel.data_dir != self.settings.load().data_dir {
             return Err("kernel.data_dir differs; it takes a stop and a start".to_owned());
         }
-        let composition = self.composition.load();
         let order = edition.graph.order().into_iter();
         let steps = order.filter_map(|index| {
             let planned = &edition.plugins[index];
@@ -131,16 +123,15 @@ impl Kernel {
         let gone = composition.graph.order().into_iter().rev().map(|index| composition.plugins[index].name());
         let gone = gone.filter(|name| edition.plugins.iter().all(|planned| planned.name != *name));
         steps.extend(gone.map(|name| (Step::Stop, name)));
-        Ok(Plan { edition, steps })
+        Ok(Plan { version: composition.version, edition, steps })
     }
 
+    /// Whoever calls it has begun a change.
     async fn apply(self: &Arc<Self>, plan: Plan, whole: bool) -> Result<Vec<(Step, String)>, String> {
-        let _one =
-            self.changing.try_lock().map_err(|_| "another change is under way; try again when it is done")?;
-        if *self.phase.borrow() != Phase::Running {
-            return Err("streamgate starts or stops; try again when it runs".to_owned());
-        }
         let old = self.composition.load_full();
+        if plan.version != old.version {
+            return Err(stale(plan.version, old.version));
+        }
         let Edition { kernel, plugins, graph, .. } = plan.edition;
         let mut done = Vec::new();
         let mut entries = Vec::new();
@@ -163,16 +154,17 @@ impl Kernel {
             self.log.set(&kernel.log);
             self.settings.store(Arc::new(kernel));
         }
-        if whole || entries.iter().map(|entry| entry.name()).eq(old.plugins.iter().map(|entry| entry.name()))
-        {
-            self.composition.store(Arc::new(Composition { plugins: entries, graph }));
-        }
+        let same = entries.iter().map(|entry| entry.name()).eq(old.plugins.iter().map(|entry| entry.name()));
+        let (plugins, graph) =
+            if whole || same { (entries, graph) } else { (old.plugins.clone(), old.graph.clone()) };
+        let version = old.version + u64::from(!plan.steps.is_empty());
+        self.composition.store(Arc::new(Composition { version, plugins, graph }));
         self.services.mount(self.composition.load().mounts());
         let _ = tokio::time::timeout(ROUTED_WITHIN, self.services.routed()).await;
         let mut taken = Vec::new();
         for step in done {
             taken.push(match &step {
-                Done::Started(entry) => (Step::Start, entry.name()),
+                Done::Started(entry, _) => (Step::Start, entry.name()),
                 Done::Configured(entry, _) => (Step::Configure, entry.name()),
                 Done::Swapped(entry, _) | Done::Exchanged(entry, _) => (Step::Swap, entry.name()),
             });
@@ -183,7 +175,7 @@ impl Kernel {
         }
         for (_, name) in plan.steps.iter().filter(|(step, _)| *step == Step::Stop) {
             let Some(entry) = old.find(name) else { continue };
-            let _change = entry.change.lock().await;
+            let _change = entry.change.claim().await;
             if let Some(run) = entry.run.swap(None) {
                 entry.enter(Stage::Stopping, "it is not in the configuration any more");
                 self.services.withdraw(&run.offers);
@@ -204,13 +196,16 @@ impl Kernel {
         planned: Arc<Planned>,
         done: &mut Vec<Done>,
     ) -> Result<(), String> {
-        let _change = entry.change.lock().await;
+        let _change = entry.change.claim().await;
+        if self.stopping.is_cancelled() {
+            return Err("streamgate stops".to_owned());
+        }
+        let before = entry.planned.load_full();
         let Some(run) = entry.run.load_full() else {
             self.bring_up(entry, planned, None).await?;
-            done.push(Done::Started(entry.clone()));
+            done.push(Done::Started(entry.clone(), before));
             return Ok(());
         };
-        let before = entry.planned.load_full();
         if step == Step::Configure && self.configure(&run, &planned).await? {
             entry.planned.store(planned);
             done.push(Done::Configured(entry.clone(), before));
@@ -262,16 +257,23 @@ impl Kernel {
 
     async fn undo(self: &Arc<Self>, done: Vec<Done>) {
         for step in done.into_iter().rev() {
-            let (Done::Started(entry)
+            let (Done::Started(entry, _)
             | Done::Configured(entry, _)
             | Done::Swapped(entry, _)
             | Done::Exchanged(entry, _)) = &step;
-            let _change = entry.change.lock().await;
+            let _change = entry.change.claim().await;
             let new = entry.run.load_full();
             match (&step, new) {
-                (Done::Started(_), Some(new)) => {
+                (Done::Started(_, before), new) => {
                     entry.run.store(None);
-                    let _ = self.end(&new).await;
+                    if let Some(new) = new {
+                        let _ = self.end(&new).await;
+                    }
+                    entry.planned.store(before.clone());
+                    match self.composition.load().plugins.iter().any(|own| Arc::ptr_eq(own, entry)) {
+                        true => self.not_started(entry, "a change that had started it was undone"),
+                        false => entry.enter(Stage::Stopped, ""),
+                    }
                 }
                 (Done::Configured(_, before), Some(new)) => match self.configure(&new, before).await {
                     Ok(true) => entry.planned.store(before.clone()),
@@ -284,7 +286,8 @@ impl Kernel {
                     }
                 }
                 (Done::Exchanged(_, before), _) => _ = self.exchange(entry, before.clone()).await,
-                (_, None) => {}
+                // It has failed meanwhile, and is started again: as before.
+                (Done::Configured(_, before), None) => entry.planned.store(before.clone()),
             }
         }
     }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use streamgate_config::{Isolation, KernelSettings, PluginKeys, Problem, Sources, Table, suggest};
 
-use crate::loader::{self, Library};
+use crate::loader::Library;
 use streamgate_config::{Graph, Node};
 
 /// A configuration without a fault, with everything it names.
@@ -73,7 +73,8 @@ impl Edition {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let notices = streamgate_config::notices(sources, &tables, &nodes);
+        let manifests: Vec<_> = libraries.iter().map(|library| &library.manifest).collect();
+        let notices = streamgate_config::notices(sources, &tables, &nodes, &manifests);
         let level = kernel.log.level.clone();
         let planned = tables.into_iter().zip(libraries).map(|(table, library)| Planned {
             keys: keys(&table, &level),
@@ -143,18 +144,19 @@ fn load_one(
     sha256: Option<&str>,
     apart: Option<bool>,
 ) -> Result<Arc<Library>, String> {
-    let wanted = file.map_or_else(|| loader::file_name(name), str::to_owned);
+    let wanted = file.map_or_else(|| streamgate_config::file_name(name), str::to_owned);
     let is_path = wanted.contains('/');
     let path = match is_path {
         true => Some(PathBuf::from(&wanted)).filter(|path| path.is_file()),
-        false => loader::find(Path::new(&wanted), dirs),
+        false => streamgate_config::find(Path::new(&wanted), dirs),
     };
     let path = path.ok_or_else(|| {
         let shown: Vec<_> = dirs.iter().map(|dir| dir.display().to_string()).collect();
         if is_path {
             return format!("there is no {wanted}");
         }
-        let hint = suggest(name, loader::discover(dirs).keys().map(String::as_str), "plugins there");
+        let hint =
+            suggest(name, streamgate_config::discover(dirs).keys().map(String::as_str), "plugins there");
         format!("unknown plugin: there is no {wanted} in {}{hint}", shown.join(", "))
     })?;
     let right = |library: &Library| {
@@ -182,7 +184,7 @@ fn node(library: &Library) -> Node {
 
 /// A plugin that is there, is not enabled, and would provide this.
 fn provider_on_disk(capability: &str, plugins: &[Arc<Library>], dirs: &[PathBuf]) -> Option<String> {
-    let others = loader::discover(dirs)
+    let others = streamgate_config::discover(dirs)
         .into_iter()
         .filter(|(name, _)| plugins.iter().all(|p| p.manifest.name != *name));
     others

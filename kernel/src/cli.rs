@@ -10,7 +10,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use serde_json::Value;
 use streamgate_config::{Problem, Sources, file_schema, suggest, take_options};
 use streamgate_control::{
-    Change, Control, ControlError, DataDir, Journal, Refused, Signals, health_table, plugins_table, text,
+    Change, Control, ControlError, DataDir, Journal, Refused, Signals, health_table, plugin_rights,
+    plugins_table, text,
 };
 use streamgate_plugin_api::command::Line;
 use tokio::runtime::Builder;
@@ -77,8 +78,10 @@ enum Command {
     /// Loads the plugins to read their manifests and to check their settings. Starts nothing and
     /// writes nothing.
     Check,
-    /// List the plugins of the running streamgate
+    /// List the plugins of the running streamgate, or say what one of them may do
     Plugins {
+        /// The plugin
+        name: Option<String>,
         /// As JSON, with versions, capabilities, components and the counters of the bus
         #[arg(long)]
         json: bool,
@@ -111,6 +114,9 @@ enum Command {
         /// Only say what would happen
         #[arg(long)]
         dry_run: bool,
+        /// Only if what runs is as it was when --dry-run named this version
+        #[arg(long, value_name = "VERSION", conflicts_with = "dry_run")]
+        if_version: Option<u64>,
     },
     /// Start a plugin of the running streamgate anew, also out of quarantine
     Restart {
@@ -181,9 +187,10 @@ pub fn main() -> ExitCode {
     match command {
         Command::Run => run(source, &sources, problems, &data_dir, began),
         Command::Check => check_only(&source, &sources, problems),
-        Command::Plugins { json } => {
-            let code = ask(&data_dir, "/plugins", |report| {
-                (if json { pretty(report) } else { plugins_table(report) }, true)
+        Command::Plugins { name, json } => {
+            let code = ask(&data_dir, "/plugins", |report| match name {
+                Some(name) => plugin_rights(report, &name, json),
+                None => (if json { pretty(report) } else { plugins_table(report) }, true),
             });
             if code == ExitCode::from(NOT_RUNNING)
                 && let Err(problems) = Edition::check(&sources, problems, None, Vec::new())
@@ -201,7 +208,9 @@ pub fn main() -> ExitCode {
             let file = file.map(|file| std::path::absolute(&file).unwrap_or(file));
             change(&source, &data_dir, &Change::Swap { name, file })
         }
-        Command::Reload { dry_run } => change(&source, &data_dir, &Change::Reload { dry: dry_run }),
+        Command::Reload { dry_run: dry, if_version: version } => {
+            change(&source, &data_dir, &Change::Reload { dry, version })
+        }
         Command::Restart { name } => change(&source, &data_dir, &Change::Restart { name }),
         Command::Config(ConfigCommand::Schema) => schema(&sources),
         Command::Config(ConfigCommand::Show { key }) => {
@@ -308,7 +317,7 @@ fn conformance(options: &streamgate_conformance::Options, sets: &[String]) -> Ex
 fn schema(sources: &Sources) -> ExitCode {
     let mut schemas = BTreeMap::new();
     let mut code = ExitCode::SUCCESS;
-    for (name, path) in loader::discover(&sources.kernel().plugin_dirs()) {
+    for (name, path) in streamgate_config::discover(&sources.kernel().plugin_dirs()) {
         match Library::open(&name, &path, None, None, Some(true)) {
             Ok(library) => _ = schemas.insert(name, library.schema()),
             Err(error) => {
@@ -426,7 +435,10 @@ async fn until_stopped(
     let reloading = control.clone();
     tokio::spawn(async move {
         while hangups.recv().await.is_some() {
-            match reloading.change(Change::Reload { dry: false }, String::new(), "SIGHUP").await {
+            match reloading
+                .change(Change::Reload { dry: false, version: None }, String::new(), "SIGHUP")
+                .await
+            {
                 Ok(steps) => tracing::info!(steps, "reloaded"),
                 Err(reason) => tracing::error!(reason, "not reloaded"),
             }

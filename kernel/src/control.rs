@@ -5,6 +5,8 @@ use std::sync::Arc;
 use serde_json::Value;
 use streamgate_control::{Change, Controlled};
 use streamgate_plugin_api::Client;
+use streamgate_plugin_api::abi::Stamp;
+use streamgate_plugin_api::caller::KERNEL;
 
 use crate::lifecycle::Kernel;
 
@@ -24,7 +26,7 @@ impl Controlled for Kernel {
                 let file = file.map(|file| file.display().to_string());
                 self.swap(&name, file.as_deref()).await
             }
-            Change::Reload { dry } => self.reload(dry).await,
+            Change::Reload { dry, version } => self.reload(dry, version).await,
         }
     }
 
@@ -35,6 +37,6 @@ impl Controlled for Kernel {
     }
 
     fn provider(&self, capability: &str) -> Client {
-        Client::from_abi(self.services.service(capability))
+        Client::from_abi(self.services.service(Stamp::new(KERNEL, false), capability))
     }
 }

@@ -3,7 +3,6 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use async_ffi::FutureExt;
 use streamgate_plugin_api::Manifest;
@@ -17,7 +16,7 @@ use tracing_subscriber::filter::Targets;
 use crate::lifecycle::{Entry, Kernel, Run};
 use streamgate_control::COMMAND;
 use streamgate_log::level;
-use streamgate_services::{capability, public};
+use streamgate_services::{Guard, Rights, capability, no_mounts, public, refused};
 
 /// One plugin's side of the kernel.
 pub(crate) struct HostSide {
@@ -25,13 +24,15 @@ pub(crate) struct HostSide {
     entry: Arc<Entry>,
     run: Arc<Run>,
     filter: Targets,
-    warned: AtomicBool,
+    guard: Guard,
 }
 
 impl HostSide {
     pub(crate) fn new(kernel: Arc<Kernel>, entry: Arc<Entry>, run: Arc<Run>) -> Self {
         let filter = run.planned.keys.log.as_deref().unwrap_or_default().parse().unwrap_or_default();
-        Self { kernel, entry, run, filter, warned: AtomicBool::new(false) }
+        let manifest = &run.planned.library.manifest;
+        let guard = Guard::new(manifest, kernel.bus.clone(), kernel.runtime.clone());
+        Self { kernel, entry, run, filter, guard }
     }
 
     fn name(&self) -> &str {
@@ -71,34 +72,31 @@ impl HostApi for HostSide {
     }
 
     fn provide(&self, name: &str, service: Service) -> Result<(), String> {
-        let manifest = self.manifest();
-        if !manifest.provides.iter().any(|capability| capability == name) {
-            return Err(format!("the manifest does not list `{name}` under `provides`; add it there"));
-        }
+        self.guard.ask(|rights| rights.provide(name))?;
         self.kernel.services.offer(&self.run.offers, capability(name), service);
         Ok(())
     }
 
     fn service(&self, name: &str) -> Service {
-        let manifest = self.manifest();
-        let declared = manifest.requires.iter().chain(&manifest.uses).chain(&manifest.provides);
-        if !declared.into_iter().any(|capability| capability == name) && !self.warned.swap(true, Relaxed) {
-            let plugin = self.name();
-            tracing::warn!(
-                plugin,
-                capability = name,
-                "asks for a service that its manifest neither requires nor uses"
-            );
+        if let Err(reason) = self.guard.ask(|rights| rights.call(name)) {
+            return refused(reason);
         }
         // Commands are given by whoever may use the control socket, and by no plugin.
-        self.kernel.services.service(if name.starts_with(COMMAND) { "" } else { name })
+        let name = if name.starts_with(COMMAND) { "" } else { name };
+        self.kernel.services.service(self.guard.stamp(), name)
     }
 
     fn next_mounts(&self, after: u64) -> FfiFuture<Mounts> {
-        self.inside(self.kernel.services.clone().next_mounts(self.run.number, after))
+        if self.guard.ask(Rights::mounts).is_err() {
+            return no_mounts(after);
+        }
+        self.inside(self.kernel.services.clone().next_mounts(self.guard.stamp(), self.run.number, after))
     }
 
     fn publish(&self, event: Event) -> FfiFuture<RResult<(), RString>> {
+        if let Err(reason) = self.guard.ask(|rights| rights.publish(&event.subject)) {
+            return std::future::ready(RResult::RErr(reason.into())).into_ffi();
+        }
         let bus = self.kernel.bus.clone();
         self.inside(async move {
             bus.publish(event.into()).await.map_err(|error| RString::from(error.to_string())).into()
@@ -107,6 +105,7 @@ impl HostApi for HostSide {
 
     fn subscribe(&self, options: SubscribeOptions) -> Result<Subscription, String> {
         let SubscribeOptions { subject, queue, capacity } = options;
+        self.guard.ask(|rights| rights.subscribe(&subject))?;
         let active = self.run.offers.lock().is_active();
         let owner = (self.name(), self.run.number, active);
         let receiver = self.kernel.bus.subscribe(owner, &subject, &queue, capacity);

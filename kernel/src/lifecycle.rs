@@ -16,7 +16,6 @@ use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt, TryFutureExt};
 use parking_lot::Mutex;
-use serde::Serialize;
 use streamgate_config::KernelSettings;
 use streamgate_plugin_api::abi::{FfiFuture, HostHandle, Instance, RResult, StartArgs};
 use tokio::runtime::Handle;
@@ -30,7 +29,8 @@ use crate::host::HostSide;
 use crate::isolate;
 use streamgate_bus::Bus;
 use streamgate_config::Graph;
-use streamgate_health::{Health, Record, Status};
+use streamgate_control::{Planning, Turn};
+use streamgate_health::{Health, Phase, Record, Stage, State, Status};
 use streamgate_log::Log;
 use streamgate_services::{Offers, Services};
 
@@ -40,48 +40,6 @@ const GRACE: Duration = Duration::from_millis(500);
 /// How long `publish` waits for a full subscription, and how much data an event has at most.
 const PUBLISH_DEADLINE: Duration = Duration::from_secs(30);
 const MAX_EVENT: usize = 1 << 20;
-
-/// Where a plugin is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Stage {
-    /// For others to start.
-    Waiting,
-    Starting,
-    Running,
-    /// It has failed while it ran, and is started anew.
-    Restarting,
-    Stopping,
-    Stopped,
-    /// It did not start, and is tried again; or it did not stop in time.
-    Failed,
-    /// Something it requires does not run.
-    Blocked,
-    /// It has failed too often, and waits for somebody to look, or for long.
-    Quarantined,
-}
-
-/// A stage, and why it is not running if there is a reason.
-#[derive(Debug, Clone)]
-pub(crate) struct State {
-    pub(crate) stage: Stage,
-    pub(crate) reason: String,
-    pub(crate) since: SystemTime,
-}
-
-impl State {
-    fn new(stage: Stage, reason: &str) -> Self {
-        Self { stage, reason: reason.to_owned(), since: SystemTime::now() }
-    }
-
-    fn is_pending(&self) -> bool {
-        matches!(self.stage, Stage::Waiting | Stage::Starting)
-    }
-
-    fn is_over(&self) -> bool {
-        matches!(self.stage, Stage::Stopped | Stage::Failed | Stage::Blocked | Stage::Quarantined)
-    }
-}
 
 /// One start of a plugin.
 pub(crate) struct Run {
@@ -109,7 +67,7 @@ pub(crate) struct Entry {
     pub(crate) run: ArcSwapOption<Run>,
     pub(crate) state: watch::Sender<State>,
     /// Held by whoever starts, stops or replaces it.
-    pub(crate) change: tokio::sync::Mutex<()>,
+    pub(crate) change: Turn,
     pub(crate) panics: AtomicU64,
     pub(crate) last_fault: Mutex<Option<(SystemTime, String)>>,
     pub(crate) record: Record,
@@ -121,7 +79,7 @@ impl Entry {
             planned: planned.into(),
             run: ArcSwapOption::empty(),
             state: watch::Sender::new(State::new(Stage::Waiting, "")),
-            change: tokio::sync::Mutex::default(),
+            change: Turn::default(),
             panics: AtomicU64::new(0),
             last_fault: Mutex::default(),
             record: Record::default(),
@@ -149,6 +107,8 @@ impl Entry {
 /// The plugins of the moment, and their order by index.
 #[derive(Default)]
 pub(crate) struct Composition {
+    /// Grows with every change.
+    pub(crate) version: u64,
     pub(crate) plugins: Vec<Arc<Entry>>,
     pub(crate) graph: Graph,
 }
@@ -169,15 +129,6 @@ impl Composition {
     }
 }
 
-/// Where the process is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Phase {
-    Starting,
-    Running,
-    Stopping,
-}
-
 /// The kernel at work.
 pub(crate) struct Kernel {
     pub(crate) settings: ArcSwap<KernelSettings>,
@@ -194,6 +145,7 @@ pub(crate) struct Kernel {
     pub(crate) retiring: TaskTracker,
     /// Held by whoever changes what runs.
     pub(crate) changing: tokio::sync::Mutex<()>,
+    pub(crate) planning: Planning,
     pub(crate) origin: Origin,
     runs: AtomicU64,
 }
@@ -208,7 +160,7 @@ impl Kernel {
         runtime: Handle,
     ) -> Arc<Self> {
         let plugins = edition.plugins.into_iter().map(|planned| Entry::new(Arc::new(planned))).collect();
-        let composition = Composition { plugins, graph: edition.graph };
+        let composition = Composition { version: 1, plugins, graph: edition.graph };
         let services = Arc::new(Services::default());
         services.mount(composition.mounts());
         Arc::new(Self {
@@ -224,6 +176,7 @@ impl Kernel {
             stopping: CancellationToken::new(),
             retiring: TaskTracker::new(),
             changing: tokio::sync::Mutex::default(),
+            planning: Planning::default(),
             origin,
             runs: AtomicU64::new(0),
         })
@@ -259,7 +212,7 @@ impl Kernel {
                 () = self.stopping.cancelled() => {}
             }
         }
-        let _change = entry.change.lock().await;
+        let _change = entry.change.wait().await;
         if self.stopping.is_cancelled() {
             return entry.enter(Stage::Stopped, "");
         }
@@ -270,7 +223,6 @@ impl Kernel {
         }
         entry.enter(Stage::Starting, "");
         if let Err(reason) = self.bring_up(entry, entry.planned.load_full(), None).await {
-            tracing::error!(plugin = entry.name(), reason, "plugin did not start");
             self.not_started(entry, &reason);
         }
     }
@@ -317,7 +269,9 @@ impl Kernel {
         let deadline = run.planned.keys.start_deadline.unwrap_or(kernel.start_deadline).get();
         let host = HostHandle::new(HostSide::new(self.clone(), entry.clone(), run.clone()));
         let (planned, runtime) = (run.planned.clone(), self.runtime.clone());
-        let (me, entry, run) = (self.clone(), entry.clone(), run.clone());
+        let (me, own, run) = (self.clone(), entry.clone(), run.clone());
+        let over = CancellationToken::new();
+        let given_up = over.clone();
         let starting = self.runtime.spawn_blocking(move || {
             let dir = std::path::absolute(kernel.data_dir.join(&planned.name));
             let dir = dir.and_then(|dir| streamgate_control::private_dir(&dir).map(|()| dir));
@@ -328,21 +282,37 @@ impl Kernel {
                 data_dir: dir.to_str().ok_or("its data directory's path is not UTF-8")?.into(),
             };
             let started = match planned.library.is_apart() {
-                true => isolate::start(me, entry, run, host, args).boxed(),
+                true => isolate::start(me, own, run, host, args).boxed(),
                 false => planned.library.start(host, args).map(RResult::into_result).err_into().boxed(),
             };
-            runtime
-                .block_on(async { tokio::time::timeout(deadline, started).await })
-                .unwrap_or_else(|_| Err(format!("it did not start within {deadline:?} (start_deadline)")))
+            runtime.block_on(given_up.run_until_cancelled(started)).transpose()
         });
         tokio::pin!(starting);
-        match tokio::time::timeout(deadline + GRACE, &mut starting).await {
-            Ok(joined) => joined.unwrap_or_else(|error| Err(error.to_string())),
+        let reason = tokio::select! {
+            biased;
+            joined = &mut starting => return made(joined, "ended without an answer"),
+            reason = self.called_off(entry) => reason,
+            () = tokio::time::sleep(deadline) => format!("did not start within {deadline:?} (start_deadline)"),
+        };
+        over.cancel();
+        match tokio::time::timeout(GRACE, &mut starting).await {
+            // It may have made it after all.
+            Ok(joined) => made(joined, &reason),
             // It may come to life when nobody expects it any more; then it goes with its process.
-            Err(_) => {
-                Err(format!("it blocks its thread, and did not start within {deadline:?} (start_deadline)"))
-            }
+            Err(_) => Err(format!("it blocks its thread, and {reason}")),
         }
+    }
+
+    /// Why a start is given up that is under way.
+    async fn called_off(&self, entry: &Entry) -> String {
+        // The first start goes to its end: others wait for it, and the process may depend on it.
+        let mut phase = self.phase.subscribe();
+        let begun = phase.wait_for(|phase| *phase != Phase::Starting);
+        let who = tokio::select! {
+            () = self.stopping.cancelled() => "streamgate stops",
+            () = begun.then(|_| entry.change.claimed()) => "somebody changes it",
+        };
+        format!("was given up, since {who}")
     }
 
     /// Asks a running plugin again and again whether it answers.
@@ -395,6 +365,8 @@ impl Kernel {
     pub(crate) async fn stop(self: &Arc<Self>) {
         self.phase.send_replace(Phase::Stopping);
         self.stopping.cancel();
+        // Whoever changes what runs gives it up and undoes it; nobody begins again.
+        let _one = self.changing.lock().await;
         let composition = self.composition.load_full();
         let all = (0..composition.plugins.len()).map(|index| self.stop_one(&composition, index));
         join_all(all).await;
@@ -409,7 +381,7 @@ impl Kernel {
             let _ = other.state.subscribe().wait_for(State::is_over).await;
         }
         let entry = &composition.plugins[index];
-        let _change = entry.change.lock().await;
+        let _change = entry.change.wait().await;
         let Some(run) = entry.run.load_full() else {
             return entry.state.send_modify(|state| {
                 if !state.is_over() {
@@ -477,6 +449,14 @@ impl Kernel {
         self.bus.remove_run(run.number);
         self.health.clear(run.number);
     }
+}
+
+/// What became of a start: `None` if it was ended for the `reason`.
+fn made(
+    joined: Result<Result<Option<Instance>, String>, tokio::task::JoinError>,
+    reason: &str,
+) -> Result<Instance, String> {
+    joined.unwrap_or_else(|error| Err(error.to_string()))?.ok_or_else(|| format!("it {reason}"))
 }
 
 /// A plugin that does not run and that this one requires, and this in words.

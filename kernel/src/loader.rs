@@ -5,7 +5,6 @@
 //! and memory of it may be in use, as long as the process lives.
 #![allow(unsafe_code)]
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
@@ -28,9 +27,6 @@ use streamgate_plugin_api::settings::SettingsProblem;
 
 use crate::VERSION;
 use crate::probe::{self, Told};
-
-const FILE_PREFIX: &str = "libstreamgate_";
-const FILE_SUFFIX: &str = ".so";
 
 /// Why a cdylib was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -88,26 +84,6 @@ fn mend(api: (u32, u32), path: &str) -> String {
     } else {
         rebuild
     }
-}
-
-/// The file name that a plugin's cdylib has.
-pub(crate) fn file_name(plugin: &str) -> String {
-    format!("{FILE_PREFIX}{}{FILE_SUFFIX}", plugin.replace('-', "_"))
-}
-
-/// The first file of this name in the directories.
-pub(crate) fn find(file: &Path, dirs: &[PathBuf]) -> Option<PathBuf> {
-    dirs.iter().map(|dir| dir.join(file)).find(|path| path.is_file())
-}
-
-/// The names of all plugins whose cdylibs are in the directories.
-pub(crate) fn discover(dirs: &[PathBuf]) -> BTreeMap<String, PathBuf> {
-    let entries = dirs.iter().rev().filter_map(|dir| std::fs::read_dir(dir).ok()).flatten().flatten();
-    let plugin = |path: PathBuf| {
-        let name = path.file_name()?.to_str()?.strip_prefix(FILE_PREFIX)?.strip_suffix(FILE_SUFFIX)?;
-        Some((name.replace('_', "-"), path))
-    };
-    entries.filter_map(|entry| plugin(entry.path())).collect()
 }
 
 /// A loaded plugin, not started.

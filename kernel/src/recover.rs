@@ -1,15 +1,15 @@
 //! What becomes of a plugin that fails while it runs, or does not start: it is started anew after
-//! pauses, or quarantined, as its record says. Nothing is held while it waits: whoever restarts,
-//! swaps or stops it meanwhile has it.
+//! pauses, or quarantined, as its record says. Whoever restarts, swaps or stops it meanwhile has it:
+//! nothing is held while it waits, and a start that is under way is given up for them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
-use streamgate_health::{Budgets, Next, Status, worst};
+use streamgate_health::{Budgets, Next, Stage, State, Status, worst};
 use tokio::sync::watch;
 
-use crate::lifecycle::{Entry, Kernel, Run, Stage, State, unmet};
+use crate::lifecycle::{Entry, Kernel, Run, unmet};
 
 impl Kernel {
     /// Counts a panic of a plugin, remembers it for the report, and begins to start the plugin
@@ -40,7 +40,7 @@ impl Kernel {
     pub(crate) fn failed(self: &Arc<Self>, entry: &Arc<Entry>, run: &Arc<Run>, reason: String) {
         let (kernel, entry, number) = (self.clone(), entry.clone(), run.number);
         self.runtime.spawn(async move {
-            let _change = entry.change.lock().await;
+            let _change = entry.change.wait().await;
             if !entry.is_running() || entry.number() != number {
                 return;
             }
@@ -71,8 +71,17 @@ impl Kernel {
 
     /// Says why a plugin did not start, and begins to try it again. Whoever calls it holds `entry.change`.
     pub(crate) fn not_started(self: &Arc<Self>, entry: &Arc<Entry>, reason: &str) {
+        if self.stopping.is_cancelled() {
+            return entry.enter(Stage::Stopped, "");
+        }
         entry.enter(Stage::Failed, reason);
-        self.start_again(entry, Some(entry.record.not_started(self.budgets(entry))));
+        let budgets = self.budgets(entry);
+        // A start that was given up for somebody says nothing of the plugin.
+        if entry.change.is_claimed() {
+            return self.start_again(entry, Some(budgets.pause));
+        }
+        tracing::error!(plugin = entry.name(), reason, "plugin did not start");
+        self.start_again(entry, Some(entry.record.not_started(budgets)));
     }
 
     /// Begins to start a plugin that does not run, after a pause and when what it requires runs; not
@@ -102,12 +111,11 @@ impl Kernel {
         let (kernel, entry) = (self.clone(), entry.clone());
         // A task: what it does itself to the state must not end it.
         self.runtime.spawn(async move {
-            let _change = entry.change.lock().await;
+            let _change = entry.change.wait().await;
             if state.has_changed().unwrap_or(true) || kernel.stopping.is_cancelled() {
                 return;
             }
             if let Err(reason) = kernel.bring_up(&entry, entry.planned.load_full(), None).await {
-                tracing::error!(plugin = entry.name(), reason, "plugin did not start");
                 kernel.not_started(&entry, &reason);
             }
         });
@@ -130,10 +138,16 @@ impl Kernel {
     pub(crate) async fn restart(self: &Arc<Self>, name: &str) -> Result<String, String> {
         let composition = self.composition.load_full();
         let entry = composition.find(name).ok_or_else(|| self.unknown(name))?;
-        let _change = entry.change.lock().await;
+        let _change = entry.change.claim().await;
         if self.stopping.is_cancelled() {
             return Err("streamgate is stopping".to_owned());
         }
+        // A change may have had it before.
+        self.composition
+            .load()
+            .find(name)
+            .filter(|now| Arc::ptr_eq(now, entry))
+            .ok_or_else(|| self.unknown(name))?;
         entry.record.clear();
         // Requests wait instead of failing, as long as it takes.
         let old = entry.run.swap(None);

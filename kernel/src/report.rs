@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use streamgate_plugin_api::abi::{API_MAJOR, API_MINOR};
 
 use crate::VERSION;
-use crate::lifecycle::{Composition, Entry, Kernel, Phase, Stage, State};
-use streamgate_health::{Component, Status, worst};
+use crate::lifecycle::{Composition, Entry, Kernel};
+use streamgate_health::{Component, Phase, Stage, State, Status, worst};
 use streamgate_log::rfc3339;
 
 /// How long a publisher must have waited for a subscriber before health shows it.
@@ -33,6 +33,7 @@ impl Kernel {
         });
         report["bus"] = self.bus.report();
         let composition = self.composition.load();
+        report["composition"] = json!({ "version": composition.version });
         let plugins = report["plugins"].as_array_mut().into_iter().flatten();
         for (entry, plugin) in composition.plugins.iter().zip(plugins) {
             let planned = entry.planned.load();

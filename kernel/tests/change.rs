@@ -157,6 +157,25 @@ fn a_hundred_swaps_of_the_same_build_leave_nothing_and_those_of_others_their_lib
 }
 
 #[test]
+fn swaps_and_restarts_of_a_plugin_in_a_process_of_its_own_leave_nothing_in_the_server() {
+    let scene = scene("isolation = \"process\"");
+    let change = |word: &str| assert_eq!(scene.command(&[word, "fixture-echo"]).0, 0, "{word}");
+    (0..10).for_each(|_| change("swap"));
+    let before = scene.server.used();
+    for _ in 0..25 {
+        change("swap");
+        change("restart");
+    }
+    assert_eq!(scene.say("you"), "hello you");
+    // The last one's process may not have been waited for yet.
+    let after = scene.server.used();
+    assert_eq!(after.mapped, before.mapped);
+    assert!(after.resident - before.resident < 5 << 20, "{} became {}", before.resident, after.resident);
+    assert!(after.files <= before.files + 4, "{} files became {}", before.files, after.files);
+    assert!(after.threads <= before.threads + 4, "{} threads became {}", before.threads, after.threads);
+}
+
+#[test]
 fn a_build_that_is_no_plugin_or_does_not_start_changes_nothing() {
     let scene = scene("");
     let runs = scene.runs();
@@ -187,8 +206,9 @@ fn a_reload_touches_only_what_differs() {
     let mut scene = scene("");
     let [echo, caller, gate] = scene.runs();
     write(&scene.place, "greeting = \"howdy\"", CALLER);
-    let plan = "give fixture-echo its new settings, or swap it if it cannot take them";
-    assert_eq!(scene.command(&["reload", "--dry-run"]).1, plan);
+    let plan = scene.command(&["reload", "--dry-run"]).1;
+    let step = "give fixture-echo its new settings, or swap it if it cannot take them";
+    assert_eq!(plan.lines().next(), Some(step));
     assert_eq!(scene.say("you"), "hello you");
     // Settings that it takes while it runs.
     assert_eq!(scene.command(&["reload"]).1, "gave fixture-echo its new settings");

@@ -93,7 +93,9 @@ fn floods_prints_and_leaks_are_counted() {
 #[test]
 fn what_the_manifest_promises_and_what_start_gives_are_compared() {
     breaks("silent", "health.component", "it tells no health");
-    breaks("undeclared", "services.declared", "`other`");
+    breaks("undeclared", "services.declared", "uses: [\"other\"]");
+    breaks("undeclared-events", "events.declared", "subscribes: [\"content.*.deleted\"]");
+    breaks("undeclared-mounts", "mounts.declared", "ingress: true");
     breaks("absent", "start.serves", "nothing answers under /bad");
 }
 

@@ -15,12 +15,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use http::{HeaderMap, HeaderName};
 
+use crate::caller::may_tell_sender;
+
 /// The client's address, put on by the ingress alone, as all fields of [`crate::principal::PREFIX`].
 pub const CLIENT: HeaderName = HeaderName::from_static("x-streamgate-client");
 
 /// The address of the client that sent a request, as the ingress determined it: that of the
 /// connection, or the one that the proxies named which the operator trusts.
 pub fn client(headers: &HeaderMap) -> Option<IpAddr> {
+    if !may_tell_sender(headers) {
+        return None;
+    }
     headers.get(CLIENT)?.to_str().ok()?.parse().ok()
 }
 

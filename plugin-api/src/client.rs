@@ -16,7 +16,7 @@ use tower::{Service, ServiceExt};
 use crate::body::{BoxError, to_abi};
 use crate::drain::{Open, Requests};
 use crate::guard::{self, Guarded};
-use crate::trace::{self, TRACEPARENT, TraceContext};
+use crate::trace::{self, TraceContext};
 use crate::{Body, Problem, abi, grpc, panics};
 
 /// A handle to a service of another plugin: a tower service, and so a channel for tonic clients.
@@ -58,10 +58,8 @@ impl Client {
         let (mut parts, body) = request.into_parts();
         let is_grpc = grpc::is_grpc(&parts.headers);
         let context = trace::current();
-        if let Some(context) = context
-            && !parts.headers.contains_key(TRACEPARENT)
-        {
-            parts.headers.insert(TRACEPARENT, context.to_header());
+        if let Some(context) = context {
+            context.put_on(&mut parts.headers);
         }
         let head = abi::RequestHead::encode(&parts);
         let body = to_abi(body, context, None);
@@ -177,8 +175,7 @@ where
                 return std::future::ready(problem.into_abi()).into_ffi();
             }
         };
-        let context =
-            parts.headers.get(TRACEPARENT).and_then(|value| TraceContext::from_bytes(value.as_bytes()).ok());
+        let context = TraceContext::of(&parts.headers);
         let Some(service) = self.service.clone() else {
             return std::future::ready(panicked("its service is gone")).into_ffi();
         };
@@ -230,7 +227,15 @@ where
                         let Ok(response) = ready!(answering.poll(cx));
                         let (parts, body) = response.into_parts();
                         let head = abi::ResponseHead::encode(&parts);
-                        let body = to_abi(body, *this.context, this.open.take());
+                        let open = this.open.take();
+                        let body = match &open {
+                            Some(open) => open.requests().events(&parts.headers, body),
+                            None => Err(body),
+                        };
+                        let body = match body {
+                            Ok(events) => to_abi(Body::new(events), *this.context, open),
+                            Err(body) => to_abi(body, *this.context, open),
+                        };
                         return Poll::Ready(abi::Response { head, body });
                     }
                 };

@@ -1,14 +1,27 @@
 //! How many requests of others one run is answering, their bodies included: what the host waits for
-//! before it stops a plugin that another one has replaced.
+//! before it stops a plugin that another one has replaced. It would wait in vain for the streams of
+//! events, which end of themselves for nobody: they are ended as the drain begins.
 
+use std::future::Future as _;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::task::{Context, Poll};
 
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use http_body::Frame;
 use tokio::sync::Notify;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+/// The media type of server-sent events (WHATWG HTML §9.2).
+const EVENT_STREAM: &str = "text/event-stream";
 
 /// The requests of one run.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Requests {
+    /// Cancelled when none of them may go on for ever.
+    pub(crate) draining: CancellationToken,
     open: AtomicUsize,
     /// How many wait for the last of them.
     waiting: AtomicUsize,
@@ -22,6 +35,11 @@ impl Open {
     pub(crate) fn new(requests: &Arc<Requests>) -> Self {
         requests.open.fetch_add(1, SeqCst);
         Self(requests.clone())
+    }
+
+    /// All of the same run.
+    pub(crate) fn requests(&self) -> &Requests {
+        &self.0
     }
 }
 
@@ -42,7 +60,51 @@ impl Drop for Waiting<'_> {
     }
 }
 
+pin_project_lite::pin_project! {
+    /// A stream of events, which ends between two of its pieces once its plugin is drained: whoever
+    /// reads it comes back, to the run that has taken over.
+    pub(crate) struct Events<B> {
+        #[pin]
+        events: B,
+        #[pin]
+        draining: WaitForCancellationFutureOwned,
+    }
+}
+
+impl<B: http_body::Body> http_body::Body for Events<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let this = self.project();
+        if this.draining.poll(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        this.events.poll_frame(cx)
+    }
+}
+
 impl Requests {
+    /// Those of a run that is over, at the latest, with `shutdown`.
+    pub(crate) fn new(shutdown: &CancellationToken) -> Self {
+        let (open, waiting, idle) = Default::default();
+        Self { draining: shutdown.child_token(), open, waiting, idle }
+    }
+
+    /// The body of an answer with these headers, if it is a stream of events.
+    pub(crate) fn events<B>(&self, headers: &HeaderMap, body: B) -> Result<Events<B>, B> {
+        let kind = headers.get(CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
+        match kind.get(..EVENT_STREAM.len()) {
+            Some(kind) if kind.eq_ignore_ascii_case(EVENT_STREAM.as_bytes()) => {
+                Ok(Events { events: body, draining: self.draining.clone().cancelled_owned() })
+            }
+            _ => Err(body),
+        }
+    }
+
     /// Waits until none is open.
     pub(crate) async fn idle(&self) {
         self.waiting.fetch_add(1, SeqCst);
@@ -54,6 +116,51 @@ impl Requests {
             }
             // Made before the look at the count, so that no change in between is missed.
             idle.await;
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use bytes::Bytes;
+    use futures_util::{FutureExt as _, StreamExt as _, stream};
+    use http_body_util::{BodyExt as _, StreamBody};
+
+    use super::*;
+
+    fn endless() -> impl http_body::Body<Data = Bytes, Error = std::convert::Infallible> + Unpin {
+        let first = stream::iter([Ok(Frame::data(Bytes::from_static(b"data: first\n\n")))]);
+        StreamBody::new(first.chain(stream::pending()))
+    }
+
+    fn of_kind(kind: &str) -> HeaderMap {
+        HeaderMap::from_iter([(CONTENT_TYPE, kind.parse().unwrap())])
+    }
+
+    #[tokio::test]
+    async fn a_stream_of_events_ends_when_the_drain_begins_or_the_run_does_and_nothing_else_is_touched() {
+        for begins in ["drain", "shutdown"] {
+            let shutdown = CancellationToken::new();
+            let requests = Requests::new(&shutdown);
+            let mut events = Vec::new();
+            for kind in ["text/event-stream", "Text/Event-Stream; charset=utf-8"] {
+                let Ok(body) = requests.events(&of_kind(kind), endless()) else { panic!("{kind}") };
+                let mut body = Box::pin(body);
+                assert!(body.frame().await.unwrap().unwrap().is_data());
+                assert!(body.frame().now_or_never().is_none(), "it goes on");
+                events.push(body);
+            }
+            match begins {
+                "drain" => requests.draining.cancel(),
+                _ => shutdown.cancel(),
+            }
+            for mut body in events {
+                assert!(body.frame().await.is_none(), "{begins}");
+            }
+            for kind in ["text/plain", "text/event", "video/mp4"] {
+                assert!(requests.events(&of_kind(kind), endless()).is_err(), "{kind}");
+            }
         }
     }
 }

@@ -32,14 +32,15 @@ pub(crate) async fn failure(response: Response<Body>) -> Response<Body> {
     answer
 }
 
-/// "HTTP to gRPC Status Code Mapping" of the gRPC documentation.
+/// "HTTP to gRPC Status Code Mapping" of the gRPC documentation, but for 502 and 504: their request
+/// was begun and its answer was lost, so they are UNKNOWN. UNAVAILABLE means that nothing was begun.
 fn code(status: StatusCode) -> u16 {
     match status.as_u16() {
         400 => 13,
         401 => 16,
         403 => 7,
         404 => 12,
-        429 | 502 | 503 | 504 => 14,
+        429 | 503 => 14,
         _ => 2,
     }
 }
@@ -77,5 +78,13 @@ mod tests {
         let answer = failure(plain).await;
         assert_eq!(answer.headers()["grpc-status"], "12");
         assert_eq!(answer.headers()["grpc-message"], "the answer is 404 Not Found");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_was_lost_is_unknown_and_not_unavailable() {
+        for (status, code) in [(StatusCode::BAD_GATEWAY, "2"), (StatusCode::GATEWAY_TIMEOUT, "2")] {
+            let answer = failure(Problem::new(status, "plugin-died", "It died").into_http()).await;
+            assert_eq!(answer.headers()["grpc-status"], code, "{status}");
+        }
     }
 }

@@ -50,7 +50,8 @@ pub struct Mounts {
 
 impl Host {
     pub(crate) fn new(handle: abi::HostHandle, plugin: String, data_dir: PathBuf, runtime: Handle) -> Self {
-        let (shutdown, requests) = (CancellationToken::new(), Arc::default());
+        let shutdown = CancellationToken::new();
+        let requests = Arc::new(Requests::new(&shutdown));
         Self { shared: Arc::new(Shared { handle, plugin, data_dir, shutdown, runtime, requests }) }
     }
 
@@ -149,6 +150,13 @@ impl Host {
     /// The health of a component of this plugin. It is unknown to the host until it is first set.
     pub fn health(&self, component: &str) -> Health {
         Health { host: self.clone(), component: component.into() }
+    }
+
+    /// Cancelled when another run has taken over, before the host waits for what is under way here, and
+    /// with [`Host::shutdown`] at the latest. Whatever has no end of its own ends then: a long poll
+    /// answers what it has. Answers of the type `text/event-stream` are ended without the plugin's help.
+    pub fn draining(&self) -> CancellationToken {
+        self.shared.requests.draining.clone()
     }
 
     /// Cancelled just before the plugin's `stop` is called.

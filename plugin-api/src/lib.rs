@@ -47,15 +47,18 @@
 pub mod abi;
 pub mod address;
 mod body;
+pub mod caller;
 pub mod changes;
 mod client;
 pub mod command;
+pub mod dirs;
 #[doc(hidden)]
 pub mod drain;
 mod event;
 pub mod fair;
 #[doc(hidden)]
 pub mod fuzz;
+pub mod grants;
 mod grpc;
 mod guard;
 mod host;
@@ -67,6 +70,7 @@ mod plugin;
 pub mod principal;
 mod problem;
 pub mod process;
+pub mod refusal;
 mod request;
 pub mod runtime;
 pub mod settings;

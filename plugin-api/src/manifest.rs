@@ -15,16 +15,22 @@ pub struct Manifest {
     /// Capabilities that it provides.
     #[serde(default)]
     pub provides: Vec<String>,
-    /// Capabilities without which it does not start.
+    /// Capabilities that it may call, and without which it does not start.
     #[serde(default)]
     pub requires: Vec<String>,
-    /// Capabilities that it starts after, if some plugin provides them.
+    /// Capabilities that it may call, and that it starts after, if some plugin provides them.
     #[serde(default)]
     pub uses: Vec<String>,
     /// Public path prefixes.
     #[serde(default)]
     pub prefixes: Vec<String>,
-    /// Takes requests from outside: starts last, stops first.
+    /// Subjects of events that it may publish on, with the wildcards of NATS.
+    #[serde(default)]
+    pub publishes: Vec<String>,
+    /// Subjects of events that it may subscribe to.
+    #[serde(default)]
+    pub subscribes: Vec<String>,
+    /// Takes requests from outside, and says who sent them: starts last, stops first.
     #[serde(default)]
     pub ingress: bool,
     /// Two of it at the same time would get into each other's way: a new one starts after the old
@@ -42,18 +48,16 @@ pub struct Manifest {
 pub const fn check(
     name: &str,
     description: &str,
-    provides: &[&str],
-    requires: &[&str],
-    uses: &[&str],
+    capabilities: [&[&str]; 3],
     prefixes: &[&str],
+    subjects: [&[&str]; 2],
 ) {
     assert!(
         is_name(name),
         "export_plugin!: a name is lower-case letters, digits and hyphens, and starts with a letter"
     );
     assert!(is_plain(description), "export_plugin!: a description is one line without single quotes");
-    let lists = [provides, requires, uses];
-    let mut lists = lists.as_slice();
+    let mut lists = capabilities.as_slice();
     while let [list, rest @ ..] = lists {
         lists = rest;
         let mut list = *list;
@@ -62,6 +66,18 @@ pub const fn check(
             assert!(
                 is_name(capability),
                 "export_plugin!: a capability is lower-case letters, digits and hyphens, and starts with a letter"
+            );
+        }
+    }
+    let mut lists = subjects.as_slice();
+    while let [list, rest @ ..] = lists {
+        lists = rest;
+        let mut list = *list;
+        while let [subject, rest @ ..] = list {
+            list = rest;
+            assert!(
+                is_subject(subject),
+                "export_plugin!: a subject is tokens joined by single dots, `*` for one of them, `>` for one or more at the end"
             );
         }
     }
@@ -93,6 +109,25 @@ const fn is_name(text: &str) -> bool {
     true
 }
 
+const fn is_subject(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let mut i = 0;
+    let mut token = 0;
+    while i < bytes.len() {
+        let last = i + 1 == bytes.len() || bytes[i + 1] == b'.';
+        match bytes[i] {
+            b'.' if token == 0 => return false,
+            b'.' => token = 0,
+            b'*' if token > 0 || !last => return false,
+            b'>' if token > 0 || i + 1 != bytes.len() => return false,
+            byte if byte <= b' ' || byte == b'\'' || byte == 0x7f => return false,
+            _ => token += 1,
+        }
+        i += 1;
+    }
+    token > 0
+}
+
 const fn is_plain(text: &str) -> bool {
     let bytes = text.as_bytes();
     let mut i = 0;
@@ -103,4 +138,19 @@ const fn is_plain(text: &str) -> bool {
         i += 1;
     }
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subjects_are_told_from_what_the_bus_would_refuse() {
+        for good in ["a", "content.*.deleted", "content.>", ">", "*", "host.changed.*.kept"] {
+            assert!(is_subject(good), "{good}");
+        }
+        for bad in ["", ".", "a.", ".a", "a..b", "a b", "a.b*", "a.*b", "a.>.b", "a>", "a'b"] {
+            assert!(!is_subject(bad), "{bad}");
+        }
+    }
 }

@@ -58,7 +58,7 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     /// Another run has taken over: let nothing new in, and answer when what is under way here has
     /// ended. The host waits for it, and for all requests that came over the boundary, up to
     /// `kernel.drain_deadline`; then it calls `stop`. Only a plugin that has connections or work of
-    /// its own needs it.
+    /// its own needs it; [`Host::draining`] is cancelled before.
     fn drain(&self) -> impl Future<Output = ()> + Send {
         async {}
     }
@@ -188,6 +188,7 @@ impl<P: Plugin> abi::InstanceApi for Running<P> {
     fn drain(&self) -> FfiFuture<()> {
         let (plugin, host) = (Arc::clone(&self.plugin), self.host.clone());
         let drained = async move {
+            host.draining().cancel();
             // The plugin is let go when it is to be stopped.
             let shutdown = host.shutdown();
             let own = async {

@@ -3,6 +3,8 @@
 use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue};
 
+use crate::caller::may_tell_sender;
+
 /// What all fields of the ingress's own begin with. It takes every such field off what clients
 /// send.
 pub const PREFIX: &str = "x-streamgate-";
@@ -31,8 +33,12 @@ pub struct Principal {
 }
 
 impl Principal {
-    /// Who sent a request with these fields; `None`: nobody that is known.
+    /// Who sent a request with these fields; `None`: nobody that is known. Of a plugin that is no
+    /// ingress they are not believed.
     pub fn of(headers: &HeaderMap) -> Option<Self> {
+        if !may_tell_sender(headers) {
+            return None;
+        }
         let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
         let list = |name| text(name).split(',').filter(|item| !item.is_empty()).map(str::to_owned).collect();
         let id = text(PRINCIPAL);
@@ -94,6 +100,19 @@ mod tests {
         assert!(principal.may("content:write") && !principal.may("admin"));
         strip(&mut headers);
         assert_eq!(Principal::of(&headers), None);
+    }
+
+    #[test]
+    fn only_an_ingress_is_believed() {
+        let principal = Principal { id: "0190".into(), ..Principal::default() };
+        let mut headers = HeaderMap::new();
+        principal.put_on(&mut headers);
+        headers.insert(crate::address::CLIENT, HeaderValue::from_static("192.0.2.1"));
+        for (caller, believed) in [("gateway;ingress", true), ("prowler", false), ("", false)] {
+            headers.insert(crate::caller::CALLER, HeaderValue::from_static(caller));
+            assert_eq!(Principal::of(&headers).is_some(), believed, "{caller}");
+            assert_eq!(crate::address::client(&headers).is_some(), believed, "{caller}");
+        }
     }
 
     #[test]

@@ -10,10 +10,14 @@ use std::pin::Pin;
 use std::str::FromStr;
 use std::task::{Context, Poll};
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The header's name.
 pub const TRACEPARENT: &str = "traceparent";
+
+/// How many processes a request has crossed into on its way, in decimal digits; missing: none. A request that is made
+/// while another one is handled continues its count. Clients cannot set it ([`crate::principal::PREFIX`]).
+pub const CROSSINGS: HeaderName = HeaderName::from_static("x-streamgate-crossings");
 
 /// A `traceparent` of version 00 (W3C Trace Context, section 3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +25,7 @@ pub struct TraceContext {
     trace_id: [u8; 16],
     span_id: [u8; 8],
     flags: u8,
+    crossings: u8,
 }
 
 /// Why a `traceparent` was not taken.
@@ -32,7 +37,7 @@ impl TraceContext {
     /// A new trace, sampled.
     pub fn random() -> Self {
         let trace_id = *uuid::Uuid::new_v4().as_bytes();
-        Self { trace_id, span_id: new_span_id(), flags: 1 }
+        Self { trace_id, span_id: new_span_id(), flags: 1, crossings: 0 }
     }
 
     /// The same trace with a span of its own: what a node passes on for work it does itself.
@@ -50,9 +55,25 @@ impl TraceContext {
         hex(&self.span_id)
     }
 
+    /// That of a request with these fields, if it has one.
+    pub fn of(headers: &HeaderMap) -> Option<Self> {
+        let context = Self::from_bytes(headers.get(TRACEPARENT)?.as_bytes()).ok()?;
+        Some(Self { crossings: crossings(headers), ..context })
+    }
+
     /// As a header's value.
     pub fn to_header(self) -> HeaderValue {
         HeaderValue::from_bytes(&self.to_bytes()).expect("hex digits and hyphens are a header value")
+    }
+
+    /// Puts it on a request, but for what that has already.
+    pub(crate) fn put_on(self, headers: &mut HeaderMap) {
+        if !headers.contains_key(TRACEPARENT) {
+            headers.insert(TRACEPARENT, self.to_header());
+        }
+        if self.crossings > 0 && !headers.contains_key(CROSSINGS) {
+            headers.insert(CROSSINGS, HeaderValue::from(u16::from(self.crossings)));
+        }
     }
 
     fn to_bytes(self) -> [u8; 55] {
@@ -78,10 +99,17 @@ impl TraceContext {
             trace_id: unhex(field(3..35)?)?,
             span_id: unhex(field(36..52)?)?,
             flags: unhex::<1>(field(53..55)?)?[0] & 1,
+            crossings: 0,
         };
         let zero = context.trace_id == [0; 16] || context.span_id == [0; 8];
         if dashes && length_fits && version != 0xff && !zero { Ok(context) } else { Err(InvalidTraceparent) }
     }
+}
+
+/// The count of [`CROSSINGS`].
+pub fn crossings(headers: &HeaderMap) -> u8 {
+    let count = headers.get(CROSSINGS).and_then(|count| count.to_str().ok());
+    count.and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
 impl FromStr for TraceContext {
@@ -234,6 +262,26 @@ mod tests {
         ] {
             assert!(text.parse::<TraceContext>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_request_within_another_continues_its_trace_and_its_count() {
+        let text = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let mut headers = HeaderMap::new();
+        headers.insert(CROSSINGS, HeaderValue::from_static("3"));
+        assert_eq!(TraceContext::of(&headers), None);
+        headers.insert(TRACEPARENT, HeaderValue::from_static(text));
+        let mut within = HeaderMap::new();
+        TraceContext::of(&headers).unwrap().put_on(&mut within);
+        assert_eq!((within, crossings(&headers)), (headers.clone(), 3));
+        for nonsense in ["", "-1", "256", "x"] {
+            headers.insert(CROSSINGS, HeaderValue::from_static(nonsense));
+            assert_eq!(crossings(&headers), 0, "{nonsense}");
+        }
+        // What the request says itself counts.
+        let mut own = HeaderMap::from_iter([(CROSSINGS, HeaderValue::from_static("1"))]);
+        TraceContext { crossings: 7, ..TraceContext::random() }.put_on(&mut own);
+        assert_eq!(crossings(&own), 1);
     }
 
     proptest! {

@@ -7,7 +7,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 
-import { alert, at, choose, fill, gone, me, open, press, see } from './people.mjs';
+import { alert, at, choose, fill, gone, me, open, press, pressUntil, see } from './people.mjs';
 import { account, addEvmWallet } from './wallets.mjs';
 
 const [base, setup, content, pictures = process.env.PICTURES] = process.argv.slice(2);
@@ -236,10 +236,7 @@ try {
       const place = page === admin ? '[data-testid=preview]' : '[data-testid=refused]';
       const name = await page.waitForSelector(`${place} button[title="${KITTIES}"]`);
       assert.equal(await name.evaluate((button) => button.firstChild.textContent), 'eip155:1/erc721:0x0601…266d/771769');
-      // The clipboard is for the page that has the focus. A locator waits until its place stands still.
-      await page.bringToFront();
-      await page.locator(`${place} button[title="${KITTIES}"]`).click();
-      await see(page, 'Copied.');
+      await pressUntil(page, `${place} button[title="${KITTIES}"]`, 'Copied.');
       assert.equal(await page.evaluate(() => navigator.clipboard.readText()), KITTIES);
       await picture(page, page === admin ? 'phone-access' : 'phone-refused');
       const width = await page.evaluate(() => document.documentElement.scrollWidth);

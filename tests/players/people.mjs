@@ -17,6 +17,9 @@ export async function open(pictures) {
     const context = await browser.createBrowserContext();
     const page = await context.newPage();
     page.setDefaultTimeout(PATIENCE_MS);
+    // Each is somebody at a screen of their own: without this only one page of all has the focus, and a
+    // page without it may not use the clipboard.
+    await page.emulateFocusedPage(true);
     await page.setViewport({ width: 1280, height: 900 });
     page.on('pageerror', (error) => complaints.push(`error: ${error.message}`));
     page.on('console', (message) => {
@@ -51,6 +54,19 @@ export const press = (page, name, role = 'button') =>
 
 export const fill = (page, name, text) =>
   page.locator(`::-p-aria([name="${name}"][role="textbox"])`).fill(text);
+
+/**
+ * Presses what answers that come in late may still move, until the page says what the press has done:
+ * between a look at the place and the press it can be gone from there.
+ */
+export async function pressUntil(page, selector, text, tries = 4) {
+  for (let left = tries; ; left--) {
+    await page.locator(selector).click();
+    const said = page.locator(`::-p-text(${text})`).setTimeout(5_000).wait();
+    if (left === 1) return said;
+    if (await said.then(() => true).catch(() => false)) return;
+  }
+}
 
 /** Waits until nothing fits the selector any more. */
 export const gone = (page, selector) => page.waitForFunction((s) => !document.querySelector(s), {}, selector);

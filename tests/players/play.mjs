@@ -10,21 +10,11 @@
 // Prints one JSON object and exits 1 if any player failed. Chromium: $CHROMIUM, else
 // /usr/bin/chromium. The pages have an origin of their own, so that CORS is tested too.
 
-import { createReadStream, existsSync } from 'node:fs';
-import { createServer } from 'node:http';
-import { dirname, extname, join, normalize } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 import { launch } from './browser.mjs';
+import { servePages } from './serve.mjs';
 
-const here = dirname(fileURLToPath(import.meta.url));
-const libraries = {
-  '/lib/hls.js': 'node_modules/hls.js/dist/hls.min.js',
-  '/lib/dash.js': 'node_modules/dashjs/dist/modern/umd/dash.all.min.js',
-  '/lib/shaka.js': 'node_modules/shaka-player/dist/shaka-player.compiled.js',
-};
-const types = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8' };
 // Where in a content, in seconds, another quality is chosen.
 const switchesAt = [2, 4.5, 7];
 
@@ -60,21 +50,6 @@ function readArguments() {
   const wanted = plays.filter((play) => only.length === 0 || only.some((name) => play.name.startsWith(name)));
   if (wanted.length === 0) usage(`--only ${values.only} names no player`);
   return { plays: wanted, rate: Number(values.rate), timeout: Number(values.timeout) * 1000 };
-}
-
-function servePages() {
-  const server = createServer((request, response) => {
-    const path = normalize(new URL(request.url, 'http://page').pathname);
-    const file = libraries[path] ?? (path.startsWith('/pages/') ? path.slice(1) : null);
-    const full = file && join(here, file);
-    if (!full || !existsSync(full)) {
-      response.writeHead(404).end();
-      return;
-    }
-    response.writeHead(200, { 'content-type': types[extname(full)] ?? 'application/octet-stream' });
-    createReadStream(full).pipe(response);
-  });
-  return new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server)));
 }
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));

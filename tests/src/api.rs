@@ -28,6 +28,9 @@ pub struct Content {
     pub dash: Option<String>,
     pub poster: Option<String>,
     pub thumbnails: Option<String>,
+    // Unknown to earlier builds.
+    #[serde(default)]
+    pub captions: Vec<Caption>,
 }
 
 /// A rendition of a content.
@@ -42,6 +45,16 @@ pub struct Rendition {
     pub target_bitrate: Option<u64>,
     pub segments: u32,
     pub complete: bool,
+}
+
+/// A text that can be read along with a content.
+#[derive(Debug, Clone, Deserialize)]
+#[allow(missing_docs, reason = "the names are those of docs/http-api.md")]
+pub struct Caption {
+    pub name: String,
+    pub language: Option<String>,
+    pub label: Option<String>,
+    pub url: String,
 }
 
 /// What is known of the uploaded file.

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -74,11 +73,11 @@ fn probe(input: &OsStr, arguments: &[&str]) -> Result<Vec<Stream>> {
     Ok(report.streams)
 }
 
-/// Video frames of a file.
+/// Video frames of a file or an address.
 ///
 /// # Errors
 /// As [`decode`], and when it has no picture.
-pub fn video_frames(file: &Path) -> Result<u64> {
+pub fn video_frames(file: impl AsRef<OsStr>) -> Result<u64> {
     decode(file)?
         .iter()
         .find(|stream| stream.codec_type == "video")
@@ -185,6 +184,8 @@ pub async fn dash(server: &Server, path: &str) -> Result<Manifest> {
     let mut own: Option<Template> = None;
     let mut representation: Option<String> = None;
     let mut waiting: Vec<String> = Vec::new();
+    // A text is one whole file.
+    let (mut names_file, mut file) = (false, false);
     let mut reader = Reader::from_str(&body);
     loop {
         let event = reader.read_event().with_context(|| body.clone())?;
@@ -196,6 +197,7 @@ pub async fn dash(server: &Server, path: &str) -> Result<Manifest> {
                     "Representation" => {
                         let id = representation.take().context("an open Representation")?;
                         match own.take() {
+                            None if std::mem::take(&mut file) => {}
                             Some(template) => list(&mut manifest, &base, &template, &id)?,
                             None => waiting.push(id),
                         }
@@ -211,10 +213,16 @@ pub async fn dash(server: &Server, path: &str) -> Result<Manifest> {
                 }
                 continue;
             }
+            Event::Text(text) if std::mem::take(&mut names_file) => {
+                manifest.urls.insert(base.join(&text.xml10_content())?);
+                file = true;
+                continue;
+            }
             Event::Eof => break,
             _ => continue,
         };
         match element.name().as_ref() {
+            "BaseURL" => names_file = true,
             "MPD" => manifest.kind = value(element, "type")?.unwrap_or_default(),
             "Representation" => {
                 let id = value(element, "id")?.context("Representation with an id")?;

@@ -18,6 +18,8 @@ pub fn on_disk(server: &Server) -> BTreeSet<String> {
     let root = server.data_dir().join("storage-fs/objects");
     let mut found = BTreeSet::new();
     walk(&root, &root, &mut found);
+    // Whose the folder is: no object, and there as long as the folder is.
+    found.remove(".incomplete/owner");
     found
 }
 
@@ -56,6 +58,9 @@ fn belongs(key: &str, contents: &[Content]) -> bool {
                 || (name.starts_with("thumbnails-") && name.ends_with(".jpg"))
         }
         Some((rendition, "init.mp4")) => content.renditions.iter().any(|it| it.name == rendition),
+        Some((_, text)) if text.ends_with(".vtt") => {
+            content.captions.iter().any(|it| it.url == format!("/v/{id}/{name}"))
+        }
         Some((rendition, segment)) => {
             let number = segment.strip_suffix(".m4s").and_then(|number| number.parse::<u32>().ok());
             content

@@ -79,6 +79,8 @@ pub struct Setup {
     binaries: PathBuf,
     ready_within: Duration,
     mebibytes: Option<u64>,
+    /// A program that the server is an argument of.
+    launcher: Option<PathBuf>,
 }
 
 impl Default for Setup {
@@ -89,6 +91,7 @@ impl Default for Setup {
             binaries: binaries(),
             ready_within: PATIENCE,
             mebibytes: None,
+            launcher: None,
         }
     }
 }
@@ -108,6 +111,31 @@ impl Setup {
         self
     }
 
+    /// Takes plugins from this folder too, besides those of the build.
+    #[must_use]
+    pub fn plugins_in(self, folder: impl AsRef<Path>) -> Self {
+        let dirs = [binaries(), folder.as_ref().to_owned()];
+        self.set("kernel.plugin_dirs", format!("{dirs:?}"))
+    }
+
+    /// Takes the plugins of the tests too.
+    #[must_use]
+    pub fn with_fixtures(self) -> Self {
+        self.plugins_in(binaries().join("examples"))
+    }
+
+    /// Runs with this text for a configuration, in a folder that has to stay.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    #[must_use]
+    pub fn of_text(text: &str) -> (Self, TempDir) {
+        let folder = TempDir::new().expect("a temporary folder");
+        let config = folder.path().join("plugins.toml");
+        fs::write(&config, text).expect("written");
+        (Self::default().config(config), folder)
+    }
+
     /// Of another build: its folder `target/release` in a clone of its own, with that clone's
     /// configuration.
     ///
@@ -125,6 +153,13 @@ impl Setup {
     #[must_use]
     pub fn on_disk_of(mut self, mebibytes: u64) -> Self {
         self.mebibytes = Some(mebibytes);
+        self
+    }
+
+    /// Starts the server through this program, which becomes it: `PROGRAM streamgate run …`.
+    #[must_use]
+    pub fn launched_by(mut self, program: impl Into<PathBuf>) -> Self {
+        self.launcher = Some(program.into());
         self
     }
 
@@ -286,7 +321,14 @@ impl Server {
     /// When the binary cannot be started.
     pub fn spawn(&mut self) -> Result<()> {
         let log = File::options().create(true).append(true).open(self.log_path())?;
-        let mut command = Command::new(self.setup.binaries.join("streamgate"));
+        let program = self.setup.binaries.join("streamgate");
+        let mut command = match &self.setup.launcher {
+            Some(launcher) => Command::new(launcher),
+            None => Command::new(&program),
+        };
+        if self.setup.launcher.is_some() {
+            command.arg(&program);
+        }
         command
             .arg("run")
             .arg("--config")

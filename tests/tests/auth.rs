@@ -88,7 +88,7 @@ async fn the_first_admin_signs_in_with_an_address_that_is_good_once_and_grants_a
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_outlives_a_crash_and_a_swap_and_ends_when_it_is_ended() {
-    let mut server = Setup::default().start().await;
+    let mut server = Setup::default().set("plugins.auth.refresh_grace", "0s").start().await;
     let (status, tokens) = post(&server, "sign-in", &proof(&server, 1).await).await;
     assert_eq!(status, StatusCode::OK, "{tokens}");
     let token = text(&tokens, "access_token").to_owned();

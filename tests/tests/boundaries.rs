@@ -98,7 +98,8 @@ fn only_the_sdk_and_the_loader_name_the_library_that_lays_out_the_abi() {
 
 #[test]
 fn no_plugin_links_another_plugin_or_the_kernel() {
-    let shared = ["streamgate-plugin-api", "streamgate-contracts", "streamgate-chain-common"];
+    let shared =
+        ["streamgate-plugin-api", "streamgate-contracts", "streamgate-captions", "streamgate-chain-common"];
     let mut manifests = files("plugins");
     manifests.retain(|path| path.ends_with("Cargo.toml"));
     assert!(manifests.len() >= 9, "{manifests:#?}");

@@ -189,3 +189,69 @@ async fn storage_and_database_are_exchanged_while_requests_wait() {
     server.finished(&again).await;
     assert_eq!(server.stop().await.code(), Some(0));
 }
+
+/// A stream of events, as a client reads it.
+struct Events {
+    answer: reqwest::Response,
+    text: String,
+}
+
+impl Events {
+    async fn open(server: &Server, last: Option<&str>) -> Self {
+        let mut request = server.http().get(server.url("/api/v1/contents/events"));
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        let answer = request.send().await.expect("an answer");
+        assert_eq!(answer.status(), 200);
+        Self { answer, text: String::new() }
+    }
+
+    /// Reads on until this is in it, or to its end without.
+    async fn read_to(&mut self, wanted: Option<&str>) {
+        let reading = async {
+            while !wanted.is_some_and(|wanted| self.text.contains(wanted)) {
+                match self.answer.chunk().await.expect("not cut off") {
+                    Some(piece) => self.text.push_str(&String::from_utf8_lossy(&piece)),
+                    None => return assert_eq!(wanted, None, "it ended: {}", self.text),
+                }
+            }
+        };
+        // Far less than the kernel's `drain_deadline`.
+        let read = tokio::time::timeout(Duration::from_secs(20), reading).await;
+        read.unwrap_or_else(|_| panic!("{wanted:?} did not come: {}", self.text));
+    }
+
+    /// Of the last event.
+    fn id(&self) -> &str {
+        let id = self.text.lines().rev().find_map(|line| line.strip_prefix("id: "));
+        id.expect("an event with an id")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_follows_the_changes_is_sent_to_the_new_run_and_misses_none() {
+    let mut server = Server::start().await;
+    let upload = Upload::create(&server, 1 << 20, &[("filename", "one.mp4")]).await.expect("created");
+    let name = async |title: &str| {
+        let url = server.url(&format!("/api/v1/contents/{}", upload.id));
+        let answer = server.http().patch(url).json(&serde_json::json!({ "title": title })).send();
+        assert_eq!(answer.await.expect("an answer").status(), 200, "{title}");
+    };
+    let mut events = Events::open(&server, None).await;
+    events.read_to(Some("open")).await;
+    name("before the swap").await;
+    events.read_to(Some("before the swap")).await;
+    for round in 1..=2 {
+        assert_eq!(server.control(&["swap", "metadata"]).await, "metadata is swapped");
+        events.read_to(None).await;
+        let meanwhile = format!("while nobody listened, {round}");
+        name(&meanwhile).await;
+        events = Events::open(&server, Some(events.id())).await;
+        events.read_to(Some(&meanwhile)).await;
+        let afterwards = format!("afterwards, {round}");
+        name(&afterwards).await;
+        events.read_to(Some(&afterwards)).await;
+    }
+    assert_eq!(server.stop().await.code(), Some(0));
+}

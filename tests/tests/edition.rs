@@ -58,12 +58,13 @@ fn keys(root: &Value, schema: &Value, prefix: &str, found: &mut BTreeMap<String,
     }
 }
 
-fn values(item: &Item, prefix: &str, found: &mut BTreeMap<String, String>) {
-    match item.as_table_like() {
+/// Every value, dotted. A setting that is a map of its own (`wanted` has its key) is one value.
+fn values(item: &Item, prefix: &str, wanted: &BTreeMap<String, Value>, found: &mut BTreeMap<String, String>) {
+    match item.as_table_like().filter(|_| !wanted.contains_key(prefix)) {
         Some(table) => {
             for (key, item) in table.iter() {
                 let path = if prefix.is_empty() { key.into() } else { format!("{prefix}.{key}") };
-                values(item, &path, found);
+                values(item, &path, wanted, found);
             }
         }
         None => {
@@ -111,7 +112,7 @@ async fn the_default_edition_shows_every_key_with_its_default() {
     });
     let file: DocumentMut = everything_on().parse().expect("TOML with everything switched on");
     let mut shown = BTreeMap::new();
-    values(file.as_item(), "", &mut shown);
+    values(file.as_item(), "", &wanted, &mut shown);
 
     let wanted_keys: BTreeSet<_> = wanted.keys().cloned().collect();
     let shown_keys: BTreeSet<_> = shown

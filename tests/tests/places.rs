@@ -128,6 +128,8 @@ async fn players_end_with_the_session_or_key_that_they_were_started_with_and_wit
     let refresh = json!({ "refresh_token": second["refresh_token"] });
     let refreshed = stage.post("refresh", "", &refresh).await;
     assert_eq!(refreshed["session"], second["session"]);
+    let newest = json!({ "refresh_token": refreshed["refresh_token"] });
+    assert_eq!(stage.post("refresh", "", &newest).await["session"], second["session"]);
     assert_eq!(fetch(&is_stolen).await.0, 200);
 
     stage.post("logout", token(&first), &json!({})).await;

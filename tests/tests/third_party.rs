@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use streamgate_tests::server::{Setup, binaries, binary, cache, repository};
+use streamgate_tests::server::{Setup, binary, cache, repository};
 use streamgate_tests::tools::run;
 use tokio::sync::Mutex;
 use toml_edit::{DocumentMut, value};
@@ -22,9 +22,8 @@ async fn a_plugin_of_a_third_party_is_built_apart_and_runs_beside_the_others() {
     let target = cache().join("third-party");
     build(&repository().join("examples/hello"));
 
-    let dirs = [binaries(), target.join("debug")];
     let mut server = Setup::default()
-        .set("kernel.plugin_dirs", format!("{dirs:?}"))
+        .plugins_in(target.join("debug"))
         .set("plugins.hello.name", "third party")
         .start()
         .await;
@@ -52,12 +51,8 @@ async fn a_plugin_of_the_nightly_compiler_in_debug_mode_runs_in_the_stable_host(
         .env_remove("CARGO")
         .env_remove("RUSTC"))
     .expect("the example builds");
-    let dirs = [binaries(), target.join("debug")];
-    let mut server = Setup::default()
-        .set("kernel.plugin_dirs", format!("{dirs:?}"))
-        .set("plugins.hello.name", "nightly")
-        .start()
-        .await;
+    let mut server =
+        Setup::default().plugins_in(target.join("debug")).set("plugins.hello.name", "nightly").start().await;
     let answer = server.http().get(server.url("/hello")).send().await.expect("an answer");
     assert_eq!(answer.text().await.expect("a text"), "Hello, nightly!");
     assert_eq!(server.stop().await.code(), Some(0));

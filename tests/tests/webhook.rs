@@ -70,8 +70,7 @@ impl Config {
     }
 
     async fn start(&self) -> Server {
-        let dirs = [binaries(), built()];
-        Setup::default().config(self.path()).set("kernel.plugin_dirs", format!("{dirs:?}")).start().await
+        Setup::default().config(self.path()).plugins_in(built()).start().await
     }
 }
 

@@ -49,6 +49,9 @@ impl From<ApiError> for Problem {
                     .header(header::RETRY_AFTER, "1");
             }
             ApiError::Db(error) => {
+                if let Some(unknown) = error.unknown_problem() {
+                    return unknown;
+                }
                 tracing::error!(%error, "a request about deliveries failed");
                 let title = "Something went wrong here";
                 return Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal-error", title);

@@ -170,8 +170,14 @@ async fn put(engine: &Engine, part: &[(&Endpoint, &Event)], health: &Health) {
         };
         let since =
             stop.is_cancelled().then(|| *stopping_since.get_or_insert_with(tokio::time::Instant::now));
-        let hopeless =
-            !matches!(error, DbError::Unavailable { .. } | DbError::Full { .. } | DbError::Other { .. });
+        // After `Unknown` they may be there already: told twice is better than not at all.
+        let hopeless = !matches!(
+            error,
+            DbError::Unavailable { .. }
+                | DbError::Full { .. }
+                | DbError::Unknown { .. }
+                | DbError::Other { .. }
+        );
         if hopeless || since.is_some_and(|since| since.elapsed() > LAST_WORDS) {
             tracing::error!(%error, events = rows.len(), "events are lost: the database does not take them");
             return health.degraded(format!("{} events are lost: {error}", rows.len()));

@@ -87,5 +87,6 @@ export_plugin! {
         description: "Tells other systems what happens, as signed CloudEvents over HTTP",
         requires: ["database"],
         prefixes: ["/api/v1/webhooks"],
+        subscribes: [">"],
     }
 }

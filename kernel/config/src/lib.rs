@@ -4,6 +4,7 @@
 //! It knows schemas and tables and nothing of what they are for: it loads nothing, starts
 //! nothing and writes nothing.
 
+mod files;
 mod graph;
 mod notices;
 mod options;
@@ -14,6 +15,7 @@ mod sources;
 mod tables;
 mod wording;
 
+pub use files::{discover, file_name, find};
 pub use graph::{Graph, GraphError, Node};
 pub use notices::notices;
 pub use options::take_options;

@@ -3,13 +3,14 @@
 use std::net::{IpAddr, SocketAddr};
 
 use serde_json::Value;
+use streamgate_plugin_api::Manifest;
 
 use crate::sources::whole;
 use crate::tables::{listen_addresses, plugin_path};
 use crate::{Node, Problem, Sources, Table};
 
-/// Everything that is worth a second look. `nodes` are the plugins of `tables`.
-pub fn notices(sources: &Sources, tables: &[Table], nodes: &[Node]) -> Vec<Problem> {
+/// Everything that is worth a second look. `nodes` and `manifests` are the plugins of `tables`.
+pub fn notices(sources: &Sources, tables: &[Table], nodes: &[Node], manifests: &[&Manifest]) -> Vec<Problem> {
     let mut found: Vec<_> = sources.ignored().iter().map(|name| ignored(name)).collect();
     if !nodes.is_empty() && !nodes.iter().any(|node| node.ingress) {
         let message = "nothing lets requests in: no enabled plugin is an ingress; the one of the default \
@@ -17,8 +18,46 @@ pub fn notices(sources: &Sources, tables: &[Table], nodes: &[Node]) -> Vec<Probl
         found.push(sources.problem(&["plugins".to_owned()], true, message));
     }
     public_urls(sources, tables, &mut found);
+    for manifest in manifests {
+        let much = much(manifest);
+        if !much.is_empty() {
+            let message = format!(
+                "asks for much: it {}; `streamgate plugins {}` says all",
+                much.join(", and "),
+                manifest.name
+            );
+            found.push(sources.plugin_problem(&manifest.name, None, message));
+        }
+    }
     found.sort();
     found
+}
+
+/// Capabilities that one plugin calls before somebody should look.
+const MANY: usize = 8;
+
+/// What a plugin may do to all the others, in words.
+fn much(manifest: &Manifest) -> Vec<String> {
+    let all = |subjects: &[String]| subjects.iter().find(|it| it.starts_with(['*', '>'])).cloned();
+    let mut much = Vec::new();
+    if let Some(subject) = all(&manifest.publishes) {
+        much.push(format!("publishes in the name of every plugin (`{subject}`)"));
+    }
+    if let Some(subject) = all(&manifest.subscribes) {
+        much.push(format!("hears the events of every plugin (`{subject}`)"));
+    }
+    if manifest.ingress && !manifest.requires.is_empty() {
+        let needs = manifest.requires.join("`, `");
+        much.push(format!("says who sent a request, and calls `{needs}` besides"));
+    }
+    if manifest.ingress && manifest.isolated {
+        much.push("handles what nobody can trust, and says who sent a request".to_owned());
+    }
+    let calls = manifest.requires.len() + manifest.uses.len();
+    if calls > MANY {
+        much.push(format!("calls {calls} capabilities"));
+    }
+    much
 }
 
 fn ignored(name: &str) -> Problem {
@@ -93,6 +132,7 @@ fn misses(url: &str, listening: &[SocketAddr]) -> Option<String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -117,6 +157,32 @@ mod tests {
         }
         assert_eq!(misses("http://192.168.1.5:8080", &everywhere), None);
         assert_eq!(misses("http://localhost:8080", &everywhere), None);
+    }
+
+    #[test]
+    fn a_plugin_that_may_do_something_to_all_others_is_noticed() {
+        let manifest = |more: serde_json::Value| -> Manifest {
+            let mut whole = serde_json::json!({ "name": "p", "version": "1" });
+            whole.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            serde_json::from_value(whole).unwrap()
+        };
+        for (asks, words) in [
+            (
+                serde_json::json!({ "publishes": ["*.*.deleted"] }),
+                "in the name of every plugin (`*.*.deleted`)",
+            ),
+            (serde_json::json!({ "subscribes": [">"] }), "hears the events of every plugin"),
+            (serde_json::json!({ "ingress": true, "requires": ["database"] }), "calls `database` besides"),
+            (serde_json::json!({ "ingress": true, "isolated": true }), "nobody can trust"),
+            (serde_json::json!({ "uses": ["a", "b", "c", "d", "e", "f", "g", "h", "i"] }), "9 capabilities"),
+        ] {
+            let much = much(&manifest(asks));
+            assert!(much.len() == 1 && much[0].contains(words), "{much:?}");
+        }
+        let modest = serde_json::json!({
+            "ingress": true, "uses": ["authenticate"], "publishes": ["content.>"], "subscribes": ["access.>"]
+        });
+        assert_eq!(much(&manifest(modest)), Vec::<String>::new());
     }
 
     #[test]

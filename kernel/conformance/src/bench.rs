@@ -64,7 +64,7 @@ impl Bench {
         settings: &str,
         record: &Arc<Record>,
     ) -> Result<Result<Instance, String>, No> {
-        let host = HostHandle::new(Recorder { record: record.clone(), manifest: self.manifest.clone() });
+        let host = HostHandle::new(Recorder::new(record.clone(), &self.manifest));
         let args = StartArgs {
             settings: settings.into(),
             name: self.manifest.name.as_str().into(),

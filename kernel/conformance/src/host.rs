@@ -15,7 +15,9 @@ use streamgate_plugin_api::abi::{
     Event, EventSource, FfiFuture, HealthState, HostApi, LogRecord, Mounts, RResult, RString, RVec, Service,
     SubscribeOptions, Subscription,
 };
+use streamgate_plugin_api::refusal::Refusal;
 use streamgate_plugin_api::{Body, HttpService, Manifest, Problem};
+use streamgate_services::Rights;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 const INFO: u8 = 3;
@@ -31,18 +33,26 @@ pub(crate) struct Record {
     pub(crate) health: Mutex<BTreeMap<String, (HealthState, String)>>,
     pub(crate) public: Mutex<Option<Service>>,
     pub(crate) provided: Mutex<BTreeMap<String, Service>>,
-    /// Capabilities that the manifest does not name.
-    pub(crate) undeclared: Mutex<BTreeSet<String>>,
+    /// What it asked for without a right to it.
+    pub(crate) refused: Mutex<BTreeSet<(Right, String)>>,
     /// Ends subscriptions, as the kernel's bus does.
     pub(crate) closed: CancellationToken,
 }
 
-/// Names that are kept at most, of components and of capabilities.
+/// The kinds of rights, each with a rule of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Right {
+    Services,
+    Events,
+    Mounts,
+}
+
+/// Names that are kept at most, of components and of what was refused.
 const NAMES: usize = 1000;
 
 pub(crate) struct Recorder {
-    pub(crate) record: Arc<Record>,
-    pub(crate) manifest: Arc<Manifest>,
+    record: Arc<Record>,
+    rights: Rights,
 }
 
 impl HostApi for Recorder {
@@ -59,24 +69,23 @@ impl HostApi for Recorder {
     }
 
     fn provide(&self, name: &str, service: Service) -> Result<(), String> {
-        if !self.manifest.provides.iter().any(|capability| capability == name) {
-            self.undeclared(name);
-            return Err(format!("the manifest does not list `{name}` under `provides`; add it there"));
-        }
+        self.ask(Right::Services, self.rights.provide(name))?;
         self.record.provided.lock().insert(name.to_owned(), service);
         Ok(())
     }
 
     fn service(&self, name: &str) -> Service {
-        let Manifest { requires, uses, provides, .. } = &*self.manifest;
-        if !requires.iter().chain(uses).chain(provides).any(|capability| capability == name) {
-            self.undeclared(name);
+        if let Err(reason) = self.ask(Right::Services, self.rights.call(name)) {
+            return streamgate_services::refused(reason);
         }
         // Its own, as in the kernel, if it provides it.
         self.record.provided.lock().get(name).cloned().unwrap_or_else(|| nobody(name))
     }
 
     fn next_mounts(&self, after: u64) -> FfiFuture<Mounts> {
+        if self.ask(Right::Mounts, self.rights.mounts()).is_err() {
+            return streamgate_services::no_mounts(after);
+        }
         async move {
             if after > 0 {
                 std::future::pending::<()>().await;
@@ -86,12 +95,16 @@ impl HostApi for Recorder {
         .into_ffi()
     }
 
-    fn publish(&self, _: Event) -> FfiFuture<RResult<(), RString>> {
+    fn publish(&self, event: Event) -> FfiFuture<RResult<(), RString>> {
+        if let Err(reason) = self.ask(Right::Events, self.rights.publish(&event.subject)) {
+            return async { RResult::RErr(reason.into()) }.into_ffi();
+        }
         self.record.events.fetch_add(1, Relaxed);
         async { RResult::ROk(()) }.into_ffi()
     }
 
-    fn subscribe(&self, _: SubscribeOptions) -> Result<Subscription, String> {
+    fn subscribe(&self, options: SubscribeOptions) -> Result<Subscription, String> {
+        self.ask(Right::Events, self.rights.subscribe(&options.subject))?;
         Ok(Subscription::new(Silence(Box::pin(self.record.closed.clone().cancelled_owned()))))
     }
 
@@ -113,11 +126,18 @@ impl HostApi for Recorder {
 }
 
 impl Recorder {
-    fn undeclared(&self, name: &str) {
-        let mut undeclared = self.record.undeclared.lock();
-        if undeclared.len() < NAMES {
-            undeclared.insert(name.to_owned());
-        }
+    pub(crate) fn new(record: Arc<Record>, manifest: &Manifest) -> Self {
+        Self { record, rights: Rights::of(manifest) }
+    }
+
+    fn ask(&self, right: Right, answer: Result<(), Refusal>) -> Result<(), String> {
+        answer.map_err(|refusal| {
+            let mut refused = self.record.refused.lock();
+            if refused.len() < NAMES {
+                refused.insert((right, format!("{}: {}", refusal.asked, refusal.reason)));
+            }
+            refusal.reason
+        })
     }
 }
 

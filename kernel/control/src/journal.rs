@@ -1,4 +1,4 @@
-//! What people on this machine had changed, or tried to: written down before they are answered, and
+//! What people on this machine had changed, or tried to, and what plugins were refused: written down before they are answered, and
 //! told on the bus until a plugin has put it where it stays. Bounded; the oldest go.
 
 use std::collections::VecDeque;
@@ -13,6 +13,8 @@ use streamgate_plugin_api::abi::EventSource as _;
 use streamgate_plugin_api::changes::{
     HOST_CHANGE_KEPT_ANY, HOST_CHANGED, HostChanged, TYPE_HOST_CHANGED, kept_id,
 };
+use streamgate_plugin_api::refusal::{REFUSAL_ANY, Refusal};
+use streamgate_plugin_api::time::now_ms;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -105,6 +107,10 @@ impl Journal {
             Ok(kept) => kept,
             Err(error) => return tracing::error!(%error, "nobody can be told of changes by hand"),
         };
+        let mut refused = match bus.subscribe(("kernel", 0, true), REFUSAL_ANY, "", ROUND * 2) {
+            Ok(refused) => refused,
+            Err(error) => return tracing::error!(%error, "what plugins are refused is not written down"),
+        };
         let mut due = Instant::now();
         loop {
             if Instant::now() >= due {
@@ -114,6 +120,10 @@ impl Journal {
             tokio::select! {
                 () = self.noted.notified() => due = Instant::now(),
                 () = tokio::time::sleep_until(due) => {}
+                event = next(&mut refused) => {
+                    let Some(event) = event else { return };
+                    self.note_refusal(&event).await;
+                }
                 event = next(&mut kept) => {
                     let Some(event) = event else { return };
                     if let Some(id) = kept_id(&event.subject).map(str::to_owned) {
@@ -122,6 +132,26 @@ impl Journal {
                 }
             }
         }
+    }
+
+    async fn note_refusal(self: &Arc<Self>, event: &Event) {
+        let Refusal { plugin, asked, reason } = match event.parse() {
+            Ok(refusal) => refusal,
+            Err(error) => return tracing::error!(%error, "what a plugin was refused cannot be read"),
+        };
+        let through = event.subject.trim_start_matches("refusal.").to_owned();
+        let by = format!("plugin:{plugin}");
+        let change = HostChanged {
+            id: uuid::Uuid::now_v7().to_string(),
+            at_ms: now_ms(),
+            action: "plugin.refused".to_owned(),
+            plugin,
+            by,
+            through,
+            done: false,
+            detail: format!("{asked}: {reason}"),
+        };
+        self.note(change).await;
     }
 
     async fn publish(self: &Arc<Self>, bus: &Bus) {

@@ -5,9 +5,13 @@
 
 mod descriptors;
 mod journal;
+mod planning;
+mod rights;
 mod server;
 mod signals;
+mod steps;
 mod tables;
+mod turn;
 
 use std::fs::{File, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -23,10 +27,14 @@ use tokio::net::UnixListener;
 
 pub use descriptors::{FEW, Reserved, raise};
 pub use journal::Journal;
+pub use planning::Planning;
+pub use rights::plugin_rights;
 pub use server::{Control, Controlled};
 pub use signals::Signals;
+pub use steps::{Step, planned, stale, words};
 pub use streamgate_plugin_api::command::PREFIX as COMMAND;
 pub use tables::{health_table, plugins_table, text};
+pub use turn::Turn;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_ANSWER: u64 = 16 << 20;
@@ -60,12 +68,13 @@ pub enum ControlError {
     NoAnswer(io::Error),
 }
 
-/// Makes a directory that only its owner may enter, or makes one that is there so.
+/// Makes a directory that only its owner may enter, or makes one that is there so. It outlasts a loss
+/// of power from then on, as what is put on the disk in it has to.
 ///
 /// # Errors
 /// What the system refused.
 pub fn private_dir(path: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(path)?;
+    streamgate_plugin_api::dirs::make_durable(path)?;
     match std::fs::metadata(path)?.permissions().mode() & 0o077 {
         0 => Ok(()),
         _ => std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)),
@@ -147,6 +156,9 @@ pub enum Change {
     Reload {
         /// Only say what would happen.
         dry: bool,
+        /// Not if what runs has another version than this.
+        #[serde(default)]
+        version: Option<u64>,
     },
 }
 

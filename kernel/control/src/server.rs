@@ -121,8 +121,8 @@ fn told(change: &Change, by: String, through: &str) -> Option<HostChanged> {
             let file = file.as_ref().map(|file| format!("by {}", file.display()));
             ("host.swap", name.clone(), file.unwrap_or_default())
         }
-        Change::Reload { dry: true } => return None,
-        Change::Reload { dry: false } => ("host.reload", String::new(), String::new()),
+        Change::Reload { dry: true, .. } => return None,
+        Change::Reload { dry: false, .. } => ("host.reload", String::new(), String::new()),
     };
     Some(HostChanged {
         id: uuid::Uuid::now_v7().to_string(),

@@ -3,6 +3,7 @@
 //! anybody and starts nothing: plugins report, and the kernel pings and starts.
 
 mod recovery;
+mod stage;
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -14,6 +15,7 @@ use streamgate_plugin_api::abi::HealthState;
 use streamgate_log::rfc3339;
 
 pub use recovery::{Budgets, Next, Record};
+pub use stage::{Phase, Stage, State};
 
 /// More components than any plugin needs; the next ones are not kept.
 const MAX_COMPONENTS: usize = 256;

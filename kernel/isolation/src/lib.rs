@@ -28,6 +28,7 @@ mod limits;
 mod outbox;
 mod parent;
 mod peer;
+mod permits;
 mod process;
 mod remote_host;
 mod stderr;

@@ -15,20 +15,22 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use streamgate_plugin_api::trace::{CROSSINGS, TRACEPARENT, TraceContext, crossings};
 use streamgate_plugin_api::{Problem, abi};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 use crate::body::{Gone, Outgoing, is_of_one_request, to_abi};
 use crate::head;
+use crate::permits::{Denied, Permit, Permits};
 use crate::wire::{
-    CONNECTION_WINDOW, FRAME, HEADERS, MAX_MESSAGE, RESERVED, RESETS, SEND_BUFFER, STREAM_WINDOW, STREAMS,
+    CONNECTION_WINDOW, FRAME, HEADERS, MAX_MESSAGE, RESETS, SEND_BUFFER, STREAM_WINDOW, STREAMS,
 };
 
 /// The sending end.
 pub(crate) struct Peer {
     sender: SendRequest<Outgoing>,
     /// Requests of plugins and their bodies.
-    permits: Arc<Semaphore>,
+    permits: Permits,
     open: Arc<Open>,
     obituary: Gone,
     /// Who answers, for people.
@@ -42,7 +44,7 @@ struct Open {
 }
 
 /// One request that is under way, its body included.
-struct UnderWay(Arc<Open>, #[allow(dead_code)] tokio::sync::OwnedSemaphorePermit);
+struct UnderWay(Arc<Open>, #[allow(dead_code)] Permit);
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
@@ -75,13 +77,8 @@ impl Peer {
             .max_local_error_reset_streams(None)
             .handshake(io);
         let (sender, connection) = handshake.await.map_err(|error| error.to_string())?;
-        let peer = Self {
-            sender,
-            permits: Arc::new(Semaphore::new(STREAMS as usize - RESERVED)),
-            open: Arc::default(),
-            obituary,
-            name: name.to_owned(),
-        };
+        let peer =
+            Self { sender, permits: Permits::new(), open: Arc::default(), obituary, name: name.to_owned() };
         Ok((Arc::new(peer), async move {
             // Why it ended is told by the other process's exit.
             let _ = connection.await;
@@ -122,6 +119,18 @@ impl Peer {
             .into_abi()
     }
 
+    fn busy(&self) -> abi::Response {
+        let name = &self.name;
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "plugin-busy", "The plugin has too much to do")
+            .detail(format!(
+                "{name} has as many requests under way as one process may have, and none ended in time, or too many \
+                 wait already. Try again in a moment."
+            ))
+            .with("plugin", name.as_str())
+            .header(header::RETRY_AFTER, "1")
+            .into_abi()
+    }
+
     fn broken(&self, reason: &str) -> abi::Response {
         let name = &self.name;
         Problem::new(StatusCode::BAD_GATEWAY, "plugin-died", "The plugin ended while it answered")
@@ -136,16 +145,26 @@ impl Peer {
         field: Option<header::HeaderValue>,
         request: abi::Request,
     ) -> abi::Response {
-        let Ok(permit) = self.permits.clone().acquire_owned().await else {
-            let reason = self.obituary.known().unwrap_or_else(|| "has stopped".to_owned());
-            return self.missing(&reason);
-        };
-        self.open.count.fetch_add(1, SeqCst);
-        let under_way = UnderWay(self.open.clone(), permit);
         let mut parts = match request.head.decode() {
             Ok(parts) => parts,
             Err(error) => return garbled(&error.to_string()),
         };
+        let crossings = crossings(&parts.headers);
+        let permit = match self.permits.take(crossings).await {
+            Ok(permit) => permit,
+            Err(Denied::Busy) => return self.busy(),
+            Err(Denied::Closed) => {
+                let reason = self.obituary.known().unwrap_or_else(|| "has stopped".to_owned());
+                return self.missing(&reason);
+            }
+        };
+        self.open.count.fetch_add(1, SeqCst);
+        let under_way = UnderWay(self.open.clone(), permit);
+        parts.headers.insert(CROSSINGS, u16::from(crossings.saturating_add(1)).into());
+        // The count goes with a trace from request to request.
+        if !parts.headers.contains_key(TRACEPARENT) {
+            parts.headers.insert(TRACEPARENT, TraceContext::random().to_header());
+        }
         if let Err(reason) = head::request_out(&mut parts, &to) {
             return garbled(reason);
         }

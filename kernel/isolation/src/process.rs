@@ -111,6 +111,10 @@ pub(crate) async fn spawn(
         .env("HOME", &dirs.data)
         .env("TMPDIR", &dirs.temporary)
         .env("XDG_CACHE_HOME", &dirs.cache);
+    // The allocator keeps what is free for each thread that asked for it: of pictures that is a lot, and many threads.
+    if std::env::var_os("MALLOC_ARENA_MAX").is_none() {
+        command.env("MALLOC_ARENA_MAX", "1");
+    }
     // They may hold secrets of other plugins.
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("STREAMGATE_") {

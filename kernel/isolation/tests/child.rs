@@ -88,6 +88,12 @@ impl HostApi for TestHost {
     }
 
     fn service(&self, name: &str) -> Service {
+        if name == "nest" {
+            let told = self.told.clone();
+            let nest =
+                move |depth: String| async move { ask(&told.client("public"), "/nest", &depth).await.1 };
+            return HttpService::into_abi(axum::Router::new().route("/nest", axum::routing::post(nest)));
+        }
         let name = name.to_owned();
         let router = axum::Router::new().route(
             "/ask",
@@ -248,6 +254,65 @@ fn event(subject: &str) -> Event {
         traceparent: "".into(),
         data: Bytes::new().into(),
     }
+}
+
+/// Many more than there are places, each of which comes back into the child three times before it is answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_come_back_before_they_are_answered_do_not_wait_for_each_other() {
+    const AT_ONCE: usize = 1_000;
+    let (scene, host) = scene();
+    let started = scene.start(host).await.unwrap();
+    let client = scene.told.client("public");
+    let requests = (0..AT_ONCE).map(|_| {
+        let client = client.clone();
+        tokio::spawn(async move {
+            loop {
+                let answer = ask(&client, "/nest", "3").await;
+                if answer == (200, "0 in 1 in 2 in 3".to_owned()) {
+                    return;
+                }
+                // On a machine that is slow, wherever on its way: it said when to come again.
+                assert!(answer.1.contains("urn:streamgate:problem:plugin-busy"), "{answer:?}");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        })
+    });
+    let requests: Vec<_> = requests.collect();
+    let all = async {
+        for request in requests {
+            request.await.unwrap();
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(120), all).await.expect("they wait for each other");
+    started.instance.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_finds_too_many_waiting_is_told_when_to_come_again() {
+    const AT_ONCE: usize = 2_000;
+    let (scene, host) = scene();
+    let _started = scene.start(host).await.unwrap();
+    let client = scene.told.client("public");
+    // All of them wait in the child until one more comes.
+    let send = |path: &'static str| {
+        let request = http::Request::get(path).body(Body::empty()).unwrap();
+        let client = client.clone();
+        tokio::spawn(async move { client.send(request).await.unwrap() })
+    };
+    let mut waiting: Vec<_> = (0..AT_ONCE).map(|_| send("/wait")).collect();
+    let refused = async {
+        loop {
+            if let Some(at) = waiting.iter().position(tokio::task::JoinHandle::is_finished) {
+                return waiting.swap_remove(at).await.unwrap();
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let refused = tokio::time::timeout(Duration::from_secs(30), refused).await.expect("any number waits");
+    assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (503, &"1".parse().unwrap()));
+    let text = refused.into_body().collect_bytes(1 << 20).await.unwrap();
+    let text = String::from_utf8_lossy(&text);
+    assert!(text.contains("plugin-busy") && text.contains("subject"), "{text}");
 }
 
 type Piece = Result<http_body::Frame<Bytes>, std::io::Error>;

@@ -5,6 +5,9 @@
 //! slot is held for a successor. A request goes from one plugin to the other without stopping
 //! here; nothing looks into it.
 
+mod guard;
+mod rights;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,13 +18,40 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, StatusCode};
 use parking_lot::Mutex;
 use streamgate_plugin_api::Problem;
-use streamgate_plugin_api::abi::{CallService, FfiFuture, Mount, Mounts, Request, Response, Service};
+use streamgate_plugin_api::abi::{CallService, FfiFuture, Mount, Mounts, Request, Response, Service, Stamp};
 use tokio::sync::watch;
+
+pub use self::guard::{Guard, no_mounts};
+pub use self::rights::Rights;
 
 /// Where gRPC has its status, its message, and `UNAVAILABLE`.
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const UNAVAILABLE: &str = "14";
+
+const PERMISSION_DENIED: &str = "7";
+
+/// A client of gRPC looks for a problem in fields of its own.
+fn in_its_words(request: Request, problem: Problem, code: &'static str, reason: &str) -> Problem {
+    let head = request.head.decode();
+    let kind = head.as_ref().ok().and_then(|head| head.headers.get(CONTENT_TYPE));
+    match kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
+        true => problem.header(GRPC_STATUS, code).header(GRPC_MESSAGE, reason),
+        false => problem,
+    }
+}
+
+/// What answers a plugin that has no right to call anybody there.
+struct Refused(String);
+
+impl CallService for Refused {
+    fn call(&self, request: Request) -> FfiFuture<Response> {
+        let problem = Problem::new(StatusCode::FORBIDDEN, "not-granted", "The plugin has no right to this");
+        let problem = problem.detail(self.0.as_str());
+        let response = in_its_words(request, problem, PERMISSION_DENIED, &self.0).into_abi();
+        std::future::ready(response).into_ffi()
+    }
+}
 
 /// A place for a service.
 struct Slot {
@@ -48,7 +78,7 @@ struct Provider {
 }
 
 impl Slot {
-    /// The answer of nobody. A client of gRPC looks for it in fields of its own.
+    /// The answer of nobody.
     fn absent(&self, request: Request) -> Response {
         let reason = format!("{} is not running", self.what);
         let mut problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Service unavailable")
@@ -62,12 +92,7 @@ impl Slot {
         if let Some(seconds) = seconds {
             problem = problem.header(RETRY_AFTER, seconds.to_string());
         }
-        let head = request.head.decode();
-        let kind = head.as_ref().ok().and_then(|head| head.headers.get(CONTENT_TYPE));
-        if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
-            problem = problem.header(GRPC_STATUS, UNAVAILABLE).header(GRPC_MESSAGE, &reason);
-        }
-        problem.into_abi()
+        in_its_words(request, problem, UNAVAILABLE, &reason).into_abi()
     }
 
     async fn wait(self: Arc<Self>, request: Request) -> Response {
@@ -82,11 +107,12 @@ impl Slot {
     }
 }
 
-/// The stable handle.
-struct Handle(Arc<Slot>);
+/// The stable handle of one caller.
+struct Handle(Arc<Slot>, Stamp);
 
 impl CallService for Handle {
-    fn call(&self, request: Request) -> FfiFuture<Response> {
+    fn call(&self, mut request: Request) -> FfiFuture<Response> {
+        request.head.stamp(&self.1);
         if let Some(provider) = &*self.0.present.load() {
             return provider.service.call(request);
         }
@@ -99,6 +125,11 @@ impl CallService for Handle {
             None => std::future::ready(self.0.absent(request)).into_ffi(),
         }
     }
+}
+
+/// A service that refuses every request, for this reason.
+pub fn refused(reason: String) -> Service {
+    Service::new(Refused(reason))
 }
 
 /// What one run of a plugin gives to others. It is theirs once the run is active.
@@ -281,9 +312,9 @@ impl Services {
         slots.values().filter(filled).cloned().collect()
     }
 
-    /// The handle of a capability.
-    pub fn service(&self, name: &str) -> Service {
-        Service::new(Handle(self.slot(capability(name))))
+    /// The handle of a capability, for one caller: its name is on every request.
+    pub fn service(&self, caller: Stamp, name: &str) -> Service {
+        Service::new(Handle(self.slot(capability(name)), caller))
     }
 
     /// Waits until every run that routes by the prefixes has taken those of now.
@@ -295,8 +326,8 @@ impl Services {
     }
 
     /// All public prefixes, once their generation is greater than `after`, which is the one that
-    /// `run` has taken. A prefix whose plugin does not run is among them, and answers 503.
-    pub async fn next_mounts(self: Arc<Self>, run: u64, after: u64) -> Mounts {
+    /// `run` of `caller` has taken. A prefix whose plugin does not run is among them, and answers 503.
+    pub async fn next_mounts(self: Arc<Self>, caller: Stamp, run: u64, after: u64) -> Mounts {
         self.routers.send_modify(|routers| _ = routers.insert(run, after));
         let mut changes = self.generation.subscribe();
         // The sender is ours, so the wait ends with a generation.
@@ -304,7 +335,7 @@ impl Services {
             changes.wait_for(|generation| *generation > after).await.map_or(after, |found| *found);
         let mounts = self.mounts.lock().clone();
         let mounts = mounts.into_iter().map(|(prefix, plugin)| {
-            let service = Service::new(Handle(self.slot(public(&plugin))));
+            let service = Service::new(Handle(self.slot(public(&plugin)), caller.clone()));
             Mount { plugin: plugin.into(), prefix: prefix.into(), service }
         });
         Mounts { generation, mounts: mounts.collect() }
@@ -347,7 +378,8 @@ mod tests {
     #[test]
     fn a_run_takes_over_with_all_it_gives_at_once_and_what_is_left_of_the_old_one_goes() {
         let services = Services::default();
-        let (x, y) = (services.service("x"), services.service("y"));
+        let (x, y) =
+            (services.service(Stamp::new("a", false), "x"), services.service(Stamp::new("a", false), "y"));
         let old = offers(&services, 1, capability("x"), 201);
         services.offer(&old, capability("y"), Service::new(Answer(201)));
         assert_eq!(status(&x), 503);
@@ -364,7 +396,7 @@ mod tests {
 
     #[test]
     fn a_client_of_grpc_is_told_in_its_own_words_that_nobody_is_there() {
-        let handle = Services::default().service("x");
+        let handle = Services::default().service(Stamp::new("a", false), "x");
         let (mut parts, ()) = http::Request::new(()).into_parts();
         parts.headers.insert(CONTENT_TYPE, "application/grpc".parse().unwrap());
         let call = handle.call(Request { head: RequestHead::encode(&parts), body: Body::empty() });
@@ -381,7 +413,10 @@ mod tests {
             let head = begin(service).now_or_never().unwrap().head.decode().unwrap();
             head.headers.get(RETRY_AFTER).map(|value| value.to_str().unwrap().parse::<u64>().unwrap())
         };
-        let (x, p) = (services.service("x"), Service::new(Handle(services.slot(public("p")))));
+        let (x, p) = (
+            services.service(Stamp::new("a", false), "x"),
+            Service::new(Handle(services.slot(public("p")), Stamp::new("a", true))),
+        );
         assert_eq!(retry_after(&x), Some(1));
         services.expect("p", &["x".to_owned()], Some(Duration::from_secs(600)));
         for service in [&x, &p] {
@@ -399,7 +434,7 @@ mod tests {
     #[test]
     fn requests_wait_for_the_successor_of_a_held_slot() {
         let services = Services::default();
-        let handle = services.service("x");
+        let handle = services.service(Stamp::new("a", false), "x");
         let old = offers(&services, 1, capability("x"), 201);
         services.activate(&old, None);
         let held = services.hold(&old);
@@ -419,7 +454,7 @@ mod tests {
     #[tokio::test]
     async fn a_run_has_left_when_every_request_that_found_it_has_reached_it() {
         let services = Services::default();
-        let handle = services.service("x");
+        let handle = services.service(Stamp::new("a", false), "x");
         let old = offers(&services, 1, capability("x"), 201);
         services.activate(&old, None);
         let found = services.slot(capability("x")).present.load_full();
@@ -437,10 +472,10 @@ mod tests {
     fn mounts_name_every_prefix_and_come_again_when_something_changed() {
         let services = Arc::new(Services::default());
         services.mount(vec![("/a".into(), "a".into()), ("/b".into(), "b".into())]);
-        let first = services.clone().next_mounts(9, 0).now_or_never().unwrap();
+        let first = services.clone().next_mounts(Stamp::new("a", true), 9, 0).now_or_never().unwrap();
         assert_eq!(first.mounts.iter().map(|mount| mount.prefix.as_str()).collect::<Vec<_>>(), ["/a", "/b"]);
         assert_eq!(status(&first.mounts[0].service), 503);
-        let mut next = Box::pin(services.clone().next_mounts(9, first.generation));
+        let mut next = Box::pin(services.clone().next_mounts(Stamp::new("a", true), 9, first.generation));
         assert!((&mut next).now_or_never().is_none());
         services.activate(&offers(&services, 1, public("a"), 200), None);
         let second = next.now_or_never().unwrap();
@@ -452,9 +487,9 @@ mod tests {
     fn a_change_of_prefixes_is_waited_for_until_all_who_route_by_them_have_taken_it() {
         let services = Arc::new(Services::default());
         assert!(services.routed().now_or_never().is_some());
-        let mounts = services.clone().next_mounts(9, 0).now_or_never().unwrap();
+        let mounts = services.clone().next_mounts(Stamp::new("a", true), 9, 0).now_or_never().unwrap();
         assert!(services.routed().now_or_never().is_none());
-        let mut waiting = Box::pin(services.clone().next_mounts(9, mounts.generation));
+        let mut waiting = Box::pin(services.clone().next_mounts(Stamp::new("a", true), 9, mounts.generation));
         assert!((&mut waiting).now_or_never().is_none());
         assert!(services.routed().now_or_never().is_some());
         services.mount(vec![("/a".into(), "a".into())]);

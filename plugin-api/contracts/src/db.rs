@@ -1,6 +1,10 @@
 //! [`Db`]: what a plugin writes its SQL with. It speaks to whatever provides the
-//! `database` capability, in one namespace; it holds no connection and no cache, and
-//! never retries a write on its own.
+//! `database` capability, in one namespace; it holds no connection and no cache.
+//!
+//! A batch whose answer was lost (the database was killed while it answered) is repeated, for up
+//! to 20 seconds, under a key that makes this harmless: it takes effect once at most, and its
+//! answer is that of the first time. What fails before the database has begun is never repeated
+//! here ([`DbError::Unavailable`]).
 //!
 //! ```no_run
 //! use streamgate_contracts::db::{Db, Migrations, params};
@@ -25,19 +29,35 @@ mod error;
 mod value;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
 use streamgate_plugin_api::Client;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tonic::{Code, Response, Status};
+use uuid::Uuid;
 
 use crate::MAX_MESSAGE_BYTES;
 use crate::database::v1::database_client::DatabaseClient;
 use crate::database::v1::{
-    ExecuteRequest, MigrateRequest, Migration, QueryRequest, Row as WireRow, Statement, StatementResult,
-    Value,
+    ExecuteRequest, MigrateRequest, Migration, QueryRequest, QueryResponse, Row as WireRow, Statement,
+    StatementResult, Value,
 };
 
 pub use crate::params;
 pub use error::{DbError, STATEMENT_INDEX};
 pub use value::{FromValue, Param};
+
+/// How long a batch whose answer was lost is repeated, unless told.
+const REPEAT_WITHIN: Duration = Duration::from_secs(20);
+/// Providers keep the key of a batch for two minutes.
+const LONGEST_REPEAT: Duration = Duration::from_secs(60);
+/// How often a query is asked that is interrupted each time: once for each swap of the provider.
+const QUERY_TRIES: usize = 4;
+/// Before the first repeat; twice as long before each other one, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Parameters of a statement, for `$1`, `$2`, …: integers, floats, `bool` (as 0 or 1),
 /// text, bytes, and `Option` of these (`None` is NULL).
@@ -69,6 +89,9 @@ impl Migrations {
 pub struct Db {
     client: DatabaseClient<Client>,
     namespace: Arc<str>,
+    repeat_within: Duration,
+    /// A batch told something, see [`crate::outbox`].
+    told: Arc<Notify>,
 }
 
 impl Db {
@@ -83,7 +106,18 @@ impl Db {
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
         let request = MigrateRequest { namespace: namespace.into(), migrations: migrations.0 };
         client.migrate(request).await.map_err(DbError::from_migrate)?;
-        Ok(Self { client, namespace: namespace.into() })
+        Ok(Self { client, namespace: namespace.into(), repeat_within: REPEAT_WITHIN, told: Arc::default() })
+    }
+
+    /// Repeats batches whose answers are lost for this long, at most a minute; 20 seconds unless told.
+    #[must_use]
+    pub fn repeat_within(self, limit: Duration) -> Self {
+        Self { repeat_within: limit.min(LONGEST_REPEAT), ..self }
+    }
+
+    /// Notified by each batch that may have told something.
+    pub(crate) fn told(&self) -> &Notify {
+        &self.told
     }
 
     /// The namespace this speaks to.
@@ -102,8 +136,13 @@ impl Db {
             params: value::into_wire(params, 0)?,
             max_rows: 0,
         };
-        let answer = self.client.clone().query(request).await.map_err(DbError::from_status)?.into_inner();
-        Ok(Rows::new(answer.columns, answer.rows))
+        for _ in 1..QUERY_TRIES {
+            match self.client.clone().query(request.clone()).await {
+                Err(status) if status.code() == Code::Aborted => {}
+                answer => return rows(answer),
+            }
+        }
+        rows(self.client.clone().query(request).await)
     }
 
     /// Reads the first row, if there is one.
@@ -140,7 +179,13 @@ impl Db {
 
     /// Begins a batch: statements that take effect together or not at all.
     pub fn batch(&self) -> Batch {
-        Batch { db: self.clone(), statements: Vec::new(), frees_space: false, invalid: None }
+        Batch {
+            db: self.clone(),
+            statements: Vec::new(),
+            frees_space: false,
+            events: Vec::new(),
+            invalid: None,
+        }
     }
 }
 
@@ -151,6 +196,9 @@ pub struct Batch {
     db: Db,
     statements: Vec<Statement>,
     frees_space: bool,
+    /// Which of the statements write events. They are not the caller's: neither outcomes nor the
+    /// indexes in errors count them.
+    events: Vec<usize>,
     invalid: Option<String>,
 }
 
@@ -172,6 +220,18 @@ impl Batch {
         Self { frees_space: true, ..self }
     }
 
+    /// Adds a statement that writes events.
+    pub(crate) fn push_event(mut self, sql: &str, params: Vec<Param>) -> Self {
+        self.events.push(self.statements.len());
+        self.add(sql, params, None)
+    }
+
+    /// It cannot be run.
+    pub(crate) fn spoilt(mut self, message: String) -> Self {
+        self.invalid.get_or_insert(message);
+        self
+    }
+
     fn add(mut self, sql: &str, params: Vec<Param>, expect_rows: Option<u64>) -> Self {
         match value::into_wire(params, self.statements.len()) {
             Ok(params) => self.statements.push(Statement { sql: sql.into(), params, expect_rows }),
@@ -183,21 +243,22 @@ impl Batch {
         self
     }
 
-    /// How many statements there are.
+    /// How many statements there are, without those that write events.
     pub fn len(&self) -> usize {
-        self.statements.len()
+        self.statements.len() - self.events.len()
     }
 
     /// Whether there is no statement.
     pub fn is_empty(&self) -> bool {
-        self.statements.is_empty()
+        self.len() == 0
     }
 
-    /// Runs the batch; one outcome for each statement, in order. An empty batch is done at once.
+    /// Runs the batch; one outcome for each statement but those that write events, in order. An empty batch
+    /// is done at once. One whose answer is lost is repeated for up to 20 seconds, which never applies it twice.
     ///
     /// # Errors
     /// [`DbError::Conflict`], [`DbError::UniqueViolation`] or any other: nothing took
-    /// effect, except after [`DbError::Other`], where it is unknown.
+    /// effect, except after [`DbError::Unknown`], where it may have.
     pub async fn run(self) -> Result<Vec<Outcome>, DbError> {
         if let Some(message) = self.invalid {
             return Err(DbError::Invalid { message });
@@ -210,20 +271,71 @@ impl Batch {
             namespace: self.db.namespace.to_string(),
             statements: self.statements,
             frees_space: self.frees_space,
+            // In the order of time, so that the keys of one moment lie side by side in the database.
+            idempotency_key: Bytes::copy_from_slice(Uuid::now_v7().as_bytes()),
         };
-        let answer = self.db.client.clone().execute(request).await.map_err(DbError::from_status)?;
-        let results = answer.into_inner().results;
+        let answer = execute(&self.db, request).await;
+        if !self.events.is_empty() {
+            // Also when it failed: a batch whose outcome is unknown may have taken effect.
+            self.db.told.notify_one();
+        }
+        let own = |index: usize| index - self.events.iter().filter(|event| **event < index).count();
+        let results = answer.map_err(|error| error.renumbered(own))?;
         if results.len() != expected {
-            return Err(DbError::Other {
+            return Err(DbError::Unknown {
                 message: format!("the database answered {} results to {expected} statements", results.len()),
             });
         }
-        Ok(results.into_iter().map(Outcome::from).collect())
+        let own = results.into_iter().enumerate().filter(|(index, _)| !self.events.contains(index));
+        Ok(own.map(|(_, result)| Outcome::from(result)).collect())
     }
 
     async fn run_one(self) -> Result<Outcome, DbError> {
         let outcome = self.run().await?.pop();
-        outcome.ok_or_else(|| DbError::Other { message: "the database answered without a result".into() })
+        outcome.ok_or_else(|| DbError::Unknown { message: "the database answered without a result".into() })
+    }
+}
+
+/// The places of a list of parameters in SQL: `$1, $2` for two of them.
+pub fn places(count: usize) -> String {
+    let places: Vec<_> = (1..=count).map(|number| format!("${number}")).collect();
+    places.join(", ")
+}
+
+fn rows(answer: Result<Response<QueryResponse>, Status>) -> Result<Rows, DbError> {
+    let answer = answer.map_err(DbError::from_harmless)?.into_inner();
+    Ok(Rows::new(answer.columns, answer.rows))
+}
+
+/// Sends a batch, and again as long as it is not known what became of it.
+async fn execute(db: &Db, request: ExecuteRequest) -> Result<Vec<StatementResult>, DbError> {
+    let mut doubt: Option<(Instant, String)> = None;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let error = match db.client.clone().execute(request.clone()).await {
+            Ok(answer) => return Ok(answer.into_inner().results),
+            Err(status) => DbError::from_status(status),
+        };
+        doubt = match (error, doubt) {
+            (DbError::Unknown { message }, None) => Some((Instant::now(), message)),
+            // Refused before its key was looked for: that says nothing of the batch before it.
+            (
+                DbError::Unknown { .. }
+                | DbError::Unavailable { .. }
+                | DbError::Full { .. }
+                | DbError::Other { .. },
+                Some(doubt),
+            ) => Some(doubt),
+            // The database would have known the key of what took effect.
+            (error, _) => return Err(error),
+        };
+        if let Some((since, message)) = &doubt
+            && since.elapsed() >= db.repeat_within
+        {
+            return Err(DbError::Unknown { message: message.clone() });
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 

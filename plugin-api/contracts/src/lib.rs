@@ -1,6 +1,7 @@
 //! The typed calls between StreamGate plugins: clients and servers generated from the
 //! protobuf files in `proto/`, the SQL client [`db::Db`], the outbox of the audit log
-//! ([`audit::Outbox`]), and the event subjects.
+//! ([`audit::Outbox`]), the event subjects, the outbox of events ([`outbox::Outbox`]), and what is
+//! asked before a deletion is believed ([`deletions::Deletions`]).
 //!
 //! This crate holds contracts only. It never decides anything: what a capability does
 //! stands in the plugin that provides it.
@@ -72,7 +73,9 @@ pub mod jobs {
 
 pub mod audit;
 pub mod db;
+pub mod deletions;
 pub mod events;
+pub mod outbox;
 mod states;
 
 pub use states::UnknownState;

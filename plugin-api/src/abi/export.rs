@@ -92,15 +92,19 @@ pub fn module_result(module: fn() -> PluginModuleRef) -> RootModuleResult {
 ///         requires: ["database"],
 ///         uses: ["cache"],
 ///         prefixes: ["/hello"],
+///         publishes: ["greeting.*.said"],
+///         subscribes: ["content.*.changed"],
 ///     }
 /// }
 /// # fn main() {}
 /// ```
 ///
 /// Only `name` is needed. `requires` are capabilities without which the plugin does not start;
-/// `uses` are those which it starts after, if some plugin provides them. `ingress: true` marks a
-/// plugin that takes requests from outside for the public prefixes of the others: it starts last
-/// and stops first. `exclusive: true` marks one of which there may be only one at a time, since two
+/// `uses` are those which it starts after, if some plugin provides them. The manifest is what the
+/// plugin may do: it may call no other capability, and publish and subscribe to no other subjects
+/// (in the syntax of NATS) than those of `publishes` and `subscribes`. `ingress: true` marks a
+/// plugin that takes requests from outside for the public prefixes of the others, and says who sent
+/// them: it starts last and stops first. `exclusive: true` marks one of which there may be only one at a time, since two
 /// would get into each other's way (a file that one process locks, a port): on a swap the old one
 /// stops before the new one starts, and requests wait meanwhile. `isolated: true` marks one that
 /// handles what nobody can trust: it runs in a process of its own, unless the configuration says
@@ -109,7 +113,7 @@ pub fn module_result(module: fn() -> PluginModuleRef) -> RootModuleResult {
 macro_rules! export_plugin {
     ($plugin:ident { $($fields:tt)* }) => {
         $crate::__export_plugin! {
-            @parse $plugin [] ["" [] [] [] [] [false] [false] [false]] $($fields)*
+            @parse $plugin [] ["" [] [] [] [] [] [] [false] [false] [false]] $($fields)*
         }
     };
     ($($other:tt)*) => {
@@ -124,49 +128,57 @@ macro_rules! export_plugin {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __export_plugin {
-    (@parse $p:ident [$($n:literal)?] [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt $ex:tt $is:tt]
+    (@parse $p:ident [$($n:literal)?] [$d:literal $pr:tt $re:tt $us:tt $px:tt $pu:tt $su:tt $in:tt $ex:tt $is:tt]
         name: $v:literal $(, $($rest:tt)*)?) => {
-        $crate::__export_plugin! { @parse $p [$v] [$d $pr $re $us $px $in $ex $is] $($($rest)*)? }
+        $crate::__export_plugin! { @parse $p [$v] [$d $pr $re $us $px $pu $su $in $ex $is] $($($rest)*)? }
     };
-    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt $ex:tt $is:tt]
+    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $pu:tt $su:tt $in:tt $ex:tt $is:tt]
         description: $v:literal $(, $($rest:tt)*)?) => {
-        $crate::__export_plugin! { @parse $p $n [$v $pr $re $us $px $in $ex $is] $($($rest)*)? }
+        $crate::__export_plugin! { @parse $p $n [$v $pr $re $us $px $pu $su $in $ex $is] $($($rest)*)? }
     };
-    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt $ex:tt $is:tt]
+    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $pu:tt $su:tt $in:tt $ex:tt $is:tt]
         provides: [$($v:literal),* $(,)?] $(, $($rest:tt)*)?) => {
-        $crate::__export_plugin! { @parse $p $n [$d [$($v)*] $re $us $px $in $ex $is] $($($rest)*)? }
+        $crate::__export_plugin! { @parse $p $n [$d [$($v)*] $re $us $px $pu $su $in $ex $is] $($($rest)*)? }
     };
-    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt $ex:tt $is:tt]
+    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $pu:tt $su:tt $in:tt $ex:tt $is:tt]
         requires: [$($v:literal),* $(,)?] $(, $($rest:tt)*)?) => {
-        $crate::__export_plugin! { @parse $p $n [$d $pr [$($v)*] $us $px $in $ex $is] $($($rest)*)? }
+        $crate::__export_plugin! { @parse $p $n [$d $pr [$($v)*] $us $px $pu $su $in $ex $is] $($($rest)*)? }
     };
-    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt $ex:tt $is:tt]
+    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $pu:tt $su:tt $in:tt $ex:tt $is:tt]
         uses: [$($v:literal),* $(,)?] $(, $($rest:tt)*)?) => {
-        $crate::__export_plugin! { @parse $p $n [$d $pr $re [$($v)*] $px $in $ex $is] $($($rest)*)? }
+        $crate::__export_plugin! { @parse $p $n [$d $pr $re [$($v)*] $px $pu $su $in $ex $is] $($($rest)*)? }
     };
-    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt $ex:tt $is:tt]
+    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $pu:tt $su:tt $in:tt $ex:tt $is:tt]
         prefixes: [$($v:literal),* $(,)?] $(, $($rest:tt)*)?) => {
-        $crate::__export_plugin! { @parse $p $n [$d $pr $re $us [$($v)*] $in $ex $is] $($($rest)*)? }
+        $crate::__export_plugin! { @parse $p $n [$d $pr $re $us [$($v)*] $pu $su $in $ex $is] $($($rest)*)? }
     };
-    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt $ex:tt $is:tt]
+    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $pu:tt $su:tt $in:tt $ex:tt $is:tt]
+        publishes: [$($v:literal),* $(,)?] $(, $($rest:tt)*)?) => {
+        $crate::__export_plugin! { @parse $p $n [$d $pr $re $us $px [$($v)*] $su $in $ex $is] $($($rest)*)? }
+    };
+    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $pu:tt $su:tt $in:tt $ex:tt $is:tt]
+        subscribes: [$($v:literal),* $(,)?] $(, $($rest:tt)*)?) => {
+        $crate::__export_plugin! { @parse $p $n [$d $pr $re $us $px $pu [$($v)*] $in $ex $is] $($($rest)*)? }
+    };
+    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $pu:tt $su:tt $in:tt $ex:tt $is:tt]
         ingress: $v:literal $(, $($rest:tt)*)?) => {
-        $crate::__export_plugin! { @parse $p $n [$d $pr $re $us $px [$v] $ex $is] $($($rest)*)? }
+        $crate::__export_plugin! { @parse $p $n [$d $pr $re $us $px $pu $su [$v] $ex $is] $($($rest)*)? }
     };
-    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt $ex:tt $is:tt]
+    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $pu:tt $su:tt $in:tt $ex:tt $is:tt]
         exclusive: $v:literal $(, $($rest:tt)*)?) => {
-        $crate::__export_plugin! { @parse $p $n [$d $pr $re $us $px $in [$v] $is] $($($rest)*)? }
+        $crate::__export_plugin! { @parse $p $n [$d $pr $re $us $px $pu $su $in [$v] $is] $($($rest)*)? }
     };
-    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $in:tt $ex:tt $is:tt]
+    (@parse $p:ident $n:tt [$d:literal $pr:tt $re:tt $us:tt $px:tt $pu:tt $su:tt $in:tt $ex:tt $is:tt]
         isolated: $v:literal $(, $($rest:tt)*)?) => {
-        $crate::__export_plugin! { @parse $p $n [$d $pr $re $us $px $in $ex [$v]] $($($rest)*)? }
+        $crate::__export_plugin! { @parse $p $n [$d $pr $re $us $px $pu $su $in $ex [$v]] $($($rest)*)? }
     };
     (@parse $p:ident [] $fields:tt) => {
         ::core::compile_error!("export_plugin!: the manifest has no name; add name: \"my-plugin\"");
     };
-    (@parse $p:ident [$n:literal] [$d:literal [$($pr:literal)*] [$($re:literal)*] [$($us:literal)*] [$($px:literal)*] [$in:literal] [$ex:literal] [$is:literal]]) => {
+    (@parse $p:ident [$n:literal] [$d:literal [$($pr:literal)*] [$($re:literal)*] [$($us:literal)*] [$($px:literal)*] [$($pu:literal)*] [$($su:literal)*] [$in:literal] [$ex:literal] [$is:literal]]) => {
         const _: () = {
             const _: () = $crate::manifest::check(
-                $n, $d, &[$($pr),*], &[$($re),*], &[$($us),*], &[$($px),*],
+                $n, $d, [&[$($pr),*], &[$($re),*], &[$($us),*]], &[$($px),*], [&[$($pu),*], &[$($su),*]],
             );
             extern "C" fn constructor() -> $crate::__private::RootModuleResult {
                 $crate::abi::module_result($crate::__private::module::<$p>)
@@ -182,6 +194,8 @@ macro_rules! __export_plugin {
                     "requires = [", $("'", $re, "', ",)* "]\n",
                     "uses = [", $("'", $us, "', ",)* "]\n",
                     "prefixes = [", $("'", $px, "', ",)* "]\n",
+                    "publishes = [", $("'", $pu, "', ",)* "]\n",
+                    "subscribes = [", $("'", $su, "', ",)* "]\n",
                     "ingress = ", $in, "\n",
                     "exclusive = ", $ex, "\n",
                     "isolated = ", $is, "\n",
@@ -194,8 +208,8 @@ macro_rules! __export_plugin {
         ::core::compile_error!(::core::concat!(
             "export_plugin!: `", ::core::stringify!($field), "` is not a field of the manifest, or its value \
              has another form. The fields are name: \"...\", description: \"...\", provides: [\"...\"], \
-             requires: [\"...\"], uses: [\"...\"], prefixes: [\"/...\"], ingress: true, exclusive: true and \
-             isolated: true"
+             requires: [\"...\"], uses: [\"...\"], prefixes: [\"/...\"], publishes: [\"...\"], \
+             subscribes: [\"...\"], ingress: true, exclusive: true and isolated: true"
         ));
     };
     (@parse $p:ident $n:tt $fields:tt $($rest:tt)*) => {

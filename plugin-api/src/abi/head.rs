@@ -10,6 +10,7 @@ use bytes::{BufMut, Bytes};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 
 use super::{FfiBytes, names};
+use crate::caller::{CALLER, INGRESS};
 
 const SENSITIVE: u32 = 1 << 31;
 
@@ -17,6 +18,9 @@ const SENSITIVE: u32 = 1 << 31;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the other side of the boundary sent a head that cannot be read: {0}")]
 pub struct HeadError(&'static str);
+
+/// Room that a head is given for the [`Stamp`] that the kernel puts into it.
+const STAMP_ROOM: usize = 96;
 
 const TOO_SHORT: HeadError = HeadError("it is shorter than it says");
 
@@ -34,6 +38,23 @@ pub struct ResponseHead {
     bytes: FfiBytes,
 }
 
+/// A caller's name, ready to be put into heads.
+#[derive(Debug, Clone)]
+pub struct Stamp(Box<[u8]>);
+
+impl Stamp {
+    /// That of a plugin, or of [`KERNEL`](crate::caller::KERNEL). An `ingress` may say who sent a request.
+    pub fn new(caller: &str, ingress: bool) -> Self {
+        let value = format!("{caller}{}", if ingress { INGRESS } else { "" });
+        let mut headers = HeaderMap::new();
+        headers.insert(CALLER, HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static("")));
+        let mut fields = Vec::with_capacity(STAMP_ROOM);
+        put_fields(&mut fields, &headers);
+        // Without the count.
+        Self(fields.split_off(2).into())
+    }
+}
+
 impl RequestHead {
     /// Bytes as the other side may have written them, for the fuzz targets.
     pub(crate) fn from_bytes(bytes: Bytes) -> Self {
@@ -44,7 +65,8 @@ impl RequestHead {
     pub fn encode(parts: &http::request::Parts) -> Self {
         let method = parts.method.as_str().as_bytes();
         let uri = UriParts::of(&parts.uri);
-        let mut out = Vec::with_capacity(9 + method.len() + uri.len() + fields_len(&parts.headers));
+        let mut out =
+            Vec::with_capacity(9 + method.len() + uri.len() + fields_len(&parts.headers) + STAMP_ROOM);
         out.put_u8(version_to_u8(parts.version));
         out.put_u32_le(method.len() as u32);
         out.put_u32_le(uri.len() as u32);
@@ -52,6 +74,28 @@ impl RequestHead {
         uri.write(&mut out);
         put_fields(&mut out, &parts.headers);
         Self { bytes: out.into() }
+    }
+
+    /// Puts the caller's name in front of all fields, so that it is the first of its name. A head that
+    /// cannot be read is emptied: it is refused where it arrives.
+    pub fn stamp(&mut self, stamp: &Stamp) {
+        if self.try_stamp(&stamp.0).is_none() {
+            self.bytes = FfiBytes::empty();
+        }
+    }
+
+    fn try_stamp(&mut self, field: &[u8]) -> Option<()> {
+        let length = |bytes: &[u8], at: usize| {
+            let number = bytes.get(at..at + 4)?.first_chunk()?;
+            usize::try_from(u32::from_le_bytes(*number)).ok()
+        };
+        let bytes = self.bytes.as_slice();
+        let at = 9usize.checked_add(length(bytes, 1)?)?.checked_add(length(bytes, 5)?)?;
+        let count = u16::from_le_bytes(*bytes.get(at..)?.first_chunk()?).checked_add(1)?;
+        self.bytes.insert(at + 2, field);
+        let place = self.bytes.as_mut_slice()?.get_mut(at..at + 2)?;
+        place.copy_from_slice(&count.to_le_bytes());
+        Some(())
     }
 
     /// The head as [`http::request::Parts`], whose values share the buffer's memory.
@@ -266,6 +310,10 @@ impl<'a> Reader<'a> {
             let mut value = HeaderValue::from_maybe_shared(value)
                 .map_err(|_| HeadError("a field value holds a control character"))?;
             value.set_sensitive(value_len & SENSITIVE != 0);
+            // The kernel's is in front; whoever put another behind it would be another.
+            if name == CALLER && headers.contains_key(CALLER) {
+                continue;
+            }
             headers.try_append(name, value).map_err(|_| HeadError("there are too many fields"))?;
         }
         Ok(headers)
@@ -297,6 +345,56 @@ mod tests {
         assert_eq!(back.uri, parts.uri);
         assert_eq!(back.headers, parts.headers);
         assert!(back.headers["authorization"].is_sensitive());
+    }
+
+    fn stamped(mut head: RequestHead, caller: &str) -> HeaderMap {
+        head.stamp(&Stamp::new(caller, false));
+        head.decode().unwrap().headers
+    }
+
+    #[test]
+    fn the_kernels_stamp_is_the_only_one_that_is_read() {
+        let request = http::Request::get("http://database/x").header("accept", "a").header("x-own", "b");
+        let forged = request.header(CALLER, "auth").header(CALLER, "metadata").body(()).unwrap();
+        let (parts, ()) = forged.into_parts();
+        let headers = stamped(RequestHead::encode(&parts), "prowler");
+        assert_eq!(headers.get_all(CALLER).iter().collect::<Vec<_>>(), ["prowler"]);
+        assert_eq!((&headers["accept"], &headers["x-own"]), (&"a".parse().unwrap(), &"b".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_head_without_room_is_stamped_all_the_same() {
+        let (parts, ()) = http::Request::get("/").body(()).unwrap().into_parts();
+        for caller in ["a", &"long-name-".repeat(20)] {
+            let bytes = Bytes::copy_from_slice(RequestHead::encode(&parts).bytes.as_slice());
+            assert_eq!(stamped(RequestHead::from_bytes(bytes), caller)[CALLER], caller);
+            assert_eq!(stamped(RequestHead::encode(&parts), caller)[CALLER], caller);
+        }
+    }
+
+    #[test]
+    fn fields_behind_the_counted_ones_do_not_hide_the_stamp() {
+        let (parts, ()) = http::Request::get("/").body(()).unwrap().into_parts();
+        let mut bytes = RequestHead::encode(&parts).bytes.as_slice().to_vec();
+        bytes.extend_from_slice(&Stamp::new("auth", false).0);
+        assert_eq!(stamped(RequestHead::from_bytes(bytes.into()), "prowler")[CALLER], "prowler");
+    }
+
+    #[test]
+    fn a_head_that_cannot_be_stamped_is_refused() {
+        let (parts, ()) = http::Request::get("/").body(()).unwrap().into_parts();
+        let whole = RequestHead::encode(&parts).bytes.as_slice().to_vec();
+        let counted = |count: u16| {
+            let mut bytes = whole.clone();
+            let at = bytes.len() - 2;
+            bytes[at..].copy_from_slice(&count.to_le_bytes());
+            bytes
+        };
+        for bytes in [Vec::new(), vec![11; 9], whole[..whole.len() - 1].to_vec(), counted(u16::MAX)] {
+            let mut head = RequestHead::from_bytes(bytes.into());
+            head.stamp(&Stamp::new("prowler", false));
+            assert!(head.decode().is_err());
+        }
     }
 
     #[test]
@@ -336,6 +434,11 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_or_refused_but_never_panic(bytes: Vec<u8>) {
+            let mut stamped = RequestHead { bytes: Bytes::from(bytes.clone()).into() };
+            stamped.stamp(&Stamp::new("prowler", false));
+            if let Ok(parts) = stamped.decode() {
+                prop_assert_eq!(&parts.headers[CALLER], "prowler");
+            }
             let _ = RequestHead { bytes: Bytes::from(bytes.clone()).into() }.decode();
             let _ = ResponseHead { bytes: Bytes::from(bytes).into() }.decode();
         }

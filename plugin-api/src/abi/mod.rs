@@ -29,7 +29,7 @@ pub use self::body::{Body, FfiFrame, FrameSource};
 pub use self::bytes::FfiBytes;
 pub use self::event::{Event, EventSource, SubscribeOptions, Subscription};
 pub use self::export::{ManifestBlob, lib_header, module_result};
-pub use self::head::{HeadError, RequestHead, ResponseHead};
+pub use self::head::{HeadError, RequestHead, ResponseHead, Stamp};
 pub use self::host::{HealthState, HostApi, HostHandle, LogField, LogRecord, Mount, Mounts};
 pub use self::module::{
     Instance, InstanceApi, PluginModule, PluginModuleRef, ROOT_SYMBOL, StartArgs, StartResult,

@@ -6,7 +6,7 @@
 use http::HeaderName;
 use http::header::InvalidHeaderName;
 
-use crate::{address, principal};
+use crate::{address, caller, principal};
 
 macro_rules! names {
     ($($name:literal)*) => {
@@ -33,7 +33,8 @@ names! {
 }
 
 /// Names without a number that cross with most requests, the most frequent first.
-static OWN: [HeaderName; 6] = [
+static OWN: [HeaderName; 7] = [
+    caller::CALLER,
     address::CLIENT,
     principal::PRINCIPAL,
     principal::ROLES,

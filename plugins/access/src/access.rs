@@ -17,9 +17,10 @@ use streamgate_contracts::access::v1::Verdict;
 use streamgate_contracts::audit::{By, Entry};
 use streamgate_contracts::auth::v1::AuditOutcome;
 use streamgate_contracts::db::{Db, DbError};
-use streamgate_contracts::events::{AccessRevoked, TYPE_ACCESS_REVOKED, access_revoked};
+use streamgate_contracts::deletions::Deletions;
+use streamgate_contracts::outbox::{Bus, Outbox};
+use streamgate_plugin_api::Client;
 use streamgate_plugin_api::time::{Clock, millis};
-use streamgate_plugin_api::{Client, Event};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 use crate::audit::Audit;
@@ -27,11 +28,11 @@ use crate::chain::Chains;
 use crate::decision::{Decision, Ruling, evidence_view};
 use crate::epochs::{About, Epochs, Snapshot};
 use crate::evaluate::{Evaluation, Facts, Findings};
-use crate::follow::Undone;
+use crate::follow::{self, Undone};
 use crate::grants::{Grant, Grants, Key};
 use crate::policy::{Openness, Policy};
 use crate::settings::Settings;
-use crate::store::{self, DecisionRow, Store};
+use crate::store::{self, DecisionRow, REASON_CHARS, Store};
 use crate::tree::Leaf;
 use crate::truth::Truth;
 use crate::viewer::Viewer;
@@ -47,11 +48,6 @@ const UNKNOWN_MS: i64 = 1_000;
 const UNWATCHED_MS: i64 = 2_000;
 /// Policies that are kept in memory.
 const POLICIES: usize = 10_000;
-/// Characters of a reason.
-const REASON_CHARS: usize = 1_000;
-
-/// Publishes an event; a failure is its own to log.
-pub type Publish = Arc<dyn Fn(Event) -> BoxFuture<'static, ()> + Send + Sync>;
 
 type Flight = SharedFuture<BoxFuture<'static, Arc<Decision>>>;
 
@@ -71,8 +67,10 @@ pub struct Outside {
     pub solana: Client,
     /// The `auth` capability, for the audit log.
     pub auth: Client,
+    /// The `catalogue` capability, which knows what was deleted.
+    pub catalogue: Client,
     /// Where events go.
-    pub publish: Publish,
+    pub bus: Bus,
 }
 
 /// See [`Access`].
@@ -81,9 +79,10 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) clock: Clock,
     pub(crate) chains: Chains,
-    pub(crate) epochs: Epochs,
+    pub(crate) epochs: Arc<Epochs>,
     pub(crate) audit: Audit,
-    pub(crate) publish: Publish,
+    pub(crate) outbox: Outbox,
+    pub(crate) deletions: Deletions,
     pub(crate) grants: Mutex<Grants>,
     /// Grants that have to be looked at again. There are no more than grants.
     pub(crate) doubts: Mutex<BTreeSet<Key>>,
@@ -112,14 +111,19 @@ impl Access {
         let db = Db::open(outside.database, "access", store::migrations()).await?;
         let (timeout, lease) = (settings.chain_timeout.get(), settings.watch_lease.get());
         let chains = Chains::new(outside.chain, outside.solana, timeout, lease);
+        let epochs = Arc::new(Epochs::default());
+        // Whoever hears of it and asks again is not answered with what was decided before.
+        let raised = epochs.clone();
+        let bus = outside.bus.seen_by(move |event| follow::told(&raised, event));
         let access = Self {
             shared: Arc::new(Shared {
                 audit: Audit::new(db.clone(), outside.auth),
-                store: Store { db },
+                store: Store { db: db.clone() },
                 clock,
                 chains,
-                epochs: Epochs::default(),
-                publish: outside.publish,
+                epochs,
+                outbox: Outbox::new(db, bus),
+                deletions: Deletions::new(outside.catalogue),
                 grants: Mutex::default(),
                 doubts: Mutex::default(),
                 doubted: Notify::new(),
@@ -307,6 +311,10 @@ impl Access {
             outcome,
             viewer: serde_json::to_string(viewer).unwrap_or_default(),
             revokes: is_last,
+            told: (is_last && !key.principal.is_empty()).then(|| {
+                let cause = gone.as_ref().and_then(|grant| grant.doubt.as_deref());
+                because(cause, &ruling.reason)
+            }),
         };
         let generation = match shared.store.keep(&row).await {
             Ok(generation) => generation,
@@ -329,7 +337,7 @@ impl Access {
             let cause = gone.and_then(|grant| grant.doubt);
             let reason = because(cause.as_deref(), &ruling.reason);
             match key.principal.is_empty() {
-                false => self.tell_revoked(&key.content, &key.principal, generation, &reason).await,
+                false => self.told_revoked(&key.content, &key.principal, generation, &reason).await,
                 // Who is not signed in has no name that could be told.
                 true => drop(self.revoke_all(&key.content, &reason, &By::default()).await?),
             }
@@ -424,22 +432,23 @@ impl Access {
             return self.revoke_all(content, reason, by).await;
         }
         let entry = by.changed("access.revoke", format!("{content} of {principal}"), reason);
-        let generation = self.shared.store.revoke((content, principal), bar, self.now_ms(), &entry).await?;
+        let generation =
+            self.shared.store.revoke((content, principal), bar, (reason, self.now_ms()), &entry).await?;
         self.shared.epochs.raise(About::Principal(principal));
         self.shared.grants.lock().remove_viewer(content, principal);
         self.shared.audit.noted();
-        self.tell_revoked(content, principal, generation, reason).await;
+        self.told_revoked(content, principal, generation, reason).await;
         Ok(generation)
     }
 
     /// The same for everybody.
     pub(crate) async fn revoke_all(&self, content: &str, reason: &str, by: &By) -> Result<u64, DbError> {
         let entry = by.changed("access.revoke", content, reason);
-        let generation = self.shared.store.revoke_all(content, self.now_ms(), &entry).await?;
+        let generation = self.shared.store.revoke_all(content, (reason, self.now_ms()), &entry).await?;
         self.shared.epochs.raise(About::Content(content));
         self.shared.audit.noted();
         self.drop_grants(content);
-        self.tell_revoked(content, "", generation, reason).await;
+        self.told_revoked(content, "", generation, reason).await;
         Ok(generation)
     }
 
@@ -450,24 +459,11 @@ impl Access {
         }
     }
 
-    /// Tells that what was granted to a principal below this generation holds no more; without a
-    /// name, to anybody.
-    pub(crate) async fn tell_revoked(&self, content: &str, principal: &str, generation: u64, reason: &str) {
+    /// What was granted to a principal below this generation holds no more; without a name, to anybody.
+    /// The bus is told of it, if it takes that soon, before the caller goes on.
+    async fn told_revoked(&self, content: &str, principal: &str, generation: u64, reason: &str) {
         tracing::info!(content, principal, generation, reason, "access was taken back");
-        let revoked = AccessRevoked {
-            content: content.to_owned(),
-            principal: principal.to_owned(),
-            generation,
-            reason: cut(reason),
-        };
-        self.publish(Event::json(access_revoked(content), TYPE_ACCESS_REVOKED, &revoked)).await;
-    }
-
-    pub(crate) async fn publish(&self, event: Result<Event, streamgate_plugin_api::BusError>) {
-        match event {
-            Ok(event) => (self.shared.publish)(event).await,
-            Err(error) => tracing::error!(%error, "an event could not be written"),
-        }
+        self.shared.outbox.soon().await;
     }
 
     fn audit(&self, key: &Key, ruling: &Ruling) {
@@ -514,6 +510,6 @@ pub(crate) fn because(cause: Option<&str>, reason: &str) -> String {
     }
 }
 
-fn cut(text: &str) -> String {
+pub(crate) fn cut(text: &str) -> String {
     text.chars().take(REASON_CHARS).collect()
 }

@@ -86,6 +86,9 @@ impl IntoResponse for ApiError {
                 problem(S::INSUFFICIENT_STORAGE, "insufficient-storage", "There is no space left")
             }
             Self::Db(error) => {
+                if let Some(unknown) = error.unknown_problem() {
+                    return unknown.into_response();
+                }
                 tracing::error!(%error, "the database of the access control failed");
                 problem(S::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here")
                     .detail("The log of the server says what.")

@@ -5,13 +5,14 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt as _, StreamExt as _};
 use streamgate_contracts::audit::{By, Entry};
 use streamgate_contracts::db::DbError;
+use streamgate_contracts::deletions::MAX_ASKED;
 use streamgate_contracts::events::{
     AccessChanged, AccessRevoked, ChainReorganised, ChainTransfer, ContentDeleted, TYPE_ACCESS_CHANGED,
-    TYPE_ACCESS_REVOKED, TYPE_CHAIN_REORGANISED, TYPE_CHAIN_TRANSFER, TYPE_CONTENT_DELETED, access_changed,
+    TYPE_ACCESS_REVOKED, TYPE_CHAIN_REORGANISED, TYPE_CHAIN_TRANSFER, TYPE_CONTENT_DELETED,
 };
 use streamgate_plugin_api::Event;
 use streamgate_plugin_api::time::millis;
@@ -19,7 +20,7 @@ use streamgate_plugin_api::time::millis;
 use crate::access::{Access, because};
 use crate::caip::{self, Asset};
 use crate::chain::Watched;
-use crate::epochs::About;
+use crate::epochs::{About, Epochs};
 use crate::grants::{Grant, Key};
 
 /// Grants that are looked at again at the same time.
@@ -35,6 +36,11 @@ const SETTLING_MS: i64 = 1_000;
 const MAX_SETTLING: usize = 65_536;
 /// Grants that are taken up at once.
 const PAGE: u32 = 1_000;
+/// How often the catalogue is asked which of all contents were deleted: an event may not have come.
+const RECONCILE: Duration = Duration::from_secs(3_600);
+/// The same after it did not answer, and what could not be removed is tried again after.
+const RECONCILE_AGAIN: Duration = Duration::from_secs(60);
+const FORGET_AGAIN: Duration = Duration::from_secs(1);
 /// How often a decision is asked for that is out of date when it comes.
 const ATTEMPTS: usize = 3;
 
@@ -56,6 +62,9 @@ impl Access {
             self.watch_the_clock(),
             self.tidy_now_and_then(&report),
             self.shared.audit.run(),
+            self.shared.outbox.run(),
+            self.forget_deleted(),
+            self.look_for_deleted(),
         );
     }
 
@@ -74,23 +83,14 @@ impl Access {
                 self.reorganised(&reorganised);
                 self.settle(Undone::Above(reorganised));
             }),
-            TYPE_CONTENT_DELETED => match event.parse::<ContentDeleted>() {
-                Ok(deleted) => {
-                    self.deleted(&deleted.id).await;
-                    Ok(())
-                }
-                Err(error) => Err(error),
-            },
-            TYPE_ACCESS_CHANGED => event.parse::<AccessChanged>().map(|changed| {
-                self.shared.epochs.raise(About::Content(&changed.content));
+            // Anybody may have said so: nothing goes before the catalogue says it, too.
+            TYPE_CONTENT_DELETED => event.parse::<ContentDeleted>().map(|deleted| {
+                self.shared.deletions.heard(&deleted.id);
             }),
-            TYPE_ACCESS_REVOKED => {
-                event.parse::<AccessRevoked>().map(|revoked| match revoked.principal.as_str() {
-                    "" => self.shared.epochs.raise(About::Content(&revoked.content)),
-                    principal => self.shared.epochs.raise(About::Principal(principal)),
-                })
+            _ => {
+                told(&self.shared.epochs, event);
+                Ok(())
             }
-            _ => Ok(()),
         };
         if let Err(error) = done {
             tracing::warn!(subject = event.subject, %error, "an event was not understood");
@@ -240,33 +240,62 @@ impl Access {
         }
     }
 
-    /// A content is gone, and all that was said of it.
-    async fn deleted(&self, content: &str) {
-        self.shared.epochs.raise(About::Content(content));
-        self.drop_grants(content);
-        match self.shared.store.forget(content, self.now_ms()).await {
-            Ok(generation) => {
-                self.shared.epochs.raise(About::Content(content));
-                self.tell_revoked_later(content.to_owned(), generation, "The content was deleted");
-            }
-            // Nobody plays what the catalogue does not know; the rows are all that is left.
-            Err(error) => {
-                tracing::error!(content, %error, "what was said of a deleted content is still there")
+    async fn forget_deleted(&self) {
+        loop {
+            for content in self.shared.deletions.next().await {
+                self.deleted(&content).await;
             }
         }
     }
 
-    /// Tells without waiting for those who listen: the caller may be one of them.
-    fn tell_revoked_later(&self, content: String, generation: u64, reason: &'static str) {
-        let access = self.clone();
-        tokio::spawn(async move { access.tell_revoked(&content, "", generation, reason).await }.boxed());
+    /// Asks of all contents that have a policy whether they were deleted: whoever told of it may have been
+    /// told when nobody listened.
+    async fn look_for_deleted(&self) {
+        loop {
+            let looked = self.look_at_contents().await;
+            if let Err(reason) = &looked {
+                tracing::warn!(reason, "policies of deleted contents may still be there; it is looked again");
+            }
+            tokio::time::sleep(if looked.is_ok() { RECONCILE } else { RECONCILE_AGAIN }).await;
+        }
     }
 
-    /// A policy was changed, or taken back, and is at this revision now.
-    pub(crate) async fn policy_changed(&self, content: &str, revision: u64) {
+    async fn look_at_contents(&self) -> Result<(), String> {
+        let mut after = String::new();
+        loop {
+            let page =
+                self.shared.store.contents(&after, MAX_ASKED).await.map_err(|error| error.to_string())?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after.clone_from(last);
+            let deleted = self.shared.deletions.confirmed(page).await;
+            for content in deleted.map_err(|status| status.message().to_owned())? {
+                self.deleted(&content).await;
+            }
+        }
+    }
+
+    /// A content is gone for certain, and all that was said of it goes.
+    async fn deleted(&self, content: &str) {
         self.shared.epochs.raise(About::Content(content));
-        let changed = AccessChanged { content: content.to_owned(), revision };
-        self.publish(Event::json(access_changed(content), TYPE_ACCESS_CHANGED, &changed)).await;
+        self.drop_grants(content);
+        match self.shared.store.forget(content, self.now_ms()).await {
+            Ok(()) => {
+                self.shared.epochs.raise(About::Content(content));
+                tracing::info!(content, "the content was deleted, and with it its policy");
+            }
+            // Nobody plays what the catalogue does not know; the rows are all that is left.
+            Err(error) => {
+                tracing::error!(content, %error, "what was said of a deleted content is still there");
+                self.shared.deletions.heard(content);
+                tokio::time::sleep(FORGET_AGAIN).await;
+            }
+        }
+    }
+
+    /// A policy was changed, or taken back.
+    pub(crate) async fn policy_changed(&self, content: &str) {
+        self.shared.epochs.raise(About::Content(content));
+        self.shared.outbox.soon().await;
         let keys = self.shared.grants.lock().of_content(content);
         self.doubt(keys, "The policy of the content was changed");
     }
@@ -326,5 +355,24 @@ impl Access {
             drop(grants);
             self.doubt(keys, "The server was started anew");
         }
+    }
+}
+
+/// What this server decided, in this run or another, and tells: decisions before that do not hold.
+pub(crate) fn told(epochs: &Epochs, event: &Event) {
+    let read = match event.r#type.as_str() {
+        TYPE_ACCESS_CHANGED => event.parse::<AccessChanged>().map(|changed| {
+            epochs.raise(About::Content(&changed.content));
+        }),
+        TYPE_ACCESS_REVOKED => {
+            event.parse::<AccessRevoked>().map(|revoked| match revoked.principal.as_str() {
+                "" => epochs.raise(About::Content(&revoked.content)),
+                principal => epochs.raise(About::Principal(principal)),
+            })
+        }
+        _ => Ok(()),
+    };
+    if let Err(error) = read {
+        tracing::warn!(subject = event.subject, %error, "an event was not understood");
     }
 }

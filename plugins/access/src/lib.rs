@@ -30,16 +30,14 @@ mod truth;
 mod viewer;
 mod warnings;
 
-use std::sync::Arc;
-
-use futures_util::FutureExt as _;
 use streamgate_contracts::events::{
     ACCESS_ANY, CHAIN_REORGANISED_ANY, CHAIN_TRANSFER_ANY, CONTENT_DELETED_ANY,
 };
+use streamgate_contracts::outbox::Bus;
 use streamgate_plugin_api::{Host, Plugin, SettingsProblem, StartError, SubscribeOptions, export_plugin};
 use tokio::task::JoinHandle;
 
-pub use access::{Access, Outside, Publish};
+pub use access::{Access, Outside};
 pub use policy::{Openness, Written};
 pub use rule::{
     AllowList, AtLeast, ContractCall, Native, Rule, RuleError, SolanaAsset, Subscription, TimeWindow, Token,
@@ -69,22 +67,13 @@ impl Plugin for Running {
             let options = SubscribeOptions { capacity: CAPACITY, ..SubscribeOptions::new(subject) };
             subscriptions.push(host.subscribe_with(options)?);
         }
-        let bus = host.clone();
-        let publish: Publish = Arc::new(move |event| {
-            let bus = bus.clone();
-            async move {
-                if let Err(error) = bus.publish(event).await {
-                    tracing::warn!(%error, "an event was not published");
-                }
-            }
-            .boxed()
-        });
         let outside = Outside {
             database: host.service("database"),
             chain: host.service("chain"),
             solana: host.service("chain-solana"),
             auth: host.service("auth"),
-            publish,
+            catalogue: host.service("catalogue"),
+            bus: Bus::of(&host),
         };
         let access = Access::open(outside, settings, streamgate_plugin_api::time::Clock::system()).await?;
         host.provide("access", access.internal())?;
@@ -122,7 +111,9 @@ export_plugin! {
         description: "Who may play which content: policies, decisions with their evidence, revocation",
         provides: ["access"],
         requires: ["database"],
-        uses: ["chain", "chain-solana", "auth"],
+        uses: ["chain", "chain-solana", "auth", "catalogue"],
         prefixes: ["/api/v1/access"],
+        publishes: ["access.*.changed", "access.*.revoked"],
+        subscribes: ["chain.*.transfer", "chain.*.reorganised", "content.*.deleted", "access.>"],
     }
 }

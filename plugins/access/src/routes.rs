@@ -181,12 +181,12 @@ async fn put_policy(
     let (store, now_ms) = (&access.shared.store, access.now_ms());
     let changed =
         store.put_policy(content, (openness, rule), expected, (&by.principal, now_ms), &entry).await;
-    let revision = changed.map_err(|error| match error {
+    changed.map_err(|error| match error {
         DbError::Conflict { .. } => ApiError::Changed(expected.unwrap_or_default()),
         error => error.into(),
     })?;
     access.shared.audit.noted();
-    access.policy_changed(content, revision).await;
+    access.policy_changed(content).await;
     Ok(access.policy(content).await?)
 }
 

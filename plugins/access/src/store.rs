@@ -1,15 +1,19 @@
 //! The SQL of the access control. What is changed is in one transaction with its entry for the audit
-//! log; a generation only ever grows.
+//! log and what the bus is told of it; a generation only ever grows.
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use streamgate_contracts::audit::Entry;
-use streamgate_contracts::db::{Db, DbError, Migrations, Row, params};
+use streamgate_contracts::db::{Batch, Db, DbError, Migrations, Row, params};
+use streamgate_contracts::events::{TYPE_ACCESS_CHANGED, TYPE_ACCESS_REVOKED};
+use streamgate_contracts::outbox::{self, Each};
 
 use crate::grants::Key;
 use crate::viewer::Viewer;
 
+/// Characters of a reason.
+pub(crate) const REASON_CHARS: usize = 1_000;
 /// Rows that a sweep removes at once.
 const SWEEP: u32 = 1_000;
 /// The next generation of a row, in a statement whose `$3` is the time.
@@ -27,6 +31,7 @@ pub(crate) fn migrations() -> Migrations {
         ("0001_init", include_str!("../migrations/0001_init.sql")),
         ("0002_viewers", include_str!("../migrations/0002_viewers.sql")),
         ("0003_vaults", include_str!("../migrations/0003_vaults.sql")),
+        ("0004_outbox", outbox::TABLE),
     ])
 }
 
@@ -66,6 +71,8 @@ pub(crate) struct DecisionRow {
     pub(crate) viewer: String,
     /// What was granted before holds no more.
     pub(crate) revokes: bool,
+    /// Why, if the bus is told.
+    pub(crate) told: Option<String>,
 }
 
 /// A stored decision as it is shown.
@@ -112,7 +119,15 @@ impl Store {
             params![content, openness, rule, now_ms, by, expected],
             1,
         );
-        let mut outcomes = entry.push(batch).run().await?;
+        let changed = Each {
+            r#type: TYPE_ACCESS_CHANGED,
+            subject: "'access.' || content || '.changed'",
+            data: &outbox::with_number(2, "revision", "revision"),
+            key: "'policy'",
+            from: "policies WHERE content = $1",
+            params: params![content, open(&json!({ "content": content }))?],
+        };
+        let mut outcomes = entry.push(batch).tell_each(changed).run().await?;
         let row = outcomes.swap_remove(0).rows.first().ok_or(DbError::NotFound)?;
         row.get("revision")
     }
@@ -151,7 +166,7 @@ impl Store {
             (false, "unknown") => "live = viewers.live, valid_until_ms = viewers.valid_until_ms",
             _ => "live = excluded.live, valid_until_ms = excluded.valid_until_ms",
         };
-        let outcomes = self
+        let batch = self
             .db
             .batch()
             .push(
@@ -204,9 +219,12 @@ impl Store {
                     now_ms,
                     row.valid_until_ms,
                 ],
-            )
-            .run()
-            .await?;
+            );
+        let batch = match &row.told {
+            Some(reason) => revoked(batch, &row.key.content, &row.key.principal, reason)?,
+            None => batch,
+        };
+        let outcomes = batch.run().await?;
         let row = outcomes.into_iter().next().and_then(|outcome| outcome.rows.first());
         row.ok_or(DbError::NotFound)?.get("generation")
     }
@@ -217,7 +235,7 @@ impl Store {
         &self,
         (content, principal): (&str, &str),
         bar: Option<&str>,
-        now_ms: i64,
+        (reason, now_ms): (&str, i64),
         entry: &Entry,
     ) -> Result<u64, DbError> {
         let set_bar = if bar.is_some() { "excluded.bar" } else { "grants.bar" };
@@ -237,13 +255,18 @@ impl Store {
                 "UPDATE viewers SET live = 0, valid_until_ms = 0 WHERE content = $1 AND principal = $2",
                 params![content, principal],
             );
-        let outcomes = entry.push(batch).run().await?;
+        let outcomes = revoked(entry.push(batch), content, principal, reason)?.run().await?;
         let row = outcomes.into_iter().next().and_then(|outcome| outcome.rows.first());
         row.ok_or(DbError::NotFound)?.get("generation")
     }
 
     /// Takes back what was granted to anybody; says a generation that nobody's is below any more.
-    pub(crate) async fn revoke_all(&self, content: &str, now_ms: i64, entry: &Entry) -> Result<u64, DbError> {
+    pub(crate) async fn revoke_all(
+        &self,
+        content: &str,
+        (reason, now_ms): (&str, i64),
+        entry: &Entry,
+    ) -> Result<u64, DbError> {
         let batch = self
             .db
             .batch()
@@ -254,7 +277,9 @@ impl Store {
                 params![content, now_ms],
             )
             .push("UPDATE viewers SET live = 0, valid_until_ms = 0 WHERE content = $1", params![content]);
-        entry.push(batch).run().await?;
+        let last =
+            "(SELECT COALESCE(MAX(generation), $3) AS generation FROM grants WHERE content = $1) AS last";
+        all_revoked(entry.push(batch), content, reason, now_ms, last)?.run().await?;
         self.last_generation(content, now_ms).await
     }
 
@@ -264,19 +289,28 @@ impl Store {
         Ok(last.unwrap_or(u64::try_from(now_ms).unwrap_or(0)))
     }
 
-    /// Forgets a content; says a generation above everybody's.
-    pub(crate) async fn forget(&self, content: &str, now_ms: i64) -> Result<u64, DbError> {
-        let last = self.last_generation(content, now_ms).await?;
-        self.db
-            .batch()
+    /// Forgets a content, and tells a generation above everybody's.
+    pub(crate) async fn forget(&self, content: &str, now_ms: i64) -> Result<(), DbError> {
+        // Nothing is told of a content of which nothing is known: it may have been forgotten before.
+        let above = "(SELECT COALESCE(MAX(generation), $3) + 1 AS generation FROM grants WHERE content = $1) AS last \
+                     WHERE EXISTS (SELECT 1 FROM grants WHERE content = $1) \
+                     OR EXISTS (SELECT 1 FROM policies WHERE content = $1)";
+        all_revoked(self.db.batch(), content, "The content was deleted", now_ms, above)?
             .push("DELETE FROM policies WHERE content = $1", params![content])
             .push("DELETE FROM grants WHERE content = $1", params![content])
             .push("DELETE FROM viewers WHERE content = $1", params![content])
             .push("DELETE FROM decisions WHERE content = $1", params![content])
             .frees_space()
             .run()
-            .await?;
-        Ok(last + 1)
+            .await
+            .map(drop)
+    }
+
+    /// Contents that have a policy, in order, from after one on.
+    pub(crate) async fn contents(&self, after: &str, most: usize) -> Result<Vec<String>, DbError> {
+        let sql = "SELECT content FROM policies WHERE content > $1 ORDER BY content LIMIT $2";
+        let rows = self.db.query(sql, params![after, most]).await?;
+        rows.into_iter().map(|row| row.get("content")).collect()
     }
 
     /// Who is let in at this time, from after a key on, in order.
@@ -420,6 +454,40 @@ impl Store {
             .await
             .map(drop)
     }
+}
+
+/// Tells that what a principal was granted below their generation holds no more.
+fn revoked(batch: Batch, content: &str, principal: &str, reason: &str) -> Result<Batch, DbError> {
+    let said = json!({ "content": content, "principal": principal, "reason": cut(reason) });
+    Ok(batch.tell_each(Each {
+        r#type: TYPE_ACCESS_REVOKED,
+        subject: "'access.' || content || '.revoked'",
+        data: &outbox::with_number(3, "generation", "generation"),
+        key: "principal",
+        from: "grants WHERE content = $1 AND principal = $2",
+        params: params![content, principal, open(&said)?],
+    }))
+}
+
+/// The same of everybody, below the `generation` of `last`: SQL over the content `$1` and the time `$3`.
+fn all_revoked(batch: Batch, content: &str, reason: &str, now_ms: i64, last: &str) -> Result<Batch, DbError> {
+    let said = json!({ "content": content, "principal": "", "reason": cut(reason) });
+    Ok(batch.tell_each(Each {
+        r#type: TYPE_ACCESS_REVOKED,
+        subject: "'access.' || $1 || '.revoked'",
+        data: &outbox::with_number(2, "generation", "last.generation"),
+        key: "'all'",
+        from: last,
+        params: params![content, open(&said)?, now_ms],
+    }))
+}
+
+fn open(object: &Value) -> Result<String, DbError> {
+    outbox::open_json(object).map_err(|error| DbError::Invalid { message: error.to_string() })
+}
+
+fn cut(reason: &str) -> String {
+    reason.chars().take(REASON_CHARS).collect()
 }
 
 fn shown(row: &Row) -> Result<Shown, DbError> {

@@ -12,6 +12,7 @@ use futures_util::future::join_all;
 use http::Method;
 use serde_json::{Value, json};
 use streamgate_contracts::access::v1::{Openness, Verdict};
+use streamgate_contracts::catalogue::v1::{CreateRequest, DeleteRequest};
 use streamgate_contracts::database::v1::QueryRequest;
 use streamgate_contracts::database::v1::database_client::DatabaseClient;
 use streamgate_contracts::database::v1::value::Kind;
@@ -20,6 +21,7 @@ use streamgate_contracts::events::{
 };
 use streamgate_plugin_api::time::{Clock, rfc3339};
 use streamgate_plugin_api::{Client, Event, Principal};
+use streamgate_tests::wait::eventually;
 use support::slow::Slow;
 use support::*;
 
@@ -369,14 +371,60 @@ async fn who_is_not_signed_in_fulfils_no_not() {
     }
 }
 
+fn deleted() -> Event {
+    let deleted = ContentDeleted { id: CONTENT.into() };
+    Event::json(content_deleted(CONTENT), TYPE_CONTENT_DELETED, &deleted).unwrap()
+}
+
+#[tokio::test]
+async fn what_an_event_calls_deleted_keeps_its_policy_as_long_as_the_catalogue_does_not_say_so() {
+    let world = World::new();
+    let rule = json!({ "role": "viewer" });
+    // The catalogue does not answer.
+    let life = world.live(None, json!({ "default": "public" })).await;
+    life.gate(rule.clone()).await;
+    life.happens(deleted());
+    // Whatever the plugin does about it comes before it has heard what follows.
+    assert_eq!(life.gate(rule.clone()).await, 2);
+    assert_eq!((life.openness().await, life.policy().await.revision), (Openness::Gated, 2));
+    drop(life);
+
+    // It knows the content as one that is there.
+    let mut catalogue = world.with_catalogue().await;
+    catalogue.create(CreateRequest { id: CONTENT.into(), ..CreateRequest::default() }).await.unwrap();
+    let life = world.live(None, json!({ "default": "public" })).await;
+    life.happens(deleted());
+    assert_eq!(life.gate(rule).await, 3);
+    assert_eq!((life.openness().await, life.policy().await.revision), (Openness::Gated, 3));
+    assert_eq!(life.decide(&anonymous()).await.verdict(), Verdict::Denied);
+}
+
+#[tokio::test]
+async fn a_deletion_of_which_nobody_heard_is_found() {
+    let world = World::new();
+    let mut catalogue = world.with_catalogue().await;
+    catalogue.create(CreateRequest { id: CONTENT.into(), ..CreateRequest::default() }).await.unwrap();
+    let life = world.live(None, json!({})).await;
+    life.gate(json!({ "role": "viewer" })).await;
+    drop(life);
+    catalogue.delete(DeleteRequest { id: CONTENT.into() }).await.unwrap();
+    let life = world.live(None, json!({})).await;
+    eventually("the policy to go", PATIENCE, async || {
+        (life.openness().await == Openness::Private).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn with_a_content_all_that_was_said_of_it_goes() {
     let world = World::new();
+    let mut catalogue = world.with_catalogue().await;
+    catalogue.create(CreateRequest { id: CONTENT.into(), ..CreateRequest::default() }).await.unwrap();
     let life = world.live(None, json!({})).await;
     life.gate(json!({ "role": "viewer" })).await;
     let before = life.decide(&viewer(ALICE, &[])).await;
-    let deleted = ContentDeleted { id: CONTENT.into() };
-    life.happens(Event::json(content_deleted(CONTENT), TYPE_CONTENT_DELETED, &deleted).unwrap());
+    catalogue.delete(DeleteRequest { id: CONTENT.into() }).await.unwrap();
+    life.happens(deleted());
     let revoked = life.hears("a revocation", |event| event.principal.is_empty()).await;
     assert!(revoked.generation > before.generation);
     assert_eq!((life.openness().await, life.policy().await.revision), (Openness::Private, 0));
@@ -434,7 +482,7 @@ async fn changes_reach_the_audit_log_though_nobody_keeps_it_at_first_and_grants_
         streamgate_auth::Settings::default(),
         Clock::system(),
         Arc::new(streamgate_auth::NoContractWallets),
-        Arc::new(|_| Box::pin(async {})),
+        streamgate_contracts::outbox::Bus::new(|_| std::future::ready(Ok(()))),
     );
     let auth = auth.await.unwrap();
     let life = world.live_with(Client::from_service(auth.internal())).await;

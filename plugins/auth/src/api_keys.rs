@@ -135,10 +135,10 @@ impl Auth {
         if matches!(&identity.credential, Credential::ApiKey(own) if own != id) && !is_admin {
             return Err(Why::Forbidden.because("A key revokes no other key: sign in with a wallet."));
         }
-        let batch = self.store().db.batch().push_expect(
-            &endings::keys("id = $1 AND ($2 = 1 OR principal = $3)"),
+        let batch = endings::one_key(
+            self.store().db.batch(),
+            "id = $1 AND ($2 = 1 OR principal = $3)",
             params![id, is_admin, &identity.principal],
-            1,
         );
         let entry =
             Entry::new("key.revoke", AuditOutcome::Changed, &identity.principal, &from.address).on(id);

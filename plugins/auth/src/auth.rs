@@ -8,13 +8,13 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use streamgate_contracts::auth::v1::AuditOutcome;
 use streamgate_contracts::db::{Db, DbError};
+use streamgate_contracts::outbox::{Bus, Outbox};
 use streamgate_plugin_api::Client;
 use streamgate_plugin_api::time::{Clock, millis};
 
 use crate::audit::Entry;
 use crate::contract_wallet::ContractWallets;
 use crate::credentials::{Credentials, Given};
-use crate::endings::Publish;
 use crate::error::{AuthError, Why};
 use crate::jwt::{self, BadToken};
 use crate::keys::Keys;
@@ -22,6 +22,7 @@ use crate::limits::{Limiter, network};
 use crate::nonce::Nonces;
 use crate::origin::{self, Origin};
 use crate::principal::{Credential, Identity, Scope, rights};
+use crate::refresh::Successors;
 use crate::rules::Rules;
 use crate::secret;
 use crate::settings::Settings;
@@ -49,12 +50,14 @@ pub(crate) struct Shared {
     guests: Vec<Origin>,
     pub(crate) keys: Keys,
     pub(crate) nonces: Nonces,
+    pub(crate) successors: Successors,
     pub(crate) clock: Clock,
     pub(crate) contract_wallets: Arc<dyn ContractWallets>,
-    pub(crate) publish: Publish,
+    pub(crate) outbox: Outbox,
     pub(crate) rules: Rules,
     pub(crate) warm: Warm,
     addresses: Limiter,
+    challenges: Limiter,
     wallets: Limiter,
     /// Of each principal, those that are put on record.
     refusals: Limiter,
@@ -92,7 +95,7 @@ impl Auth {
         settings: Settings,
         clock: Clock,
         contract_wallets: Arc<dyn ContractWallets>,
-        publish: Publish,
+        bus: Bus,
     ) -> Result<Self, OpenError> {
         let origins = RwLock::new(origin::all(&settings, &[]).map_err(OpenError::Settings)?.into());
         let guests = settings.allowed_origins.iter().map(|text| Origin::parse(text, settings.plain_http));
@@ -100,14 +103,20 @@ impl Auth {
         let db = Db::open(database, "auth", store::migrations()).await?;
         let (folder, now_ms) = (directory.to_owned(), clock.now_ms());
         let opened = tokio::task::spawn_blocking(move || {
-            Ok::<_, io::Error>((Keys::open(&folder, now_ms)?, Nonces::open(&folder)?))
+            Ok::<_, io::Error>((
+                Keys::open(&folder, now_ms)?,
+                Nonces::open(&folder)?,
+                Successors::open(&folder)?,
+            ))
         });
-        let (keys, nonces) = opened.await.map_err(io::Error::other)??;
-        let (addresses, wallets) = (settings.attempts_per_address, settings.attempts_per_wallet);
+        let (keys, nonces, successors) = opened.await.map_err(io::Error::other)??;
         let warm = Warm::new(millis(settings.warm_for.get()));
         Ok(Self {
             shared: Arc::new(Shared {
-                store: Store { db },
+                store: Store { db: db.clone() },
+                addresses: Limiter::new(settings.attempts_per_address),
+                challenges: Limiter::new(settings.challenges_per_address),
+                wallets: Limiter::new(settings.attempts_per_wallet),
                 rules: Rules::new(settings.rules.clone()),
                 warm,
                 settings,
@@ -115,14 +124,18 @@ impl Auth {
                 guests,
                 keys,
                 nonces,
+                successors,
                 clock,
                 contract_wallets,
-                publish,
-                addresses: Limiter::new(addresses),
-                wallets: Limiter::new(wallets),
+                outbox: Outbox::new(db.clone(), bus),
                 refusals: Limiter::new(RECORDED_REFUSALS),
             }),
         })
+    }
+
+    /// Publishes what is told of sessions and keys, until it is dropped.
+    pub async fn tell(&self) {
+        self.shared.outbox.run().await;
     }
 
     /// The public REST API.
@@ -369,13 +382,34 @@ impl Auth {
     /// Takes one attempt of an address.
     pub(crate) fn limit_address(&self, address: &str) -> Result<(), AuthError> {
         let attempt = self.shared.addresses.attempt(&network(address), self.now_ms());
-        attempt.map_err(|retry_after| AuthError::TooManyAttempts { retry_after })
+        let most = self.settings().attempts_per_address;
+        attempt.map_err(|retry_after| AuthError::TooManyAttempts {
+            retry_after,
+            setting: "attempts_per_address",
+            most,
+        })
+    }
+
+    /// Takes one challenge of an address.
+    pub(crate) fn limit_challenges(&self, address: &str) -> Result<(), AuthError> {
+        let challenge = self.shared.challenges.attempt(&network(address), self.now_ms());
+        let most = self.settings().challenges_per_address;
+        challenge.map_err(|retry_after| AuthError::TooManyAttempts {
+            retry_after,
+            setting: "challenges_per_address",
+            most,
+        })
     }
 
     /// Takes one attempt of a wallet.
     pub(crate) fn limit_wallet(&self, wallet: &str) -> Result<(), AuthError> {
         let attempt = self.shared.wallets.attempt(wallet, self.now_ms());
-        attempt.map_err(|retry_after| AuthError::TooManyAttempts { retry_after })
+        let most = self.settings().attempts_per_wallet;
+        attempt.map_err(|retry_after| AuthError::TooManyAttempts {
+            retry_after,
+            setting: "attempts_per_wallet",
+            most,
+        })
     }
 
     /// Puts a request that was refused to a principal on record, unless there were many.

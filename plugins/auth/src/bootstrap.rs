@@ -88,11 +88,8 @@ impl Auth {
             return Ok(path);
         }
         let (token, now_ms) = (format!("{KEY_PREFIX}{}", secret::token::<32>()), self.now_ms());
-        let batch = self
-            .store()
-            .db
-            .batch()
-            .push(&endings::keys("principal = $1 AND name = $2"), params![admin, KEY_NAME])
+        let batch = self.store().db.batch();
+        let batch = endings::keys(batch, "principal = $1 AND name = $2", params![admin, KEY_NAME])
             .push(
                 // Whoever has the file may always come back as an admin.
                 "INSERT INTO roles (principal, role, granted_at_ms, granted_by) VALUES ($1, $2, $3, $1) \

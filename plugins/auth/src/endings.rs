@@ -1,27 +1,43 @@
 //! Sessions and API keys that end before their time: whoever began something with one is told, so
 //! that it ends too.
 
-use std::sync::Arc;
-
-use futures_util::future::BoxFuture;
-use streamgate_contracts::db::{Batch, DbError, Outcome, Row};
-use streamgate_contracts::events::{CredentialEnded, TYPE_CREDENTIAL_ENDED, credential_ended};
-use streamgate_plugin_api::{Event, trace};
+use streamgate_contracts::db::{Batch, DbError, Outcome, Param};
+use streamgate_contracts::events::TYPE_CREDENTIAL_ENDED;
+use streamgate_contracts::outbox::Each;
+use streamgate_plugin_api::trace;
 
 use crate::auth::Auth;
 use crate::warm::Whose;
 
-/// Publishes an event; a failure is its own to log.
-pub type Publish = Arc<dyn Fn(Event) -> BoxFuture<'static, ()> + Send + Sync>;
-
-/// The statement of a batch for [`Auth::ending`] that ends the sessions `which` names, a condition.
-pub(crate) fn sessions(which: &str) -> String {
-    format!("DELETE FROM sessions WHERE {which} RETURNING 'session:' || id AS credential, principal")
+/// Adds to a batch for [`Auth::ending`] that the sessions end which a condition over `params` names, and
+/// that it is told of each.
+pub(crate) fn sessions(batch: Batch, which: &str, params: Vec<Param>) -> Batch {
+    told(batch, "session", which, &params).push(&format!("DELETE FROM sessions WHERE {which}"), params)
 }
 
 /// The same of API keys.
-pub(crate) fn keys(which: &str) -> String {
-    format!("DELETE FROM api_keys WHERE {which} RETURNING 'key:' || id AS credential, principal")
+pub(crate) fn keys(batch: Batch, which: &str, params: Vec<Param>) -> Batch {
+    told(batch, "key", which, &params).push(&format!("DELETE FROM api_keys WHERE {which}"), params)
+}
+
+/// The same of a key that has to be there.
+pub(crate) fn one_key(batch: Batch, which: &str, params: Vec<Param>) -> Batch {
+    let delete = format!("DELETE FROM api_keys WHERE {which}");
+    told(batch, "key", which, &params).push_expect(&delete, params, 1)
+}
+
+/// Tells of those that are about to end. Ids and principals are UUIDs: they need no escaping.
+fn told(batch: Batch, kind: &str, which: &str, params: &[Param]) -> Batch {
+    let table = if kind == "key" { "api_keys" } else { "sessions" };
+    let data = r#"'{"credential":"KIND:' || id || '","principal":"' || principal || '"}'"#;
+    batch.tell_each(Each {
+        r#type: TYPE_CREDENTIAL_ENDED,
+        subject: &format!("'credential.{kind}:' || id || '.ended'"),
+        data: &data.replace("KIND", kind),
+        key: "id",
+        from: &format!("{table} WHERE {which}"),
+        params: params.to_vec(),
+    })
 }
 
 impl Auth {
@@ -38,21 +54,10 @@ impl Auth {
             let forgetting = auth.shared.warm.forgetting(whose);
             let outcomes = batch.frees_space().run().await?;
             drop(forgetting);
-            for row in outcomes.iter().flat_map(|outcome| outcome.rows.clone()) {
-                auth.tell_ended(&row).await?;
-            }
+            auth.shared.outbox.soon().await;
             Ok(outcomes)
         };
         let ended = tokio::spawn(trace::in_context(trace::current(), ending)).await;
-        ended.unwrap_or_else(|error| Err(DbError::Other { message: error.to_string() }))
-    }
-
-    async fn tell_ended(&self, row: &Row) -> Result<(), DbError> {
-        let ended = CredentialEnded { credential: row.get("credential")?, principal: row.get("principal")? };
-        match Event::json(credential_ended(&ended.credential), TYPE_CREDENTIAL_ENDED, &ended) {
-            Ok(event) => (self.shared.publish)(event).await,
-            Err(error) => tracing::error!(%error, "an event could not be written"),
-        }
-        Ok(())
+        ended.unwrap_or_else(|error| Err(DbError::Unknown { message: error.to_string() }))
     }
 }

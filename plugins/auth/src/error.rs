@@ -101,8 +101,15 @@ impl Why {
 pub(crate) enum AuthError {
     #[error("{}: {detail}", why.slug())]
     Refused { why: Why, detail: String },
-    #[error("too many attempts; the next one is due in {retry_after} s")]
-    TooManyAttempts { retry_after: u64 },
+    #[error("too many attempts: {most} a minute (`{setting}`); the next one is due in {retry_after} s")]
+    TooManyAttempts {
+        /// Seconds.
+        retry_after: u64,
+        /// Which limit it is.
+        setting: &'static str,
+        /// Attempts a minute.
+        most: u32,
+    },
     #[error(transparent)]
     Db(#[from] DbError),
 }
@@ -150,10 +157,15 @@ impl IntoResponse for AuthError {
                 }
                 .into_response()
             }
-            Self::TooManyAttempts { retry_after } => {
+            Self::TooManyAttempts { retry_after, setting, most } => {
                 let (status, slug, title) = Why::TooManyAttempts.parts();
                 failed(status, slug, title)
-                    .detail(format!("Try again in {retry_after} s."))
+                    .detail(format!(
+                        "There are {most} a minute (`{setting}`), and you, or others of your network, had them. Try \
+                         again in {retry_after} s."
+                    ))
+                    .with("limit", most)
+                    .with("setting", setting)
                     .header(header::RETRY_AFTER, retry_after.to_string())
                     .into_response()
             }
@@ -169,6 +181,9 @@ impl IntoResponse for AuthError {
                     .into_response()
             }
             Self::Db(error) => {
+                if let Some(unknown) = error.unknown_problem() {
+                    return unknown.into_response();
+                }
                 tracing::error!(%error, "the database of the sign-in failed");
                 failed(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here")
                     .detail("The log of the server says what.")

@@ -28,6 +28,7 @@ mod limits;
 mod nonce;
 mod origin;
 mod principal;
+mod refresh;
 mod roles;
 mod routes;
 mod rules;
@@ -46,14 +47,13 @@ mod warm;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
+use streamgate_contracts::outbox::Bus;
 use streamgate_plugin_api::changes::HOST_CHANGED;
 use streamgate_plugin_api::{Host, Plugin, SettingsProblem, StartError, export_plugin};
 
 pub use auth::{Auth, OpenError};
 pub use bootstrap::Bootstrap;
 pub use contract_wallet::{ChainWallets, ContractWallets, NoContractWallets, Verdict};
-pub use endings::Publish;
 pub use rules::{Need, Rule};
 pub use settings::Settings;
 
@@ -62,7 +62,7 @@ const TIDY: Duration = Duration::from_secs(60);
 
 /// The plugin.
 struct Running {
-    tasks: [tokio::task::JoinHandle<()>; 3],
+    tasks: [tokio::task::JoinHandle<()>; 4],
 }
 
 impl Plugin for Running {
@@ -80,23 +80,13 @@ impl Plugin for Running {
         }
         let database = host.service("database");
         let wallets = Arc::new(ChainWallets::new(host.service("chain")));
-        let bus = host.clone();
-        let publish: Publish = Arc::new(move |event| {
-            let bus = bus.clone();
-            async move {
-                if let Err(error) = bus.publish(event).await {
-                    tracing::warn!(%error, "an event was not published");
-                }
-            }
-            .boxed()
-        });
         let auth = Auth::open(
             database,
             host.data_dir(),
             settings,
             streamgate_plugin_api::time::Clock::system(),
             wallets,
-            publish,
+            Bus::of(&host),
         )
         .await?;
         let first = auth.bootstrap(host.data_dir()).await?;
@@ -107,6 +97,8 @@ impl Plugin for Running {
         host.serve(auth.public());
         let told = host.subscribe(HOST_CHANGED)?;
         let keeping = host.spawn(by_hand::keep(auth.clone(), host.clone(), told));
+        let events = auth.clone();
+        let telling = host.spawn(async move { events.tell().await });
         let health = host.health("tidying");
         health.healthy();
         let announced = auth.clone();
@@ -122,7 +114,7 @@ impl Plugin for Running {
             }
         });
         let following = host.spawn(ingress::follow(host.clone(), announced, first));
-        Ok(Self { tasks: [keeping, tidying, following] })
+        Ok(Self { tasks: [keeping, telling, tidying, following] })
     }
 
     async fn stop(self) {
@@ -138,5 +130,7 @@ export_plugin! {
         requires: ["database"],
         uses: ["chain", "ingress"],
         prefixes: ["/api/v1/auth", "/.well-known/jwks.json"],
+        publishes: ["credential.*.ended", "host.changed.*.kept"],
+        subscribes: ["host.changed"],
     }
 }

@@ -6,8 +6,6 @@
 use std::io;
 use std::path::Path;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
@@ -54,21 +52,7 @@ impl Nonces {
     /// # Errors
     /// When the file cannot be read or written, or others may read it.
     pub(crate) fn open(directory: &Path) -> io::Result<Self> {
-        let file = directory.join("challenge-key");
-        let key: [u8; 32] = match secret::read(&file)? {
-            Some(text) => {
-                let key = URL_SAFE_NO_PAD.decode(text.trim()).ok().and_then(|key| key.try_into().ok());
-                key.ok_or_else(|| {
-                    let text = format!("{} holds no key; remove it, and a new one is made", file.display());
-                    io::Error::new(io::ErrorKind::InvalidData, text)
-                })?
-            }
-            None => {
-                let key = secret::random();
-                secret::write(&file, &URL_SAFE_NO_PAD.encode(key))?;
-                key
-            }
-        };
+        let key = secret::key(&directory.join("challenge-key"))?;
         Ok(Self(Hmac::new_from_slice(&key).expect("HMAC takes a key of any length")))
     }
 

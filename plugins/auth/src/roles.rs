@@ -42,6 +42,10 @@ impl Auth {
             )
         } else {
             batch
+                // Of two admins who take each other's role at once, each would still see the other: one statement
+                // with the condition in it looks at what was there when it began, also on PostgreSQL. So whoever takes
+                // a role has this row first, and the next one looks when it is free again.
+                .push_expect("UPDATE setup SET principal = principal WHERE id = 1", params![], 1)
                 // Without an admin nobody could grant anything any more.
                 .push_expect(
                     "UPDATE principals SET name = name WHERE id = $1 AND ($2 <> 'admin' OR EXISTS \
@@ -57,6 +61,8 @@ impl Auth {
             .detail(role.name());
         match entry.push(batch, now_ms).run().await {
             Ok(_) => Ok(()),
+            // The row is there from the first start on; a database may give up where another change has it.
+            Err(error @ DbError::Conflict { statement: 0, .. }) => Err(error.into()),
             Err(DbError::Conflict { .. }) => {
                 Err(Why::LastAdmin.because("Make somebody else an admin first."))
             }

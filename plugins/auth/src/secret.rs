@@ -30,6 +30,20 @@ pub(crate) fn digest(secret: &str) -> Vec<u8> {
     Sha256::digest(secret.as_bytes()).to_vec()
 }
 
+/// The key in this file, which is made if there is none.
+pub(crate) fn key(file: &Path) -> io::Result<[u8; 32]> {
+    let Some(text) = read(file)? else {
+        let key = random();
+        write(file, &URL_SAFE_NO_PAD.encode(key))?;
+        return Ok(key);
+    };
+    let key = URL_SAFE_NO_PAD.decode(text.trim()).ok().and_then(|key| key.try_into().ok());
+    key.ok_or_else(|| {
+        let text = format!("{} holds no key; remove it, and a new one is made", file.display());
+        io::Error::new(io::ErrorKind::InvalidData, text)
+    })
+}
+
 /// The content of a file that only its owner can read; `None` if there is none.
 pub(crate) fn read(path: &Path) -> io::Result<Option<String>> {
     let file = match File::open(path) {

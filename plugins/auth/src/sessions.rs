@@ -1,5 +1,6 @@
 //! Sessions: access tokens that are short-lived, and refresh tokens that are good once. A refresh
-//! token that comes a second time was stolen, or its thief was faster: then the session is over.
+//! token that comes a second time was stolen, or its thief was faster: then the session is over, unless it is the last
+//! one that was used, a moment ago. Then its answer may be lost, and it gets the same successor again.
 
 use std::collections::BTreeSet;
 
@@ -16,10 +17,10 @@ use crate::endings;
 use crate::error::{AuthError, Why};
 use crate::jwt::{self, AUDIENCE, Claims};
 use crate::principal::{Role, rights};
+use crate::refresh::Refresh;
 use crate::secret;
+use crate::store::SessionRow;
 use crate::warm::Whose;
-
-const REFRESH_PREFIX: &str = "sgr_";
 
 /// What a client gets.
 #[derive(Debug, Clone, Serialize)]
@@ -36,23 +37,8 @@ pub(crate) struct Tokens {
     pub(crate) roles: BTreeSet<Role>,
 }
 
-/// A refresh token: the session, what all of the session share, and what is good once.
-struct Refresh<'a> {
-    session: &'a str,
-    family: &'a str,
-}
-
-impl<'a> Refresh<'a> {
-    fn parse(token: &'a str) -> Option<Self> {
-        let mut parts = token.strip_prefix(REFRESH_PREFIX)?.split('.');
-        let (session, family, once) = (parts.next()?, parts.next()?, parts.next()?);
-        let sound = parts.next().is_none() && token.len() <= 200 && family.len() == 22 && once.len() == 43;
-        sound.then_some(Self { session, family })
-    }
-}
-
-fn refresh_token(session: &str, family: &str) -> String {
-    format!("{REFRESH_PREFIX}{session}.{family}.{}", secret::token::<32>())
+fn invalid() -> AuthError {
+    Why::InvalidToken.because("It is no refresh token of a session that goes on.")
 }
 
 impl Auth {
@@ -67,49 +53,54 @@ impl Auth {
     ) -> Result<(Batch, Tokens), AuthError> {
         let (now_ms, settings) = (self.now_ms(), self.settings());
         let (id, family) = (Uuid::now_v7().to_string(), secret::token::<16>());
-        let refresh = refresh_token(&id, &family);
+        let refresh = Refresh::first(&id, &family);
         let ends_at_ms = now_ms.saturating_add(millis(settings.session_ttl.get()));
         let expires_at_ms = now_ms.saturating_add(millis(settings.refresh_ttl.get())).min(ends_at_ms);
-        let batch = batch
-            .push(
-                "INSERT INTO sessions (id, principal, wallet, family_hash, refresh_hash, user_agent, address, \
+        let batch = batch.push(
+            "INSERT INTO sessions (id, principal, wallet, family_hash, refresh_hash, user_agent, address, \
                  created_at_ms, refreshed_at_ms, expires_at_ms, ends_at_ms) \
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10)",
-                params![
-                    &id,
-                    principal,
-                    wallet,
-                    secret::digest(&family),
-                    secret::digest(&refresh),
-                    &from.user_agent,
-                    &from.address,
-                    now_ms,
-                    expires_at_ms,
-                    ends_at_ms,
-                ],
-            )
-            .push(
-                &endings::sessions(
-                    "principal = $1 AND id NOT IN (SELECT id FROM sessions WHERE principal = $1 \
-                     ORDER BY created_at_ms DESC, id DESC LIMIT $2)",
-                ),
-                params![principal, settings.max_sessions],
-            );
+            params![
+                &id,
+                principal,
+                wallet,
+                secret::digest(&family),
+                secret::digest(&refresh),
+                &from.user_agent,
+                &from.address,
+                now_ms,
+                expires_at_ms,
+                ends_at_ms,
+            ],
+        );
+        let batch = endings::sessions(
+            batch,
+            "principal = $1 AND id NOT IN (SELECT id FROM sessions WHERE principal = $1 \
+             ORDER BY created_at_ms DESC, id DESC LIMIT $2)",
+            params![principal, settings.max_sessions],
+        );
         let tokens = self.tokens(principal, &id, refresh, granted, expires_at_ms)?;
         Ok((batch, tokens))
     }
 
-    /// New tokens for a refresh token that was not used yet.
+    /// New tokens for a refresh token that was not used yet, or a moment ago.
     pub(crate) async fn refresh(&self, token: &str, from: &Credentials) -> Result<Tokens, AuthError> {
-        self.limit_address(&from.address)?;
-        let invalid = || Why::InvalidToken.because("It is no refresh token of a session that goes on.");
+        let refreshed = self.refreshed(token, from).await;
+        if matches!(refreshed, Err(AuthError::Refused { .. })) {
+            // Only what is not good counts: however many people share an address, they stay signed in.
+            self.limit_address(&from.address)?;
+        }
+        refreshed
+    }
+
+    async fn refreshed(&self, token: &str, from: &Credentials) -> Result<Tokens, AuthError> {
         let parsed = Refresh::parse(token).ok_or_else(invalid)?;
         let now_ms = self.now_ms();
         let session = self.store().session(parsed.session, now_ms).await?.ok_or_else(invalid)?;
         if session.family_hash != secret::digest(parsed.family) {
             return Err(invalid());
         }
-        let refresh = refresh_token(&session.id, parsed.family);
+        let refresh = self.shared.successors.of(token, &parsed);
         let _forgetting = self.shared.warm.forgetting(Whose::Principal(&session.principal));
         let expires_at_ms =
             now_ms.saturating_add(millis(self.settings().refresh_ttl.get())).min(session.ends_at_ms);
@@ -130,21 +121,41 @@ impl Auth {
                 ],
             )
             .await?;
-        if taken == 0 {
-            // It is of this family, so it was good once.
-            let error = Why::RefreshReused
-                .because("Either it was stolen, or two requests used it at once. Sign in again.");
-            let entry =
-                Entry::new("session.refresh", AuditOutcome::Refused, &session.principal, &from.address)
-                    .on(&session.id)
-                    .detail("refresh token reused; session ended");
-            let batch = self.store().db.batch().push(&endings::sessions("id = $1"), params![&session.id]);
-            self.ending(entry.push(batch, now_ms), Whose::Principal(&session.principal)).await?;
-            tracing::warn!(session = session.id, "a refresh token was used twice; its session was ended");
-            return Err(error);
-        }
+        let expires_at_ms = match taken {
+            0 => self.repeated(&session.id, &refresh, now_ms, from).await?,
+            _ => expires_at_ms,
+        };
         let granted = self.store().roles(&session.principal).await?;
         self.tokens(&session.principal, &session.id, refresh, granted, expires_at_ms)
+    }
+
+    /// A token of this family that is not the good one was so once. If the good one is its successor, and was made a
+    /// moment ago, its answer may have been lost: when the session expires. Else the session ends.
+    async fn repeated(
+        &self,
+        session: &str,
+        successor: &str,
+        now_ms: i64,
+        from: &Credentials,
+    ) -> Result<i64, AuthError> {
+        let grace = millis(self.settings().refresh_grace.get()).unsigned_abs();
+        let session = self.store().session(session, now_ms).await?;
+        let session = session.ok_or_else(invalid)?;
+        // A clock may have been set, but not by whoever sends this.
+        let just_now = |session: &SessionRow| now_ms.abs_diff(session.refreshed_at_ms) < grace;
+        if session.refresh_hash == secret::digest(successor) && just_now(&session) {
+            return Ok(session.expires_at_ms);
+        }
+        let error = Why::RefreshReused.because(
+            "Either it was stolen, or its answer was lost and it came again too late. Sign in again.",
+        );
+        let entry = Entry::new("session.refresh", AuditOutcome::Refused, &session.principal, &from.address)
+            .on(&session.id)
+            .detail("refresh token reused; session ended");
+        let batch = endings::sessions(self.store().db.batch(), "id = $1", params![&session.id]);
+        self.ending(entry.push(batch, now_ms), Whose::Principal(&session.principal)).await?;
+        tracing::warn!(session = session.id, "a refresh token was used twice; its session was ended");
+        Err(error)
     }
 
     /// Ends a session of this principal, or all of them.
@@ -159,8 +170,9 @@ impl Auth {
             Some(id) => ("session.end", id),
             None => ("session.end-all", principal),
         };
-        let batch = self.store().db.batch().push(
-            &endings::sessions("principal = $1 AND ($2 = '' OR id = $2)"),
+        let batch = endings::sessions(
+            self.store().db.batch(),
+            "principal = $1 AND ($2 = '' OR id = $2)",
             params![principal, id.unwrap_or_default()],
         );
         let entry = Entry::new(action, AuditOutcome::Changed, principal, address).on(subject);
@@ -217,14 +229,12 @@ impl Auth {
         };
         let batch = self.store().db.batch();
         let (batch, subject) = match target {
-            Target::Session(id) => (batch.push(&endings::sessions("id = $1"), params![id]), id),
-            Target::ApiKey(id) => (batch.push(&endings::keys("id = $1"), params![id]), id),
-            Target::Principal(id) => (
-                batch
-                    .push(&endings::sessions("principal = $1"), params![id])
-                    .push(&endings::keys("principal = $1"), params![id]),
-                id,
-            ),
+            Target::Session(id) => (endings::sessions(batch, "id = $1", params![id]), id),
+            Target::ApiKey(id) => (endings::keys(batch, "id = $1", params![id]), id),
+            Target::Principal(id) => {
+                let batch = endings::sessions(batch, "principal = $1", params![id]);
+                (endings::keys(batch, "principal = $1", params![id]), id)
+            }
         };
         let entry = Entry::new("revoke", AuditOutcome::Changed, by, "").on(subject).detail(reason);
         let mut outcomes = self.ending(entry.push(batch, self.now_ms()), whose).await?;

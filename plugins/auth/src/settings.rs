@@ -56,8 +56,14 @@ pub struct Settings {
     /// How long a key that signs no more is still published, for tokens that it signed. At least
     /// `access_ttl`.
     pub key_overlap: Duration,
-    /// Sign-ins and refreshes of one address within a minute.
+    /// How long a refresh token that was used gets the same answer again, in case that one was lost; "0s": not at all.
+    /// Later it ends its session, since it may be stolen.
+    pub refresh_grace: Duration,
+    /// Sign-ins of one address (of IPv6 the /64) within a minute, and refreshes that are refused. Those that are granted
+    /// do not count.
     pub attempts_per_address: u32,
+    /// Challenges of one address (of IPv6 the /64) within a minute.
+    pub challenges_per_address: u32,
     /// Sign-ins of one wallet within a minute.
     pub attempts_per_wallet: u32,
     /// How long a credential that was good is taken for good without a look into the database; "0s":
@@ -97,7 +103,9 @@ impl Default for Settings {
             max_keys: 50,
             key_rotation: days(30),
             key_overlap: days(1),
+            refresh_grace: Duration::secs(30),
             attempts_per_address: 60,
+            challenges_per_address: 300,
             attempts_per_wallet: 20,
             warm_for: Duration::secs(5),
             rules: Rule::defaults(),
@@ -136,6 +144,7 @@ pub(crate) fn check(settings: &Settings) -> Vec<SettingsProblem> {
         ("clock_skew", settings.clock_skew, 0, 300),
         ("access_ttl", settings.access_ttl, 30, 86_400),
         ("refresh_ttl", settings.refresh_ttl, 60, 366 * 86_400),
+        ("refresh_grace", settings.refresh_grace, 0, 300),
         ("session_ttl", settings.session_ttl, 60, 366 * 86_400),
         ("key_rotation", settings.key_rotation, 3_600, 366 * 86_400),
         ("key_overlap", settings.key_overlap, 60, 30 * 86_400),
@@ -165,6 +174,7 @@ pub(crate) fn check(settings: &Settings) -> Vec<SettingsProblem> {
         ("max_wallets", settings.max_wallets, MAX_WALLETS),
         ("max_keys", settings.max_keys, 1_000),
         ("attempts_per_address", settings.attempts_per_address, 1_000_000),
+        ("challenges_per_address", settings.challenges_per_address, 1_000_000),
         ("attempts_per_wallet", settings.attempts_per_wallet, 1_000_000),
     ];
     for (key, count, most) in counts {

@@ -115,13 +115,14 @@ impl Signed {
 
 impl Auth {
     /// Makes a nonce, and the message around it if it is known whose it is. `principal` is who links a
-    /// wallet; empty: a sign-in. Nothing is kept of it, so anybody may have any number.
+    /// wallet; empty: a sign-in. Nothing is kept of it, so that those of one network take nothing from another.
     pub(crate) fn challenge(
         &self,
         wanted: Wanted,
         credentials: &Credentials,
         principal: &str,
     ) -> Result<Asked, AuthError> {
+        self.limit_challenges(&credentials.address)?;
         let (now_ms, settings) = (self.now_ms(), self.settings());
         let expires_at_ms = now_ms.saturating_add(millis(settings.challenge_ttl.get()));
         let expires_at = rfc3339(expires_at_ms);
@@ -264,18 +265,15 @@ impl Auth {
         };
         let name = wallet_name(kind, &wallet.address);
         let now_ms = self.now_ms();
-        let batch = self
-            .store()
-            .db
-            .batch()
-            .push_expect(
-                "DELETE FROM wallets WHERE kind = $1 AND address = $2 AND principal = $3 \
+        let batch = self.store().db.batch().push_expect(
+            "DELETE FROM wallets WHERE kind = $1 AND address = $2 AND principal = $3 \
                  AND (SELECT COUNT(*) FROM wallets WHERE principal = $3) > 1",
-                params![kind, &wallet.address, &identity.principal],
-                1,
-            )
-            // What was begun with a wallet that is lost may be in other hands.
-            .push(&endings::sessions("principal = $1 AND wallet = $2"), params![&identity.principal, &name]);
+            params![kind, &wallet.address, &identity.principal],
+            1,
+        );
+        // What was begun with a wallet that is lost may be in other hands.
+        let wallet = params![&identity.principal, &name];
+        let batch = endings::sessions(batch, "principal = $1 AND wallet = $2", wallet);
         let entry =
             Entry::new("wallet.unlink", AuditOutcome::Changed, &identity.principal, &from.address).on(&name);
         match self.ending(entry.push(batch, now_ms), Whose::Principal(&identity.principal)).await {

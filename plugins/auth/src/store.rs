@@ -26,6 +26,7 @@ pub(crate) fn migrations() -> Migrations {
         ("0001_init", include_str!("../migrations/0001_init.sql")),
         ("0002_used_nonces", include_str!("../migrations/0002_used_nonces.sql")),
         ("0003_admin_link", include_str!("../migrations/0003_admin_link.sql")),
+        ("0004_outbox", streamgate_contracts::outbox::TABLE),
     ])
 }
 
@@ -36,6 +37,7 @@ pub(crate) struct SessionRow {
     pub(crate) principal: String,
     pub(crate) wallet: String,
     pub(crate) family_hash: Vec<u8>,
+    pub(crate) refresh_hash: Vec<u8>,
     pub(crate) user_agent: String,
     pub(crate) address: String,
     pub(crate) created_at_ms: i64,
@@ -246,6 +248,7 @@ fn session_of(row: &Row) -> Result<SessionRow, DbError> {
         principal: row.get("principal")?,
         wallet: row.get("wallet")?,
         family_hash: row.get("family_hash")?,
+        refresh_hash: row.get("refresh_hash")?,
         user_agent: row.get("user_agent")?,
         address: row.get("address")?,
         created_at_ms: row.get("created_at_ms")?,

@@ -190,7 +190,7 @@ async fn on_solana_only_the_text_that_the_server_kept_counts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_refreshes_at_once_the_one_that_succeeds_does_not_outlive_the_others() {
     let world = World::new();
-    let life = world.live(settings()).await;
+    let life = world.live(strict()).await;
     let tokens = life.sign_in(&Wallet::ethereum(1)).await;
     let posts = (0..50).map(|_| {
         let (life, token) = (life.clone(), tokens["refresh_token"].clone());

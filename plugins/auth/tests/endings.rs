@@ -80,7 +80,7 @@ async fn who_signs_out_of_one_session_or_all_has_that_told_and_nothing_else() {
 #[tokio::test]
 async fn a_refresh_token_that_comes_twice_ends_its_session_and_that_is_told_but_no_other_refresh_is() {
     let world = World::new();
-    let life = world.live(settings()).await;
+    let life = world.live(strict()).await;
     let tokens = life.sign_in(&Wallet::ethereum(1)).await;
     let refresh = |tokens: &Value| json!({ "refresh_token": tokens["refresh_token"] });
     let mut newest = tokens.clone();

@@ -265,7 +265,7 @@ async fn a_credential_that_is_used_again_costs_no_look_into_the_database() {
 #[tokio::test]
 async fn what_is_ended_in_any_way_is_refused_on_the_next_request_however_warm_it_was() {
     let world = World::new();
-    let life = world.live(Settings { max_sessions: 3, ..settings() }).await;
+    let life = world.live(Settings { max_sessions: 3, ..strict() }).await;
     let admin = life.admin(&world).await;
     let wallet = Wallet::ethereum(1);
     let begin = async || {

@@ -20,7 +20,7 @@ async fn refresh(life: &Life, tokens: &Value) -> Answer {
 #[tokio::test]
 async fn a_session_is_refreshed_until_it_ends_and_a_second_use_ends_it_at_once() {
     let world = World::new();
-    let life = world.live(settings()).await;
+    let life = world.live(strict()).await;
     let first = life.sign_in(&Wallet::ethereum(1)).await;
     world.pass(600);
     assert_eq!(life.whose(text(&first, "access_token")).await.unwrap_err().r#type, "token-expired");
@@ -42,7 +42,7 @@ async fn a_session_is_refreshed_until_it_ends_and_a_second_use_ends_it_at_once()
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_refreshes_at_once_at_most_one_succeeds() {
     let world = World::new();
-    let life = world.live(settings()).await;
+    let life = world.live(strict()).await;
     let tokens = life.sign_in(&Wallet::ethereum(1)).await;
     let posts = (0..50).map(|_| {
         let (life, tokens) = (life.clone(), tokens.clone());
@@ -125,7 +125,7 @@ async fn the_oldest_session_makes_room() {
 #[tokio::test]
 async fn a_browsers_cookies_are_good_for_its_own_pages_alone() {
     let world = World::new();
-    let life = world.live(settings()).await;
+    let life = world.live(strict()).await;
     let page = [("origin", SITE)];
     let evil = [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site")];
     let proof = |mut proof: Value| {
@@ -437,6 +437,39 @@ async fn only_admins_grant_and_the_last_one_stays() {
     assert_eq!(life.call(token, "DELETE", &take_first, None).await.status, 204);
     assert_eq!(life.call(&admin, "GET", "audit", None).await.status, 403);
     assert_eq!(slug(&life.call(token, "DELETE", &role("admin"), None).await), "last-admin");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn admins_who_take_each_others_role_at_the_same_time_leave_one() {
+    let world = World::new();
+    let life = world.live(settings()).await;
+    let first = life.admin(&world).await;
+    let mut admins = Vec::new();
+    for seed in 1..=4 {
+        let tokens = life.sign_in(&Wallet::ethereum(seed)).await;
+        let path = format!("principals/{}/roles/admin", text(&tokens, "principal"));
+        assert_eq!(life.call(&first, "PUT", &path, None).await.status, 204);
+        admins.push((text(&tokens, "access_token").to_owned(), path));
+    }
+    let list = life.call(&first, "GET", "principals", None).await.json;
+    let of_file = list["items"].as_array().unwrap().iter().find(|item| item["name"] == "admin").unwrap();
+    let take_first = format!("principals/{}/roles/admin", text(of_file, "id"));
+    assert_eq!(life.call(&admins[0].0, "DELETE", &take_first, None).await.status, 204);
+    let takes = (0..admins.len()).map(|at| {
+        let (life, own) = (life.clone(), admins[at].0.clone());
+        let other = admins[(at + 1) % admins.len()].1.clone();
+        tokio::spawn(async move { life.call(&own, "DELETE", &other, None).await })
+    });
+    let answers: Vec<_> = join_all(takes).await.into_iter().map(Result::unwrap).collect();
+    for answer in &answers {
+        let known = answer.status == 204 || ["last-admin", "forbidden"].contains(&slug(answer));
+        assert!(known, "{answer:?}");
+    }
+    let mut left = 0;
+    for (token, _) in &admins {
+        left += usize::from(life.whose(token).await.unwrap().roles.contains(&(Role::Admin as i32)));
+    }
+    assert!(left >= 1, "nobody could grant anything any more: {answers:?}");
 }
 
 #[tokio::test]

@@ -338,6 +338,10 @@ async fn attempts_are_limited_by_address_and_by_wallet() {
     }
     let refused = life.send("POST", "sign-in", &from("192.0.2.1"), body()).await;
     assert_eq!((refused.status, &refused.headers["retry-after"]), (429, &"12".parse().unwrap()));
+    assert_eq!(
+        (&refused.json["setting"], &refused.json["limit"]),
+        (&"attempts_per_address".into(), &5.into())
+    );
     assert_eq!(life.send("POST", "sign-in", &from("192.0.2.2"), body()).await.status, 422);
     world.pass(12);
     assert_eq!(life.send("POST", "sign-in", &from("192.0.2.1"), body()).await.status, 422);
@@ -358,9 +362,37 @@ async fn attempts_are_limited_by_address_and_by_wallet() {
 }
 
 #[tokio::test]
+async fn a_network_has_its_share_of_challenges_and_none_of_those_of_others() {
+    let world = World::new();
+    let life = world.live(Settings { challenges_per_address: 10, ..settings() }).await;
+    let wallet = Wallet::ethereum(1);
+    let body = || Some(json!({ "kind": "ethereum", "address": wallet.address() }));
+    let ask = async |address: &str| {
+        life.send("POST", "challenge", &[("x-streamgate-client", address)], body()).await
+    };
+    for host in 0..10 {
+        assert_eq!(ask(&format!("2001:db8::{host}")).await.status, 200);
+    }
+    let refused = ask("2001:db8::ffff").await;
+    assert_eq!((refused.status, slug(&refused)), (429, "too-many-attempts"));
+    assert_eq!(refused.headers["retry-after"], "6");
+    assert_eq!(
+        (&refused.json["setting"], &refused.json["limit"]),
+        (&"challenges_per_address".into(), &10.into())
+    );
+    for other in ["2001:db8:0:1::1", "192.0.2.1", "::ffff:192.0.2.2"] {
+        assert_eq!(ask(other).await.status, 200, "{other}");
+    }
+    world.pass(6);
+    assert_eq!(ask("2001:db8::1").await.status, 200);
+}
+
+#[tokio::test]
 async fn a_crowd_that_asks_for_challenges_leaves_nothing_behind_and_keeps_nobody_out() {
     let world = World::new();
-    let life = world.live(Settings { attempts_per_address: 1, ..settings() }).await;
+    let usual = Settings::default().challenges_per_address;
+    let limits = Settings { attempts_per_address: 1, challenges_per_address: usual, ..settings() };
+    let life = world.live(limits).await;
     let wallets = [Wallet::ethereum(1), Wallet::solana(1)];
     let before = world.asked();
     for number in 0..20_000 {

@@ -1,7 +1,6 @@
 //! Reads what a content registry said, and keeps it. What lies deeper than the chain is ever undone
 //! is read once; the blocks above are read again whenever there is a new one, and what they say no
-//! more is undone. Events are told before they are noted, so that a crash in between repeats some
-//! and loses none.
+//! more is undone. What is told is written with what is noted, into the outbox.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,8 +9,8 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, B256};
 use streamgate_chain_common::{RpcError, Unknown};
-use streamgate_contracts::events::{ChainRegistry, TYPE_CHAIN_REGISTRY, chain_registry};
-use streamgate_plugin_api::{Event, Health};
+use streamgate_contracts::events::ChainRegistry;
+use streamgate_plugin_api::Health;
 use tokio_util::sync::CancellationToken;
 
 use crate::chain::{Chain, MAX_SPAN};
@@ -20,7 +19,7 @@ use crate::endpoint::{At, Endpoint};
 use crate::index_store::{IndexStore, Place};
 use crate::rpc::Block;
 use crate::settings::Finality;
-use crate::watch::{PUBLISH_DEADLINE, Publish, WatchError};
+use crate::watch::WatchError;
 
 /// What was said, by place.
 pub(crate) type Said = BTreeMap<(u64, u64, String), ChainRegistry>;
@@ -30,7 +29,6 @@ pub(crate) struct Index {
     pub(crate) chain: Arc<Chain>,
     pub(crate) registry: Address,
     pub(crate) store: IndexStore,
-    pub(crate) publish: Publish,
     pub(crate) health: Option<Health>,
     pub(crate) poll: Duration,
     /// Whether it has come to the last block.
@@ -108,12 +106,6 @@ impl Index {
             of.iter().filter(|(at, _)| !other.contains_key(*at)).map(|(_, event)| event.clone()).collect()
         };
         let (gone, fresh) = (missing(&known, said), missing(said, &known));
-        for event in gone.iter().rev() {
-            self.tell(&ChainRegistry { removed: true, ..event.clone() }).await;
-        }
-        for event in &fresh {
-            self.tell(event).await;
-        }
         let settled = last.number.min(head.number.saturating_sub(self.chain.settings.reorg_depth));
         let settled = match settled >= first {
             true => Some(Place { number: settled, hash: self.chain.pool.block(settled).await?.hash }),
@@ -153,17 +145,6 @@ impl Index {
         let logs = self.chain.pool.agree(ask).await?;
         let said = logs.iter().filter_map(|log| contents::said(self.chain.id, log));
         Ok(said.map(|event| (at(&event), event)).collect())
-    }
-
-    async fn tell(&self, said: &ChainRegistry) {
-        match Event::json(chain_registry(&said.chain), TYPE_CHAIN_REGISTRY, said) {
-            Ok(event) => {
-                if tokio::time::timeout(PUBLISH_DEADLINE, (self.publish)(event)).await.is_err() {
-                    tracing::warn!(chain = %self.chain.id, "the bus is too slow: what a registry said was not told");
-                }
-            }
-            Err(error) => tracing::error!(%error, "an event could not be written"),
-        }
     }
 }
 

@@ -2,8 +2,9 @@
 
 use alloy_primitives::{Address, B256, hex};
 use streamgate_contracts::chain::v1 as wire;
-use streamgate_contracts::db::{Db, DbError, params};
-use streamgate_contracts::events::{ChainRegistry, RegistryChange};
+use streamgate_contracts::db::{Batch, Db, DbError, params};
+use streamgate_contracts::events::{ChainRegistry, RegistryChange, TYPE_CHAIN_REGISTRY, chain_registry};
+use streamgate_plugin_api::Event;
 
 use crate::caip::{Account, ChainId};
 use crate::index::{Said, at};
@@ -62,21 +63,23 @@ impl IndexStore {
         }
     }
 
-    /// Forgets what is `gone`, keeps what is `fresh`, and then moves the place on: without that,
-    /// all of it is read again.
+    /// Forgets what is `gone`, keeps what is `fresh`, tells both, and then moves the place on: without
+    /// that, all of it is read again.
     pub(crate) async fn note(
         &self,
         gone: &[ChainRegistry],
         fresh: &[ChainRegistry],
         settled: Option<Place>,
     ) -> Result<(), DbError> {
-        for some in gone.chunks(PAGE) {
+        // The last that was said is undone first.
+        for some in gone.rchunks(PAGE) {
             let mut batch = self.db.batch();
-            for event in some {
+            for event in some.iter().rev() {
                 batch = batch.push(
                     "DELETE FROM registry_log WHERE chain = $1 AND registry = $2 AND block_hash = $3 AND log_index = $4",
                     params![&self.chain, &self.registry, &event.block_hash, event.log_index],
                 );
+                batch = tell(batch, &ChainRegistry { removed: true, ..event.clone() });
             }
             batch.run().await?;
         }
@@ -102,6 +105,7 @@ impl IndexStore {
                         text
                     ],
                 );
+                batch = tell(batch, event);
             }
             batch.run().await?;
         }
@@ -162,6 +166,10 @@ impl IndexStore {
         let row = self.db.query_opt(sql, params![&self.chain, &self.registry, id, kind]).await?;
         row.map(|row| event(&row.get::<String>("event")?)).transpose()
     }
+}
+
+fn tell(batch: Batch, said: &ChainRegistry) -> Batch {
+    batch.tell(Event::json(chain_registry(&said.chain), TYPE_CHAIN_REGISTRY, said))
 }
 
 fn event(text: &str) -> Result<ChainRegistry, DbError> {

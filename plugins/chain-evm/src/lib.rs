@@ -40,9 +40,9 @@ mod watch;
 
 use std::sync::Arc;
 
-use futures_util::FutureExt as _;
 use streamgate_contracts::db::DbError;
 use streamgate_contracts::events::{ACCESS_ANY, CONTENT_CHANGED_ANY, CONTENT_DELETED_ANY};
+use streamgate_contracts::outbox::Bus;
 use streamgate_plugin_api::settings::SettingsProblem;
 use streamgate_plugin_api::{Client, Event, Host, Plugin, StartError, SubscribeOptions, Subscription};
 use tokio::task::JoinHandle;
@@ -50,7 +50,6 @@ use tokio::task::JoinHandle;
 use crate::registry::{Outside, Registry};
 use crate::service::ChainService;
 use crate::store::Store;
-use crate::watch::Publish;
 
 pub use neighbours::Neighbours;
 pub use settings::{Chain, Finality, Settings};
@@ -85,17 +84,7 @@ impl Plugin for ChainEvm {
             access: host.service("access"),
             auth: host.service("auth"),
         };
-        let bus = host.clone();
-        let publish: Publish = Arc::new(move |event| {
-            let bus = bus.clone();
-            async move {
-                if let Err(error) = bus.publish(event).await {
-                    tracing::warn!(%error, "an event was not published");
-                }
-            }
-            .boxed()
-        });
-        let outside = Outside { host: Some(host.clone()), store, publish, neighbours };
+        let outside = Outside { host: Some(host.clone()), store, bus: Bus::of(&host), neighbours };
         let registry = Arc::new(Registry::new(outside));
         registry.apply(settings).map_err(StartError::new)?;
         host.provide("chain", ChainService::router(Arc::clone(&registry)))?;
@@ -135,6 +124,7 @@ impl Plugin for ChainEvm {
 /// The service without a host, for tests: over a `database`, with a place for its events.
 pub struct Standalone {
     registry: Arc<Registry>,
+    telling: JoinHandle<()>,
 }
 
 impl Standalone {
@@ -166,14 +156,32 @@ impl Standalone {
         settings: Settings,
         publish: impl Fn(Event) + Send + Sync + 'static,
     ) -> Result<Self, DbError> {
-        let store = Store::open(database).await?;
-        let publish: Publish = Arc::new(move |event| {
+        let bus = Bus::new(move |event| {
             publish(event);
-            std::future::ready(()).boxed()
+            std::future::ready(Ok(()))
         });
-        let registry = Arc::new(Registry::new(Outside { host: None, store, publish, neighbours }));
+        Self::over(database, neighbours, settings, bus).await
+    }
+
+    /// The same over a bus of the test's own.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    ///
+    /// # Panics
+    /// When an endpoint is no URL, or a key cannot be read.
+    pub async fn over(
+        database: Client,
+        neighbours: Neighbours,
+        settings: Settings,
+        bus: Bus,
+    ) -> Result<Self, DbError> {
+        let store = Store::open(database).await?;
+        let registry = Arc::new(Registry::new(Outside { host: None, store, bus, neighbours }));
         registry.apply(settings).expect("endpoints that `Settings::problems` takes");
-        Ok(Self { registry })
+        let told = Arc::clone(&registry);
+        let telling = tokio::spawn(async move { told.tell().await });
+        Ok(Self { registry, telling })
     }
 
     /// Takes other settings over while it runs.
@@ -202,6 +210,7 @@ impl Standalone {
     /// Ends it.
     pub async fn stop(self) {
         self.registry.stop().await;
+        self.telling.abort();
     }
 }
 
@@ -213,5 +222,7 @@ streamgate_plugin_api::export_plugin! {
         requires: ["database"],
         uses: ["catalogue", "storage", "access", "auth"],
         prefixes: ["/api/v1/registry"],
+        publishes: ["chain.*.transfer", "chain.*.reorganised", "chain.*.registry"],
+        subscribes: ["content.*.changed", "content.*.deleted", "access.>"],
     }
 }

@@ -12,6 +12,7 @@ use streamgate_contracts::events::{
     AccessChanged, ContentChanged, ContentDeleted, TYPE_ACCESS_CHANGED, TYPE_CONTENT_CHANGED,
     TYPE_CONTENT_DELETED,
 };
+use streamgate_contracts::outbox::{self, Bus};
 use streamgate_plugin_api::{Event, Host};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -29,7 +30,7 @@ use crate::sender::Sender;
 use crate::settings::{self, Settings};
 use crate::signer::Signer;
 use crate::store::Store;
-use crate::watch::{Publish, Watcher, component};
+use crate::watch::{Watcher, component};
 
 /// A chain that is on.
 struct Followed {
@@ -62,7 +63,7 @@ pub(crate) struct Contents {
 pub(crate) struct Outside {
     pub(crate) host: Option<Host>,
     pub(crate) store: Store,
-    pub(crate) publish: Publish,
+    pub(crate) bus: Bus,
     pub(crate) neighbours: Neighbours,
 }
 
@@ -85,10 +86,12 @@ impl Registry {
         Self { outside, state: Mutex::default(), noted: Notify::new() }
     }
 
-    /// Tells the audit log who asked for what, until it is dropped.
+    /// Tells the audit log who asked for what, and the bus what happened on the chains, until it is dropped.
     pub(crate) async fn tell(&self) {
-        let Outside { store, neighbours, .. } = &self.outside;
-        Outbox::new(store.db().clone(), neighbours.auth.clone()).run(&self.noted).await;
+        let Outside { store, neighbours, bus, .. } = &self.outside;
+        let audit = Outbox::new(store.db().clone(), neighbours.auth.clone());
+        let events = outbox::Outbox::new(store.db().clone(), bus.clone());
+        tokio::join!(audit.run(&self.noted), events.run());
     }
 
     /// There is something for the audit log.
@@ -142,7 +145,7 @@ impl Registry {
 
     fn follow(&self, chain: Arc<Chain>, signer: Option<Signer>, settings: &Settings) -> Followed {
         let (woken, stop) = (Arc::new(Notify::new()), CancellationToken::new());
-        let Outside { host, store, publish, neighbours } = self.outside.clone();
+        let Outside { host, store, neighbours, .. } = self.outside.clone();
         let health = |part: &str| host.as_ref().map(|host| host.health(&(component(chain.id) + part)));
         let contents = chain.settings.registry().map(|address| Contents {
             address,
@@ -181,7 +184,6 @@ impl Registry {
             chain: Arc::clone(&chain),
             registry: contents.address,
             store: contents.index.clone(),
-            publish: Arc::clone(&publish),
             health: health(PARTS[1]),
             poll: settings.poll.get(),
             indexed,
@@ -198,7 +200,6 @@ impl Registry {
         let watcher = Watcher {
             chain: Arc::clone(&chain),
             store,
-            publish,
             health: health(PARTS[0]),
             poll: settings.poll.get(),
             idle_poll: settings.idle_poll.get(),

@@ -134,7 +134,7 @@ impl Chains for ChainService {
             let unavailable = |unknown| Status::unavailable(format!("{id}: {unknown}"));
             if store.blocks(id).await?.is_empty() {
                 let head = chain.head(Finality::Latest, 0).await.map_err(unavailable)?;
-                store.append(id, &head, &[], 0).await?;
+                store.append(id, &head, crate::store::Told::OfBlock(&[]), 0).await?;
             }
             let head = chain.head(Finality::Latest, chain.pool.highest()).await.map_err(unavailable)?;
             from.push(chain.observation(&head, Finality::Latest));

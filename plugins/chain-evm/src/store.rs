@@ -1,22 +1,47 @@
 //! The SQL of the plugin: where the watching of each chain stands, and what it has told.
 
 use alloy_primitives::{Address, B256};
-use streamgate_contracts::audit;
-use streamgate_contracts::db::{Db, DbError, Migrations, params};
-use streamgate_contracts::events::ChainTransfer;
-use streamgate_plugin_api::Client;
+use streamgate_contracts::db::{Batch, Db, DbError, Migrations, params};
+use streamgate_contracts::events::{
+    ChainReorganised, ChainTransfer, TYPE_CHAIN_REORGANISED, TYPE_CHAIN_TRANSFER, chain_reorganised,
+    chain_transfer,
+};
+use streamgate_contracts::{audit, outbox};
+use streamgate_plugin_api::{Client, Event};
 
 use crate::caip::{Asset, ChainId, Token};
 use crate::rpc::Block;
 
 /// Transfers that are written or read at once.
-pub(crate) const PAGE: usize = 500;
+pub(crate) const PAGE: usize = 250;
 
 /// A block that was told of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Known {
     pub(crate) number: u64,
     pub(crate) hash: B256,
+}
+
+/// What moved.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Told<'a> {
+    /// In the block itself, which may be undone.
+    OfBlock(&'a [ChainTransfer]),
+    /// In blocks that are too deep to be undone.
+    ForGood(&'a [ChainTransfer]),
+}
+
+fn tell(batch: Batch, transfer: &ChainTransfer) -> Batch {
+    batch.tell(Event::json(chain_transfer(&transfer.chain), TYPE_CHAIN_TRANSFER, transfer))
+}
+
+/// Runs a batch that is full, and begins the next one; the first is still empty.
+async fn next(batch: Batch, written: usize, db: &Db) -> Result<Batch, DbError> {
+    if written == 0 {
+        return Ok(batch);
+    }
+    batch.run().await?;
+    Ok(db.batch())
 }
 
 /// The plugin's namespace.
@@ -37,6 +62,7 @@ impl Store {
             ("0002_registry", include_str!("../migrations/0002_registry.sql")),
             ("0003_publication", include_str!("../migrations/0003_publication.sql")),
             ("0004_audit", audit::TABLE),
+            ("0005_outbox", outbox::TABLE),
         ]);
         Ok(Self { db: Db::open(client, "chain_evm", migrations).await? })
     }
@@ -127,50 +153,66 @@ impl Store {
         }
     }
 
-    /// Forgets the blocks above `number` and what was told of them.
-    pub(crate) async fn undo(&self, chain: ChainId, number: u64) -> Result<(), DbError> {
-        let chain = chain.to_string();
-        self.db
-            .batch()
-            .push("DELETE FROM transfer WHERE chain = $1 AND number > $2", params![chain.clone(), number])
-            .push("DELETE FROM block WHERE chain = $1 AND number > $2", params![chain, number])
+    /// Forgets the blocks above the one that still holds and what was told of them, and tells that it is
+    /// `undone`. What does not fit into one batch may be told twice after a crash.
+    pub(crate) async fn undo(
+        &self,
+        reorganised: &ChainReorganised,
+        undone: &[ChainTransfer],
+    ) -> Result<(), DbError> {
+        let ChainReorganised { chain, block, .. } = reorganised;
+        let mut batch = self.db.batch();
+        for (written, some) in undone.chunks(PAGE).enumerate() {
+            batch = next(batch, written, &self.db).await?;
+            batch = some.iter().fold(batch, tell);
+        }
+        batch
+            .tell(Event::json(chain_reorganised(chain), TYPE_CHAIN_REORGANISED, reorganised))
+            .push("DELETE FROM transfer WHERE chain = $1 AND number > $2", params![chain, *block])
+            .push("DELETE FROM block WHERE chain = $1 AND number > $2", params![chain, *block])
             .run()
             .await
             .map(drop)
     }
 
-    /// Adds a block and what was told of it, and forgets what lies below `keep_from`. The block
-    /// comes last: without its row, all of it is told again.
+    /// Adds a block, tells what moved up to it, and forgets what lies below `keep_from`. The block comes
+    /// last: without its row, all of it is read again, and what did not fit into one batch told again.
     pub(crate) async fn append(
         &self,
         chain: ChainId,
         block: &Block,
-        told: &[ChainTransfer],
+        told: Told<'_>,
         keep_from: u64,
     ) -> Result<(), DbError> {
         let chain = chain.to_string();
-        let numbered: Vec<_> = (0_u32..).zip(told).collect();
-        for some in numbered.chunks(PAGE) {
-            let mut batch = self.db.batch();
+        let (moved, kept) = match told {
+            Told::OfBlock(moved) => (moved, true),
+            Told::ForGood(moved) => (moved, false),
+        };
+        let numbered: Vec<_> = (0_u32..).zip(moved).collect();
+        let mut batch = self.db.batch();
+        for (written, some) in numbered.chunks(PAGE).enumerate() {
+            batch = next(batch, written, &self.db).await?;
             for (part, event) in some {
-                let text = serde_json::to_string(event).map_err(|_| broken("transfer"))?;
-                batch = batch.push(
-                    "INSERT INTO transfer (chain, block_hash, log_index, part, number, event) \
-                     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
-                    params![
-                        chain.clone(),
-                        event.block_hash.clone(),
-                        event.log_index,
-                        *part,
-                        event.block,
-                        text
-                    ],
-                );
+                if kept {
+                    let text = serde_json::to_string(event).map_err(|_| broken("transfer"))?;
+                    batch = batch.push(
+                        "INSERT INTO transfer (chain, block_hash, log_index, part, number, event) \
+                         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+                        params![
+                            chain.clone(),
+                            event.block_hash.clone(),
+                            event.log_index,
+                            *part,
+                            event.block,
+                            text
+                        ],
+                    );
+                }
+                batch = tell(batch, event);
             }
-            batch.run().await?;
         }
-        self.db
-            .batch()
+        batch
             .push(
                 "INSERT INTO block (chain, number, hash, parent) VALUES ($1, $2, $3, $4) \
                  ON CONFLICT (chain, number) DO UPDATE SET hash = excluded.hash, parent = excluded.parent",

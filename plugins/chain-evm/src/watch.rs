@@ -1,22 +1,18 @@
 //! Follows a chain block by block, by hash and parent, and tells the bus of every transfer of a
 //! watched token. When the chain turns out to have gone another way, it walks back to the block
-//! that both have, tells what is undone and which block that is, and goes on from there. Events are told before they are
-//! noted, so that a crash in between repeats some and loses none.
+//! that both have, tells what is undone and which block that is, and goes on from there. What is told is
+//! written with the block that it is told of, into the outbox.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use alloy_primitives::{Address, U256};
-use futures_util::future::BoxFuture;
 use streamgate_chain_common::AskedChain as _;
 use streamgate_contracts::db::DbError;
-use streamgate_contracts::events::{
-    ChainReorganised, ChainTransfer, TYPE_CHAIN_REORGANISED, TYPE_CHAIN_TRANSFER, chain_reorganised,
-    chain_transfer,
-};
+use streamgate_contracts::events::{ChainReorganised, ChainTransfer};
+use streamgate_plugin_api::Health;
 use streamgate_plugin_api::time::now_ms;
-use streamgate_plugin_api::{BusError, Event, Health};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -26,15 +22,10 @@ use crate::erc::{self, Moved};
 use crate::pool::Unknown;
 use crate::rpc::{Block, Log};
 use crate::settings::Finality;
-use crate::store::{Known, Store};
+use crate::store::{Known, Store, Told};
 
 /// Blocks of one round; after it others get their turn.
 const ROUND: u64 = 64;
-/// How long the bus may take to take one event.
-pub(crate) const PUBLISH_DEADLINE: Duration = Duration::from_secs(5);
-
-/// Publishes an event; a failure is its own to log.
-pub(crate) type Publish = Arc<dyn Fn(Event) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// Why a round ended early.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +45,6 @@ pub(crate) enum WatchError {
 pub(crate) struct Watcher {
     pub(crate) chain: Arc<Chain>,
     pub(crate) store: Store,
-    pub(crate) publish: Publish,
     pub(crate) health: Option<Health>,
     pub(crate) poll: Duration,
     pub(crate) idle_poll: Duration,
@@ -136,7 +126,7 @@ impl Watcher {
             return Ok(Stand::Idle);
         }
         if known.is_empty() {
-            self.store.append(id, &head, &[], 0).await?;
+            self.store.append(id, &head, Told::OfBlock(&[]), 0).await?;
             return Ok(Stand::Level);
         }
         let mut tip = self.common(&known, head.number).await?;
@@ -154,11 +144,8 @@ impl Watcher {
                 return Ok(Stand::Behind);
             }
             let told = self.transfers(&block, &watched).await?;
-            for event in &told {
-                self.tell(event).await;
-            }
             let keep_from = block.number.saturating_sub(self.chain.settings.reorg_depth);
-            self.store.append(id, &block, &told, keep_from).await?;
+            self.store.append(id, &block, Told::OfBlock(&told), keep_from).await?;
             tip = Known { number: block.number, hash: block.hash };
         }
         Ok(if tip.number < head.number { Stand::Behind } else { Stand::Level })
@@ -185,11 +172,9 @@ impl Watcher {
             Err(unknown) => return Err(unknown.into()),
         };
         let block = self.chain.pool.block(last).await?;
-        for event in logs.iter().flat_map(|log| told_by(log, watched)) {
-            self.tell(&event).await;
-        }
+        let told: Vec<_> = logs.iter().flat_map(|log| told_by(log, watched)).collect();
         let keep_from = last.saturating_sub(self.chain.settings.reorg_depth);
-        self.store.append(self.chain.id, &block, &[], keep_from).await?;
+        self.store.append(self.chain.id, &block, Told::ForGood(&told), keep_from).await?;
         self.chain.span.store((span * 2).min(MAX_SPAN), Ordering::Relaxed);
         Ok(())
     }
@@ -228,29 +213,26 @@ impl Watcher {
         let number = oldest.number.min(tip.number.saturating_sub(depth)).min(head);
         let block = self.chain.pool.block(number).await?;
         let start = Known { number, hash: block.hash };
-        self.store.append(self.chain.id, &block, &[], 0).await?;
+        self.store.append(self.chain.id, &block, Told::OfBlock(&[]), 0).await?;
         self.undo_above(start).await?;
         Ok(start)
     }
 
     async fn undo_above(&self, common: Known) -> Result<(), WatchError> {
-        let told = self.store.told_above(self.chain.id, common.number).await?;
+        let mut told = self.store.told_above(self.chain.id, common.number).await?;
         tracing::warn!(
             chain = %self.chain.id, block = common.number, transfers = told.len(),
             "the chain went another way: what was told of later blocks is undone"
         );
         // What was read of them a moment ago is not read of them again.
         self.chain.forget_heads().await;
-        for mut event in told {
+        for event in &mut told {
             event.removed = true;
-            self.tell(&event).await;
         }
         let chain = self.chain.id.to_string();
         let reorganised =
             ChainReorganised { block: common.number, block_hash: common.hash.to_string(), chain };
-        let event = Event::json(chain_reorganised(&reorganised.chain), TYPE_CHAIN_REORGANISED, &reorganised);
-        self.publish(event).await;
-        Ok(self.store.undo(self.chain.id, common.number).await?)
+        Ok(self.store.undo(&reorganised, &told).await?)
     }
 
     async fn transfers(&self, block: &Block, watched: &[Asset]) -> Result<Vec<ChainTransfer>, Unknown> {
@@ -262,22 +244,6 @@ impl Watcher {
             .agree(|endpoint| async move { endpoint.logs_of(block, contracts, topics).await })
             .await?;
         Ok(logs.iter().flat_map(|log| told_by(log, watched)).collect())
-    }
-
-    async fn tell(&self, transfer: &ChainTransfer) {
-        self.publish(Event::json(chain_transfer(&transfer.chain), TYPE_CHAIN_TRANSFER, transfer)).await;
-    }
-
-    async fn publish(&self, event: Result<Event, BusError>) {
-        match event {
-            Ok(event) => {
-                let subject = event.subject.clone();
-                if tokio::time::timeout(PUBLISH_DEADLINE, (self.publish)(event)).await.is_err() {
-                    tracing::warn!(chain = %self.chain.id, subject, "the bus is too slow: an event was not told");
-                }
-            }
-            Err(error) => tracing::error!(%error, "an event could not be written"),
-        }
     }
 }
 

@@ -7,7 +7,15 @@ mod support;
 use alloy_primitives::{Address, U256};
 use alloy_sol_types::{SolCall as _, sol};
 use serde_json::json;
+use std::sync::{Arc, Mutex};
+
+use streamgate_chain_evm::{Neighbours, Standalone};
+use streamgate_contracts::chain::v1::chain_client::ChainClient;
 use streamgate_contracts::chain::v1::{Verdict, WatchRequest};
+use streamgate_contracts::events::ChainTransfer;
+use streamgate_contracts::outbox::Bus;
+use streamgate_plugin_api::{Client, Event};
+use streamgate_sqlite::Engine;
 use streamgate_tests::wait::eventually;
 use support::{Anvil, PATIENCE, Service, asset, name, settings, verdict};
 use tempfile::TempDir;
@@ -92,4 +100,34 @@ async fn a_reorganisation_of_blocks_from_before_the_watching_is_told_with_the_la
     service.heard("a transfer", |event| event.asset.ends_with("/8")).await;
     assert_eq!(service.reorganised.lock().unwrap().len(), count);
     service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_movement_is_told_though_the_bus_does_not_answer_the_first_time() {
+    let (anvil, folder) = (Anvil::start(), TempDir::new().unwrap());
+    let alice = anvil.accounts().await[1];
+    let ticket = anvil.deploy("Ticket", &[]).await;
+    let engine = Engine::new(folder.path(), streamgate_sqlite::Settings::default());
+    let given: Arc<Mutex<Vec<Event>>> = Arc::default();
+    let told = given.clone();
+    let bus = Bus::new(move |event| {
+        let mut given = told.lock().unwrap();
+        given.push(event);
+        let first = given.len() == 1;
+        async move { if first { std::future::pending().await } else { Ok(()) } }
+    });
+    let settings = settings(&[&anvil.url], json!({}));
+    let database = Client::from_service(engine.router());
+    let running = Standalone::over(database, Neighbours::none(), settings, bus).await.unwrap();
+    let mut chain = ChainClient::new(Client::from_service(running.router()));
+    let assets = vec![asset("erc721", ticket, None)];
+    chain.watch(WatchRequest { assets, lease_ms: 0 }).await.unwrap();
+    anvil.send(alice, Some(ticket), minted(alice, 7)).await;
+    eventually("the event again", PATIENCE, async || {
+        let given = given.lock().unwrap();
+        let (first, again) = (given.first()?, given.get(1)?);
+        (first.id == again.id && first.parse::<ChainTransfer>().unwrap().to == name(alice)).then_some(())
+    })
+    .await;
+    running.stop().await;
 }

@@ -2,6 +2,7 @@
 //! what streams is compressed as it goes. Ranges, media and what is encoded already are left alone.
 
 use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -82,13 +83,14 @@ impl quick_cache::Weighter<Arc<str>, Bytes> for ByBytes {
 #[derive(Debug)]
 pub(crate) struct Compressor {
     min: u64,
+    encode: Encode,
     cache: quick_cache::sync::Cache<Arc<str>, Bytes, ByBytes>,
 }
 
 impl Compressor {
     /// Leaves bodies below `min` bytes alone.
     pub(crate) fn new(min: u64) -> Self {
-        Self { min, cache: quick_cache::sync::Cache::with_weighter(256, CACHE, ByBytes) }
+        Self { min, encode, cache: quick_cache::sync::Cache::with_weighter(256, CACHE, ByBytes) }
     }
 
     /// What a request wishes; `None` when it could not be granted anyway.
@@ -151,8 +153,7 @@ impl Compressor {
             (None, false) => Content::Gzip(Box::new(Gzip::new(body))),
             (Some(size), false) => match self.whole(coding, key, body, size as usize).await {
                 Ok(data) => Content::Whole(data),
-                // What broke off before its end breaks off here too.
-                Err(broken) => return Response::from_parts(parts, Content::Plain(broken)),
+                Err(plain) => return Response::from_parts(parts, Content::Plain(plain)),
             },
         };
         match &content {
@@ -188,7 +189,8 @@ impl Compressor {
         text && size.or_else(|| body.size_hint().exact()).is_none_or(|size| size >= self.min)
     }
 
-    /// The compressed body, from memory if it was compressed before.
+    /// The compressed body, from memory if it was compressed before. The error is the body as it is to be sent instead:
+    /// what broke off before its end breaks off here too, and what could not be compressed is whole.
     async fn whole(
         &self,
         coding: Coding,
@@ -204,11 +206,24 @@ impl Compressor {
             Err(error) => return Err(Body::from_stream(futures_util::stream::iter([Err(error)]))),
         };
         let effort = if key.is_some() { Effort::Kept } else { Effort::Once };
+        let (encode, input) = (self.encode, data.clone());
+        let work = move || encode(coding, effort, &input);
         let compressed = if data.len() <= ON_THE_SPOT {
-            encode(coding, effort, &data)
+            catch_unwind(AssertUnwindSafe(work)).map_err(|_| "it panicked".to_owned())
         } else {
-            let work = move || encode(coding, effort, &data);
-            tokio::task::spawn_blocking(work).await.unwrap_or_default()
+            tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string())
+        };
+        let compressed = match compressed {
+            Ok(compressed) => compressed,
+            Err(reason) => {
+                tracing::error!(
+                    ?coding,
+                    bytes = data.len(),
+                    reason,
+                    "a body could not be compressed; it is sent as it is"
+                );
+                return Err(Body::from(data));
+            }
         };
         if let Some(key) = key {
             self.cache.insert(key, compressed.clone());
@@ -216,6 +231,9 @@ impl Compressor {
         Ok(compressed)
     }
 }
+
+/// Compresses a whole body.
+type Encode = fn(Coding, Effort, &[u8]) -> Bytes;
 
 /// How hard to try.
 #[derive(Debug, Clone, Copy)]
@@ -420,6 +438,48 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(compressible(&HeaderValue::from_static(kind)), expected, "{kind}");
+        }
+    }
+
+    fn text(data: &Bytes) -> Response<Body> {
+        let response = Response::builder()
+            .header(CONTENT_TYPE, "text/plain")
+            .header(CONTENT_LENGTH, data.len())
+            .header(ETAG, "\"1\"");
+        response.body(data.clone().into()).unwrap()
+    }
+
+    async fn compressed(compressor: &Compressor, data: &Bytes) -> (HeaderMap, Bytes) {
+        let request = http::Request::get("/a").header(ACCEPT_ENCODING, "br").body(()).unwrap();
+        let wish = compressor.wish(&request.into_parts().0);
+        let Decision::Compress(work) = compressor.decide(wish, text(data)) else { panic!("it is worth it") };
+        let (parts, content) = compressor.compress(work).await.into_parts();
+        let data = match content {
+            Content::Whole(data) => data,
+            Content::Plain(body) => body.collect_bytes(data.len()).await.unwrap(),
+            Content::Gzip(_) => panic!("it is not streamed"),
+        };
+        (parts.headers, data)
+    }
+
+    #[tokio::test]
+    async fn a_body_that_cannot_be_compressed_is_sent_as_it_is_and_none_is_kept_in_its_place() {
+        for size in [1_000, ON_THE_SPOT + 1] {
+            let data = Bytes::from(vec![b'a'; size]);
+            let mut compressor = Compressor::new(1);
+            compressor.encode = |_, _, _| panic!("the encoder fails");
+            let (headers, sent) = compressed(&compressor, &data).await;
+            assert_eq!(sent, data);
+            assert!(!headers.contains_key(CONTENT_ENCODING), "{headers:?}");
+            assert_eq!((&headers[CONTENT_LENGTH], &headers[ETAG]), (&size.into(), &"\"1\"".parse().unwrap()));
+
+            compressor.encode = encode;
+            let (headers, sent) = compressed(&compressor, &data).await;
+            assert_eq!(
+                (&headers[CONTENT_ENCODING], &headers[CONTENT_LENGTH]),
+                (&"br".parse().unwrap(), &sent.len().into())
+            );
+            assert_eq!(decode(Coding::Brotli, &sent), data);
         }
     }
 

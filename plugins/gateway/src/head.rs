@@ -371,6 +371,19 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn behind_two_proxies_each_client_keeps_its_own_address_and_network() {
+        // A balancer in front of a proxy beside the server.
+        let networks = ["10.0.0.0/8", "127.0.0.1"].map(|network| Network::parse(network).unwrap());
+        let nearest = Peer::new("127.0.0.1".parse().unwrap(), &networks.into());
+        for client in ["203.0.113.7", "203.0.113.8", "2001:db8::7"] {
+            let chain = format!("6.6.6.6, {client}, 10.0.0.1");
+            let mut parts = request(&[("host", "h"), ("x-forwarded-for", &chain)]);
+            dressed(&mut parts, &nearest);
+            assert_eq!(parts.headers["x-streamgate-client"], client);
+        }
+    }
+
+    #[test]
     fn what_only_the_gateway_puts_on_is_taken_off_however_it_is_written() {
         let mut parts = request(&[
             ("host", "h"),

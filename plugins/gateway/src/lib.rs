@@ -60,7 +60,7 @@ impl Plugin for GatewayPlugin {
         let filters = Filters::new(&settings, |stage| host.service(stage));
         let taken = handover::take(&host).await;
         let server = Server::start(&settings, table.clone(), filters, report, taken)?;
-        host.provide("ingress", server.handover().router())?;
+        host.provide("ingress", server.handover().router(host.data_dir()))?;
         for address in server.addresses() {
             // Not as a URL: which name people sign in under is said by whoever knows.
             tracing::info!("listening on {address}");

@@ -12,7 +12,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use streamgate_plugin_api::address::network;
 use streamgate_plugin_api::fair::{Holder, Place, Places};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -29,6 +29,9 @@ use crate::watch::Patience;
 
 /// Connections that the system keeps until they are accepted.
 const BACKLOG: i32 = 4096;
+/// Clients that were turned away and are waited for until they have read why. More than these lose the answer rather than
+/// take descriptors that others need.
+const LINGERING: usize = 64;
 /// How long accepting rests when the process has no descriptors left.
 const REST: Duration = Duration::from_millis(50);
 
@@ -78,6 +81,7 @@ struct Door {
     workers: Vec<Worker>,
     /// Shared fairly by address: no crowd that holds many keeps out who has none.
     places: Places,
+    lingering: Arc<Semaphore>,
     stop: CancellationToken,
 }
 
@@ -130,7 +134,8 @@ impl Server {
             runtimes.push((runtime, receive));
         }
         let places = Places::new(settings.max_connections, settings.max_connections);
-        let door = Arc::new(Door { workers, places, stop: stop.clone() });
+        let lingering = Arc::new(Semaphore::new(LINGERING));
+        let door = Arc::new(Door { workers, places, lingering, stop: stop.clone() });
         let mut listeners = listeners.into_iter();
         for (index, (runtime, receive)) in runtimes.into_iter().enumerate() {
             // The first thread accepts too; a listener is little work beside what its connections bring.
@@ -300,7 +305,12 @@ impl Door {
         let Ok(place) = self.places.take(Holder::Address(network(address.ip()))) else {
             let _ = tcp.try_write(&plain(busy()));
             // Detached and short: it must not hold up the next.
-            tokio::spawn(linger(tcp));
+            if let Ok(one) = self.lingering.clone().try_acquire_owned() {
+                tokio::spawn(async move {
+                    linger(tcp).await;
+                    drop(one);
+                });
+            }
             return;
         };
         let Some(worker) = self.workers.iter().min_by_key(|worker| load(worker)) else { return };

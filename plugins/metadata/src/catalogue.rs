@@ -10,6 +10,7 @@ use streamgate_contracts::catalogue::v1::{
     Content, ContentState, CreateRequest, ListRequest, PutRenditionsRequest, PutSegmentsRequest,
     RenditionKind, RenditionTimeline, Source, UpdateRequest,
 };
+use streamgate_contracts::deletions::MAX_ASKED;
 use streamgate_plugin_api::Body;
 use tokio::sync::Notify;
 
@@ -21,7 +22,8 @@ use crate::limits;
 use crate::outside::Outside;
 use crate::patch::{Patch, difference};
 use crate::policies::{Policies, Sight};
-use crate::store::{Entry, Filter, Store, StoreError};
+use crate::store::{Entry, Filter, Rung, Store, StoreError};
+use crate::texts;
 
 const STORAGE_DEADLINE: Duration = Duration::from_secs(10);
 /// Contents of a page of the internal list.
@@ -41,12 +43,20 @@ pub(crate) struct Catalogue {
     pub(crate) audit: Outbox,
     /// There is something to sweep, or a job to enqueue.
     pub(crate) work: Arc<Notify>,
+    /// How long a text stays that was replaced.
+    pub(crate) replaced_captions: Duration,
 }
 
 impl Catalogue {
-    pub(crate) fn new(store: Store, feed: Feed, outside: Outside, policies: Policies) -> Self {
+    pub(crate) fn new(
+        store: Store,
+        feed: Feed,
+        outside: Outside,
+        policies: Policies,
+        replaced_captions: Duration,
+    ) -> Self {
         let audit = Outbox::new(store.db.clone(), outside.auth.clone());
-        Self { store, feed, outside, policies, audit, work: Arc::default() }
+        Self { store, feed, outside, policies, audit, work: Arc::default(), replaced_captions }
     }
 
     pub(crate) async fn create(&self, request: CreateRequest) -> Result<Content, StoreError> {
@@ -72,8 +82,19 @@ impl Catalogue {
         let quiet =
             UpdateRequest { id: request.id.clone(), progress: request.progress, ..UpdateRequest::default() };
         let urgency = if request == quiet { Urgency::Soon } else { Urgency::Now };
-        let content =
-            self.store.update(&request.id, |content| Ok(lifecycle::apply(content, &request)?)).await?;
+        let content = match &request.file_texts {
+            None => {
+                self.store.update(&request.id, |content| Ok(lifecycle::apply(content, &request)?)).await?
+            }
+            Some(file) => {
+                texts::check_file(file)?;
+                let apply = |content: &mut Content, rungs: &[Rung]| {
+                    lifecycle::apply(content, &request)?;
+                    texts::add_file(content, file, rungs)
+                };
+                self.store.update_beside(&request.id, apply).await?
+            }
+        };
         self.feed.touch(&content.id, urgency);
         Ok(content)
     }
@@ -230,9 +251,7 @@ impl Catalogue {
         by: &By,
     ) -> Result<Entry, StoreError> {
         let apply = |content: &mut Content| {
-            if expected_revision.is_some_and(|expected| expected != content.revision) {
-                return Err(StoreError::Changed { current: content.revision });
-            }
+            unchanged(content, expected_revision)?;
             patch.apply(content);
             Ok(())
         };
@@ -255,6 +274,14 @@ impl Catalogue {
             self.work.notify_one();
         }
         Ok(buried.is_some())
+    }
+
+    /// Which of these contents were deleted, as far as that is remembered.
+    pub(crate) async fn deleted(&self, ids: &[String]) -> Result<Vec<String>, StoreError> {
+        if ids.len() > MAX_ASKED {
+            return Err(StoreError::Invalid(format!("{} ids; at most {MAX_ASKED}", ids.len())));
+        }
+        self.store.buried(ids).await
     }
 
     /// Sends a failed content through the encoder again. The job is enqueued after the step,
@@ -302,6 +329,16 @@ impl Catalogue {
     }
 }
 
-fn checked_id(id: &str) -> Result<&str, StoreError> {
+/// Whether a content is as somebody saw it, if that matters to them.
+pub(crate) fn unchanged(content: &Content, expected_revision: Option<u64>) -> Result<(), StoreError> {
+    match expected_revision {
+        Some(expected) if expected != content.revision => {
+            Err(StoreError::Changed { current: content.revision })
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn checked_id(id: &str) -> Result<&str, StoreError> {
     if limits::is_content_id(id) { Ok(id) } else { Err(StoreError::NotFound(id.chars().take(64).collect())) }
 }

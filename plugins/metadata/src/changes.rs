@@ -1,22 +1,17 @@
 //! The live changes: one task turns "this content was touched" into what it looks like
-//! now, for the event streams of clients and for the bus. It never holds a queue of
-//! changes: a content touched twice before its turn is shown once, as it is by then.
+//! now, for the event streams of clients. It never holds a queue of changes: a content touched
+//! twice before its turn is shown once, as it is by then. The bus is told of each change, by the
+//! outbox.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use streamgate_contracts::catalogue::v1::ContentState;
-use streamgate_contracts::events::{
-    ContentChanged, ContentDeleted, TYPE_CONTENT_CHANGED, TYPE_CONTENT_DELETED, content_changed,
-    content_deleted,
-};
-use streamgate_plugin_api::Event;
 use streamgate_plugin_api::time::now_ms;
 use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
 
-use crate::outside::Outside;
 use crate::policies::{Policies, is_presentable};
 use crate::store::{Entry, Store, StoreError};
 use crate::view::ContentView;
@@ -25,8 +20,6 @@ use crate::view::ContentView;
 const QUIET: Duration = Duration::from_millis(250);
 /// When a content could not be read, it is tried again after this.
 const RETRY: Duration = Duration::from_secs(1);
-/// A bus that takes longer than this loses the event; the state is in the database.
-const PUBLISH_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How soon a change must be seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,8 +80,6 @@ struct Touched {
     due: Instant,
     /// It was deleted, and whether everybody could know of it.
     deleted: Option<bool>,
-    /// More than its policy changed: the bus is told too.
-    content: bool,
 }
 
 /// What there is to show.
@@ -96,7 +87,6 @@ struct Touched {
 struct Due {
     id: String,
     deleted: Option<bool>,
-    content: bool,
 }
 
 #[derive(Debug, Default)]
@@ -121,17 +111,17 @@ impl Feed {
 
     /// A content changed.
     pub(crate) fn touch(&self, id: &str, urgency: Urgency) {
-        self.put(id, urgency, None, true);
+        self.put(id, urgency, None);
     }
 
     /// A content's policy changed.
     pub(crate) fn policy(&self, id: &str) {
-        self.put(id, Urgency::Now, None, false);
+        self.put(id, Urgency::Now, None);
     }
 
     /// A content was deleted; `listed`: of which everybody could know.
     pub(crate) fn delete(&self, id: &str, listed: bool) {
-        self.put(id, Urgency::Now, Some(listed), true);
+        self.put(id, Urgency::Now, Some(listed));
     }
 
     /// A credential ended.
@@ -140,21 +130,20 @@ impl Feed {
         self.tell(Notice { content: String::new(), at_ms: now_ms(), what, others: Others::Nothing });
     }
 
-    fn put(&self, id: &str, urgency: Urgency, deleted: Option<bool>, content: bool) {
-        self.put_at(id, urgency, deleted, content, Instant::now());
+    fn put(&self, id: &str, urgency: Urgency, deleted: Option<bool>) {
+        self.put_at(id, urgency, deleted, Instant::now());
         self.wake.notify_one();
     }
 
-    fn put_at(&self, id: &str, urgency: Urgency, deleted: Option<bool>, content: bool, now: Instant) {
+    fn put_at(&self, id: &str, urgency: Urgency, deleted: Option<bool>, now: Instant) {
         let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
         let due = match (urgency, desk.shown.get(id)) {
             (Urgency::Soon, Some(shown)) => (*shown + QUIET).max(now),
             _ => now,
         };
-        let entry = desk.touched.entry(id.to_owned()).or_insert(Touched { due, deleted, content });
+        let entry = desk.touched.entry(id.to_owned()).or_insert(Touched { due, deleted });
         entry.due = entry.due.min(due);
         entry.deleted = entry.deleted.or(deleted);
-        entry.content |= content;
     }
 
     /// From now on, every notice.
@@ -169,7 +158,7 @@ impl Feed {
         desk.touched.retain(|id, touched| {
             let later = touched.due > now;
             if !later {
-                due.push(Due { id: id.clone(), deleted: touched.deleted, content: touched.content });
+                due.push(Due { id: id.clone(), deleted: touched.deleted });
             }
             later
         });
@@ -178,14 +167,14 @@ impl Feed {
         (due, desk.touched.values().map(|touched| touched.due).min())
     }
 
-    fn again(&self, id: String, content: bool) {
+    fn again(&self, id: String) {
         let due = Instant::now() + RETRY;
         let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
-        desk.touched.entry(id).or_insert(Touched { due, deleted: None, content });
+        desk.touched.entry(id).or_insert(Touched { due, deleted: None });
     }
 
     /// Shows changes until the end of the process.
-    pub(crate) async fn run(self, store: Store, policies: Policies, outside: Outside) {
+    pub(crate) async fn run(self, store: Store, policies: Policies) {
         loop {
             let (due, next) = self.take_due(Instant::now());
             if due.is_empty() {
@@ -199,54 +188,34 @@ impl Feed {
                 continue;
             }
             for due in due {
-                self.show(&store, &policies, &outside, due).await;
+                self.show(&store, &policies, due).await;
             }
         }
     }
 
-    async fn show(&self, store: &Store, policies: &Policies, outside: &Outside, due: Due) {
-        let Due { id, deleted, content: tell_bus } = due;
-        let event = if let Some(listed) = deleted {
-            self.tell(Notice::deleted(id.clone(), now_ms(), listed));
-            Event::json(content_deleted(&id), TYPE_CONTENT_DELETED, &ContentDeleted { id })
-        } else {
-            let entry = match store.entry(&id).await {
-                Ok(entry) => entry,
-                // Its deletion is announced by whoever deleted it.
-                Err(StoreError::NotFound(_)) => return,
-                Err(error) => {
-                    tracing::warn!(content = id, %error, "a change cannot be shown yet");
-                    return self.again(id, tell_bus);
-                }
-            };
-            let others = match others(store, policies, &entry).await {
-                Ok(others) => others,
-                Err(error) => {
-                    tracing::warn!(content = id, %error, "a change is not shown to everybody yet");
-                    self.again(id.clone(), false);
-                    Others::Nothing
-                }
-            };
-            self.tell(Notice::changed(&entry, others));
-            if !tell_bus {
-                return;
-            }
-            let content = &entry.content;
-            let payload = ContentChanged {
-                id: content.id.clone(),
-                revision: content.revision,
-                state: content.state().name().to_owned(),
-                progress: content.progress,
-            };
-            Event::json(content_changed(&id), TYPE_CONTENT_CHANGED, &payload)
-        };
-        let event = match event {
-            Ok(event) => event,
-            Err(error) => return tracing::error!(%error, "an event could not be written"),
-        };
-        if tokio::time::timeout(PUBLISH_DEADLINE, outside.publish(event)).await.is_err() {
-            tracing::warn!("the bus is too slow: an event was dropped");
+    async fn show(&self, store: &Store, policies: &Policies, due: Due) {
+        let Due { id, deleted } = due;
+        if let Some(listed) = deleted {
+            return self.tell(Notice::deleted(id, now_ms(), listed));
         }
+        let entry = match store.entry(&id).await {
+            Ok(entry) => entry,
+            // Its deletion is announced by whoever deleted it.
+            Err(StoreError::NotFound(_)) => return,
+            Err(error) => {
+                tracing::warn!(content = id, %error, "a change cannot be shown yet");
+                return self.again(id);
+            }
+        };
+        let others = match others(store, policies, &entry).await {
+            Ok(others) => others,
+            Err(error) => {
+                tracing::warn!(content = id, %error, "a change is not shown to everybody yet");
+                self.again(id);
+                Others::Nothing
+            }
+        };
+        self.tell(Notice::changed(&entry, others));
     }
 
     fn tell(&self, notice: Notice) {
@@ -284,12 +253,12 @@ mod tests {
         let mut shown = 0;
         for ms in 0..1_000 {
             let now = begin + Duration::from_millis(ms);
-            feed.put_at("a", Urgency::Soon, None, true, now);
+            feed.put_at("a", Urgency::Soon, None, now);
             shown += feed.take_due(now).0.len();
         }
         assert_eq!(shown, 4);
         let now = begin + Duration::from_millis(1_001);
-        feed.put_at("a", Urgency::Now, None, true, now);
+        feed.put_at("a", Urgency::Now, None, now);
         assert_eq!(feed.take_due(now).0.len(), 1);
     }
 
@@ -298,7 +267,7 @@ mod tests {
         let feed = Feed::new(16);
         feed.touch("a", Urgency::Now);
         feed.delete("a", true);
-        let due = Due { id: "a".into(), deleted: Some(true), content: true };
+        let due = Due { id: "a".into(), deleted: Some(true) };
         assert_eq!(feed.take_due(Instant::now()).0, [due]);
     }
 }

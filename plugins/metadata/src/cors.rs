@@ -20,7 +20,7 @@ impl Cors {
         let mut response = StatusCode::NO_CONTENT.into_response();
         let headers = response.headers_mut();
         let may_write = allowed(&self.writers, origin);
-        let methods = if may_write.is_some() { "GET, HEAD, PATCH, DELETE, POST" } else { "GET, HEAD" };
+        let methods = if may_write.is_some() { "GET, HEAD, PATCH, PUT, DELETE, POST" } else { "GET, HEAD" };
         if let Some(origin) = may_write.or_else(|| allowed(&self.readers, origin)) {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
             headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
@@ -28,7 +28,8 @@ impl Cors {
             headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(wanted));
             headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
         }
-        headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, PATCH, DELETE, POST, OPTIONS"));
+        headers
+            .insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, PATCH, PUT, DELETE, POST, OPTIONS"));
         headers.insert(header::VARY, HeaderValue::from_static("Origin"));
         response
     }
@@ -40,8 +41,8 @@ impl Cors {
         let may = if reads { may.or_else(|| allowed(&self.readers, origin)) } else { may };
         if let Some(origin) = may {
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-            headers
-                .insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("ETag, Retry-After"));
+            let shown = HeaderValue::from_static("ETag, Location, Retry-After");
+            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, shown);
         }
         if self.readers.iter().chain(&self.writers).any(|origin| origin != "*") {
             headers.append(header::VARY, HeaderValue::from_static("Origin"));

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use serde_json::json;
 use streamgate_contracts::audit::By;
 use streamgate_contracts::catalogue::v1::{Content, ContentState, ListRequest};
-use streamgate_contracts::db::params;
+use streamgate_contracts::db::{params, places};
 use streamgate_plugin_api::command::{Gone, Output, USAGE};
 use streamgate_plugin_api::time::now_ms;
 
@@ -160,7 +160,8 @@ impl Check {
             false => String::new(),
         };
         let known = Known { entry: &entry, renditions: &renditions, there: &there, receiving, index: &index };
-        Ok((known.findings(now_ms().saturating_sub(GRACE_MS)), there.len() as u64))
+        let now_ms = now_ms();
+        Ok((known.findings(now_ms, now_ms.saturating_sub(GRACE_MS)), there.len() as u64))
     }
 
     /// Objects that no content names.
@@ -291,8 +292,7 @@ impl Check {
 impl crate::store::Store {
     /// Those of these names that are neither contents nor deleted ones.
     async fn nameless(&self, names: &[String]) -> Result<Vec<String>, StoreError> {
-        let places: Vec<String> = (1..=names.len()).map(|place| format!("${place}")).collect();
-        let places = places.join(", ");
+        let places = places(names.len());
         let sql = format!(
             "SELECT id FROM contents WHERE id IN ({places}) UNION ALL SELECT id FROM tombstones WHERE id IN ({places})"
         );

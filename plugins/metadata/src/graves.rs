@@ -3,7 +3,9 @@
 
 use streamgate_contracts::audit::By;
 use streamgate_contracts::catalogue::v1::Content;
-use streamgate_contracts::db::{Batch, DbError, params};
+use streamgate_contracts::db::{Batch, DbError, params, places};
+use streamgate_contracts::events::{ContentDeleted, TYPE_CONTENT_DELETED, content_deleted};
+use streamgate_plugin_api::Event;
 use streamgate_plugin_api::time::now_ms;
 
 use crate::store::{Store, StoreError};
@@ -35,6 +37,8 @@ impl Store {
             .push("DELETE FROM segments WHERE content = $1", params![id])
             .push("DELETE FROM retries WHERE id = $1", params![id])
             .frees_space();
+        let deleted = ContentDeleted { id: id.to_owned() };
+        let batch = batch.tell(Event::json(content_deleted(id), TYPE_CONTENT_DELETED, &deleted));
         let buried = by.note(batch, "content.delete", id, called(&content)).run().await;
         match buried {
             Ok(mut outcomes) => {
@@ -44,6 +48,19 @@ impl Store {
             Err(DbError::Conflict { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Those of these contents that have a tombstone.
+    pub(crate) async fn buried(&self, ids: &[String]) -> Result<Vec<String>, StoreError> {
+        let mut buried = Vec::new();
+        for some in ids.chunks(100) {
+            let sql = format!("SELECT id FROM tombstones WHERE id IN ({})", places(some.len()));
+            let rows = self.db.query(&sql, some.iter().flat_map(|id| params![id]).collect()).await?;
+            for row in rows {
+                buried.push(row.get("id")?);
+            }
+        }
+        Ok(buried)
     }
 
     /// Tombstones that are due, the longest due first.
@@ -62,10 +79,11 @@ impl Store {
         Ok(due)
     }
 
-    /// When the next tombstone is due, if there is one.
+    /// When the next tombstone or text is due, if there is one.
     pub(crate) async fn next_due_ms(&self) -> Result<Option<i64>, StoreError> {
-        let row = self.db.query_one("SELECT MIN(due_at_ms) AS due FROM tombstones", params![]).await?;
-        Ok(row.get("due")?)
+        let sql = "SELECT MIN(due) AS due FROM (SELECT MIN(due_at_ms) AS due FROM tombstones \
+            UNION ALL SELECT MIN(texts_due_at_ms) AS due FROM contents) AS dues";
+        Ok(self.db.query_one(sql, params![]).await?.get("due")?)
     }
 
     /// Records what a sweep came to and when the next one is due.

@@ -2,10 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use streamgate_contracts::catalogue::v1::{Content, ContentState, RenditionTimeline};
+use streamgate_contracts::catalogue::v1::{Content, ContentState, RenditionTimeline, TextTrack};
 
 use crate::objects::Listed;
 use crate::store::Entry;
+use crate::texts;
 
 /// The object that says which part of which picture shows which time.
 pub(crate) const INDEX: &str = "thumbnails.vtt";
@@ -44,12 +45,13 @@ pub(crate) struct Known<'a> {
 
 impl Known<'_> {
     /// `settled_ms`: what nobody may still be writing is older.
-    pub(crate) fn findings(&self, settled_ms: i64) -> Vec<Finding> {
+    pub(crate) fn findings(&self, now_ms: i64, settled_ms: i64) -> Vec<Finding> {
         let mut findings = Vec::new();
         let mut named = HashSet::from(["source".to_owned()]);
         self.source(&mut findings);
         self.renditions(&mut findings, &mut named);
         self.pictures(&mut findings, &mut named);
+        self.texts(&mut findings, &mut named, now_ms);
         self.strays(&mut findings, &named, settled_ms);
         findings
     }
@@ -153,6 +155,29 @@ impl Known<'_> {
                 ));
             }
             named.insert(object.to_owned());
+        }
+    }
+
+    fn texts(&self, findings: &mut Vec<Finding>, named: &mut HashSet<String>, now_ms: i64) {
+        let content = self.content();
+        for TextTrack { name, version, bytes, earlier, .. } in &content.texts {
+            let earlier = earlier.iter().map(|it| (it.version, it.bytes, Some(it.until_ms)));
+            for (version, bytes, until_ms) in [(*version, *bytes, None)].into_iter().chain(earlier) {
+                let object = texts::object(&content.id, name, version);
+                let inner = object[content.id.len() + 1..].to_owned();
+                let detail = match self.there.get(&inner) {
+                    // It is being removed, or was.
+                    _ if until_ms.is_some_and(|until_ms| until_ms <= now_ms) => None,
+                    None => Some(format!("media/{object} is missing")),
+                    Some(there) if there.size != u64::from(bytes) => {
+                        Some(format!("media/{object} has {} bytes instead of {bytes}", there.size))
+                    }
+                    Some(_) => None,
+                };
+                let advice = "restore it from a backup, or replace or remove these captions";
+                findings.extend(detail.map(|detail| self.find("captions-damaged", detail, advice)));
+                named.insert(inner);
+            }
         }
     }
 

@@ -3,9 +3,12 @@
 //!
 //! It provides the `catalogue` capability to other plugins, and `/api/v1/contents` with live
 //! changes to everyone. It never touches media: objects belong to the `storage` capability,
-//! and all it does with them is to delete those of contents that are gone.
+//! and all it does with them is to delete those of contents that are gone. The texts that people
+//! add to a content are the only objects that it writes.
 
 mod begin;
+mod captions;
+mod captions_routes;
 mod catalogue;
 mod changes;
 mod cors;
@@ -29,6 +32,7 @@ mod search;
 mod service;
 mod settings;
 mod store;
+mod texts;
 mod timeline;
 mod view;
 
@@ -38,6 +42,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use streamgate_contracts::db::Db;
 use streamgate_contracts::events::{self, AccessChanged, CredentialEnded};
+use streamgate_contracts::outbox::{Bus, Outbox};
 use streamgate_plugin_api::command;
 use streamgate_plugin_api::fair::Places;
 use streamgate_plugin_api::{Client, Event, Host, Plugin, SettingsProblem, StartError, export_plugin};
@@ -88,7 +93,7 @@ impl Metadata {
         let policies = Policies::new(access, settings.policy_max_age.get());
         let store = Store::new(db);
         begin::begin(&store, &Media::new(outside.storage.clone()), settings.begin_anew).await?;
-        let catalogue = Catalogue::new(store, feed, outside, policies);
+        let catalogue = Catalogue::new(store, feed, outside, policies, settings.replaced_captions.get());
         let count = |setting| usize::try_from(setting).unwrap_or(usize::MAX);
         let places = Places::new(count(settings.max_event_clients), count(settings.event_streams_per_client));
         let live = Live::new(places, settings.heartbeat.get(), shutdown);
@@ -118,7 +123,8 @@ impl Metadata {
     /// Shows changes, to clients and on the bus, until it is dropped.
     pub fn show_changes(&self) -> BoxFuture<'static, ()> {
         let Catalogue { store, feed, outside, policies, .. } = self.catalogue.clone();
-        Box::pin(feed.run(store, policies, outside))
+        let outbox = Outbox::new(store.db.clone(), outside.bus);
+        Box::pin(async move { tokio::join!(feed.run(store, policies), outbox.run()).0 })
     }
 
     /// Takes an event of `access` or `auth`: a policy is another one, or a credential ended.
@@ -177,17 +183,9 @@ impl Plugin for Running {
     }
 
     async fn start(host: Host, settings: Settings) -> Result<Self, StartError> {
-        let bus = host.clone();
-        let publish = move |event| -> BoxFuture<'static, ()> {
-            let bus = bus.clone();
-            Box::pin(async move {
-                if let Err(error) = bus.publish(event).await {
-                    tracing::warn!(%error, "an event was not published");
-                }
-            })
-        };
         let (access, auth) = (host.service("access"), host.service("auth"));
-        let outside = Outside::new(host.service("storage"), host.service("jobs"), access, auth, publish);
+        let outside =
+            Outside::new(host.service("storage"), host.service("jobs"), access, auth, Bus::of(&host));
         let metadata = Metadata::open(host.service("database"), outside, settings, host.shutdown()).await?;
         host.provide("catalogue", metadata.internal())?;
         host.provide("command-fsck", metadata.fsck())?;
@@ -243,5 +241,7 @@ export_plugin! {
         requires: ["database", "storage"],
         uses: ["jobs", "access", "auth"],
         prefixes: ["/api/v1/contents"],
+        publishes: ["content.*.changed", "content.*.deleted"],
+        subscribes: ["access.>", "credential.*.ended"],
     }
 }

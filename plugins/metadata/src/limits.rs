@@ -23,6 +23,24 @@ pub(crate) const SEGMENTS: u32 = 40_000;
 /// Sync points of one segment.
 pub(crate) const SYNC_POINTS: usize = 1_024;
 
+/// Texts of one content.
+pub(crate) const TEXTS: usize = 64;
+/// Characters of the label of a text.
+pub(crate) const LABEL_CHARS: usize = 64;
+/// Chapters of one content.
+pub(crate) const CHAPTERS: usize = 1_000;
+/// Characters of the title of a chapter.
+pub(crate) const CHAPTER_CHARS: usize = 200;
+/// The latest start of a chapter: 999 hours.
+pub(crate) const CHAPTER_START_MS: u64 = 999 * 3_600_000;
+/// Bytes that texts and chapters of one content take in its row. 500 contents are read at once, and have to
+/// fit into one message.
+pub(crate) const TEXTS_BYTES: usize = 32 * 1024;
+/// Versions of a text that stay beside its present one.
+pub(crate) const EARLIER_TEXTS: usize = 8;
+/// Characters of a language (RFC 5646 §4.4.1).
+pub(crate) const LANGUAGE_CHARS: usize = 35;
+
 /// A line of text from another plugin made fit: control characters become spaces, the
 /// ends are trimmed, and what is beyond `chars` characters is cut.
 pub(crate) fn clean(text: &str, chars: usize) -> String {
@@ -34,6 +52,33 @@ pub(crate) fn clean(text: &str, chars: usize) -> String {
 pub(crate) fn is_rendition_name(name: &str) -> bool {
     (1..=32).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
+/// Whether this is a text's name: as a rendition's, but not that of the object that was uploaded.
+pub(crate) fn is_text_name(name: &str) -> bool {
+    is_rendition_name(name) && name != "source"
+}
+
+/// A language as BCP 47 shapes it (RFC 5646 §2.1), in its usual case (§2.1.1): `de`, `zh-Hant`, `pt-BR`. None: it
+/// has another shape. Whether there is such a language is not looked at.
+pub(crate) fn language(tag: &str) -> Option<String> {
+    let mut parts = Vec::new();
+    for (index, part) in tag.split('-').enumerate() {
+        let fits = match index {
+            0 => part.bytes().all(|byte| byte.is_ascii_alphabetic()) && (2..=8).contains(&part.len()),
+            _ => part.bytes().all(|byte| byte.is_ascii_alphanumeric()) && (1..=8).contains(&part.len()),
+        };
+        // What follows a single letter, such as `x`, has no case of its own.
+        let plain = index == 0 || parts.iter().any(|part: &String| part.len() == 1);
+        let part = part.to_ascii_lowercase();
+        parts.push(match part.len() {
+            _ if !fits => return None,
+            2 if !plain => part.to_ascii_uppercase(),
+            4 if !plain => part[..1].to_ascii_uppercase() + &part[1..],
+            _ => part,
+        });
+    }
+    Some(parts.join("-")).filter(|tag| tag.len() <= LANGUAGE_CHARS)
 }
 
 /// Whether this is a content's id: a UUID in lower case with hyphens.
@@ -56,6 +101,27 @@ mod tests {
         assert!(is_content_id("0190163d-8694-739b-aea5-966c26f8ad91"));
         for id in ["0190163D-8694-739B-AEA5-966C26F8AD91", "0190163d8694739baea5966c26f8ad91", "", "../x"] {
             assert!(!is_content_id(id), "{id}");
+        }
+    }
+
+    #[test]
+    fn languages_have_the_shape_and_the_case_of_bcp_47() {
+        for (given, found) in [
+            ("DE", Some("de")),
+            ("pt-br", Some("pt-BR")),
+            ("zh-hant-tw", Some("zh-Hant-TW")),
+            ("es-419", Some("es-419")),
+            ("de-x-ab", Some("de-x-ab")),
+            ("und", Some("und")),
+            ("", None),
+            ("d", None),
+            ("de_DE", None),
+            ("de-", None),
+            ("4-de", None),
+            ("Deutschland", None),
+            ("de-aaaaaaaa-aaaaaaaa-aaaaaaaa-aaaaaaaa", None),
+        ] {
+            assert_eq!(language(given).as_deref(), found, "{given}");
         }
     }
 

@@ -1,10 +1,12 @@
-//! What the catalogue asks of `storage`: listings of `media/`. It writes nothing.
+//! What the catalogue asks of `storage`: listings of `media/`, and the texts of contents. It writes and removes
+//! nothing but texts.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::{Request, StatusCode, header};
 use serde::Deserialize;
+use streamgate_contracts::catalogue::v1::TextTrack;
 use streamgate_plugin_api::{Body, Client};
 
 /// How long a page may take.
@@ -18,6 +20,17 @@ const MAX_TEXT_BYTES: usize = 8 << 20;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the storage cannot be listed: {0}")]
 pub(crate) struct Unlisted(String);
+
+/// Why an object is not written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unwritten {
+    #[error("there is an object of this name")]
+    There,
+    #[error("there is no space left in storage")]
+    Full,
+    #[error("the text cannot be stored: {0}; try again")]
+    Unavailable(String),
+}
 
 /// An object, or an append session.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -96,6 +109,81 @@ impl Media {
         names.sort_unstable();
         names.dedup();
         Ok((names, loose, page.next))
+    }
+
+    /// Writes an object that is not there yet.
+    pub(crate) async fn put_new(&self, key: &str, data: Bytes) -> Result<(), Unwritten> {
+        let failed = |error: &dyn std::fmt::Display| Unwritten::Unavailable(error.to_string());
+        let request = Request::put(format!("http://storage/media/{}", encoded(key)))
+            .header(header::IF_NONE_MATCH, "*")
+            .header(header::CONTENT_LENGTH, data.len())
+            .body(Body::from(data))
+            .map_err(|error| failed(&error))?;
+        let answer = tokio::time::timeout(DEADLINE, self.0.send(request)).await;
+        let answer = answer.map_err(|_| failed(&"the storage does not answer"))?;
+        match answer.map_err(|error| failed(&error))?.status() {
+            StatusCode::PRECONDITION_FAILED => Err(Unwritten::There),
+            StatusCode::INSUFFICIENT_STORAGE => Err(Unwritten::Full),
+            status if status.is_success() => Ok(()),
+            status => Err(failed(&status)),
+        }
+    }
+
+    /// An object's bytes as they come; none: it is not there.
+    pub(crate) async fn open(&self, key: &str) -> Result<Option<Body>, Unlisted> {
+        let words = |error: &dyn std::fmt::Display| Unlisted(error.to_string());
+        let request = Request::get(format!("http://storage/media/{}", encoded(key))).body(Body::empty());
+        let request = request.map_err(|error| words(&error))?;
+        let answer = tokio::time::timeout(DEADLINE, self.0.send(request)).await;
+        let answer = answer.map_err(|_| words(&"it does not answer"))?.map_err(|error| words(&error))?;
+        match answer.status() {
+            StatusCode::OK => Ok(Some(answer.into_body())),
+            StatusCode::NOT_FOUND => Ok(None),
+            status => Err(words(&status)),
+        }
+    }
+
+    /// Removes an object that no row names. It is told of by `fsck` if that fails.
+    pub(crate) async fn remove(&self, key: &str) {
+        self.delete(&encoded(key)).await;
+    }
+
+    /// Removes all versions of a text that no row names any more.
+    pub(crate) async fn remove_text(&self, id: &str, name: &str) {
+        self.delete(&format!("?prefix={}/", encoded(&format!("{id}/{name}")))).await;
+    }
+
+    /// Removes the versions of a text before the present one, but for those that it says are to stay; also such as a
+    /// crash left over.
+    pub(crate) async fn remove_versions(&self, id: &str, text: &TextTrack) {
+        let mut old = Vec::new();
+        let folder = format!("{id}/{}", text.name);
+        let version = |key: &str| -> Option<u32> {
+            key.strip_prefix(&folder)?.strip_prefix('/')?.strip_suffix(".vtt")?.parse().ok()
+        };
+        let stays = |version: u32| text.earlier.iter().any(|earlier| earlier.version == version);
+        let take = |object: Listed| {
+            if version(&object.key).is_some_and(|version| version < text.version && !stays(version)) {
+                old.push(object.key);
+            }
+        };
+        if let Err(error) = self.of_content(&folder, false, take).await {
+            tracing::warn!(folder, %error, "old versions of a text are still there");
+        }
+        for key in old {
+            self.remove(&key).await;
+        }
+    }
+
+    async fn delete(&self, what: &str) {
+        let request = Request::delete(format!("http://storage/media/{what}")).body(Body::empty());
+        let Ok(request) = request else { return };
+        match tokio::time::timeout(DEADLINE, self.0.send(request)).await {
+            Ok(Ok(answer)) if answer.status().is_success() || answer.status() == StatusCode::NOT_FOUND => {}
+            Ok(Ok(answer)) => tracing::warn!(what, status = %answer.status(), "an object is still there"),
+            Ok(Err(error)) => tracing::warn!(what, %error, "an object is still there"),
+            Err(_) => tracing::warn!(what, "an object is still there: the storage does not answer"),
+        }
     }
 
     async fn page(&self, query: &str) -> Result<Page, Unlisted> {

@@ -1,13 +1,9 @@
 //! What the catalogue needs from the rest of the system besides its database. It exists so
 //! that tests can drive the whole plugin without a kernel.
 
-use std::sync::Arc;
-
-use futures_util::future::BoxFuture;
 use streamgate_contracts::jobs::v1::jobs_client::JobsClient;
-use streamgate_plugin_api::{Client, Event};
-
-type Publish = dyn Fn(Event) -> BoxFuture<'static, ()> + Send + Sync;
+use streamgate_contracts::outbox::Bus;
+use streamgate_plugin_api::Client;
 
 /// Objects, jobs and the bus. Cheap to clone.
 #[derive(Clone)]
@@ -20,23 +16,14 @@ pub struct Outside {
     pub access: Client,
     /// The `auth` capability, which keeps the audit log.
     pub auth: Client,
-    publish: Arc<Publish>,
+    /// Where events go.
+    pub bus: Bus,
 }
 
 impl Outside {
-    /// With a way to publish events; a failure to publish is its own to log.
-    pub fn new(
-        storage: Client,
-        jobs: Client,
-        access: Client,
-        auth: Client,
-        publish: impl Fn(Event) -> BoxFuture<'static, ()> + Send + Sync + 'static,
-    ) -> Self {
-        Self { storage, jobs: JobsClient::new(jobs), access, auth, publish: Arc::new(publish) }
-    }
-
-    pub(crate) async fn publish(&self, event: Event) {
-        (self.publish)(event).await;
+    /// From the capabilities `storage`, `jobs`, `access` and `auth`, and the bus.
+    pub fn new(storage: Client, jobs: Client, access: Client, auth: Client, bus: Bus) -> Self {
+        Self { storage, jobs: JobsClient::new(jobs), access, auth, bus }
     }
 }
 

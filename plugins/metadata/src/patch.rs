@@ -36,9 +36,7 @@ impl Patch {
                 _ => Err("cannot be changed; title, description and tags can".to_owned()),
             };
             if let Err(detail) = outcome {
-                let name: String = key.chars().take(64).collect();
-                let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
-                errors.push(FieldError { pointer, detail });
+                errors.push(FieldError { pointer: pointer(&key), detail });
             }
         }
         if errors.is_empty() { Ok(checked) } else { Err(errors) }
@@ -62,6 +60,12 @@ impl Patch {
     }
 }
 
+/// A JSON pointer to a member of an object.
+pub(crate) fn pointer(key: &str) -> String {
+    let name: String = key.chars().take(64).collect();
+    format!("/{}", name.replace('~', "~0").replace('/', "~1"))
+}
+
 /// The title of a content that was given none: its file's name without the extension.
 pub(crate) fn default_title(filename: &str) -> String {
     let stem = match filename.rsplit_once('.') {
@@ -72,7 +76,7 @@ pub(crate) fn default_title(filename: &str) -> String {
     if title.is_empty() { "Untitled".to_owned() } else { title }
 }
 
-fn line(value: Value, chars: usize) -> Result<String, String> {
+pub(crate) fn line(value: Value, chars: usize) -> Result<String, String> {
     let text = match value {
         Value::Null => return Ok(String::new()),
         Value::String(text) => text.trim().to_owned(),

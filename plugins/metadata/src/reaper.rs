@@ -1,6 +1,7 @@
 //! What must happen for certain, over restarts too: the objects of deleted contents are
-//! swept until nothing of them is left, and the jobs of retries are enqueued. The rows in
-//! the database are the record; this task only works them off.
+//! swept until nothing of them is left, texts that were replaced go when their time is over,
+//! and the jobs of retries are enqueued. The rows in the database are the record; this task
+//! only works them off.
 
 use std::time::Duration;
 
@@ -50,6 +51,9 @@ pub(crate) async fn round(catalogue: &Catalogue, grace: Duration) -> (Condition,
         Ok(failed) => failed,
         Err(error) => Some(error.to_string()),
     };
+    if let Err(error) = catalogue.expire_texts(ROUND).await {
+        trouble.get_or_insert(error.to_string());
+    }
     if let Err(reason) = enqueue_retries(catalogue).await {
         trouble.get_or_insert(reason);
     }

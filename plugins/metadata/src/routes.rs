@@ -1,5 +1,5 @@
 //! The REST API under `/api/v1/contents`: reading, changing and deleting contents, and
-//! their live changes. See `docs/http-api.md`.
+//! their live changes. Captions and chapters are in `captions_routes.rs`. See `docs/http-api.md`.
 
 use axum::Router;
 use axum::extract::{Path, Query, RawQuery, Request, State};
@@ -7,19 +7,21 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use streamgate_contracts::audit::By;
-use streamgate_contracts::catalogue::v1::ContentState;
+use streamgate_contracts::catalogue::v1::{Content, ContentState};
 use streamgate_contracts::db::DbError;
 use streamgate_plugin_api::Problem;
 use streamgate_plugin_api::fair::{Full, Holder};
 
+use crate::captions_routes;
 use crate::catalogue::Catalogue;
 use crate::cors::Cors;
 use crate::cursor::{Cursor, Order};
 use crate::live::Live;
-use crate::patch::Patch;
+use crate::patch::{FieldError, Patch};
 use crate::policies::Sight;
 use crate::search::{Searches, Unsearched};
 use crate::store::{Entry, Filter, StoreError};
@@ -42,7 +44,7 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    fn sight(&self, headers: &HeaderMap) -> Sight {
+    pub(crate) fn sight(&self, headers: &HeaderMap) -> Sight {
         self.catalogue.policies.sight(headers)
     }
 }
@@ -55,6 +57,7 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/api/v1/contents/{id}", get(show).patch(change).delete(remove))
         .route("/api/v1/contents/{id}/events", get(events))
         .route("/api/v1/contents/{id}/retry", post(retry))
+        .merge(captions_routes::router())
         .fallback(|| async { not_found("There is nothing at this path.") })
         .method_not_allowed_fallback(|| async {
             Problem::new(
@@ -88,6 +91,10 @@ impl IntoResponse for StoreError {
         let problem = match self {
             Self::NotFound(_) => return not_found(&detail).into_response(),
             Self::Deleted(_) => return not_found(&detail).into_response(),
+            Self::NoText(_) => Problem::new(StatusCode::NOT_FOUND, "not-found", "There are no such captions"),
+            Self::Limit(_) => {
+                Problem::new(StatusCode::CONFLICT, "limit-reached", "The content has no more room")
+            }
             Self::Forbidden(_) | Self::Precondition(_) => {
                 Problem::new(StatusCode::CONFLICT, "wrong-state", "The content's state does not allow this")
             }
@@ -101,12 +108,15 @@ impl IntoResponse for StoreError {
                 Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not possible at the moment")
                     .header(header::RETRY_AFTER, "1")
             }
-            Self::Db(DbError::Full { .. }) => Problem::new(
+            Self::Full(_) | Self::Db(DbError::Full { .. }) => Problem::new(
                 StatusCode::INSUFFICIENT_STORAGE,
                 "insufficient-storage",
                 "There is no space left",
             ),
             Self::Db(error) => {
+                if let Some(unknown) = error.unknown_problem() {
+                    return unknown.into_response();
+                }
                 tracing::error!(%error, "the catalogue's database failed");
                 return Problem::new(
                     StatusCode::INTERNAL_SERVER_ERROR,
@@ -125,7 +135,33 @@ fn not_found(detail: &str) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "not-found", "There is no such content").detail(detail)
 }
 
-fn bad_query(parameter: &str, detail: String) -> Problem {
+/// The revision that a change is bound to (RFC 9110 §13.1.1), if it is to one.
+pub(crate) fn expected(headers: &HeaderMap) -> Option<u64> {
+    match headers.get(header::IF_MATCH).map(HeaderValue::to_str) {
+        None | Some(Ok("*")) => None,
+        Some(Ok(tag)) => Some(tag.trim().trim_matches('"').parse().unwrap_or(0)),
+        Some(Err(_)) => Some(0),
+    }
+}
+
+/// A body of JSON, which is to be an `object` or a `list`.
+pub(crate) fn parsed<T: DeserializeOwned>(body: &[u8], what: &str) -> Result<T, Box<Problem>> {
+    serde_json::from_slice(body).map_err(|error| {
+        let title = format!("The body is not a JSON {what}");
+        let problem = Problem::new(StatusCode::BAD_REQUEST, "invalid-json", &title);
+        Box::new(problem.detail(format!("{error}.")))
+    })
+}
+
+pub(crate) fn bad_fields(errors: Vec<FieldError>) -> Response {
+    let first = errors.first().map(|error| format!("{} {}.", error.pointer, error.detail));
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-fields", "Some fields are not valid")
+        .detail(first.unwrap_or_default())
+        .with("errors", serde_json::to_value(&errors).unwrap_or_default())
+        .into_response()
+}
+
+pub(crate) fn bad_query(parameter: &str, detail: String) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "invalid-parameter", "A query parameter is not valid")
         .detail(detail)
         .with("parameter", parameter)
@@ -182,6 +218,12 @@ impl ListQuery {
     }
 }
 
+/// What a query says; none: a parameter is not known, or given twice.
+pub(crate) fn query_of<T: DeserializeOwned>(raw: Option<String>) -> Option<T> {
+    let uri = http::Uri::builder().path_and_query(format!("/?{}", raw.unwrap_or_default())).build();
+    Query::try_from_uri(&uri.ok()?).ok().map(|Query(query)| query)
+}
+
 #[derive(Serialize)]
 struct Page<'a> {
     items: Vec<ContentView<'a>>,
@@ -193,9 +235,7 @@ async fn list(
     RawQuery(raw): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Response> {
-    let uri = http::Uri::builder().path_and_query(format!("/?{}", raw.unwrap_or_default())).build();
-    let query = uri.ok().and_then(|uri| Query::<ListQuery>::try_from_uri(&uri).ok());
-    let Some(Query(query)) = query else {
+    let Some(query) = query_of::<ListQuery>(raw) else {
         let known = "Known parameters are `limit`, `cursor`, `state`, `sort` and `q`, each at most once.";
         return Err(bad_query("", known.into()).into_response());
     };
@@ -219,7 +259,7 @@ async fn show(
     headers: HeaderMap,
 ) -> Result<Response, StoreError> {
     let entry = api.catalogue.seen(&id, api.sight(&headers)).await?;
-    let tag = etag(&entry);
+    let tag = etag(&entry.content);
     let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     if known.is_some_and(|known| matches(known, &tag)) {
         let mut response = StatusCode::NOT_MODIFIED.into_response();
@@ -238,23 +278,9 @@ async fn change(
 ) -> Result<Response, Response> {
     let read = streamgate_plugin_api::read(request, &PATCHES, MAX_PATCH_BYTES).await;
     let (parts, body) = read.map_err(IntoResponse::into_response)?;
-    let expected = match parts.headers.get(header::IF_MATCH).map(HeaderValue::to_str) {
-        None | Some(Ok("*")) => None,
-        Some(Ok(tag)) => Some(tag.trim().trim_matches('"').parse().unwrap_or(0)),
-        Some(Err(_)) => Some(0),
-    };
-    let patch: Map<String, Value> = serde_json::from_slice(&body).map_err(|error| {
-        Problem::new(StatusCode::BAD_REQUEST, "invalid-json", "The body is not a JSON object")
-            .detail(format!("{error}."))
-            .into_response()
-    })?;
-    let patch = Patch::from_json(patch).map_err(|errors| {
-        let first = errors.first().map(|error| format!("{} {}.", error.pointer, error.detail));
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-fields", "Some fields are not valid")
-            .detail(first.unwrap_or_default())
-            .with("errors", serde_json::to_value(&errors).unwrap_or_default())
-            .into_response()
-    })?;
+    let expected = expected(&parts.headers);
+    let patch: Map<String, Value> = parsed(&body, "object").map_err(|problem| problem.into_response())?;
+    let patch = Patch::from_json(patch).map_err(bad_fields)?;
     let sight = api.sight(&parts.headers);
     api.catalogue.seen(&id, sight).await.map_err(IntoResponse::into_response)?;
     let entry = api
@@ -315,11 +341,11 @@ fn unsearched(reason: Unsearched) -> Response {
         .into_response()
 }
 
-fn shown(status: StatusCode, entry: &Entry) -> Response {
-    json(status, ContentView::new(entry).to_json(), Some(etag(entry)))
+pub(crate) fn shown(status: StatusCode, entry: &Entry) -> Response {
+    json(status, ContentView::new(entry).to_json(), Some(etag(&entry.content)))
 }
 
-fn json(status: StatusCode, body: String, tag: Option<String>) -> Response {
+pub(crate) fn json(status: StatusCode, body: String, tag: Option<String>) -> Response {
     let mut response = (status, body).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -331,8 +357,8 @@ fn json(status: StatusCode, body: String, tag: Option<String>) -> Response {
 }
 
 /// RFC 9110 §8.8.3: the revision, which every change raises.
-fn etag(entry: &Entry) -> String {
-    format!("\"{}\"", entry.content.revision)
+pub(crate) fn etag(content: &Content) -> String {
+    format!("\"{}\"", content.revision)
 }
 
 /// RFC 9110 §13.1.2, with the weak comparison that it asks for.

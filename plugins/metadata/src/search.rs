@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use streamgate_contracts::catalogue::v1::Content;
 use streamgate_plugin_api::fair::{Full, Holder, Places};
 use tokio::sync::Semaphore;
 
@@ -52,6 +53,25 @@ impl Searches {
             Err(_) => Err(Unsearched::TimedOut(self.timeout)),
         }
     }
+}
+
+/// What searches look through.
+pub(crate) fn search_text(content: &Content) -> String {
+    let filename = content.source.as_ref().map_or("", |source| source.filename.as_str());
+    let text = [&content.title, &content.description, &content.tags.join("\n"), filename].join("\n");
+    text.to_lowercase()
+}
+
+/// Text as a pattern of `LIKE … ESCAPE '\'` that matches just this text.
+pub(crate) fn escape_like(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@ use streamgate_contracts::MAX_MESSAGE_BYTES;
 use streamgate_contracts::audit::By;
 use streamgate_contracts::catalogue::v1::catalogue_server::{self, CatalogueServer};
 use streamgate_contracts::catalogue::v1::{
-    Content, CreateRequest, DeleteRequest, DeleteResponse, GetRequest, ListRequest, ListResponse,
-    PutRenditionsRequest, PutSegmentsRequest, TimelineRequest, TimelineResponse, UpdateRequest,
+    Content, CreateRequest, DeleteRequest, DeleteResponse, DeletedRequest, DeletedResponse, GetRequest,
+    ListRequest, ListResponse, PutRenditionsRequest, PutSegmentsRequest, TimelineRequest, TimelineResponse,
+    UpdateRequest,
 };
 use tonic::{Request, Response, Status};
 
@@ -16,11 +17,14 @@ impl From<StoreError> for Status {
     fn from(error: StoreError) -> Self {
         let message = error.to_string();
         match error {
-            StoreError::NotFound(_) | StoreError::Deleted(_) => Self::not_found(message),
+            StoreError::NotFound(_) | StoreError::Deleted(_) | StoreError::NoText(_) => {
+                Self::not_found(message)
+            }
             StoreError::Forbidden(_) | StoreError::Precondition(_) | StoreError::Changed { .. } => {
                 Self::failed_precondition(message)
             }
             StoreError::Invalid(_) => Self::invalid_argument(message),
+            StoreError::Limit(_) | StoreError::Full(_) => Self::resource_exhausted(message),
             StoreError::Busy(_) => Self::aborted(message),
             StoreError::Unavailable(_) => Self::unavailable(message),
             StoreError::Db(error) => error.into(),
@@ -88,5 +92,9 @@ impl catalogue_server::Catalogue for Service {
     async fn delete(&self, request: Request<DeleteRequest>) -> Result<Response<DeleteResponse>, Status> {
         self.0.delete(&request.get_ref().id, &By::default()).await?;
         Ok(Response::new(DeleteResponse {}))
+    }
+
+    async fn deleted(&self, request: Request<DeletedRequest>) -> Result<Response<DeletedResponse>, Status> {
+        Ok(Response::new(DeletedResponse { ids: self.0.deleted(&request.get_ref().ids).await? }))
     }
 }

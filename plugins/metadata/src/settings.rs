@@ -43,6 +43,9 @@ pub struct Settings {
     /// How long after a deletion its objects are swept a second time, to catch what was
     /// being written meanwhile. At least as long as one segment takes to encode.
     pub sweep_grace: Duration,
+    /// How long the text of captions that were replaced stays at its own address, for players that began
+    /// before and ask for it when a viewer turns captions on. At most the last eight texts stay. `"0s"`: none.
+    pub replaced_captions: Duration,
     /// Begin an empty catalogue although the storage holds objects of contents. Without it the catalogue
     /// does not start then: its database was lost, and is to be restored from a backup.
     pub begin_anew: bool,
@@ -63,6 +66,7 @@ impl Default for Settings {
             event_backlog: 1_024,
             heartbeat: Duration::secs(15),
             sweep_grace: Duration::secs(300),
+            replaced_captions: Duration::secs(86_400),
             begin_anew: false,
         }
     }
@@ -107,6 +111,9 @@ pub(crate) fn check(settings: &Settings) -> Vec<SettingsProblem> {
     if settings.sweep_grace.get().as_secs() > 86_400 {
         problems.push(SettingsProblem::new("sweep_grace", "must be at most 24h"));
     }
+    if settings.replaced_captions.get().as_secs() > 30 * 86_400 {
+        problems.push(SettingsProblem::new("replaced_captions", "must be at most 30 days (720h)"));
+    }
     problems
 }
 
@@ -139,6 +146,7 @@ mod tests {
             event_backlog: 1,
             heartbeat: Duration::secs(0),
             sweep_grace: Duration::secs(100_000),
+            replaced_captions: Duration::secs(31 * 86_400),
             policy_max_age: Duration::secs(0),
             search_timeout: Duration::secs(0),
             max_searches: 0,
@@ -147,6 +155,6 @@ mod tests {
             event_streams_per_client: 0,
             ..Settings::default()
         };
-        assert_eq!(check(&settings).len(), 11);
+        assert_eq!(check(&settings).len(), 12);
     }
 }

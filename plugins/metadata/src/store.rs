@@ -1,6 +1,7 @@
 //! The SQL of the catalogue. Every write of a content is guarded by the revision that it
 //! was computed from, so that a step of the state machine, a new title and a progress
-//! report never overwrite each other: who comes second reads again.
+//! report never overwrite each other: who comes second reads again. What the bus is told of a change
+//! is written with it.
 
 use std::collections::HashMap;
 
@@ -9,13 +10,17 @@ use prost::Message as _;
 use streamgate_contracts::catalogue::v1::{
     Content, ContentState, Rendition, RenditionSegments, RenditionTimeline, Source,
 };
-use streamgate_contracts::db::{Batch, Db, DbError, Migrations, Row, params};
+use streamgate_contracts::db::{Batch, Db, DbError, Migrations, Row, params, places};
+use streamgate_contracts::events::{ContentChanged, TYPE_CONTENT_CHANGED, content_changed};
 use streamgate_plugin_api::time::now_ms;
+use streamgate_plugin_api::{BusError, Event};
 
 use crate::cursor::{Cursor, Order, title_key};
 use crate::lifecycle::ForbiddenStep;
 use crate::limits;
 use crate::policies::PRESENTABLE;
+use crate::search::{escape_like, search_text};
+use crate::texts;
 use crate::timeline::{self, BadSegments, Totals};
 
 /// How often a write is computed anew because another one came first.
@@ -24,7 +29,7 @@ const ATTEMPTS: usize = 32;
 const READS: usize = 16;
 
 const COLUMNS: &str = "id, title, description, tags, state, reason, progress, duration_ms, source, has_poster, \
-    has_thumbnails, unusable, created_at_ms, updated_at_ms, revision, listed";
+    has_thumbnails, unusable, texts, created_at_ms, updated_at_ms, revision, listed";
 
 /// Why the catalogue did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -39,6 +44,12 @@ pub(crate) enum StoreError {
     Precondition(String),
     #[error("{0}")]
     Invalid(String),
+    #[error("there are no captions `{0}`")]
+    NoText(String),
+    #[error("{0}")]
+    Limit(String),
+    #[error("{0}")]
+    Full(String),
     #[error("the content `{0}` is changed by too many others at once; try again")]
     Busy(String),
     #[error("{0}")]
@@ -104,6 +115,9 @@ pub(crate) fn migrations() -> Migrations {
         ("0004_unusable", include_str!("../migrations/0004_unusable.sql")),
         ("0005_begun", include_str!("../migrations/0005_begun.sql")),
         ("0006_title_key", include_str!("../migrations/0006_title_key.sql")),
+        ("0007_texts", include_str!("../migrations/0007_texts.sql")),
+        ("0008_earlier_texts", include_str!("../migrations/0008_earlier_texts.sql")),
+        ("0009_outbox", streamgate_contracts::outbox::TABLE),
     ])
 }
 
@@ -119,9 +133,10 @@ impl Store {
         content.updated_at_ms = now;
         content.revision = 1;
         let id = content.id.clone();
-        let inserted = self
+        let batch = self
             .db
-            .execute(
+            .batch()
+            .push_expect(
                 "INSERT INTO contents (id, title, description, tags, state, reason, progress, duration_ms, source, \
                  has_poster, has_thumbnails, search, created_at_ms, updated_at_ms, revision, title_key) \
                  SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16 \
@@ -144,10 +159,13 @@ impl Store {
                     content.revision,
                     title_key(&content),
                 ],
+                1,
             )
-            .await?;
-        if inserted == 1 {
-            return Ok((content, true));
+            .tell(news_of(&content));
+        match batch.run().await {
+            Ok(_) => return Ok((content, true)),
+            Err(DbError::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
         }
         match self.find(&id).await? {
             Some(content) => Ok((content, false)),
@@ -191,15 +209,36 @@ impl Store {
         apply: impl Fn(&mut Content) -> Result<(), StoreError>,
         with: impl Fn(Batch, &Content, &Content) -> Batch,
     ) -> Result<Content, StoreError> {
+        self.write(id, false, |content, _| apply(content), with).await
+    }
+
+    /// As [`Store::update`], with the content's renditions as they are at the same revision.
+    pub(crate) async fn update_beside(
+        &self,
+        id: &str,
+        apply: impl Fn(&mut Content, &[Rung]) -> Result<(), StoreError>,
+    ) -> Result<Content, StoreError> {
+        self.write(id, true, apply, |batch, _, _| batch).await
+    }
+
+    async fn write(
+        &self,
+        id: &str,
+        beside: bool,
+        apply: impl Fn(&mut Content, &[Rung]) -> Result<(), StoreError>,
+        with: impl Fn(Batch, &Content, &Content) -> Batch,
+    ) -> Result<Content, StoreError> {
         for _ in 0..ATTEMPTS {
             let before = self.get(id).await?;
             let mut after = before.clone();
-            apply(&mut after)?;
+            // Read after the content: another one since then would be another revision.
+            let rungs = if beside { self.rungs_of(&[id]).await?.remove(id) } else { None };
+            apply(&mut after, &rungs.unwrap_or_default())?;
             if after == before {
                 return Ok(before);
             }
             let batch = write_row(self.db.batch(), &before, &mut after);
-            match with(batch, &before, &after).run().await {
+            match with(batch, &before, &after).tell(news_of(&after)).run().await {
                 Ok(_) => return Ok(after),
                 Err(DbError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
@@ -215,6 +254,9 @@ impl Store {
             if before.state() == ContentState::Uploading {
                 let reason = "a content that is still uploading has no renditions";
                 return Err(StoreError::Precondition(reason.into()));
+            }
+            if let Some(spec) = specs.iter().find(|it| before.texts.iter().any(|text| text.name == it.name)) {
+                return Err(StoreError::Invalid(format!("`{}` is the name of a text", spec.name)));
             }
             let known = self.rungs_of(&[id]).await?.remove(id).unwrap_or_default();
             let mut after = before.clone();
@@ -245,7 +287,7 @@ impl Store {
             if !changed {
                 return Ok(before);
             }
-            match batch.run().await {
+            match batch.tell(news_of(&after)).run().await {
                 Ok(_) => return Ok(after),
                 Err(DbError::Conflict { .. } | DbError::UniqueViolation { .. }) => {}
                 Err(error) => return Err(error.into()),
@@ -290,7 +332,7 @@ impl Store {
                     );
                 }
             }
-            match batch.run().await {
+            match batch.tell(news_of(&after)).run().await {
                 Ok(_) => return Ok(after),
                 Err(DbError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
@@ -338,7 +380,7 @@ impl Store {
                     "SELECT c.revision, r.name, r.spec, s.chunk, s.data FROM contents c \
                      LEFT JOIN renditions r ON r.content = c.id \
                      LEFT JOIN segments s ON s.content = r.content AND s.rendition = r.name \
-                     WHERE c.id = $1 ORDER BY r.position, s.chunk",
+                     WHERE c.id = $1 ORDER BY r.name, s.chunk",
                     params![id],
                 )
                 .await?;
@@ -439,11 +481,10 @@ impl Store {
     async fn rungs_of(&self, ids: &[&str]) -> Result<HashMap<String, Vec<Rung>>, StoreError> {
         let mut all: HashMap<String, Vec<Rung>> = HashMap::new();
         for some in ids.chunks(100) {
-            let places: Vec<String> = (1..=some.len()).map(|number| format!("${number}")).collect();
             let sql = format!(
                 "SELECT content, spec, segments, bytes, ticks FROM renditions WHERE content IN ({}) \
-                 ORDER BY content, position",
-                places.join(", ")
+                 ORDER BY content",
+                places(some.len())
             );
             let values = some.iter().flat_map(|id| params![*id]).collect();
             for row in self.db.query(&sql, values).await? {
@@ -456,6 +497,7 @@ impl Store {
                 all.entry(row.get("content")?).or_default().push(rung);
             }
         }
+        all.values_mut().for_each(|rungs| rungs.sort_by(|one, two| order(&one.spec).cmp(&order(&two.spec))));
         Ok(all)
     }
 }
@@ -469,7 +511,8 @@ fn write_row(batch: Batch, before: &Content, after: &mut Content) -> Batch {
     batch.push_expect(
         "UPDATE contents SET title = $3, description = $4, tags = $5, state = $6, reason = $7, progress = $8, \
          duration_ms = $9, source = $10, has_poster = $11, has_thumbnails = $12, search = $13, \
-         updated_at_ms = $14, revision = $15, unusable = $16, title_key = $17 WHERE id = $1 AND revision = $2",
+         updated_at_ms = $14, revision = $15, unusable = $16, title_key = $17, texts = $18, \
+         texts_due_at_ms = $19 WHERE id = $1 AND revision = $2",
         params![
             &before.id,
             before.revision,
@@ -488,12 +531,30 @@ fn write_row(batch: Batch, before: &Content, after: &mut Content) -> Batch {
             after.revision,
             after.unusable,
             title_key(after),
+            texts::packed(after),
+            texts::due_at_ms(after),
         ],
         1,
     )
 }
 
+/// Tells the bus what a content has become.
+fn news_of(content: &Content) -> Result<Event, BusError> {
+    let payload = ContentChanged {
+        id: content.id.clone(),
+        revision: content.revision,
+        state: content.state().name().to_owned(),
+        progress: content.progress,
+    };
+    Event::json(content_changed(&content.id), TYPE_CONTENT_CHANGED, &payload)
+}
+
 type Assembled = Option<(u64, Vec<RenditionTimeline>)>;
+
+/// Renditions are in this order, whichever came first: pictures, small ones first, then sounds.
+fn order(spec: &Rendition) -> impl Ord + '_ {
+    (spec.kind, spec.height, spec.track, spec.target_bitrate, spec.name.as_str())
+}
 
 fn assemble(rows: impl IntoIterator<Item = Row>) -> Result<Assembled, StoreError> {
     let mut all: Assembled = None;
@@ -508,6 +569,10 @@ fn assemble(rows: impl IntoIterator<Item = Row>) -> Result<Assembled, StoreError
             last.segments.extend(timeline::decode(&name, chunk, &row.get("data")?)?);
         }
     }
+    if let Some((_, renditions)) = &mut all {
+        renditions
+            .sort_by(|one, two| one.rendition.as_ref().map(order).cmp(&two.rendition.as_ref().map(order)));
+    }
     Ok(all)
 }
 
@@ -518,6 +583,8 @@ fn content_of(row: &Row) -> Result<Content, DbError> {
     };
     let tags: String = row.get("tags")?;
     let source: Bytes = row.get("source")?;
+    let texts: Option<Bytes> = row.get("texts")?;
+    let texts = Content::decode(texts.unwrap_or_default()).map_err(|error| damaged("texts", &error))?;
     Ok(Content {
         id: row.get("id")?,
         title: row.get("title")?,
@@ -534,6 +601,9 @@ fn content_of(row: &Row) -> Result<Content, DbError> {
         has_poster: row.get::<i64>("has_poster")? != 0,
         has_thumbnails: row.get::<i64>("has_thumbnails")? != 0,
         unusable: row.get::<i64>("unusable")? != 0,
+        texts: texts.texts,
+        chapters: texts.chapters,
+        texts_read: texts.texts_read,
     })
 }
 
@@ -549,22 +619,4 @@ fn source_bytes(content: &Content) -> Bytes {
 
 fn tags_json(tags: &[String]) -> String {
     serde_json::Value::from(tags).to_string()
-}
-
-fn search_text(content: &Content) -> String {
-    let filename = content.source.as_ref().map_or("", |source| source.filename.as_str());
-    let text = [&content.title, &content.description, &content.tags.join("\n"), filename].join("\n");
-    text.to_lowercase()
-}
-
-/// Text as a pattern of `LIKE … ESCAPE '\'` that matches just this text.
-fn escape_like(text: &str) -> String {
-    let mut pattern = String::with_capacity(text.len());
-    for c in text.chars() {
-        if matches!(c, '%' | '_' | '\\') {
-            pattern.push('\\');
-        }
-        pattern.push(c);
-    }
-    pattern
 }

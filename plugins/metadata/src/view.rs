@@ -2,10 +2,11 @@
 //! Unknown facts are null, never zero or empty.
 
 use serde::Serialize;
-use streamgate_contracts::catalogue::v1::{ContentState, RenditionKind, Source};
+use streamgate_contracts::catalogue::v1::{Chapter, Content, ContentState, RenditionKind, Source, TextTrack};
 use streamgate_plugin_api::time::rfc3339;
 
 use crate::store::{Entry, Rung};
+use crate::texts;
 
 #[derive(Debug, Serialize)]
 pub(crate) struct ContentView<'a> {
@@ -28,6 +29,29 @@ pub(crate) struct ContentView<'a> {
     dash: Option<String>,
     poster: Option<String>,
     thumbnails: Option<String>,
+    captions: Vec<CaptionView<'a>>,
+    chapters: Vec<ChapterView<'a>>,
+}
+
+/// Captions or subtitles.
+#[derive(Debug, Serialize)]
+pub(crate) struct CaptionView<'a> {
+    name: &'a str,
+    language: Option<&'a str>,
+    label: Option<&'a str>,
+    default: bool,
+    forced: bool,
+    hearing_impaired: bool,
+    commentary: bool,
+    bytes: u32,
+    url: String,
+}
+
+#[derive(Debug, Serialize)]
+struct ChapterView<'a> {
+    /// Seconds.
+    start: f64,
+    title: &'a str,
 }
 
 #[derive(Debug, Serialize, Default)]
@@ -58,6 +82,12 @@ struct RenditionView<'a> {
     target_bitrate: Option<u32>,
     segments: u32,
     complete: bool,
+    /// Audio only.
+    track: Option<u32>,
+    language: Option<&'a str>,
+    label: Option<&'a str>,
+    commentary: bool,
+    described: bool,
 }
 
 impl<'a> ContentView<'a> {
@@ -84,17 +114,46 @@ impl<'a> ContentView<'a> {
                 .source
                 .as_ref()
                 .map_or_else(SourceView::default, |source| SourceView::new(source, known_bytes)),
-            renditions: entry.rungs.iter().map(RenditionView::new).collect(),
+            renditions: in_order(&entry.rungs).into_iter().map(RenditionView::new).collect(),
             hls: path(watchable, "master.m3u8"),
             dash: path(watchable, "manifest.mpd"),
             poster: path(content.has_poster, "poster.jpg"),
             thumbnails: path(content.has_thumbnails, "thumbnails.vtt"),
+            captions: CaptionView::all(content),
+            chapters: content.chapters.iter().map(ChapterView::new).collect(),
         }
     }
 
     /// As one line of JSON.
     pub(crate) fn to_json(&self) -> String {
         serde_json::to_string(self).expect("numbers, text and lists are always JSON")
+    }
+}
+
+impl<'a> CaptionView<'a> {
+    pub(crate) fn new(id: &str, track: &'a TextTrack) -> Self {
+        Self {
+            name: &track.name,
+            language: text(&track.language),
+            label: text(&track.label),
+            default: track.default,
+            forced: track.forced,
+            hearing_impaired: track.hearing_impaired,
+            commentary: track.commentary,
+            bytes: track.bytes,
+            url: format!("/v/{}", texts::object(id, &track.name, track.version)),
+        }
+    }
+
+    /// Those of a content, in the order in which players list them.
+    pub(crate) fn all(content: &'a Content) -> Vec<Self> {
+        content.texts.iter().map(|track| Self::new(&content.id, track)).collect()
+    }
+}
+
+impl<'a> ChapterView<'a> {
+    fn new(chapter: &'a Chapter) -> Self {
+        Self { start: chapter.start_ms as f64 / 1_000.0, title: &chapter.title }
     }
 }
 
@@ -131,8 +190,24 @@ impl<'a> RenditionView<'a> {
             target_bitrate: number(spec.target_bitrate),
             segments: rung.totals.segments,
             complete: spec.complete,
+            track: (spec.kind() == RenditionKind::Audio).then_some(spec.track),
+            language: text(&spec.language),
+            label: text(&spec.label),
+            commentary: spec.commentary,
+            described: spec.described,
         }
     }
+}
+
+/// Pictures from the smallest to the largest, then sounds: in the order in which they come they are stored.
+fn in_order(rungs: &[Rung]) -> Vec<&Rung> {
+    let mut rungs: Vec<_> = rungs.iter().collect();
+    rungs.sort_by_key(|rung| {
+        let spec = &rung.spec;
+        let is_audio = spec.kind() == RenditionKind::Audio;
+        (is_audio, spec.track, u64::from(spec.width) * u64::from(spec.height), spec.target_bitrate)
+    });
+    rungs
 }
 
 fn text(text: &str) -> Option<&str> {
@@ -154,7 +229,7 @@ fn rate(numerator: u32, denominator: u32) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::timeline::Totals;
-    use streamgate_contracts::catalogue::v1::{Content, Rendition};
+    use streamgate_contracts::catalogue::v1::Rendition;
 
     fn entry(state: ContentState) -> Entry {
         let spec = Rendition {
@@ -187,6 +262,41 @@ mod tests {
         assert_eq!(playable["hls"], "/v/0190163d-8694-739b-aea5-966c26f8ad91/master.m3u8");
         assert_eq!(playable["dash"], "/v/0190163d-8694-739b-aea5-966c26f8ad91/manifest.mpd");
         assert!(json(ContentState::Failed)["dash"].is_null());
+    }
+
+    #[test]
+    fn captions_and_chapters_are_shown_with_their_addresses_and_sounds_with_their_track() {
+        let mut entry = entry(ContentState::Ready);
+        let track = TextTrack {
+            name: "text-1".into(),
+            version: 3,
+            bytes: 70,
+            language: "de".into(),
+            ..TextTrack::default()
+        };
+        entry.content.texts.push(track);
+        entry.content.chapters.push(Chapter { start_ms: 1_500, title: "A".into() });
+        let mut sound = entry.rungs[0].clone();
+        sound.spec = Rendition {
+            name: "audio".into(),
+            kind: RenditionKind::Audio.into(),
+            language: "en".into(),
+            commentary: true,
+            ..Rendition::default()
+        };
+        entry.rungs.push(sound);
+        let shown: serde_json::Value = serde_json::from_str(&ContentView::new(&entry).to_json()).unwrap();
+        let expected = serde_json::json!([{
+            "name": "text-1", "language": "de", "label": null, "default": false, "forced": false,
+            "hearing_impaired": false, "commentary": false, "bytes": 70,
+            "url": "/v/0190163d-8694-739b-aea5-966c26f8ad91/text-1/3.vtt",
+        }]);
+        assert_eq!(shown["captions"], expected);
+        assert_eq!(shown["chapters"], serde_json::json!([{ "start": 1.5, "title": "A" }]));
+        let [video, audio] = [&shown["renditions"][0], &shown["renditions"][1]];
+        assert!(video["track"].is_null() && video["language"].is_null());
+        assert_eq!((&audio["track"], &audio["language"]), (&0.into(), &"en".into()));
+        assert_eq!((&audio["commentary"], &audio["described"]), (&true.into(), &false.into()));
     }
 
     #[test]

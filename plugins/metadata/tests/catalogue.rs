@@ -270,3 +270,20 @@ proptest! {
         runtime.block_on(walk(acts));
     }
 }
+
+#[tokio::test]
+async fn it_says_of_what_was_deleted_that_it_was_and_of_nothing_else() {
+    let world = World::new();
+    let life = world.live(Settings::default()).await;
+    let [live, gone, never] = ["a", "b", "c"].map(|last| format!("{}{last}", &ID[..ID.len() - 1]));
+    for id in [&live, &gone] {
+        life.create(id, "Film").await;
+    }
+    assert_eq!(life.as_creator("DELETE", &format!("/{gone}"), "").await.0, 204);
+    let ids = vec![live, gone.clone(), never, "'; --".into()];
+    let answer = life.catalogue.clone().deleted(DeletedRequest { ids }).await.unwrap().into_inner();
+    assert_eq!(answer.ids, [gone]);
+    let ids = vec![ID.into(); 501];
+    let refused = life.catalogue.clone().deleted(DeletedRequest { ids }).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+}

@@ -89,9 +89,7 @@ async fn rows_that_are_gone_pictures_that_are_missing_and_objects_in_no_row_are_
     // What is new may have its row in a moment.
     world.put(&format!("{ID}/1080p/0.m4s")).await;
     assert_eq!(findings(&life, &[]).await, (vec![], 0));
-    let stray = world.path().join(format!("objects/media/{ID}/1080p/0.m4s"));
-    let old = SystemTime::now() - Duration::from_secs(7_200);
-    File::options().write(true).open(stray).unwrap().set_modified(old).unwrap();
+    age(&world, &format!("{ID}/1080p/0.m4s"));
     world.put("loose").await;
     let loose = ("objects-without-content".to_owned(), "loose".to_owned());
     assert_eq!(findings(&life, &[]).await, (vec![found("objects-without-row"), loose.clone()], 6));
@@ -122,10 +120,8 @@ async fn objects_without_a_content_are_told_and_removed_only_when_asked_and_old_
     assert_eq!(findings(&life, &["--repair"]).await, (both.clone(), 6));
     let keys = world.keys().await.len();
 
-    let old = SystemTime::now() - Duration::from_secs(7_200);
     for key in ["source", "720p/0.m4s"] {
-        let object = world.path().join(format!("objects/media/{LEFT}/{key}"));
-        File::options().write(true).open(object).unwrap().set_modified(old).unwrap();
+        age(&world, &format!("{LEFT}/{key}"));
     }
     assert_eq!(findings(&life, &[]).await, (both.clone(), 6));
     assert_eq!(world.keys().await.len(), keys, "nobody asked for it");
@@ -177,4 +173,54 @@ async fn a_catalogue_that_is_new_beside_objects_of_contents_does_not_begin_unles
     let unknown = World::new();
     unknown.broken.store(true, std::sync::atomic::Ordering::SeqCst);
     assert!(unknown.open(settings).await.unwrap_err().to_string().contains("cannot be told"));
+}
+
+const VTT: [(&str, &str); 1] = [("content-type", "text/vtt")];
+const CAPTIONS: &str = "WEBVTT\n\n00:01.000 --> 00:02.000\na\n";
+
+/// A whole content with captions, and the key of their object.
+async fn captioned(world: &World) -> (Life, String) {
+    let life = world.live(Settings::default()).await;
+    whole(world, &life).await;
+    life.step(ID, ContentState::Ready).await.unwrap();
+    let added = life.send("POST", &format!("/{ID}/captions"), &VTT, CAPTIONS).await;
+    assert_eq!(added.status().as_u16(), 201);
+    let key = world.keys().await.into_iter().find(|key| key.ends_with("/1.vtt")).unwrap();
+    (life, key)
+}
+
+/// Nobody may still be writing the object.
+fn age(world: &World, key: &str) {
+    let old = SystemTime::now() - Duration::from_secs(7_200);
+    let object = world.path().join(format!("objects/media/{key}"));
+    File::options().write(true).open(object).unwrap().set_modified(old).unwrap();
+}
+
+#[tokio::test]
+async fn captions_are_no_strays_and_what_is_missing_or_left_over_of_them_is_told() {
+    let world = World::new();
+    let (life, key) = captioned(&world).await;
+    age(&world, &key);
+    assert_eq!(findings(&life, &[]).await, (vec![], 0));
+    let found = |kind: &str| (kind.to_owned(), ID.to_owned());
+    let left = key.replace("/1.vtt", "/2.vtt");
+    world.put(&left).await;
+    age(&world, &left);
+    assert_eq!(findings(&life, &[]).await, (vec![found("objects-without-row")], 6));
+    std::fs::remove_file(world.path().join(format!("objects/media/{left}"))).unwrap();
+    std::fs::remove_file(world.path().join(format!("objects/media/{key}"))).unwrap();
+    assert_eq!(findings(&life, &[]).await, (vec![found("captions-damaged")], 6));
+}
+
+#[tokio::test]
+async fn what_captions_were_before_they_were_replaced_is_looked_after_too() {
+    let world = World::new();
+    let (life, key) = captioned(&world).await;
+    let name = key.split('/').nth(1).unwrap();
+    let replaced = life.send("PUT", &format!("/{ID}/captions/{name}"), &VTT, CAPTIONS).await;
+    assert_eq!(replaced.status().as_u16(), 200);
+    age(&world, &key);
+    assert_eq!(findings(&life, &[]).await, (vec![], 0), "it is no stray");
+    std::fs::remove_file(world.path().join(format!("objects/media/{key}"))).unwrap();
+    assert_eq!(findings(&life, &[]).await, (vec![("captions-damaged".to_owned(), ID.to_owned())], 6));
 }

@@ -19,6 +19,9 @@ pub(crate) const MIGRATIONS_TABLE: &str = "_streamgate_migrations";
 /// The table with the one row that tells this database from all others. Clients may read it only.
 pub(crate) const IDENTITY_TABLE: &str = "_streamgate_identity";
 
+/// The table of the keys of batches with their answers. No client may name it.
+pub(crate) const BATCHES_TABLE: &str = "_streamgate_batches";
+
 const MAX_SQL_BYTES: i32 = 256 * 1024;
 const MAX_VALUE_BYTES: i32 = 32 * 1024 * 1024;
 const MAX_PARAMS: i32 = 32_000;
@@ -38,7 +41,16 @@ enum Author {
 #[derive(Debug, Default)]
 struct Watch {
     deadline: Option<Instant>,
-    abandoned: Option<Arc<AtomicBool>>,
+    stop: Option<Stop>,
+}
+
+/// Why a query is stopped before it took too long.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Stop {
+    /// Whoever asked has gone away.
+    pub(crate) abandoned: Arc<AtomicBool>,
+    /// Another run waits for the files.
+    pub(crate) leaving: Arc<AtomicBool>,
 }
 
 /// What every connection is opened with.
@@ -136,13 +148,9 @@ impl Link {
         self.run_as(Author::Client, None, run)
     }
 
-    /// As [`Link::as_client`], stopped also when `abandoned` becomes true.
-    pub(crate) fn as_client_unless<T>(
-        &self,
-        abandoned: Arc<AtomicBool>,
-        run: impl FnOnce(&Connection) -> T,
-    ) -> T {
-        self.run_as(Author::Client, Some(abandoned), run)
+    /// As [`Link::as_client`], stopped also when `stop` says so.
+    pub(crate) fn as_client_unless<T>(&self, stop: Stop, run: impl FnOnce(&Connection) -> T) -> T {
+        self.run_as(Author::Client, Some(stop), run)
     }
 
     /// Runs a migration: guarded as a client, with no limit of time.
@@ -151,14 +159,9 @@ impl Link {
         run(&self.connection)
     }
 
-    fn run_as<T>(
-        &self,
-        author: Author,
-        abandoned: Option<Arc<AtomicBool>>,
-        run: impl FnOnce(&Connection) -> T,
-    ) -> T {
+    fn run_as<T>(&self, author: Author, stop: Option<Stop>, run: impl FnOnce(&Connection) -> T) -> T {
         let deadline = Some(Instant::now() + self.statement_timeout);
-        let _end = Turn::begin(self, author, Watch { deadline, abandoned });
+        let _end = Turn::begin(self, author, Watch { deadline, stop });
         run(&self.connection)
     }
 }
@@ -183,7 +186,9 @@ impl Drop for Turn<'_> {
 
 fn is_over(watch: &Mutex<Watch>) -> bool {
     let watch = watch.lock().unwrap_or_else(PoisonError::into_inner);
-    watch.abandoned.as_ref().is_some_and(|abandoned| abandoned.load(Ordering::Relaxed))
+    let stopped =
+        |stop: &Stop| stop.abandoned.load(Ordering::Relaxed) || stop.leaving.load(Ordering::Relaxed);
+    watch.stop.as_ref().is_some_and(stopped)
         || watch.deadline.is_some_and(|deadline| Instant::now() >= deadline)
 }
 
@@ -210,7 +215,7 @@ fn may(author: u8, action: &AuthAction<'_>) -> bool {
         | AuthAction::Update { table_name, .. }
         | AuthAction::DropTable { table_name }
         | AuthAction::AlterTable { table_name, .. } => {
-            table_name != MIGRATIONS_TABLE && table_name != IDENTITY_TABLE
+            ![MIGRATIONS_TABLE, IDENTITY_TABLE, BATCHES_TABLE].contains(&table_name)
         }
         AuthAction::Function { function_name } => !function_name.eq_ignore_ascii_case("load_extension"),
         AuthAction::Unknown { .. } => false,

@@ -3,8 +3,10 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use streamgate_plugin_api::grants::Keeper;
 use tokio::sync::OnceCell;
 
 use crate::condition::{Condition, Reporter};
@@ -33,6 +35,7 @@ struct Shared {
     reserve: Arc<Reserve>,
     ledger: Ledger,
     observer: Observer,
+    leaving: Arc<AtomicBool>,
     /// `None` once the engine is closed.
     namespaces: Mutex<Option<HashMap<String, Slot>>>,
 }
@@ -54,7 +57,17 @@ impl Engine {
         let reserve = Arc::new(Reserve::new(directory, settings.reserve.get()));
         let ledger = Ledger::new(directory);
         let directory = directory.to_owned();
-        Self { shared: Arc::new(Shared { directory, settings, reserve, ledger, observer, namespaces }) }
+        Self {
+            shared: Arc::new(Shared {
+                directory,
+                settings,
+                reserve,
+                ledger,
+                observer,
+                leaving: Arc::default(),
+                namespaces,
+            }),
+        }
     }
 
     /// The namespaces that are known and not there, each with what to do. Blocks.
@@ -66,9 +79,20 @@ impl Engine {
         self.shared.reserve.clone()
     }
 
-    /// The `database` service, to be provided or to be called in this process.
+    /// The `database` service, to be called in this process.
     pub fn router(&self) -> axum::Router {
-        DatabaseService::router(self.clone())
+        self.router_for(Keeper::new("namespace", self.shared.settings.grants.clone(), None))
+    }
+
+    /// The same for those whom `keeper` lets in.
+    pub(crate) fn router_for(&self, keeper: Keeper) -> axum::Router {
+        DatabaseService::router(self.clone(), keeper)
+    }
+
+    /// Another run waits for the files: queries that take long are stopped and answered ABORTED, for
+    /// the other run to answer them. Batches go on, each within `statement_timeout`.
+    pub fn stop_long_queries(&self) {
+        self.shared.leaving.store(true, Ordering::Relaxed);
     }
 
     /// Lets every writer finish what it has taken on, and closes the files. Later calls are
@@ -152,7 +176,7 @@ impl Shared {
         })?;
         let open = || {
             let (reserve, report) = (self.reserve.clone(), report.clone());
-            Namespace::open(name, &path, &self.settings, reserve, &self.ledger, report)
+            Namespace::open(name, &path, &self.settings, reserve, &self.ledger, report, self.leaving.clone())
         };
         let namespace = loop {
             match open() {

@@ -23,10 +23,14 @@ pub(crate) enum Class {
     Busy,
     /// It took too long, or the caller went away.
     TimedOut,
+    /// A query was stopped for another run to answer it.
+    Interrupted,
     /// Migrations and namespace do not fit.
     Migration,
-    /// The file, the disk or this plugin.
+    /// The file, the disk or this plugin; nothing took effect.
     Broken,
+    /// The same, and the batch may have taken effect.
+    InDoubt,
 }
 
 /// A failed call. The message is for the authors of the SQL and for logs.
@@ -51,6 +55,14 @@ impl SqlError {
     pub(crate) fn at(mut self, statement: usize) -> Self {
         self.statement = Some(statement);
         self
+    }
+
+    /// What a commit that ran into this says of its batches: a broken disk may have the commit all the same.
+    pub(crate) fn of_commit(self) -> Self {
+        match self.class {
+            Class::Broken => Self { class: Class::InDoubt, ..self },
+            _ => self,
+        }
     }
 
     /// Whether the connection that said so should be replaced.
@@ -111,7 +123,9 @@ impl From<SqlError> for Status {
             Class::Full => Code::ResourceExhausted,
             Class::Busy => Code::Unavailable,
             Class::TimedOut => Code::DeadlineExceeded,
-            Class::Broken => Code::Internal,
+            Class::Interrupted => Code::Aborted,
+            Class::Broken => Code::DataLoss,
+            Class::InDoubt => Code::Internal,
         };
         let mut status = Self::new(code, error.message);
         if let Some(statement) = error.statement {

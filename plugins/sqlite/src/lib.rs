@@ -4,6 +4,7 @@
 //! Every file is in WAL mode with `synchronous=FULL`: what is acknowledged survives
 //! `kill -9` and power loss. This plugin knows nothing of what it stores.
 
+mod answered;
 mod condition;
 mod connection;
 mod disk;
@@ -21,12 +22,17 @@ mod writer;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use streamgate_plugin_api::grants::Keeper;
 use streamgate_plugin_api::settings::SettingsProblem;
 use streamgate_plugin_api::{Health, Host, Plugin, StartError};
 
 pub use engine::Engine;
 pub use settings::{CheckOnOpen, Settings};
+
+/// What a query may still take while all requests wait for the next run.
+const QUERIES_FINISH_WITHIN: Duration = Duration::from_millis(50);
 
 /// The plugin.
 #[derive(Debug)]
@@ -44,7 +50,7 @@ impl Plugin for Sqlite {
     async fn start(host: Host, settings: Settings) -> Result<Self, StartError> {
         let directory = host.data_dir().to_owned();
         files::tighten(&directory)?;
-        let least = settings.min_free_space;
+        let (least, grants) = (settings.min_free_space, settings.grants.clone());
         let components: Mutex<HashMap<String, Health>> = Mutex::default();
         let observed = host.clone();
         let observer = Arc::new(move |component: &str, condition: &condition::Condition| {
@@ -58,8 +64,18 @@ impl Plugin for Sqlite {
         }
         let reserve = engine.reserve();
         host.spawn(disk::watch(directory, least, reserve, host.health("disk"), host.shutdown()));
-        host.provide("database", engine.router())?;
+        let keeper = Keeper::new("namespace", grants, Some(host.clone()));
+        host.provide("database", engine.router_for(keeper))?;
         Ok(Self { engine })
+    }
+
+    async fn drain(&self) {
+        let engine = self.engine.clone();
+        // Not waited for: what is short is over before, and the next run waits for what is not.
+        tokio::spawn(async move {
+            tokio::time::sleep(QUERIES_FINISH_WITHIN).await;
+            engine.stop_long_queries();
+        });
     }
 
     async fn stop(self) {
@@ -72,6 +88,7 @@ streamgate_plugin_api::export_plugin! {
         name: "sqlite",
         description: "SQL databases as SQLite files: durable group commit, migrations, a file per namespace",
         provides: ["database"],
+        publishes: ["refusal.sqlite"],
         exclusive: true,
     }
 }

@@ -5,13 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
+use bytes::Bytes;
 use streamgate_contracts::database::v1::{
     MigrateResponse, Migration, QueryResponse, Statement, StatementResult, Value,
 };
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::answered::{Answered, LONGEST_KEY};
 use crate::condition::{Condition, Reporter};
-use crate::connection::{Link, LinkOptions};
+use crate::connection::{Link, LinkOptions, Stop};
 use crate::error::{Class, SqlError};
 use crate::ledger::Ledger;
 use crate::reserve::Reserve;
@@ -30,6 +32,8 @@ pub(crate) struct Namespace {
     queue_timeout: Duration,
     allowance: Allowance,
     max_statements: usize,
+    /// Queries that take long are stopped.
+    leaving: Arc<AtomicBool>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
 
@@ -42,6 +46,7 @@ impl Namespace {
         reserve: Arc<Reserve>,
         ledger: &Ledger,
         report: Arc<Reporter>,
+        leaving: Arc<AtomicBool>,
     ) -> Result<Self, SqlError> {
         let options = settings.link_options();
         let opened = open_checked(path, &options, settings.check_on_open)
@@ -56,6 +61,7 @@ impl Namespace {
             group: settings.group as usize,
             link,
             report,
+            answered: Answered::default(),
             dirty: true,
         };
         let thread = std::thread::Builder::new()
@@ -75,6 +81,7 @@ impl Namespace {
                 bytes: usize::try_from(settings.max_result_size.get()).unwrap_or(usize::MAX),
             },
             max_statements: settings.max_statements as usize,
+            leaving,
             thread: Mutex::new(Some(thread)),
         })
     }
@@ -89,7 +96,14 @@ impl Namespace {
         &self,
         statements: Vec<Statement>,
         frees_space: bool,
+        key: Bytes,
     ) -> Result<Vec<StatementResult>, SqlError> {
+        if key.len() > LONGEST_KEY {
+            let length = key.len();
+            return Err(SqlError::invalid(format!(
+                "the idempotency key has {length} bytes; at most {LONGEST_KEY} are taken"
+            )));
+        }
         if statements.len() > self.max_statements {
             return Err(SqlError::invalid(format!(
                 "the batch has {} statements; `max_statements` is {}",
@@ -100,8 +114,9 @@ impl Namespace {
         let place = self.turn(&self.places, "the writer").await?;
         let (reply, answer) = oneshot::channel();
         let allowance = self.allowance.clone();
-        self.send(Command::Batch(Batch { statements, frees_space, allowance, reply, place }))?;
-        answer.await.map_err(|_| stopped())?
+        self.send(Command::Batch(Batch { statements, frees_space, key, allowance, reply, place }))?;
+        // The writer answers whatever it takes on, unless it panics.
+        answer.await.map_err(|_| SqlError::new(Class::InDoubt, "the writer ended without an answer"))?
     }
 
     pub(crate) async fn query(
@@ -116,8 +131,8 @@ impl Namespace {
             allowance.rows = allowance.rows.min(max_rows as usize);
         }
         let (idle, path, options) = (self.idle_readers.clone(), self.path.clone(), self.options.clone());
-        let abandoned = Arc::new(AtomicBool::new(false));
-        let guard = Abandon(abandoned.clone());
+        let stop = Stop { leaving: self.leaving.clone(), ..Stop::default() };
+        let guard = Abandon(stop.abandoned.clone());
         let reading = tokio::task::spawn_blocking(move || {
             let _turn = turn;
             let pooled = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -125,8 +140,8 @@ impl Namespace {
                 Some(link) => link,
                 None => Link::reader(&path, &options)?,
             };
-            let found = link
-                .as_client_unless(abandoned, |connection| query(connection, &sql, &params, &mut allowance));
+            let found =
+                link.as_client_unless(stop, |connection| query(connection, &sql, &params, &mut allowance));
             if !found.as_ref().is_err_and(SqlError::spoils_connection) {
                 idle.lock().unwrap_or_else(PoisonError::into_inner).push(link);
             }
@@ -135,7 +150,13 @@ impl Namespace {
         });
         let answer = reading.await;
         drop(guard);
-        answer.map_err(|_| SqlError::new(Class::Broken, "the query panicked"))?
+        let found = answer.map_err(|_| SqlError::new(Class::Broken, "the query panicked"))?;
+        found.map_err(|error: SqlError| match error.class {
+            Class::TimedOut if self.leaving.load(Ordering::Relaxed) => {
+                SqlError::new(Class::Interrupted, "the database is handed over to another run; ask again")
+            }
+            _ => error,
+        })
     }
 
     /// Lets the writer finish, and waits for it. Blocks.

@@ -5,6 +5,7 @@ use std::time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use streamgate_contracts::MAX_MESSAGE_BYTES;
+use streamgate_plugin_api::grants::Grants;
 use streamgate_plugin_api::settings::{ByteSize, Duration, SettingsProblem};
 
 use crate::connection::LinkOptions;
@@ -46,6 +47,9 @@ pub struct Settings {
     /// What is checked when a namespace is opened: `off`, `quick` (structure) or `full` (indexes
     /// too). SQLite repairs what a crash left behind in any case; a check reads the whole file.
     pub check_on_open: CheckOnOpen,
+    /// Namespaces that are open to other plugins than the one of the same name: by namespace, then by
+    /// plugin, `read` or `write`. Without it a plugin reaches its own and no other.
+    pub grants: Grants,
 }
 
 /// How thoroughly a file is checked when it is opened.
@@ -79,6 +83,7 @@ impl Default for Settings {
             min_free_space: ByteSize::mib(256),
             reserve: ByteSize::mib(16),
             check_on_open: CheckOnOpen::Off,
+            grants: Grants::new(),
         }
     }
 }

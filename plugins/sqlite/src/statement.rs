@@ -5,6 +5,7 @@ use rusqlite::{Connection, Statement as Prepared};
 use streamgate_contracts::database::v1::value::Kind;
 use streamgate_contracts::database::v1::{Row, Statement, StatementResult, Value};
 
+use crate::connection::BATCHES_TABLE;
 use crate::error::{Class, SqlError};
 
 /// What one call may hand out, over all its statements.
@@ -48,6 +49,15 @@ pub(crate) fn execute(
     }
 }
 
+/// Whether it may change what no counter of rows shows: everything that does not plainly begin as
+/// one that reads, inserts, updates or deletes.
+pub(crate) fn changes_schema(statement: &Statement) -> bool {
+    let word = statement.sql.split_ascii_whitespace().next().unwrap_or_default();
+    !["select", "values", "with", "insert", "update", "delete", "replace"]
+        .iter()
+        .any(|known| word.eq_ignore_ascii_case(known))
+}
+
 /// Runs a statement that must not write.
 pub(crate) fn query(
     connection: &Connection,
@@ -67,6 +77,10 @@ fn prepare<'c>(
     sql: &str,
     params: &[Value],
 ) -> Result<rusqlite::CachedStatement<'c>, SqlError> {
+    // Its own statements lie in the same cache, prepared with its own rights.
+    if sql.contains(BATCHES_TABLE) {
+        return Err(SqlError::invalid(format!("the table {BATCHES_TABLE} is the database's own")));
+    }
     if sql.contains('\0') {
         return Err(SqlError::invalid("the SQL contains a NUL character"));
     }

@@ -7,18 +7,20 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use rusqlite::Connection;
 use streamgate_contracts::database::v1::{MigrateResponse, Migration, Statement, StatementResult};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use crate::answered::Answered;
 use crate::condition::{Condition, Reporter};
 use crate::connection::{Link, LinkOptions};
 use crate::error::{Class, SqlError};
 use crate::migrate;
 use crate::reserve::Reserve;
-use crate::statement::{Allowance, execute};
+use crate::statement::{Allowance, changes_schema, execute};
 
 /// After this long without a batch the log is written back into the file.
 const IDLE: Duration = Duration::from_secs(20);
@@ -30,6 +32,8 @@ pub(crate) struct Batch {
     pub(crate) statements: Vec<Statement>,
     /// It may use the reserve.
     pub(crate) frees_space: bool,
+    /// Empty: repeating it is not harmless.
+    pub(crate) key: Bytes,
     pub(crate) allowance: Allowance,
     pub(crate) reply: oneshot::Sender<Result<Results, SqlError>>,
     /// Its place in the queue, given back when it is answered.
@@ -50,6 +54,7 @@ pub(crate) struct Writer {
     pub(crate) link: Link,
     pub(crate) reserve: Arc<Reserve>,
     pub(crate) report: Arc<Reporter>,
+    pub(crate) answered: Answered,
     /// Something was written since the log was last emptied.
     pub(crate) dirty: bool,
 }
@@ -101,6 +106,7 @@ impl Writer {
                 None => match commands.recv_timeout(IDLE) {
                     Ok(command) => command,
                     Err(RecvTimeoutError::Timeout) => {
+                        while self.forget() {}
                         self.checkpoint();
                         continue;
                     }
@@ -125,6 +131,7 @@ impl Writer {
                         }
                     }
                     self.commit(group);
+                    self.forget();
                 }
             }
         }
@@ -165,13 +172,16 @@ impl Writer {
                     self.commit(group);
                     group = rest;
                 }
-                Attempt::Refused(error) | Attempt::Failed(error) => {
-                    self.observe(Some(&error));
-                    for batch in group.drain(..) {
-                        answer(batch, Err(error.clone()));
-                    }
-                }
+                Attempt::Refused(error) => self.answer_all(&mut group, &error),
+                Attempt::Failed(error) => self.answer_all(&mut group, &error.of_commit()),
             }
+        }
+    }
+
+    fn answer_all(&mut self, group: &mut Vec<Batch>, error: &SqlError) {
+        self.observe(Some(error));
+        for batch in group.drain(..) {
+            answer(batch, Err(error.clone()));
         }
     }
 
@@ -183,32 +193,42 @@ impl Writer {
         if let Err(error) = self.reserve.hold() {
             self.report.set(Condition::Unhealthy(format!("cannot write: {error}")));
             for batch in group.extract_if(.., |batch| !batch.frees_space) {
-                answer(batch, Err(error.clone()));
+                // What took effect before the disk was full is not refused now.
+                let before = self.answered.find(self.link.own(), &batch.key);
+                let outcome = before.ok().flatten().ok_or_else(|| error.clone());
+                answer(batch, outcome);
             }
         }
     }
 
-    fn attempt(&self, group: &[Batch]) -> Attempt {
-        let own = self.link.own();
-        if let Err(error) = own.execute_batch("BEGIN IMMEDIATE") {
+    fn attempt(&mut self, group: &[Batch]) -> Attempt {
+        if let Err(error) = self.link.own().execute_batch("BEGIN IMMEDIATE") {
             return Attempt::Refused(error.into());
+        }
+        if let Err(error) = self.answered.begin(self.link.own()) {
+            roll_back(self.link.own());
+            return Attempt::Refused(error);
         }
         let mut outcomes = Vec::with_capacity(group.len());
         for (index, batch) in group.iter().enumerate() {
             match self.run_batch(batch) {
                 Ok(outcome) => outcomes.push(outcome),
                 Err(error) => {
-                    roll_back(own);
+                    roll_back(self.link.own());
                     return Attempt::Spoiled(index, error);
                 }
             }
         }
+        let own = self.link.own();
         if outcomes.iter().all(Result::is_err) {
             roll_back(own);
             return Attempt::Done(outcomes);
         }
         match own.execute_batch("COMMIT") {
-            Ok(()) => Attempt::Done(outcomes),
+            Ok(()) => {
+                self.answered.committed(Instant::now());
+                Attempt::Done(outcomes)
+            }
             Err(error) => {
                 roll_back(own);
                 Attempt::Failed(error.into())
@@ -217,10 +237,14 @@ impl Writer {
     }
 
     /// The inner result is the batch's own; an outer error means that the transaction is gone.
-    fn run_batch(&self, batch: &Batch) -> Result<Result<Results, SqlError>, SqlError> {
+    fn run_batch(&mut self, batch: &Batch) -> Result<Result<Results, SqlError>, SqlError> {
         let own = self.link.own();
+        if let Some(before) = self.answered.find(own, &batch.key)? {
+            return Ok(Ok(before));
+        }
         own.execute_batch("SAVEPOINT batch")?;
         let mut allowance = batch.allowance.clone();
+        let changes = own.total_changes();
         let outcome = self.link.as_client(|connection| {
             let numbered = batch.statements.iter().enumerate();
             numbered
@@ -228,6 +252,11 @@ impl Writer {
                     execute(connection, statement, &mut allowance).map_err(|error| error.at(index))
                 })
                 .collect::<Result<Results, SqlError>>()
+        });
+        // In the savepoint, so that the answer is kept with the effect, or neither is.
+        let outcome = outcome.and_then(|results| {
+            let changed = own.total_changes() != changes || batch.statements.iter().any(changes_schema);
+            if changed { self.answered.keep(own, &batch.key, results) } else { Ok(results) }
         });
         match outcome {
             Ok(results) => {
@@ -252,7 +281,7 @@ impl Writer {
         };
         match error.class {
             Class::Full => self.report.set(Condition::Unhealthy(format!("cannot write: {error}"))),
-            Class::Broken => self.report.set(Condition::Unhealthy(error.to_string())),
+            Class::Broken | Class::InDoubt => self.report.set(Condition::Unhealthy(error.to_string())),
             _ => {}
         }
         if error.spoils_connection() || !self.link.own().is_autocommit() {
@@ -261,6 +290,20 @@ impl Writer {
                 Err(error) => {
                     tracing::error!(path = %self.path.display(), %error, "cannot reopen the database")
                 }
+            }
+        }
+    }
+
+    /// Forgets a bounded number of answers that are old enough; whether there may be more.
+    fn forget(&mut self) -> bool {
+        match self.answered.forget(self.link.own(), Instant::now()) {
+            Ok(forgotten) => {
+                self.dirty |= forgotten;
+                forgotten
+            }
+            Err(error) => {
+                tracing::warn!(path = %self.path.display(), %error, "cannot forget old answers; it is tried again");
+                false
             }
         }
     }

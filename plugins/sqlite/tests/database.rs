@@ -3,12 +3,14 @@
 
 mod common;
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use axum::extract::{Request, State};
 use common::{Fixture, TABLE, count};
-use streamgate_contracts::db::{DbError, params};
-use streamgate_plugin_api::settings;
-use streamgate_sqlite::{CheckOnOpen, Settings};
+use streamgate_contracts::db::{Db, DbError, Migrations, params};
+use streamgate_plugin_api::{Client, settings};
+use streamgate_sqlite::{CheckOnOpen, Engine, Settings};
 
 /// Counts to a billion: longer than any test waits.
 const ENDLESS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000000) \
@@ -422,4 +424,35 @@ async fn a_namespace_that_was_never_migrated_is_not_made_by_a_query() {
     let status = client.query(request).await.unwrap_err();
     assert_eq!(status.code(), tonic::Code::InvalidArgument);
     assert!(!fixture.directory.path().join("nothing.db").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_query_holds_no_hand_over_up_and_is_answered_by_the_next_run() {
+    let fixture = Fixture::new();
+    fixture.db().await.execute("INSERT INTO item (id) VALUES (1)", params![]).await.unwrap();
+    let old = fixture.client();
+    let now = Arc::new(Mutex::new(old.clone()));
+    // Asks whichever run has the files, as the host does.
+    let host = axum::Router::new()
+        .fallback(async |State(now): State<Arc<Mutex<Client>>>, request: Request| {
+            let run = now.lock().unwrap().clone();
+            run.send(request).await.unwrap()
+        })
+        .with_state(now.clone());
+    let migrations = Migrations::new(&[("0001_item", TABLE)]);
+    let db = Db::open(Client::from_service(host), "test", migrations).await.unwrap();
+    // Longer than any test waits while there is one item.
+    let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < \
+               (SELECT CASE count(*) WHEN 1 THEN 1000000000 ELSE 5 END FROM item)) SELECT count(*) AS n FROM n";
+    let asked = {
+        let db = db.clone();
+        tokio::spawn(async move { db.query_one(sql, params![]).await })
+    };
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    db.execute("INSERT INTO item (id) VALUES (2)", params![]).await.unwrap();
+    let next = Engine::new(fixture.directory.path(), Settings::default());
+    *now.lock().unwrap() = Client::from_service(next.router());
+    fixture.engine.stop_long_queries();
+    let row = asked.await.unwrap().unwrap();
+    assert_eq!(row.get::<i64>("n").unwrap(), 5);
 }

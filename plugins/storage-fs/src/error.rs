@@ -38,6 +38,8 @@ pub(crate) enum Error {
     Aborted { reason: String, offset: Option<u64> },
     #[error("{0}")]
     Malformed(&'static str),
+    #[error("{0}")]
+    NotGranted(String),
     #[error("{0} is not a method for this")]
     Method(String),
     #[error("input or output failed: {0}")]
@@ -80,6 +82,9 @@ impl Error {
                 problem(StatusCode::PRECONDITION_FAILED, "object-exists", "The object exists already")
             }
             Self::InTheWay(_) => problem(StatusCode::CONFLICT, "key-conflict", "Another key is in the way"),
+            Self::NotGranted(_) => {
+                problem(StatusCode::FORBIDDEN, "not-granted", "The plugin has no right to this")
+            }
             Self::Link(_) => problem(StatusCode::FORBIDDEN, "symbolic-link", "A symbolic link is in the way"),
             Self::Gap { have, .. } => at(
                 problem(StatusCode::CONFLICT, "offset-mismatch", "The append session is not there yet"),

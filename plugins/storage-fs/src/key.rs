@@ -68,7 +68,6 @@ impl Name {
     }
 
     /// The bucket.
-    #[cfg(test)]
     pub(crate) fn bucket(&self) -> &str {
         &self.path[..self.bucket]
     }

@@ -10,6 +10,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzz;
 mod key;
+mod lock;
 mod object;
 mod range;
 mod service;
@@ -22,13 +23,14 @@ mod tree;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::FlockOperation;
+use streamgate_plugin_api::grants::Keeper;
 use streamgate_plugin_api::{Health, Host, Plugin, SettingsProblem, StartError, export_plugin};
 use tokio::time::MissedTickBehavior;
 
 use crate::disk::{Disk, Room};
+use crate::lock::Owner;
 use crate::object::Objects;
 pub use crate::service::Storage;
 use crate::session::Sessions;
@@ -37,8 +39,6 @@ use crate::tree::Tree;
 
 /// How often the disk's free space is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// How long a start waits for the one before it to let go of the root.
-const HANDOVER: Duration = Duration::from_secs(5);
 
 /// The plugin.
 pub struct StorageFs {
@@ -65,7 +65,10 @@ impl Plugin for StorageFs {
 
     async fn start(host: Host, settings: Settings) -> Result<Self, StartError> {
         let root = settings.root.clone().unwrap_or_else(|| host.data_dir().join("objects"));
-        let opened = tokio::task::spawn_blocking(move || open(&root, &settings)).await?;
+        let keeping = host.clone();
+        let owner = Owner::of(host.data_dir())?;
+        let opened =
+            tokio::task::spawn_blocking(move || open(&root, &settings, &owner, Some(keeping))).await?;
         let (storage, disk) = opened?;
         host.provide("storage", storage)?;
         let health = host.health("disk");
@@ -84,7 +87,7 @@ export_plugin! {
         name: "storage-fs",
         description: "Objects as files: atomic, durable, with ranges and resumable appends",
         provides: ["storage"],
-        exclusive: true,
+        publishes: ["refusal.storage-fs"],
     }
 }
 
@@ -109,36 +112,53 @@ pub enum OpenError {
 /// # Errors
 /// When the directory cannot be made or written, or is in use.
 pub fn open_storage(root: &Path, settings: &Settings) -> Result<Storage, OpenError> {
-    open(root, settings).map(|(storage, _)| storage)
+    open(root, settings, &Owner::alone(), None).map(|(storage, _)| storage)
 }
 
-fn open(root: &Path, settings: &Settings) -> Result<(Storage, Arc<Disk>), OpenError> {
+/// The same beside what else is open of the plugin whose data directory `data_dir` is: an earlier run of it, which
+/// finishes its requests.
+///
+/// # Errors
+/// As [`open_storage`], and when there is no such directory.
+pub fn open_storage_beside(root: &Path, settings: &Settings, data_dir: &Path) -> Result<Storage, OpenError> {
+    let failed = |source| OpenError::Io { path: data_dir.display().to_string(), source };
+    open(root, settings, &Owner::of(data_dir).map_err(failed)?, None).map(|(storage, _)| storage)
+}
+
+fn open(
+    root: &Path,
+    settings: &Settings,
+    owner: &Owner,
+    host: Option<Host>,
+) -> Result<(Storage, Arc<Disk>), OpenError> {
     let failed = |source| OpenError::Io { path: root.display().to_string(), source };
     let tree = Tree::open(root).map_err(failed)?;
     let incomplete = tree.subtree(".incomplete").map_err(failed)?;
-    let began = std::time::Instant::now();
-    while let Err(error) = rustix::fs::flock(incomplete.base(), FlockOperation::NonBlockingLockExclusive) {
-        if error != rustix::io::Errno::WOULDBLOCK {
-            return Err(failed(error.into()));
-        }
-        if began.elapsed() > HANDOVER {
-            return Err(OpenError::InUse(root.display().to_string()));
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
     let temporary = incomplete.subtree("temporary").map_err(failed)?;
     let sessions = incomplete.subtree("sessions").map_err(failed)?;
-    let leftovers = temporary.tidy(true).map_err(failed)?;
-    sessions.tidy(false).map_err(failed)?;
-    if leftovers > 0 {
-        tracing::info!(leftovers, "cleared away objects that a crash left half written");
+    let clear_away = || {
+        let leftovers = temporary.tidy(true)?;
+        sessions.tidy(false)?;
+        if leftovers > 0 {
+            tracing::info!(leftovers, "cleared away objects that a crash left half written");
+        }
+        Ok(())
+    };
+    if !lock::take(&incomplete, owner, clear_away).map_err(failed)? {
+        return Err(OpenError::InUse(root.display().to_string()));
     }
     let copy = |tree: &Tree| tree.base().try_clone().map_err(failed);
     let disk = Arc::new(Disk::new(copy(&tree)?, settings.min_free.get()).map_err(failed)?);
     let objects = Objects::new(tree, copy(&temporary)?, disk.clone(), settings.cache.get());
     // The lock is held as long as the service lives, which keeps the locked directory open.
     let sessions = Sessions::new(sessions, incomplete, settings.direct_io);
-    Ok((Storage::new(Arc::new(objects), Arc::new(sessions), disk.clone()), disk))
+    let keeper = Keeper::new("bucket", settings.grants.clone(), host);
+    Ok((Storage::new(Arc::new(objects), Arc::new(sessions), disk.clone(), keeper), disk))
+}
+
+/// For names that nobody else makes.
+fn now_ns() -> u128 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos()
 }
 
 async fn watch(disk: Arc<Disk>, health: Health) {

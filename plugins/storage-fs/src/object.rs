@@ -100,6 +100,8 @@ impl Weighter<Version, Bytes> for ByBytes {
 pub(crate) struct Objects {
     tree: Tree,
     temporary: OwnedFd,
+    /// Begins the names of this run's files in the making: another run may have some beside them.
+    run: String,
     next_temporary: AtomicU64,
     disk: Arc<Disk>,
     cache: Option<quick_cache::sync::Cache<Version, Bytes, ByBytes>>,
@@ -111,7 +113,8 @@ impl Objects {
         // One entry for each of 64 KiB is only a first guess; the cache grows its tables as it must.
         let entries = (cache / (64 << 10)).max(16) as usize;
         let cache = (cache > 0).then(|| quick_cache::sync::Cache::with_weighter(entries, cache, ByBytes));
-        Self { tree, temporary, next_temporary: AtomicU64::new(0), disk, cache }
+        let run = format!("{:x}-", crate::now_ns());
+        Self { tree, temporary, run, next_temporary: AtomicU64::new(0), disk, cache }
     }
 
     /// What all their bytes are claimed of, those of unfinished ones too.
@@ -221,7 +224,8 @@ impl Objects {
     fn temporary(&self) -> io::Result<(File, Temporary<'_>)> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         loop {
-            let name = OsString::from(self.next_temporary.fetch_add(1, Ordering::Relaxed).to_string());
+            let number = self.next_temporary.fetch_add(1, Ordering::Relaxed);
+            let name = OsString::from(format!("{}{number}", self.run));
             match rustix::fs::openat(&self.temporary, &name, flags, Mode::RUSR | Mode::WUSR) {
                 Ok(file) => {
                     let temporary = Temporary { directory: &self.temporary, name, moved: false };

@@ -19,6 +19,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt;
 use percent_encoding::percent_decode_str;
 use streamgate_plugin_api::Body;
+use streamgate_plugin_api::grants::{Access, Keeper};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::block::Gather;
@@ -49,11 +50,17 @@ struct Inner {
     objects: Arc<Objects>,
     sessions: Arc<Sessions>,
     disk: Arc<Disk>,
+    keeper: Keeper,
 }
 
 impl Storage {
-    pub(crate) fn new(objects: Arc<Objects>, sessions: Arc<Sessions>, disk: Arc<Disk>) -> Self {
-        Self { inner: Arc::new(Inner { objects, sessions, disk }) }
+    pub(crate) fn new(
+        objects: Arc<Objects>,
+        sessions: Arc<Sessions>,
+        disk: Arc<Disk>,
+        keeper: Keeper,
+    ) -> Self {
+        Self { inner: Arc::new(Inner { objects, sessions, disk, keeper }) }
     }
 
     /// Answers one request of the storage contract; every failure is a problem (RFC 9457).
@@ -101,6 +108,8 @@ impl Inner {
             return None;
         }
         let Ok(Target::Object(name)) = Target::parse(request.uri().path()) else { return None };
+        // Whoever may not is told so where everybody is.
+        self.keeper.ask(request.headers(), name.bucket(), Access::Read).ok()?;
         let object = self.objects.open_cached(&name)?;
         let data = self.objects.in_memory(&object.version)?;
         let (part, response) = head(request.headers(), &object.version);
@@ -114,6 +123,12 @@ impl Inner {
     async fn answer(self: &Arc<Self>, request: Request<Body>) -> Result<Response<Body>, Error> {
         let target = Target::parse(request.uri().path())?;
         let (parts, body) = request.into_parts();
+        let bucket = match &target {
+            Target::Object(name) => name.bucket(),
+            Target::Bucket(bucket) => bucket,
+        };
+        let access = if parts.method.is_safe() { Access::Read } else { Access::Write };
+        self.keeper.ask(&parts.headers, bucket, access).map_err(Error::NotGranted)?;
         match (&parts.method, target) {
             (&Method::GET, Target::Object(name)) => self.get(name, &parts.headers, true).await,
             (&Method::HEAD, Target::Object(name)) if parts.headers.contains_key(UPLOAD_INCOMPLETE) => {

@@ -2,16 +2,20 @@
 //! crashes, and become objects in one step.
 //!
 //! One request writes a session at a time. A newcomer asks the one before it to end, which it does with all that came
-//! to it: a client that lost its connection need not wait until the old one is noticed to be dead.
+//! to it: a client that lost its connection need not wait until the old one is noticed to be dead. The file of a
+//! session is locked (`flock`) while it is written or removed, since a run that another one has replaced finishes its
+//! requests beside it.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rustix::fs::OFlags;
+use rustix::fs::{FlockOperation, OFlags};
+use rustix::io::Errno;
 use tokio::sync::{Notify, OwnedMutexGuard, mpsc};
 
 use crate::block::Blocks;
@@ -23,6 +27,9 @@ use crate::tree::{Tree, absent};
 
 /// How long a newcomer waits for the request before it to put on the disk what came.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How often a session that another run writes is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Announced bodies below this size are written the ordinary way.
 const DIRECT_MIN: u64 = 1 << 20;
@@ -166,9 +173,43 @@ impl Sessions {
             return Ok(slot.slot.durable.load(Ordering::Acquire));
         };
         let file = self.open(name)?;
+        // Another run may be writing it: what is there before the sync is on the disk after it.
+        let there = file.metadata().map_err(Error::Io)?.len();
         // Bytes may be there that nobody put on the disk for sure, after a crash.
         file.sync_all().map_err(Error::Io)?;
-        Ok(file.metadata().map_err(Error::Io)?.len())
+        Ok(there)
+    }
+
+    /// Opens a session by `open`, and locks it once no other run writes it. Blocks.
+    fn locked(&self, name: &Name, open: impl Fn() -> Result<File, Error>) -> Result<File, Error> {
+        let began = Instant::now();
+        loop {
+            let file = open()?;
+            let locked = match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => true,
+                Err(Errno::WOULDBLOCK) => false,
+                Err(error) => return Err(Error::Io(error.into())),
+            };
+            // Whoever had it may have made it an object, or removed it.
+            if locked && self.is_at(name, &file)? {
+                return Ok(file);
+            }
+            if began.elapsed() > PATIENCE {
+                return Err(Error::Busy(name.path().into()));
+            }
+            if !locked {
+                std::thread::sleep(LOOK_EVERY);
+            }
+        }
+    }
+
+    fn is_at(&self, name: &Name, file: &File) -> Result<bool, Error> {
+        let there = match self.open(name) {
+            Err(Error::NoSession(_)) => return Ok(false),
+            found => found?.metadata().map_err(Error::Io)?,
+        };
+        let own = file.metadata().map_err(Error::Io)?;
+        Ok((own.dev(), own.ino()) == (there.dev(), there.ino()))
     }
 
     fn open(&self, name: &Name) -> Result<File, Error> {
@@ -183,13 +224,15 @@ impl Sessions {
     pub(crate) fn begin(&self, _: &Turn, name: &Name, append: &Append) -> Result<Begun, Error> {
         let failed = |error| Error::of(error, name.path());
         let file = if append.offset == 0 {
-            let (file, made) = self.tree.open_or_create(name.path()).map_err(failed)?;
-            if made {
-                self.tree.sync_entry(name.path()).map_err(failed)?;
-            }
-            File::from(file)
+            self.locked(name, || {
+                let (file, made) = self.tree.open_or_create(name.path()).map_err(failed)?;
+                if made {
+                    self.tree.sync_entry(name.path()).map_err(failed)?;
+                }
+                Ok(file.into())
+            })?
         } else {
-            match self.open(name) {
+            match self.locked(name, || self.open(name)) {
                 Err(Error::NoSession(_)) => return Err(Error::Gap { have: 0, asked: append.offset }),
                 found => found?,
             }
@@ -264,6 +307,10 @@ impl Sessions {
 
     /// Drops the session. Blocks. True if there was one.
     pub(crate) fn remove(&self, _: &Turn, name: &Name) -> Result<bool, Error> {
+        let _locked = match self.locked(name, || self.open(name)) {
+            Err(Error::NoSession(_)) => return Ok(false),
+            found => found?,
+        };
         self.tree.remove(name.path()).map_err(|error| Error::of(error, name.path()))
     }
 }
@@ -271,8 +318,9 @@ impl Sessions {
 impl Drop for SlotRef {
     fn drop(&mut self) {
         let mut slots = self.sessions.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        // The map's and this one: references are only made under the lock or from one that is alive.
-        if Arc::strong_count(&self.slot) <= 2 {
+        // Let go under the lock: of two that go at the same moment one has to see that it is the last.
+        drop(std::mem::take(&mut self.slot));
+        if slots.get(&self.name).is_some_and(|slot| Arc::strong_count(slot) == 1) {
             slots.remove(&self.name);
         }
     }
@@ -292,5 +340,40 @@ impl<'s> Waiting<'s> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_requests_that_end_at_the_same_moment_leave_nothing_of_their_session_behind() {
+        let root = tempfile::tempdir().unwrap();
+        let tree = || Tree::open(root.path()).unwrap();
+        let sessions = Arc::new(Sessions::new(tree(), tree(), false));
+        // A barrier that sleeps would let one of them go ahead.
+        let met = AtomicUsize::new(0);
+        let meet = |times: usize| {
+            met.fetch_add(1, Ordering::SeqCst);
+            let mut turns = 0;
+            while met.load(Ordering::SeqCst) < 2 * times {
+                turns += 1;
+                if turns % 1_000 == 0 { std::thread::yield_now() } else { std::hint::spin_loop() }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    for number in 1..=5_000 {
+                        let slot = sessions.slot(&number.to_string());
+                        meet(number);
+                        drop(slot);
+                    }
+                });
+            }
+        });
+        assert_eq!(sessions.slots.lock().unwrap().len(), 0);
     }
 }

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use streamgate_plugin_api::grants::{Access, Grants};
 use streamgate_plugin_api::settings::ByteSize;
 
 /// Settings of `storage-fs`.
@@ -20,10 +21,57 @@ pub struct Settings {
     pub direct_io: bool,
     /// Memory for small objects (up to 2 MiB) that are asked for again and again; 0 turns it off.
     pub cache: ByteSize,
+    /// Buckets that are open to other plugins than the one of the same name: by bucket, then by plugin,
+    /// `read` or `write`. What is set for a bucket takes the place of what is built in for it: `media` is
+    /// what contents consist of.
+    #[serde(deserialize_with = "with_built_in")]
+    pub grants: Grants,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { root: None, min_free: ByteSize::mib(256), direct_io: true, cache: ByteSize::mib(32) }
+        Self {
+            root: None,
+            min_free: ByteSize::mib(256),
+            direct_io: true,
+            cache: ByteSize::mib(32),
+            grants: grants(),
+        }
+    }
+}
+
+/// What the plugins that make, keep and deliver contents need.
+fn grants() -> Grants {
+    let of_media = [
+        ("upload", Access::Write),
+        ("transcoder", Access::Write),
+        ("metadata", Access::Write),
+        ("streaming", Access::Read),
+        ("chain-evm", Access::Read),
+    ];
+    let of_media = of_media.map(|(plugin, access)| (plugin.to_owned(), access));
+    [("media".to_owned(), of_media.into())].into()
+}
+
+/// Who opens a bucket of a third party's must not close that of contents.
+fn with_built_in<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Grants, D::Error> {
+    let mut all = grants();
+    all.extend(Grants::deserialize(deserializer)?);
+    Ok(all)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn opening_another_bucket_leaves_that_of_contents_open() {
+        let text = r#"{ "grants": { "reports": { "metadata": "read" } } }"#;
+        let settings: Settings = serde_json::from_str(text).unwrap();
+        assert_eq!(settings.grants["media"]["streaming"], Access::Read);
+        assert_eq!(settings.grants["reports"]["metadata"], Access::Read);
+        let closed: Settings = serde_json::from_str(r#"{ "grants": { "media": {} } }"#).unwrap();
+        assert!(closed.grants["media"].is_empty());
     }
 }

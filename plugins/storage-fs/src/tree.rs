@@ -21,6 +21,8 @@ const BENEATH: ResolveFlags =
     ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
 /// How many directories are remembered as durable before the memory starts anew.
 const KNOWN_DIRECTORIES: usize = 16 * 1024;
+/// How often a directory is made that another run removes because it is still empty.
+const TRIES: usize = 8;
 
 /// A tree of files below one directory.
 #[derive(Debug)]
@@ -43,9 +45,9 @@ pub(crate) struct Entry {
 }
 
 impl Tree {
-    /// Opens `path` as a tree, and makes the directory if there is none.
+    /// Opens `path` as a tree, and makes the directory, durably, if there is none.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        std::fs::create_dir_all(path)?;
+        streamgate_plugin_api::dirs::make_durable(path)?;
         // The root itself may be a link that the operator made.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self::new(rustix::fs::openat(CWD, path, flags, Mode::empty())?))
@@ -102,13 +104,15 @@ impl Tree {
     pub(crate) fn open_or_create(&self, path: &str) -> io::Result<(OwnedFd, bool)> {
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         let _making = self.structure.read().unwrap_or_else(PoisonError::into_inner);
-        let (parent, name) = self.make_parent(path)?;
-        match rustix::fs::openat(&parent, name, flags, Mode::empty()) {
-            Err(Errno::NOENT) => {}
-            done => return Ok((done?, false)),
-        }
-        let made = rustix::fs::openat(&parent, name, flags | OFlags::CREATE, Mode::RUSR | Mode::WUSR)?;
-        Ok((made, true))
+        in_a_directory(|| {
+            let (parent, name) = self.make_parent(path)?;
+            match rustix::fs::openat(&parent, name, flags, Mode::empty()) {
+                Err(Errno::NOENT) => {}
+                done => return Ok((done?, false)),
+            }
+            let made = rustix::fs::openat(&parent, name, flags | OFlags::CREATE, Mode::RUSR | Mode::WUSR)?;
+            Ok((made, true))
+        })
     }
 
     /// Moves the file `name` of the directory `from` to `path`, replacing what is there unless `keep`;
@@ -116,9 +120,11 @@ impl Tree {
     pub(crate) fn adopt(&self, from: impl AsFd, name: &OsStr, path: &str, keep: bool) -> io::Result<()> {
         {
             let _making = self.structure.read().unwrap_or_else(PoisonError::into_inner);
-            let (parent, to) = self.make_parent(path)?;
             let flags = if keep { RenameFlags::NOREPLACE } else { RenameFlags::empty() };
-            rustix::fs::renameat_with(from, name, &parent, to, flags)?;
+            in_a_directory(|| {
+                let (parent, to) = self.make_parent(path)?;
+                Ok(rustix::fs::renameat_with(&from, name, &parent, to, flags)?)
+            })?;
         }
         self.sync_entry(path)
     }
@@ -266,6 +272,10 @@ impl Tree {
             done => return done,
         }
         let (directories, name) = path.rsplit_once('/').expect("the top of the tree is always there");
+        // Removed by another run, if they were known: their entries are to be made durable again.
+        let mut known = self.known();
+        path.match_indices('/').for_each(|(end, _)| _ = known.remove(&path[..end]));
+        drop(known);
         let mut directory = self.base.try_clone()?;
         for name in directories.split('/') {
             directory = open_or_make(&directory, name)?;
@@ -276,6 +286,17 @@ impl Tree {
     fn known(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
         self.durable.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Makes an entry in a directory, again if another run removed the directory before it had one.
+fn in_a_directory<T>(make: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    for _ in 1..TRIES {
+        match make() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            done => return done,
+        }
+    }
+    make()
 }
 
 /// Whether `error` means that nothing is at a path (a file in the place of a directory included).

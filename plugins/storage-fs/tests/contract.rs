@@ -12,7 +12,7 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use streamgate_plugin_api::Body;
 use streamgate_plugin_api::settings::ByteSize;
-use streamgate_storage_fs::{Settings, Storage, open_storage};
+use streamgate_storage_fs::{Settings, Storage, open_storage, open_storage_beside};
 
 struct Store {
     storage: Storage,
@@ -484,4 +484,100 @@ async fn below_the_reserve_writes_are_refused_and_reads_go_on() {
     }
     assert_eq!(store.get("/media/a").await.0, StatusCode::OK);
     assert_eq!(store.send("DELETE", "/media/a", &[], Body::empty()).await.status(), StatusCode::NO_CONTENT);
+}
+
+/// What another run of the same plugin opens beside this one.
+impl Store {
+    fn beside(&self) -> Storage {
+        open_storage_beside(self.root.path(), &settings(), self.root.path()).unwrap()
+    }
+}
+
+/// A body whose pieces come when the test sends them.
+fn slow() -> (tokio::sync::mpsc::Sender<Bytes>, Body) {
+    let (pieces, rest) = tokio::sync::mpsc::channel::<Bytes>(1);
+    let frames = stream::unfold(rest, |mut rest| async move {
+        let piece = rest.recv().await?;
+        Some((Ok::<_, std::convert::Infallible>(http_body::Frame::data(piece)), rest))
+    });
+    (pieces, Body::new(http_body_util::StreamBody::new(Box::pin(frames))))
+}
+
+async fn ask(
+    storage: &Storage,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Body>,
+) -> Response<Body> {
+    let mut request = Request::builder().method(method).uri(format!("http://storage{path}"));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    storage.handle(request.body(body.into()).unwrap()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_another_one_has_replaced_finishes_its_reads_and_writes_beside_it() {
+    let root = tempfile::tempdir().unwrap();
+    let storage = open_storage_beside(root.path(), &settings(), root.path()).unwrap();
+    let store = Store { storage, root };
+    let large: Bytes = (0..9 << 20).map(|at| (at / 777) as u8).collect();
+    store.send("PUT", "/media/large", &[], large.clone()).await;
+    let reading = store.send("GET", "/media/large", &[], Body::empty()).await;
+    let (pieces, body) = slow();
+    let old = store.storage.clone();
+    let writing = tokio::spawn(async move { ask(&old, "PUT", "/media/slow/er", &[], body).await });
+    pieces.send(large.slice(..1 << 20)).await.unwrap();
+    // The second piece is taken when the file of the first one is there.
+    pieces.send(large.slice(1 << 20..2 << 20)).await.unwrap();
+
+    let new = store.beside();
+    for round in 0..20 {
+        let path = format!("/media/slow/{round}");
+        assert_eq!(ask(&new, "PUT", &path, &[], "x").await.status(), StatusCode::CREATED);
+        assert_eq!(ask(&new, "DELETE", &path, &[], "").await.status(), StatusCode::NO_CONTENT);
+    }
+    drop(pieces);
+    assert_eq!(writing.await.unwrap().status(), StatusCode::CREATED);
+    assert!(collect(ask(&new, "GET", "/media/slow/er", &[], "").await).await == large[..2 << 20]);
+    ask(&new, "DELETE", "/media/large", &[], "").await;
+    assert!(collect(reading).await == large);
+    let stranger = root_of(&store);
+    let other = tokio::task::spawn_blocking(move || open_storage(&stranger, &settings())).await.unwrap();
+    assert!(other.unwrap_err().to_string().contains("in use"));
+}
+
+fn root_of(store: &Store) -> std::path::PathBuf {
+    store.root.path().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_the_replaced_run_writes_is_written_by_no_other_until_it_has_ended() {
+    let root = tempfile::tempdir().unwrap();
+    let storage = open_storage_beside(root.path(), &settings(), root.path()).unwrap();
+    let store = Store { storage, root };
+    let (pieces, body) = slow();
+    let old = store.storage.clone();
+    let first =
+        tokio::spawn(async move { ask(&old, "PATCH", "/up/a", &[("upload-offset", "0")], body).await });
+    pieces.send("one".into()).await.unwrap();
+    pieces.send("two".into()).await.unwrap();
+    let new = store.beside();
+    let second = {
+        let new = new.clone();
+        tokio::spawn(async move {
+            let headers = [("upload-offset", "9"), ("upload-complete", "?1")];
+            ask(&new, "PATCH", "/up/a", &headers, "four").await
+        })
+    };
+    // It is asked for and not begun: what the old one still gets goes before it.
+    let head = ask(&new, "HEAD", "/up/a", &[("upload-incomplete", "?1")], "").await;
+    assert_eq!(head.status(), StatusCode::NO_CONTENT);
+    assert!(!second.is_finished());
+    pieces.send("333".into()).await.unwrap();
+    drop(pieces);
+    assert_eq!(first.await.unwrap().headers()["upload-offset"], "9");
+    assert_eq!(second.await.unwrap().headers()["upload-offset"], "13");
+    assert_eq!(collect(ask(&new, "GET", "/up/a", &[], "").await).await, "onetwo333four");
 }

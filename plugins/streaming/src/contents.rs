@@ -274,6 +274,12 @@ impl Contents {
         }
     }
 
+    /// What there is now, whatever is known: somebody asks for something that is not in it, and may have been told of it
+    /// before the event comes.
+    pub(crate) async fn anew(self: &Arc<Self>, id: ContentId) -> Answer {
+        self.ask(id).0.await
+    }
+
     /// An event told that the content is gone.
     pub(crate) fn deleted(&self, id: ContentId) {
         let mut flights = self.flights();

@@ -4,7 +4,17 @@
 use streamgate_contracts::catalogue::v1::{self, ContentState, RenditionKind, TimelineResponse};
 
 use crate::path::is_rendition_name;
+use crate::texts::{Chapter, Earlier, Text};
 use crate::timeline::{Kind, Phase, Segment, SyncPoint, Timeline, Track};
+
+/// More of these than a content can have are left out.
+const MAX_TEXTS: usize = 64;
+const MAX_EARLIER: usize = 8;
+const MAX_CHAPTERS: usize = 1000;
+/// The highest number of a sound; manifests number what comes after them.
+const MAX_NUMBER: u32 = 900;
+/// What people wrote is cut behind so many characters.
+const MAX_WRITTEN: usize = 200;
 
 /// The answer said neither that nothing changed nor what there is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +43,7 @@ pub(crate) fn timeline(response: TimelineResponse) -> Result<Timeline, NoContent
         ContentState::Failed if tracks.iter().any(Track::usable) => Phase::Ended,
         state => Phase::Waiting(state.name()),
     };
+    let texts = texts(content.texts, &tracks);
     Ok(Timeline {
         revision: content.revision,
         phase,
@@ -42,6 +53,8 @@ pub(crate) fn timeline(response: TimelineResponse) -> Result<Timeline, NoContent
         has_poster: content.has_poster,
         has_thumbnails: content.has_thumbnails,
         tracks,
+        texts,
+        chapters: chapters(content.chapters),
     })
 }
 
@@ -60,7 +73,11 @@ fn track(timeline: v1::RenditionTimeline) -> Option<Track> {
     };
     let codec_is_sound = matches!(rendition.codec.len(), 1..=64)
         && rendition.codec.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'));
-    if !is_rendition_name(&rendition.name) || !codec_is_sound || rendition.timescale == 0 {
+    if !is_rendition_name(&rendition.name)
+        || !codec_is_sound
+        || rendition.timescale == 0
+        || rendition.track > MAX_NUMBER
+    {
         return None;
     }
     let mut segments = Vec::with_capacity(timeline.segments.len());
@@ -87,6 +104,10 @@ fn track(timeline: v1::RenditionTimeline) -> Option<Track> {
         timescale: rendition.timescale,
         kind,
         language: Some(rendition.language).filter(|tag| is_language_tag(tag)),
+        number: rendition.track,
+        label: label(&rendition.label),
+        commentary: rendition.commentary,
+        described: rendition.described,
         target_bitrate: rendition.target_bitrate,
         init_bytes: rendition.init_bytes,
         complete: rendition.complete,
@@ -96,14 +117,75 @@ fn track(timeline: v1::RenditionTimeline) -> Option<Track> {
     })
 }
 
-/// The characters of BCP 47.
+/// The texts, without those whose address would be another's.
+fn texts(given: Vec<v1::TextTrack>, tracks: &[Track]) -> Vec<Text> {
+    let mut texts: Vec<Text> = Vec::with_capacity(given.len().min(MAX_TEXTS));
+    for text in given {
+        let taken = tracks.iter().any(|track| track.name == text.name)
+            || texts.iter().any(|other| other.name == text.name);
+        if taken || !is_rendition_name(&text.name) || text.version == 0 || texts.len() == MAX_TEXTS {
+            tracing::warn!(text = %text.name, "a text that no playlist can carry is left out");
+            continue;
+        }
+        texts.push(Text {
+            language: Some(text.language).filter(|tag| is_language_tag(tag)),
+            label: label(&text.label),
+            name: text.name,
+            version: text.version,
+            bytes: text.bytes,
+            default: text.default,
+            forced: text.forced,
+            hearing_impaired: text.hearing_impaired,
+            commentary: text.commentary,
+            earlier: earlier(text.version, text.earlier),
+        });
+    }
+    texts
+}
+
+/// What a text was, as far as its addresses are others than the present one.
+fn earlier(present: u32, given: Vec<v1::EarlierText>) -> Vec<Earlier> {
+    let others = given.into_iter().filter(|it| it.version < present).take(MAX_EARLIER);
+    others.map(|it| Earlier { version: it.version, bytes: it.bytes, until_ms: it.until_ms }).collect()
+}
+
+/// The chapters, without those that do not come after the one before.
+fn chapters(given: Vec<v1::Chapter>) -> Vec<Chapter> {
+    let mut chapters: Vec<Chapter> = Vec::with_capacity(given.len().min(MAX_CHAPTERS));
+    for chapter in given.into_iter().take(MAX_CHAPTERS) {
+        if chapters.last().is_none_or(|before| before.start_ms < chapter.start_ms) {
+            chapters.push(Chapter { start_ms: chapter.start_ms, title: plain(&chapter.title) });
+        }
+    }
+    chapters
+}
+
+/// A name for people that a quoted string of a playlist can hold (RFC 8216 §4.2).
+fn label(text: &str) -> Option<String> {
+    Some(plain(text).replace('"', "'")).filter(|label| !label.is_empty())
+}
+
+/// One line of what people wrote, without what neither XML nor WebVTT can hold.
+fn plain(text: &str) -> String {
+    let is_between = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');
+    let words = text.split(is_between).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+    words.chars().take(MAX_WRITTEN).collect::<String>().trim_end().to_owned()
+}
+
+/// The form of BCP 47 that `xs:language` has: parts of one to eight letters and digits, letters first.
 fn is_language_tag(tag: &str) -> bool {
-    matches!(tag.len(), 1..=35) && tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    let is_part = |part: &str| matches!(part.len(), 1..=8) && part.bytes().all(|b| b.is_ascii_alphanumeric());
+    tag.len() <= 35
+        && tag.split('-').all(is_part)
+        && tag.split('-').take(1).all(|first| first.bytes().all(|byte| byte.is_ascii_alphabetic()))
+        && !tag.eq_ignore_ascii_case("und")
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::samples::response;
 
@@ -156,5 +238,77 @@ mod tests {
     #[test]
     fn an_answer_without_a_content_is_an_error() {
         assert_eq!(timeline(TimelineResponse::default()).unwrap_err(), NoContent);
+    }
+
+    #[test]
+    fn sounds_texts_and_chapters_are_taken_as_the_catalogue_has_them() {
+        let mut response = response(ContentState::Ready, 2);
+        let sound = response.renditions[1].rendition.as_mut().unwrap();
+        (sound.track, sound.commentary, sound.described) = (3, true, true);
+        (sound.language, sound.label) = ("de-CH".into(), " Der \"Alte\"\n".into());
+        let content = response.content.as_mut().unwrap();
+        let text = |name: &str, version| v1::TextTrack { name: name.into(), version, ..Default::default() };
+        content.texts = vec![
+            v1::TextTrack { bytes: 9, language: "en".into(), default: true, ..text("text-1", 2) },
+            v1::TextTrack { forced: true, hearing_impaired: true, commentary: true, ..text("text-2", 1) },
+        ];
+        let chapter = |start_ms, title: &str| v1::Chapter { start_ms, title: title.into() };
+        content.chapters = vec![
+            chapter(0, "One"),
+            chapter(5, "a\u{0}b\u{2028}c\u{ffff}"),
+            chapter(5, "again"),
+            chapter(4, "back"),
+        ];
+        let timeline = timeline(response).unwrap();
+        let track = timeline.track("audio-64k").unwrap();
+        assert_eq!((track.number, track.commentary, track.described), (3, true, true));
+        assert_eq!((track.language.as_deref(), track.label.as_deref()), (Some("de-CH"), Some("Der 'Alte'")));
+        assert_eq!(
+            timeline.texts[0],
+            Text { bytes: 9, default: true, version: 2, ..crate::samples::text("text-1", "en") }
+        );
+        assert!(
+            timeline.texts[1].forced && timeline.texts[1].hearing_impaired && timeline.texts[1].commentary
+        );
+        assert_eq!(timeline.texts[1].language, None);
+        let chapters: Vec<_> = timeline.chapters.iter().map(|it| (it.start_ms, it.title.as_str())).collect();
+        assert_eq!(chapters, [(0, "One"), (5, "a b c")]);
+    }
+
+    #[test]
+    fn texts_whose_address_is_no_address_or_another_s_are_left_out() {
+        let mut response = response(ContentState::Ready, 2);
+        let texts = ["360p", "audio-64k", "../text", "TEXT", "", "text-1", "text-1"]
+            .map(|name| v1::TextTrack { name: name.into(), version: 1, ..Default::default() });
+        response.content.as_mut().unwrap().texts = texts.into();
+        response
+            .content
+            .as_mut()
+            .unwrap()
+            .texts
+            .push(v1::TextTrack { name: "text-2".into(), ..Default::default() });
+        let names: Vec<_> = timeline(response).unwrap().texts.into_iter().map(|text| text.name).collect();
+        assert_eq!(names, ["text-1"]);
+    }
+
+    #[test]
+    fn languages_are_those_that_both_a_playlist_and_a_manifest_can_name() {
+        for tag in ["en", "de-CH-1996", "zh-Hant", "x-klingon"] {
+            assert!(is_language_tag(tag), "{tag}");
+        }
+        for tag in ["", "und", "e n", "en-", "-en", "en--us", "12", "abcdefghi", "en\"", "\u{e9}n"] {
+            assert!(!is_language_tag(tag), "{tag}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_people_wrote_becomes_one_line_that_a_quoted_string_holds(text in "\\PC{0,30}[\\x00-\\x1f\"\\x{2028}\\x{fffe}]{0,9}.{0,250}") {
+            let label = label(&text).unwrap_or_default();
+            let broken = |c: char| c.is_control() || matches!(c, '"' | '\u{2028}' | '\u{fffe}');
+            prop_assert_eq!(label.chars().find(|c| broken(*c)), None);
+            prop_assert!(label.chars().count() <= MAX_WRITTEN);
+            prop_assert_eq!(label.trim(), label.as_str());
+        }
     }
 }

@@ -4,7 +4,10 @@
 
 use std::fmt::{self, Write};
 
-use crate::timeline::{Kind, NotPlayable, Offer, Timeline, Track, peak};
+use crate::choices::{Caption, Sound, captions, sounds};
+use crate::rates::{peak, rate};
+use crate::texts::Escaped;
+use crate::timeline::{Kind, NotPlayable, Timeline, Track};
 
 /// The media type of a manifest (ISO/IEC 23009-1 annex C).
 pub(crate) const MEDIA_TYPE: &str = "application/dash+xml";
@@ -18,6 +21,13 @@ const ANCHOR_MS: i64 = 24 * 3600 * 1000;
 /// The latency that players which heed service descriptions are to aim at, in milliseconds:
 /// longer than any content, so that they begin at its beginning. 30 days.
 const LATENCY_MS: u32 = 30 * 24 * 3600 * 1000;
+
+/// `id` of the first set of texts; the pictures have 0, and sounds their number and 1.
+const FIRST_TEXT_ID: usize = 1000;
+/// Roles (§5.8.5.5).
+const ROLES: &str = "urn:mpeg:dash:role:2011";
+/// Whom a set is for (TV-Anytime, as DVB-DASH uses it): 1 those who do not see, 2 those who do not hear.
+const PURPOSE: &str = "urn:tva:metadata:cs:AudioPurposeCS:2007";
 
 /// Text under construction; writing to memory does not fail.
 struct Xml(String);
@@ -120,7 +130,16 @@ pub(crate) fn manifest(timeline: &Timeline, floor: u64, query: &str) -> Result<S
         );
     }
     xml.line(1, format_args!("<Period id=\"0\" start=\"PT0S\">"));
-    adaptation_sets(&mut xml, &offer, start, target, query);
+    if !offer.video.is_empty() {
+        picture_set(&mut xml, &offer.video, Media { start, target, query });
+    }
+    let sounds = sounds(&offer);
+    for sound in &sounds {
+        sound_set(&mut xml, sound, sounds.len() > 1, Media { start, target, query });
+    }
+    for (id, caption) in (FIRST_TEXT_ID..).zip(captions(timeline)) {
+        text_set(&mut xml, id, &caption, end - start, query);
+    }
     xml.line(1, format_args!("</Period>"));
     if timeline.growing() {
         // Stops players from asking a time server elsewhere.
@@ -155,58 +174,119 @@ fn growing_attributes(xml: &mut Xml, timeline: &Timeline, length: u64, target: u
     }
 }
 
-/// One set for the pictures and one for each language's sound.
-fn adaptation_sets(xml: &mut Xml, offer: &Offer<'_>, start: u64, target: u64, query: &str) {
-    let mut id = 0;
-    if !offer.video.is_empty() {
-        let largest = offer.video.iter().filter_map(|track| match track.kind {
-            Kind::Video { width, height, .. } => Some((width, height)),
-            Kind::Audio { .. } => None,
-        });
-        let (width, height) =
-            largest.fold((0, 0), |(width, height), (w, h)| (u32::max(width, w), u32::max(height, h)));
-        xml.line(
-            2,
-            format_args!(
-                "<AdaptationSet id=\"{id}\" contentType=\"video\" mimeType=\"video/mp4\" \
-                 segmentAlignment=\"true\" startWithSAP=\"1\" maxWidth=\"{width}\" maxHeight=\"{height}\">"
-            ),
-        );
-        adaptation_set(xml, &offer.video, start, target, query);
-        id += 1;
-    }
-    let mut languages: Vec<&Option<String>> = Vec::new();
-    for track in &offer.audio {
-        if !languages.contains(&&track.language) {
-            languages.push(&track.language);
-        }
-    }
-    for language in languages {
-        xml.write(format_args!(
-            "    <AdaptationSet id=\"{id}\" contentType=\"audio\" mimeType=\"audio/mp4\" \
-             segmentAlignment=\"true\" startWithSAP=\"1\""
-        ));
-        if let Some(language) = language {
-            xml.write(format_args!(" lang=\"{language}\""));
-        }
-        xml.write(format_args!(">\n"));
-        let tracks: Vec<_> =
-            offer.audio.iter().copied().filter(|track| &track.language == language).collect();
-        adaptation_set(xml, &tracks, start, target, query);
-        id += 1;
-    }
+/// What all representations of media have in common.
+#[derive(Clone, Copy)]
+struct Media<'a> {
+    /// Where the content begins, in microseconds.
+    start: u64,
+    /// As in [`peak`].
+    target: u64,
+    query: &'a str,
 }
 
-/// The inside of a set and its end tag.
-fn adaptation_set(xml: &mut Xml, tracks: &[&Track], start: u64, target: u64, query: &str) {
-    xml.line(3, format_args!("<Role schemeIdUri=\"urn:mpeg:dash:role:2011\" value=\"main\"/>"));
+fn picture_set(xml: &mut Xml, tracks: &[&Track], media: Media<'_>) {
+    let largest = tracks.iter().filter_map(|track| match track.kind {
+        Kind::Video { width, height, .. } => Some((width, height)),
+        Kind::Audio { .. } => None,
+    });
+    let (width, height) =
+        largest.fold((0, 0), |(width, height), (w, h)| (u32::max(width, w), u32::max(height, h)));
+    xml.line(
+        2,
+        format_args!(
+            "<AdaptationSet id=\"0\" contentType=\"video\" mimeType=\"video/mp4\" \
+             segmentAlignment=\"true\" startWithSAP=\"1\" maxWidth=\"{width}\" maxHeight=\"{height}\">"
+        ),
+    );
+    roles(xml, &[(true, "main")]);
     for track in tracks {
-        representation(xml, track, start, target, query);
+        representation(xml, track, media);
     }
     xml.line(2, format_args!("</AdaptationSet>"));
 }
 
-fn representation(xml: &mut Xml, track: &Track, start: u64, target: u64, query: &str) {
+/// The default has the higher priority for players that would take the highest bit rate instead.
+fn sound_set(xml: &mut Xml, sound: &Sound<'_>, choice: bool, media: Media<'_>) {
+    xml.write(format_args!(
+        "    <AdaptationSet id=\"{}\" contentType=\"audio\"",
+        u64::from(sound.number) + 1
+    ));
+    language(xml, sound.language);
+    if choice && sound.default {
+        xml.write(format_args!(" selectionPriority=\"2\""));
+    }
+    xml.write(format_args!(" mimeType=\"audio/mp4\" segmentAlignment=\"true\" startWithSAP=\"1\">\n"));
+    label(xml, &sound.name);
+    if sound.described {
+        purpose(xml, 1);
+    }
+    let plain = !sound.commentary && !sound.described;
+    roles(
+        xml,
+        &[
+            (sound.default, "main"),
+            (sound.commentary, "commentary"),
+            (sound.described, "description"),
+            // It may be a dub or what was dubbed: nobody says.
+            (!sound.default && plain, "alternate"),
+        ],
+    );
+    for track in &sound.tracks {
+        representation(xml, track, media);
+    }
+    xml.line(2, format_args!("</AdaptationSet>"));
+}
+
+/// A text is one file, which needs no segments.
+fn text_set(xml: &mut Xml, id: usize, caption: &Caption<'_>, length: u64, query: &str) {
+    let text = caption.text;
+    xml.write(format_args!("    <AdaptationSet id=\"{id}\" contentType=\"text\""));
+    language(xml, text.language.as_deref());
+    xml.write(format_args!(" mimeType=\"text/vtt\">\n"));
+    label(xml, &caption.name);
+    if text.hearing_impaired {
+        purpose(xml, 2);
+    }
+    roles(
+        xml,
+        &[
+            (caption.default, "main"),
+            (text.forced, "forced-subtitle"),
+            (text.hearing_impaired, "caption"),
+            (!text.forced && !text.hearing_impaired, "subtitle"),
+            (text.commentary, "commentary"),
+        ],
+    );
+    let bandwidth = rate(u64::from(text.bytes), length).max(1);
+    xml.line(3, format_args!("<Representation id=\"{}\" bandwidth=\"{bandwidth}\">", text.name));
+    xml.line(4, format_args!("<BaseURL>{}/{}.vtt{query}</BaseURL>", text.name, text.version));
+    xml.line(3, format_args!("</Representation>"));
+    xml.line(2, format_args!("</AdaptationSet>"));
+}
+
+fn language(xml: &mut Xml, language: Option<&str>) {
+    if let Some(language) = language {
+        xml.write(format_args!(" lang=\"{language}\""));
+    }
+}
+
+/// Stands before `Accessibility` and `Role` in the schema (`RepresentationBaseType`).
+fn label(xml: &mut Xml, name: &str) {
+    xml.line(3, format_args!("<Label>{}</Label>", Escaped(name)));
+}
+
+fn purpose(xml: &mut Xml, value: u32) {
+    xml.line(3, format_args!("<Accessibility schemeIdUri=\"{PURPOSE}\" value=\"{value}\"/>"));
+}
+
+fn roles(xml: &mut Xml, roles: &[(bool, &str)]) {
+    for (_, role) in roles.iter().filter(|(has, _)| *has) {
+        xml.line(3, format_args!("<Role schemeIdUri=\"{ROLES}\" value=\"{role}\"/>"));
+    }
+}
+
+fn representation(xml: &mut Xml, track: &Track, media: Media<'_>) {
+    let Media { start, target, query } = media;
     let bandwidth = peak(track.pieces(), target);
     xml.write(format_args!(
         "      <Representation id=\"{}\" codecs=\"{}\" bandwidth=\"{bandwidth}\"",

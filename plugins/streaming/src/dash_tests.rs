@@ -5,7 +5,7 @@ use quick_xml::Reader;
 use quick_xml::events::Event;
 
 use super::*;
-use crate::samples::{audio, ended, growing, ntsc, push, settled, video, with_segments};
+use crate::samples::{ended, growing, ntsc, push, settled, sound, text, video, with_segments};
 
 const FLOOR: u64 = 2;
 
@@ -136,13 +136,76 @@ fn times_before_the_first_segment_are_cut_off() {
     assert_eq!(all(&parsed, "MPD", "mediaPresentationDuration"), ["PT2S"]);
 }
 
+/// Two sounds of one language and a third one, and three texts.
+fn film() -> Timeline {
+    let mut tracks = vec![
+        with_segments(video("360p", 640, 360, 730_000), 3, 2),
+        sound("audio-3-64k", 2, "fr", 64_000),
+        sound("audio-2-64k", 1, "en", 64_000),
+        sound("audio-64k", 0, "en", 64_000),
+        sound("audio-128k", 0, "en", 128_000),
+    ];
+    (tracks[2].commentary, tracks[1].described) = (true, true);
+    tracks[2].label = Some("<b>Tom</b> & \u{201c}Jerry\u{201d} ]]>".to_owned());
+    let mut timeline = ended(tracks);
+    timeline.texts = vec![text("text-1", "en"), text("text-2", "de"), text("text-3", "en")];
+    (timeline.texts[0].hearing_impaired, timeline.texts[0].version) = (true, 3);
+    timeline.texts[1].default = true;
+    timeline.texts[2].forced = true;
+    timeline
+}
+
 #[test]
-fn each_language_has_a_set_of_its_own() {
-    let mut french = with_segments(audio("fr-64k", 64_000), 3, 2);
-    french.language = Some("fr".to_owned());
-    let xml = manifest(&ended(vec![with_segments(audio("64k", 64_000), 3, 2), french]), FLOOR, "").unwrap();
-    assert_eq!(all(&elements(&xml), "AdaptationSet", "lang"), ["fr"]);
-    assert_eq!(all(&elements(&xml), "AdaptationSet", "id"), ["0", "1"]);
+fn a_film_with_several_sounds_and_texts() {
+    insta::assert_snapshot!("film_mpd", manifest(&film(), FLOOR, "?t=TOKEN").unwrap());
+}
+
+#[test]
+fn each_sound_has_a_set_of_its_own_and_the_default_is_the_first() {
+    let xml = manifest(&film(), FLOOR, "").unwrap();
+    let parsed = elements(&xml);
+    assert_eq!(all(&parsed, "AdaptationSet", "id"), ["0", "1", "2", "3", "1000", "1001", "1002"]);
+    assert_eq!(all(&parsed, "AdaptationSet", "lang"), ["en", "en", "fr", "en", "de", "en"]);
+    assert_eq!(all(&parsed, "AdaptationSet", "selectionPriority"), ["2"]);
+    assert_eq!(
+        all(&parsed, "Role", "value"),
+        ["main", "main", "commentary", "description", "caption", "main", "subtitle", "forced-subtitle"]
+    );
+    let ids = all(&parsed, "Representation", "id");
+    assert_eq!(ids[1..5], ["audio-64k", "audio-128k", "audio-2-64k", "audio-3-64k"]);
+    assert_eq!(ids[5..], ["text-1", "text-2", "text-3"]);
+    assert_eq!(all(&parsed, "Accessibility", "value"), ["1", "2"]);
+    assert_eq!(ids.len(), ids.iter().collect::<std::collections::BTreeSet<_>>().len());
+}
+
+#[test]
+fn inside_a_set_everything_stands_in_the_order_of_the_schema() {
+    let order = ["Label", "Accessibility", "Role", "Representation"];
+    let xml = manifest(&film(), FLOOR, "").unwrap();
+    let mut last = 0;
+    for (name, _) in elements(&xml) {
+        if name == "AdaptationSet" {
+            last = 0;
+        } else if let Some(place) = order.iter().position(|one| *one == name) {
+            assert!(place >= last, "{name} is too late");
+            last = place;
+        }
+    }
+}
+
+#[test]
+fn sounds_keep_their_ids_while_others_come() {
+    let mut early = film();
+    early.tracks.retain(|track| track.number != 1);
+    let xml = manifest(&early, FLOOR, "").unwrap();
+    assert_eq!(all(&elements(&xml), "AdaptationSet", "id")[..3], ["0", "1", "3"]);
+}
+
+#[test]
+fn texts_are_listed_once_the_content_is_whole() {
+    let growing = Timeline { phase: crate::timeline::Phase::Growing, ..film() };
+    let xml = manifest(&growing, FLOOR, "").unwrap();
+    assert!(!xml.contains("text/vtt"));
 }
 
 #[test]
@@ -185,5 +248,16 @@ proptest! {
             }
         }
         prop_assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn every_label_reads_back_as_it_is(label in "[^\\p{Cc}\u{fffe}\u{ffff}]{1,40}|</Label>|&amp;|<!--|]]>") {
+        let mut timeline = film();
+        timeline.tracks[2].label = Some(label.clone());
+        timeline.texts[1].label = Some(label.clone());
+        let xml = manifest(&timeline, FLOOR, "").unwrap();
+        prop_assert_eq!(elements(&xml).len(), elements(&manifest(&film(), FLOOR, "").unwrap()).len());
+        let escaped = label.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        prop_assert_eq!(xml.matches(&format!("<Label>{escaped}</Label>")).count(), 2);
     }
 }

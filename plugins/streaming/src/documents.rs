@@ -8,10 +8,13 @@ use http::HeaderValue;
 
 use crate::answer::{self, Entity};
 use crate::path::Item;
+use crate::texts::{self, Text};
 use crate::timeline::{NotPlayable, Phase, Timeline, Track};
 use crate::token::QUERY;
 use crate::{dash, hls};
 
+/// Stands behind every URI of a template. What people wrote holds no control characters.
+const PLACE: &str = "\u{1}";
 /// Growing playlists may be a second old, so that a proxy in front takes the load.
 const GROWING: HeaderValue = HeaderValue::from_static("public, max-age=1");
 
@@ -40,7 +43,7 @@ pub(crate) struct Snapshot {
     style: Style,
     /// As everybody gets them.
     open: Documents<Entity>,
-    /// With [`QUERY`] behind every URI, for a token to follow.
+    /// With [`PLACE`] behind every URI, for a viewer's token.
     templates: Documents<Written>,
 }
 
@@ -50,6 +53,9 @@ struct Documents<T> {
     manifest: OnceLock<Result<T, NotPlayable>>,
     /// In the order of the timeline's tracks.
     tracks: Box<[TrackDocuments<T>]>,
+    /// The playlists of texts, in the order of the timeline's.
+    texts: Box<[OnceLock<T>]>,
+    chapters: OnceLock<Option<T>>,
 }
 
 #[derive(Debug)]
@@ -70,7 +76,14 @@ impl<T> Documents<T> {
     fn of(timeline: &Timeline) -> Self {
         let none = |_| TrackDocuments { playlist: OnceLock::new(), i_frames: OnceLock::new() };
         let tracks = timeline.tracks.iter().map(none).collect();
-        Self { multivariant: OnceLock::new(), manifest: OnceLock::new(), tracks }
+        let texts = timeline.texts.iter().map(|_| OnceLock::new()).collect();
+        Self {
+            multivariant: OnceLock::new(),
+            manifest: OnceLock::new(),
+            tracks,
+            texts,
+            chapters: OnceLock::new(),
+        }
     }
 }
 
@@ -87,9 +100,9 @@ impl Snapshot {
 
     /// The same with a token behind every URI.
     pub(crate) fn personal(&self, item: Item<'_>, token: &str) -> Option<Result<Written, Missing>> {
-        let template = self.find(&self.templates, item, QUERY, |written| written)?;
+        let template = self.find(&self.templates, item, PLACE, |written| written)?;
         Some(template.map(|template| Written {
-            text: template.text.replace(QUERY, &format!("{QUERY}{token}")),
+            text: template.text.replace(PLACE, &format!("{QUERY}{token}")),
             ..*template
         }))
     }
@@ -120,6 +133,15 @@ impl Snapshot {
                 })
                 .as_ref()
                 .map_err(|error| Missing::NotPlayable(*error)),
+            Item::Playlist(name) if timeline.text(name).is_some() => {
+                self.text(documents, name).and_then(|(text, kept)| {
+                    let offer = timeline.offer().map_err(Missing::NotPlayable)?;
+                    Ok(kept.get_or_init(|| {
+                        let text = hls::text_playlist(timeline, &offer, text, query);
+                        keep(text, hls::MEDIA_TYPE, false)
+                    }))
+                })
+            }
             Item::Playlist(name) => self.track(documents, name).map(|(track, kept)| {
                 kept.playlist.get_or_init(|| {
                     let text = hls::media_playlist(timeline, track, floor, query);
@@ -135,9 +157,38 @@ impl Snapshot {
                     keep(text, hls::MEDIA_TYPE, timeline.track_grows(track))
                 }))
             }),
+            Item::Chapters => {
+                if let Phase::Waiting(why) = timeline.phase {
+                    return Some(Err(Missing::NotPlayable(NotPlayable { why })));
+                }
+                let written = || texts::chapters(timeline);
+                let kept = documents
+                    .chapters
+                    .get_or_init(|| written().map(|text| keep(text, texts::MEDIA_TYPE, timeline.growing())));
+                kept.as_ref().ok_or(Missing::NotHere)
+            }
             _ => return None,
         };
         Some(document)
+    }
+
+    /// A text that has a playlist: one that players list.
+    fn text<'a, T>(
+        &'a self,
+        documents: &'a Documents<T>,
+        name: &str,
+    ) -> Result<(&'a Text, &'a OnceLock<T>), Missing> {
+        match self.timeline.phase {
+            Phase::Waiting(why) => Err(Missing::NotPlayable(NotPlayable { why })),
+            Phase::Growing => Err(Missing::NotHere),
+            Phase::Ended => self
+                .timeline
+                .texts
+                .iter()
+                .zip(&documents.texts)
+                .find(|(text, _)| text.name == name)
+                .ok_or(Missing::NotHere),
+        }
     }
 
     fn track<'a, T>(
@@ -181,7 +232,7 @@ pub(crate) fn thumbnails(index: &str, token: &str) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::samples::{ended, growing, ntsc, settled, video};
+    use crate::samples::{chapter, ended, growing, ntsc, settled, text, video};
 
     fn snapshot(timeline: Timeline) -> Snapshot {
         Snapshot::new(timeline, Style { floor: 2, complete: HeaderValue::from_static("public, max-age=60") })
@@ -226,10 +277,58 @@ mod tests {
     fn before_a_content_is_playable_nothing_of_it_is_listed() {
         let mut timeline = growing(ntsc());
         timeline.phase = Phase::Waiting("transcoding");
+        timeline.texts = vec![text("text-1", "en")];
         let snapshot = snapshot(settled(timeline));
-        for item in [Item::Multivariant, Item::Manifest, Item::Playlist("720p"), Item::IFrames("720p")] {
+        for item in [
+            Item::Multivariant,
+            Item::Manifest,
+            Item::Playlist("720p"),
+            Item::Playlist("text-1"),
+            Item::IFrames("720p"),
+            Item::Chapters,
+        ] {
             let missing = snapshot.document(item).unwrap().unwrap_err();
             assert_eq!(missing, Missing::NotPlayable(NotPlayable { why: "transcoding" }));
         }
+    }
+
+    #[test]
+    fn a_token_stands_behind_uris_and_nowhere_in_what_people_wrote() {
+        let mut timeline = ended(ntsc());
+        timeline.texts = vec![Text { label: Some("a?t=b".to_owned()), ..text("text-1", "en") }];
+        timeline.chapters = vec![chapter(0, "why ?t=")];
+        let snapshot = snapshot(timeline);
+        let personal = |item| snapshot.personal(item, "TOKEN").unwrap().unwrap().text;
+        let (master, manifest) = (personal(Item::Multivariant), personal(Item::Manifest));
+        assert!(master.contains("NAME=\"a?t=b\"") && master.contains("URI=\"text-1/index.m3u8?t=TOKEN\""));
+        assert!(manifest.contains("<Label>a?t=b</Label>"));
+        assert!(manifest.contains("<BaseURL>text-1/1.vtt?t=TOKEN</BaseURL>"));
+        assert!(personal(Item::Playlist("text-1")).contains("\n1.vtt?t=TOKEN\n"));
+        assert!(personal(Item::Chapters).ends_with("\nwhy ?t=\n"));
+        for text in [master, manifest] {
+            assert!(!text.contains('\u{1}') && text.matches("?t=TOKEN").count() > 5);
+        }
+    }
+
+    #[test]
+    fn texts_have_a_playlist_once_the_content_is_whole_and_chapters_at_once() {
+        let with = |mut timeline: Timeline| {
+            timeline.texts = vec![text("text-1", "en")];
+            timeline.chapters = vec![chapter(0, "One")];
+            snapshot(timeline)
+        };
+        let growing = with(settled(growing(ntsc())));
+        let of = |snapshot: &Snapshot, item| snapshot.document(item).unwrap().err();
+        assert_eq!(of(&growing, Item::Playlist("text-1")), Some(Missing::NotHere));
+        assert_eq!(of(&growing, Item::Chapters), None);
+        let ended = with(ended(ntsc()));
+        assert_eq!(of(&ended, Item::Playlist("text-1")), None);
+        for item in [Item::IFrames("text-1"), Item::Playlist("text-2")] {
+            assert_eq!(of(&ended, item), Some(Missing::NotHere));
+        }
+        assert_eq!(
+            of(&snapshot(Timeline { chapters: Vec::new(), ..ended.timeline }), Item::Chapters),
+            Some(Missing::NotHere)
+        );
     }
 }

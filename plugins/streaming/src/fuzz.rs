@@ -22,6 +22,8 @@ pub fn stream_path(data: &[u8]) {
         Item::IFrames(rendition) => format!("{rendition}/iframes.m3u8"),
         Item::Init(rendition) => format!("{rendition}/init.mp4"),
         Item::Segment(rendition, number) => format!("{rendition}/{number}.m4s"),
+        Item::Text(text, version) => format!("{text}/{version}.vtt"),
+        Item::Chapters => "chapters.vtt".to_owned(),
         Item::Poster => "poster.jpg".to_owned(),
         Item::Thumbnails => "thumbnails.vtt".to_owned(),
         Item::ThumbnailSheet(number) => format!("thumbnails-{number}.jpg"),

@@ -275,7 +275,7 @@ impl Gate {
             Item::Multivariant | Item::Manifest => None,
             _ => self.grants.latest(&standing, now),
         };
-        if present.is_none() && matches!(item, Item::Poster | Item::Thumbnails | Item::ThumbnailSheet(_)) {
+        if present.is_none() && item.is_beside() {
             return Ok(Pass::Looking);
         }
         let grant = present.unwrap_or_else(|| self.grant(content, standing, generation, now));

@@ -4,6 +4,8 @@
 mod addresses;
 #[path = "gated_house.rs"]
 mod house;
+#[path = "gated_texts_tests.rs"]
+mod texts;
 
 use std::collections::BTreeSet;
 
@@ -15,7 +17,7 @@ use crate::grants::Lifetimes;
 use crate::token::Key;
 use house::*;
 
-const EVERYTHING: [&str; 9] = [
+const EVERYTHING: [&str; 12] = [
     "master.m3u8",
     "manifest.mpd",
     "360p/index.m3u8",
@@ -25,6 +27,9 @@ const EVERYTHING: [&str; 9] = [
     "poster.jpg",
     "thumbnails.vtt",
     "thumbnails-0.jpg",
+    "text-1/index.m3u8",
+    "text-1/2.vtt",
+    "chapters.vtt",
 ];
 
 #[tokio::test]

@@ -70,7 +70,9 @@ proptest! {
         // Of each player with a place, by its number: when it last asked for a segment.
         let mut places: BTreeMap<usize, u64> = BTreeMap::new();
         for step in steps {
-            let newest = |back: usize| players.len().checked_sub(back + 1);
+            // The gate knows nothing any more of one that was left alone for too long.
+            let alive = |which: &usize| players[*which].1.alive(now_ms, &grants.lifetimes);
+            let newest = |back: usize| players.len().checked_sub(back + 1).filter(alive);
             match step {
                 Step::Open(second) => {
                     let whose = usize::from(second);
@@ -83,6 +85,12 @@ proptest! {
                 },
                 Step::Play(back) => if let Some(which) = newest(back) {
                     let (whose, grant) = &players[which];
+                    // The gate plays with no grant that has died, and such a grant holds no place.
+                    let alive = |which: usize| players[which].1.alive(now_ms, &grants.lifetimes);
+                    if !alive(which) {
+                        continue;
+                    }
+                    places.retain(|other, _| alive(*other));
                     let others = places.iter().filter(|(other, _)| players[**other].0 == *whose);
                     let others: Vec<_> = others.map(|(other, last)| (*last, *other)).collect();
                     let has_one = places.contains_key(&which);

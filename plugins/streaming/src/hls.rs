@@ -4,7 +4,10 @@
 
 use std::fmt::{self, Write};
 
-use crate::timeline::{Kind, NotPlayable, Offer, Timeline, Track, average, micros, peak};
+use crate::choices::{Caption, Sound, captions, sounds};
+use crate::rates::{average, peak};
+use crate::texts::Text;
+use crate::timeline::{Kind, NotPlayable, Offer, Timeline, Track, micros};
 
 /// Everything used here is in version 7; I-frame playlists of fMP4 and `EXT-X-MAP` need 6.
 const VERSION: u32 = 7;
@@ -14,6 +17,14 @@ const FIRST_VARIANT: u64 = 2_000_000;
 /// Players would start at the live edge of a playlist that still grows. A millisecond, because
 /// there are players that take an offset of zero for none.
 const FROM_THE_START: &str = "#EXT-X-START:TIME-OFFSET=0.001,PRECISE=YES\n";
+
+/// What a sound for viewers who do not see has.
+const DESCRIBED: &str = "public.accessibility.describes-video";
+/// The group of all texts.
+const TEXTS: &str = "text";
+/// What captions for viewers who do not hear have (authoring specification 4.7).
+const FOR_THE_DEAF: &str =
+    "public.accessibility.transcribes-spoken-dialog,public.accessibility.describes-music-and-sound";
 
 /// The media type of a playlist (RFC 8216 §4).
 pub(crate) const MEDIA_TYPE: &str = "application/vnd.apple.mpegurl";
@@ -62,44 +73,42 @@ impl fmt::Display for FrameRate {
     }
 }
 
-/// Sounds of about the same bit rate, one for each language.
+/// Sounds of about the same bit rate: one rendition of each, the default first.
 struct AudioGroup<'a> {
     id: &'a str,
-    members: Vec<&'a Track>,
+    members: Vec<(&'a Sound<'a>, &'a Track)>,
 }
 
-impl AudioGroup<'_> {
+impl<'a> AudioGroup<'a> {
+    fn tracks(&self) -> impl Iterator<Item = &'a Track> + '_ {
+        self.members.iter().map(|(_, track)| *track)
+    }
+
     fn peak(&self, target: u64) -> u64 {
-        self.members.iter().map(|track| peak(track.pieces(), target)).max().unwrap_or(0)
+        self.tracks().map(|track| peak(track.pieces(), target)).max().unwrap_or(0)
     }
 
     fn average(&self) -> u64 {
-        self.members.iter().map(|track| average(track.pieces())).max().unwrap_or(0)
+        self.tracks().map(|track| average(track.pieces())).max().unwrap_or(0)
     }
 
+    /// Of the default: that another sound needs more is no reason to take something from it.
     fn target_bitrate(&self) -> u32 {
-        self.members.iter().map(|track| track.target_bitrate).max().unwrap_or(0)
+        self.tracks().next().map_or(0, |track| track.target_bitrate)
     }
 }
 
-/// The groups, lowest bit rate first: the n-th has the n-th track of each language, or the
-/// language's best if it has fewer, so that each group offers the same choice.
-fn audio_groups<'a>(tracks: &[&'a Track]) -> Vec<AudioGroup<'a>> {
-    let mut languages: Vec<(&Option<String>, Vec<&'a Track>)> = Vec::new();
-    for track in tracks {
-        match languages.iter_mut().find(|(language, _)| **language == track.language) {
-            Some((_, same)) => same.push(track),
-            None => languages.push((&track.language, vec![track])),
-        }
-    }
-    let tiers = languages.iter().map(|(_, tracks)| tracks.len()).max().unwrap_or(0);
+/// The groups, lowest bit rate first: the n-th has the n-th rendition of each sound, or its best if
+/// it has fewer, so that each group offers the same choice (RFC 8216 §4.3.4.1.1).
+fn audio_groups<'a>(sounds: &'a [Sound<'a>]) -> Vec<AudioGroup<'a>> {
+    let tiers = sounds.iter().map(|sound| sound.tracks.len()).max().unwrap_or(0);
     (0..tiers)
         .filter_map(|tier| {
-            let members: Vec<_> = languages
+            let id = sounds.iter().find_map(|sound| sound.tracks.get(tier))?.name.as_str();
+            let members = sounds
                 .iter()
-                .filter_map(|(_, tracks)| tracks.get(tier).or(tracks.last()).copied())
+                .filter_map(|sound| Some((sound, *sound.tracks.get(tier).or(sound.tracks.last())?)))
                 .collect();
-            let id = languages.iter().find_map(|(_, tracks)| tracks.get(tier))?.name.as_str();
             Some(AudioGroup { id, members })
         })
         .collect()
@@ -129,8 +138,13 @@ fn variants<'a>(offer: &Offer<'a>, groups: &'a [AudioGroup<'a>], target: u64) ->
         average: average(track.pieces()) + group.map_or(0, AudioGroup::average),
     };
     let mut variants: Vec<_> = if offer.video.is_empty() {
-        // Sound alone: each group's first track is the variant itself.
-        groups.iter().filter_map(|group| Some(measure(group.members.first()?, None))).collect()
+        // Sound alone: each group's default is the variant itself, and any other sound takes its place.
+        let choice = groups.iter().any(|group| group.members.len() > 1);
+        let alone = |group: &'a AudioGroup<'a>| {
+            let (peak, average) = (group.peak(target), group.average());
+            Some(Variant { track: group.tracks().next()?, group: choice.then_some(group), peak, average })
+        };
+        groups.iter().filter_map(alone).collect()
     } else {
         offer.video.iter().map(|track| measure(track, group_for(groups, track))).collect()
     };
@@ -148,21 +162,28 @@ fn variants<'a>(offer: &Offer<'a>, groups: &'a [AudioGroup<'a>], target: u64) ->
 pub(crate) fn multivariant(timeline: &Timeline, floor: u64, query: &str) -> Result<String, NotPlayable> {
     let offer = timeline.offer()?;
     let target = timeline.target_duration(floor);
-    let groups = audio_groups(&offer.audio);
+    let sounds = sounds(&offer);
+    let groups = audio_groups(&sounds);
+    let captions = captions(timeline);
     let mut text = Playlist::new(2048);
     text.line(format_args!("#EXT-X-INDEPENDENT-SEGMENTS"));
     if timeline.growing() {
         text.0.push_str(FROM_THE_START);
     }
-    if !offer.video.is_empty() {
+    if !offer.video.is_empty() || sounds.len() > 1 {
         for group in &groups {
-            for (place, track) in group.members.iter().enumerate() {
-                media(&mut text, group, track, place == 0, query);
+            for (sound, track) in &group.members {
+                // Of sound alone the variant is the default: hls.js (1.7) switches at once only if this says so.
+                let address = !(offer.video.is_empty() && sound.default);
+                audio_media(&mut text, group.id, sound, track, address.then_some(query));
             }
         }
     }
+    for caption in &captions {
+        text_media(&mut text, caption, query);
+    }
     for variant in variants(&offer, &groups, target) {
-        stream_inf(&mut text, &variant, query);
+        stream_inf(&mut text, &variant, !captions.is_empty(), query);
     }
     for track in offer.video.iter().filter(|track| !track.sync_points.is_empty()) {
         i_frame_stream_inf(&mut text, track, target, query);
@@ -170,32 +191,57 @@ pub(crate) fn multivariant(timeline: &Timeline, floor: u64, query: &str) -> Resu
     Ok(text.0)
 }
 
-/// `EXT-X-MEDIA` (§4.3.4.1). The same language has the same NAME in every group, so that
-/// players see the groups as one choice in several qualities.
-fn media(text: &mut Playlist, group: &AudioGroup<'_>, track: &Track, default: bool, query: &str) {
+fn yes(yes: bool) -> &'static str {
+    if yes { "YES" } else { "NO" }
+}
+
+/// `EXT-X-MEDIA` of a sound (§4.3.4.1). It is the same in every group but for its URI and channels, so
+/// that players see the groups as one choice in several qualities. Without a URI (`query` is `None`) it is
+/// what the variant itself holds.
+fn audio_media(text: &mut Playlist, group: &str, sound: &Sound<'_>, track: &Track, query: Option<&str>) {
     let Kind::Audio { channels, .. } = track.kind else { return };
-    let name = track.language.as_deref().unwrap_or("Main");
-    text.write(format_args!("#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{}\",NAME=\"{name}\"", group.id));
-    if let Some(language) = &track.language {
+    text.write(format_args!("#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{group}\",NAME=\"{}\"", sound.name));
+    if let Some(language) = sound.language {
         text.write(format_args!(",LANGUAGE=\"{language}\""));
     }
-    let default = if default { "YES" } else { "NO" };
-    text.line(format_args!(
-        ",DEFAULT={default},AUTOSELECT=YES,CHANNELS=\"{}\",URI=\"{}/index.m3u8{query}\"",
-        channels.max(1),
-        track.name
+    text.write(format_args!(",DEFAULT={},AUTOSELECT={}", yes(sound.default), yes(sound.automatic)));
+    if sound.described {
+        text.write(format_args!(",CHARACTERISTICS=\"{DESCRIBED}\""));
+    }
+    text.write(format_args!(",CHANNELS=\"{}\"", channels.max(1)));
+    if let Some(query) = query {
+        text.write(format_args!(",URI=\"{}/index.m3u8{query}\"", track.name));
+    }
+    text.0.push('\n');
+}
+
+/// `EXT-X-MEDIA` of a text (§4.3.4.1).
+fn text_media(text: &mut Playlist, caption: &Caption<'_>, query: &str) {
+    text.write(format_args!("#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"{TEXTS}\",NAME=\"{}\"", caption.name));
+    if let Some(language) = &caption.text.language {
+        text.write(format_args!(",LANGUAGE=\"{language}\""));
+    }
+    text.write(format_args!(
+        ",DEFAULT={},AUTOSELECT={},FORCED={}",
+        yes(caption.default),
+        yes(caption.automatic),
+        yes(caption.text.forced)
     ));
+    if caption.text.hearing_impaired {
+        text.write(format_args!(",CHARACTERISTICS=\"{FOR_THE_DEAF}\""));
+    }
+    text.line(format_args!(",URI=\"{}/index.m3u8{query}\"", caption.text.name));
 }
 
 /// `EXT-X-STREAM-INF` (§4.3.4.2) and its URI.
-fn stream_inf(text: &mut Playlist, variant: &Variant<'_>, query: &str) {
+fn stream_inf(text: &mut Playlist, variant: &Variant<'_>, texts: bool, query: &str) {
     let track = variant.track;
     text.write(format_args!(
         "#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{}",
         variant.peak, variant.average, track.codec
     ));
     let mut codecs = vec![track.codec.as_str()];
-    for member in variant.group.iter().flat_map(|group| &group.members) {
+    for member in variant.group.iter().flat_map(|group| group.tracks()) {
         if !codecs.contains(&member.codec.as_str()) {
             text.write(format_args!(",{}", member.codec));
             codecs.push(&member.codec);
@@ -204,9 +250,14 @@ fn stream_inf(text: &mut Playlist, variant: &Variant<'_>, query: &str) {
     text.0.push('"');
     if let Kind::Video { width, height, fps } = track.kind {
         text.write(format_args!(",RESOLUTION={width}x{height},FRAME-RATE={}", FrameRate(fps)));
-        if let Some(group) = variant.group {
-            text.write(format_args!(",AUDIO=\"{}\"", group.id));
-        }
+    }
+    if let Some(group) = variant.group {
+        text.write(format_args!(",AUDIO=\"{}\"", group.id));
+    }
+    if texts {
+        text.write(format_args!(",SUBTITLES=\"{TEXTS}\""));
+    }
+    if track.is_video() {
         text.write(format_args!(",CLOSED-CAPTIONS=NONE"));
     }
     text.line(format_args!("\n{}/index.m3u8{query}", track.name));
@@ -260,6 +311,21 @@ pub(crate) fn media_playlist(timeline: &Timeline, track: &Track, floor: u64, que
         written = end;
     }
     end(text, timeline, track)
+}
+
+/// The media playlist of a text: one segment, its whole file, as long as the content. Its target
+/// duration may be one of its own, as it will not change any more (§6.2.4).
+pub(crate) fn text_playlist(timeline: &Timeline, offer: &Offer<'_>, text: &Text, query: &str) -> String {
+    let (start, end) = timeline.span(offer);
+    let length = (end - start).max(1);
+    let mut playlist = Playlist::new(256);
+    playlist.line(format_args!(
+        "#EXT-X-TARGETDURATION:{}\n#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-PLAYLIST-TYPE:VOD",
+        length.div_ceil(1_000_000)
+    ));
+    let version = text.version;
+    playlist.line(format_args!("#EXTINF:{},\n{version}.vtt{query}\n#EXT-X-ENDLIST", Seconds(length)));
+    playlist.0
 }
 
 /// The I-frame playlist of one video track (§4.3.3.6): each key frame is a byte range of its

@@ -4,7 +4,10 @@ use m3u8_rs::{MasterPlaylist, MediaPlaylist, MediaPlaylistType};
 use proptest::prelude::*;
 
 use super::*;
-use crate::samples::{audio, ended, growing, ntsc, push, settled, video, with_segments};
+use crate::samples::{audio, ended, growing, ntsc, push, settled, video};
+
+#[path = "hls_tracks_tests.rs"]
+mod tracks;
 
 const FLOOR: u64 = 2;
 
@@ -244,35 +247,6 @@ fn rule_9_5_sound_is_in_groups_of_its_own_that_look_alike() {
         let expected = if variant.uri.starts_with("360p") { "audio-64k" } else { "audio-128k" };
         assert_eq!(variant.audio.as_deref(), Some(expected), "{}", variant.uri);
     }
-}
-
-#[test]
-fn each_group_offers_every_language_once_and_one_of_them_by_default() {
-    let in_language = |name: &str, language: &str, rate| {
-        let mut track = with_segments(audio(name, rate), 5, 2);
-        track.language = Some(language.to_owned());
-        track
-    };
-    let master = master(&ended(vec![
-        with_segments(video("540p", 960, 540, 2_000_000), 5, 2),
-        in_language("en-64k", "en", 64_000),
-        in_language("en-128k", "en", 128_000),
-        in_language("fr-64k", "fr", 64_000),
-    ]));
-    let listed: Vec<_> = master
-        .alternatives
-        .iter()
-        .map(|a| (a.group_id.as_str(), a.language.as_deref().unwrap(), a.default, a.uri.as_deref().unwrap()))
-        .collect();
-    assert_eq!(
-        listed,
-        [
-            ("en-64k", "en", true, "en-64k/index.m3u8"),
-            ("en-64k", "fr", false, "fr-64k/index.m3u8"),
-            ("en-128k", "en", true, "en-128k/index.m3u8"),
-            ("en-128k", "fr", false, "fr-64k/index.m3u8"),
-        ]
-    );
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! not for everyone: `access` decides, and it is enforced here.
 
 mod answer;
+mod choices;
 mod clock;
 mod conditions;
 mod contents;
@@ -17,10 +18,12 @@ pub mod fuzz;
 mod gate;
 mod grants;
 mod hls;
+mod languages;
 mod neighbour;
 mod objects;
 mod path;
 mod policies;
+mod rates;
 mod refusal;
 mod routes;
 #[cfg(test)]
@@ -28,6 +31,7 @@ mod samples;
 mod settings;
 mod standings;
 mod store;
+mod texts;
 mod timeline;
 mod token;
 mod viewers;
@@ -240,5 +244,6 @@ export_plugin! {
         requires: ["storage", "catalogue"],
         uses: ["access", "auth", "database"],
         prefixes: ["/v"],
+        subscribes: ["content.*.changed", "content.*.deleted", "access.>", "credential.*.ended"],
     }
 }

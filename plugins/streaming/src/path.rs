@@ -55,7 +55,7 @@ pub(crate) enum Item<'a> {
     Multivariant,
     /// `manifest.mpd`
     Manifest,
-    /// `{rendition}/index.m3u8`
+    /// `{rendition}/index.m3u8`, also of a text
     Playlist(&'a str),
     /// `{rendition}/iframes.m3u8`
     IFrames(&'a str),
@@ -63,6 +63,10 @@ pub(crate) enum Item<'a> {
     Init(&'a str),
     /// `{rendition}/{number}.m4s`
     Segment(&'a str, u32),
+    /// `{text}/{version}.vtt`
+    Text(&'a str, u32),
+    /// `chapters.vtt`
+    Chapters,
     /// `poster.jpg`
     Poster,
     /// `thumbnails.vtt`
@@ -72,13 +76,26 @@ pub(crate) enum Item<'a> {
 }
 
 impl Item<'_> {
+    /// Whether somebody may have been told of it before anybody here was: the address of a text that was just added.
+    pub(crate) fn may_be_new(self) -> bool {
+        matches!(self, Self::Text(..))
+    }
+
     /// Whether who asks for it plays, and does not only look at what there is.
     pub(crate) fn is_played(self) -> bool {
         matches!(self, Self::Init(_) | Self::Segment(..))
     }
+
+    /// Whether a page shows it beside a player or instead of one, by its address alone.
+    pub(crate) fn is_beside(self) -> bool {
+        matches!(
+            self,
+            Self::Poster | Self::Thumbnails | Self::ThumbnailSheet(_) | Self::Text(..) | Self::Chapters
+        )
+    }
 }
 
-/// `[a-z0-9-]{1,32}`
+/// `[a-z0-9-]{1,32}`, of renditions and texts.
 pub(crate) fn is_rendition_name(name: &str) -> bool {
     matches!(name.len(), 1..=32) && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
 }
@@ -104,13 +121,18 @@ pub(crate) fn parse(path: &str) -> Option<(ContentId, Item<'_>)> {
             "manifest.mpd" => Item::Manifest,
             "poster.jpg" => Item::Poster,
             "thumbnails.vtt" => Item::Thumbnails,
+            "chapters.vtt" => Item::Chapters,
             _ => Item::ThumbnailSheet(number(rest.strip_prefix("thumbnails-")?.strip_suffix(".jpg")?)?),
         },
         Some((rendition, _)) if !is_rendition_name(rendition) => return None,
         Some((rendition, "index.m3u8")) => Item::Playlist(rendition),
         Some((rendition, "iframes.m3u8")) => Item::IFrames(rendition),
         Some((rendition, "init.mp4")) => Item::Init(rendition),
-        Some((rendition, file)) => Item::Segment(rendition, number(file.strip_suffix(".m4s")?)?),
+        Some((name, file)) => match file.rsplit_once('.')? {
+            (segment, "m4s") => Item::Segment(name, number(segment)?),
+            (version, "vtt") => Item::Text(name, number(version)?),
+            _ => return None,
+        },
     };
     Some((id, item))
 }
@@ -137,6 +159,9 @@ mod tests {
         assert_eq!(item("720p/iframes.m3u8").unwrap(), "IFrames(\"720p\")");
         assert_eq!(item("audio-64k/init.mp4").unwrap(), "Init(\"audio-64k\")");
         assert_eq!(item("720p/4294967295.m4s").unwrap(), "Segment(\"720p\", 4294967295)");
+        assert_eq!(item("text-1/index.m3u8").unwrap(), "Playlist(\"text-1\")");
+        assert_eq!(item("text-1/12.vtt").unwrap(), "Text(\"text-1\", 12)");
+        assert_eq!(item("chapters.vtt").unwrap(), "Chapters");
         assert_eq!(item("poster.jpg").unwrap(), "Poster");
         assert_eq!(item("thumbnails.vtt").unwrap(), "Thumbnails");
         assert_eq!(item("thumbnails-0.jpg").unwrap(), "ThumbnailSheet(0)");
@@ -160,6 +185,17 @@ mod tests {
             "720p/1.m4s/",
             "720p/1.mp4",
             "720P/1.m4s",
+            "text-1/01.vtt",
+            "text-1/.vtt",
+            "text-1/1.VTT",
+            "text-1/1.vtt.vtt",
+            "text-1/1.m4s.vtt",
+            "text-1/4294967296.vtt",
+            "text 1/1.vtt",
+            "text-1/../1.vtt",
+            "1.vtt",
+            "chapters.vtt/",
+            "text-1/chapters.vtt",
             "../1.m4s",
             "720p/../1.m4s",
             "%3720p/1.m4s",
@@ -191,7 +227,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_path_makes_it_panic_and_what_parses_holds_nothing_dangerous(path in "(/v/[0-9a-f-]{36}/)?\\PC{0,60}") {
-            if let Some((_, Item::Segment(name, _) | Item::Init(name))) = parse(&path) {
+            if let Some((_, Item::Segment(name, _) | Item::Text(name, _) | Item::Init(name))) = parse(&path) {
                 prop_assert!(is_rendition_name(name));
             }
         }

@@ -10,6 +10,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, header};
+use streamgate_plugin_api::time::now_ms;
 use streamgate_plugin_api::{Body, Problem};
 use tower::Service;
 
@@ -20,11 +21,11 @@ use crate::gate::{Gate, Pass};
 use crate::objects::{ObjectError, Objects, Wanted};
 use crate::path::{self, ContentId, Item, PREFIX};
 use crate::refusal::VARY;
+use crate::texts;
 use crate::timeline::Track;
 
 /// The largest index of thumbnails that a token is put into; a day of them takes a tenth.
 const MAX_INDEX_BYTES: usize = 16 << 20;
-const INDEX_TYPE: &str = "text/vtt; charset=utf-8";
 
 /// The public service.
 #[derive(Clone)]
@@ -60,8 +61,9 @@ impl Site {
         };
         let snapshot = self.shared.contents.fresh(id)?;
         let wanted = match find(&snapshot, request, item, &pass) {
-            Found::Answer(response) => return Some(response),
+            Found::Answer(response) => return Some(pass.mark(response)),
             Found::Object(wanted) => wanted,
+            Found::Nothing if item.may_be_new() => return None,
             Found::Nothing => return Some(nothing_here(request)),
         };
         let entity = self.shared.objects.cached(wanted)?;
@@ -99,13 +101,23 @@ impl Shared {
                 Err(refusal) => return refusal.answer(),
             },
         };
+        let unknown = |error| match error {
+            ContentError::NotFound => no_content(id),
+            error => unavailable(&error.to_string()),
+        };
         let snapshot = match self.contents.get(id).await {
             Ok(snapshot) => snapshot,
-            Err(ContentError::NotFound) => return no_content(id),
-            Err(error) => return unavailable(&error.to_string()),
+            Err(error) => return unknown(error),
         };
-        let wanted = match find(&snapshot, request, item, &pass) {
-            Found::Answer(response) => return response,
+        let mut found = find(&snapshot, request, item, &pass);
+        if matches!(found, Found::Nothing) && item.may_be_new() {
+            match self.contents.anew(id).await {
+                Ok(snapshot) => found = find(&snapshot, request, item, &pass),
+                Err(error) => return unknown(error),
+            }
+        }
+        let wanted = match found {
+            Found::Answer(response) => return pass.mark(response),
             Found::Object(wanted) => wanted,
             Found::Nothing => return nothing_here(request),
         };
@@ -137,7 +149,7 @@ impl Shared {
     ) -> Result<Response<Body>, ObjectError> {
         let index = self.objects.whole(wanted, MAX_INDEX_BYTES).await?;
         let text = thumbnails(&String::from_utf8_lossy(&index), token);
-        Ok(personal(&request.headers, &request.method, text, INDEX_TYPE, VARY))
+        Ok(personal(&request.headers, &request.method, text, texts::MEDIA_TYPE, VARY))
     }
 }
 
@@ -170,10 +182,14 @@ fn find<'a>(snapshot: &Snapshot, request: &'a Parts, item: Item<'_>, pass: &Pass
             let segment = track.segments.get(usize::try_from(number).ok()?)?;
             Some((Some(segment.bytes), of_track(track)))
         }),
+        Item::Text(name, version) => timeline
+            .text(name)
+            .and_then(|text| text.bytes_of(version, now_ms()))
+            .map(|bytes| (Some(bytes), texts::MEDIA_TYPE)),
         Item::Poster => timeline.has_poster.then_some((None, "image/jpeg")),
-        Item::Thumbnails => timeline.has_thumbnails.then_some((None, INDEX_TYPE)),
+        Item::Thumbnails => timeline.has_thumbnails.then_some((None, texts::MEDIA_TYPE)),
         Item::ThumbnailSheet(_) => timeline.has_thumbnails.then_some((None, "image/jpeg")),
-        Item::Multivariant | Item::Manifest | Item::Playlist(_) | Item::IFrames(_) => None,
+        Item::Multivariant | Item::Manifest | Item::Playlist(_) | Item::IFrames(_) | Item::Chapters => None,
     };
     let key = request.uri.path().strip_prefix(PREFIX).unwrap_or_default();
     match found {

@@ -20,6 +20,8 @@ use crate::samples::{self, ID};
 
 #[path = "gated_tests.rs"]
 mod gated;
+#[path = "texts_tests.rs"]
+mod texts;
 
 /// A catalogue of at most one content.
 #[derive(Clone, Default)]
@@ -65,6 +67,9 @@ impl Catalogue for Shelf {
         Err(Status::unimplemented("read only"))
     }
     async fn delete(&self, _: Call<DeleteRequest>) -> Result<Reply<DeleteResponse>, Status> {
+        Err(Status::unimplemented("read only"))
+    }
+    async fn deleted(&self, _: Call<DeletedRequest>) -> Result<Reply<DeletedResponse>, Status> {
         Err(Status::unimplemented("read only"))
     }
 }

@@ -2,6 +2,7 @@
 
 use streamgate_contracts::catalogue::v1::{self, ContentState, TimelineResponse};
 
+use crate::texts::{Chapter, Text};
 use crate::timeline::{Kind, Phase, Segment, SyncPoint, Timeline, Track};
 
 pub(crate) fn video(name: &str, width: u32, height: u32, target_bitrate: u32) -> Track {
@@ -11,6 +12,10 @@ pub(crate) fn video(name: &str, width: u32, height: u32, target_bitrate: u32) ->
         timescale: 30_000,
         kind: Kind::Video { width, height, fps: (30, 1) },
         language: None,
+        number: 0,
+        label: None,
+        commentary: false,
+        described: false,
         target_bitrate,
         init_bytes: 800,
         complete: false,
@@ -29,6 +34,32 @@ pub(crate) fn audio(name: &str, target_bitrate: u32) -> Track {
         target_bitrate,
         ..video(name, 0, 0, 0)
     }
+}
+
+/// Six seconds of one rendition of a sound in a language.
+pub(crate) fn sound(name: &str, number: u32, language: &str, target_bitrate: u32) -> Track {
+    let language = Some(language.to_owned());
+    with_segments(Track { number, language, ..audio(name, target_bitrate) }, 3, 2)
+}
+
+/// The first version of a text in a language.
+pub(crate) fn text(name: &str, language: &str) -> Text {
+    Text {
+        name: name.to_owned(),
+        version: 1,
+        bytes: 2000,
+        language: Some(language.to_owned()),
+        label: None,
+        default: false,
+        forced: false,
+        hearing_impaired: false,
+        commentary: false,
+        earlier: Vec::new(),
+    }
+}
+
+pub(crate) fn chapter(start_ms: u64, title: &str) -> Chapter {
+    Chapter { start_ms, title: title.to_owned() }
 }
 
 /// Adds a segment of `duration` ticks with one key frame at its start.
@@ -65,6 +96,8 @@ pub(crate) fn growing(tracks: Vec<Track>) -> Timeline {
         has_poster: false,
         has_thumbnails: false,
         tracks,
+        texts: Vec::new(),
+        chapters: Vec::new(),
     }
 }
 

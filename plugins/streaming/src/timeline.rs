@@ -2,6 +2,9 @@
 //! are written from: which tracks a player is offered, and what was measured of them.
 //! Never does I/O and never looks at a clock.
 
+use crate::rates::{Piece, average};
+use crate::texts::{Chapter, Text};
+
 /// Ticks to microseconds, rounded to the nearest.
 pub(crate) fn micros(ticks: u64, timescale: u32) -> u64 {
     let timescale = u128::from(timescale.max(1));
@@ -39,6 +42,10 @@ pub(crate) struct Timeline {
     pub(crate) has_poster: bool,
     pub(crate) has_thumbnails: bool,
     pub(crate) tracks: Vec<Track>,
+    /// In the order in which players list them; each name once.
+    pub(crate) texts: Vec<Text>,
+    /// Each starts after the one before.
+    pub(crate) chapters: Vec<Chapter>,
 }
 
 /// One rendition.
@@ -53,6 +60,15 @@ pub(crate) struct Track {
     pub(crate) kind: Kind,
     /// BCP 47.
     pub(crate) language: Option<String>,
+    /// Of sound: renditions with the same number are one sound at several bit rates. The lowest is
+    /// the one that plays unless the viewer chose another.
+    pub(crate) number: u32,
+    /// What people call the sound: one line without quotation marks.
+    pub(crate) label: Option<String>,
+    /// The sound is somebody's commentary.
+    pub(crate) commentary: bool,
+    /// The sound describes the picture to viewers who do not see it.
+    pub(crate) described: bool,
     /// Bits a second that the encoder aimed at; 0 while unknown.
     pub(crate) target_bitrate: u32,
     pub(crate) init_bytes: u32,
@@ -92,10 +108,12 @@ pub(crate) struct SyncPoint {
     pub(crate) length: u32,
 }
 
-/// The tracks that a player is offered; at least one, lowest bit rate first.
+/// The tracks that a player is offered; at least one.
 #[derive(Debug)]
 pub(crate) struct Offer<'a> {
+    /// Lowest bit rate first.
     pub(crate) video: Vec<&'a Track>,
+    /// In the order of their numbers, then lowest bit rate first.
     pub(crate) audio: Vec<&'a Track>,
 }
 
@@ -114,6 +132,11 @@ impl Segment {
 impl Track {
     pub(crate) fn is_video(&self) -> bool {
         matches!(self.kind, Kind::Video { .. })
+    }
+
+    /// What a viewer chooses: the picture, or one of the sounds.
+    fn choice(&self) -> Option<u32> {
+        (!self.is_video()).then_some(self.number)
     }
 
     /// Has something to play.
@@ -157,55 +180,6 @@ impl Track {
     }
 }
 
-/// A stretch of media, for measuring bit rates.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Piece {
-    pub(crate) micros: u64,
-    pub(crate) bytes: u64,
-}
-
-/// Bits a second, rounded up.
-fn rate(bytes: u64, micros: u64) -> u64 {
-    let bits = u128::from(bytes) * 8_000_000;
-    u64::try_from(bits.div_ceil(u128::from(micros.max(1)))).unwrap_or(u64::MAX)
-}
-
-/// The peak segment bit rate: the largest one of any run of segments that together last
-/// between 0.5 and 1.5 target durations (draft-pantos-hls-rfc8216bis §4.1).
-/// `target` is in seconds. Of media shorter than that it is the average.
-pub(crate) fn peak(pieces: impl Iterator<Item = Piece>, target: u64) -> u64 {
-    let (least, most) = (target * 500_000, target * 1_500_000);
-    let mut window = std::collections::VecDeque::new();
-    let (mut total, mut best) = (Piece { micros: 0, bytes: 0 }, None::<u64>);
-    let mut all = Piece { micros: 0, bytes: 0 };
-    for piece in pieces {
-        all = Piece { micros: all.micros + piece.micros, bytes: all.bytes + piece.bytes };
-        total = Piece { micros: total.micros + piece.micros, bytes: total.bytes + piece.bytes };
-        window.push_back(piece);
-        while total.micros > most {
-            let Some(first) = window.pop_front() else { break };
-            total = Piece { micros: total.micros - first.micros, bytes: total.bytes - first.bytes };
-        }
-        // Every run that ends here: from the longest to the shortest that is long enough.
-        let mut run = total;
-        for first in &window {
-            if run.micros < least {
-                break;
-            }
-            best = best.max(Some(rate(run.bytes, run.micros)));
-            run = Piece { micros: run.micros - first.micros, bytes: run.bytes - first.bytes };
-        }
-    }
-    best.unwrap_or_else(|| rate(all.bytes, all.micros))
-}
-
-/// The average segment bit rate of all pieces.
-pub(crate) fn average(pieces: impl Iterator<Item = Piece>) -> u64 {
-    let (bytes, micros) =
-        pieces.fold((0, 0), |(bytes, micros), piece| (bytes + piece.bytes, micros + piece.micros));
-    rate(bytes, micros)
-}
-
 impl Timeline {
     pub(crate) fn track(&self, name: &str) -> Option<&Track> {
         self.tracks.iter().find(|track| track.name == name && track.usable())
@@ -220,39 +194,51 @@ impl Timeline {
         self.growing() && !track.complete
     }
 
+    /// The text of this name.
+    pub(crate) fn text(&self, name: &str) -> Option<&Text> {
+        self.texts.iter().find(|text| text.name == name)
+    }
+
     /// Decides which tracks are offered, given the revision that was served before.
     ///
-    /// A growing content offers what is complete, what is furthest, and what keeps up with
-    /// it. A track far behind would stop a player that switches to it: its playlist ends
-    /// before the place where the viewer is. What was offered once stays offered. An ended
-    /// content offers the complete tracks, or the longest if none is (encoding broke off).
+    /// A growing content offers what is complete, what is furthest of its choice, and what keeps
+    /// up with the furthest of its kind. A track far behind would stop a player that switches to
+    /// it: its playlist ends before the place where the viewer is. What was offered once stays
+    /// offered. An ended content offers the complete tracks, or if none of a choice is (encoding
+    /// broke off) the longest, unless it ends long before the other sounds.
     pub(crate) fn settle(&mut self, before: Option<&Timeline>) {
-        for video in [true, false] {
-            let of_kind = |track: &&Track| track.is_video() == video && track.usable();
-            let furthest = self.tracks.iter().filter(of_kind).map(Track::end_micros).max().unwrap_or(0);
-            let any_complete = self.tracks.iter().filter(of_kind).any(|track| track.complete);
-            let growing = self.growing();
-            for track in self.tracks.iter_mut().filter(|track| track.is_video() == video) {
-                let end = track.end_micros();
-                let was_offered = before
-                    .and_then(|before| before.track(&track.name))
-                    .is_some_and(|old| old.offered && old.is_video() == video);
-                let keeps_up = end >= PROVEN_MICROS && end.saturating_add(LAG_MICROS) >= furthest;
-                track.offered = track.usable()
-                    && (track.complete
-                        || if growing {
-                            end == furthest || keeps_up || was_offered
-                        } else {
-                            !any_complete && end == furthest
-                        });
-            }
+        let growing = self.growing();
+        let furthest = |tracks: &[Track], of: &dyn Fn(&Track) -> bool| {
+            tracks.iter().filter(|track| of(track)).map(Track::end_micros).max().unwrap_or(0)
+        };
+        for place in 0..self.tracks.len() {
+            let track = &self.tracks[place];
+            let (video, choice) = (track.is_video(), track.choice());
+            let same = |other: &Track| other.is_video() == video && other.choice() == choice;
+            let of_kind = furthest(&self.tracks, &|other| other.is_video() == video);
+            let first = track.end_micros() == furthest(&self.tracks, &same);
+            let any_complete =
+                self.tracks.iter().any(|other| same(other) && other.usable() && other.complete);
+            let was_offered = before
+                .and_then(|before| before.track(&track.name))
+                .is_some_and(|old| old.offered && old.is_video() == video);
+            let near = track.end_micros().saturating_add(LAG_MICROS) >= of_kind;
+            let keeps_up = track.end_micros() >= PROVEN_MICROS && near;
+            let offered = track.usable()
+                && (track.complete
+                    || if growing {
+                        first || keeps_up || was_offered
+                    } else {
+                        !any_complete && first && near
+                    });
+            self.tracks[place].offered = offered;
         }
     }
 
     /// What a player is offered.
     ///
     /// # Errors
-    /// Nothing can be played yet: also while a growing content has sound or pictures of which
+    /// Nothing can be played yet: also while a growing content has sounds or pictures of which
     /// the first segment is still to come, because a player reads the list of tracks once.
     pub(crate) fn offer(&self) -> Result<Offer<'_>, NotPlayable> {
         if let Phase::Waiting(why) = self.phase {
@@ -261,23 +247,38 @@ impl Timeline {
         let pick = |video: bool| {
             let mut tracks: Vec<_> =
                 self.tracks.iter().filter(|track| track.offered && track.is_video() == video).collect();
-            tracks.sort_by_key(|track| (average(track.pieces()), track.target_bitrate));
+            tracks.sort_by_key(|track| (track.choice(), average(track.pieces()), track.target_bitrate));
             tracks
         };
-        let awaited = |video: bool| {
-            self.growing() && self.tracks.iter().any(|track| track.is_video() == video && !track.complete)
-        };
         let (video, audio) = (pick(true), pick(false));
-        if video.is_empty() && awaited(true) {
+        if video.is_empty() && self.awaits(true, &video) {
             return Err(NotPlayable { why: "waiting for the first pictures" });
         }
-        if audio.is_empty() && awaited(false) {
+        // The other sounds come together with the first one. One that does not is not waited for longer.
+        let early = audio.iter().all(|track| track.end_micros() < PROVEN_MICROS);
+        let without_default = audio.iter().all(|track| Some(track.number) != self.default_sound());
+        if (early || without_default) && self.awaits(false, &audio) {
             return Err(NotPlayable { why: "waiting for the first sound" });
         }
         if video.is_empty() && audio.is_empty() {
             return Err(NotPlayable { why: "without any segment" });
         }
         Ok(Offer { video, audio })
+    }
+
+    /// Whether pictures, or any of the sounds, are still to come that are not among the offered.
+    fn awaits(&self, video: bool, offered: &[&Track]) -> bool {
+        self.growing()
+            && self.tracks.iter().any(|track| {
+                track.is_video() == video
+                    && !track.complete
+                    && offered.iter().all(|other| other.choice() != track.choice())
+            })
+    }
+
+    /// The number of the sound that plays unless the viewer chose another.
+    fn default_sound(&self) -> Option<u32> {
+        self.tracks.iter().filter_map(Track::choice).min()
     }
 
     /// EXT-X-TARGETDURATION of every playlist of this content, in seconds: at least `floor`,
@@ -306,7 +307,9 @@ impl Timeline {
     pub(crate) fn weight(&self) -> u64 {
         let segments: usize = self.tracks.iter().map(|track| track.segments.len()).sum();
         let points: usize = self.tracks.iter().map(|track| track.sync_points.len()).sum();
-        (2048 + 1024 * self.tracks.len() + 64 * segments + 80 * points) as u64
+        let titles: usize = self.chapters.iter().map(|chapter| 128 + 2 * chapter.title.len()).sum();
+        let listed = self.tracks.len() + self.texts.len();
+        (2048 + 1024 * listed + 64 * segments + 80 * points + titles) as u64
     }
 
     /// Whether an object that `before` has is another one now: then nothing cached of this
@@ -318,101 +321,13 @@ impl Timeline {
                 || new.codec != old.codec
                 || new.timescale != old.timescale
                 || !new.segments.starts_with(&old.segments)
+        }) || before.texts.iter().any(|old| {
+            self.text(&old.name).is_none_or(|new| new.version <= old.version && new.bytes != old.bytes)
         })
     }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use crate::samples::{audio, growing, video, with_segments};
-
-    #[test]
-    fn a_track_far_behind_is_not_offered_while_the_content_grows() {
-        let mut timeline = growing(vec![
-            with_segments(video("360p", 640, 360, 730_000), 30, 2),
-            with_segments(video("720p", 1280, 720, 3_000_000), 8, 2),
-            with_segments(audio("audio-64k", 64_000), 30, 2),
-        ]);
-        timeline.settle(None);
-        let names: Vec<_> = timeline.offer().unwrap().video.iter().map(|t| t.name.as_str()).collect();
-        assert_eq!(names, ["360p"]);
-    }
-
-    #[test]
-    fn a_track_that_keeps_up_is_offered_and_stays_offered_when_it_falls_behind() {
-        let content = |high: u32| {
-            growing(vec![
-                with_segments(video("360p", 640, 360, 730_000), 30, 2),
-                with_segments(video("720p", 1280, 720, 3_000_000), high, 2),
-            ])
-        };
-        let mut first = content(29);
-        first.settle(None);
-        assert_eq!(first.offer().unwrap().video.len(), 2);
-        let mut second = content(10);
-        second.settle(Some(&first));
-        assert_eq!(second.offer().unwrap().video.len(), 2);
-        let mut without_history = content(10);
-        without_history.settle(None);
-        assert_eq!(without_history.offer().unwrap().video.len(), 1);
-    }
-
-    #[test]
-    fn a_complete_track_is_offered_however_short_it_is() {
-        let mut short = with_segments(video("720p", 1280, 720, 3_000_000), 3, 2);
-        short.complete = true;
-        let mut timeline = growing(vec![with_segments(video("360p", 640, 360, 730_000), 30, 2), short]);
-        timeline.settle(None);
-        assert_eq!(timeline.offer().unwrap().video.len(), 2);
-    }
-
-    #[test]
-    fn when_encoding_broke_off_only_complete_tracks_are_offered_or_else_the_longest() {
-        let mut low = with_segments(video("360p", 640, 360, 730_000), 30, 2);
-        let high = with_segments(video("720p", 1280, 720, 3_000_000), 8, 2);
-        let mut timeline = growing(vec![low.clone(), high.clone()]);
-        timeline.phase = Phase::Ended;
-        timeline.settle(None);
-        assert_eq!(timeline.offer().unwrap().video[0].name, "360p");
-        low.complete = true;
-        let mut timeline = growing(vec![low, high]);
-        timeline.phase = Phase::Ended;
-        timeline.settle(None);
-        assert_eq!(timeline.offer().unwrap().video.len(), 1);
-    }
-
-    #[test]
-    fn a_content_whose_sound_is_still_to_come_is_not_playable_yet() {
-        let mut timeline =
-            growing(vec![with_segments(video("360p", 640, 360, 730_000), 3, 2), audio("audio-64k", 64_000)]);
-        timeline.settle(None);
-        assert_eq!(timeline.offer().unwrap_err().why, "waiting for the first sound");
-    }
-
-    #[test]
-    fn the_peak_is_the_heaviest_run_between_half_and_one_and_a_half_targets() {
-        let piece = |ms: u64, bytes: u64| Piece { micros: ms * 1000, bytes };
-        // A short burst counts only together with what stands beside it.
-        let pieces = [piece(2000, 1000), piece(500, 4000), piece(2000, 1000)];
-        assert_eq!(peak(pieces.into_iter(), 2), 5000 * 8 * 10 / 25);
-        // One target long each: none can be joined.
-        let pieces = [piece(2000, 1000), piece(2000, 3000), piece(2000, 2000)];
-        assert_eq!(peak(pieces.into_iter(), 2), 12_000);
-        // Shorter than half a target altogether: the average.
-        assert_eq!(peak([piece(400, 100)].into_iter(), 2), 2000);
-        assert_eq!(peak([].into_iter(), 2), 0);
-    }
-
-    #[test]
-    fn a_replaced_segment_is_noticed_and_an_added_one_is_not() {
-        let before = growing(vec![with_segments(video("360p", 640, 360, 730_000), 3, 2)]);
-        let more = growing(vec![with_segments(video("360p", 640, 360, 730_000), 5, 2)]);
-        assert!(!more.replaces(&before));
-        assert!(before.replaces(&more));
-        let mut other = before.clone();
-        other.tracks[0].segments[1].bytes += 1;
-        assert!(other.replaces(&before));
-    }
-}
+#[path = "timeline_tests.rs"]
+mod tests;

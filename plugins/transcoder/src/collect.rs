@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use gstreamer as gst;
 
 use crate::control::{Control, EncodeError};
-use crate::segment::{BoxError, parse_fragment, parse_init};
+use crate::segment::{BoxError, clear_times, parse_fragment, parse_init};
 use crate::sink::{Rendition, Segment, Sink};
 
 /// What a pass made of a track.
@@ -46,7 +46,9 @@ impl Collector {
             let is_init = buffer.flags().contains(gst::BufferFlags::DISCONT | gst::BufferFlags::HEADER);
             let bytes = buffer.map_readable().map_err(|error| engine(&error.to_string()))?;
             if is_init {
-                self.init_segment(Bytes::copy_from_slice(&bytes))?;
+                let mut init = bytes.to_vec();
+                clear_times(&mut init).map_err(structure)?;
+                self.init_segment(init.into())?;
             } else {
                 data.extend_from_slice(&bytes);
             }

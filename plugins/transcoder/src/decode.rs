@@ -1,7 +1,8 @@
-//! Opens a source: chooses its picture and its sound, decodes just those, and hands out raw frames (I420, progressive,
+//! Opens a source: chooses its picture and its sounds, decodes just those, and hands out raw frames (I420, progressive,
 //! upright) and samples (float, stereo, 48 kHz) through small queues. Independent of encoding: a source that breaks in
 //! the middle ends the frames, not the encode. It never retimes anything.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,27 +10,32 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use ffmpeg_next as av;
-use ffmpeg_next::format::context::Input;
 use gstreamer as gst;
 
+use crate::choice::{Choice, Silent};
 use crate::control::{Control, EncodeError, Watchdog};
 use crate::frames::{Pictures, Sounds};
 use crate::input::{self, Chosen};
 use crate::media::{self, Fault, FaultKind};
+use crate::outside;
 use crate::packets::{Lane, Packets};
+use crate::reading::Reading;
+use crate::recordings;
+use crate::sink::Text;
 use crate::source::Blocks;
+use crate::texts::Texts;
+use crate::tracks::About;
 
 /// A source that gives nothing for so long is not opened.
 const OPEN_PATIENCE: Duration = Duration::from_secs(15);
+/// With a torn packet at its end, a file that claims so much more is damaged.
+const TORN_OFF: Duration = Duration::from_millis(500);
 /// Time stamps of decoded frames that are kept to tell the frame rate.
 const TIMES_KEPT: usize = 240;
 /// Raw frames queued behind the video decoder.
-const FRAMES_QUEUED: usize = 3;
+const FRAMES_QUEUED: usize = 2;
 /// Raw sample runs queued behind the audio decoder.
 const RUNS_QUEUED: usize = 32;
-
-/// A stream that was chosen: its index, and the name of its codec.
-type Named = (usize, String);
 
 /// What to open and how.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +44,9 @@ pub(crate) struct Want {
     pub(crate) audio: bool,
     pub(crate) max_pixels: u64,
     pub(crate) max_streams: usize,
+    pub(crate) max_sound_tracks: usize,
+    /// The texts too.
+    pub(crate) texts: bool,
     pub(crate) patience: Duration,
     pub(crate) nice: i32,
     /// Nothing before this time, nanoseconds by the file's own clock.
@@ -57,8 +66,9 @@ pub(crate) struct Branch {
     pub(crate) codec: String,
     /// Of sound.
     pub(crate) channels: u32,
-    /// The first item.
-    pub(crate) first: Item,
+    pub(crate) about: About,
+    /// The first item, where it was waited for.
+    pub(crate) first: Option<Item>,
     items: Receiver<Item>,
     shared: Arc<Shared>,
 }
@@ -74,9 +84,12 @@ pub(crate) struct Decoder {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
     pub(crate) video: Option<Branch>,
-    pub(crate) audio: Option<Branch>,
-    /// Something was left out, for people.
-    pub(crate) note: Option<String>,
+    /// The one that plays unless the viewer chooses another comes first.
+    pub(crate) sounds: Vec<Branch>,
+    /// When each chapter begins, nanoseconds by the file's own clock, and its title.
+    pub(crate) chapters: Vec<(i64, String)>,
+    /// What was left out, for people.
+    pub(crate) notes: Vec<String>,
     /// Name of the container's format.
     pub(crate) format: String,
     /// The duration the container claims.
@@ -89,14 +102,24 @@ pub(crate) struct Shared {
     want: Want,
     closed: AtomicBool,
     state: Mutex<State>,
+    texts: Mutex<Option<Texts>>,
 }
 
 #[derive(Default)]
 pub(crate) struct State {
     fault: Option<Fault>,
+    /// Why the first of the sounds of which nothing can be decoded cannot.
     sound_fault: Option<Fault>,
+    /// Of tracks, for people.
+    notes: Vec<String>,
     pub(crate) too_big: Option<String>,
     times: Vec<i64>,
+    /// When the picture's first packet is decoded, if its packets say nothing else; in units of the stream.
+    pub(crate) decoding_begins: Option<i64>,
+    /// The last packet of a stream was not whole.
+    pub(crate) torn: bool,
+    /// Streams that go on with what another one has begun, by their indexes.
+    followers: HashMap<usize, av::codec::Parameters>,
 }
 
 impl Shared {
@@ -108,12 +131,45 @@ impl Shared {
         self.lock().fault.get_or_insert(fault);
     }
 
-    /// The sound cannot be decoded, or not to its end.
-    pub(crate) fn sound_failed(&self, fault: Fault) {
+    /// Nothing of a sound can be decoded.
+    pub(crate) fn sound_failed(&self, chosen: &Chosen, fault: Fault) {
+        tracing::info!(place = chosen.place, detail = fault.detail, "a sound is silent");
+        self.note(format!("The {} is silent: none of it could be decoded.", chosen.sound_name()));
         self.lock().sound_fault.get_or_insert(fault);
     }
 
-    fn is_closed(&self) -> bool {
+    /// From here on, packets of this stream come where those of another one did.
+    pub(crate) fn follow(&self, follower: &Chosen) {
+        self.lock().followers.insert(follower.index, follower.parameters.clone());
+    }
+
+    /// What is known of a stream that follows another one.
+    pub(crate) fn follower(&self, index: usize) -> Option<av::codec::Parameters> {
+        self.lock().followers.get(&index).cloned()
+    }
+
+    /// What people should know of a track.
+    pub(crate) fn note(&self, note: String) {
+        self.lock().notes.push(note);
+    }
+
+    pub(crate) fn texts(&self) -> MutexGuard<'_, Option<Texts>> {
+        self.texts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Captions that ride on the picture of this time.
+    pub(crate) fn captions(&self, time: i64, captions: &[u8]) {
+        if let Some(texts) = &mut *self.texts() {
+            texts.ride(time, captions);
+        }
+    }
+
+    /// When the decoding of the picture begins, where nothing else is said of its times.
+    pub(crate) fn decoding_begins(&self) -> Option<i64> {
+        self.lock().decoding_begins
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }
 
@@ -151,39 +207,45 @@ impl Decoder {
         blocks: &Arc<Blocks>,
         want: Want,
         control: &Arc<Control>,
-    ) -> Result<Self, EncodeError> {
-        let mut left_out = Vec::new();
-        let mut note = None;
+    ) -> Result<(Self, Vec<Silent>), EncodeError> {
+        let mut silent = Vec::new();
         loop {
-            let (mut decoder, picture, sound) = Self::open_once(blocks, want, &left_out, control)?;
-            if let Some((_, codec)) = picture.filter(|_| decoder.video.is_none() && !decoder.is_still()) {
-                tracing::info!(codec, "the picture cannot be decoded");
-                note = Some(format!("The picture of this file ({codec}) could not be decoded."));
+            let (mut decoder, chosen) = Self::open_once(blocks, want, &silent, control)?;
+            if let Some(picture) = chosen.picture.filter(|_| decoder.video.is_none() && !decoder.is_still()) {
+                tracing::info!(codec = picture.codec, "the picture cannot be decoded");
+                let note = format!("The picture of this file ({}) could not be decoded.", picture.codec);
+                decoder.notes.insert(0, note);
             }
             // Sound that cannot be decoded is no reason to refuse the picture, nor another track.
-            match sound.filter(|_| decoder.audio.is_none()) {
-                Some((index, codec)) if left_out.len() < want.max_streams => {
-                    tracing::info!(index, codec, "a sound track cannot be decoded");
-                    note.get_or_insert(format!("A sound track of this file ({codec}) could not be decoded."));
-                    left_out.push(index);
+            match chosen.sound.filter(|_| decoder.sounds.is_empty()) {
+                Some(sound) if silent.len() < want.max_streams => {
+                    tracing::info!(sound.index, sound.codec, "a sound track cannot be decoded");
+                    silent.push(Silent(sound.index));
                 }
-                _ => {
-                    if decoder.video.is_none() && decoder.audio.is_none() {
-                        return Err(decoder.refusal(blocks, "no stream gave a sample"));
-                    }
-                    decoder.note = note;
-                    return Ok(decoder);
+                _ if decoder.video.is_none() && decoder.sounds.is_empty() => {
+                    return Err(decoder.refusal(blocks, "no stream gave a sample"));
                 }
+                _ => return Ok((decoder, silent)),
             }
         }
+    }
+
+    /// Opens a source once more, without those sounds of which it is known that nothing can be decoded.
+    pub(crate) fn reopen(
+        blocks: &Arc<Blocks>,
+        want: Want,
+        silent: &[Silent],
+        control: &Arc<Control>,
+    ) -> Result<Self, EncodeError> {
+        Self::open_once(blocks, want, silent, control).map(|(decoder, _)| decoder)
     }
 
     fn open_once(
         blocks: &Arc<Blocks>,
         want: Want,
-        left_out: &[usize],
+        silent: &[Silent],
         control: &Arc<Control>,
-    ) -> Result<(Self, Option<Named>, Option<Named>), EncodeError> {
+    ) -> Result<(Self, Awaited), EncodeError> {
         let refused = |kind: FaultKind, detail: String| {
             if let Some(failure) = control.failure() {
                 return failure;
@@ -193,7 +255,7 @@ impl Decoder {
             }
             EncodeError::input(crate::probe::explain(blocks, Some(kind)), detail)
         };
-        let mut input = input::open(blocks, want.max_streams, control).map_err(|error| {
+        let (mut input, tape) = input::open(blocks, 0..blocks.size(), control).map_err(|error| {
             let kind = match error {
                 av::Error::DemuxerNotFound => FaultKind::UnknownType,
                 _ => FaultKind::Damaged,
@@ -204,56 +266,86 @@ impl Decoder {
             let to = from / 1000;
             input.seek(to, ..to).map_err(|error| refused(FaultKind::Other, error.to_string()))?;
         }
-        let video = input::picture(&input).filter(|_| want.video);
-        let audio = input::sound(&input, left_out).filter(|_| want.audio);
-        let lanes: Vec<_> = [video.as_ref().map(|_| Lane::Picture), audio.as_ref().map(|_| Lane::Sound)]
-            .into_iter()
-            .flatten()
-            .collect();
+        let outside = outside::tracks(blocks, input.format().name());
+        let later = recordings::later(&input, blocks, control);
+        let video = input::picture(&input, &later).map(|chosen| Chosen {
+            aspect: outside.get(chosen.index).and_then(|track| track.aspect),
+            ..chosen
+        });
+        let Choice { sounds, texts, notes } = Choice::of(&input, &later, &outside, want, silent);
+        // What is not wanted has its part nevertheless in how recordings follow each other.
+        let mut streams: Vec<_> = video.iter().map(|chosen| (chosen.index, Lane::Picture)).collect();
+        streams.extend(sounds.iter().enumerate().map(|(at, chosen)| (chosen.index, Lane::Sound(at))));
+        let video = video.filter(|_| want.video);
+        let sounds = if want.audio { sounds } else { Vec::new() };
+        let mut lanes: Vec<_> = video.iter().map(|_| Lane::Picture).collect();
+        lanes.extend((0..sounds.len()).map(Lane::Sound));
+        // What else there is to choose may begin when it likes.
+        let awaited: Vec<_> =
+            lanes.iter().copied().filter(|lane| matches!(lane, Lane::Picture | Lane::Sound(0))).collect();
         let shared = Arc::new(Shared {
             control: Arc::clone(control),
-            packets: Packets::new(&lanes),
+            packets: Packets::new(&lanes, &awaited),
             want,
             closed: AtomicBool::new(false),
             state: Mutex::default(),
+            texts: Mutex::new(want.texts.then(|| Texts::new(texts))),
         });
         let mut decoder = Self {
             shared: Arc::clone(&shared),
             threads: Vec::new(),
             video: None,
-            audio: None,
-            note: None,
+            sounds: Vec::new(),
+            chapters: input::chapters(&input),
+            notes,
             format: input.format().name().to_owned(),
             duration: input::duration(&input),
         };
-        let named = |chosen: &Chosen| (chosen.index, chosen.codec());
-        let (picture, sound) = (video.as_ref().map(named), audio.as_ref().map(named));
+        let chosen = Awaited { picture: video.as_ref().map(Named::of), sound: sounds.first().map(Named::of) };
         let pictures = video.map(|chosen| {
             let (items, receiver) = sync_channel(FRAMES_QUEUED);
+            let branch = decoder.branch(&chosen, 0, receiver);
             decoder.spawn("pictures", Pictures::new(chosen, items, Arc::clone(&shared)), Pictures::run);
-            receiver
+            branch
         });
-        let sounds = audio.map(|chosen| {
+        let mut branches = Vec::new();
+        for (at, chosen) in sounds.into_iter().enumerate() {
             let (items, receiver) = sync_channel(RUNS_QUEUED);
-            let channels = channels(&chosen.parameters);
-            decoder.spawn("sounds", Sounds::new(chosen, items, Arc::clone(&shared)), Sounds::run);
-            (channels, receiver)
-        });
-        let indexes = [&picture, &sound].map(|named| named.as_ref().map(|(index, _)| *index));
-        let reader = Reading { input, indexes, shared: Arc::clone(&shared) };
+            branches.push(decoder.branch(&chosen, channels(&chosen.parameters), receiver));
+            let sound = Sounds::new(chosen, Lane::Sound(at), items, Arc::clone(&shared));
+            decoder.spawn("sounds", sound, Sounds::run);
+        }
+        let reader = Reading::new((input, tape, blocks.size()), streams, &later, Arc::clone(&shared));
         decoder.spawn("packets", reader, Reading::run);
 
         let mut watch = Watchdog::new(control, want.patience.min(OPEN_PATIENCE));
-        if let (Some((_, codec)), Some(items)) = (&picture, pictures) {
-            decoder.video = decoder.first(blocks, codec.clone(), 0, items, &mut watch)?;
+        if let Some(mut branch) = pictures
+            && decoder.begins(blocks, Lane::Picture, &mut branch, &mut watch)?
+        {
+            decoder.video = Some(branch);
         }
-        if let (Some((_, codec)), Some((channels, items))) = (&sound, sounds) {
-            decoder.audio = decoder.first(blocks, codec.clone(), channels, items, &mut watch)?;
+        if let Some(branch) = branches.first_mut() {
+            let begins = decoder.begins(blocks, Lane::Sound(0), branch, &mut watch)?;
+            // In the middle of a file a sound may have come to its end.
+            if begins || want.from.is_some() {
+                decoder.sounds = branches;
+            }
         }
         if let Some(reason) = shared.lock().too_big.clone() {
             return Err(EncodeError::input(reason, "the pixel limit (setting max_pixels)"));
         }
-        Ok((decoder, picture, sound))
+        Ok((decoder, chosen))
+    }
+
+    fn branch(&self, chosen: &Chosen, channels: u32, items: Receiver<Item>) -> Branch {
+        Branch {
+            codec: chosen.codec(),
+            channels,
+            about: chosen.about.clone(),
+            first: None,
+            items,
+            shared: Arc::clone(&self.shared),
+        }
     }
 
     fn spawn<T: Send + 'static>(&mut self, name: &str, work: T, run: fn(T)) {
@@ -280,31 +372,55 @@ impl Decoder {
         self.format.ends_with("_pipe") && self.format != "yuv4mpegpipe"
     }
 
-    /// What ended the source early, if anything did.
-    pub(crate) fn damage(&self) -> Option<Fault> {
-        self.shared.lock().fault.clone()
+    /// What ended the source early, if anything did; what was read ends at `end`.
+    pub(crate) fn damage(&self, end: Duration) -> Option<Fault> {
+        let state = self.shared.lock();
+        // Where nothing more was claimed, a torn packet is how recordings end.
+        let lacks = self.duration.is_some_and(|claimed| claimed > end + TORN_OFF);
+        let torn = || Fault::new(FaultKind::Damaged, "a packet is not whole");
+        state.fault.clone().or_else(|| (state.torn && lacks).then(torn))
     }
 
-    /// Waits for a stream's first item. `None`: it ended without one.
-    fn first(
+    /// What tracks turned out to be, for people, as far as the file was read.
+    pub(crate) fn discovered(&self) -> Vec<String> {
+        self.shared.lock().notes.clone()
+    }
+
+    /// What there is to read between `start` and `end`, nanoseconds by the file's own clock, as far as the file was read.
+    /// Once; what people should know of it is discovered then.
+    pub(crate) fn texts(&self, start: i64, end: i64) -> Vec<Text> {
+        let found = self.shared.texts().take().map(|texts| texts.finish(start, end));
+        let (texts, notes) = found.unwrap_or_default();
+        notes.into_iter().for_each(|note| self.shared.note(note));
+        texts
+    }
+
+    /// Waits for a stream's first item. `false`: it ended without one. Sound that begins very late is not waited for,
+    /// unless there is nothing else.
+    fn begins(
         &self,
         blocks: &Arc<Blocks>,
-        codec: String,
-        channels: u32,
-        items: Receiver<Item>,
+        lane: Lane,
+        branch: &mut Branch,
         watch: &mut Watchdog,
-    ) -> Result<Option<Branch>, EncodeError> {
-        let control = &self.shared.control;
+    ) -> Result<bool, EncodeError> {
+        let (control, packets) = (&self.shared.control, &self.shared.packets);
         loop {
-            match items.recv_timeout(Duration::from_millis(50)) {
+            match branch.items.recv_timeout(Duration::from_millis(50)) {
                 Ok(first) => {
-                    let shared = Arc::clone(&self.shared);
-                    return Ok(Some(Branch { codec, channels, first, items, shared }));
+                    branch.first = Some(first);
+                    packets.begun(lane);
+                    return Ok(true);
                 }
-                Err(RecvTimeoutError::Disconnected) => return Ok(None),
+                Err(RecvTimeoutError::Disconnected) => return Ok(false),
                 Err(RecvTimeoutError::Timeout) => {
                     if let Some(failure) = control.failure() {
                         return Err(failure);
+                    }
+                    if self.video.is_some() && packets.is_stuck() {
+                        tracing::debug!(?lane, "it begins late");
+                        packets.begun(lane);
+                        return Ok(true);
                     }
                     if let Err(EncodeError::Input { detail, .. }) = watch.check(control) {
                         return Err(self.refusal(blocks, &detail));
@@ -332,10 +448,8 @@ impl Drop for Decoder {
         self.shared.closed.store(true, Ordering::Release);
         // Receivers go first: a thread that waits for room in a queue sees it closed.
         self.video = None;
-        self.audio = None;
-        for lane in [Lane::Picture, Lane::Sound] {
-            self.shared.packets.close(lane);
-        }
+        self.sounds.clear();
+        self.shared.packets.close_all();
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 tracing::warn!("a decoding thread panicked");
@@ -350,43 +464,22 @@ fn channels(parameters: &av::codec::Parameters) -> u32 {
     decoder.map_or(2, |decoder| u32::from(decoder.channels()))
 }
 
-/// The thread that reads the container.
-struct Reading {
-    input: Input,
-    indexes: [Option<usize>; 2],
-    shared: Arc<Shared>,
+/// A stream that was chosen.
+struct Named {
+    index: usize,
+    codec: String,
 }
 
-impl Reading {
-    fn run(mut self) {
-        let control = Arc::clone(&self.shared.control);
-        // A join in the middle of a broadcast is no damage; a last packet that is not whole is.
-        let mut whole = [true; 2];
-        loop {
-            let mut packet = av::Packet::empty();
-            match packet.read(&mut self.input) {
-                Ok(()) => {}
-                Err(av::Error::Eof | av::Error::Exit) => break,
-                Err(error) => {
-                    self.shared.fault(Fault::new(FaultKind::Damaged, error.to_string()));
-                    break;
-                }
-            }
-            let lane = match self.indexes.iter().position(|index| *index == Some(packet.stream())) {
-                Some(0) => Lane::Picture,
-                Some(_) => Lane::Sound,
-                None => continue,
-            };
-            whole[lane as usize] = !packet.is_corrupt();
-            if self.shared.is_closed() || !self.shared.packets.push(lane, packet, &control) {
-                break;
-            }
-        }
-        if whole != [true; 2] {
-            self.shared.fault(Fault::new(FaultKind::Damaged, "a packet is not whole"));
-        }
-        self.shared.packets.end();
+impl Named {
+    fn of(chosen: &Chosen) -> Self {
+        Self { index: chosen.index, codec: chosen.codec() }
     }
+}
+
+/// Streams without whose beginning nothing begins.
+struct Awaited {
+    picture: Option<Named>,
+    sound: Option<Named>,
 }
 
 impl Branch {

@@ -7,13 +7,17 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::chapters::chapters;
+use crate::choice::Silent;
 use crate::collect::Made;
 use crate::control::{Control, EncodeError, over};
-use crate::decode::{Decoder, Want};
+use crate::cover::cover;
+use crate::decode::{Branch, Decoder, Want};
 use crate::ladder::{
     AAC_FRAME, AUDIO_RATE, AudioRung, Rate, Rung, audio_ladder, gop_frames, video_ladder, watchable,
 };
 use crate::media;
+pub use crate::options::{Options, Passes};
 use crate::pipeline::{AudioPlan, Encoder, Track, Tuning, VideoPlan, audio_lead_in, timescale};
 use crate::probe::{Probed, probe};
 use crate::pump::{AudioPump, Progress, Span, Tracks, VideoPump, constant_rate_caps};
@@ -21,73 +25,13 @@ use crate::resume::{audio_track, earlier_duration, video_track};
 use crate::sink::{Earlier, Sink};
 use crate::source::{Blocks, Source};
 use crate::thumbs::{Thumbnails, Wish};
-use crate::timeline::first_unit;
+use crate::timeline::{first_unit, is_first_frame};
 
 /// Skipping less than this is as quickly done by decoding it.
 const JUMP_FROM: Duration = Duration::from_secs(20);
 
-/// How often a source is decoded.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize, schemars::JsonSchema,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum Passes {
-    /// Once, unless it is long: then the smallest watchable rung first.
-    #[default]
-    Auto,
-    /// Once, all rungs side by side.
-    One,
-    /// The smallest watchable rung and sound first, then the rest.
-    Two,
-}
-
-/// How to encode, and within which limits.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// x264 speed preset.
-    pub preset: String,
-    /// x264 constant rate factor, 0 (lossless) to 50; the rungs' bit rates cap it.
-    pub quality: u32,
-    /// Threads of each video encoder; 0 shares the processors out by size.
-    pub threads: u32,
-    /// Niceness of the media threads, 0 to 19, once the first segments are there.
-    pub nice: i32,
-    /// Passes over the source.
-    pub passes: Passes,
-    /// With [`Passes::Auto`], sources at least this long get two passes.
-    pub two_passes_from: Duration,
-    /// Longest source.
-    pub max_duration: Duration,
-    /// Most pixels of a picture.
-    pub max_pixels: u64,
-    /// Most bytes of a source.
-    pub max_bytes: u64,
-    /// Longest time an encode may take.
-    pub max_wall_time: Duration,
-    /// Streams of a source that are looked at.
-    pub max_streams: usize,
-    /// Longest time without any progress.
-    pub stall_timeout: Duration,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            preset: "veryfast".to_owned(),
-            quality: 23,
-            threads: 0,
-            nice: 10,
-            passes: Passes::Auto,
-            two_passes_from: Duration::from_secs(20 * 60),
-            max_duration: Duration::from_secs(12 * 3600),
-            max_pixels: 8192 * 4352,
-            max_bytes: 1 << 40,
-            max_wall_time: Duration::from_secs(24 * 3600),
-            max_streams: 32,
-            stall_timeout: Duration::from_secs(30),
-        }
-    }
-}
+/// Bytes of all that is said of an encode.
+const MAX_NOTE: usize = 900;
 
 /// What came out of an encode.
 #[derive(Debug, Clone)]
@@ -129,8 +73,7 @@ pub fn encode(
     }
     let blocks =
         Arc::new(Blocks::new(Arc::clone(source)).map_err(|error| EncodeError::Engine(error.to_string()))?);
-    let run = Run { blocks, options, sink, control, deadline };
-    run.all(&earlier)
+    Run { blocks, options, sink, control, deadline, texts: !earlier.texts, silent: Vec::new() }.all(&earlier)
 }
 
 struct Run<'a> {
@@ -139,6 +82,10 @@ struct Run<'a> {
     sink: &'a Arc<dyn Sink>,
     control: &'a Arc<Control>,
     deadline: Instant,
+    /// The texts of the source are wanted.
+    texts: bool,
+    /// Sounds of which nothing can be decoded.
+    silent: Vec<Silent>,
 }
 
 /// What one pass over the source makes.
@@ -146,6 +93,8 @@ struct Pass {
     video: Vec<Track<Rung>>,
     audio: Vec<Track<AudioRung>>,
     wish: Option<Wish>,
+    /// The texts of the source, and its chapters.
+    texts: bool,
     /// Only so many segments from the start.
     lead: Option<u32>,
     /// Where what was made before ends, nanoseconds of the presentation.
@@ -160,13 +109,40 @@ struct Passed {
     frames: u64,
     samples: u64,
     damage: Option<String>,
+    notes: Vec<String>,
     made: HashMap<String, Made>,
 }
 
 impl Run<'_> {
-    fn all(&self, earlier: &Earlier) -> Result<Report, EncodeError> {
+    /// Hands on what there is to read, and the chapters, both by the presentation's clock. Answers what people should know
+    /// of the chapters.
+    fn publish_texts(
+        &self,
+        decoder: &Decoder,
+        probed: &Probed,
+        end: u64,
+    ) -> Result<Vec<String>, EncodeError> {
+        let end = i64::try_from(end).unwrap_or(i64::MAX);
+        // Where the first frame is moved to the beginning, what is read moves with it.
+        let start = match probed.picture {
+            Some(picture) if is_first_frame(probed.picture_start - probed.start, picture.rate) => {
+                probed.picture_start
+            }
+            _ => probed.start,
+        };
+        let texts = decoder.texts(start, start.saturating_add(end));
+        let (chapters, notes) = chapters(&decoder.chapters, probed.file_start, end);
+        self.sink.texts(texts, chapters).map_err(|error| EncodeError::Sink(error.to_string()))?;
+        Ok(notes)
+    }
+
+    fn all(&mut self, earlier: &Earlier) -> Result<Report, EncodeError> {
         // Someone waits for the first segments: until they are there, nothing gives way.
-        let decoder = self.open(true, true, 0)?;
+        let (decoder, silent) = {
+            let want = Want { texts: self.texts, ..self.want(true, true, 0) };
+            Decoder::open(&self.blocks, want, self.control)?
+        };
+        self.silent = silent;
         let probed = probe(&decoder).map_err(EncodeError::Engine)?;
         if decoder.is_still() {
             return Err(EncodeError::input("This is a still picture, not a video.", decoder.format.clone()));
@@ -191,7 +167,7 @@ impl Run<'_> {
             "source opened"
         );
         let rungs = probed.picture.map(video_ladder).unwrap_or_default();
-        let audio = if decoder.audio.is_some() { audio_ladder() } else { Vec::new() };
+        let audio = audio_ladder(u32::try_from(decoder.sounds.len()).unwrap_or(u32::MAX));
         let first_rung = watchable(&rungs);
         let mut watch: Vec<String> =
             rungs.get(first_rung).map(|rung| rung.name.clone()).into_iter().collect();
@@ -211,8 +187,18 @@ impl Run<'_> {
             height: picture.height,
         });
 
-        let note = decoder.note.clone();
-        let with_sound = decoder.audio.is_some();
+        let mut notes = decoder.notes.clone();
+        let mut poster = earlier.poster || probed.picture.is_some();
+        if !poster {
+            let cover = cover(&self.blocks, self.options.max_pixels, self.control);
+            notes.extend(cover.note);
+            if let Some(picture) = cover.poster {
+                let made = self.sink.image("poster.jpg", picture);
+                made.map_err(|error| EncodeError::Sink(error.to_string()))?;
+                poster = true;
+            }
+        }
+        let with_sound = !decoder.sounds.is_empty();
         let two = self.two_passes(&probed) && video.len() > 1;
         let (mut first, rest): (Vec<_>, Vec<_>) =
             video.into_iter().partition(|track| !two || watch.contains(&track.rung.name));
@@ -225,20 +211,29 @@ impl Run<'_> {
         media::set_niceness(self.options.nice);
         let mut passed = Passed::default();
         let middle = if rest.is_empty() { 1.0 } else { 0.3 };
-        if !first.is_empty() || !audio.is_empty() || wish.is_some() {
-            let decoder =
-                decoder.take().map_or_else(|| self.open(true, with_sound, self.options.nice), Ok)?;
-            let least = earlier_duration(earlier).as_nanos() as u64;
-            let pass = Pass { video: first, audio, wish, lead: None, least, progress: (0.0, middle) };
+        if !first.is_empty() || !audio.is_empty() || wish.is_some() || self.texts {
+            let want = Want { texts: self.texts, ..self.want(true, with_sound, self.options.nice) };
+            let decoder = decoder.take().map_or_else(|| self.open(want), Ok)?;
+            let pass = Pass {
+                video: first,
+                audio,
+                wish,
+                texts: self.texts,
+                lead: None,
+                least: earlier_duration(earlier).as_nanos() as u64,
+                progress: (0.0, middle),
+            };
             passed = self.pass(decoder, &probed, pass)?;
         }
         if !rest.is_empty() {
-            let decoder = decoder.take().map_or_else(|| self.open(true, false, self.options.nice), Ok)?;
+            let want = self.want(true, false, self.options.nice);
+            let decoder = decoder.take().map_or_else(|| self.open(want), Ok)?;
             let least = ends(&probed, &passed).max(earlier_duration(earlier).as_nanos() as u64);
             let pass = Pass {
                 video: rest,
                 audio: Vec::new(),
                 wish: None,
+                texts: false,
                 lead: None,
                 least,
                 progress: (middle, 1.0),
@@ -248,11 +243,13 @@ impl Run<'_> {
             passed.frames = passed.frames.max(second.frames);
         }
         let thumbnails = probed.picture.is_some();
+        notes.splice(..0, passed.damage.take());
+        notes.append(&mut passed.notes);
         Ok(Report {
             duration: Duration::from_nanos(ends(&probed, &passed)).max(earlier_duration(earlier)),
             frames: passed.frames,
-            note: passed.damage.or(note),
-            poster: thumbnails,
+            note: summed_up(notes),
+            poster,
             thumbnails,
         })
     }
@@ -267,13 +264,15 @@ impl Run<'_> {
         (video, audio): (&mut [Track<Rung>], &mut [Track<AudioRung>]),
         watch: &[String],
     ) -> Result<(), EncodeError> {
-        let decoder = decoder.map_or_else(|| self.open(true, !audio.is_empty(), 0), Ok)?;
+        let want = self.want(true, !audio.is_empty(), 0);
+        let decoder = decoder.map_or_else(|| self.open(want), Ok)?;
         let watched: Vec<_> =
             video.iter().filter(|track| watch.contains(&track.rung.name)).cloned().collect();
         let pass = Pass {
             video: watched,
             audio: audio.to_vec(),
             wish: None,
+            texts: false,
             lead: Some(lead),
             least: 0,
             progress: (0.0, 0.0),
@@ -288,28 +287,23 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn open(&self, video: bool, audio: bool, nice: i32) -> Result<Decoder, EncodeError> {
-        self.open_from(video, audio, nice, None)
-    }
-
-    /// Nothing before `from`, nanoseconds by the file's own clock.
-    fn open_from(
-        &self,
-        video: bool,
-        audio: bool,
-        nice: i32,
-        from: Option<i64>,
-    ) -> Result<Decoder, EncodeError> {
-        let want = Want {
+    fn want(&self, video: bool, audio: bool, nice: i32) -> Want {
+        Want {
             video,
             audio,
             max_pixels: self.options.max_pixels,
             max_streams: self.options.max_streams,
+            max_sound_tracks: self.options.max_sound_tracks,
+            texts: false,
             patience: self.options.stall_timeout,
             nice,
-            from,
-        };
-        Decoder::open(&self.blocks, want, self.control)
+            from: None,
+        }
+    }
+
+    /// Opens the source once more, with the same choice of streams.
+    fn open(&self, want: Want) -> Result<Decoder, EncodeError> {
+        Decoder::reopen(&self.blocks, want, &self.silent, self.control)
     }
 
     fn too_long(&self) -> EncodeError {
@@ -350,7 +344,7 @@ impl Run<'_> {
 
     /// Jumps over what is there already, where that saves much decoding.
     fn jump(&self, decoder: Decoder, probed: &Probed, pass: &Pass) -> Result<(Decoder, bool), EncodeError> {
-        if pass.wish.is_some() || !decoder.seeks_exactly() {
+        if pass.wish.is_some() || pass.texts || !decoder.seeks_exactly() {
             return Ok((decoder, false));
         }
         let segment = self.segment_rate(probed);
@@ -359,7 +353,7 @@ impl Run<'_> {
             // One frame earlier: the decoder cuts what it begins in the middle of.
             picture.rate.time_ns((u64::from(number) * u64::from(gop_frames(picture.rate))).saturating_sub(2))
         });
-        let first_sample = decoder.audio.as_ref().map(|_| {
+        let first_sample = decoder.sounds.first().map(|_| {
             let number = pass.audio.iter().map(|track| track.write_from).min().unwrap_or(0);
             let unit = audio_lead_in(first_unit(u64::from(number), segment));
             // Decoders of sound need a moment to settle.
@@ -370,35 +364,41 @@ impl Run<'_> {
         if to < JUMP_FROM.as_nanos() as u64 {
             return Ok((decoder, false));
         }
-        let (video, audio) = (decoder.video.is_some(), decoder.audio.is_some());
+        let (video, audio) = (decoder.video.is_some(), !decoder.sounds.is_empty());
+        let want = self.want(video, audio, self.options.nice);
         drop(decoder);
-        let opened = self.open_from(video, audio, self.options.nice, i64::try_from(to).ok());
+        let opened = self.open(Want { from: i64::try_from(to).ok(), ..want });
         if let Ok(decoder) = opened {
-            let begins = decoder.video.as_ref().and_then(|branch| branch.first.time);
+            let first = decoder.video.as_ref().and_then(|branch| branch.first.as_ref());
+            let begins = first.and_then(|first| first.time);
             if begins.is_none_or(|time| time <= to as i64 + 1_000_000_000) {
                 tracing::info!(seconds = to / 1_000_000_000, "going on in the middle of the source");
                 return Ok((decoder, true));
             }
         }
         tracing::info!("the source cannot be entered in the middle; decoding what is there already");
-        Ok((self.open(video, audio, self.options.nice)?, false))
+        Ok((self.open(want)?, false))
     }
 
     fn pass(&self, mut decoder: Decoder, probed: &Probed, pass: Pass) -> Result<Passed, EncodeError> {
-        // Streams that nothing is made of must not hold up the others.
-        if pass.video.is_empty() && pass.wish.is_none() {
+        // Streams that nothing is made of are not decoded.
+        let with_picture = !pass.video.is_empty() || pass.wish.is_some() || pass.texts;
+        if !with_picture {
             decoder.video = None;
         }
-        if pass.audio.is_empty() {
-            decoder.audio = None;
+        if pass.audio.is_empty() && (decoder.video.is_some() || !pass.texts) {
+            decoder.sounds.clear();
         }
         let (mut decoder, jumped) = self.jump(decoder, probed, &pass)?;
-        let video = decoder.video.take().filter(|_| !pass.video.is_empty() || pass.wish.is_some());
-        let audio = decoder.audio.take().filter(|_| !pass.audio.is_empty());
+        let video = decoder.video.take().filter(|_| with_picture);
+        let sounds = sounds(std::mem::take(&mut decoder.sounds), pass.audio, video.is_none() && pass.texts);
         let segment = self.segment_rate(probed);
         let video_plan = match (&video, probed.picture) {
             (Some(branch), Some(picture)) if !pass.video.is_empty() => Some(VideoPlan {
-                caps: constant_rate_caps(branch.first.sample.caps(), picture.rate)?,
+                caps: constant_rate_caps(
+                    branch.first.as_ref().and_then(|first| first.sample.caps()),
+                    picture.rate,
+                )?,
                 rate: picture.rate,
                 first_segment: pass.video.iter().map(|track| track.write_from).min().unwrap_or(0),
                 tracks: pass.video,
@@ -406,20 +406,21 @@ impl Run<'_> {
             }),
             _ => None,
         };
-        let audio_plan = audio.as_ref().map(|_| AudioPlan {
-            segment,
-            first_segment: pass.audio.iter().map(|track| track.write_from).min().unwrap_or(0),
-            tracks: pass.audio,
-            lead: pass.lead,
-        });
+        let (branches, audio_plans): (Vec<_>, Vec<_>) = sounds
+            .into_iter()
+            .map(|(branch, tracks)| {
+                let first_segment = tracks.iter().map(|track| track.write_from).min().unwrap_or(0);
+                let about = branch.about.clone();
+                (branch, AudioPlan { segment, first_segment, tracks, about, lead: pass.lead })
+            })
+            .unzip();
         let tuning = Tuning {
             preset: self.options.preset.clone(),
             quality: self.options.quality,
             threads: self.options.threads,
             nice: if pass.lead.is_some() { 0 } else { self.options.nice },
         };
-        let encoder =
-            Encoder::start(video_plan.as_ref(), audio_plan.as_ref(), &tuning, self.sink, self.control)?;
+        let encoder = Encoder::start(video_plan.as_ref(), &audio_plans, &tuning, self.sink, self.control)?;
 
         let progress = Progress {
             sink: Arc::clone(self.sink),
@@ -435,7 +436,7 @@ impl Run<'_> {
             sink: Arc::clone(self.sink),
             whole: pass.lead.is_none(),
         };
-        let pumps = usize::from(video.is_some()) + usize::from(audio.is_some());
+        let pumps = usize::from(video.is_some()) + branches.len();
         let span = Span::new(pumps, pass.least);
         let video_pump = match (video, probed.picture) {
             (Some(branch), Some(picture)) => {
@@ -468,39 +469,38 @@ impl Run<'_> {
             }
             _ => None,
         };
-        let audio_pump = match (audio, &audio_plan) {
-            (Some(branch), Some(plan)) => {
-                let lead_in = audio_lead_in(first_unit(u64::from(plan.first_segment), segment)) * AAC_FRAME;
-                let pump = AudioPump {
-                    branch,
-                    feed: encoder.audio.clone(),
-                    start: probed.start,
-                    jumped,
-                    first: lead_in,
-                    // The encoder is a unit late; another one makes sure.
-                    end: pass
-                        .lead
-                        .map_or(u64::MAX, |lead| (first_unit(u64::from(lead), segment) + 2) * AAC_FRAME),
-                    span,
-                    tracks: tracks(&mut plan.tracks.iter().map(|track| &track.rung.name)),
-                    progress: (video_pump.is_none()).then_some(progress),
-                    control: Arc::clone(self.control),
-                };
-                Some(spawn("audio-samples", move || pump.run())?)
-            }
-            _ => None,
-        };
+        let mut audio_pumps = Vec::new();
+        for (at, (branch, plan)) in branches.into_iter().zip(&audio_plans).enumerate() {
+            let lead_in = audio_lead_in(first_unit(u64::from(plan.first_segment), segment)) * AAC_FRAME;
+            let pump = AudioPump {
+                branch,
+                feed: encoder.audio.get(at).cloned().filter(|_| !plan.tracks.is_empty()),
+                start: probed.start,
+                jumped,
+                first: lead_in,
+                // The encoder is a unit late; another one makes sure.
+                end: pass
+                    .lead
+                    .map_or(u64::MAX, |lead| (first_unit(u64::from(lead), segment) + 2) * AAC_FRAME),
+                span: Arc::clone(&span),
+                tracks: tracks(&mut plan.tracks.iter().map(|track| &track.rung.name)),
+                progress: (video_pump.is_none() && at == 0).then(|| progress.clone()),
+                control: Arc::clone(self.control),
+            };
+            audio_pumps.push(spawn("audio-samples", move || pump.run())?);
+        }
 
         let ended = self.control.wait(self.options.stall_timeout, self.deadline);
         if let Err(error) = &ended {
             self.control.fail(error.clone());
         }
         let frames = join(video_pump)?;
-        let samples = join(audio_pump)?;
+        let mut samples = 0;
+        for pump in audio_pumps {
+            samples = samples.max(join(Some(pump))?);
+        }
         let made = encoder.made();
         drop(encoder);
-        let damage = decoder.damage();
-        drop(decoder);
         ended?;
         if let Some(failure) = self.control.failure() {
             return Err(failure);
@@ -509,14 +509,39 @@ impl Run<'_> {
             return Err(EncodeError::Source(failure));
         }
         over(self.deadline)?;
-        let mut passed = Passed { frames, samples, damage: None, made };
-        passed.damage = damage.map(|fault| {
+        let mut passed = Passed { frames, samples, made, ..Passed::default() };
+        if pass.texts {
+            passed.notes = self.publish_texts(&decoder, probed, ends(probed, &passed))?;
+        }
+        if pass.lead.is_none() {
+            passed.notes.splice(..0, decoder.discovered());
+        }
+        let end = Duration::from_nanos(ends(probed, &passed));
+        passed.damage = decoder.damage(end).map(|fault| {
             tracing::info!(detail = fault.detail, "the source is damaged");
             let seconds = ends(probed, &passed) as f64 / 1e9;
             format!("The file is damaged after {seconds:.1} s; only what comes before can be watched.")
         });
         Ok(passed)
     }
+}
+
+/// The sounds that something is made of, each with its tracks; with `at_least_one`, the first one in any case.
+fn sounds(
+    branches: Vec<Branch>,
+    mut tracks: Vec<Track<AudioRung>>,
+    at_least_one: bool,
+) -> Vec<(Branch, Vec<Track<AudioRung>>)> {
+    let mut sounds = Vec::new();
+    for (number, branch) in (0u32..).zip(branches) {
+        let (own, others) = tracks.into_iter().partition(|track| track.rung.track == number);
+        tracks = others;
+        let own: Vec<_> = own;
+        if !own.is_empty() || at_least_one && number == 0 {
+            sounds.push((branch, own));
+        }
+    }
+    sounds
 }
 
 fn spawn(name: &str, run: impl FnOnce() -> u64 + Send + 'static) -> Result<JoinHandle<u64>, EncodeError> {
@@ -543,6 +568,22 @@ fn lead(probed: &Probed, video: &[Track<Rung>], watch: &[String]) -> Option<u32>
     }
     let pixels_a_second = f64::from(picture.width) * f64::from(picture.height) * picture.rate.fps();
     Some(if pixels_a_second > 1280.0 * 720.0 * 31.0 { 2 } else { 1 })
+}
+
+/// Notes as one text that is not too long for a person, nor for the catalogue.
+fn summed_up(notes: Vec<String>) -> Option<String> {
+    let mut text = String::new();
+    for (at, note) in notes.iter().enumerate() {
+        if text.len() + note.len() > MAX_NOTE {
+            text.push_str(&format!(" There are {} more such notes.", notes.len() - at));
+            break;
+        }
+        if at > 0 {
+            text.push(' ');
+        }
+        text.push_str(note);
+    }
+    (!text.is_empty()).then_some(text)
 }
 
 /// Where what a pass made ends, nanoseconds of the presentation.

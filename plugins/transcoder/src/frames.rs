@@ -12,63 +12,98 @@ use gstreamer::prelude::*;
 use gstreamer_video as gst_video;
 
 use crate::decode::{Item, Shared};
-use crate::input::Chosen;
+use crate::input::{Chosen, nanoseconds};
 use crate::ladder::AUDIO_RATE;
 use crate::media::{self, Fault, FaultKind};
 use crate::packets::Lane;
+use crate::tonemap;
 
-/// Nanoseconds of a time stamp.
-fn nanoseconds(time: i64, base: av::Rational) -> i64 {
-    let scaled = i128::from(time) * i128::from(base.numerator()) * 1_000_000_000;
-    let time = scaled.div_euclid(i128::from(base.denominator().max(1)));
-    time.clamp(i128::from(i64::MIN / 4), i128::from(i64::MAX / 4)) as i64
-}
+/// A stream whose last packets are broken, so many in a row, breaks off.
+const BREAKS_OFF: u32 = 10;
 
 /// Decodes the packets of a lane. `take` is given each frame, and none after the last; it answers whether more is wanted.
+/// True: the stream breaks off.
 fn run<F: DerefMut<Target = av::Frame>>(
     shared: &Shared,
     lane: Lane,
-    mut decoder: codec::decoder::Opened,
+    mut decoding: Decoding,
     mut decoded: F,
     mut take: impl FnMut(Option<&mut F>) -> Result<bool, av::Error>,
-) -> Result<(), av::Error> {
+) -> Result<bool, av::Error> {
+    let mut decoder = decoding.opened()?;
+    let mut broken = 0;
     loop {
         let packet = shared.packets.next(lane, &shared.control);
+        // Another recording may have other streams, of other codecs.
+        if let Some(stream) =
+            packet.as_ref().map(|packet| packet.stream()).filter(|it| *it != decoding.stream)
+            && let Some(parameters) = shared.follower(stream)
+        {
+            // Whatever became of the recording before, the next one goes on.
+            decoder.send_eof().ok();
+            while decoder.receive_frame(&mut decoded).is_ok() {
+                if !take(Some(&mut decoded))? {
+                    return Ok(false);
+                }
+            }
+            decoding = Decoding { stream, parameters, ..decoding };
+            decoder = decoding.opened()?;
+        }
         match &packet {
             Some(packet) => {
                 if let Err(error) = decoder.send_packet(packet) {
                     // A broken packet is not the end of a stream.
                     tracing::debug!(%error, ?lane, "a packet cannot be decoded");
+                    broken += 1;
                 }
             }
-            None if shared.control.stopped() => return Ok(()),
+            None if shared.control.stopped() => return Ok(false),
             None => decoder.send_eof()?,
         }
         while decoder.receive_frame(&mut decoded).is_ok() {
+            if packet.is_some() {
+                broken = 0;
+            }
             if !take(Some(&mut decoded))? {
-                return Ok(());
+                return Ok(false);
             }
         }
         if packet.is_none() {
-            return take(None).map(drop);
+            return take(None).map(|_| broken >= BREAKS_OFF);
         }
     }
 }
 
-fn opened(chosen: &Chosen, threads: usize) -> Result<codec::decoder::Opened, av::Error> {
-    let mut context = codec::Context::from_parameters(chosen.parameters.clone())?;
-    let threads = codec::threading::Config {
-        count: threads,
-        ..codec::threading::Config::kind(codec::threading::Type::Frame)
-    };
-    context.set_threading(threads);
-    let mut decoder = context.decoder();
-    decoder.set_packet_time_base(chosen.time_base);
-    let codec = codec::decoder::find(chosen.parameters.id()).ok_or(av::Error::DecoderNotFound)?;
-    decoder.open_as(codec)
+/// What a decoder is opened for.
+struct Decoding {
+    stream: usize,
+    parameters: codec::Parameters,
+    time_base: av::Rational,
+    threads: usize,
 }
 
-fn name_of(format: format::Pixel) -> &'static str {
+impl Decoding {
+    fn of(chosen: &Chosen, threads: usize) -> Self {
+        let (stream, time_base) = (chosen.index, chosen.time_base);
+        Self { stream, parameters: chosen.parameters.clone(), time_base, threads }
+    }
+
+    fn opened(&self) -> Result<codec::decoder::Opened, av::Error> {
+        let mut context = codec::Context::from_parameters(self.parameters.clone())?;
+        let threads = codec::threading::Config {
+            count: self.threads,
+            ..codec::threading::Config::kind(codec::threading::Type::Frame)
+        };
+        context.set_threading(threads);
+        let mut decoder = context.decoder();
+        decoder.set_packet_time_base(self.time_base);
+        let codec = codec::decoder::find(self.parameters.id()).ok_or(av::Error::DecoderNotFound)?;
+        decoder.open_as(codec)
+    }
+}
+
+/// As filters name it.
+pub(crate) fn name_of(format: format::Pixel) -> &'static str {
     format.descriptor().map_or("none", |descriptor| descriptor.name())
 }
 
@@ -84,12 +119,14 @@ struct Shape {
     transfer: color::TransferCharacteristic,
     primaries: color::Primaries,
     interlaced: bool,
+    /// Of high dynamic range: the brightest light, nits.
+    peak: u32,
 }
 
 impl Shape {
     fn of(frame: &frame::Video) -> Self {
         let aspect = frame.aspect_ratio();
-        Self {
+        let shape = Self {
             width: frame.width(),
             height: frame.height(),
             format: frame.format(),
@@ -99,7 +136,9 @@ impl Shape {
             transfer: frame.color_transfer_characteristic(),
             primaries: frame.color_primaries(),
             interlaced: frame.is_interlaced(),
-        }
+            peak: 0,
+        };
+        Self { peak: if shape.is_hdr() { tonemap::peak(frame) } else { 0 }, ..shape }
     }
 
     fn is_full_range(&self) -> bool {
@@ -111,6 +150,12 @@ impl Shape {
     fn is_hdr(&self) -> bool {
         use color::TransferCharacteristic::{ARIB_STD_B67, SMPTE2084};
         matches!(self.transfer, SMPTE2084 | ARIB_STD_B67)
+    }
+
+    /// Whether its primaries are far from those of BT.709.
+    fn is_wide(&self) -> bool {
+        use color::Primaries::{BT2020, SMPTE431, SMPTE432};
+        matches!(self.primaries, BT2020 | SMPTE431 | SMPTE432)
     }
 
     /// The matrix that the samples are of, as filters name it.
@@ -133,14 +178,27 @@ impl Shape {
             let unsaid =
                 self.space == color::Space::Unspecified || self.primaries == color::Primaries::Unspecified;
             let said = if unsaid { "setparams=color_primaries=bt2020:colorspace=bt2020nc," } else { "" };
-            let filters = "zscale=t=linear:npl=203,format=gbrpf32le,zscale=p=bt709,tonemap=mobius:desat=0,\
-                           zscale=t=bt709:m=bt709:r=tv,format=yuv420p";
+            let filters = "zscale=matrix=gbr:range=full,format=gbrp16,format=rgb48[hdr];[hdr][table]haldclut=clut=first,\
+                           format=gbrp12,setparams=color_primaries=bt709:color_trc=bt709,\
+                           zscale=matrix=709:range=limited,format=yuv420p";
             return (format!("{said}{filters}"), "bt709");
         }
         if is_rgb {
             return (format!("scale=out_range=tv:out_color_matrix={wanted},format=yuv420p"), wanted);
         }
         let matrix = self.matrix();
+        if self.is_wide() {
+            let transfer = match self.transfer {
+                color::TransferCharacteristic::Unspecified => "setparams=color_trc=bt709,",
+                _ => "",
+            };
+            let space = match self.space {
+                color::Space::Unspecified => "setparams=colorspace=bt2020nc,",
+                _ => "",
+            };
+            let filters = "zscale=primaries=709:matrix=709:transfer=709:range=limited,format=yuv420p";
+            return (format!("{transfer}{space}{filters}"), "bt709");
+        }
         match matrix {
             "bt709" | "bt601" => {
                 let range = if self.is_full_range() { "scale=in_range=pc:out_range=tv," } else { "" };
@@ -158,25 +216,43 @@ impl Shape {
 }
 
 /// The filters between a decoder and its reader, and what they were made for.
-struct Filters<S> {
+pub(crate) struct Filters<S> {
     graph: filter::Graph,
     made_for: S,
 }
 
 impl<S> Filters<S> {
-    /// `ends` are the filters that frames enter and leave by, `arguments` those of the first.
-    fn new(made_for: S, ends: [&str; 2], arguments: &str, between: &str) -> Result<Self, av::Error> {
+    /// `ends` are the filters that frames enter and leave by, `arguments` those of the first. Filters may ask for a
+    /// `table`, a picture that is always the same.
+    pub(crate) fn new(
+        made_for: S,
+        ends: [&str; 2],
+        arguments: &str,
+        between: &str,
+        table: Option<frame::Video>,
+    ) -> Result<Self, av::Error> {
         let mut graph = filter::Graph::new();
         let find = |name: &str| filter::find(name).ok_or(av::Error::FilterNotFound);
         graph.add(&find(ends[0])?, "in", arguments)?;
         graph.add(&find(ends[1])?, "out", "")?;
-        graph.output("in", 0)?.input("out", 0)?.parse(between)?;
+        if table.is_some() {
+            graph.add(&find(ends[0])?, "table", &tonemap::table_arguments())?;
+            graph.output("in", 0)?.output("table", 0)?.input("out", 0)?.parse(between)?;
+        } else {
+            graph.output("in", 0)?.input("out", 0)?.parse(between)?;
+        }
         graph.validate()?;
+        if let Some(mut table) = table {
+            table.set_pts(Some(0));
+            let mut source = graph.get("table").ok_or(av::Error::FilterNotFound)?;
+            source.source().add(&table)?;
+            source.source().flush()?;
+        }
         Ok(Self { graph, made_for })
     }
 
     /// Adds a frame; none ends the stream.
-    fn add(&mut self, frame: Option<&av::Frame>) -> Result<(), av::Error> {
+    pub(crate) fn add(&mut self, frame: Option<&av::Frame>) -> Result<(), av::Error> {
         let mut source = self.graph.get("in").ok_or(av::Error::FilterNotFound)?;
         match frame {
             Some(frame) => source.source().add(frame),
@@ -185,7 +261,7 @@ impl<S> Filters<S> {
     }
 
     /// Takes a frame that is ready, and answers the base of its time.
-    fn next(&mut self, frame: &mut av::Frame) -> Option<av::Rational> {
+    pub(crate) fn next(&mut self, frame: &mut av::Frame) -> Option<av::Rational> {
         let mut sink = self.graph.get("out")?;
         let mut sink = sink.sink();
         sink.frame(frame).ok()?;
@@ -211,11 +287,18 @@ fn filters_for(
     );
     let (colours, colorimetry) = shape.colours();
     let mut filters = Vec::new();
+    if let Some((width, height)) = chosen.aspect {
+        filters.push(format!("setsar={width}/{height}:max=65535"));
+    }
     if shape.interlaced {
         // One frame per frame: fields are not shown as frames of their own.
         filters.push("bwdif=mode=send_frame:deint=interlaced".to_owned());
     }
     filters.extend(chosen.turn.map(str::to_owned));
+    if chosen.parameters.id() == codec::Id::RAWVIDEO {
+        // Its rows may come last first, which the binding cannot read.
+        filters.push("copy".to_owned());
+    }
     filters.push(colours);
     if let Some((width, height)) = canvas {
         // What comes in another size keeps its shape.
@@ -223,7 +306,8 @@ fn filters_for(
             "scale={width}:{height}:force_original_aspect_ratio=decrease:force_divisible_by=2,pad={width}:{height}:-1:-1,setsar=1"
         ));
     }
-    let filters = Filters::new(shape, ["buffer", "buffersink"], &arguments, &filters.join(","))?;
+    let table = shape.is_hdr().then(|| tonemap::table(shape.transfer, shape.peak));
+    let filters = Filters::new(shape, ["buffer", "buffersink"], &arguments, &filters.join(","), table)?;
     Ok((filters, colorimetry))
 }
 
@@ -235,26 +319,41 @@ pub(crate) struct Pictures {
     filters: Option<Filters<Shape>>,
     colorimetry: &'static str,
     canvas: Option<(u32, u32)>,
+    /// In units of the stream, once it is known.
+    delay: Option<i64>,
     caps: Option<(gst::Caps, gst_video::VideoInfo, gst_video::VideoBufferPool)>,
     made: Option<(u32, u32, &'static str, (i32, i32))>,
 }
 
 impl Pictures {
     pub(crate) fn new(chosen: Chosen, items: SyncSender<Item>, shared: Arc<Shared>) -> Self {
-        Self { chosen, items, shared, filters: None, colorimetry: "", canvas: None, caps: None, made: None }
+        Self {
+            chosen,
+            items,
+            shared,
+            filters: None,
+            colorimetry: "",
+            canvas: None,
+            delay: None,
+            caps: None,
+            made: None,
+        }
     }
 
     pub(crate) fn run(mut self) {
         let shared = Arc::clone(&self.shared);
-        let done = opened(&self.chosen, 0).and_then(|decoder| {
-            run(&shared, Lane::Picture, decoder, frame::Video::empty(), |frame| match frame {
-                Some(frame) => self.take(frame),
-                None => self.end(),
-            })
+        let decoding = Decoding::of(&self.chosen, 0);
+        let done = run(&shared, Lane::Picture, decoding, frame::Video::empty(), |frame| match frame {
+            Some(frame) => self.take(frame),
+            None => self.end(),
         });
         shared.packets.close(Lane::Picture);
-        if let Err(error) = done {
-            shared.fault(Fault::new(FaultKind::Codec, format!("the picture: {error}")));
+        match done {
+            Ok(false) => {}
+            Ok(true) => {
+                shared.note("The picture breaks off: the rest of it could not be decoded.".to_owned())
+            }
+            Err(error) => shared.fault(Fault::new(FaultKind::Codec, format!("the picture: {error}"))),
         }
     }
 
@@ -267,9 +366,13 @@ impl Pictures {
             self.shared.fault(Fault::new(FaultKind::Other, reason));
             return Ok(false);
         }
-        let time = decoded.timestamp().or(decoded.pts());
+        let time = decoded.timestamp().or(decoded.pts()).map(|time| time - self.delay(time));
         if let Some(time) = time {
-            self.shared.saw(nanoseconds(time, self.chosen.time_base));
+            let time = nanoseconds(time, self.chosen.time_base);
+            self.shared.saw(time);
+            if let Some(captions) = decoded.side_data(frame::side_data::Type::A53CC) {
+                self.shared.captions(time, captions.data());
+            }
         }
         if self.filters.as_ref().is_none_or(|filters| filters.made_for != shape) {
             if !self.end()? {
@@ -283,6 +386,13 @@ impl Pictures {
             filters.add(Some(decoded))?;
         }
         self.drain()
+    }
+
+    /// Where packets say only when they are decoded, frames seem to come late by what the decoder keeps back to bring
+    /// them into order.
+    fn delay(&mut self, first: i64) -> i64 {
+        let begins = self.shared.decoding_begins();
+        *self.delay.get_or_insert_with(|| begins.map_or(0, |begins| first.saturating_sub(begins).max(0)))
     }
 
     /// No more frames come for these filters.
@@ -340,12 +450,12 @@ impl Pictures {
         let mut writable = gst_video::VideoFrame::from_buffer_writable(buffer, info).ok()?;
         for plane in 0..3 {
             let (from, to) = (frame.stride(plane), usize::try_from(info.stride()[plane]).ok()?);
+            // Rows in reverse order have a distance below zero, which the binding makes a very large one.
+            i32::try_from(from).ok()?;
             let rows = frame.plane_height(plane) as usize;
             let width = frame.plane_width(plane) as usize;
             let (source, target) = (frame.data(plane), writable.plane_data_mut(plane as u32).ok()?);
-            for row in 0..rows {
-                target[row * to..][..width].copy_from_slice(&source[row * from..][..width]);
-            }
+            media::copy_rows((source, from), (target, to), width, rows);
         }
         let mut buffer = writable.into_buffer();
         if lasts > 0 {
@@ -355,35 +465,47 @@ impl Pictures {
     }
 }
 
-/// The thread that decodes the sound.
+/// A thread that decodes a sound.
 pub(crate) struct Sounds {
     pub(crate) chosen: Chosen,
+    lane: Lane,
     pub(crate) items: SyncSender<Item>,
     pub(crate) shared: Arc<Shared>,
     filters: Option<Filters<String>>,
     caps: gst::Caps,
+    /// Something was decoded.
+    sounded: bool,
+    /// When the last frame ends, in units of the stream.
+    ended: Option<i64>,
 }
 
 impl Sounds {
-    pub(crate) fn new(chosen: Chosen, items: SyncSender<Item>, shared: Arc<Shared>) -> Self {
-        Self { chosen, items, shared, filters: None, caps: media::sound_caps() }
+    pub(crate) fn new(chosen: Chosen, lane: Lane, items: SyncSender<Item>, shared: Arc<Shared>) -> Self {
+        let caps = media::sound_caps();
+        Self { chosen, lane, items, shared, filters: None, caps, sounded: false, ended: None }
     }
 
     pub(crate) fn run(mut self) {
         let shared = Arc::clone(&self.shared);
-        let done = opened(&self.chosen, 1).and_then(|decoder| {
-            run(&shared, Lane::Sound, decoder, frame::Audio::empty(), |frame| match frame {
-                Some(frame) => self.take(frame),
-                None => self.end(),
-            })
+        let decoding = Decoding::of(&self.chosen, 1);
+        let done = run(&shared, self.lane, decoding, frame::Audio::empty(), |frame| match frame {
+            Some(frame) => self.take(frame),
+            None => self.end(),
         });
-        shared.packets.close(Lane::Sound);
-        if let Err(error) = done {
-            shared.sound_failed(Fault::new(FaultKind::Codec, format!("the sound: {error}")));
+        shared.packets.close(self.lane);
+        if !self.sounded && !shared.control.stopped() {
+            let detail = done.map_or_else(|error| error.to_string(), |_| "no samples".to_owned());
+            shared.sound_failed(&self.chosen, Fault::new(FaultKind::Codec, detail));
+        } else if !done.is_ok_and(|breaks_off| !breaks_off) {
+            shared.note(format!(
+                "The {} breaks off: the rest of it could not be decoded.",
+                self.chosen.sound_name()
+            ));
         }
     }
 
     fn take(&mut self, decoded: &mut frame::Audio) -> Result<bool, av::Error> {
+        self.sounded = true;
         let mut layout = decoded.channel_layout();
         if layout.is_empty() {
             // Which channel is where is not said, or in an order of its own: as is usual for so many.
@@ -398,20 +520,30 @@ impl Sounds {
             decoded.format().name(),
             layout.bits()
         );
-        let time = decoded.timestamp().or(decoded.pts());
+        // Of streams that begin in the middle of a file, not every packet says its time.
+        let time = decoded.timestamp().or(decoded.pts()).or(self.ended);
+        self.ended = time.map(|time| time.saturating_add(self.lasts(decoded)));
         if self.filters.as_ref().is_none_or(|filters| filters.made_for != arguments) {
             if !self.end()? {
                 return Ok(false);
             }
             let between = format!("aresample={AUDIO_RATE},aformat=sample_fmts=flt:channel_layouts=stereo");
             let ends = ["abuffer", "abuffersink"];
-            self.filters = Some(Filters::new(arguments.clone(), ends, &arguments, &between)?);
+            self.filters = Some(Filters::new(arguments.clone(), ends, &arguments, &between, None)?);
         }
         decoded.set_pts(time);
         if let Some(filters) = &mut self.filters {
             filters.add(Some(decoded))?;
         }
         self.drain()
+    }
+
+    /// How long a frame is heard, in units of the stream.
+    fn lasts(&self, decoded: &frame::Audio) -> i64 {
+        let samples = i64::try_from(decoded.samples()).unwrap_or(0);
+        let base = self.chosen.time_base;
+        let second = i64::from(decoded.rate().max(1)) * i64::from(base.numerator().max(1));
+        samples * i64::from(base.denominator()) / second
     }
 
     /// No more frames come for these filters.

@@ -2,77 +2,139 @@
 //! chosen depends on the file alone.
 
 use std::io::{self, Read, Seek, SeekFrom};
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ffmpeg_next as av;
 use ffmpeg_next::codec::packet::side_data;
 use ffmpeg_next::format::context::{Input, StreamIo};
 use ffmpeg_next::format::stream::Disposition;
-use ffmpeg_next::{Dictionary, Stream, codec, media};
+use ffmpeg_next::{Dictionary, Packet, Stream, codec, media};
 
 use crate::control::Control;
+use crate::ladder::{Rate, is_near_usual, is_usual};
+use crate::packets::Lane;
 use crate::source::Blocks;
+use crate::tracks::{About, TITLE_CHARS, clean, ordinal};
 
 /// Formats that are read. Others name further files or addresses, or are no media that people upload.
 const FORMATS: &str = "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,av1,caf,dts,dv,eac3,flac,flv,gif,h264,hevc,ivf,\
     j2k_pipe,jpeg_pipe,jpegxl_pipe,bmp_pipe,m4v,matroska,webm,mjpeg,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpeg,mpegts,\
     mpegvideo,mxf,nut,ogg,png_pipe,apng,rm,tiff_pipe,tta,voc,wav,w64,webp_pipe,wv,wtv,yuv4mpegpipe";
+/// Streams of a container; one with more cannot be read.
+const MOST_STREAMS: usize = 1_000;
 /// Bytes that are looked at to find the streams of a format without an index.
 const PROBED_BYTES: u64 = 64 << 20;
 /// Microseconds of it, likewise.
 const PROBED_MICROSECONDS: u64 = 120_000_000;
 const READ_BUFFER: usize = 256 << 10;
 
+/// What a reader is shown of a source.
+#[derive(Debug)]
+struct Extent {
+    /// Where the reader is, as it counts.
+    at: u64,
+    /// What has to be added to find that in the source.
+    shift: i64,
+    /// Where the source seems to end.
+    end: u64,
+}
+
+/// The source as a tape: whoever takes the packets can end it early, and let it go on at another place.
+#[derive(Debug, Clone)]
+pub(crate) struct Tape(Arc<Mutex<Extent>>);
+
+impl Tape {
+    fn of(part: Range<u64>) -> Self {
+        let shift = i64::try_from(part.start).unwrap_or(i64::MAX);
+        Self(Arc::new(Mutex::new(Extent { at: 0, shift, end: part.end })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Extent> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where a packet lies in the source, if its demuxer says so.
+    pub(crate) fn position(&self, packet: &Packet) -> Option<i64> {
+        let position = i64::try_from(packet.position()).ok().filter(|position| *position >= 0)?;
+        position.checked_add(self.lock().shift)
+    }
+
+    /// The source seems to end here, so that the demuxer hands out what it has begun.
+    pub(crate) fn close(&self) {
+        self.lock().end = 0;
+    }
+
+    /// Goes on from this place, up to `end`.
+    pub(crate) fn go_on(&self, from: i64, end: u64) {
+        let mut shown = self.lock();
+        shown.shift = from.saturating_sub_unsigned(shown.at);
+        shown.end = end;
+    }
+}
+
 /// Reads a source in order and at any place.
 struct Reader {
     blocks: Arc<Blocks>,
     control: Arc<Control>,
-    at: u64,
+    tape: Tape,
 }
 
 impl Read for Reader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let _outside = self.control.outside();
+        let (from, end) = {
+            let shown = self.tape.lock();
+            (shown.at.saturating_add_signed(shown.shift), shown.end)
+        };
+        let room = usize::try_from(end.saturating_sub(from)).unwrap_or(usize::MAX).min(buffer.len());
         let mut filled = 0;
-        for part in self.blocks.read(self.at, buffer.len())? {
+        for part in self.blocks.read(from, room)? {
             buffer[filled..filled + part.len()].copy_from_slice(&part);
             filled += part.len();
         }
-        self.at += filled as u64;
+        self.tape.lock().at += filled as u64;
         Ok(filled)
     }
 }
 
 impl Seek for Reader {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let mut shown = self.tape.lock();
         let place = match to {
             SeekFrom::Start(place) => Some(place),
-            SeekFrom::Current(by) => self.at.checked_add_signed(by),
-            SeekFrom::End(by) => self.blocks.size().checked_add_signed(by),
+            SeekFrom::Current(by) => shown.at.checked_add_signed(by),
+            SeekFrom::End(by) => shown
+                .end
+                .checked_add_signed(shown.shift.saturating_neg())
+                .and_then(|end| end.checked_add_signed(by)),
         };
-        self.at = place.ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(self.at)
+        shown.at = place.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(shown.at)
     }
 }
 
-/// Opens the container and finds its streams.
+/// Opens the container in a part of a source, and finds its streams.
 pub(crate) fn open(
     blocks: &Arc<Blocks>,
-    max_streams: usize,
+    part: Range<u64>,
     control: &Arc<Control>,
-) -> Result<Input, av::Error> {
-    let reader = Reader { blocks: Arc::clone(blocks), control: Arc::clone(control), at: 0 };
+) -> Result<(Input, Tape), av::Error> {
+    let tape = Tape::of(part);
+    let reader = Reader { blocks: Arc::clone(blocks), control: Arc::clone(control), tape: tape.clone() };
     let stream = StreamIo::from_read_seek_with_capacity(reader, READ_BUFFER)?;
     let mut options = Dictionary::new();
     options.set("format_whitelist", FORMATS);
     // No file leads to another one.
     options.set("protocol_whitelist", "none");
-    options.set("max_streams", &max_streams.max(1).to_string());
+    options.set("max_streams", &MOST_STREAMS.to_string());
     options.set("probesize", &PROBED_BYTES.to_string());
     options.set("analyzeduration", &PROBED_MICROSECONDS.to_string());
     let stopped = Arc::clone(control);
-    av::format::input_from_stream_with_interrupt(stream, None, Some(options), move || stopped.stopped())
+    let input =
+        av::format::input_from_stream_with_interrupt(stream, None, Some(options), move || stopped.stopped())?;
+    Ok((input, tape))
 }
 
 /// One stream that is decoded.
@@ -84,64 +146,151 @@ pub(crate) struct Chosen {
     pub(crate) rate: av::Rational,
     /// How the picture is turned to be shown: filters.
     pub(crate) turn: Option<&'static str>,
+    /// The shape of its pixels, where the container says it.
+    pub(crate) aspect: Option<(u32, u32)>,
+    /// What its sample entry is called, in MP4 and MOV.
+    pub(crate) entry: Option<[u8; 4]>,
+    /// What people know it by.
+    pub(crate) about: About,
+    /// Its place among the streams of its kind, from 1.
+    pub(crate) place: usize,
 }
 
 impl Chosen {
-    fn of(stream: &Stream<'_>) -> Self {
-        let average = stream.avg_frame_rate();
+    pub(crate) fn of(stream: &Stream<'_>) -> Self {
+        let [average, base] = [stream.avg_frame_rate(), stream.rate()];
         Self {
             index: stream.index(),
             parameters: stream.parameters(),
             time_base: stream.time_base(),
-            rate: if average.numerator() > 0 { average } else { stream.rate() },
+            rate: if leaves_out(average, base) { base } else { average },
             turn: turn(stream),
+            aspect: None,
+            entry: None,
+            about: About::of(stream),
+            place: 1,
         }
+    }
+
+    /// What people call a sound: `second sound track, aac,`.
+    pub(crate) fn sound_name(&self) -> String {
+        format!("{} sound track, {},", ordinal(self.place), self.codec())
     }
 
     /// A short name of the codec: `h264`, `aac`.
     pub(crate) fn codec(&self) -> String {
-        let name = self.parameters.id().name();
-        match name {
-            "mpeg1video" => "mpeg1",
-            "mpeg2video" => "mpeg2",
-            _ if name.starts_with("pcm_") => "pcm",
-            _ => name,
-        }
-        .to_owned()
+        short_name(self.parameters.id()).to_owned()
     }
 }
 
-/// The picture: the default one, else the first; never the cover of a record.
-pub(crate) fn picture(input: &Input) -> Option<Chosen> {
-    choose(input, media::Type::Video, |stream| {
-        let disposition = stream.disposition();
-        (!disposition.contains(Disposition::ATTACHED_PIC))
-            .then(|| u8::from(!disposition.contains(Disposition::DEFAULT)))
-    })
+/// What people call a codec.
+pub(crate) fn short_name(codec: codec::Id) -> &'static str {
+    match codec.name() {
+        "mpeg1video" => "mpeg1",
+        "mpeg2video" => "mpeg2",
+        name if name.starts_with("pcm_") => "pcm",
+        name => name,
+    }
 }
 
-/// The sound: the default one, else the first that is no commentary and no description.
-pub(crate) fn sound(input: &Input, left_out: &[usize]) -> Option<Chosen> {
-    choose(input, media::Type::Audio, |stream| {
-        let disposition = stream.disposition();
-        let aside = Disposition::COMMENT | Disposition::VISUAL_IMPAIRED | Disposition::HEARING_IMPAIRED;
-        let rank = match () {
-            () if disposition.contains(Disposition::DEFAULT) => 0,
-            () if !disposition.intersects(aside) => 1,
-            () => 2,
-        };
-        (!left_out.contains(&stream.index())).then_some(rank)
-    })
+/// Whether frames of a usual rate are missing here and there: the average says nothing then, and the base does.
+fn leaves_out(average: av::Rational, base: av::Rational) -> bool {
+    let rate = |rate: av::Rational| {
+        let (num, den) = (u32::try_from(rate.numerator()).ok()?, u32::try_from(rate.denominator()).ok()?);
+        (num > 0 && den > 0).then(|| Rate::new(num, den))
+    };
+    match (rate(average), rate(base)) {
+        (Some(average), Some(base)) => {
+            is_usual(base) && base.fps() <= 2.0 * average.fps() && !is_near_usual(average.fps(), 0.01)
+        }
+        (None, _) => true,
+        _ => false,
+    }
 }
 
-/// The first stream of the lowest rank.
-fn choose(input: &Input, kind: media::Type, rank: impl Fn(&Stream<'_>) -> Option<u8>) -> Option<Chosen> {
-    input
+/// All streams of a kind, in the order of the file, but for those of a later recording.
+fn all(input: &Input, kind: media::Type, later: &[usize]) -> Vec<(Disposition, Chosen)> {
+    let streams = input
         .streams()
-        .filter(|stream| stream.parameters().medium() == kind)
-        .filter_map(|stream| Some((rank(&stream)?, stream)))
-        .min_by_key(|(rank, stream)| (*rank, stream.index()))
-        .map(|(_, stream)| Chosen::of(&stream))
+        .filter(|stream| stream.parameters().medium() == kind && !later.contains(&stream.index()));
+    streams
+        .enumerate()
+        .map(|(at, stream)| (stream.disposition(), Chosen { place: at + 1, ..Chosen::of(&stream) }))
+        .collect()
+}
+
+/// The picture: the default one, else the first; never the cover of a record.
+pub(crate) fn picture(input: &Input, later: &[usize]) -> Option<Chosen> {
+    all(input, media::Type::Video, later)
+        .into_iter()
+        .filter(|(disposition, _)| !disposition.contains(Disposition::ATTACHED_PIC))
+        .min_by_key(|(disposition, _)| !disposition.contains(Disposition::DEFAULT))
+        .map(|(_, chosen)| chosen)
+}
+
+/// The indexes of further pictures, which are no covers.
+pub(crate) fn other_pictures(input: &Input, later: &[usize], taken: &[(usize, Lane)]) -> Vec<usize> {
+    all(input, media::Type::Video, later)
+        .into_iter()
+        .filter(|(disposition, chosen)| {
+            !disposition.contains(Disposition::ATTACHED_PIC)
+                && !taken.iter().any(|(index, _)| *index == chosen.index)
+        })
+        .map(|(_, chosen)| chosen.index)
+        .collect()
+}
+
+/// The sounds: first the one that plays unless the viewer chooses another, which is the default one, else the first that
+/// is no commentary and no description; then the others in the order of the file.
+pub(crate) fn sounds(input: &Input, later: &[usize]) -> Vec<Chosen> {
+    let mut sounds = all(input, media::Type::Audio, later);
+    let first = (0..sounds.len()).min_by_key(|at| {
+        let (disposition, sound) = &sounds[*at];
+        let aside = sound.about.commentary
+            || disposition.intersects(Disposition::VISUAL_IMPAIRED | Disposition::HEARING_IMPAIRED);
+        match () {
+            () if disposition.contains(Disposition::DEFAULT) => 0,
+            () if !aside => 1,
+            () => 2,
+        }
+    });
+    if let Some(first) = first {
+        sounds[..=first].rotate_right(1);
+    }
+    sounds.into_iter().map(|(_, sound)| sound).collect()
+}
+
+/// The texts, in the order of the file; also those of which libav knows nothing but that they are there.
+pub(crate) fn texts(input: &Input, is_text: impl Fn(usize) -> bool) -> Vec<Chosen> {
+    let streams = input
+        .streams()
+        .filter(|stream| stream.parameters().medium() == media::Type::Subtitle || is_text(stream.index()));
+    streams.enumerate().map(|(at, stream)| Chosen { place: at + 1, ..Chosen::of(&stream) }).collect()
+}
+
+/// When each chapter begins, nanoseconds by the file's own clock, and its title.
+pub(crate) fn chapters(input: &Input) -> Vec<(i64, String)> {
+    input
+        .chapters()
+        .map(|chapter| {
+            let title = chapter
+                .metadata()
+                .get("title")
+                .map(|title| String::from_utf8_lossy(title.as_bytes()).into_owned());
+            (
+                nanoseconds(chapter.start(), chapter.time_base()),
+                // One more tells whether it is too long.
+                clean(&title.unwrap_or_default(), TITLE_CHARS + 1),
+            )
+        })
+        .collect()
+}
+
+/// Nanoseconds of a time stamp.
+pub(crate) fn nanoseconds(time: i64, base: av::Rational) -> i64 {
+    let scaled = i128::from(time) * i128::from(base.numerator()) * 1_000_000_000;
+    let time = scaled.div_euclid(i128::from(base.denominator().max(1)));
+    time.clamp(i128::from(i64::MIN / 4), i128::from(i64::MAX / 4)) as i64
 }
 
 /// The duration that the container claims.
@@ -163,11 +312,32 @@ fn turn(stream: &Stream<'_>) -> Option<&'static str> {
     match (across >= down, a < 0, d < 0, b < 0, c < 0) {
         (true, false, false, ..) => None,
         (true, true, false, ..) => Some("hflip"),
-        (true, false, true, ..) => Some("vflip"),
-        (true, true, true, ..) => Some("hflip,vflip"),
+        (true, false, true, ..) => Some("vflip,copy"),
+        (true, true, true, ..) => Some("hflip,vflip,copy"),
         (false, _, _, false, true) => Some("transpose=clock"),
         (false, _, _, true, false) => Some("transpose=cclock"),
         (false, _, _, false, false) => Some("transpose=cclock_flip"),
         (false, _, _, true, true) => Some("transpose=clock_flip"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_average_counts_unless_frames_of_a_usual_rate_are_missing() {
+        let rate = |num: i32, den: i32| av::Rational::new(num, den);
+        for (average, base, missing) in [
+            (rate(25, 1), rate(25, 1), false),
+            (rate(31, 2), rate(25, 1), true),
+            (rate(75, 4), rate(25, 1), true),
+            (rate(2_990, 100), rate(60, 1), false),
+            (rate(249, 10), rate(50, 1), false),
+            (rate(13, 1), rate(600, 1), false),
+            (rate(0, 1), rate(30, 1), true),
+        ] {
+            assert_eq!(leaves_out(average, base), missing, "{average:?} of {base:?}");
+        }
     }
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use streamgate_contracts::catalogue::v1 as catalogue;
 use streamgate_contracts::catalogue::v1::ContentState;
+use streamgate_contracts::deletions::Deletions;
 use streamgate_contracts::events;
 use streamgate_contracts::jobs::v1 as jobs;
 use streamgate_contracts::jobs::v1::jobs_client::JobsClient;
@@ -24,6 +25,7 @@ use crate::objects::{ObjectError, Objects, StoredSource};
 use crate::publish::{Entry, Progress, PublishError, Publisher};
 use crate::sink::{Earlier, Existing, Kind, Rendition, Sink};
 use crate::source::Source;
+use crate::tracks::About;
 
 /// The queue of this plugin.
 pub(crate) const QUEUE: &str = "transcode";
@@ -224,7 +226,7 @@ impl Attempt<'_> {
                 let ((encoded, end), published) = tokio::join!(watched, publishing);
                 (encoded, end, published)
             };
-            published?;
+            let notes = published?;
             if let Some(end) = end {
                 if matches!(end, End::Nothing(_)) {
                     self.clean_up().await;
@@ -232,7 +234,7 @@ impl Attempt<'_> {
                 return Ok(end);
             }
             return match encoded {
-                Ok(report) => self.ready(&entry, report).await,
+                Ok(report) => self.ready(&entry, report, notes).await,
                 Err(EncodeError::Changed) if again => {
                     tracing::info!(
                         content = self.content,
@@ -249,9 +251,10 @@ impl Attempt<'_> {
         }
     }
 
-    async fn ready(&self, entry: &Entry, report: Report) -> Result<End, PublishError> {
+    async fn ready(&self, entry: &Entry, report: Report, notes: Vec<String>) -> Result<End, PublishError> {
+        let notes: Vec<_> = report.note.into_iter().chain(notes).collect();
         let mut update = catalogue::UpdateRequest {
-            reason: Some(report.note.unwrap_or_default()),
+            reason: Some(notes.join(" ")),
             progress: Some(1.0),
             duration_ms: Some(report.duration.as_millis() as u64),
             ..Default::default()
@@ -313,14 +316,23 @@ impl Attempt<'_> {
                     // Should it take longer than it may, its end is not the job's fault.
                     self.heartbeat(progress.get(), true).await;
                 }
+                // An event proves nothing; if the catalogue cannot say it now, the next segment finds out.
                 Some(_) = next(&mut deleted), if end.is_none() => {
-                    end = Some(End::Nothing("the content was deleted"));
+                    if self.is_deleted().await {
+                        end = Some(End::Nothing("the content was deleted"));
+                    }
                 }
             }
             if end.is_some() {
                 control.cancel();
             }
         }
+    }
+
+    async fn is_deleted(&self) -> bool {
+        let deletions = Deletions::new(self.platform.catalogue.clone());
+        let deleted = deletions.confirmed(vec![self.content.to_owned()]).await;
+        deleted.is_ok_and(|deleted| !deleted.is_empty())
     }
 
     /// Why to stop, if the jobs plugin says so.
@@ -365,7 +377,7 @@ async fn next(
 }
 
 /// Publishes until the engine closes its end; a failure stops the engine.
-async fn publish(publisher: Publisher, control: &Arc<Control>) -> Result<(), PublishError> {
+async fn publish(publisher: Publisher, control: &Arc<Control>) -> Result<Vec<String>, PublishError> {
     let result = publisher.run().await;
     if let Err(error) = &result {
         control.fail(EncodeError::Sink(error.to_string()));
@@ -376,8 +388,12 @@ async fn publish(publisher: Publisher, control: &Arc<Control>) -> Result<(), Pub
 /// What an earlier attempt left, as the engine wants to know it.
 async fn earlier(timeline: &catalogue::TimelineResponse, objects: &Objects) -> Result<Earlier, PublishError> {
     let content = timeline.content.clone().unwrap_or_default();
-    let mut earlier =
-        Earlier { renditions: Vec::new(), poster: content.has_poster, thumbnails: content.has_thumbnails };
+    let mut earlier = Earlier {
+        renditions: Vec::new(),
+        poster: content.has_poster,
+        thumbnails: content.has_thumbnails,
+        texts: content.texts_read,
+    };
     for row in &timeline.renditions {
         let Some(rendition) = &row.rendition else { continue };
         let init = match objects.get(&format!("{}/init.mp4", rendition.name)).await {
@@ -410,6 +426,14 @@ async fn earlier(timeline: &catalogue::TimelineResponse, objects: &Objects) -> R
                 timescale: rendition.timescale,
                 kind,
                 target_bitrate: rendition.target_bitrate,
+                track: rendition.track,
+                about: About {
+                    language: rendition.language.clone(),
+                    label: rendition.label.clone(),
+                    commentary: rendition.commentary,
+                    described: rendition.described,
+                    ..About::default()
+                },
             },
             init,
             segments,

@@ -34,6 +34,12 @@ impl Rate {
         ((u128::from(index) * u128::from(self.den) * 1_000_000_000 + num / 2) / num) as u64
     }
 
+    /// The frame that is shown at `time_ns`, or whose time is nearest to it.
+    pub(crate) fn index_at(self, time_ns: u64) -> u64 {
+        let den = u128::from(self.den) * 1_000_000_000;
+        ((u128::from(time_ns) * u128::from(self.num) + den / 2) / den) as u64
+    }
+
     fn divided(self, by: u32) -> Self {
         Self::new(self.num, self.den.saturating_mul(by))
     }
@@ -84,10 +90,12 @@ pub struct Rung {
 /// One audio rendition: AAC-LC, 48 kHz, stereo.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AudioRung {
-    /// `audio-128k`
+    /// `audio-128k`, `audio-2-128k`
     pub name: String,
     /// Bits a second.
     pub bitrate: u32,
+    /// Which sound it is of: 0 is the one that plays unless the viewer chooses another.
+    pub track: u32,
 }
 
 /// Samples a second of every audio rendition.
@@ -122,7 +130,11 @@ const WORTHWHILE: f64 = 1.2;
 /// Bits grow slower than pixels: by this power.
 const BITS_PER_PIXEL_POWER: f64 = 0.75;
 /// No rung goes below.
-const LEAST_BITRATE: f64 = 64_000.0;
+const LEAST_BITRATE: f64 = 145_000.0;
+/// Nor a rung of so few macroblocks: at rates from 80 to 160 kb/s it would be of level 1b (ITU-T H.264 table A-1),
+/// which browsers do not know (`avc1.640009`).
+const LEAST_OF_TINY: f64 = 192_000.0;
+const TINY_MACROBLOCKS: u32 = 99;
 
 /// The video ladder, smallest rung first; never empty. The largest rung is the source's own
 /// size, as far as that lies within the table's largest; the others have the table's
@@ -146,7 +158,9 @@ fn rung(source: Rate, bound: &Bound, width: u32, height: u32) -> Rung {
     let every = if source.fps() > bound.max_fps + 0.01 { 2 } else { 1 };
     let share = pixels(width, height) / pixels(bound.width, bound.height);
     let average = f64::from(bound.average) * share.powf(BITS_PER_PIXEL_POWER);
-    let average = average.clamp(LEAST_BITRATE, f64::from(LARGEST.average));
+    let is_tiny = width.div_ceil(16) * height.div_ceil(16) <= TINY_MACROBLOCKS;
+    let least = if is_tiny { LEAST_OF_TINY } else { LEAST_BITRATE };
+    let average = average.clamp(least, f64::from(LARGEST.average));
     let max = average * f64::from(bound.max) / f64::from(bound.average);
     Rung {
         name: format!("{}p", width.min(height)),
@@ -164,12 +178,18 @@ fn pixels(width: u32, height: u32) -> f64 {
     f64::from(width) * f64::from(height)
 }
 
-/// The audio ladder, smallest first.
-pub fn audio_ladder() -> Vec<AudioRung> {
-    [64_000, 128_000]
-        .into_iter()
-        .map(|bitrate| AudioRung { name: format!("audio-{}k", bitrate / 1000), bitrate })
-        .collect()
+/// The audio ladder of so many sounds: each one's rungs, smallest first.
+pub fn audio_ladder(tracks: u32) -> Vec<AudioRung> {
+    let rungs = |track: u32| {
+        [64_000, 128_000].map(|bitrate| {
+            let name = match track {
+                0 => format!("audio-{}k", bitrate / 1000),
+                _ => format!("audio-{}-{}k", track + 1, bitrate / 1000),
+            };
+            AudioRung { name, bitrate, track }
+        })
+    };
+    (0..tracks).flat_map(rungs).collect()
 }
 
 /// Which rung is encoded first, as an index: the smallest that is worth watching, the
@@ -227,6 +247,11 @@ const USUAL: [(u32, u32); 15] = [
 /// Whether a rate is one of those that cameras and editors make.
 pub fn is_usual(rate: Rate) -> bool {
     USUAL.into_iter().any(|(num, den)| rate == Rate::new(num, den))
+}
+
+/// Whether it is off from a usual rate by at most this share.
+pub(crate) fn is_near_usual(fps: f64, share: f64) -> bool {
+    USUAL.into_iter().any(|(num, den)| (fps / Rate::new(num, den).fps() - 1.0).abs() <= share)
 }
 
 /// The usual rate nearest to `fps`, or `fps` itself in whole thousandths.
@@ -409,7 +434,7 @@ mod tests {
                 prop_assert!(rung.width % 2 == 0 && rung.height % 2 == 0);
                 prop_assert!(rung.width <= width.max(16) && rung.height <= height.max(16));
                 prop_assert!(rung.bitrate <= rung.max_bitrate && rung.max_bitrate <= 9_000_000);
-                prop_assert!(rung.bitrate >= 64_000);
+                prop_assert!(rung.bitrate >= 145_000);
                 prop_assert!(pixels(rung.width, rung.height) <= pixels(1920, 1080));
                 prop_assert!(rung.gop >= 1);
                 let seconds = f64::from(rung.gop) / rung.rate.fps();

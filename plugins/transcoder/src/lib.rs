@@ -6,28 +6,43 @@
 //! [`source::Source`] and writes to a [`sink::Sink`]. It never serves media, never keeps
 //! state of its own on disk, and continues after a crash from what the catalogue has.
 
+mod chapters;
+mod choice;
+mod closed;
 mod collect;
 pub mod control;
+mod cover;
 mod decode;
 pub mod encode;
 mod frames;
+#[doc(hidden)]
+pub mod fuzz;
+mod h264;
 mod input;
 mod job;
+mod joins;
 pub mod ladder;
 pub mod media;
 mod objects;
+mod options;
+mod outside;
 mod packets;
 mod pipeline;
 mod probe;
 mod publish;
 mod pump;
+mod reading;
+mod recordings;
 mod resume;
 pub mod segment;
 mod settings;
 pub mod sink;
 pub mod source;
+mod texts;
 mod thumbs;
 mod timeline;
+mod tonemap;
+pub mod tracks;
 
 use std::time::Duration;
 
@@ -182,6 +197,7 @@ export_plugin! {
         description: "Encodes uploads into H.264 and AAC renditions, segment by segment",
         provides: ["transcode"],
         requires: ["storage", "catalogue", "jobs"],
+        subscribes: ["content.*.deleted"],
         isolated: true,
     }
 }

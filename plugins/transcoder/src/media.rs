@@ -7,6 +7,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 
 use crate::control::Control;
+use crate::h264;
 use crate::ladder::{AUDIO_CHANNELS, AUDIO_RATE};
 
 /// Elements the engine builds its pipelines from, and where Debian has them.
@@ -16,7 +17,6 @@ const NEEDED: &[(&str, &str)] = &[
     ("avenc_aac", "gstreamer1.0-libav"),
     ("jpegenc", "gstreamer1.0-plugins-good"),
     ("videoconvertscale", "gstreamer1.0-plugins-base"),
-    ("x264enc", "gstreamer1.0-plugins-ugly"),
 ];
 
 /// Why media cannot be encoded on this machine.
@@ -26,9 +26,9 @@ pub enum MediaError {
     #[error("GStreamer did not start: {0}")]
     Start(String),
     /// Parts of it are not installed.
-    #[error("GStreamer lacks {elements}; install the packages {packages}")]
+    #[error("GStreamer or FFmpeg lacks {elements}; install the packages {packages}")]
     Missing {
-        /// Element names.
+        /// Names of elements and encoders.
         elements: String,
         /// Debian package names.
         packages: String,
@@ -54,8 +54,11 @@ fn start_once() -> Result<(), MediaError> {
     ffmpeg_next::log::set_level(ffmpeg_next::log::Level::Quiet);
     gst::init().map_err(|error| MediaError::Start(error.to_string()))?;
     gstfmp4::plugin_register_static().map_err(|error| MediaError::Start(error.to_string()))?;
-    let missing: Vec<_> =
+    let mut missing: Vec<_> =
         NEEDED.iter().filter(|(element, _)| gst::ElementFactory::find(element).is_none()).collect();
+    if ffmpeg_next::encoder::find_by_name(h264::NAME).is_none() {
+        missing.push(&(h264::NAME, "libavcodec59"));
+    }
     if !missing.is_empty() {
         let mut packages: Vec<_> = missing.iter().map(|(_, package)| *package).collect();
         packages.sort_unstable();
@@ -80,6 +83,15 @@ pub(crate) fn sound_caps() -> gst::Caps {
         .field("channels", AUDIO_CHANNELS as i32)
         .field("channel-mask", gst::Bitmask::new(3))
         .build()
+}
+
+/// Copies `rows` rows of `width` bytes between planes; with each the distance from one of its rows to the next.
+pub(crate) fn copy_rows(from: (&[u8], usize), to: (&mut [u8], usize), width: usize, rows: usize) {
+    let (from, to) = (from.0.chunks(from.1.max(1)), to.0.chunks_mut(to.1.max(1)));
+    for (from, to) in from.zip(to).take(rows) {
+        let width = width.min(from.len()).min(to.len());
+        to[..width].copy_from_slice(&from[..width]);
+    }
 }
 
 /// What ended the reading of a source.

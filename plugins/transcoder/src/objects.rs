@@ -72,6 +72,14 @@ impl Objects {
         self.send(Method::PUT, name, None, data, 1 << 16).await.map(drop)
     }
 
+    /// Removes an object.
+    pub(crate) async fn remove(&self, name: &str) -> Result<(), ObjectError> {
+        match self.send(Method::DELETE, name, None, Bytes::new(), 1 << 16).await {
+            Ok(_) | Err(ObjectError::Missing(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Removes every object of the content.
     pub(crate) async fn remove_all(&self) -> Result<(), ObjectError> {
         let prefix = format!("/media/?prefix={}/", self.content);

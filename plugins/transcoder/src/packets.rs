@@ -1,5 +1,5 @@
-//! Compressed packets on their way from the reader to the decoders: bounded by bytes, and never so that a decoder
-//! starves because the other one is busy.
+//! Compressed packets on their way from the reader to the decoders, bounded by bytes. Decoders and what comes after them
+//! never wait for each other, except at the beginning: until each stream that is awaited has begun, more may queue up.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -8,33 +8,45 @@ use ffmpeg_next::Packet;
 
 use crate::control::Control;
 
-/// Waiting packets may have so many bytes while every decoder has some.
-const ENOUGH: usize = 16 << 20;
-/// Never more, however badly a file is interleaved.
-const MOST: usize = 256 << 20;
+/// Waiting packets may have so many bytes.
+const ENOUGH: usize = 4 << 20;
+/// So many while somebody waits for the first packet of a stream, however badly a file is interleaved.
+const MOST: usize = 128 << 20;
 
 /// What a decoder is fed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lane {
     Picture,
-    Sound,
+    /// By its place among the sounds that are taken.
+    Sound(usize),
+}
+
+impl Lane {
+    /// Its place among all lanes.
+    pub(crate) fn place(self) -> usize {
+        match self {
+            Self::Picture => 0,
+            Self::Sound(place) => 1 + place,
+        }
+    }
 }
 
 #[derive(Default)]
 struct State {
-    lanes: [Option<VecDeque<Packet>>; 2],
+    lanes: Vec<Option<VecDeque<Packet>>>,
+    /// Lanes whose first packet somebody waits for before anything else goes on.
+    awaited: Vec<Lane>,
     bytes: usize,
     ended: bool,
 }
 
 impl State {
-    fn lane(&mut self, lane: Lane) -> &mut Option<VecDeque<Packet>> {
-        &mut self.lanes[lane as usize]
+    fn lane(&mut self, lane: Lane) -> Option<&mut VecDeque<Packet>> {
+        self.lanes.get_mut(lane.place())?.as_mut()
     }
 
     fn has_room(&self) -> bool {
-        let starving = || self.lanes.iter().flatten().any(VecDeque::is_empty);
-        self.bytes < ENOUGH || self.bytes < MOST && starving()
+        self.bytes < ENOUGH || self.bytes < MOST && !self.awaited.is_empty()
     }
 }
 
@@ -46,10 +58,13 @@ pub(crate) struct Packets {
 }
 
 impl Packets {
-    pub(crate) fn new(lanes: &[Lane]) -> Self {
-        let mut state = State::default();
+    /// For these lanes; decoding begins when each of the `awaited` has something, or is not awaited any more.
+    pub(crate) fn new(lanes: &[Lane], awaited: &[Lane]) -> Self {
+        let mut state = State { awaited: awaited.to_vec(), ..State::default() };
         for lane in lanes {
-            *state.lane(*lane) = Some(VecDeque::new());
+            let place = lane.place();
+            state.lanes.resize_with(state.lanes.len().max(place + 1), || None);
+            state.lanes[place] = Some(VecDeque::new());
         }
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
@@ -91,7 +106,7 @@ impl Packets {
             if control.stopped() {
                 return None;
             }
-            if let Some(packet) = state.lane(lane).as_mut()?.pop_front() {
+            if let Some(packet) = state.lane(lane)?.pop_front() {
                 state.bytes -= packet.size();
                 drop(state);
                 self.changed.notify_all();
@@ -104,17 +119,42 @@ impl Packets {
         }
     }
 
+    /// Nobody waits for this lane's beginning any more.
+    pub(crate) fn begun(&self, lane: Lane) {
+        self.lock().awaited.retain(|awaited| *awaited != lane);
+        self.changed.notify_all();
+    }
+
+    /// No room is left, and yet a lane that is awaited has not begun.
+    pub(crate) fn is_stuck(&self) -> bool {
+        let state = self.lock();
+        state.bytes >= MOST && !state.awaited.is_empty()
+    }
+
     /// No more packets will come.
     pub(crate) fn end(&self) {
         self.lock().ended = true;
         self.changed.notify_all();
     }
 
+    /// Nobody wants any packets any more.
+    pub(crate) fn close_all(&self) {
+        let mut state = self.lock();
+        state.lanes.clear();
+        state.awaited.clear();
+        state.bytes = 0;
+        drop(state);
+        self.changed.notify_all();
+    }
+
     /// Nobody wants packets of this lane any more.
     pub(crate) fn close(&self, lane: Lane) {
         let mut state = self.lock();
-        let left: usize = state.lane(lane).take().into_iter().flatten().map(|packet| packet.size()).sum();
+        let lanes = state.lanes.get_mut(lane.place());
+        let left: usize =
+            lanes.and_then(Option::take).into_iter().flatten().map(|packet| packet.size()).sum();
         state.bytes -= left;
+        state.awaited.retain(|awaited| *awaited != lane);
         drop(state);
         self.changed.notify_all();
     }
@@ -124,47 +164,63 @@ impl Packets {
 mod tests {
     use super::*;
 
-    const BOTH: [Lane; 2] = [Lane::Picture, Lane::Sound];
+    const SOUND: Lane = Lane::Sound(0);
+    const BOTH: [Lane; 2] = [Lane::Picture, SOUND];
 
     #[test]
-    fn a_decoder_that_starves_is_fed_however_much_waits_for_the_other() {
-        let (packets, control) = (Packets::new(&BOTH), Control::new());
+    fn until_a_lane_has_begun_more_may_wait_for_the_other() {
+        let (packets, control) = (Packets::new(&BOTH, &BOTH), Control::new());
         for _ in 0..5 {
             assert!(packets.push(Lane::Picture, Packet::new(ENOUGH / 2), &control));
         }
-        assert!(packets.push(Lane::Sound, Packet::new(1), &control), "the sound has nothing yet");
-        assert!(!packets.lock().has_room(), "both have some now");
-        assert_eq!(packets.next(Lane::Sound, &control).map(|packet| packet.size()), Some(1));
-        assert!(packets.lock().has_room());
+        packets.begun(Lane::Picture);
+        assert!(packets.lock().has_room(), "the sound has not begun");
+        assert!(packets.push(SOUND, Packet::new(1), &control));
+        packets.begun(SOUND);
+        assert!(!packets.lock().has_room(), "both have begun");
+        assert_eq!(packets.next(SOUND, &control).map(|packet| packet.size()), Some(1));
+    }
+
+    #[test]
+    fn a_lane_that_begins_too_late_is_told_of() {
+        let (packets, control) = (Packets::new(&BOTH, &[SOUND]), Control::new());
+        assert!(packets.push(Lane::Picture, Packet::new(MOST - 1), &control));
+        assert!(!packets.is_stuck());
+        assert!(packets.push(Lane::Picture, Packet::new(1), &control));
+        assert!(packets.is_stuck());
+        packets.begun(SOUND);
+        assert!(!packets.is_stuck());
     }
 
     #[test]
     fn what_nobody_wants_takes_no_room() {
-        let (packets, control) = (Packets::new(&BOTH), Control::new());
+        let (packets, control) = (Packets::new(&BOTH, &[]), Control::new());
         assert!(packets.push(Lane::Picture, Packet::new(ENOUGH), &control));
         packets.close(Lane::Picture);
         assert_eq!(packets.lock().bytes, 0);
         assert!(packets.push(Lane::Picture, Packet::new(ENOUGH), &control), "the sound is still wanted");
         assert_eq!(packets.lock().bytes, 0);
-        packets.close(Lane::Sound);
-        assert!(!packets.push(Lane::Sound, Packet::new(1), &control));
+        packets.close(SOUND);
+        assert!(!packets.push(SOUND, Packet::new(1), &control));
     }
 
     #[test]
     fn a_lane_ends_after_its_last_packet() {
-        let (packets, control) = (Packets::new(&[Lane::Sound]), Control::new());
-        assert!(packets.push(Lane::Sound, Packet::new(1), &control));
+        let (packets, control) = (Packets::new(&[Lane::Sound(2)], &[]), Control::new());
+        assert!(packets.push(Lane::Sound(2), Packet::new(1), &control));
         packets.end();
-        assert!(packets.next(Lane::Sound, &control).is_some());
-        assert!(packets.next(Lane::Sound, &control).is_none());
-        assert!(packets.next(Lane::Picture, &control).is_none(), "a lane that there is not");
+        assert!(packets.next(Lane::Sound(2), &control).is_some());
+        assert!(packets.next(Lane::Sound(2), &control).is_none());
+        for lane in BOTH {
+            assert!(packets.next(lane, &control).is_none(), "a lane that there is not");
+        }
     }
 
     #[test]
     fn a_stop_ends_the_waiting_of_both_sides() {
-        let (packets, control) = (Packets::new(&BOTH), Control::new());
+        let (packets, control) = (Packets::new(&BOTH, &BOTH), Control::new());
         control.cancel();
-        assert!(packets.next(Lane::Sound, &control).is_none());
+        assert!(packets.next(SOUND, &control).is_none());
         assert!(!packets.push(Lane::Picture, Packet::new(1), &control));
     }
 }

@@ -15,13 +15,19 @@ use gstreamer_app as gst_app;
 
 use crate::collect::{Collector, Made};
 use crate::control::{Control, EncodeError};
+use crate::h264::H264;
 use crate::ladder::{AAC_FRAME, AUDIO_CHANNELS, AUDIO_RATE, AudioRung, Rate, Rung};
 use crate::media;
 use crate::sink::{Kind, Rendition, Sink};
 use crate::timeline::first_unit;
+use crate::tracks::About;
 
 /// Raw frames queued between threads, for each of the chain's queues.
-const FRAMES_QUEUED: u32 = 3;
+const FRAMES_QUEUED: u32 = 1;
+/// Pictures of up to so many lines are encoded by one thread.
+const LINES_OF_ONE_THREAD: u32 = 360;
+/// Encoded frames queued before a muxer.
+const UNITS_QUEUED_BYTES: u64 = 1 << 20;
 /// Raw samples queued before the audio encoders.
 const AUDIO_QUEUED_BYTES: u64 = 1 << 20;
 
@@ -59,9 +65,11 @@ pub(crate) struct VideoPlan {
     pub(crate) lead: Option<u32>,
 }
 
-/// What to encode from which samples.
+/// What to encode from the samples of one sound.
 pub(crate) struct AudioPlan {
     pub(crate) tracks: Vec<Track<AudioRung>>,
+    /// What people know the sound by.
+    pub(crate) about: About,
     /// Segments a second.
     pub(crate) segment: Rate,
     /// Number of the first segment that is made.
@@ -83,7 +91,8 @@ pub(crate) struct Tuning {
 pub(crate) struct Encoder {
     pipeline: gst::Pipeline,
     pub(crate) video: Option<Feed>,
-    pub(crate) audio: Option<Feed>,
+    /// One for each sound.
+    pub(crate) audio: Vec<Feed>,
     made: Arc<Mutex<HashMap<String, Made>>>,
 }
 
@@ -97,14 +106,15 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
-    fn new(caps: &gst::Caps, limit: u64, control: &Arc<Control>) -> Self {
+    fn new(caps: Option<&gst::Caps>, limit: u64, control: &Arc<Control>) -> Self {
         let source = gst_app::AppSrc::builder()
-            .caps(caps)
             .format(gst::Format::Time)
             .stream_type(gst_app::AppStreamType::Stream)
             .max_bytes(limit)
             .min_percent(60)
             .build();
+        source.set_caps(caps);
+        source.set_property("handle-segment-change", true);
         let room = Arc::new((Mutex::new(()), Condvar::new()));
         let wake = Arc::clone(&room);
         source.set_callbacks(
@@ -115,12 +125,21 @@ impl Feed {
 
     /// Waits for room and hands a buffer over. `false`: the encode has stopped.
     pub(crate) fn push(&self, buffer: gst::Buffer) -> bool {
+        self.has_room() && self.source.push_buffer(buffer).is_ok()
+    }
+
+    /// The same, with what the buffer says of its kind and its clock.
+    pub(crate) fn push_sample(&self, sample: &gst::Sample) -> bool {
+        self.has_room() && self.source.push_sample(sample).is_ok()
+    }
+
+    fn has_room(&self) -> bool {
         loop {
             if self.control.stopped() {
                 return false;
             }
             if self.source.current_level_bytes() < self.limit {
-                return self.source.push_buffer(buffer).is_ok();
+                return true;
             }
             let (lock, room) = &*self.room;
             let guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
@@ -144,7 +163,7 @@ impl Encoder {
     /// Builds and starts the pipeline. `control` expects one completion per track.
     pub(crate) fn start(
         video: Option<&VideoPlan>,
-        audio: Option<&AudioPlan>,
+        audio: &[AudioPlan],
         tuning: &Tuning,
         sink: &Arc<dyn Sink>,
         control: &Arc<Control>,
@@ -154,12 +173,13 @@ impl Encoder {
         let builder = Builder { pipeline: &pipeline, tuning, sink, control, made: &made };
         let feeds = (|| {
             let video = video.map(|plan| builder.video(plan)).transpose()?;
-            let audio = audio.map(|plan| builder.audio(plan)).transpose()?;
+            let audio = audio.iter().map(|plan| builder.audio(plan)).collect::<Result<_, _>>()?;
             Ok::<_, String>((video, audio))
         })();
         let (video_feed, audio_feed) = feeds.map_err(EncodeError::Engine)?;
         control.expect_tracks(
-            video.map_or(0, |plan| plan.tracks.len()) + audio.map_or(0, |plan| plan.tracks.len()),
+            video.map_or(0, |plan| plan.tracks.len())
+                + audio.iter().map(|plan| plan.tracks.len()).sum::<usize>(),
         );
         let failing = Arc::clone(control);
         media::watch(&pipeline, Arc::clone(control), tuning.nice, move |detail| {
@@ -214,7 +234,7 @@ impl Builder<'_> {
         let frame_bytes = gstreamer_video::VideoInfo::from_caps(&plan.caps)
             .map_err(|error| error.to_string())?
             .size() as u64;
-        let feed = Feed::new(&plan.caps, frame_bytes.max(1) * 2, self.control);
+        let feed = Feed::new(Some(&plan.caps), frame_bytes.max(1) * 2, self.control);
         let source: gst::Element = feed.source.clone().upcast();
         self.pipeline.add(&source).map_err(|error| error.to_string())?;
         let colorimetry = colorimetry(&plan.caps);
@@ -259,8 +279,12 @@ impl Builder<'_> {
     }
 
     /// The rungs are encoded side by side: each gets its share of the processors, since
-    /// threads beyond that only cost synchronisation.
+    /// threads beyond that only cost synchronisation. x264 with several threads does not always
+    /// choose the same bits, so that what one thread makes quickly is left to one.
     fn threads(&self, rung: &Rung, plan: &VideoPlan) -> u32 {
+        if rung.width.min(rung.height) <= LINES_OF_ONE_THREAD {
+            return 1;
+        }
         if self.tuning.threads > 0 {
             return self.tuning.threads;
         }
@@ -270,7 +294,7 @@ impl Builder<'_> {
         ((work(rung) / all.max(1.0) * processors).ceil() as u32).clamp(1, 16)
     }
 
-    /// tee ! queue ! x264enc ! cmafmux ! appsink
+    /// tee ! queue ! appsink, x264, appsrc ! cmafmux ! appsink
     fn rung(
         &self,
         tee: &gst::Element,
@@ -280,30 +304,19 @@ impl Builder<'_> {
     ) -> Result<(), String> {
         let rung = &track.rung;
         let queue = self.queue(FRAMES_QUEUED)?;
-        let encoder = self.add("x264enc")?;
-        // Constant quality, but never above the rung's rates: the decoder's buffer is filled
-        // at the average rate, and holds what lets a segment of two seconds reach the maximum.
-        let buffer_ms = 2000 * u64::from(rung.max_bitrate - rung.bitrate) / u64::from(rung.bitrate.max(1));
-        encoder.set_property_from_str("speed-preset", &self.tuning.preset);
-        encoder.set_property_from_str("pass", "qual");
-        encoder.set_property("quantizer", self.tuning.quality);
-        encoder.set_property("bitrate", rung.bitrate.div_ceil(1000));
-        encoder.set_property("vbv-buf-capacity", (buffer_ms as u32).clamp(500, 10_000));
-        encoder.set_property("key-int-max", rung.gop);
-        encoder.set_property("dct8x8", true);
-        encoder.set_property("aud", false);
-        encoder.set_property("threads", threads);
-        encoder.set_property(
-            "option-string",
-            format!("scenecut=0:open-gop=0:min-keyint={gop}:force-cfr=1:cabac=1", gop = rung.gop),
-        );
+        let frames = gst_app::AppSink::builder().sync(false).async_(false).max_buffers(1).build();
+        frames.set_enable_last_sample(false);
+        let units = Feed::new(None, UNITS_QUEUED_BYTES, self.control);
+        self.encode(&frames, rung, threads, &units);
         let timescale = timescale(plan.rate);
         let ticks = ticks_per_frame(rung.rate, timescale);
         let mux = self.mux(timescale)?;
+        let (frames, units): (gst::Element, gst::Element) = (frames.upcast(), units.source.clone().upcast());
+        self.pipeline.add_many([&frames, &units]).map_err(|error| error.to_string())?;
         link(tee, &queue)?;
-        link(&queue, &encoder)?;
-        link(&encoder, &mux)?;
-        cut_video(&encoder)?;
+        link(&queue, &frames)?;
+        link(&units, &mux)?;
+        cut_video(&units)?;
         self.collect(
             &mux,
             Collector {
@@ -313,6 +326,8 @@ impl Builder<'_> {
                     timescale,
                     kind: Kind::Video { width: rung.width, height: rung.height, rate: rung.rate },
                     target_bitrate: rung.bitrate,
+                    track: 0,
+                    about: About::default(),
                 },
                 next_number: plan.first_segment,
                 next_start: u64::from(plan.first_segment) * u64::from(rung.gop) * ticks,
@@ -329,8 +344,47 @@ impl Builder<'_> {
         )
     }
 
+    /// Encodes what comes to `frames`, in the thread that brings it.
+    fn encode(&self, frames: &gst_app::AppSink, rung: &Rung, threads: u32, units: &Feed) {
+        let (rung, tuning, units) = (rung.clone(), self.tuning.clone(), units.clone());
+        let (control, ending) = (Arc::clone(self.control), Arc::clone(self.control));
+        let encoder: Arc<Mutex<Option<H264>>> = Arc::default();
+        let last = (Arc::clone(&encoder), units.clone());
+        let take = move |sample: &gst::Sample| {
+            let mut encoder = encoder.lock().unwrap_or_else(PoisonError::into_inner);
+            let (Some(buffer), Some(caps)) = (sample.buffer(), sample.caps()) else { return Ok(true) };
+            if encoder.is_none() {
+                *encoder = Some(H264::open(caps, &rung, &tuning, threads, units.clone())?);
+            }
+            encoder.as_mut().map_or(Ok(true), |encoder| encoder.encode(buffer))
+        };
+        frames.set_callbacks(
+            gst_app::AppSinkCallbacks::builder()
+                .new_sample(move |sink| {
+                    let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+                    match take(&sample) {
+                        Ok(true) => Ok(gst::FlowSuccess::Ok),
+                        Ok(false) => Err(gst::FlowError::Eos),
+                        Err(detail) => {
+                            control.fail(EncodeError::Engine(detail));
+                            Err(gst::FlowError::Eos)
+                        }
+                    }
+                })
+                .eos(move |_| {
+                    let (encoder, units) = &last;
+                    let encoder = encoder.lock().unwrap_or_else(PoisonError::into_inner).take();
+                    match encoder.map_or(Ok(true), |mut encoder| encoder.finish()) {
+                        Ok(_) => units.end(),
+                        Err(detail) => ending.fail(EncodeError::Engine(detail)),
+                    }
+                })
+                .build(),
+        );
+    }
+
     fn audio(&self, plan: &AudioPlan) -> Result<Feed, String> {
-        let feed = Feed::new(&media::sound_caps(), AUDIO_QUEUED_BYTES, self.control);
+        let feed = Feed::new(Some(&media::sound_caps()), AUDIO_QUEUED_BYTES, self.control);
         let source: gst::Element = feed.source.clone().upcast();
         self.pipeline.add(&source).map_err(|error| error.to_string())?;
         let convert = self.add("audioconvert")?;
@@ -357,6 +411,8 @@ impl Builder<'_> {
                         timescale: AUDIO_RATE,
                         kind: Kind::Audio { sample_rate: AUDIO_RATE, channels: AUDIO_CHANNELS },
                         target_bitrate: track.rung.bitrate,
+                        track: track.rung.track,
+                        about: plan.about.clone(),
                     },
                     next_number: plan.first_segment,
                     next_start: first_unit_made * AAC_FRAME,
@@ -461,8 +517,8 @@ fn split_now() -> gst::Event {
 }
 
 /// Begins a segment with every key frame.
-fn cut_video(encoder: &gst::Element) -> Result<(), String> {
-    let pad = encoder.static_pad("src").ok_or("x264enc has no src pad")?;
+fn cut_video(units: &gst::Element) -> Result<(), String> {
+    let pad = units.static_pad("src").ok_or("appsrc has no src pad")?;
     let begun = AtomicBool::new(false);
     pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
         let key = info.buffer().is_some_and(|buffer| !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT));

@@ -9,6 +9,7 @@ use gstreamer_video as gst_video;
 use crate::decode::{Branch, Decoder};
 use crate::ladder::{Picture, Rate, is_usual, output_rate};
 use crate::media::FaultKind;
+use crate::outside;
 use crate::sink::Facts;
 use crate::source::Blocks;
 
@@ -17,6 +18,9 @@ const FRAMES_FOR_RATE: usize = 60;
 /// Seconds that many frames may take to come.
 const PATIENCE: Duration = Duration::from_millis(400);
 
+/// Sound may begin so much earlier than the picture without being meant to: encoders of sound have a delay.
+const LEAD_IN_NS: i64 = 50_000_000;
+
 /// What is known of a source once its first frame and samples are there.
 #[derive(Debug, Clone)]
 pub(crate) struct Probed {
@@ -24,7 +28,9 @@ pub(crate) struct Probed {
     pub(crate) picture: Option<Picture>,
     /// As the headers claim.
     pub(crate) duration: Option<Duration>,
-    /// When the earlier of picture and sound starts, nanoseconds of running time.
+    /// When the earlier of picture and sound starts, nanoseconds by the file's own clock.
+    pub(crate) file_start: i64,
+    /// When the presentation starts, likewise.
     pub(crate) start: i64,
     /// When the picture starts, likewise.
     pub(crate) picture_start: i64,
@@ -41,18 +47,22 @@ pub(crate) fn probe(decoder: &Decoder) -> Result<Probed, String> {
         facts.rate = Some(picture.rate);
         facts.video_codec.clone_from(&video.codec);
     }
-    if let Some(audio) = &decoder.audio {
+    if let Some(audio) = decoder.sounds.first() {
         facts.audio_codec.clone_from(&audio.codec);
         facts.audio_channels = audio.channels;
     }
-    let starts = [&decoder.video, &decoder.audio].into_iter().flatten();
-    let start = starts.filter_map(|branch| branch.first.time).min().unwrap_or(0);
-    let picture_start = decoder.video.as_ref().and_then(|video| video.first.time).unwrap_or(start);
-    Ok(Probed { facts, picture, duration, start, picture_start })
+    let begins = |branch: &Branch| branch.first.as_ref().and_then(|first| first.time);
+    let start = decoder.video.iter().chain(decoder.sounds.first()).filter_map(begins).min().unwrap_or(0);
+    let picture_start = decoder.video.as_ref().and_then(begins).unwrap_or(start);
+    let file_start = start;
+    // What encoders of sound put before the first frame is not heard.
+    let start = if picture_start - start <= LEAD_IN_NS { picture_start } else { start };
+    Ok(Probed { facts, picture, duration, file_start, start, picture_start })
 }
 
 fn picture(video: &Branch) -> Result<Picture, String> {
-    let caps = video.first.sample.caps().ok_or("the first frame has no caps")?;
+    let first = video.first.as_ref().ok_or("the picture has no first frame")?;
+    let caps = first.sample.caps().ok_or("the first frame has no caps")?;
     let info = gst_video::VideoInfo::from_caps(caps).map_err(|error| error.to_string())?;
     let par = info.par();
     let stretched = f64::from(info.width()) * f64::from(par.numer().max(1)) / f64::from(par.denom().max(1));
@@ -108,7 +118,7 @@ pub(crate) fn explain(blocks: &Arc<Blocks>, kind: Option<FaultKind>) -> String {
 /// Whether this is an MP4 or MOV file without a `moov`: nothing can tell its pictures apart.
 pub(crate) fn lacks_index(blocks: &Arc<Blocks>) -> bool {
     let head = blocks.read(4, 4).map(|parts| parts.concat()).unwrap_or_default();
-    head == b"ftyp" && !has_movie_box(blocks)
+    head == b"ftyp" && !outside::has_tracks(blocks)
 }
 
 fn is_text(head: &[u8]) -> bool {
@@ -116,52 +126,12 @@ fn is_text(head: &[u8]) -> bool {
     !head.is_empty() && std::str::from_utf8(head).is_ok_and(|_| head.iter().all(printable))
 }
 
-/// Walks the top-level boxes of an MP4 file.
-fn has_movie_box(blocks: &Arc<Blocks>) -> bool {
-    let mut at = 0u64;
-    for _ in 0..1000 {
-        let Ok(header) = blocks.read(at, 16).map(|parts| parts.concat()) else { return false };
-        let (Some(size), Some(kind)) = (header.first_chunk::<4>(), header.get(4..8)) else { return false };
-        if kind == b"moov" || kind == b"moof" {
-            return true;
-        }
-        let size = match u32::from_be_bytes(*size) {
-            0 => return false,
-            1 => match header.get(8..16).and_then(|bytes| bytes.first_chunk::<8>()) {
-                Some(large) => u64::from_be_bytes(*large),
-                None => return false,
-            },
-            size => u64::from(size),
-        };
-        if size < 8 {
-            return false;
-        }
-        at = at.saturating_add(size);
-        if at >= blocks.size() {
-            return false;
-        }
-    }
-    false
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::segment::tests::bx;
-    use crate::source::Source;
-    use bytes::Bytes;
-
-    struct Memory(Bytes);
-
-    impl Source for Memory {
-        fn size(&self) -> u64 {
-            self.0.len() as u64
-        }
-        fn read(&self, offset: u64, length: usize) -> std::io::Result<Bytes> {
-            Ok(self.0.slice(offset as usize..offset as usize + length))
-        }
-    }
+    use crate::source::tests::Memory;
 
     fn reason(data: Vec<u8>, kind: Option<FaultKind>) -> String {
         explain(&Arc::new(Blocks::new(Arc::new(Memory(data.into()))).unwrap()), kind)

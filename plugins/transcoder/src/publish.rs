@@ -15,8 +15,9 @@ use streamgate_plugin_api::Client;
 use tokio::sync::mpsc;
 use tonic::{Code, Status};
 
+use crate::chapters;
 use crate::objects::{ObjectError, Objects};
-use crate::sink::{Facts, Kind, Rendition, Segment, Sink, SinkError};
+use crate::sink::{Chapter, Facts, Kind, Rendition, Segment, Sink, SinkError, Text};
 
 /// Results that may wait to be stored; more make the encoder wait.
 const QUEUED: usize = 16;
@@ -143,6 +144,7 @@ enum Outcome {
     Segment(String, Segment, Bytes),
     Complete(String),
     Image(String, Bytes),
+    Texts(Vec<Text>, Vec<Chapter>),
 }
 
 /// Progress of an encode, readable from any thread.
@@ -202,6 +204,10 @@ impl Sink for StoreSink {
         self.send(Outcome::Image(name.to_owned(), data))
     }
 
+    fn texts(&self, texts: Vec<Text>, chapters: Vec<Chapter>) -> Result<(), SinkError> {
+        self.send(Outcome::Texts(texts, chapters))
+    }
+
     fn progress(&self, progress: f64) {
         self.progress.raise(progress);
     }
@@ -218,6 +224,7 @@ pub(crate) struct Publisher {
     segments: HashMap<String, usize>,
     watch: Vec<String>,
     playable: bool,
+    notes: Vec<String>,
 }
 
 impl Publisher {
@@ -240,6 +247,7 @@ impl Publisher {
             rows: HashMap::new(),
             segments: HashMap::new(),
             watch: Vec::new(),
+            notes: Vec::new(),
         };
         for row in &timeline.renditions {
             let Some(rendition) = &row.rendition else { continue };
@@ -250,13 +258,14 @@ impl Publisher {
         (Arc::new(sink), publisher, progress)
     }
 
-    /// Runs until the engine's end is closed and everything is stored, or the first failure.
-    pub(crate) async fn run(mut self) -> Result<(), PublishError> {
+    /// Runs until the engine's end is closed and everything is stored, or the first failure. Answers what people should
+    /// know.
+    pub(crate) async fn run(mut self) -> Result<Vec<String>, PublishError> {
         let mut batch = Vec::with_capacity(QUEUED);
         while self.results.recv_many(&mut batch, QUEUED).await > 0 {
             self.publish(std::mem::take(&mut batch)).await?;
         }
-        Ok(())
+        Ok(self.notes)
     }
 
     async fn publish(&mut self, batch: Vec<Outcome>) -> Result<(), PublishError> {
@@ -313,6 +322,16 @@ impl Publisher {
                     }
                     writes.push((name, data));
                 }
+                Outcome::Texts(texts, chapters) => {
+                    let rows = texts.iter().map(text_row).collect();
+                    writes.extend(texts.into_iter().map(|text| (format!("{}/1.vtt", text.name), text.data)));
+                    let chapters = chapters.into_iter().map(|chapter| catalogue::Chapter {
+                        start_ms: chapter.start_ms,
+                        title: chapter.title,
+                    });
+                    update.get_or_insert_default().file_texts =
+                        Some(catalogue::FileTexts { texts: rows, chapters: chapters.collect() });
+                }
             }
         }
         let objects = &self.objects;
@@ -340,7 +359,29 @@ impl Publisher {
             self.entry.put_renditions(completed).await?;
         }
         if let Some(update) = update {
-            self.entry.update(update).await?;
+            let file = update.file_texts.clone().unwrap_or_default();
+            let content = self.entry.update(update).await?;
+            self.notes.extend(chapters::taken(&titles(file.chapters), &titles(content.chapters.clone())));
+            let texts = file.texts.into_iter().map(|text| text.name).collect();
+            self.remove_untaken(texts, &content).await?;
+        }
+        Ok(())
+    }
+
+    /// The catalogue takes no more texts than have room beside those that people added.
+    async fn remove_untaken(
+        &mut self,
+        texts: Vec<String>,
+        content: &catalogue::Content,
+    ) -> Result<(), PublishError> {
+        let taken = |name: &String| content.texts.iter().any(|text| text.name == *name);
+        let untaken: Vec<_> = texts.into_iter().filter(|name| !taken(name)).collect();
+        for name in &untaken {
+            self.objects.remove(&format!("{name}/1.vtt")).await?;
+        }
+        if !untaken.is_empty() {
+            self.notes
+                .push(format!("{} of its subtitle tracks found no room and were left out.", untaken.len()));
         }
         Ok(())
     }
@@ -352,6 +393,11 @@ fn row(rendition: &Rendition, init_bytes: usize) -> catalogue::Rendition {
         codec: rendition.codec.clone(),
         timescale: rendition.timescale,
         target_bitrate: rendition.target_bitrate,
+        language: rendition.about.language.clone(),
+        label: rendition.about.label.clone(),
+        track: rendition.track,
+        commentary: rendition.about.commentary,
+        described: rendition.about.described,
         init_bytes: u32::try_from(init_bytes).unwrap_or(u32::MAX),
         ..catalogue::Rendition::default()
     };
@@ -367,6 +413,25 @@ fn row(rendition: &Rendition, init_bytes: usize) -> catalogue::Rendition {
         }
     }
     row
+}
+
+fn titles(chapters: Vec<catalogue::Chapter>) -> Vec<(u64, String)> {
+    chapters.into_iter().map(|chapter| (chapter.start_ms, chapter.title)).collect()
+}
+
+fn text_row(text: &Text) -> catalogue::TextTrack {
+    catalogue::TextTrack {
+        name: text.name.clone(),
+        version: 1,
+        bytes: u32::try_from(text.data.len()).unwrap_or(u32::MAX),
+        language: text.about.language.clone(),
+        label: text.about.label.clone(),
+        default: text.about.default,
+        forced: text.about.forced,
+        hearing_impaired: text.about.hearing_impaired,
+        commentary: text.about.commentary,
+        earlier: Vec::new(),
+    }
 }
 
 fn source(facts: &Facts, known: catalogue::Source) -> catalogue::Source {

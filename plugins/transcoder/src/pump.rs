@@ -146,9 +146,10 @@ impl VideoPump {
         let mut pushed = clock.next();
         let mut fed = false;
         let mut end = 0i64;
-        let mut caps = self.branch.first.sample.caps().map(|caps| caps.to_owned());
+        let first = self.branch.first.take();
+        let mut caps = first.as_ref().and_then(|first| first.sample.caps()).map(|caps| caps.to_owned());
         let (mut seen, mut repeated, mut dropped) = (0u64, 0u64, 0u64);
-        let mut next = Next::Item(self.branch.first.clone());
+        let mut next = first.map_or(Next::End, Next::Item);
         while let Next::Item(Item { sample, time }) = next {
             if self.control.stopped() {
                 break;
@@ -257,10 +258,10 @@ const SILENCE_RUN: u64 = 4800;
 
 impl AudioPump {
     /// Returns the number of samples of the presentation.
-    pub(crate) fn run(self) -> u64 {
+    pub(crate) fn run(mut self) -> u64 {
         let mut clock = if self.jumped { SampleClock::resumed(self.first) } else { SampleClock::default() };
         let mut fed = false;
-        let mut next = Next::Item(self.branch.first.clone());
+        let mut next = self.branch.first.take().map_or_else(|| self.branch.next(), Next::Item);
         while let Next::Item(item) = next {
             if self.control.stopped() || !self.carry(&mut clock, &item, &mut fed) {
                 break;

@@ -81,6 +81,12 @@ fn boxes(data: &[u8], range: Range<usize>) -> impl Iterator<Item = Result<BoxAt,
     })
 }
 
+/// The boxes of some bytes, as far as they are whole: the kind of each, and what is in it.
+pub(crate) fn insides(data: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
+    let whole = boxes(data, 0..data.len()).map_while(Result::ok);
+    whole.map(|found| (found.kind, data.get(found.body).unwrap_or_default()))
+}
+
 fn box_at(data: &[u8], at: usize, end: usize) -> Result<BoxAt, BoxError> {
     let header = data.get(at..end).unwrap_or_default();
     let short = || BoxError::Truncated("header".to_owned());
@@ -144,6 +150,19 @@ pub fn parse_init(data: &[u8]) -> Result<Init, BoxError> {
         _ => return Err(BoxError::Unsupported("the sample entry is neither AVC nor AAC")),
     };
     Ok(Init { codec, timescale, sample_description: stsd.start..stsd.body.end })
+}
+
+/// Makes zeros of when the boxes of an init segment were made and changed (ISO/IEC 14496-12 §8.2.2, §8.3.2, §8.4.2), so
+/// that the same media has the same bytes.
+pub fn clear_times(data: &mut [u8]) -> Result<(), BoxError> {
+    for path in [&["moov", "mvhd"][..], &["moov", "trak", "tkhd"], &["moov", "trak", "mdia", "mdhd"]] {
+        let found = descend(data, path)?;
+        let body = data.get_mut(found.body).unwrap_or_default();
+        let length = if body.first() == Some(&1) { 16 } else { 8 };
+        let times = body.get_mut(4..4 + length).ok_or_else(|| BoxError::Truncated(name(found.kind)))?;
+        times.fill(0);
+    }
+    Ok(())
 }
 
 /// `avc1.PPCCLL` from the `avcC` box (ISO/IEC 14496-15, RFC 6381 §3.3).
@@ -393,6 +412,19 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn an_init_segment_loses_when_it_was_made_and_nothing_else() {
+        let init = |time: u32| {
+            let header = |version: u32, rest: &[u32]| words(&[&[version << 24][..], rest].concat());
+            let mdhd = bx(b"mdhd", &header(1, &[time, time, time, time, 90_000]));
+            let trak = [bx(b"tkhd", &header(0, &[time, time, 1])), bx(b"mdia", &mdhd)].concat();
+            bx(b"moov", &[bx(b"mvhd", &header(0, &[time, time, 1000])), bx(b"trak", &trak)].concat())
+        };
+        let mut data = init(0xe6_7a_31_00);
+        clear_times(&mut data).unwrap();
+        assert_eq!(data, init(0));
+    }
+
+    #[test]
     fn a_time_beyond_32_bits_is_refused_where_it_does_not_fit() {
         let mut data = fragment(0);
         let error = parse_fragment(&data).unwrap().restamp(&mut data, 1 << 40, 1).unwrap_err();
@@ -412,6 +444,7 @@ pub(crate) mod tests {
         fn hostile_bytes_never_panic(data in proptest::collection::vec(any::<u8>(), 0..600)) {
             let _ = parse_init(&data);
             let _ = parse_fragment(&data);
+            let _ = clear_times(&mut data.clone());
         }
 
         #[test]

@@ -21,7 +21,7 @@ pub struct Settings {
     pub preset: String,
     /// x264 constant rate factor, 1 (best) to 50; the ladder's bit rates cap what it may cost.
     pub quality: u32,
-    /// Threads of each video encoder; 0 shares the processors out by size.
+    /// Threads of each video encoder; 0 shares the processors out by size. Renditions of up to 360 lines have one. With more than one the frames are the same each time, but where a rate bound holds not always their bytes.
     pub encoder_threads: u32,
     /// How much encoding gives way to everything else on the machine: 0 (not at all) to 19.
     pub nice: i32,
@@ -38,6 +38,8 @@ pub struct Settings {
     pub max_pixels: u64,
     /// Streams of a source that are looked at.
     pub max_streams: usize,
+    /// Sounds of a source that viewers may choose from (languages, commentaries); the others are left out.
+    pub max_sound_tracks: usize,
     /// Longest time one encode may take.
     pub max_wall_time: Duration,
     /// An encode that makes no progress for this long is given up.
@@ -63,6 +65,7 @@ impl Default for Settings {
             max_bytes: ByteSize::bytes(options.max_bytes),
             max_pixels: options.max_pixels,
             max_streams: options.max_streams,
+            max_sound_tracks: options.max_sound_tracks,
             max_wall_time: Duration::secs(options.max_wall_time.as_secs()),
             stall_timeout: Duration::secs(options.stall_timeout.as_secs()),
             lease: Duration::secs(10),
@@ -103,6 +106,11 @@ impl Settings {
         );
         check(self.max_pixels >= 256, "max_pixels", "no picture has fewer than 256 pixels".to_owned());
         check(self.max_streams >= 1, "max_streams", "0 would refuse every file; set at least 1".to_owned());
+        check(
+            (1..=32).contains(&self.max_sound_tracks),
+            "max_sound_tracks",
+            format!("{} is not between 1 and 32", self.max_sound_tracks),
+        );
         check(self.max_bytes.get() >= 1, "max_bytes", "0 would refuse every file; set at least 1".to_owned());
         for (key, value, least) in [
             ("max_duration", self.max_duration, 1),
@@ -142,6 +150,7 @@ impl Settings {
             max_bytes: self.max_bytes.get(),
             max_wall_time: self.max_wall_time.get(),
             max_streams: self.max_streams,
+            max_sound_tracks: self.max_sound_tracks,
             stall_timeout: self.stall_timeout.get(),
         }
     }

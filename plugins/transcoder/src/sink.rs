@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use bytes::Bytes;
 
 use crate::ladder::Rate;
+use crate::tracks::About;
 
 /// Facts of the source, as far as they are known.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -63,6 +64,30 @@ pub struct Rendition {
     pub kind: Kind,
     /// Bits a second asked for.
     pub target_bitrate: u32,
+    /// Of sound: which track it is one bit rate of. 0 plays unless the viewer chooses another.
+    pub track: u32,
+    /// Of sound: what people know it by.
+    pub about: About,
+}
+
+/// Captions or subtitles of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text {
+    /// Path element.
+    pub name: String,
+    /// What people know it by.
+    pub about: About,
+    /// WebVTT, of the whole content.
+    pub data: Bytes,
+}
+
+/// A part of the content that has a title.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chapter {
+    /// When it begins.
+    pub start_ms: u64,
+    /// May be empty.
+    pub title: String,
 }
 
 /// A segment's place in its rendition.
@@ -100,6 +125,8 @@ pub struct Earlier {
     pub poster: bool,
     /// The thumbnails and their index are there.
     pub thumbnails: bool,
+    /// The texts and chapters are there.
+    pub texts: bool,
 }
 
 /// Why a result could not be taken.
@@ -119,6 +146,8 @@ pub trait Sink: Send + Sync + 'static {
     fn complete(&self, rendition: &str) -> Result<(), SinkError>;
     /// `poster.jpg`, `thumbnails-<k>.jpg`, and last `thumbnails.vtt`.
     fn image(&self, name: &str, data: Bytes) -> Result<(), SinkError>;
+    /// All texts and chapters of the file, also when there are none.
+    fn texts(&self, texts: Vec<Text>, chapters: Vec<Chapter>) -> Result<(), SinkError>;
     /// 0 to 1, never less than before within one encode.
     fn progress(&self, progress: f64);
 }
@@ -136,7 +165,7 @@ pub struct Written {
     pub complete: bool,
 }
 
-/// Writes `<rendition>/init.mp4`, `<rendition>/<n>.m4s` and images below a folder, and
+/// Writes `<rendition>/init.mp4`, `<rendition>/<n>.m4s`, `<text>/1.vtt` and images below a folder, and
 /// remembers what it took.
 #[derive(Debug)]
 pub struct DirectorySink {
@@ -153,6 +182,12 @@ pub struct Taken {
     pub renditions: BTreeMap<String, Written>,
     /// Names of images.
     pub images: Vec<String>,
+    /// Texts of the file.
+    pub texts: Vec<Text>,
+    /// Chapters of the file.
+    pub chapters: Vec<Chapter>,
+    /// Both came.
+    pub texts_read: bool,
     /// Time from the creation of the sink until all watched renditions had a segment.
     pub playable_after: Option<std::time::Duration>,
     watch: Vec<String>,
@@ -224,6 +259,15 @@ impl Sink for DirectorySink {
     fn image(&self, name: &str, data: Bytes) -> Result<(), SinkError> {
         self.write(name, &data)?;
         self.lock().images.push(name.to_owned());
+        Ok(())
+    }
+
+    fn texts(&self, texts: Vec<Text>, chapters: Vec<Chapter>) -> Result<(), SinkError> {
+        for text in &texts {
+            self.write(&format!("{}/1.vtt", text.name), &text.data)?;
+        }
+        let mut taken = self.lock();
+        (taken.texts, taken.chapters, taken.texts_read) = (texts, chapters, true);
         Ok(())
     }
 

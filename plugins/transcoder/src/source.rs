@@ -45,7 +45,7 @@ impl Source for FileSource {
     }
 }
 
-const BLOCK: u64 = 2 << 20;
+const BLOCK: u64 = 1 << 20;
 const BLOCKS_KEPT: usize = 6;
 
 enum Slot {
@@ -179,9 +179,21 @@ impl Inner {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// A file in memory.
+    pub(crate) struct Memory(pub(crate) Bytes);
+
+    impl Source for Memory {
+        fn size(&self) -> u64 {
+            self.0.len() as u64
+        }
+        fn read(&self, offset: u64, length: usize) -> std::io::Result<Bytes> {
+            Ok(self.0.slice(offset as usize..offset as usize + length))
+        }
+    }
 
     struct Counted {
         size: u64,

@@ -13,6 +13,7 @@ use gstreamer as gst;
 use gstreamer_video as gst_video;
 use gstreamer_video::prelude::*;
 
+use crate::media;
 use crate::sink::{Sink, SinkError};
 
 /// Tiles in a row, and rows in a sheet.
@@ -178,11 +179,26 @@ impl PosterChoice {
     ) -> Result<(), ThumbnailError> {
         let Some((_, sample)) = self.best.take().filter(|_| self.open) else { return Ok(()) };
         self.open = false;
-        let scale = (f64::from(POSTER_MAX) / f64::from(wish.width.max(wish.height).max(1))).min(1.0);
-        let side = |length: u32| ((f64::from(length) * scale) as u32).max(16) & !1;
-        let frame = scalers.scale(&sample, side(wish.width), side(wish.height))?;
+        let (width, height) = poster_size(wish.width, wish.height);
+        let frame = scalers.scale(&sample, width, height)?;
         sink.image("poster.jpg", jpeg(frame)?).map_err(ThumbnailError::Sink)
     }
+}
+
+/// The size of the poster of a picture of this size.
+pub(crate) fn poster_size(width: u32, height: u32) -> (u32, u32) {
+    let scale = (f64::from(POSTER_MAX) / f64::from(width.max(height).max(1))).min(1.0);
+    let side = |length: u32| ((f64::from(length) * scale) as u32).max(16) & !1;
+    (side(width), side(height))
+}
+
+/// A poster of rows of red, green and blue, each `stride` bytes behind the one before.
+pub(crate) fn poster(width: u32, height: u32, rows: &[u8], stride: usize) -> Result<Bytes, ThumbnailError> {
+    let mut picture = blank(width, height, None)?;
+    let to = picture.plane_stride()[0].unsigned_abs() as usize;
+    let target = picture.plane_data_mut(0)?;
+    media::copy_rows((rows, stride), (target, to), width as usize * 3, height as usize);
+    jpeg(picture)
 }
 
 fn mean_luma(sample: &gst::Sample) -> Result<u64, ThumbnailError> {
@@ -212,27 +228,20 @@ fn readable(
     Ok((frame, info))
 }
 
-/// An I420 picture in memory.
+/// A picture in memory, red, green and blue: what files of JPEG hold differs from the colours of videos.
 type Picture = gst_video::VideoFrame<gst_video::video_frame::Writable>;
 
 fn blank(width: u32, height: u32, like: Option<&gst_video::VideoInfo>) -> Result<Picture, ThumbnailError> {
-    let mut builder = gst_video::VideoInfo::builder(gst_video::VideoFormat::I420, width, height);
+    let mut builder = gst_video::VideoInfo::builder(gst_video::VideoFormat::Rgb, width, height);
     // The converter refuses to change a frame rate, even of single pictures.
     if let Some(like) = like {
         builder = builder.fps(like.fps());
     }
-    let colorimetry = like.map(|like| like.colorimetry());
-    if let Some(colorimetry) = &colorimetry {
-        builder = builder.colorimetry(colorimetry);
-    }
     let info = builder.build()?;
-    let buffer = gst::Buffer::with_size(info.size())?;
-    let mut frame = Picture::from_buffer_writable(buffer, &info)
-        .map_err(|_| ThumbnailError::Media("a picture cannot be written".to_owned()))?;
-    for (plane, value) in [(0, 16), (1, 128), (2, 128)] {
-        frame.plane_data_mut(plane)?.fill(value);
-    }
-    Ok(frame)
+    let mut buffer = gst::Buffer::with_size(info.size())?;
+    buffer.make_mut().map_writable()?.fill(0);
+    Picture::from_buffer_writable(buffer, &info)
+        .map_err(|_| ThumbnailError::Media("a picture cannot be written".to_owned()))
 }
 
 /// Converters for the sizes in use.
@@ -317,19 +326,15 @@ impl Sheets {
 }
 
 fn paste(tile: &Picture, sheet: &mut Picture, column: usize, row: usize) -> Result<(), ThumbnailError> {
-    for plane in 0..3u32 {
-        let shift = usize::from(plane > 0);
-        let (width, height) = (tile.width() as usize >> shift, tile.height() as usize >> shift);
-        let from_stride = tile.plane_stride()[plane as usize].unsigned_abs() as usize;
-        let to_stride = sheet.plane_stride()[plane as usize].unsigned_abs() as usize;
-        let from = tile.plane_data(plane)?;
-        let to = sheet.plane_data_mut(plane)?;
-        for line in 0..height {
-            let source = from.get(line * from_stride..line * from_stride + width);
-            let start = (row * height + line) * to_stride + column * width;
-            if let (Some(source), Some(target)) = (source, to.get_mut(start..start + width)) {
-                target.copy_from_slice(source);
-            }
+    let (width, height) = (tile.width() as usize * 3, tile.height() as usize);
+    let stride = |picture: &Picture| picture.plane_stride()[0].unsigned_abs() as usize;
+    let (from_stride, to_stride) = (stride(tile), stride(sheet));
+    let (from, to) = (tile.plane_data(0)?, sheet.plane_data_mut(0)?);
+    for line in 0..height {
+        let source = from.get(line * from_stride..line * from_stride + width);
+        let start = (row * height + line) * to_stride + column * width;
+        if let (Some(source), Some(target)) = (source, to.get_mut(start..start + width)) {
+            target.copy_from_slice(source);
         }
     }
     Ok(())

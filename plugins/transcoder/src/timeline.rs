@@ -8,8 +8,12 @@ use crate::ladder::{AUDIO_RATE, Rate};
 
 /// A jump longer than this is a broken time stamp, not a pause: the timeline closes up.
 pub(crate) const LONGEST_GAP: Duration = Duration::from_secs(3600);
-/// Sound may be this far off before it is corrected.
+/// Sound may be this far off for a moment before it is corrected.
 const AUDIO_TOLERANCE: i64 = AUDIO_RATE as i64 / 25;
+/// And this far for long: after a join, or by a clock that runs differently.
+const LASTING_TOLERANCE: i64 = AUDIO_RATE as i64 / 200;
+/// Samples that are long.
+const LASTING: u64 = AUDIO_RATE as u64;
 
 /// What happens to a decoded frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,8 +65,7 @@ impl FrameClock {
             // The first frame fixes the phase: later ones are rounded relative to it, so
             // that a start between two ticks does not make every frame a toss-up.
             // Sound may begin up to a frame earlier, as encoders of it do: no frame is repeated for that.
-            let within_first = time <= self.rate.time_ns(1) as i64 + 1_000_000;
-            let base = if within_first { 0 } else { frames(time, self.rate) };
+            let base = if is_first_frame(time, self.rate) { 0 } else { frames(time, self.rate) };
             (time, if base > longest as i64 { 0 } else { base as u64 })
         });
         let wanted = base as i64 + frames(time.saturating_sub(origin), self.rate);
@@ -101,6 +104,11 @@ impl FrameClock {
     }
 }
 
+/// Whether a first frame that is shown so many nanoseconds after the start becomes the first of the presentation.
+pub(crate) fn is_first_frame(time: i64, rate: Rate) -> bool {
+    time <= rate.time_ns(1) as i64 + 1_000_000
+}
+
 /// The number of whole frames nearest to `time` nanoseconds.
 fn frames(time: i64, rate: Rate) -> i64 {
     let scaled = i128::from(time) * i128::from(rate.num);
@@ -124,6 +132,8 @@ pub(crate) struct SampleClock {
     shift: i64,
     started: bool,
     overlapped: u64,
+    /// For so many samples it has been off by more than the lasting tolerance, always to the same side.
+    off: (u64, bool),
 }
 
 impl SampleClock {
@@ -137,12 +147,28 @@ impl SampleClock {
         self.next
     }
 
+    fn is_off_for_long(&mut self, gap: i64, count: u64) -> bool {
+        let late = gap > 0;
+        let lasts = gap.abs() > LASTING_TOLERANCE;
+        self.off =
+            if lasts { (if self.off.1 == late { self.off.0 } else { 0 } + count, late) } else { (0, late) };
+        let long = self.off.0 > LASTING;
+        if long {
+            self.off.0 = 0;
+        }
+        long
+    }
+
     /// Places `count` samples heard at `time` nanoseconds after the start.
     pub(crate) fn place(&mut self, time: i64, count: u64) -> Splice {
         let wanted = (i128::from(time) * i128::from(AUDIO_RATE) / 1_000_000_000) as i64;
         let gap = wanted.saturating_add(self.shift).saturating_sub(self.next as i64);
         let longest = (LONGEST_GAP.as_secs() * u64::from(AUDIO_RATE)) as i64;
-        let tolerance = if self.started { AUDIO_TOLERANCE } else { 0 };
+        let tolerance = match () {
+            () if !self.started => 0,
+            () if self.is_off_for_long(gap, count) => LASTING_TOLERANCE,
+            () => AUDIO_TOLERANCE,
+        };
         let mut splice = Splice { silence: 0, skip: 0 };
         if gap > longest {
             self.shift = self.shift.saturating_sub(gap);
@@ -193,6 +219,31 @@ mod tests {
         for index in 0..3000u64 {
             let time = (index as f64 * 1001.0 / 30.0).round() as i64 * MS;
             assert_eq!(clock.place(time), show(index, 0));
+        }
+    }
+
+    #[test]
+    fn sound_that_stays_a_little_off_is_put_right_and_jitter_is_left_alone() {
+        let unit = |clock: &mut SampleClock, off: i64| {
+            let time = clock.next() as i64 * 1_000_000_000 / i64::from(AUDIO_RATE);
+            clock.place(time + off * MS, 1024)
+        };
+        for (off, silence, skip) in [(24, 1152, 0), (-24, 0, 1024)] {
+            let mut clock = SampleClock::default();
+            clock.place(0, 1024);
+            // The time is always the same so much ahead of what was laid down.
+            let splices: Vec<_> = (0..60).map(|_| unit(&mut clock, off)).collect();
+            let changed: Vec<_> = splices.iter().filter(|splice| splice.silence + splice.skip > 0).collect();
+            assert_eq!(changed.len(), 1, "{off}");
+            assert!(changed[0].silence.abs_diff(silence) <= 1 && changed[0].skip == skip, "{changed:?}");
+        }
+        let mut clock = SampleClock::default();
+        clock.place(0, 1024);
+        for index in 0..600 {
+            assert_eq!(
+                unit(&mut clock, if index % 2 == 0 { 20 } else { -20 }),
+                Splice { silence: 0, skip: 0 }
+            );
         }
     }
 

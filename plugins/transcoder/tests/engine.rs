@@ -10,7 +10,9 @@ use bytes::Bytes;
 use streamgate_transcoder::control::{Control, EncodeError};
 use streamgate_transcoder::encode::{Options, Passes, encode};
 use streamgate_transcoder::ladder::Rate;
-use streamgate_transcoder::sink::{DirectorySink, Facts, Kind, Rendition, Segment, Sink, SinkError};
+use streamgate_transcoder::sink::{
+    Chapter, DirectorySink, Facts, Kind, Rendition, Segment, Sink, SinkError, Text,
+};
 use streamgate_transcoder::source::{FileSource, Source};
 use support::{
     as_earlier, check_rules, clip, decoded, encode_file, encode_into, frames, joined, mp4, quick, silent,
@@ -203,6 +205,9 @@ impl Sink for Breaking {
     }
     fn image(&self, name: &str, data: Bytes) -> Result<(), SinkError> {
         self.inner.image(name, data)
+    }
+    fn texts(&self, texts: Vec<Text>, chapters: Vec<Chapter>) -> Result<(), SinkError> {
+        self.inner.texts(texts, chapters)
     }
     fn progress(&self, progress: f64) {
         self.inner.progress(progress);

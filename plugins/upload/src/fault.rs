@@ -99,6 +99,12 @@ impl From<DbError> for Fault {
         match error {
             DbError::Full { .. } => Self::Full,
             DbError::Unavailable { .. } => Self::Unavailable("the database is not available".into()),
+            DbError::Unknown { message } => {
+                tracing::error!(%message, "the database's answer was lost; whether the upload moved on is unknown");
+                Self::Internal(
+                    "it is not known whether this took effect; ask for the offset before you go on".into(),
+                )
+            }
             // Somebody else ended the upload between two steps.
             DbError::Conflict { .. } => Self::Gone,
             other => {

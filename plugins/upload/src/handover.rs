@@ -66,7 +66,6 @@ impl Pump {
         }
         // In any later state the job is enqueued: nothing else leads there.
         self.done(upload).await?;
-        self.outside.publish_uploaded(upload).await;
         tracing::info!(upload = upload.id, bytes = upload.received, "upload complete");
         Ok(())
     }

@@ -86,8 +86,9 @@ struct SlotRef {
 impl Drop for SlotRef {
     fn drop(&mut self) {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        // One reference is the map's, one this; others are only made under this lock.
-        if Arc::strong_count(&self.slot) <= 2 {
+        // Let go under the lock: of two that go at the same moment one has to see that it is the last.
+        drop(std::mem::take(&mut self.slot));
+        if slots.get(&self.id).is_some_and(|slot| Arc::strong_count(slot) == 1) {
             slots.remove(&self.id);
         }
     }
@@ -96,6 +97,8 @@ impl Drop for SlotRef {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     #[tokio::test]
@@ -134,5 +137,32 @@ mod tests {
             drop(leases.try_take("x"));
         }
         assert!(leases.slots.lock().unwrap().is_empty());
+    }
+
+    #[test]
+    fn two_that_go_at_the_same_moment_leave_nothing_behind() {
+        let leases = Leases::default();
+        // A barrier that sleeps would let one of them go ahead.
+        let met = AtomicUsize::new(0);
+        let meet = |times: usize| {
+            met.fetch_add(1, Ordering::SeqCst);
+            let mut turns = 0;
+            while met.load(Ordering::SeqCst) < 2 * times {
+                turns += 1;
+                if turns % 1_000 == 0 { std::thread::yield_now() } else { std::hint::spin_loop() }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    for number in 1..=5_000 {
+                        let slot = leases.slot(&number.to_string());
+                        meet(number);
+                        drop(slot);
+                    }
+                });
+            }
+        });
+        assert_eq!(leases.slots.lock().unwrap().len(), 0);
     }
 }

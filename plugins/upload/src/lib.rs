@@ -34,7 +34,9 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use streamgate_contracts::audit::Outbox;
 use streamgate_contracts::db::{Db, DbError};
+use streamgate_contracts::deletions::Deletions;
 use streamgate_contracts::events::{CONTENT_DELETED_ANY, ContentDeleted};
+use streamgate_contracts::outbox::{self, Bus};
 use streamgate_plugin_api::{
     Client, Host, Plugin, SettingsProblem, StartError, export_plugin, runtime, trace,
 };
@@ -70,6 +72,8 @@ pub struct Upload {
     api: Api,
     sweep_interval: Duration,
     outbox: Outbox,
+    events: outbox::Outbox,
+    deletions: Arc<Deletions>,
 }
 
 impl Upload {
@@ -88,10 +92,12 @@ impl Upload {
         };
         let objects = Objects::new(outside.storage.clone());
         let outbox = Outbox::new(db.clone(), outside.auth.clone());
+        let events = outbox::Outbox::new(db.clone(), outside.bus.clone());
+        let deletions = Arc::new(Deletions::new(outside.contents.clone()));
         let pump = Pump { store: Store::new(db), objects, outside, pace, noted: Arc::default() };
         let uploads = uploads::Uploads::new(pump, &settings);
         let api = Api { uploads, cors: Cors::new(settings.cors_origins) };
-        Ok(Self { api, sweep_interval: settings.sweep_interval.get(), outbox })
+        Ok(Self { api, sweep_interval: settings.sweep_interval.get(), outbox, events, deletions })
     }
 
     /// tus under `/files`.
@@ -105,15 +111,40 @@ impl Upload {
         Box::pin(sweeper::run(self.api.uploads.clone(), self.sweep_interval, report))
     }
 
-    /// Tells the audit log of uploads, until it is dropped.
+    /// Tells the audit log and the bus of uploads, and ends those of deleted contents, until it is
+    /// dropped.
     pub fn tell(&self) -> BoxFuture<'static, ()> {
-        let (outbox, noted) = (self.outbox.clone(), self.api.uploads.pump.noted.clone());
-        Box::pin(async move { outbox.run(&noted).await })
+        let (upload, noted) = (self.clone(), self.api.uploads.pump.noted.clone());
+        Box::pin(async move {
+            tokio::join!(upload.outbox.run(&noted), upload.events.run(), upload.end_deleted()).0
+        })
     }
 
-    /// The content of this id was deleted: its upload ends.
-    pub async fn content_deleted(&self, id: &str) {
-        if !protocol::is_id(id) || !matches!(self.api.uploads.pump.store.find(id).await, Ok(Some(_))) {
+    /// An event says that the content of this id was deleted. Its upload ends once the catalogue says so,
+    /// too: anybody may have published it. One of which no event came runs out by itself.
+    pub fn heard_deleted(&self, id: &str) {
+        if protocol::is_id(id) {
+            self.deletions.heard(id);
+        }
+    }
+
+    async fn end_deleted(&self) {
+        let places = Arc::new(Semaphore::new(ENDINGS));
+        loop {
+            for id in self.deletions.next().await {
+                // A transfer that is slow to settle does not hold up the others.
+                let Ok(place) = places.clone().acquire_owned().await else { return };
+                let upload = self.clone();
+                spawn(async move {
+                    upload.end(&id).await;
+                    drop(place);
+                });
+            }
+        }
+    }
+
+    async fn end(&self, id: &str) {
+        if !matches!(self.api.uploads.pump.store.find(id).await, Ok(Some(_))) {
             return;
         }
         if let Err(fault) = self.api.uploads.end(id, None).await {
@@ -141,39 +172,21 @@ impl Plugin for Running {
     }
 
     async fn start(host: Host, settings: Settings) -> Result<Self, StartError> {
-        let bus = host.clone();
-        let publish = move |event| -> BoxFuture<'static, ()> {
-            let bus = bus.clone();
-            Box::pin(async move {
-                if let Err(error) = bus.publish(event).await {
-                    tracing::warn!(%error, "an event was not published");
-                }
-            })
-        };
         let service = |name| host.service(name);
         let [storage, catalogue, jobs, auth] = ["storage", "catalogue", "jobs", "auth"].map(service);
-        let outside = Outside::new(storage, catalogue, jobs, auth, publish);
+        let outside = Outside::new(storage, catalogue, jobs, auth, Bus::of(&host));
         let upload = Upload::open(service("database"), outside, settings).await?;
 
         let mut deletions = host.subscribe(CONTENT_DELETED_ANY)?;
         let listener = upload.clone();
-        let places = Arc::new(Semaphore::new(ENDINGS));
         let listen = async move {
             while let Some(event) = deletions.next().await {
-                let deleted = match event.parse::<ContentDeleted>() {
-                    Ok(deleted) => deleted,
+                match event.parse::<ContentDeleted>() {
+                    Ok(deleted) => listener.heard_deleted(&deleted.id),
                     Err(error) => {
                         tracing::warn!(%error, "an event about a deleted content cannot be read");
-                        continue;
                     }
-                };
-                // A transfer that is slow to settle holds up neither the others nor the bus.
-                let Ok(place) = places.clone().acquire_owned().await else { return };
-                let listener = listener.clone();
-                spawn(async move {
-                    listener.content_deleted(&deleted.id).await;
-                    drop(place);
-                });
+                }
             }
         };
         let health = host.health("hand-over");
@@ -203,5 +216,7 @@ export_plugin! {
         requires: ["database", "storage", "catalogue", "jobs"],
         uses: ["auth"],
         prefixes: ["/files"],
+        publishes: ["content.*.uploaded"],
+        subscribes: ["content.*.deleted"],
     }
 }

@@ -1,50 +1,42 @@
 //! What uploads need from the rest of the system besides their database. It exists so that
 //! tests can drive the whole plugin without a kernel.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use streamgate_contracts::catalogue::v1::catalogue_client::CatalogueClient;
 use streamgate_contracts::catalogue::v1::{
     Content, ContentState, CreateRequest, DeleteRequest, GetRequest, Source, UpdateRequest,
 };
-use streamgate_contracts::events::{ContentUploaded, TYPE_CONTENT_UPLOADED, content_uploaded};
 use streamgate_contracts::jobs::v1::EnqueueRequest;
 use streamgate_contracts::jobs::v1::jobs_client::JobsClient;
-use streamgate_plugin_api::{Client, Event};
+use streamgate_contracts::outbox::Bus;
+use streamgate_plugin_api::Client;
 use tonic::{Code, Status};
 
 use crate::store::Upload;
 
 const DEADLINE: Duration = Duration::from_secs(15);
-const PUBLISH_DEADLINE: Duration = Duration::from_secs(5);
-
-type Publish = dyn Fn(Event) -> BoxFuture<'static, ()> + Send + Sync;
 
 /// Catalogue, jobs, storage, the audit log and the bus. Cheap to clone.
 #[derive(Clone)]
 pub struct Outside {
     pub(crate) storage: Client,
+    /// The `catalogue` capability.
+    pub(crate) contents: Client,
     catalogue: CatalogueClient<Client>,
     jobs: JobsClient<Client>,
     /// The `auth` capability, which keeps the audit log.
     pub(crate) auth: Client,
-    publish: Arc<Publish>,
+    /// Where events go.
+    pub(crate) bus: Bus,
 }
 
 impl Outside {
-    /// From the capabilities `storage`, `catalogue`, `jobs` and `auth`, and a way to publish events;
-    /// a failure to publish is its own to log.
-    pub fn new(
-        storage: Client,
-        catalogue: Client,
-        jobs: Client,
-        auth: Client,
-        publish: impl Fn(Event) -> BoxFuture<'static, ()> + Send + Sync + 'static,
-    ) -> Self {
+    /// From the capabilities `storage`, `catalogue`, `jobs` and `auth`, and the bus.
+    pub fn new(storage: Client, catalogue: Client, jobs: Client, auth: Client, bus: Bus) -> Self {
+        let contents = catalogue.clone();
         let (catalogue, jobs) = (CatalogueClient::new(catalogue), JobsClient::new(jobs));
-        Self { storage, catalogue, jobs, auth, publish: Arc::new(publish) }
+        Self { storage, contents, catalogue, jobs, auth, bus }
     }
 
     /// Adds the upload's content.
@@ -114,19 +106,6 @@ impl Outside {
             ..EnqueueRequest::default()
         };
         soon(self.jobs.clone().enqueue(request)).await.map(drop)
-    }
-
-    pub(crate) async fn publish_uploaded(&self, upload: &Upload) {
-        let payload = ContentUploaded { id: upload.id.clone(), bytes: upload.received };
-        let event = Event::json(content_uploaded(&upload.id), TYPE_CONTENT_UPLOADED, &payload);
-        match event {
-            Err(error) => tracing::error!(%error, "an event could not be written"),
-            Ok(event) => {
-                if tokio::time::timeout(PUBLISH_DEADLINE, (self.publish)(event)).await.is_err() {
-                    tracing::warn!("the bus is too slow: an event was dropped");
-                }
-            }
-        }
     }
 }
 

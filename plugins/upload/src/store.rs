@@ -2,7 +2,9 @@
 //! which state it starts: what another request ended meanwhile stays ended.
 
 use streamgate_contracts::audit::{By, Entry};
-use streamgate_contracts::db::{Batch, Db, DbError, Migrations, Row, params};
+use streamgate_contracts::db::{Batch, Db, DbError, Migrations, Param, Row, params};
+use streamgate_contracts::events::{ContentUploaded, TYPE_CONTENT_UPLOADED, content_uploaded};
+use streamgate_plugin_api::Event;
 use streamgate_plugin_api::fair::Holder;
 use streamgate_plugin_api::time::now_ms;
 
@@ -128,6 +130,7 @@ pub(crate) fn migrations() -> Migrations {
         ("0002_owner", include_str!("../migrations/0002_owner.sql")),
         ("0003_audit", streamgate_contracts::audit::TABLE),
         ("0004_sender", include_str!("../migrations/0004_sender.sql")),
+        ("0005_outbox", streamgate_contracts::outbox::TABLE),
     ])
 }
 
@@ -267,12 +270,36 @@ impl Store {
     }
 
     /// Records bytes that are on disk, and the length once it is known; the upload moves on
-    /// when it has them all.
+    /// when it has them all. `Conflict`: it is in another state, or somebody else has recorded more, as a
+    /// new run of the plugin does beside one that ends.
     pub(crate) async fn advance(&self, upload: &Upload, expires_at_ms: i64) -> Result<(), DbError> {
+        self.set_received(upload, "received <= $3", None, expires_at_ms).await
+    }
+
+    /// Records that fewer bytes are there than were recorded, `before`. `Conflict`: it is in another state,
+    /// or something else was recorded since.
+    pub(crate) async fn set_back(
+        &self,
+        upload: &Upload,
+        before: u64,
+        expires_at_ms: i64,
+    ) -> Result<(), DbError> {
+        self.set_received(upload, "received = $10", Some(before), expires_at_ms).await
+    }
+
+    async fn set_received(
+        &self,
+        upload: &Upload,
+        guard: &str,
+        before: Option<u64>,
+        expires_at_ms: i64,
+    ) -> Result<(), DbError> {
         let next = upload.clone().recorded().state;
-        let sql = "UPDATE uploads SET received = $3, length = $4, state = $5, updated_at_ms = $6, \
-            expires_at_ms = $7, sender = $8, sender_address = $9 WHERE id = $1 AND state = $2";
-        let values = params![
+        let sql = format!(
+            "UPDATE uploads SET received = $3, length = $4, state = $5, updated_at_ms = $6, expires_at_ms = $7, \
+             sender = $8, sender_address = $9 WHERE id = $1 AND state = $2 AND {guard}"
+        );
+        let mut values = params![
             &upload.id,
             upload.state.name(),
             upload.received,
@@ -283,7 +310,8 @@ impl Store {
             &upload.sender.principal,
             &upload.sender.address,
         ];
-        self.db.batch().push_expect(sql, values, 1).run().await.map(drop)
+        values.extend(before.map(Param::from));
+        self.db.batch().push_expect(&sql, values, 1).run().await.map(drop)
     }
 
     /// Ends an upload, whatever it was about to do, with what the audit log is to know of it. False if
@@ -315,7 +343,8 @@ impl Store {
     }
 
     /// An upload is handed over. The parts of a final one are of no more use; they keep the memory of
-    /// what they were used for, so that the same request again gets the same answer.
+    /// what they were used for, so that the same request again gets the same answer. Of what became a
+    /// content the bus is told.
     pub(crate) async fn done(&self, upload: &Upload, expires_at_ms: i64) -> Result<(), DbError> {
         let (id, now) = (&upload.id, now_ms());
         let batch = self.db.batch().push_expect(
@@ -328,6 +357,13 @@ impl Store {
             "UPDATE uploads SET state = 'ending', updated_at_ms = $2 WHERE used_by = $1 AND state = 'done'",
             params![id, now],
         );
+        let batch = match upload.kind {
+            Kind::Partial => batch,
+            Kind::Whole | Kind::Final => {
+                let payload = ContentUploaded { id: id.clone(), bytes: upload.received };
+                batch.tell(Event::json(content_uploaded(id), TYPE_CONTENT_UPLOADED, &payload))
+            }
+        };
         audit::completed(upload, batch).run().await.map(drop)
     }
 
@@ -408,4 +444,55 @@ fn upload_of(row: &Row) -> Result<Upload, DbError> {
         created_at_ms: row.get("created_at_ms")?,
         expires_at_ms: row.get("expires_at_ms")?,
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use streamgate_plugin_api::Client;
+    use streamgate_sqlite::{Engine, Settings};
+
+    const MANY: Bounds = Bounds { all: 10, each: 10 };
+
+    fn upload() -> Upload {
+        Upload {
+            id: "0190163d-8694-739b-aea5-966c26f8ad91".into(),
+            kind: Kind::Whole,
+            state: State::Receiving,
+            length: Some(100),
+            received: 0,
+            facts: FileFacts::default(),
+            concat: String::new(),
+            parts: Vec::new(),
+            used_by: None,
+            owner: String::new(),
+            sender: By::default(),
+            created_at_ms: 0,
+            expires_at_ms: i64::MAX,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_received_never_goes_back_because_of_a_run_that_was_overtaken() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = Engine::new(folder.path(), Settings::default());
+        let db = Db::open(Client::from_service(engine.router()), "upload", migrations()).await.unwrap();
+        let store = Store::new(db);
+        let begun = upload();
+        store.insert(&begun, MANY).await.unwrap();
+        let at = |received| Upload { received, ..begun.clone() };
+        let received = async || store.find(&begun.id).await.unwrap().unwrap().received;
+
+        store.advance(&at(60), i64::MAX).await.unwrap();
+        let stale = store.advance(&at(40), i64::MAX).await;
+        assert!(matches!(stale, Err(DbError::Conflict { .. })), "{stale:?}");
+        assert_eq!(received().await, 60);
+        store.advance(&at(60), i64::MAX).await.unwrap();
+        // The storage has lost some, says who recorded them last.
+        let stale = store.set_back(&at(10), 40, i64::MAX).await;
+        assert!(matches!(stale, Err(DbError::Conflict { .. })), "{stale:?}");
+        store.set_back(&at(10), 60, i64::MAX).await.unwrap();
+        assert_eq!(received().await, 10);
+    }
 }

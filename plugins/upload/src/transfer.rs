@@ -17,7 +17,7 @@ use crate::fault::Fault;
 use crate::incoming::{End, Incoming};
 use crate::objects::{Objects, StorageFault};
 use crate::outside::Outside;
-use crate::store::{Store, Upload};
+use crate::store::{State, Store, Upload};
 
 /// How often the catalogue hears of progress.
 const PROGRESS: Duration = Duration::from_millis(500);
@@ -96,9 +96,9 @@ impl Pump {
             match record {
                 Ok(()) if due => recorded = target.recorded(),
                 Ok(()) => {}
-                Err(error) => {
+                Err(fault) => {
                     *upload = recorded;
-                    return Err(error.into());
+                    return Err(fault);
                 }
             }
             match landed {
@@ -141,8 +141,19 @@ impl Pump {
         Ok(())
     }
 
-    pub(crate) async fn record(&self, upload: &Upload) -> Result<(), DbError> {
-        self.store.advance(upload, self.pace.expiry()).await
+    pub(crate) async fn record(&self, upload: &Upload) -> Result<(), Fault> {
+        match self.store.advance(upload, self.pace.expiry()).await {
+            Err(DbError::Conflict { .. }) => {}
+            done => return Ok(done?),
+        }
+        match self.store.find(&upload.id).await? {
+            Some(now)
+                if now.received > upload.received && !matches!(now.state, State::Ending | State::Gone) =>
+            {
+                Err(Fault::Locked("it went on elsewhere; ask for its offset and go on from there"))
+            }
+            _ => Err(Fault::Gone),
+        }
     }
 
     /// Storage lost what was on disk already: the client is told the truth.
@@ -154,8 +165,8 @@ impl Pump {
                 have,
                 "the storage lost bytes of an upload; its offset goes back"
             );
-            recorded.received = have;
-            self.record(recorded).await?;
+            let before = std::mem::replace(&mut recorded.received, have);
+            self.store.set_back(recorded, before, self.pace.expiry()).await?;
         }
         Ok(())
     }

@@ -284,7 +284,13 @@ async fn deleting_the_content_ends_its_upload() {
     let life = world.live(small()).await;
     let path = life.create(10).await;
     life.patch(&path, 0, "abc", &[]).await;
-    life.upload.content_deleted(&id_of(&path)).await;
+    assert_eq!(world.delete_content(&id_of(&path)).await, StatusCode::NO_CONTENT);
+    life.upload.heard_deleted(&id_of(&path));
+    until("the end", || async {
+        let status = life.send("HEAD", &path, &[], Body::empty()).await.status();
+        (status == StatusCode::GONE).then_some(())
+    })
+    .await;
     assert_eq!(life.patch(&path, 3, "d", &[]).await.status(), StatusCode::GONE);
     until("an empty bucket", || async { world.keys("media").await.is_empty().then_some(()) }).await;
 }

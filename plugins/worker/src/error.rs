@@ -73,6 +73,9 @@ impl From<JobError> for Problem {
                     .header(header::RETRY_AFTER, "1")
             }
             JobError::Db(error) => {
+                if let Some(unknown) = error.unknown_problem() {
+                    return unknown;
+                }
                 tracing::error!(%error, "a request about jobs failed");
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal-error", "Something went wrong here")
             }

@@ -60,7 +60,8 @@ impl Plugin for Worker {
             settings,
             home,
             announcer,
-            host.shutdown(),
+            // Whoever waits for a job here is sent to the run that takes over.
+            host.draining(),
             streamgate_plugin_api::time::Clock::system(),
         );
 
@@ -118,5 +119,7 @@ streamgate_plugin_api::export_plugin! {
         requires: ["database"],
         uses: ["auth"],
         prefixes: ["/api/v1/jobs"],
+        publishes: ["job.*.enqueued", "job.*.changed"],
+        subscribes: ["job.*.enqueued"],
     }
 }

@@ -66,5 +66,6 @@ export_plugin! {
         description: "Measures what calls of bench-target cost",
         requires: ["bench"],
         prefixes: ["/boundary"],
+        publishes: ["bench.content.uploaded"],
     }
 }

@@ -39,5 +39,10 @@ fn text(cost: Result<f64, tokio::task::JoinError>) -> String {
 }
 
 export_plugin! {
-    Target { name: "bench-target", description: "Is called by bench-driver", provides: ["bench"] }
+    Target {
+        name: "bench-target",
+        description: "Is called by bench-driver",
+        provides: ["bench"],
+        subscribes: ["bench.content.uploaded"],
+    }
 }

@@ -1,11 +1,16 @@
 // dash.js
-import { trouble, video, watch } from './watch.js';
+import { ended, trouble, video, watch } from './watch.js';
 
 const { MediaPlayer } = window.dashjs;
 const player = MediaPlayer().create();
 player.on(MediaPlayer.events.ERROR, (event) => {
   trouble(true, `${event.error.code} ${event.error.message}`);
 });
+// It looks five times a second whether less than 5 µs are left, takes that for the end, and pauses the element, which
+// then never says that it ended: at four times the speed Chromium stands there while the last sound leaves.
+player.on(MediaPlayer.events.PLAYBACK_ENDED, ({ isLast }) => isLast && ended());
+
+const called = (track) => track.labels[0]?.text ?? '';
 
 watch({
   load(url) {
@@ -24,5 +29,22 @@ watch({
   choose(key) {
     player.updateSettings({ streaming: { abr: { autoSwitchBitrate: { video: false } } } });
     player.setRepresentationForTypeById('video', key, true);
+  },
+  sounds() {
+    const now = player.getCurrentTrackFor('audio');
+    return player
+      .getTracksFor('audio')
+      .map((track, key) => ({ key, language: track.lang, name: called(track), on: track.id === now?.id }));
+  },
+  hear(key) {
+    player.setCurrentTrack(player.getTracksFor('audio')[key]);
+  },
+  texts: () =>
+    player
+      .getTracksFor('text')
+      .map((track, key) => ({ key, language: track.lang, name: called(track), on: key === player.getCurrentTextTrackIndex() })),
+  read(key) {
+    player.enableText(true);
+    player.setTextTrack(key);
   },
 });

@@ -24,4 +24,15 @@ watch({
   choose(key) {
     hls.currentLevel = key;
   },
+  sounds: () =>
+    hls.audioTracks.map((track, key) => ({ key, language: track.lang, name: track.name, on: key === hls.audioTrack })),
+  hear(key) {
+    hls.audioTrack = key;
+  },
+  texts: () =>
+    hls.subtitleTracks.map((track, key) => ({ key, language: track.lang, name: track.name, on: key === hls.subtitleTrack })),
+  read(key) {
+    hls.subtitleDisplay = true;
+    hls.subtitleTrack = key;
+  },
 });

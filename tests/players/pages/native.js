@@ -11,7 +11,21 @@ watch({
       video.load();
     });
   },
-  // It chooses by itself and does not tell.
+  // It chooses by itself, whatever is selected of its `videoTracks`.
   levels: () => [],
   choose() {},
+  sounds: () =>
+    [...video.audioTracks].map((track, key) => ({ key, language: track.language, name: track.label, on: track.enabled })),
+  hear(key) {
+    [...video.audioTracks].forEach((track, place) => {
+      track.enabled = place === key;
+    });
+  },
+  texts: () =>
+    [...video.textTracks].map((track, key) => ({ key, language: track.language, name: track.label, on: track.mode === 'showing' })),
+  read(key) {
+    [...video.textTracks].forEach((track, place) => {
+      track.mode = place === key ? 'showing' : 'disabled';
+    });
+  },
 });

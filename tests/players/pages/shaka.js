@@ -9,10 +9,12 @@ player.addEventListener('error', ({ detail }) => {
   trouble(critical, `${detail.code} ${JSON.stringify(detail.data ?? [])}`);
 });
 
-// Of variants that differ in sound only, the one with the most of it stands for the picture.
+// Of variants that differ in sound only, the one with the most of what is heard stands for the picture.
 function pictures() {
   const best = new Map();
-  for (const track of player.getVariantTracks()) {
+  const tracks = player.getVariantTracks();
+  const now = tracks.find((track) => track.active);
+  for (const track of tracks.filter((one) => one.language === now?.language && one.label === now?.label)) {
     const other = best.get(track.height);
     if (!other || other.bandwidth < track.bandwidth) best.set(track.height, track);
   }
@@ -35,5 +37,15 @@ watch({
     player.configure({ abr: { enabled: false } });
     const track = player.getVariantTracks().find((one) => one.id === key);
     if (track) player.selectVariantTrack(track, true);
+  },
+  sounds: () =>
+    player.getAudioTracks().map((track, key) => ({ key, language: track.language, name: track.label ?? '', on: track.active })),
+  hear(key) {
+    player.selectAudioTrack(player.getAudioTracks()[key]);
+  },
+  texts: () =>
+    player.getTextTracks().map((track) => ({ key: track.id, language: track.language, name: track.label ?? '', on: track.active })),
+  read(key) {
+    player.selectTextTrack(player.getTextTracks().find((track) => track.id === key));
   },
 });

@@ -3,7 +3,11 @@
 //   load(url)    starts to play; answers when the first frame can come
 //   levels()     the video qualities, lowest first: [{ key, height }]
 //   choose(key)  plays that quality from now on, dropping what is buffered of another
-// and reports trouble with `trouble(fatal, text)`.
+//   sounds()     what can be heard, in the player's order: [{ key, language, name, on }]
+//   hear(key)    plays that sound from now on
+//   texts()      what can be read: the same
+//   read(key)    shows that text from now on
+// and reports trouble with `trouble(fatal, text)`, and an end that the element does not report with `ended()`.
 
 const video = document.querySelector('video');
 const report = {
@@ -65,14 +69,39 @@ video.addEventListener('playing', () => {
   report.firstPictureMs = Math.round(performance.now() - begun);
 });
 video.addEventListener('resize', sawHeight);
-video.addEventListener('ended', () => {
+export function ended() {
   report.ended = true;
-});
+}
+video.addEventListener('ended', ended);
 video.addEventListener('error', () => {
   trouble(true, `video element: ${video.error.code} ${video.error.message}`);
 });
 window.addEventListener('error', (event) => trouble(true, `page: ${event.message}`));
 window.addEventListener('unhandledrejection', (event) => trouble(true, `page: ${event.reason}`));
+
+// The strongest frequency that is heard now, in hertz; 0 in silence.
+let analyser = null;
+function tone() {
+  if (!analyser) {
+    video.muted = false;
+    const context = new AudioContext();
+    analyser = new AnalyserNode(context, { fftSize: 8192, smoothingTimeConstant: 0 });
+    const silence = new GainNode(context, { gain: 0 });
+    context.createMediaElementSource(video).connect(analyser).connect(silence).connect(context.destination);
+    void context.resume();
+  }
+  const bins = new Float32Array(analyser.frequencyBinCount);
+  analyser.getFloatFrequencyData(bins);
+  const loudest = bins.reduce((best, value, place) => (value > bins[best] ? place : best), 0);
+  if (!(bins[loudest] > -70)) return 0;
+  return Math.round((loudest * analyser.context.sampleRate) / analyser.fftSize);
+}
+
+// What stands on the picture now.
+function shown() {
+  const on = [...video.textTracks].filter((track) => track.mode === 'showing');
+  return on.flatMap((track) => [...(track.activeCues ?? [])]).map((cue) => cue.text);
+}
 
 export function watch(adapter) {
   setInterval(sample, 200);
@@ -88,6 +117,12 @@ export function watch(adapter) {
   };
   window.levels = () => adapter.levels();
   window.choose = (key) => adapter.choose(key);
+  window.sounds = () => adapter.sounds();
+  window.hear = (key) => adapter.hear(key);
+  window.texts = () => adapter.texts();
+  window.read = (key) => adapter.read(key);
+  window.tone = tone;
+  window.shown = shown;
   window.report = () => {
     sample();
     return {

@@ -11,7 +11,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 
 use super::median;
-use crate::server::{Server, Setup, binaries, repository};
+use crate::server::{Server, Setup, repository};
 
 /// Rounds, each of which measures every case in every way, in turn.
 const ROUNDS: usize = 3;
@@ -79,10 +79,9 @@ impl Cost {
 
 /// A server with the two plugins, the called one in a child process or not.
 async fn server(isolation: &str) -> Result<Server> {
-    let dirs = [binaries(), binaries().join("examples")];
     let server = Setup::default()
         .config(repository().join("tests/boundary/plugins.toml"))
-        .set("kernel.plugin_dirs", format!("{dirs:?}"))
+        .with_fixtures()
         .set("plugins.bench-target.isolation", isolation)
         .start()
         .await;

@@ -5,17 +5,18 @@
 //! The server also makes a poster and thumbnails, and serves; ffmpeg does nothing else.
 
 use std::path::Path;
-use std::process::Command;
-use std::time::Instant;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
-use super::process::{cpu_seconds, cpu_seconds_of_children};
+use super::process::{cpu_seconds, cpu_seconds_of_children, peak};
 use super::{Aim, Row};
 use crate::api::Rendition;
 use crate::server::Setup;
-use crate::{clips, tools, tus};
+use crate::{clips, tus};
 
 const SECONDS: f64 = 60.0;
 /// x264's, for both.
@@ -41,11 +42,12 @@ pub async fn measure() -> Result<Vec<Row>> {
     let content = server.finished(&id).await;
     let ours = begun.elapsed().as_secs_f64();
     let our_cpu = cpu_seconds(server.pid())? - spent;
+    let our_peak = peak(server.plugin_process("transcoder").await.as_raw_nonzero().get().unsigned_abs())?;
     server.stop().await;
 
     let home = TempDir::new()?;
     let (begun, spent) = (Instant::now(), cpu_seconds_of_children()?);
-    ffmpeg(&clip, &content.renditions, home.path())?;
+    let their_peak = ffmpeg(&clip, &content.renditions, home.path())?;
     let theirs = begun.elapsed().as_secs_f64();
     let their_cpu = cpu_seconds_of_children()? - spent;
     Ok(vec![
@@ -62,6 +64,12 @@ pub async fn measure() -> Result<Vec<Row>> {
             aim: None,
         },
         Row {
+            what: "memory at its peak, MB".to_owned(),
+            ours: our_peak,
+            peer: Some(("ffmpeg", their_peak)),
+            aim: Some(Aim::AtMost(1.0)),
+        },
+        Row {
             what: "its first picture can be watched after, s".to_owned(),
             ours: first,
             peer: None,
@@ -70,7 +78,8 @@ pub async fn measure() -> Result<Vec<Row>> {
     ])
 }
 
-fn ffmpeg(clip: &Path, renditions: &[Rendition], home: &Path) -> Result<()> {
+/// What it holds in memory at its peak, in MB.
+fn ffmpeg(clip: &Path, renditions: &[Rendition], home: &Path) -> Result<f64> {
     let videos: Vec<_> = renditions.iter().filter(|it| it.kind == "video").collect();
     let mut graph = format!("[0:v]split={}", videos.len());
     graph.extend((0..videos.len()).map(|at| format!("[s{at}]")));
@@ -100,8 +109,18 @@ fn ffmpeg(clip: &Path, renditions: &[Rendition], home: &Path) -> Result<()> {
         command.args(["-b:a", &rate.to_string()]);
         segments(&mut command, home, &audio.name);
     }
-    tools::run(&mut command)?;
-    Ok(())
+    let mut running =
+        command.stdin(Stdio::null()).spawn().with_context(|| format!("starting {command:?}"))?;
+    let mut most = 0.0;
+    loop {
+        // It is gone from /proc before it has been waited for.
+        most = peak(running.id()).unwrap_or(most);
+        if let Some(status) = running.try_wait()? {
+            ensure!(status.success(), "{command:?}: {status}");
+            return Ok(most);
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// CMAF segments of 2 s, as the server writes them.

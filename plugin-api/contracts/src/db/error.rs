@@ -1,5 +1,7 @@
 //! What can go wrong between a plugin and its database.
 
+use http::StatusCode;
+use streamgate_plugin_api::Problem;
 use tonic::{Code, Status};
 
 /// Metadata key of an error status: index of the statement of the batch that failed.
@@ -40,7 +42,8 @@ pub enum DbError {
         /// What the database said.
         message: String,
     },
-    /// The database is overloaded or stopping; the same call may work in a moment.
+    /// The database is overloaded or not running, and has not begun: nothing took effect, and the
+    /// same call may work in a moment.
     #[error("the database is not available now, try again: {message}")]
     Unavailable {
         /// What the database said.
@@ -66,7 +69,16 @@ pub enum DbError {
         /// Why it cannot be read.
         reason: String,
     },
-    /// Anything else. Whether a batch took effect is unknown.
+    /// The answer to a batch was lost, and so were those to its repeats: it may have taken effect or
+    /// not. Look at what the database holds before you do it again.
+    #[error(
+        "the database's answer was lost: the change may have been made or not; look before you make it again: {message}"
+    )]
+    Unknown {
+        /// What happened instead of an answer.
+        message: String,
+    },
+    /// Anything else; a batch took no effect.
     #[error("the database failed: {message}")]
     Other {
         /// What happened.
@@ -75,6 +87,17 @@ pub enum DbError {
 }
 
 impl DbError {
+    /// With another index of the statement.
+    pub(crate) fn renumbered(self, own: impl Fn(usize) -> usize) -> Self {
+        match self {
+            Self::Conflict { statement, message } => Self::Conflict { statement: own(statement), message },
+            Self::UniqueViolation { statement, message } => {
+                Self::UniqueViolation { statement: own(statement), message }
+            }
+            other => other,
+        }
+    }
+
     pub(crate) fn from_status(status: Status) -> Self {
         let statement = || {
             let value = status.metadata().get(STATEMENT_INDEX);
@@ -89,31 +112,72 @@ impl DbError {
             Code::ResourceExhausted => Self::Full { message },
             Code::Unavailable => Self::Unavailable { message },
             Code::InvalidArgument => Self::Invalid { message },
-            code => Self::Other { message: format!("{message} ({code:?})") },
+            code if is_definite(code) => Self::Other { message: format!("{message} ({code:?})") },
+            code => Self::Unknown { message: format!("{message} ({code:?})") },
+        }
+    }
+
+    /// Of a call that changes nothing, or nothing more when it is repeated: a lost answer is no doubt.
+    pub(crate) fn from_harmless(status: Status) -> Self {
+        if status.code() == Code::Aborted {
+            return Self::Unavailable { message: status.message().to_owned() };
+        }
+        match Self::from_status(status) {
+            Self::Unknown { message } => Self::Unavailable { message },
+            other => other,
         }
     }
 
     pub(crate) fn from_migrate(status: Status) -> Self {
-        match Self::from_status(status) {
+        match Self::from_harmless(status) {
             Self::Conflict { message, .. } => Self::Migration { message },
             other => other,
         }
     }
 
-    /// Whether the same call may succeed in a moment.
+    /// Whether the same call may succeed in a moment, nothing having taken effect so far.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { .. })
     }
 }
 
+/// Whether a status without an error of its own here says that nothing took effect. Whatever a
+/// provider, a connection or this client's decoder says besides leaves it open.
+fn is_definite(code: Code) -> bool {
+    matches!(
+        code,
+        Code::DeadlineExceeded
+            | Code::DataLoss
+            | Code::Unimplemented
+            | Code::PermissionDenied
+            | Code::Unauthenticated
+    )
+}
+
+impl DbError {
+    /// What a handler of HTTP answers when the change that it was asked for is [`DbError::Unknown`]: 500, since
+    /// neither "it was done" nor "nothing happened" would be true. `None` for other errors.
+    pub fn unknown_problem(&self) -> Option<Problem> {
+        let Self::Unknown { message } = self else { return None };
+        tracing::error!(%message, "the database's answer was lost; whether a change was made is unknown");
+        Some(
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "outcome-unknown", "The outcome is unknown").detail(
+                "The answer of the database was lost. The change may have been made or not: look at it before you \
+                 make it again.",
+            ),
+        )
+    }
+}
+
 /// For services that answer with the error of their database: what a caller can act on
-/// (full, unavailable) keeps its code, the rest is INTERNAL.
+/// (full, unavailable, unknown) keeps its code, the rest is INTERNAL.
 impl From<DbError> for Status {
     fn from(error: DbError) -> Self {
         let message = error.to_string();
         match error {
             DbError::Full { .. } => Self::resource_exhausted(message),
             DbError::Unavailable { .. } => Self::unavailable(message),
+            DbError::Unknown { .. } => Self::unknown(message),
             DbError::NotFound => Self::not_found(message),
             DbError::Conflict { .. } => Self::aborted(message),
             DbError::UniqueViolation { .. } => Self::already_exists(message),
@@ -140,11 +204,24 @@ mod tests {
 
     #[test]
     fn what_a_caller_can_act_on_keeps_its_code() {
-        for code in [Code::ResourceExhausted, Code::Unavailable, Code::AlreadyExists] {
+        for code in [Code::ResourceExhausted, Code::Unavailable, Code::AlreadyExists, Code::Unknown] {
             let status: Status = DbError::from_status(Status::new(code, "x")).into();
             assert_eq!(status.code(), code);
         }
         let status: Status = DbError::from_status(Status::invalid_argument("x")).into();
         assert_eq!(status.code(), Code::Internal);
+    }
+
+    #[test]
+    fn only_what_the_contract_says_had_no_effect_is_called_that() {
+        let error = |code| DbError::from_status(Status::new(code, "x"));
+        for code in [Code::Unknown, Code::Internal, Code::Cancelled] {
+            assert!(matches!(error(code), DbError::Unknown { .. }), "{code:?}");
+            assert!(matches!(DbError::from_harmless(Status::new(code, "x")), DbError::Unavailable { .. }));
+        }
+        for code in [Code::DeadlineExceeded, Code::DataLoss, Code::PermissionDenied] {
+            assert!(matches!(error(code), DbError::Other { .. }), "{code:?}");
+        }
+        assert!(error(Code::Unavailable).is_transient() && !error(Code::Unknown).is_transient());
     }
 }

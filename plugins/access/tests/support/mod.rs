@@ -9,14 +9,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use alloy_primitives::Address;
-use futures_util::FutureExt as _;
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use serde_json::{Value, json};
 use streamgate_access::{Access, Outside, Settings};
 use streamgate_chain_evm::Standalone;
 use streamgate_contracts::access::v1::access_client::AccessClient;
 use streamgate_contracts::access::v1::{DecideRequest, Decision, Openness, PolicyRequest, PolicyResponse};
+use streamgate_contracts::catalogue::v1::catalogue_client::CatalogueClient;
 use streamgate_contracts::events::{AccessChanged, AccessRevoked, TYPE_ACCESS_CHANGED, TYPE_ACCESS_REVOKED};
+use streamgate_contracts::outbox::Bus;
+use streamgate_metadata::Metadata;
 use streamgate_plugin_api::time::{Clock, now_ms};
 use streamgate_plugin_api::{Body, Client, Event, Principal, Problem, address};
 use streamgate_sqlite::Engine;
@@ -25,6 +27,7 @@ use streamgate_tests::wait::eventually;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 /// How long a test waits for what must come.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -62,6 +65,8 @@ pub fn nobody() -> Client {
 pub struct World {
     pub folder: TempDir,
     engine: Engine,
+    /// The `catalogue`, where there is one.
+    catalogue: Mutex<Option<Client>>,
     /// Milliseconds by which the clock is ahead.
     ahead: Arc<AtomicI64>,
 }
@@ -97,7 +102,24 @@ impl World {
     pub fn new() -> Self {
         let folder = TempDir::new().unwrap();
         let engine = Engine::new(folder.path(), streamgate_sqlite::Settings::default());
-        Self { folder, engine, ahead: Arc::default() }
+        Self { folder, engine, catalogue: Mutex::default(), ahead: Arc::default() }
+    }
+
+    /// Puts the catalogue beside it, from the next start on.
+    pub async fn with_catalogue(&self) -> CatalogueClient<Client> {
+        let settings = streamgate_storage_fs::Settings {
+            min_free: streamgate_plugin_api::settings::ByteSize::bytes(0),
+            ..streamgate_storage_fs::Settings::default()
+        };
+        let storage = streamgate_storage_fs::open_storage(&self.folder.path().join("objects"), &settings);
+        let storage = Client::from_service(storage.unwrap());
+        let bus = Bus::new(|_| std::future::ready(Ok(())));
+        let outside = streamgate_metadata::Outside::new(storage, nobody(), nobody(), nobody(), bus);
+        let settings = streamgate_metadata::Settings::default();
+        let metadata = Metadata::open(self.database(), outside, settings, CancellationToken::new()).await;
+        let catalogue = Client::from_service(metadata.unwrap().internal());
+        *self.catalogue.lock().unwrap() = Some(catalogue.clone());
+        CatalogueClient::new(catalogue)
     }
 
     pub fn database(&self) -> Client {
@@ -173,12 +195,13 @@ impl World {
         let (told, noted) = (bus.clone(), heard.clone());
         let taken: Arc<Mutex<Vec<String>>> = Arc::default();
         let taking = taken.clone();
-        let publish = Arc::new(move |event: Event| {
+        let publish = Bus::new(move |event: Event| {
             noted.lock().unwrap().push(event.clone());
             let _ = told.send(event);
-            std::future::ready(()).boxed()
+            std::future::ready(Ok(()))
         });
-        let outside = Outside { database: self.database(), chain, solana, auth, publish };
+        let catalogue = self.catalogue.lock().unwrap().clone().unwrap_or_else(nobody);
+        let outside = Outside { database: self.database(), chain, solana, auth, catalogue, bus: publish };
         let settings: Settings = serde_json::from_value(settings).unwrap();
         let ahead = self.ahead.clone();
         let clock = Clock::told_by(move || now_ms() + ahead.load(SeqCst));

@@ -10,10 +10,12 @@ use ed25519_dalek::Signer as _;
 use http::Request;
 use k256::ecdsa::SigningKey;
 use serde_json::{Value, json};
-use streamgate_auth::{Auth, ContractWallets, NoContractWallets, Publish, Settings};
+use streamgate_auth::{Auth, ContractWallets, NoContractWallets, Settings};
 use streamgate_contracts::auth::v1::auth_client::AuthClient;
 use streamgate_contracts::auth::v1::authenticate_response::Outcome;
 use streamgate_contracts::auth::v1::{AuthenticateRequest, Identity, Refusal};
+use streamgate_contracts::outbox::Bus;
+use streamgate_plugin_api::settings::Duration;
 use streamgate_plugin_api::time::Clock;
 use streamgate_plugin_api::{Body, Client, Event};
 use streamgate_sqlite::Engine;
@@ -54,8 +56,14 @@ pub fn settings() -> Settings {
         origins: vec!["http://localhost:8080".into()],
         attempts_per_address: 1_000_000,
         attempts_per_wallet: 1_000_000,
+        challenges_per_address: 1_000_000,
         ..Settings::default()
     }
+}
+
+/// Where a refresh token that comes twice ends its session at once.
+pub fn strict() -> Settings {
+    Settings { refresh_grace: Duration::secs(0), ..settings() }
 }
 
 impl World {
@@ -107,9 +115,9 @@ impl World {
         });
         let database = Client::from_service(self.engine.router().layer(counted));
         let told = self.told.clone();
-        let publish: Publish = Arc::new(move |event| {
+        let publish = Bus::new(move |event| {
             told.lock().unwrap().push(event);
-            Box::pin(async {})
+            std::future::ready(Ok(()))
         });
         let auth = Auth::open(database, self.folder.path(), settings, clock, wallets, publish).await.unwrap();
         Life {

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::http::{Method, Request, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::IntoResponse as _;
-use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 use streamgate_access::Access;
 use streamgate_chain_evm::{Neighbours, Settings, Standalone};
@@ -19,6 +18,7 @@ use streamgate_contracts::catalogue::v1::{ContentState, CreateRequest, UpdateReq
 use streamgate_contracts::database::v1::database_client::DatabaseClient;
 use streamgate_contracts::database::v1::value::Kind;
 use streamgate_contracts::database::v1::{QueryRequest, Row};
+use streamgate_contracts::outbox::Bus;
 use streamgate_metadata::Metadata;
 use streamgate_plugin_api::settings::ByteSize;
 use streamgate_plugin_api::time::Clock;
@@ -76,10 +76,10 @@ impl House {
         let engine = Engine::new(folder, streamgate_sqlite::Settings::default());
         let database = || Client::from_service(engine.router());
         let (bus, mut events) = mpsc::unbounded_channel::<Event>();
-        let publish = move |event: Event| {
+        let publish = Bus::new(move |event: Event| {
             let _ = bus.send(event);
-            std::future::ready(()).boxed()
-        };
+            std::future::ready(Ok(()))
+        });
         let storage = streamgate_storage_fs::Settings {
             min_free: ByteSize::bytes(0),
             ..streamgate_storage_fs::Settings::default()
@@ -98,7 +98,8 @@ impl House {
             chain: nobody(),
             solana: nobody(),
             auth: nobody(),
-            publish: Arc::new(publish),
+            catalogue: nobody(),
+            bus: publish,
         };
         let access =
             Access::open(outside, streamgate_access::Settings::default(), Clock::system()).await.unwrap();

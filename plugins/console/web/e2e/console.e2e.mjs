@@ -1,5 +1,5 @@
 // The console in a real browser against a running server: uploads a file, waits until
-// it can be watched, plays it, changes the quality, edits and deletes it.
+// it can be watched, plays it, changes the quality, edits it, its captions and its chapters, and deletes it.
 //
 //   node console.e2e.mjs http://127.0.0.1:8080 clip.mp4 [folder for pictures]
 //
@@ -8,6 +8,7 @@
 import assert from "node:assert/strict";
 import { basename, join } from "node:path";
 import { chromium } from "playwright-core";
+import { texts } from "./texts.mjs";
 
 const [base, clip, pictures] = process.argv.slice(2);
 if (!base || !clip) {
@@ -177,6 +178,8 @@ try {
     assert.equal(content.title, title);
     assert.deepEqual(content.tags, ["one", "two"]);
   });
+
+  await texts({ page, base, id, step, until, picture });
 
   await step("the system page shows the plugins and the job", async () => {
     await page.getByRole("link", { name: "System" }).click();

@@ -17,6 +17,7 @@ use streamgate_contracts::catalogue::v1::*;
 use streamgate_contracts::database::v1 as database;
 use streamgate_contracts::database::v1::database_client::DatabaseClient;
 use streamgate_contracts::events;
+use streamgate_contracts::outbox::Bus;
 use streamgate_metadata::{Metadata, OpenError, Outside, Settings};
 use streamgate_plugin_api::settings::ByteSize;
 use streamgate_plugin_api::{Body, Client, Event};
@@ -106,10 +107,11 @@ impl World {
             let (log, dumb) = (log.clone(), dumb.load(Ordering::SeqCst));
             async move { Ok::<_, std::convert::Infallible>(audit(request, &log, dumb).await) }
         }));
-        let outside = Outside::new(self.storage.clone(), jobs, access, auth, move |event| {
+        let bus = Bus::new(move |event| {
             events.lock().unwrap().push(event);
-            Box::pin(async {})
+            std::future::ready(Ok(()))
         });
+        let outside = Outside::new(self.storage.clone(), jobs, access, auth, bus);
         let shutdown = CancellationToken::new();
         let database = Client::from_service(self.engine.router());
         let metadata = Metadata::open(database, outside, settings, shutdown.clone()).await.unwrap();
@@ -156,8 +158,8 @@ impl World {
     /// Opens the catalogue without running it.
     pub async fn open(&self, settings: Settings) -> Result<Metadata, OpenError> {
         let nobody = || Client::from_service(axum::Router::new());
-        let outside =
-            Outside::new(self.storage.clone(), nobody(), nobody(), nobody(), |_| Box::pin(async {}));
+        let bus = Bus::new(|_| std::future::ready(Ok(())));
+        let outside = Outside::new(self.storage.clone(), nobody(), nobody(), nobody(), bus);
         let database = Client::from_service(self.engine.router());
         Metadata::open(database, outside, settings, CancellationToken::new()).await
     }

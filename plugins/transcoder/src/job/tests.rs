@@ -259,6 +259,12 @@ impl Catalogue for World {
     ) -> Result<Response<catalogue::DeleteResponse>, Status> {
         Err(Status::unimplemented(""))
     }
+    async fn deleted(
+        &self,
+        _: Request<catalogue::DeletedRequest>,
+    ) -> Result<Response<catalogue::DeletedResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
 }
 
 impl World {

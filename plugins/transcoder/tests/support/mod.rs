@@ -12,7 +12,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use streamgate_transcoder::control::{Control, EncodeError};
 use streamgate_transcoder::encode::{Options, Report, encode};
-use streamgate_transcoder::sink::{DirectorySink, Earlier, Existing, Sink, Taken};
+use streamgate_transcoder::sink::{DirectorySink, Earlier, Existing, Kind, Sink, Taken};
 use streamgate_transcoder::source::{FileSource, Source};
 
 /// Makes a file with a pipeline that ends in `filesink name=file`.
@@ -64,6 +64,19 @@ pub(crate) fn mp4(folder: &Path, name: &str, frames: u32, caps: &str, seconds: u
 /// An MP4 without sound.
 pub(crate) fn silent(folder: &Path, name: &str, frames: u32, caps: &str) -> PathBuf {
     clip(folder, name, &format!("{} ! mp4mux", video(frames, caps)))
+}
+
+/// Makes a file with the system's ffmpeg.
+pub(crate) fn ffmpeg(folder: &Path, arguments: &str, name: &str) -> PathBuf {
+    let done = std::process::Command::new("ffmpeg")
+        .args(["-v", "error", "-y"])
+        .args(arguments.split_whitespace())
+        .arg(name)
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{arguments}: {}", String::from_utf8_lossy(&done.stderr));
+    folder.join(name)
 }
 
 /// Quick settings for tests.
@@ -120,7 +133,12 @@ pub(crate) fn as_earlier(taken: &Taken) -> Earlier {
         })
         .collect();
     let has = |name: &str| taken.images.iter().any(|image| image == name);
-    Earlier { renditions, poster: has("poster.jpg"), thumbnails: has("thumbnails.vtt") }
+    Earlier {
+        renditions,
+        poster: has("poster.jpg"),
+        thumbnails: has("thumbnails.vtt"),
+        texts: taken.texts_read,
+    }
 }
 
 /// Init and all segments of a rendition in one file.
@@ -181,6 +199,8 @@ pub(crate) fn check_rules(encoded: &Encoded) {
     let mut cuts: Option<Vec<f64>> = None;
     for (name, written) in &encoded.taken.renditions {
         assert!(written.complete, "{name} is complete");
+        // Level 1b is a level that browsers refuse.
+        assert_ne!(written.rendition.codec, "avc1.640009", "{name}");
         let scale = f64::from(written.rendition.timescale);
         let mut start = 0;
         for (at, segment) in written.segments.iter().enumerate() {
@@ -211,4 +231,21 @@ pub(crate) fn check_rules(encoded: &Encoded) {
         }
     }
     assert!(!encoded.taken.renditions.is_empty());
+}
+
+/// The largest rendition of the picture, and its size.
+pub(crate) fn top(encoded: &Encoded) -> (&str, u32, u32) {
+    let sizes = encoded.taken.renditions.iter().filter_map(|(name, written)| match written.rendition.kind {
+        Kind::Video { width, height, .. } => Some((name.as_str(), width, height)),
+        Kind::Audio { .. } => None,
+    });
+    sizes.max_by_key(|(_, width, height)| width * height).unwrap()
+}
+
+/// The sound of a rendition as mono samples, 48,000 a second.
+pub(crate) fn samples(encoded: &Encoded, rendition: &str) -> Vec<f32> {
+    let mono = "audioconvert ! audio/x-raw,format=F32LE,channels=1,rate=48000";
+    let runs = decoded(&joined(&encoded.folder, rendition), mono);
+    let bytes = runs.iter().flat_map(|(_, data)| data.chunks_exact(4));
+    bytes.map(|sample| f32::from_le_bytes(sample.try_into().unwrap())).collect()
 }

@@ -16,6 +16,7 @@ use streamgate_contracts::database::v1::value::Kind;
 use streamgate_contracts::database::v1::{QueryRequest, Value as Cell};
 use streamgate_contracts::jobs::v1::jobs_server::{Jobs, JobsServer};
 use streamgate_contracts::jobs::v1::*;
+use streamgate_contracts::outbox::Bus;
 use streamgate_metadata::Metadata;
 use streamgate_plugin_api::settings::ByteSize;
 use streamgate_plugin_api::time::Clock;
@@ -69,7 +70,7 @@ impl World {
             jobs.client(),
             nobody.clone(),
             nobody.clone(),
-            |_| Box::pin(async {}),
+            Bus::new(|_| std::future::ready(Ok(()))),
         );
         let settings =
             streamgate_metadata::Settings { gated: false, ..streamgate_metadata::Settings::default() };
@@ -90,7 +91,7 @@ impl World {
             fuse.wrap(Client::from_service(self.metadata.internal())),
             fuse.wrap(self.jobs.client()),
             self.auth.lock().unwrap().clone(),
-            |_| Box::pin(async {}),
+            Bus::new(|_| std::future::ready(Ok(()))),
         );
         let database = fuse.wrap(Client::from_service(self.engine.router()));
         let upload = Upload::open(database, outside, settings).await.map_err(|error| error.to_string())?;
@@ -118,7 +119,7 @@ impl World {
             streamgate_auth::Settings::default(),
             Clock::system(),
             Arc::new(streamgate_auth::NoContractWallets),
-            Arc::new(|_| Box::pin(async {})),
+            Bus::new(|_| std::future::ready(Ok(()))),
         );
         *self.auth.lock().unwrap() = Client::from_service(auth.await.unwrap().internal());
     }

@@ -129,7 +129,7 @@ async fn the_audit_log_says_who_cancelled_and_retried_a_job_and_nothing_of_what_
         streamgate_auth::Settings::default(),
         Clock::system(),
         Arc::new(streamgate_auth::NoContractWallets),
-        Arc::new(|_| Box::pin(async {})),
+        streamgate_contracts::outbox::Bus::new(|_| std::future::ready(Ok(()))),
     );
     let auth = auth.await.unwrap();
     Outbox::new(fixture.jobs.store().db.clone(), Client::from_service(auth.internal())).send().await.unwrap();

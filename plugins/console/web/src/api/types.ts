@@ -29,6 +29,38 @@ export interface Rendition {
   target_bitrate: number | null;
   segments: number;
   complete: boolean;
+  /** Of sounds: those of one number are the same at several bit rates; 0 plays by itself. */
+  track?: number | null;
+  /** BCP 47. */
+  language?: string | null;
+  label?: string | null;
+  commentary?: boolean;
+  /** It tells what the picture shows to those who do not see it. */
+  described?: boolean;
+}
+
+/** Captions or subtitles: one WebVTT file. */
+export interface Caption {
+  /** The last part of its address within the content. */
+  name: string;
+  /** BCP 47. */
+  language: string | null;
+  label: string | null;
+  /** Shown unless the viewer chose otherwise. */
+  default: boolean;
+  /** Only what everybody has to read: foreign speech, signs. */
+  forced: boolean;
+  hearing_impaired: boolean;
+  commentary: boolean;
+  bytes: number;
+  /** Where the player gets it; another one after each change of its text. */
+  url: string;
+}
+
+export interface Chapter {
+  /** Seconds. */
+  start: number;
+  title: string;
 }
 
 export interface Content {
@@ -52,6 +84,10 @@ export interface Content {
   dash: string | null;
   poster: string | null;
   thumbnails: string | null;
+  /** In the order of menus. A server of an older version has none. */
+  captions?: Caption[];
+  /** In the order of their start; as old. */
+  chapters?: Chapter[];
 }
 
 export interface Page<T> {

@@ -63,8 +63,48 @@ const tell = () => {
   for (const watcher of watchers) watcher();
 };
 
+/** Decides whether the page is left: calls what it is given, then or later, or does not. */
+export type Holder = (leave: () => void) => void;
+
+/** Each with the address that it holds. */
+const holders = new Map<Holder, string>();
+
+/** Has somebody asked before the page is left, or closed, which loses what they typed. Ends with what it returns. */
+export function holdPage(ask: Holder): () => void {
+  const onUnload = (event: Event) => event.preventDefault();
+  holders.set(ask, location.pathname + location.search);
+  window.addEventListener("beforeunload", onUnload);
+  return () => {
+    holders.delete(ask);
+    window.removeEventListener("beforeunload", onUnload);
+  };
+}
+
+/** Back or forward. The address has changed already; a page that is held has not. */
+function onPop(): void {
+  const [held] = holders;
+  if (held && held[1] !== location.pathname + location.search) {
+    const [ask, address] = held;
+    history.pushState(null, "", address);
+    ask(() => {
+      holders.clear();
+      history.back();
+    });
+    return;
+  }
+  tell();
+}
+
 export function navigate(path: string, replace = false): void {
   if (path === location.pathname + location.search + location.hash) return;
+  const [ask] = holders.keys();
+  if (ask && !replace) {
+    ask(() => {
+      holders.clear();
+      navigate(path);
+    });
+    return;
+  }
   if (replace) history.replaceState(null, "", path);
   else history.pushState(null, "", path);
   tell();
@@ -81,10 +121,11 @@ export function navigate(path: string, replace = false): void {
 
 function watch(watcher: () => void): () => void {
   watchers.add(watcher);
-  window.addEventListener("popstate", watcher);
+  // One listener, however often it is added.
+  window.addEventListener("popstate", onPop);
   return () => {
     watchers.delete(watcher);
-    window.removeEventListener("popstate", watcher);
+    if (watchers.size === 0) window.removeEventListener("popstate", onPop);
   };
 }
 

@@ -20,6 +20,7 @@ import { useContent } from "./use-content";
 
 const Player = lazy(() => import("../player/player"));
 const Access = lazy(() => import("../access/policy"));
+const Texts = lazy(() => import("../texts/texts"));
 
 export default function ContentPage({ id }: { id: string }) {
   const { content, gone, error, reload, set } = useContent(id);
@@ -41,7 +42,7 @@ export default function ContentPage({ id }: { id: string }) {
     return error ? (
       <Message title="This video could not be loaded">
         <p role="alert">{error}</p>
-        <button type="button" className="button" onClick={reload}>
+        <button type="button" className="button" onClick={() => void reload()}>
           Try again
         </button>
       </Message>
@@ -74,6 +75,7 @@ export default function ContentPage({ id }: { id: string }) {
       </div>
       {mayChange && (
         <Suspense fallback={null}>
+          <Texts content={content} onChange={reload} />
           <Access content={content.id} />
         </Suspense>
       )}

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Rendition } from "../api/types";
-import { expectedSegments, share } from "./renditions";
+import { expectedSegments, share, soundOf } from "./renditions";
 
 const rendition = (kind: "video" | "audio", segments: number): Rendition => ({
   name: kind,
@@ -33,5 +33,15 @@ describe("expectedSegments", () => {
     expect(expected).toBeNull();
     expect(share(rendition("video", 2), expected)).toBe(0);
     expect(share(rendition("video", 2), 30)).toBeCloseTo(2 / 30);
+  });
+});
+
+describe("soundOf", () => {
+  it("says which sound it is, and nothing where nobody knows", () => {
+    const french = { ...rendition("audio", 1), track: 1, language: "fr", described: true };
+    expect(soundOf(french)).toBe("French, audio description");
+    expect(soundOf({ ...french, language: null })).toBe("audio description");
+    expect(soundOf(rendition("audio", 1))).toBe("");
+    expect(soundOf({ ...rendition("video", 1), language: "fr" })).toBe("");
   });
 });

@@ -2,6 +2,7 @@
 
 import type { Content, Rendition } from "../api/types";
 import { bitrate, frameRate } from "../lib/format";
+import { inOneLine, soundName } from "../lib/tracks";
 import { Slats } from "../ui/slats";
 
 export function Renditions({ content }: { content: Content }) {
@@ -10,6 +11,7 @@ export function Renditions({ content }: { content: Content }) {
     (a, b) =>
       a.kind.localeCompare(b.kind) * -1 ||
       (b.height ?? 0) - (a.height ?? 0) ||
+      (a.track ?? 0) - (b.track ?? 0) ||
       (b.target_bitrate ?? 0) - (a.target_bitrate ?? 0),
   );
   const expected = expectedSegments(content);
@@ -33,7 +35,14 @@ export function Renditions({ content }: { content: Content }) {
             {rows.map((rendition) => (
               <tr key={rendition.name}>
                 <th className="py-2 pr-4 font-semibold">{rendition.name}</th>
-                <td className="whitespace-nowrap py-2 pr-4">{form(rendition)}</td>
+                <td className="whitespace-nowrap py-2 pr-4">
+                  {form(rendition)}
+                  {soundOf(rendition) && (
+                    <span className="block max-w-64 whitespace-normal text-soft wrap-anywhere">
+                      {soundOf(rendition)}
+                    </span>
+                  )}
+                </td>
                 <td className="py-2 pr-4 text-soft max-sm:hidden">{rendition.codec}</td>
                 <td
                   className="whitespace-nowrap py-2 pr-4"
@@ -78,6 +87,11 @@ export function expectedSegments(
   const videos = content.renditions.filter((rendition) => rendition.kind === "video");
   const furthest = Math.max(0, ...videos.map((rendition) => rendition.segments)) || most;
   return Math.max(most, Math.ceil(furthest / content.progress));
+}
+
+/** Which sound it is, as far as anybody knows: `English, commentary`. */
+export function soundOf(rendition: Rendition): string {
+  return rendition.kind === "audio" ? inOneLine(soundName(rendition, "")) : "";
 }
 
 function form(rendition: Rendition): string {

@@ -9,7 +9,8 @@ export interface ContentView {
   content: Content | null;
   gone: boolean;
   error: string | null;
-  reload(): void;
+  /** Resolves when it is there, or the failure is. */
+  reload(): Promise<void>;
   /** Takes the answer of an edit. */
   set(content: Content): void;
 }
@@ -55,5 +56,5 @@ export function useContent(id: string): ContentView {
     opened: () => void load(),
   });
 
-  return { content, gone, error, reload: () => void load(), set: setContent };
+  return { content, gone, error, reload: () => load(), set: setContent };
 }

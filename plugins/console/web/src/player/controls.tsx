@@ -1,17 +1,21 @@
 // The row of the player's controls.
 
 import { useCallback } from "react";
-import { bitrate, clock } from "../lib/format";
+import type { Chapter, Content } from "../api/types";
+import { chapterAt, chapterTitle } from "../lib/chapters";
+import { clock } from "../lib/format";
 import type { Thumbnail } from "../lib/vtt";
 import { Icon } from "../ui/icons";
 import type { EngineState } from "./engine";
-import { levelName, qualityName } from "./levels";
 import { Menu } from "./menu";
+import { CaptionMenu, ChapterMenu, QualityMenu, SoundMenu } from "./menus";
 import { SeekBar } from "./seek-bar";
 import { type Command, SPEEDS } from "./shortcuts";
+import type { Captions } from "./use-captions";
 import type { VideoState } from "./use-video";
 
 interface ControlsProps {
+  content: Content;
   video: VideoState;
   engine: EngineState;
   total: number;
@@ -20,6 +24,7 @@ interface ControlsProps {
   /** There will be more, nobody knows yet how much. */
   openEnded: boolean;
   thumbnails: Thumbnail[];
+  captions: Captions;
   fullscreen: boolean;
   visible: boolean;
   canPip: boolean;
@@ -28,16 +33,23 @@ interface ControlsProps {
   onVolume(volume: number): void;
   onSpeed(speed: number): void;
   onLevel(level: number): void;
+  onSound(index: number): void;
   /** Something is held open or dragged: do not hide. */
   onHold(held: boolean): void;
 }
 
+const NO_CHAPTERS: Chapter[] = [];
+
 export function Controls(props: ControlsProps) {
-  const { video, engine, total, run, onHold } = props;
+  const { content, video, engine, captions, total, run, onHold } = props;
+  const chapters = content.chapters ?? NO_CHAPTERS;
+  const chapter = chapterAt(chapters, video.time);
+  // On a phone the clock leaves the buttons' row to them when there are more than the usual ones.
+  const crowded = chapters.length > 0 || captions.choices.length > 0 || engine.sounds.length > 1;
   const silent = video.muted || video.volume === 0;
   const hold = useCallback((held: boolean) => onHold(held), [onHold]);
   return (
-    <div className="pointer-events-none bg-gradient-to-t from-black/85 via-black/55 to-transparent px-3 pt-14 pb-2 text-white sm:px-4">
+    <div className="pointer-events-none px-3 pt-14 pb-2 text-white sm:px-4">
       <div className={props.visible ? "pointer-events-auto" : ""}>
         <SeekBar
           time={video.time}
@@ -46,10 +58,11 @@ export function Controls(props: ControlsProps) {
           openEnded={props.openEnded}
           buffered={video.buffered}
           thumbnails={props.thumbnails}
+          chapters={chapters}
           onSeek={props.onSeek}
           onScrub={hold}
         />
-        <div className="flex items-center gap-0.5 sm:gap-1">
+        <div className={`relative flex items-center gap-0.5 sm:gap-1 ${crowded ? "max-sm:flex-wrap" : ""}`}>
           <button
             type="button"
             className="player-button"
@@ -79,13 +92,22 @@ export function Controls(props: ControlsProps) {
               onChange={(event) => props.onVolume(Number(event.target.value))}
             />
           </div>
-          <p className="digits ml-1 whitespace-nowrap text-sm" data-testid="clock">
-            {clock(video.time)}{" "}
-            <span className="text-white/70">
-              / {clock(total)}
-              {props.openEnded && "+"}
-            </span>
-          </p>
+          <div
+            className={`ml-1 flex min-w-0 flex-1 items-baseline gap-2 text-sm ${crowded ? "max-sm:order-first max-sm:basis-full" : ""}`}
+          >
+            <p className="digits whitespace-nowrap" data-testid="clock">
+              {clock(video.time)}{" "}
+              <span className="text-white/70">
+                / {clock(total)}
+                {props.openEnded && "+"}
+              </span>
+            </p>
+            {chapter >= 0 && (
+              <p className="min-w-0 truncate" data-testid="chapter" title={chapterTitle(chapters, chapter)}>
+                {chapterTitle(chapters, chapter)}
+              </p>
+            )}
+          </div>
           <div className="ml-auto flex items-center">
             <button
               type="button"
@@ -96,6 +118,14 @@ export function Controls(props: ControlsProps) {
             >
               <Icon name="keys" />
             </button>
+            <ChapterMenu chapters={chapters} current={chapter} onSeek={props.onSeek} onOpen={hold} />
+            <CaptionMenu captions={captions} onOpen={hold} />
+            <SoundMenu
+              engine={engine}
+              renditions={content.renditions}
+              onSound={props.onSound}
+              onOpen={hold}
+            />
             <Menu
               label={`Speed: ${video.speed}×`}
               button={<span className="digits text-sm">{video.speed}×</span>}
@@ -132,43 +162,5 @@ export function Controls(props: ControlsProps) {
         </div>
       </div>
     </div>
-  );
-}
-
-interface QualityMenuProps {
-  engine: EngineState;
-  onLevel(level: number): void;
-  onOpen(open: boolean): void;
-}
-
-function QualityMenu({ engine, onLevel, onOpen }: QualityMenuProps) {
-  const nameOf = (index: number) => {
-    const level = engine.levels[index];
-    return level ? levelName(level) : null;
-  };
-  const { short, spoken } = qualityName(nameOf(engine.chosen), nameOf(engine.playing));
-  const levels = [...engine.levels].reverse();
-  return (
-    <Menu
-      label={spoken}
-      button={
-        <span className="digits flex items-center gap-1.5 whitespace-nowrap text-sm">
-          <Icon name="gear" size={18} />
-          <span data-testid="quality">{short}</span>
-        </span>
-      }
-      choices={[
-        { value: -1, label: "Automatic", hint: engine.native ? "by the browser" : "" },
-        ...levels.map((level) => ({
-          value: level.index,
-          label: levelName(level),
-          hint: level.usable ? bitrate(level.bitrate) : "still encoding",
-          disabled: !level.usable,
-        })),
-      ]}
-      value={engine.chosen}
-      onChoose={onLevel}
-      onOpen={onOpen}
-    />
   );
 }

@@ -2,11 +2,29 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Engine, type EngineState, INITIAL } from "./engine";
 import { refusal } from "./refusal";
 
+/** Its sounds, of which one is heard. */
+class Sounds extends EventTarget {
+  [index: number]: { enabled: boolean; kind: string; label: string; language: string };
+  length = 0;
+  list(...labels: string[]) {
+    for (const [index, label] of labels.entries())
+      this[index] = { enabled: index === 0, kind: "main", label, language: "" };
+    this.length = labels.length;
+    this.dispatchEvent(new Event("addtrack"));
+  }
+  get heard() {
+    return Array.from({ length: this.length }, (_, index) => this[index])
+      .filter((track) => track?.enabled)
+      .map((track) => track?.label);
+  }
+}
+
 /** A video element of a browser that plays HLS itself. */
 class Video extends EventTarget {
   src = "";
   currentTime = 0;
   paused = true;
+  audioTracks = new Sounds();
   canPlayType = () => "maybe";
   load = vi.fn();
   play = vi.fn(async () => {
@@ -64,6 +82,29 @@ describe("a browser that plays HLS itself", () => {
     video.dispatchEvent(new Event("error"));
     await vi.waitFor(() => expect(state().trouble).toMatch(/cannot be played/));
     expect(state().refusal).toBeNull();
+  });
+
+  it("plays the sound that was chosen, also after it was loaded again", () => {
+    const { video, engine, state } = playing();
+    video.audioTracks.list("One", "Two");
+    expect(state()).toMatchObject({ heard: 0, sounds: [{ name: "One" }, { name: "Two" }] });
+    engine.listen(1);
+    expect(video.audioTracks.heard).toEqual(["Two"]);
+    expect(state().heard).toBe(1);
+    engine.reload();
+    video.audioTracks.list("One", "Two");
+    expect(video.audioTracks.heard).toEqual(["Two"]);
+    expect(state().heard).toBe(1);
+    engine.listen(9);
+    expect(state().heard).toBe(1);
+  });
+
+  it("says which sound is heard when the browser's own menu changed it", () => {
+    const { video, state } = playing();
+    video.audioTracks.list("One", "Two");
+    for (const index of [0, 1]) Object.assign(video.audioTracks[index] ?? {}, { enabled: index === 1 });
+    video.audioTracks.dispatchEvent(new Event("change"));
+    expect(state().heard).toBe(1);
   });
 
   it("stops at once when access ends, and goes on at the same place", () => {

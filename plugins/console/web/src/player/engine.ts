@@ -1,11 +1,19 @@
 // Plays one HLS address in a video element: with hls.js, or by the browser itself where
 // that is the better way (Safari). Knows levels, not pictures of buttons.
 
-import Hls, { ErrorDetails, ErrorTypes, Events, type Level } from "hls.js";
+import Hls, { ErrorDetails, ErrorTypes, Events, type HlsConfig, type Level } from "hls.js";
 import workerPath from "hls.js/dist/hls.worker.js?url";
 import type { Rendition } from "../api/types";
 import { type LevelFacts, usableLevels } from "./levels";
 import { type Refusal, refusalOf, textOf } from "./refusal";
+import {
+  countSounds,
+  type NativeSounds,
+  nativeSounds,
+  type Sound,
+  soundsOfBrowser,
+  soundsOfHls,
+} from "./sounds";
 
 export interface EngineState {
   levels: LevelFacts[];
@@ -13,6 +21,10 @@ export interface EngineState {
   chosen: number;
   /** What plays now; -1 while unknown. */
   playing: number;
+  /** In the order of the menu; one or none: there is no choice. */
+  sounds: Sound[];
+  /** Index of the sound that plays; -1 while unknown. */
+  heard: number;
   /** More is still being added at the end. */
   growing: boolean;
   /** Seconds up to which sound and picture both reach; null while unknown. */
@@ -31,6 +43,8 @@ export const INITIAL: EngineState = {
   levels: [],
   chosen: -1,
   playing: -1,
+  sounds: [],
+  heard: -1,
   growing: false,
   edge: null,
   trouble: null,
@@ -39,10 +53,18 @@ export const INITIAL: EngineState = {
   native: false,
 };
 
+const SOUND_EVENTS = ["addtrack", "removetrack", "change"];
 const RETRY_MS = 3_000;
 const RECOVERY_GAP_MS = 5_000;
 /** What a connection is taken for before anything was measured, bits a second. */
 const FIRST_ESTIMATE = 4_000_000;
+
+/** Captions are not the engine's (`caption-track.tsx`): hls.js would empty all of the video's text tracks. */
+const NO_TEXTS = {
+  subtitleTrackController: undefined,
+  subtitleStreamController: undefined,
+  timelineController: undefined,
+} as unknown as Partial<HlsConfig>;
 
 /** Safari's own HLS knows AirPlay and saves power; other browsers' cannot choose a quality. */
 function playsItself(video: HTMLVideoElement): boolean {
@@ -54,9 +76,13 @@ export class Engine {
   private hls: Hls | null = null;
   private state = INITIAL;
   private renditions: Rendition[] = [];
+  /** The playlist was loaded since. */
+  private loadedReady = false;
   private retry: ReturnType<typeof setTimeout> | null = null;
   /** The rendition that was chosen by hand: its index may change with the playlist. */
   private wanted: string | null = null;
+  /** The name of the sound that was chosen by hand. */
+  private wantedSound: string | null = null;
   /** What its addresses carry where not everybody may play it: with it a reload is the same player. */
   private token: string | null = null;
   private recoveredAt = Number.NEGATIVE_INFINITY;
@@ -65,11 +91,14 @@ export class Engine {
     private readonly video: HTMLVideoElement,
     private readonly src: string,
     private readonly onState: (state: EngineState) => void,
+    /** Everything is encoded, and every sound in the playlist. */
+    private ready = false,
   ) {
     if (playsItself(video)) {
       this.set({ native: true });
       video.src = src;
       video.addEventListener("error", this.onNativeError);
+      for (const name of SOUND_EVENTS) nativeSounds(video)?.addEventListener(name, this.onNativeSounds);
     } else if (Hls.isSupported()) {
       this.start(0);
     } else {
@@ -80,6 +109,7 @@ export class Engine {
   destroy(): void {
     this.stop();
     this.video.removeEventListener("error", this.onNativeError);
+    for (const name of SOUND_EVENTS) nativeSounds(this.video)?.removeEventListener(name, this.onNativeSounds);
     this.video.removeAttribute("src");
     this.video.load();
   }
@@ -93,15 +123,29 @@ export class Engine {
     this.set({ chosen: level });
   }
 
+  /** Plays another sound, by its index. */
+  listen(index: number): void {
+    const sound = this.state.sounds[index];
+    if (!sound) return;
+    this.wantedSound = sound.name;
+    this.set({ heard: index });
+    if (this.hls) this.hls.audioTrack = index;
+    else enable(nativeSounds(this.video), index);
+  }
+
   /** What is encoded by now: the engine stays off renditions that lag behind. */
-  know(renditions: Rendition[]): void {
+  know(renditions: Rendition[], ready: boolean): void {
     this.renditions = renditions;
+    this.ready = ready;
     this.judge();
   }
 
   /** Are there complete renditions that the loaded playlist does not list yet? */
   get outdated(): boolean {
     if (!this.hls || this.state.levels.length === 0) return false;
+    // Once, whatever comes of it: a playlist may leave out a sound for good.
+    if (this.ready && !this.loadedReady && countSounds(this.renditions) > this.state.sounds.length)
+      return true;
     const known = new Set(this.state.levels.map((level) => level.rendition));
     return this.renditions.some((r) => r.kind === "video" && r.complete && !known.has(r.name));
   }
@@ -135,8 +179,10 @@ export class Engine {
   }
 
   private start(position: number): void {
-    this.set({ levels: [], chosen: -1, playing: -1, trouble: null });
+    this.loadedReady = this.ready;
+    this.set({ levels: [], chosen: -1, playing: -1, sounds: [], heard: -1, trouble: null });
     const hls = new Hls({
+      ...NO_TEXTS,
       workerPath,
       startPosition: position,
       abrEwmaDefaultEstimate: FIRST_ESTIMATE,
@@ -155,6 +201,14 @@ export class Engine {
       this.judge();
     });
     hls.on(Events.LEVEL_SWITCHED, (_, { level }) => this.set({ playing: level }));
+    // The list is that of a level's group, and may change with the level; what is set in here counts.
+    hls.on(Events.AUDIO_TRACKS_UPDATED, (_, { audioTracks }) => {
+      const sounds = soundsOfHls(audioTracks, location.href);
+      this.set({ sounds });
+      const again = sounds.findIndex(({ name }) => name === this.wantedSound);
+      if (again >= 0) hls.audioTrack = again;
+    });
+    hls.on(Events.AUDIO_TRACK_SWITCHED, (_, { id }) => this.set({ heard: id }));
     // Sound is encoded faster than pictures: what can be seen ends where the first of both does.
     const edges: Record<"video" | "audio", number> = {
       video: Number.POSITIVE_INFINITY,
@@ -239,9 +293,26 @@ export class Engine {
     else this.set({ trouble: "This video cannot be played right now." });
   };
 
+  private readonly onNativeSounds = (event: Event) => {
+    const tracks = nativeSounds(this.video);
+    if (!tracks) return;
+    const sounds = soundsOfBrowser(tracks);
+    // After a reload the browser plays the one that it would play by itself.
+    const again = sounds.findIndex(({ name }) => name !== "" && name === this.wantedSound);
+    if (event.type === "addtrack" && again >= 0) enable(tracks, again);
+    this.set({ sounds, heard: sounds.findIndex(({ index }) => tracks[index]?.enabled) });
+  };
+
   private set(change: Partial<EngineState>): void {
     this.state = { ...this.state, ...change };
     this.onState(this.state);
+  }
+}
+
+function enable(tracks: NativeSounds | null, index: number): void {
+  for (let i = 0; tracks && i < tracks.length; i++) {
+    const track = tracks[i];
+    if (track) track.enabled = i === index;
   }
 }
 

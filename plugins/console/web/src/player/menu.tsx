@@ -12,6 +12,8 @@ export interface Choice<T> {
 
 interface MenuProps<T> {
   label: string;
+  /** The shortcut for what is in it. */
+  keys?: string;
   button: ReactNode;
   choices: Choice<T>[];
   value: T;
@@ -21,6 +23,7 @@ interface MenuProps<T> {
 
 export function Menu<T extends string | number>({
   label,
+  keys,
   button,
   choices,
   value,
@@ -89,16 +92,17 @@ export function Menu<T extends string | number>({
   };
 
   return (
-    <div ref={root} className="relative">
+    // On a phone the list stands at the player's edge: over its button it would be cut off.
+    <div ref={root} className="relative max-sm:static">
       <button
         ref={opener}
         type="button"
-        className="player-button px-2"
+        className="player-button px-2 max-[24rem]:px-1"
         aria-haspopup="menu"
         aria-expanded={open}
         aria-controls={menuId}
         aria-label={label}
-        title={label}
+        title={keys ? `${label} (${keys})` : label}
         onClick={() => show(!open)}
       >
         {button}
@@ -109,7 +113,7 @@ export function Menu<T extends string | number>({
           role="menu"
           aria-label={label}
           tabIndex={-1}
-          className="absolute right-0 bottom-full mb-3 max-h-64 min-w-44 overflow-y-auto bg-black/90 py-1 text-white"
+          className="player-menu absolute right-0 bottom-full z-10 mb-3 w-max min-w-44 overflow-y-auto bg-black/90 py-1 text-white"
           onKeyDown={onKey}
         >
           {choices.map((choice) => (
@@ -130,7 +134,7 @@ export function Menu<T extends string | number>({
               <span className="w-4 text-[#63d3b8]">
                 {choice.value === value && <Icon name="check" size={16} />}
               </span>
-              <span className="digits flex-1 whitespace-nowrap">{choice.label}</span>
+              <span className="digits min-w-0 flex-1 wrap-anywhere">{choice.label}</span>
               {choice.hint && (
                 <span className="narrow whitespace-nowrap text-sm text-white/70">{choice.hint}</span>
               )}

@@ -72,6 +72,7 @@ describe("commandOf", () => {
     expect(key("ArrowRight")).toEqual({ do: "skip", seconds: 5 });
     expect(key("7")).toEqual({ do: "jump", fraction: 0.7 });
     expect(key(">")).toEqual({ do: "speed", step: 1 });
+    expect(key("C")).toEqual({ do: "captions" });
     expect(key("x")).toBeNull();
   });
   it("leaves the browser's own combinations alone", () => {

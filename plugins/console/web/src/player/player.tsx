@@ -2,19 +2,23 @@
 // being encoded, says so, and takes in better renditions as they are finished.
 
 import { type PointerEvent, useCallback, useEffect, useRef, useState } from "react";
-import { api } from "../api/client";
-import type { Content } from "../api/types";
+import type { Caption, Content } from "../api/types";
 import { percent } from "../lib/format";
 import { isAudioOnly, titleOf } from "../lib/states";
-import { parseThumbnails, type Thumbnail } from "../lib/vtt";
 import { session } from "../session/session";
 import { useSession } from "../session/use-session";
-import { Dialog } from "../ui/dialog";
 import { Icon } from "../ui/icons";
+import { CaptionTrack } from "./caption-track";
+import { CaptionLayer } from "./captions";
 import { Controls } from "./controls";
 import { Engine, INITIAL } from "./engine";
+import { Help } from "./help";
 import { Refused } from "./refused";
-import { type Command, commandOf, keepsKey, nextSpeed, SHORTCUTS } from "./shortcuts";
+import { type Command, commandOf, keepsKey, nextSpeed } from "./shortcuts";
+import { languageHeard } from "./sounds";
+import { holdPicture, toggleFullscreen, useFullscreen } from "./stage";
+import { useThumbnails } from "./thumbnails";
+import { nameOf, useCaptions } from "./use-captions";
 import { useVideo } from "./use-video";
 import { useWatch } from "./use-watch";
 import { rememberedVolume, rememberVolume } from "./volume";
@@ -25,6 +29,7 @@ const FLASH_MS = 800;
 /** Stay this far from the end of what is encoded, so that a seek finds something to play. */
 const EDGE_MARGIN_S = 1;
 const FALLBACK_FPS = 25;
+const NO_CAPTIONS: Caption[] = [];
 
 export default function Player({ content }: { content: Content }) {
   const stage = useRef<HTMLElement>(null);
@@ -39,8 +44,22 @@ export default function Player({ content }: { content: Content }) {
   const [help, setHelp] = useState(false);
   const fullscreen = useFullscreen(stage);
   const thumbnails = useThumbnails(content.thumbnails);
+  const { renditions } = content;
+  const captions = useCaptions(
+    content.captions ?? NO_CAPTIONS,
+    languageHeard(engineState.sounds[engineState.heard], renditions),
+  );
+  const toggleCaptions = useRef(captions.toggle);
+  toggleCaptions.current = captions.toggle;
+  const [cues, setCues] = useState<VTTCue[]>([]);
+  const [tries, setTries] = useState(0);
+  /** Why these captions did not come. */
+  const [trouble, setTrouble] = useState<{ url: string; text: string } | null>(null);
+  const { drawn } = captions;
   const idleTimer = useRef<ReturnType<typeof setTimeout>>(undefined);
 
+  const ready = useRef(false);
+  ready.current = content.state === "ready";
   const src = content.hls ?? "";
   useEffect(() => {
     const media = element.current;
@@ -48,7 +67,7 @@ export default function Player({ content }: { content: Content }) {
     const { volume, muted } = rememberedVolume();
     media.volume = volume;
     media.muted = muted;
-    const made = new Engine(media, src, setEngineState);
+    const made = new Engine(media, src, setEngineState, ready.current);
     engine.current = made;
     return () => {
       engine.current = null;
@@ -61,11 +80,11 @@ export default function Player({ content }: { content: Content }) {
   useEffect(() => {
     const current = engine.current;
     if (!current) return;
-    current.know(content.renditions);
+    current.know(renditions, content.state === "ready");
     if (!current.outdated) return;
     holdPicture(element.current, still.current);
     current.reload();
-  }, [content.renditions, engineState.levels.length > 0]);
+  }, [renditions, content.state, engineState.levels.length > 0]);
 
   const { refusal } = engineState;
   // Tokens that ran out are renewed without anybody noticing.
@@ -136,6 +155,9 @@ export default function Player({ content }: { content: Content }) {
           rememberVolume(media);
           say(media.muted ? "Muted" : "Unmuted");
           break;
+        case "captions":
+          say(toggleCaptions.current());
+          break;
         case "speed":
           media.playbackRate = nextSpeed(media.playbackRate, command.step);
           say(`${media.playbackRate}×`);
@@ -204,7 +226,7 @@ export default function Player({ content }: { content: Content }) {
       onPointerMove={wake}
       onFocus={wake}
     >
-      {/* biome-ignore lint/a11y/useMediaCaption: the catalogue holds no captions yet. */}
+      {/* biome-ignore lint/a11y/useMediaCaption: the track is a component. */}
       <video
         ref={element}
         className="size-full object-contain"
@@ -213,7 +235,17 @@ export default function Player({ content }: { content: Content }) {
         poster={content.poster ?? undefined}
         onPointerUp={tap}
         onDoubleClick={() => run({ do: "fullscreen" })}
-      />
+      >
+        {drawn && video.started && (
+          <CaptionTrack
+            key={`${drawn.url} ${tries}`}
+            caption={drawn}
+            label={nameOf(drawn, captions.choices)}
+            onCues={setCues}
+            onTrouble={(text) => setTrouble({ url: drawn.url, text })}
+          />
+        )}
+      </video>
       <canvas ref={still} hidden className="pointer-events-none absolute inset-0 size-full object-contain" />
       {audioOnly && (
         <div className="pointer-events-none absolute inset-0 -z-10 grid place-items-center text-white/40">
@@ -259,17 +291,32 @@ export default function Player({ content }: { content: Content }) {
           {flash.text}
         </p>
       )}
+      <div hidden={refusal !== null} data-shown={visible} className="player-shade" aria-hidden="true" />
+      {!refusal && (
+        <CaptionLayer
+          cues={cues}
+          language={drawn?.language ?? null}
+          raised={visible}
+          trouble={trouble && trouble.url === drawn?.url ? trouble.text : null}
+          onRetry={() => {
+            setTrouble(null);
+            setTries(tries + 1);
+          }}
+        />
+      )}
       <div
         hidden={refusal !== null}
-        className={`pointer-events-none absolute inset-x-0 bottom-0 transition-opacity duration-200 ${visible ? "" : "opacity-0 focus-within:opacity-100"}`}
+        className={`player-controls pointer-events-none absolute inset-0 flex flex-col justify-end transition-opacity duration-200 ${visible ? "" : "opacity-0 focus-within:opacity-100"}`}
       >
         <Controls
+          content={content}
           video={video}
           engine={engineState}
           total={total}
           available={available || total}
           openEnded={openEnded}
           thumbnails={thumbnails}
+          captions={captions}
           fullscreen={fullscreen}
           visible={visible}
           canPip={document.pictureInPictureEnabled === true && !audioOnly}
@@ -285,6 +332,7 @@ export default function Player({ content }: { content: Content }) {
             if (element.current) element.current.playbackRate = speed;
           }}
           onLevel={(level) => engine.current?.choose(level)}
+          onSound={(index) => engine.current?.listen(index)}
           onHold={setHeld}
         />
       </div>
@@ -298,81 +346,7 @@ export default function Player({ content }: { content: Content }) {
           onRetry={() => engine.current?.reload()}
         />
       )}
-      {help && (
-        <Dialog title="Keyboard shortcuts" onClose={() => setHelp(false)}>
-          <dl className="grid grid-cols-[auto_1fr] items-baseline gap-x-5 gap-y-2">
-            {SHORTCUTS.map(([keys, what]) => (
-              <div key={what} className="contents">
-                <dt className="flex gap-1">
-                  {keys.map((key) => (
-                    <kbd key={key} className="digits border border-edge px-1.5 font-sans text-sm">
-                      {key}
-                    </kbd>
-                  ))}
-                </dt>
-                <dd className="text-soft">{what}</dd>
-              </div>
-            ))}
-          </dl>
-          <form method="dialog" className="mt-6 flex justify-end">
-            <button type="submit" className="button">
-              Close
-            </button>
-          </form>
-        </Dialog>
-      )}
+      {help && <Help onClose={() => setHelp(false)} />}
     </section>
   );
-}
-
-function useFullscreen(stage: React.RefObject<HTMLElement | null>): boolean {
-  const [full, setFull] = useState(false);
-  useEffect(() => {
-    const read = () => setFull(document.fullscreenElement === stage.current && stage.current !== null);
-    document.addEventListener("fullscreenchange", read);
-    return () => document.removeEventListener("fullscreenchange", read);
-  }, [stage]);
-  return full;
-}
-
-function toggleFullscreen(stage: HTMLElement | null, media: HTMLVideoElement): void {
-  if (document.fullscreenElement) {
-    void document.exitFullscreen().catch(() => {});
-  } else if (stage?.requestFullscreen) {
-    void stage.requestFullscreen().catch(() => {});
-  } else {
-    // iPhones show only the video itself in full screen.
-    (media as HTMLVideoElement & { webkitEnterFullscreen?(): void }).webkitEnterFullscreen?.();
-  }
-}
-
-function useThumbnails(path: string | null): Thumbnail[] {
-  const [thumbnails, setThumbnails] = useState<Thumbnail[]>([]);
-  useEffect(() => {
-    if (!path) return;
-    const controller = new AbortController();
-    api
-      .text(path, controller.signal)
-      .then((text) => setThumbnails(parseThumbnails(text, new URL(path, location.href).href)))
-      .catch(() => {
-        // Without previews the seek bar still works.
-      });
-    return () => controller.abort();
-  }, [path]);
-  return thumbnails;
-}
-
-/** Keeps the current picture on a canvas until the video shows one again. */
-function holdPicture(media: HTMLVideoElement | null, canvas: HTMLCanvasElement | null): void {
-  if (!media || !canvas || media.videoWidth === 0 || media.readyState < HTMLMediaElement.HAVE_CURRENT_DATA)
-    return;
-  canvas.width = media.videoWidth;
-  canvas.height = media.videoHeight;
-  canvas.getContext("2d")?.drawImage(media, 0, 0);
-  canvas.hidden = false;
-  const release = () => {
-    canvas.hidden = true;
-    for (const name of ["playing", "seeked", "error"]) media.removeEventListener(name, release);
-  };
-  for (const name of ["playing", "seeked", "error"]) media.addEventListener(name, release);
 }

@@ -1,7 +1,9 @@
-// The time line: what was played, what is buffered, what is not encoded yet, and a
-// picture of the moment under the pointer.
+// The time line: what was played, what is buffered, what is not encoded yet, where chapters
+// begin, and a picture of the moment under the pointer.
 
 import { type PointerEvent, useEffect, useRef, useState } from "react";
+import type { Chapter } from "../api/types";
+import { chapterAt, chapterTitle } from "../lib/chapters";
 import { clock, spokenTime } from "../lib/format";
 import { type Thumbnail, thumbnailAt } from "../lib/vtt";
 
@@ -15,6 +17,7 @@ interface SeekBarProps {
   openEnded: boolean;
   buffered: [number, number][];
   thumbnails: Thumbnail[];
+  chapters: Chapter[];
   onSeek(time: number): void;
   onScrub(scrubbing: boolean): void;
 }
@@ -24,7 +27,7 @@ const PREVIEW_WIDTH = 168;
 const KNOWN_PART = 0.9;
 
 export function SeekBar(props: SeekBarProps) {
-  const { time, total, available, openEnded, buffered, thumbnails, onSeek, onScrub } = props;
+  const { time, total, available, openEnded, buffered, thumbnails, chapters, onSeek, onScrub } = props;
   const bar = useRef<HTMLDivElement>(null);
   const [hover, setHover] = useState<number | null>(null);
   const [scrub, setScrub] = useState<number | null>(null);
@@ -55,6 +58,10 @@ export function SeekBar(props: SeekBarProps) {
     onScrub(false);
   };
   const preview = scrub ?? hover;
+  const titleAt = (value: number) => {
+    const index = chapterAt(chapters, value);
+    return index < 0 ? "" : chapterTitle(chapters, index);
+  };
 
   return (
     <div className="relative">
@@ -65,6 +72,7 @@ export function SeekBar(props: SeekBarProps) {
           coming={preview > available}
           openEnded={openEnded}
           thumbnails={thumbnails}
+          chapter={titleAt(preview)}
         />
       )}
       <div
@@ -75,7 +83,9 @@ export function SeekBar(props: SeekBarProps) {
         aria-valuemin={0}
         aria-valuemax={Math.floor(total)}
         aria-valuenow={Math.floor(shown)}
-        aria-valuetext={`${spokenTime(shown)} of ${spokenTime(total)}`}
+        aria-valuetext={[`${spokenTime(shown)} of ${spokenTime(total)}`, titleAt(shown)]
+          .filter(Boolean)
+          .join(", ")}
         className="group relative flex h-6 cursor-pointer touch-none items-center outline-offset-0"
         onPointerDown={begin}
         onPointerMove={move}
@@ -106,6 +116,16 @@ export function SeekBar(props: SeekBarProps) {
               <span className="hatch breathe absolute inset-0" />
             </span>
           )}
+          {chapters.map(({ start }) =>
+            start > 0 && start < total ? (
+              <span
+                key={start}
+                data-testid="chapter-mark"
+                className="-translate-x-1/2 absolute inset-y-0 w-[3px] bg-black"
+                style={{ left: `${at(start) * 100}%` }}
+              />
+            ) : null,
+          )}
         </div>
         <span
           className="-ml-[3px] pointer-events-none absolute h-4 w-1.5 bg-white opacity-0 transition-opacity group-hover:opacity-100 group-focus-visible:opacity-100"
@@ -122,9 +142,11 @@ interface PreviewProps {
   coming: boolean;
   openEnded: boolean;
   thumbnails: Thumbnail[];
+  /** Title of its chapter; empty: it is in none. */
+  chapter: string;
 }
 
-function Preview({ time, fraction, coming, openEnded, thumbnails }: PreviewProps) {
+function Preview({ time, fraction, coming, openEnded, thumbnails, chapter }: PreviewProps) {
   const thumbnail = coming ? null : thumbnailAt(thumbnails, time);
   return (
     <div
@@ -136,6 +158,14 @@ function Preview({ time, fraction, coming, openEnded, thumbnails }: PreviewProps
         marginLeft: -PREVIEW_WIDTH / 2,
       }}
     >
+      {chapter && (
+        <span
+          className="mb-1 line-clamp-2 max-w-full bg-black/80 px-1.5 text-center text-sm text-white wrap-anywhere"
+          data-testid="chapter-preview"
+        >
+          {chapter}
+        </span>
+      )}
       {thumbnail && <Picture thumbnail={thumbnail} />}
       <span className="digits mt-1 bg-black/80 px-1.5 text-sm text-white">
         {coming && openEnded ? "Still being encoded" : clock(time)}

@@ -6,6 +6,7 @@ export type Command =
   | { do: "jump"; fraction: number }
   | { do: "volume"; step: number }
   | { do: "mute" }
+  | { do: "captions" }
   | { do: "fullscreen" }
   | { do: "pip" }
   | { do: "speed"; step: 1 | -1 }
@@ -18,6 +19,7 @@ export const SHORTCUTS: [keys: string[], what: string][] = [
   [["J", "L"], "Back or forward 10 s"],
   [["↑", "↓"], "Volume up or down"],
   [["M"], "Mute or unmute"],
+  [["C"], "Captions on or off"],
   [["0", "…", "9"], "Jump to 0–90%"],
   [["<", ">"], "Slower or faster"],
   [[",", "."], "Back or forward one frame, while paused"],
@@ -54,6 +56,8 @@ export function commandOf(event: Key): Command | null {
       return { do: "volume", step: -0.1 };
     case "m":
       return { do: "mute" };
+    case "c":
+      return { do: "captions" };
     case "f":
       return { do: "fullscreen" };
     case "p":

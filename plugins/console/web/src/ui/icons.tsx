@@ -39,6 +39,15 @@ const shapes = {
       <path d="M5.5 8.5h1m3 0h1m3 0h1M6.5 12h7" />
     </>
   ),
+  captions: <path d="M2.5 4h15v12h-15zM5.5 9h4m2.5 0h2.5M5.5 12.5H8m2.5 0h4" />,
+  headphones: (
+    <>
+      <path d="M3.5 13v-2.5a6.5 6.5 0 0 1 13 0V13" />
+      <path d="M3 11.5h3.5V17H3zM13.5 11.5H17V17h-3.5z" fill="currentColor" stroke="none" />
+    </>
+  ),
+  chapters: <path d="M3 5h2m3 0h9M3 10h2m3 0h9M3 15h2m3 0h9" />,
+  down: <path d="M10 4v11.5M5 10.5l5 5 5-5" />,
   check: <path d="m4 10.5 4 4 8-9" />,
   close: <path d="m5 5 10 10M15 5 5 15" />,
   up: <path d="M10 16V4.5M5 9.5l5-5 5 5" />,

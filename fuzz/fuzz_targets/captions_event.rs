@@ -1,0 +1,6 @@
+//! Events of ASS, as files carry them.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    streamgate_captions::fuzz::event(data);
+});

@@ -1,0 +1,6 @@
+//! Captions as people upload them.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    streamgate_captions::fuzz::file(data);
+});

@@ -1,0 +1,78 @@
+//! Looks at the configuration for a change. Code of plugins has a part in them, and may hang: then
+//! the look is given up, and a bounded number of such looks is left to themselves.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+/// How long a configuration may take to be read and judged, with all checks of plugins.
+const WITHIN: Duration = Duration::from_secs(60);
+/// So many looks at once, those included that were given up and have not ended.
+const MOST: usize = 8;
+
+/// The looks that are under way.
+#[derive(Debug, Clone)]
+pub struct Planning(Arc<Semaphore>);
+
+impl Default for Planning {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(MOST)))
+    }
+}
+
+impl Planning {
+    /// Has a thread look at the configuration, and waits for what it finds; not longer than a minute,
+    /// nor once everything stops.
+    ///
+    /// # Errors
+    /// Why it found nothing, for people.
+    pub async fn look<T: Send + 'static>(
+        &self,
+        stopping: impl Future<Output = ()>,
+        look: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, String> {
+        let place = self.0.clone().try_acquire_owned().map_err(|_| {
+            format!("{MOST} looks at the configuration hang in a plugin's check; stop streamgate, and start it without that plugin")
+        })?;
+        let looking = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            look()
+        });
+        tokio::select! {
+            found = looking => found.map_err(|error| error.to_string()),
+            () = stopping => Err("streamgate stops".to_owned()),
+            () = tokio::time::sleep(WITHIN) => Err(format!(
+                "the configuration was not judged within {WITHIN:?}: a plugin's check hangs; nothing has changed"
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::future::{pending, ready};
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn looks_that_hang_are_left_to_themselves_until_there_are_too_many() {
+        let planning = Planning::default();
+        let mut hanging = Vec::new();
+        for _ in 0..MOST {
+            let (end, ended) = channel::<()>();
+            hanging.push(end);
+            let look = move || _ = ended.recv();
+            assert_eq!(planning.look(ready(()), look).await, Err("streamgate stops".to_owned()));
+        }
+        let refused = planning.look(pending(), || 1).await.unwrap_err();
+        assert!(refused.starts_with("8 looks at the configuration hang"), "{refused}");
+        hanging.clear();
+        while planning.look(pending(), || 1).await != Ok(1) {
+            tokio::task::yield_now().await;
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Contents that events called deleted. An event proves nothing: anybody may have published it. So
+//! nothing is removed because of one before the catalogue says that the content was deleted; as long
+//! as that is not known, it is asked again.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use streamgate_plugin_api::Client;
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
+use tonic::Status;
+
+use crate::catalogue::v1::DeletedRequest;
+use crate::catalogue::v1::catalogue_client::CatalogueClient;
+
+/// Contents that one call may name.
+pub const MAX_ASKED: usize = 500;
+
+/// Contents that events named and of which nothing is known yet; beyond that they are not noted.
+const MAX_HEARD: usize = 10_000;
+/// How often the catalogue may say that it knows of no deletion before the event is forgotten.
+const TRIES: u32 = 5;
+const DEADLINE: Duration = Duration::from_secs(10);
+/// Between two questions about the same contents, doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// What events said, until the catalogue confirms it.
+#[derive(Debug)]
+pub struct Deletions {
+    catalogue: CatalogueClient<Client>,
+    /// How often the catalogue did not know of it.
+    heard: Mutex<BTreeMap<String, u32>>,
+    woken: Notify,
+}
+
+impl Deletions {
+    /// Asked of the `catalogue` capability.
+    pub fn new(catalogue: Client) -> Self {
+        Self { catalogue: CatalogueClient::new(catalogue), heard: Mutex::default(), woken: Notify::new() }
+    }
+
+    /// An event says that a content was deleted.
+    pub fn heard(&self, content: &str) {
+        let mut heard = self.lock();
+        if heard.len() < MAX_HEARD || heard.contains_key(content) {
+            heard.insert(content.to_owned(), 0);
+        } else {
+            tracing::warn!(content, "too many deletions wait for the catalogue; this one is not noted");
+        }
+        drop(heard);
+        self.woken.notify_one();
+    }
+
+    /// The next contents that were deleted for certain, as soon as there are some. For one caller.
+    pub async fn next(&self) -> Vec<String> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let asked: Vec<String> = self.lock().keys().take(MAX_ASKED).cloned().collect();
+            if asked.is_empty() {
+                self.woken.notified().await;
+                continue;
+            }
+            match self.confirmed(asked.clone()).await {
+                Ok(deleted) => {
+                    self.note(&asked, &deleted);
+                    if !deleted.is_empty() {
+                        return deleted;
+                    }
+                }
+                Err(status) => {
+                    let reason = status.message();
+                    tracing::warn!(
+                        reason,
+                        contents = asked.len(),
+                        "whether contents were deleted is not known yet"
+                    );
+                }
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Which of these contents were deleted, at most [`MAX_ASKED`]; the others are there, or nobody
+    /// knows anything of them.
+    ///
+    /// # Errors
+    /// When the catalogue does not answer.
+    pub async fn confirmed(&self, contents: Vec<String>) -> Result<Vec<String>, Status> {
+        let mut catalogue = self.catalogue.clone();
+        let asked = catalogue.deleted(DeletedRequest { ids: contents.clone() });
+        let answer = timeout(DEADLINE, asked).await;
+        let answer = answer.map_err(|_| Status::unavailable("the catalogue does not answer"))??;
+        let mut deleted = answer.into_inner().ids;
+        // What it was not asked about is not its to say.
+        deleted.retain(|id| contents.contains(id));
+        Ok(deleted)
+    }
+
+    fn note(&self, asked: &[String], deleted: &[String]) {
+        let mut heard = self.lock();
+        for content in asked {
+            if deleted.contains(content) {
+                heard.remove(content);
+                continue;
+            }
+            let Some(tries) = heard.get_mut(content) else { continue };
+            *tries += 1;
+            if *tries >= TRIES {
+                tracing::warn!(content, "an event called it deleted, and the catalogue knows of no deletion");
+                heard.remove(content);
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, u32>> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,410 @@
+//! Events that others rely on: written in the transaction of the change that they tell of, into a
+//! table of the plugin's own namespace, and published from there at least once, each with the same
+//! `id` however often. Events of the same subject but for its last token (`content.42`) come in the
+//! order of their commits.
+//!
+//! A row stays for [`LINGER`] after it was published: the bus is in memory, and what a subscriber has
+//! not worked off dies with the process. After a restart those rows are published once more, when all
+//! plugins are there to hear them.
+//!
+//! ```no_run
+//! use streamgate_contracts::db::{Db, params};
+//! use streamgate_contracts::outbox::{Bus, Outbox};
+//! use streamgate_plugin_api::Event;
+//!
+//! # async fn example(host: streamgate_plugin_api::Host, db: Db) -> Result<(), Box<dyn std::error::Error>> {
+//! let outbox = Outbox::new(db.clone(), Bus::of(&host));
+//! host.spawn(async move { outbox.run().await });
+//! db.batch()
+//!     .push("DELETE FROM note WHERE id = $1", params!["a"])
+//!     .tell(Event::json("note.a.deleted", "example.note.deleted.v1", &"a"))
+//!     .run()
+//!     .await?;
+//! # Ok(())
+//! # }
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use streamgate_plugin_api::{BusError, Event, Host};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::db::{Batch, Db, DbError, Param, Row, params, places};
+
+/// The migration that makes the tables which events wait in. It never changes.
+pub const TABLE: &str = include_str!("outbox.sql");
+
+/// How long an event that was published stays, for subscribers that die with the process.
+pub const LINGER: Duration = Duration::from_secs(5);
+
+/// Events that wait in one namespace; beyond that the oldest go.
+const MAX_WAITING: i64 = 100_000;
+/// Events that are read, or removed, at once.
+const PAGE: usize = 200;
+/// How long the bus may take for one.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// How long a request waits for that.
+const SOON: Duration = Duration::from_secs(5);
+/// Events that the bus did not take before a round ends.
+const MAX_FAILURES: usize = 4;
+/// Rounds in which the bus does not take an event before it is given up: more than an hour.
+const MAX_TRIES: u32 = 100;
+/// Before what failed is tried again, doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How often the table is looked at without a word: what another run wrote is told by this one.
+const IDLE: Duration = Duration::from_secs(5);
+/// How long the start of the other plugins is waited for.
+const START: Duration = Duration::from_secs(300);
+
+type Publish = dyn Fn(Event) -> Pin<Box<dyn Future<Output = Result<(), BusError>> + Send>> + Send + Sync;
+
+/// Where events go. Cheap to clone.
+#[derive(Clone)]
+pub struct Bus {
+    publish: Arc<Publish>,
+    /// Tests have none.
+    host: Option<Host>,
+}
+
+impl fmt::Debug for Bus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bus").finish_non_exhaustive()
+    }
+}
+
+impl Bus {
+    /// That of the host.
+    pub fn of(host: &Host) -> Self {
+        let bus = host.clone();
+        let publish = move |event| {
+            let bus = bus.clone();
+            async move { bus.publish(event).await }
+        };
+        Self { host: Some(host.clone()), ..Self::new(publish) }
+    }
+
+    /// Whatever takes events. An event that it answers an error for, or not in time, comes again.
+    pub fn new<F>(publish: impl Fn(Event) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), BusError>> + Send + 'static,
+    {
+        Self { publish: Arc::new(move |event| Box::pin(publish(event))), host: None }
+    }
+
+    /// The same, where `first` sees each event before anybody else does.
+    #[must_use]
+    pub fn seen_by(self, first: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        let Self { publish, host } = self;
+        let publish: Arc<Publish> = Arc::new(move |event| {
+            first(&event);
+            publish(event)
+        });
+        Self { publish, host }
+    }
+
+    /// Waits until the host has started every plugin that it will.
+    async fn started(&self) {
+        let Some(host) = &self.host else { return };
+        let until = Instant::now() + START;
+        while host.report()["kernel"]["phase"] == "starting" && Instant::now() < until {
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+impl Batch {
+    /// Adds an event: it is published if the batch takes effect, and not if it does not. The
+    /// namespace has the tables of [`TABLE`], and an [`Outbox`] runs on it. The data is text.
+    pub fn tell(self, event: Result<Event, BusError>) -> Self {
+        let event = match event {
+            Ok(event) => event,
+            Err(error) => return self.spoilt(error.to_string()),
+        };
+        let Ok(data) = std::str::from_utf8(&event.data) else {
+            return self.spoilt(format!("the data of an event on {} is no text", event.subject));
+        };
+        let values = params![
+            event.id,
+            event.subject,
+            event.r#type,
+            event.time,
+            event.datacontenttype,
+            event.traceparent.unwrap_or_default(),
+            data
+        ];
+        self.push_event("UPDATE outbox_place SET last = last + 1", params![]).push_event(
+            "INSERT INTO outbox (place, id, subject, kind, at, datacontenttype, traceparent, data) \
+                 SELECT last, $1, $2, $3, $4, $5, $6, $7 FROM outbox_place",
+            values,
+        )
+    }
+
+    /// Adds an event for each row of a query, made where the rows are: for what only the transaction
+    /// itself knows. None if there is no row.
+    pub fn tell_each(self, each: Each<'_>) -> Self {
+        let Each { r#type, subject, data, key, from, params: mut values } = each;
+        let now = Event::new("", r#type, "application/json", "");
+        let first = values.len();
+        values.extend(params![now.id, now.r#type, now.time, now.traceparent.unwrap_or_default()]);
+        let [id, kind, at, trace] = [1, 2, 3, 4].map(|place| format!("${}", first + place));
+        let sql = format!(
+            "INSERT INTO outbox (place, id, subject, kind, at, datacontenttype, traceparent, data) \
+             SELECT (SELECT last FROM outbox_place), {id} || '-' || {key}, {subject}, {kind}, {at}, \
+             'application/json', {trace}, {data} FROM {from}"
+        );
+        self.push_event("UPDATE outbox_place SET last = last + 1", params![]).push_event(&sql, values)
+    }
+}
+
+/// Events that a statement makes, one for each row. All but the type and the values is SQL.
+#[derive(Debug)]
+pub struct Each<'a> {
+    /// CloudEvents `type`.
+    pub r#type: &'a str,
+    /// Text: the subject.
+    pub subject: &'a str,
+    /// Text: the data, JSON.
+    pub data: &'a str,
+    /// Text that no two of the rows share, and without a dot: a part of the `id`.
+    pub key: &'a str,
+    /// What follows `FROM`.
+    pub from: &'a str,
+    /// Those of `$1` and so on in the others.
+    pub params: Vec<Param>,
+}
+
+/// SQL for JSON of an object, one of whose numbers only the transaction knows: `column` under `name`.
+/// The object is the parameter `place` of the statement, made by [`open_json`].
+pub fn with_number(place: usize, name: &str, column: &str) -> String {
+    format!("${place} || '\"{name}\":' || CAST({column} AS TEXT) || '}}'")
+}
+
+/// JSON of an object that [`with_number`] completes: without its last brace, with a comma instead.
+///
+/// # Errors
+/// When it is no object with at least one member.
+pub fn open_json(object: &serde_json::Value) -> Result<String, BusError> {
+    let text = object.to_string();
+    match text.strip_suffix('}') {
+        Some(open) if object.is_object() && text.len() > 2 => Ok(format!("{open},")),
+        _ => Err(BusError::Data("it is no object with members".into())),
+    }
+}
+
+/// Why events still wait.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NotTold {
+    /// The namespace cannot be read or written.
+    #[error("the events that wait cannot be had: {0}")]
+    Db(#[from] DbError),
+    /// The bus did not take one.
+    #[error("the bus did not take the event on {subject}: {reason}")]
+    Bus {
+        /// Its subject.
+        subject: String,
+        /// What the bus said.
+        reason: String,
+    },
+}
+
+/// Events of one namespace that are to be published. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Outbox {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    db: Db,
+    bus: Bus,
+    started: AtomicBool,
+    /// Held by whoever publishes, so that the order is kept.
+    round: Mutex<Round>,
+}
+
+/// In the order of the commits.
+type Place = (i64, String);
+
+#[derive(Debug, Default)]
+struct Round {
+    /// Everything before this place was published, or given up.
+    low: i64,
+    /// Published, and when; their rows are still there.
+    told: BTreeMap<Place, Instant>,
+    /// How often each was not taken.
+    failed: BTreeMap<Place, u32>,
+}
+
+impl Outbox {
+    /// Of a namespace that has the tables of [`TABLE`]. [`Outbox::run`] has to run beside it.
+    pub fn new(db: Db, bus: Bus) -> Self {
+        let started = AtomicBool::new(bus.host.is_none());
+        Self { shared: Arc::new(Shared { db, bus, started, round: Mutex::default() }) }
+    }
+
+    /// Publishes what comes, until it is dropped: at each batch that told something, and again while
+    /// that fails. It begins when all plugins of the host have started.
+    pub async fn run(&self) {
+        let Shared { db, bus, started, .. } = &*self.shared;
+        bus.started().await;
+        started.store(true, Ordering::Release);
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let sent = self.send().await;
+            let swept = self.sweep().await;
+            if let Err(error) = sent.and(swept) {
+                tracing::warn!(namespace = db.namespace(), %error, ?pause, "events wait to be told");
+                sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+                continue;
+            }
+            pause = FIRST_PAUSE;
+            let lingering = !self.shared.round.lock().await.told.is_empty();
+            let idle = if lingering { LINGER / 5 } else { IDLE };
+            let _ = timeout(idle, db.told().notified()).await;
+        }
+    }
+
+    /// Publishes what waits now, the oldest first: for whoever answers only when it was told. What it
+    /// does not come to within a few seconds is published by [`Outbox::run`]. Nothing is, until the
+    /// host has started.
+    pub async fn soon(&self) {
+        if self.shared.started.load(Ordering::Acquire) {
+            // `run` meets the same trouble, and says so.
+            let _ = timeout(SOON, self.send()).await;
+        }
+    }
+
+    async fn send(&self) -> Result<(), NotTold> {
+        let mut round = self.shared.round.lock().await;
+        let sent = self.send_page_by_page(&mut round).await;
+        if sent.is_err() {
+            self.drop_oldest().await?;
+        }
+        sent
+    }
+
+    async fn send_page_by_page(&self, round: &mut Round) -> Result<(), NotTold> {
+        let mut after: Place = (round.low, String::new());
+        let mut held = BTreeSet::new();
+        let mut trouble = None;
+        let mut failures = 0;
+        while failures < MAX_FAILURES {
+            let sql = "SELECT place, id, subject, kind, at, datacontenttype, traceparent, data FROM outbox \
+                       WHERE place > $1 OR (place = $1 AND id > $2) ORDER BY place, id LIMIT $3";
+            let rows = self.shared.db.query(sql, params![after.0, &after.1, PAGE]).await?;
+            let last = rows.len() < PAGE;
+            for row in rows {
+                let (place, event) = read(&row)?;
+                after.clone_from(&place);
+                let waits = failures == MAX_FAILURES || held.contains(about(&event.subject));
+                if waits || round.told.contains_key(&place) {
+                    continue;
+                }
+                let subject = event.subject.clone();
+                let reason = match timeout(DEADLINE, (self.shared.bus.publish)(event)).await {
+                    Ok(Ok(())) => None,
+                    Ok(Err(error)) => Some(error.to_string()),
+                    Err(_) => Some(format!("it took longer than {DEADLINE:?}")),
+                };
+                let Some(reason) = reason else {
+                    round.failed.remove(&place);
+                    round.told.insert(place, Instant::now());
+                    continue;
+                };
+                failures += 1;
+                let tries = round.failed.entry(place.clone()).or_default();
+                *tries += 1;
+                if *tries >= MAX_TRIES {
+                    let namespace = self.shared.db.namespace();
+                    tracing::error!(namespace, subject, reason, "an event is given up; nobody was told");
+                    round.failed.remove(&place);
+                    round.told.insert(place, Instant::now());
+                } else {
+                    held.insert(about(&subject).to_owned());
+                    trouble.get_or_insert((place, NotTold::Bus { subject, reason }));
+                }
+            }
+            if last {
+                break;
+            }
+        }
+        match trouble {
+            // What was published behind it is known by `told`.
+            Some((place, trouble)) => {
+                round.low = place.0;
+                Err(trouble)
+            }
+            None => {
+                round.low = after.0;
+                Ok(())
+            }
+        }
+    }
+
+    /// Removes what was published long enough ago.
+    async fn sweep(&self) -> Result<(), NotTold> {
+        let mut round = self.shared.round.lock().await;
+        let over: Vec<Place> = round
+            .told
+            .iter()
+            .filter(|(_, at)| at.elapsed() >= LINGER)
+            .map(|(place, _)| place.clone())
+            .collect();
+        for some in over.chunks(PAGE) {
+            let sql = format!("DELETE FROM outbox WHERE id IN ({})", places(some.len()));
+            let ids = some.iter().flat_map(|(_, id)| params![id]).collect();
+            self.shared.db.batch().push(&sql, ids).frees_space().run().await?;
+            for place in some {
+                round.told.remove(place);
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops what is more than may wait.
+    async fn drop_oldest(&self) -> Result<(), DbError> {
+        let sql = "DELETE FROM outbox WHERE place <= (SELECT last FROM outbox_place) - $1";
+        let dropped = self.shared.db.batch().push(sql, params![MAX_WAITING]).frees_space().run().await?;
+        let dropped = dropped.first().map_or(0, |outcome| outcome.rows_affected);
+        if dropped > 0 {
+            let namespace = self.shared.db.namespace();
+            tracing::error!(
+                namespace,
+                dropped,
+                "the bus took nothing for too long; the oldest events are lost"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// What is told in order.
+fn about(subject: &str) -> &str {
+    subject.rsplit_once('.').map_or(subject, |(about, _)| about)
+}
+
+fn read(row: &Row) -> Result<(Place, Event), DbError> {
+    let id: String = row.get("id")?;
+    let traceparent: String = row.get("traceparent")?;
+    let data: String = row.get("data")?;
+    let event = Event {
+        id: id.clone(),
+        source: String::new(),
+        r#type: row.get("kind")?,
+        subject: row.get("subject")?,
+        time: row.get("at")?,
+        datacontenttype: row.get("datacontenttype")?,
+        data: data.into(),
+        traceparent: Some(traceparent).filter(|text| !text.is_empty()),
+    };
+    Ok(((row.get("place")?, id), event))
+}

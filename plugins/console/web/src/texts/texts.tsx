@@ -1,0 +1,24 @@
+// What is read along with a content: its captions, and the titles of its chapters. For those who may
+// change them.
+
+import type { Content } from "../api/types";
+import { CaptionList } from "./caption-list";
+import { ChapterEditor } from "./chapter-editor";
+
+interface TextsProps {
+  content: Content;
+  /** Something was changed at the server; resolves when the page shows it. */
+  onChange(): Promise<void>;
+}
+
+export default function Texts({ content, onChange }: TextsProps) {
+  // Of a server that knows neither, nothing could be changed.
+  return (
+    <>
+      {content.captions && <CaptionList content={content} captions={content.captions} onChange={onChange} />}
+      {content.chapters && (
+        <ChapterEditor content={content} chapters={content.chapters} onChange={onChange} />
+      )}
+    </>
+  );
+}

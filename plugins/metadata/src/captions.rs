@@ -1,0 +1,267 @@
+//! Captions that people add, replace and remove. The object of a text is in storage before its row names it,
+//! and the row is gone before its object is: what a crash leaves over is an object that no row names, which
+//! `fsck` tells of. What is replaced stays at its address for a while: players may have begun with it.
+
+use streamgate_contracts::audit::By;
+use streamgate_contracts::catalogue::v1::{Chapter, Content, TextTrack};
+use streamgate_contracts::db::params;
+use streamgate_plugin_api::Body;
+use streamgate_plugin_api::time::now_ms;
+
+use crate::catalogue::{Catalogue, checked_id, unchanged};
+use crate::changes::Urgency;
+use crate::objects::{Media, Unwritten};
+use crate::store::{Entry, Store, StoreError};
+use crate::texts::{self, About, object};
+
+/// How often a text is put anew because another one came first.
+const ATTEMPTS: u32 = 4;
+/// Versions that are tried: some may be what a crash left over.
+const VERSIONS: u32 = 16;
+
+/// Who changes what they saw.
+#[derive(Debug, Clone)]
+pub(crate) struct Editor {
+    pub(crate) by: By,
+    /// The revision that they saw, if it matters to them.
+    pub(crate) expected: Option<u64>,
+}
+
+impl From<Unwritten> for StoreError {
+    fn from(error: Unwritten) -> Self {
+        match error {
+            Unwritten::Full => Self::Full(error.to_string()),
+            Unwritten::There | Unwritten::Unavailable(_) => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl Catalogue {
+    fn media(&self) -> Media {
+        Media::new(self.outside.storage.clone())
+    }
+
+    /// Adds a text, which is WebVTT. Answers the content and the name of the text.
+    pub(crate) async fn add_text(
+        &self,
+        id: &str,
+        about: &About,
+        vtt: String,
+        editor: &Editor,
+    ) -> Result<(Content, String), StoreError> {
+        let name = texts::fresh_name();
+        let text = TextTrack { name: name.clone(), version: 1, bytes: size(&vtt), ..TextTrack::default() };
+        let apply = |content: &mut Content| {
+            unchanged(content, editor.expected)?;
+            content.texts.push(text.clone());
+            about.apply(content, &name)?;
+            texts::fits(content)
+        };
+        // What will be refused need not be stored.
+        apply(&mut self.get(id).await?)?;
+        let media = self.media();
+        let key = object(id, &name, 1);
+        media.put_new(&key, vtt.into()).await?;
+        let content = self.edit(id, editor, apply, |_, after| describe("added", after, &name)).await;
+        if content.as_ref().is_err_and(is_certain) {
+            media.remove(&key).await;
+        }
+        Ok((content?, name))
+    }
+
+    /// Replaces a text by another one, which is WebVTT.
+    pub(crate) async fn replace_text(
+        &self,
+        id: &str,
+        name: &str,
+        vtt: String,
+        editor: &Editor,
+    ) -> Result<Content, StoreError> {
+        let media = self.media();
+        for _ in 0..ATTEMPTS {
+            let content = self.get(id).await?;
+            unchanged(&content, editor.expected)?;
+            let version = self.claim(&content, name, &vtt).await?;
+            let apply = |content: &mut Content| {
+                unchanged(content, editor.expected)?;
+                let text = texts::find_mut(content, name)?;
+                // Versions only grow: an address never shows another text.
+                if text.version >= version {
+                    return Err(StoreError::Busy(id.to_owned()));
+                }
+                let (now_ms, keep) =
+                    (now_ms(), i64::try_from(self.replaced_captions.as_millis()).unwrap_or(0));
+                texts::replace(text, version, size(&vtt), now_ms, now_ms.saturating_add(keep));
+                Ok(())
+            };
+            match self.edit(id, editor, apply, |_, after| describe("replaced", after, name)).await {
+                Ok(content) => {
+                    if let Ok(text) = texts::find(&content, name) {
+                        media.remove_versions(id, text).await;
+                    }
+                    return Ok(content);
+                }
+                Err(error) => {
+                    if is_certain(&error) {
+                        media.remove(&object(id, name, version)).await;
+                    }
+                    if !matches!(error, StoreError::Busy(_)) {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        Err(StoreError::Busy(id.to_owned()))
+    }
+
+    /// Removes what texts were before they were replaced, where its time is over. Nobody is told: to those who look, the
+    /// content is what it was.
+    pub(crate) async fn expire_texts(&self, limit: u32) -> Result<(), StoreError> {
+        let now_ms = now_ms();
+        for id in self.store.due_texts(now_ms, limit).await? {
+            for text in self.store.expire_texts(&id, now_ms).await? {
+                self.media().remove_versions(&id, &text).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a text under the next version that is free, and answers the version.
+    async fn claim(&self, content: &Content, name: &str, vtt: &str) -> Result<u32, StoreError> {
+        let mut version = texts::find(content, name)?.version;
+        for _ in 0..VERSIONS {
+            version = version.checked_add(1).ok_or_else(|| {
+                StoreError::Limit(format!("`{name}` was replaced too often; remove it, and add another one"))
+            })?;
+            match self.media().put_new(&object(&content.id, name, version), vtt.to_owned().into()).await {
+                Err(Unwritten::There) => {}
+                put => return Ok(put.map(|()| version)?),
+            }
+        }
+        Err(StoreError::Busy(content.id.clone()))
+    }
+
+    /// Changes what is said of a text.
+    pub(crate) async fn change_text(
+        &self,
+        id: &str,
+        name: &str,
+        about: &About,
+        editor: &Editor,
+    ) -> Result<Content, StoreError> {
+        let apply = |content: &mut Content| {
+            unchanged(content, editor.expected)?;
+            about.apply(content, name)?;
+            texts::fits(content)
+        };
+        self.edit(id, editor, apply, |_, after| describe("changed", after, name)).await
+    }
+
+    /// Removes a text.
+    pub(crate) async fn remove_text(&self, id: &str, name: &str, editor: &Editor) -> Result<(), StoreError> {
+        let apply = |content: &mut Content| {
+            unchanged(content, editor.expected)?;
+            texts::find(content, name)?;
+            content.texts.retain(|text| text.name != name);
+            Ok(())
+        };
+        self.edit(id, editor, apply, |before, _| describe("removed", before, name)).await?;
+        self.media().remove_text(id, name).await;
+        Ok(())
+    }
+
+    /// Replaces the chapters.
+    pub(crate) async fn set_chapters(
+        &self,
+        id: &str,
+        chapters: &[Chapter],
+        editor: &Editor,
+    ) -> Result<Entry, StoreError> {
+        let apply = |content: &mut Content| {
+            unchanged(content, editor.expected)?;
+            content.chapters = chapters.to_vec();
+            texts::fits(content)
+        };
+        self.edit(id, editor, apply, |_, after| format!("chapters to {}", after.chapters.len())).await?;
+        self.entry(id).await
+    }
+
+    /// A text as it is, with its content.
+    pub(crate) async fn text(&self, id: &str, name: &str) -> Result<(Content, Body), StoreError> {
+        // It may be replaced between its row and its object.
+        for _ in 0..ATTEMPTS {
+            let content = self.get(id).await?;
+            let key = object(id, name, texts::find(&content, name)?.version);
+            let opened = self.media().open(&key).await;
+            if let Some(body) = opened.map_err(|error| StoreError::Unavailable(error.to_string()))? {
+                return Ok((content, body));
+            }
+        }
+        tracing::error!(content = id, text = name, "the object of a text is missing");
+        Err(StoreError::Unavailable(format!("the text of `{name}` is missing in storage")))
+    }
+
+    /// Changes a content, and notes who did what.
+    async fn edit(
+        &self,
+        id: &str,
+        editor: &Editor,
+        apply: impl Fn(&mut Content) -> Result<(), StoreError>,
+        detail: impl Fn(&Content, &Content) -> String,
+    ) -> Result<Content, StoreError> {
+        let with = |batch, before: &Content, after: &Content| {
+            editor.by.note(batch, "content.change", id, detail(before, after))
+        };
+        let content = self.store.update_with(checked_id(id)?, apply, with).await?;
+        self.feed.touch(&content.id, Urgency::Now);
+        self.work.notify_one();
+        Ok(content)
+    }
+}
+
+/// Whether an error says for certain that no row was written.
+fn is_certain(error: &StoreError) -> bool {
+    !matches!(error, StoreError::Db(_))
+}
+
+/// For the audit log: `captions "captions-1" (de, "Deutsch") added`.
+fn describe(what: &str, content: &Content, name: &str) -> String {
+    let text = content.texts.iter().find(|text| text.name == name).cloned().unwrap_or_default();
+    let TextTrack { language, label, .. } = &text;
+    let flags: String = [
+        (text.default, ", default"),
+        (text.forced, ", forced"),
+        (text.hearing_impaired, ", for the hearing impaired"),
+    ]
+    .into_iter()
+    .filter_map(|(set, flag)| set.then_some(flag))
+    .collect();
+    let language = if language.is_empty() { "no language" } else { language };
+    format!("captions \"{name}\" ({language}, \"{label}\"{flags}) {what}")
+}
+
+/// Files are bounded far below 4 GiB.
+fn size(vtt: &str) -> u32 {
+    u32::try_from(vtt.len()).unwrap_or(u32::MAX)
+}
+
+impl Store {
+    /// Contents with texts that are due to go, the longest due first.
+    async fn due_texts(&self, now_ms: i64, limit: u32) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT id FROM contents WHERE texts_due_at_ms <= $1 ORDER BY texts_due_at_ms LIMIT $2";
+        let rows = self.db.query(sql, params![now_ms, limit]).await?;
+        rows.into_iter().map(|row| row.get("id").map_err(StoreError::from)).collect()
+    }
+
+    /// Forgets what is due, and answers the texts that had some. Of a content that changes meanwhile it stays until the
+    /// next time.
+    async fn expire_texts(&self, id: &str, now_ms: i64) -> Result<Vec<TextTrack>, StoreError> {
+        let Some(mut content) = self.find(id).await? else { return Ok(Vec::new()) };
+        let changed = texts::expire(&mut content, now_ms);
+        let sql = "UPDATE contents SET texts = $3, texts_due_at_ms = $4 WHERE id = $1 AND revision = $2";
+        let values = params![id, content.revision, texts::packed(&content), texts::due_at_ms(&content)];
+        let outcomes = self.db.batch().push(sql, values).frees_space().run().await?;
+        let written = outcomes.first().is_some_and(|outcome| outcome.rows_affected > 0);
+        Ok(if written { changed } else { Vec::new() })
+    }
+}
