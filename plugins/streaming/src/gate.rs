@@ -228,11 +228,9 @@ impl Gate {
         if let Some(refusal) = grant.standing.ended(grant.generation) {
             return Shown::Refused(refusal);
         }
-        if let Err(refusal) = self.standings.ask(&grant.standing).await {
-            return Shown::Refused(refusal);
-        }
-        // It may have been allowed anew, under another generation.
-        match grant.standing.ended(grant.generation) {
+        let asked = self.standings.ask(&grant.standing).await;
+        // It may have been allowed anew, under another generation; and who was playing is told why that ended.
+        match grant.standing.ended(grant.generation).or(asked.err()) {
             Some(refusal) => Shown::Refused(refusal),
             None => Shown::Good(grant),
         }
@@ -294,7 +292,7 @@ impl Gate {
         self.grants.admit(Grant::new(&claims, standing, token, now_ms), now_ms)
     }
 
-    /// An event told that a policy is another one.
+    /// An event says that a policy is another one.
     pub(crate) fn changed(&self, change: &AccessChanged) {
         if let Some(content) = ContentId::parse(&change.content) {
             self.policies.changed(content);
@@ -302,7 +300,7 @@ impl Gate {
         }
     }
 
-    /// An event told that something granted holds no more.
+    /// An event says that something granted holds no more.
     pub(crate) fn revoked(&self, revocation: &AccessRevoked) {
         if let Some(content) = ContentId::parse(&revocation.content) {
             let AccessRevoked { principal, generation, reason, .. } = revocation;
@@ -310,7 +308,7 @@ impl Gate {
         }
     }
 
-    /// An event told that a session or an API key is no more: what was begun with it ends.
+    /// An event says that a session or an API key is no more.
     pub(crate) fn ended(&self, ending: &CredentialEnded) {
         self.standings.ended(&ending.credential);
     }

@@ -10,6 +10,7 @@ mod texts;
 use std::collections::BTreeSet;
 
 use streamgate_contracts::access::v1::Openness;
+use streamgate_contracts::events::CredentialEnded;
 use streamgate_sqlite::Engine;
 
 use super::*;
@@ -366,6 +367,7 @@ async fn a_revocation_ends_playing_at_once_with_its_reason() {
     assert_refused(&house.get("master.m3u8", &[ADA]).await, 403, "not-entitled", "You hold 0 of 1 tokens.");
     assert_eq!(house.segment(&bob).await.status, StatusCode::OK);
     house.revoke("", 3);
+    house.say(denied("not-entitled", "You hold 0 of 1 tokens.", 3));
     assert_refused(&house.segment(&bob).await, 403, "revoked", "The token went to another wallet.");
 }
 
@@ -391,6 +393,7 @@ async fn a_revocation_that_comes_while_a_decision_is_under_way_wins() {
     let revoking = async {
         until(async || house.decisions() == 1).await;
         house.revoke("ada", 2);
+        house.say(denied("revoked", "The token went to another wallet.", 2));
         house.doorman.leave.add_permits(1);
     };
     let (got, ()) = tokio::join!(house.get("master.m3u8", &[ADA]), revoking);
@@ -567,12 +570,34 @@ async fn an_end_that_is_heard_of_while_a_player_starts_wins() {
     };
     let (got, ()) = tokio::join!(house.get("master.m3u8", &[ADA]), ending);
     assert_refused(&got, 401, "session-ended", "Sign in again.");
-    // Also when `auth` had said yes before, and all that was known of the viewer is forgotten.
+}
+
+#[tokio::test]
+async fn an_event_that_access_and_auth_know_nothing_of_ends_nothing() {
     let house = House::open();
-    house.end("ada");
-    house.reception.over.lock().unwrap().clear();
-    assert_refused(&house.get("master.m3u8", &[ADA]).await, 401, "session-ended", "Sign in again.");
-    assert_eq!(house.decisions(), 0);
+    let token = house.play(ADA).await;
+    house.revoke("ada", 1_000);
+    assert_eq!(house.segment(&token).await.status, StatusCode::OK);
+    house.revoke("", u64::MAX);
+    assert_eq!(house.segment(&token).await.status, StatusCode::OK);
+    assert_eq!(house.decisions(), 3, "each is asked about");
+    house.gate.ended(&CredentialEnded { credential: "session:ada".into(), principal: "ada".into() });
+    assert_eq!(house.segment(&token).await.status, StatusCode::OK);
+    // What is so all the same still is.
+    house.revoke("ada", 2);
+    house.say(denied("not-entitled", "You hold 0 of 1 tokens.", 2));
+    assert_refused(&house.segment(&token).await, 403, "revoked", "The token went to another wallet.");
+}
+
+#[tokio::test]
+async fn while_access_is_away_nothing_goes_on_after_a_revocation() {
+    let house = House::open();
+    let token = house.play(ADA).await;
+    house.revoke("ada", 2);
+    *house.doorman.says.lock().unwrap() = Err(tonic::Status::unavailable("asleep"));
+    assert_eq!(house.segment(&token).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    house.say(denied("not-entitled", "You hold 0 of 1 tokens.", 2));
+    assert_refused(&house.segment(&token).await, 403, "revoked", "The token went to another wallet.");
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ async fn texts_and_chapters_are_for_whoever_may_play_and_for_nobody_else() {
         assert_eq!(house.get(&format!("{path}?t={token}"), &[]).await.status, StatusCode::OK, "{path}");
     }
     house.revoke("ada", 2);
+    house.say(denied("not-entitled", "You hold 0 of 1 tokens.", 2));
     for path in ["text-1/2.vtt", "text-1/index.m3u8", "chapters.vtt"] {
         let got = house.get(&format!("{path}?t={token}"), &[]).await;
         assert_refused(&got, 403, "revoked", "The token went to another wallet.");

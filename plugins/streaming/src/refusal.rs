@@ -67,12 +67,6 @@ impl Refusal {
         }
     }
 
-    /// The session or API key that it was begun with is no more.
-    pub(crate) fn session_ended() -> Self {
-        let detail = "The session or API key that this player was started with has ended. Sign in again.";
-        Self::new(StatusCode::UNAUTHORIZED, "session-ended", "The session has ended", detail)
-    }
-
     /// Credentials that are not good, as `auth` says it.
     pub(crate) fn of_credentials(refusal: &AuthRefusal) -> Self {
         let status = if refusal.status == 403 { StatusCode::FORBIDDEN } else { StatusCode::UNAUTHORIZED };

@@ -1,11 +1,11 @@
 //! How viewers stand to contents: what `access` decided, and until when that holds. Decisions in use
-//! are renewed before they run out; a revocation wins against whatever is under way.
+//! are renewed before they run out. An event is a hint: it takes nothing away by itself, but nothing goes on after it
+//! before `access` and `auth` have been asked again, and what was asked of them earlier does not count.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use quick_cache::unsync::Cache;
 use streamgate_contracts::access::v1::access_client::AccessClient;
 use streamgate_contracts::access::v1::{DecideRequest, Decision, Verdict};
 
@@ -24,8 +24,6 @@ const EARLY_MS: u64 = 30_000;
 const PAUSE_MS: u64 = 1000;
 /// A decision during which the policy changes is asked for again so often.
 const ROUNDS: u32 = 3;
-/// Credentials of which it is remembered that they ended, for requests that were under way then.
-const ENDED: usize = 4096;
 /// Standings that are kept before those that nobody uses are looked for.
 const SWEEP_AT: usize = 1024;
 
@@ -133,20 +131,28 @@ impl Standing {
         Some(Err(refusal))
     }
 
+    /// Somebody says that what was granted below this generation holds no more: nothing goes on before
+    /// `access` has said so itself.
     fn revoked(&self, generation: u64, reason: &Arc<str>) {
         let mut last = self.last();
-        if generation >= self.floor.load(Ordering::Acquire) {
+        let floor = self.floor.load(Ordering::Acquire);
+        if generation >= floor {
             last.reason = Some(reason.clone());
         }
-        if self.floor.fetch_max(generation, Ordering::AcqRel) < generation {
-            self.good_until_ms.store(0, Ordering::Release);
+        if generation > floor {
+            self.doubt(&mut last);
         }
     }
 
-    fn policy_changed(&self) {
+    fn changed(&self) {
         let mut last = self.last();
-        last.epoch += 1;
         last.ended = None;
+        self.doubt(&mut last);
+    }
+
+    /// The next request waits for a decision, and none that was asked for before counts.
+    fn doubt(&self, last: &mut Last) {
+        last.epoch += 1;
         self.good_until_ms.store(0, Ordering::Release);
     }
 }
@@ -164,12 +170,11 @@ struct Table {
     count: usize,
     /// Those that nobody uses are removed when there are so many.
     sweep_at: usize,
-    ended: Cache<Box<str>, ()>,
 }
 
 impl Standings {
     pub(crate) fn new(access: Arc<Neighbour>, viewers: Arc<Viewers>, clock: Arc<Clock>) -> Self {
-        let table = Table { of: HashMap::new(), count: 0, sweep_at: 0, ended: Cache::new(ENDED) };
+        let table = Table { of: HashMap::new(), count: 0, sweep_at: 0 };
         Self { access, viewers, clock, table: Mutex::new(table) }
     }
 
@@ -186,12 +191,7 @@ impl Standings {
         let table = &mut *table;
         let standing = table.of.entry(content).or_default().entry(viewer.key()).or_insert_with(|| {
             table.count += 1;
-            let over = table.ended.get(&*viewer.credential).is_some();
-            let standing = Standing::new(content, viewer);
-            if over {
-                standing.end(Refusal::session_ended());
-            }
-            Arc::new(standing)
+            Arc::new(Standing::new(content, viewer))
         });
         standing.clone()
     }
@@ -268,7 +268,7 @@ impl Standings {
             .ok_or_else(|| Refusal::unavailable("The access plugin does not say whether you may play this"))
     }
 
-    /// An event told that what was granted under a smaller generation holds no more; an empty
+    /// An event says that what was granted under a smaller generation holds no more; an empty
     /// principal stands for all.
     pub(crate) fn revoked(&self, content: ContentId, principal: &str, generation: u64, reason: &str) {
         let reason: Arc<str> = reason.into();
@@ -279,25 +279,18 @@ impl Standings {
         }
     }
 
-    /// An event told that a session or an API key is no more.
+    /// An event says that a session or an API key is no more: `auth` is asked with the next decision.
     pub(crate) fn ended(&self, credential: &str) {
-        let mut table = self.table();
-        table.ended.insert(credential.into(), ());
-        for standing in table.of.values().flat_map(HashMap::values) {
+        for standing in self.table().of.values().flat_map(HashMap::values) {
             if *standing.viewer.credential == *credential {
-                standing.end(Refusal::session_ended());
+                standing.changed();
             }
         }
     }
 
-    /// An event told that the policy is another one: every decision is asked for again.
+    /// An event says that the policy is another one: every decision is asked for again.
     pub(crate) fn policy_changed(&self, content: ContentId) {
-        self.table()
-            .of
-            .get(&content)
-            .into_iter()
-            .flat_map(HashMap::values)
-            .for_each(|it| it.policy_changed());
+        self.table().of.get(&content).into_iter().flat_map(HashMap::values).for_each(|it| it.changed());
     }
 }
 
