@@ -7,12 +7,17 @@
 
 use abi_stable::StableAbi;
 use bytes::{BufMut, Bytes};
+use http::uri::{self, Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 
+use super::known::known;
 use super::{FfiBytes, names};
 use crate::caller::{CALLER, INGRESS};
 
 const SENSITIVE: u32 = 1 << 31;
+
+/// How the target of a call of a service begins; its name follows.
+const HTTP: &[u8] = b"http://";
 
 /// A head that the other side encoded wrongly. It means a bug there, never bad input of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -110,8 +115,7 @@ impl RequestHead {
         let uri_len = input.u32()? as usize;
         let method = Method::from_bytes(input.take(method_len)?)
             .map_err(|_| HeadError("the method is not a token"))?;
-        let uri = Uri::from_maybe_shared(input.share(uri_len)?)
-            .map_err(|_| HeadError("the target is not a URI"))?;
+        let uri = input.uri(uri_len)?;
         let headers = input.fields()?;
         let (mut parts, ()) = http::Request::new(()).into_parts();
         parts.method = method;
@@ -293,25 +297,57 @@ impl<'a> Reader<'a> {
         self.number().map(u32::from_le_bytes)
     }
 
+    fn uri(&mut self, len: usize) -> Result<Uri, HeadError> {
+        const NO_URI: HeadError = HeadError("the target is not a URI");
+        if let Some((to_path, authority)) = self.service(len) {
+            self.take(to_path)?;
+            let path = PathAndQuery::from_maybe_shared(self.share(len - to_path)?).map_err(|_| NO_URI)?;
+            let mut parts = uri::Parts::default();
+            parts.scheme = Some(Scheme::HTTP);
+            parts.authority = Some(authority);
+            parts.path_and_query = Some(path);
+            return Uri::from_parts(parts).map_err(|_| NO_URI);
+        }
+        Uri::from_maybe_shared(self.share(len)?).map_err(|_| NO_URI)
+    }
+
+    /// The service in a target of so many bytes, and where its path begins.
+    fn service(&self, len: usize) -> Option<(usize, Authority)> {
+        // A longer one is checked as a whole.
+        let target = self.left.get(..len).filter(|target| target.len() < 4096)?;
+        let target = target.strip_prefix(HTTP)?;
+        let end = target.iter().position(|byte| *byte == b'/')?;
+        Some((HTTP.len() + end, known(&target[..end])?.authority.clone()?))
+    }
+
     fn fields(&mut self) -> Result<HeaderMap, HeadError> {
         let count = usize::from(self.u16()?);
         // No more fields than could fit, whatever the count says.
         let mut headers = HeaderMap::with_capacity(count.min(self.left.len() / 5 + 1));
         for _ in 0..count {
-            let name = match self.u8()? {
+            let number = self.u8()?;
+            let name = match number {
                 0 => {
                     let len = usize::from(self.u16()?);
                     names::of_text(self.take(len)?).map_err(|_| HeadError("a field name is not a token"))?
                 }
                 number => names::name(number).ok_or(HeadError("a field name has an unknown number"))?,
             };
+            let is_caller = number == 0 && name == CALLER;
             let value_len = self.u32()?;
-            let value = self.share((value_len & !SENSITIVE) as usize)?;
-            let mut value = HeaderValue::from_maybe_shared(value)
-                .map_err(|_| HeadError("a field value holds a control character"))?;
+            let len = (value_len & !SENSITIVE) as usize;
+            let caller = if is_caller { self.left.get(..len).and_then(known) } else { None };
+            let mut value = match caller {
+                Some(caller) => {
+                    self.take(len)?;
+                    caller.value.clone()
+                }
+                None => HeaderValue::from_maybe_shared(self.share(len)?)
+                    .map_err(|_| HeadError("a field value holds a control character"))?,
+            };
             value.set_sensitive(value_len & SENSITIVE != 0);
             // The kernel's is in front; whoever put another behind it would be another.
-            if name == CALLER && headers.contains_key(CALLER) {
+            if is_caller && headers.contains_key(CALLER) {
                 continue;
             }
             headers.try_append(name, value).map_err(|_| HeadError("there are too many fields"))?;

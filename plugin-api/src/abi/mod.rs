@@ -19,6 +19,7 @@ mod event;
 mod export;
 mod head;
 mod host;
+mod known;
 mod module;
 mod names;
 mod service;
