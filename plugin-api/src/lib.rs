@@ -74,6 +74,7 @@ pub mod refusal;
 mod request;
 pub mod runtime;
 pub mod settings;
+pub mod slots;
 pub mod tempo;
 pub mod time;
 pub mod trace;

@@ -6,16 +6,16 @@
 //! session is locked (`flock`) while it is written or removed, since a run that another one has replaced finishes its
 //! requests beside it.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
+use streamgate_plugin_api::slots::{self, Slots};
 use tokio::sync::{Notify, OwnedMutexGuard, mpsc};
 
 use crate::block::Blocks;
@@ -43,7 +43,7 @@ pub(crate) struct Sessions {
     direct: bool,
     /// Memory of the streams that go past the page cache.
     pub(crate) blocks: Blocks,
-    slots: Mutex<HashMap<String, Arc<Slot>>>,
+    slots: Slots<Slot>,
 }
 
 /// What the requests for one session share.
@@ -66,13 +66,7 @@ struct Signal {
 pub(crate) struct Turn {
     // Given up before the slot may be forgotten.
     _guard: OwnedMutexGuard<()>,
-    slot: SlotRef,
-}
-
-struct SlotRef {
-    sessions: Arc<Sessions>,
-    name: String,
-    slot: Arc<Slot>,
+    slot: slots::Slot<Slot>,
 }
 
 /// A session that was asked to be appended to.
@@ -129,14 +123,14 @@ impl Interrupt {
 impl Turn {
     /// What is asked of the holder of this turn.
     pub(crate) fn interrupt(&self) -> Interrupt {
-        Interrupt(self.slot.slot.signal.clone())
+        Interrupt(self.slot.signal.clone())
     }
 }
 
 impl Sessions {
     /// Sessions in `tree`. `lock` is kept open as long as they are.
     pub(crate) fn new(tree: Tree, lock: Tree, direct: bool) -> Self {
-        Self { tree, _lock: lock, direct, blocks: Blocks::default(), slots: Mutex::default() }
+        Self { tree, _lock: lock, direct, blocks: Blocks::default(), slots: Slots::default() }
     }
 
     pub(crate) fn tree(&self) -> &Tree {
@@ -144,13 +138,13 @@ impl Sessions {
     }
 
     /// The turn to write the session `name`, once the request that has it ended.
-    pub(crate) async fn turn(self: &Arc<Self>, name: &Name) -> Result<Turn, Error> {
-        let slot = self.slot(name.path());
-        let turn = slot.slot.turn.clone();
+    pub(crate) async fn turn(&self, name: &Name) -> Result<Turn, Error> {
+        let slot = self.slots.get(name.path());
+        let turn = slot.turn.clone();
         let guard = match turn.clone().try_lock_owned() {
             Ok(guard) => guard,
             Err(_) => {
-                let _waiting = Waiting::new(&slot.slot.signal);
+                let _waiting = Waiting::new(&slot.signal);
                 match tokio::time::timeout(PATIENCE, turn.lock_owned()).await {
                     Ok(guard) => guard,
                     Err(_) => return Err(Error::Busy(name.path().into())),
@@ -160,17 +154,11 @@ impl Sessions {
         Ok(Turn { _guard: guard, slot })
     }
 
-    fn slot(self: &Arc<Self>, name: &str) -> SlotRef {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let slot = slots.entry(name.to_owned()).or_default().clone();
-        SlotRef { sessions: self.clone(), name: name.to_owned(), slot }
-    }
-
     /// How much of the session is on the disk. Blocks.
-    pub(crate) fn offset(self: &Arc<Self>, name: &Name) -> Result<u64, Error> {
-        let slot = self.slot(name.path());
-        let Ok(_turn) = slot.slot.turn.clone().try_lock_owned() else {
-            return Ok(slot.slot.durable.load(Ordering::Acquire));
+    pub(crate) fn offset(&self, name: &Name) -> Result<u64, Error> {
+        let slot = self.slots.get(name.path());
+        let Ok(_turn) = slot.turn.clone().try_lock_owned() else {
+            return Ok(slot.durable.load(Ordering::Acquire));
         };
         let file = self.open(name)?;
         // Another run may be writing it: what is there before the sync is on the disk after it.
@@ -261,7 +249,7 @@ impl Sessions {
         append: &Append,
         mut pieces: mpsc::Receiver<Piece>,
     ) -> Result<Appended, Error> {
-        let durable = &turn.slot.slot.durable;
+        let durable = &turn.slot.durable;
         let Begun { file, direct } = begun;
         let keeper = file.try_clone().map_err(Error::Io)?;
         let mut sink = Sink::new(objects.disk(), file, direct, append.offset, durable);
@@ -315,17 +303,6 @@ impl Sessions {
     }
 }
 
-impl Drop for SlotRef {
-    fn drop(&mut self) {
-        let mut slots = self.sessions.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        // Let go under the lock: of two that go at the same moment one has to see that it is the last.
-        drop(std::mem::take(&mut self.slot));
-        if slots.get(&self.name).is_some_and(|slot| Arc::strong_count(slot) == 1) {
-            slots.remove(&self.name);
-        }
-    }
-}
-
 /// Counts a request that waits for its turn, and tells the one that has it.
 struct Waiting<'s>(&'s Signal);
 
@@ -340,40 +317,5 @@ impl<'s> Waiting<'s> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn two_requests_that_end_at_the_same_moment_leave_nothing_of_their_session_behind() {
-        let root = tempfile::tempdir().unwrap();
-        let tree = || Tree::open(root.path()).unwrap();
-        let sessions = Arc::new(Sessions::new(tree(), tree(), false));
-        // A barrier that sleeps would let one of them go ahead.
-        let met = AtomicUsize::new(0);
-        let meet = |times: usize| {
-            met.fetch_add(1, Ordering::SeqCst);
-            let mut turns = 0;
-            while met.load(Ordering::SeqCst) < 2 * times {
-                turns += 1;
-                if turns % 1_000 == 0 { std::thread::yield_now() } else { std::hint::spin_loop() }
-            }
-        };
-        std::thread::scope(|scope| {
-            for _ in 0..2 {
-                scope.spawn(|| {
-                    for number in 1..=5_000 {
-                        let slot = sessions.slot(&number.to_string());
-                        meet(number);
-                        drop(slot);
-                    }
-                });
-            }
-        });
-        assert_eq!(sessions.slots.lock().unwrap().len(), 0);
     }
 }

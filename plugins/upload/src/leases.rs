@@ -2,10 +2,10 @@
 //! connection comes back while the server still believes in the old one, so the old one is
 //! told to stop, settles what it has, and makes way.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use streamgate_plugin_api::slots::{self, Slots};
 use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Who works on which upload. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Leases {
-    slots: Arc<Mutex<HashMap<String, Arc<Slot>>>>,
+    slots: Slots<Slot>,
     all: CancellationToken,
 }
 
@@ -32,7 +32,7 @@ pub(crate) struct Lease {
     /// Cancelled when somebody newer wants the upload.
     pub(crate) stop: CancellationToken,
     _turn: OwnedMutexGuard<()>,
-    _slot: SlotRef,
+    _slot: slots::Slot<Slot>,
 }
 
 /// The older request did not settle in time.
@@ -42,24 +42,24 @@ pub(crate) struct StillBusy;
 impl Leases {
     /// Stops whoever works on the upload and takes its place once it has settled.
     pub(crate) async fn take(&self, id: &str) -> Result<Lease, StillBusy> {
-        let slot = self.slot(id);
+        let slot = self.slots.get(id);
         let stop = self.all.child_token();
         let older = {
-            let mut newest = slot.slot.newest.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut newest = slot.newest.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *newest, stop.clone())
         };
         older.cancel();
-        let turn = slot.slot.turn.clone().lock_owned();
+        let turn = slot.turn.clone().lock_owned();
         let turn = tokio::time::timeout(PATIENCE, turn).await.map_err(|_| StillBusy)?;
         Ok(Lease { stop, _turn: turn, _slot: slot })
     }
 
     /// Takes the upload only if nobody works on it.
     pub(crate) fn try_take(&self, id: &str) -> Option<Lease> {
-        let slot = self.slot(id);
-        let turn = slot.slot.turn.clone().try_lock_owned().ok()?;
+        let slot = self.slots.get(id);
+        let turn = slot.turn.clone().try_lock_owned().ok()?;
         let stop = self.all.child_token();
-        *slot.slot.newest.lock().unwrap_or_else(PoisonError::into_inner) = stop.clone();
+        *slot.newest.lock().unwrap_or_else(PoisonError::into_inner) = stop.clone();
         Some(Lease { stop, _turn: turn, _slot: slot })
     }
 
@@ -67,38 +67,11 @@ impl Leases {
     pub(crate) fn stop_all(&self) {
         self.all.cancel();
     }
-
-    fn slot(&self, id: &str) -> SlotRef {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let slot = slots.entry(id.to_owned()).or_default().clone();
-        SlotRef { slots: self.slots.clone(), id: id.to_owned(), slot }
-    }
-}
-
-/// Removes the slot from the map when the last one who needs it goes.
-#[derive(Debug)]
-struct SlotRef {
-    slots: Arc<Mutex<HashMap<String, Arc<Slot>>>>,
-    id: String,
-    slot: Arc<Slot>,
-}
-
-impl Drop for SlotRef {
-    fn drop(&mut self) {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        // Let go under the lock: of two that go at the same moment one has to see that it is the last.
-        drop(std::mem::take(&mut self.slot));
-        if slots.get(&self.id).is_some_and(|slot| Arc::strong_count(slot) == 1) {
-            slots.remove(&self.id);
-        }
-    }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
     use super::*;
 
     #[tokio::test]
@@ -136,33 +109,6 @@ mod tests {
             drop(leases.take(&number.to_string()).await.unwrap());
             drop(leases.try_take("x"));
         }
-        assert!(leases.slots.lock().unwrap().is_empty());
-    }
-
-    #[test]
-    fn two_that_go_at_the_same_moment_leave_nothing_behind() {
-        let leases = Leases::default();
-        // A barrier that sleeps would let one of them go ahead.
-        let met = AtomicUsize::new(0);
-        let meet = |times: usize| {
-            met.fetch_add(1, Ordering::SeqCst);
-            let mut turns = 0;
-            while met.load(Ordering::SeqCst) < 2 * times {
-                turns += 1;
-                if turns % 1_000 == 0 { std::thread::yield_now() } else { std::hint::spin_loop() }
-            }
-        };
-        std::thread::scope(|scope| {
-            for _ in 0..2 {
-                scope.spawn(|| {
-                    for number in 1..=5_000 {
-                        let slot = leases.slot(&number.to_string());
-                        meet(number);
-                        drop(slot);
-                    }
-                });
-            }
-        });
-        assert_eq!(leases.slots.lock().unwrap().len(), 0);
+        assert!(leases.slots.is_empty());
     }
 }
