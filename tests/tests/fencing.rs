@@ -19,10 +19,10 @@ const LOOK: Duration = Duration::from_millis(300);
 const IDLE_TICKS: u64 = 4;
 
 /// The repository's configuration with another preset, so that two runs do not write the same bytes.
-fn write_config(folder: &TempDir, preset: &str) -> String {
+fn write_config(folder: &TempDir, preset: &str, log: &str) -> String {
     let text = fs::read_to_string(repository().join("plugins.toml")).expect("readable");
     let table = "[plugins.transcoder]\n";
-    let changed = text.replacen(table, &format!("{table}preset = \"{preset}\"\n"), 1);
+    let changed = text.replacen(table, &format!("{table}preset = \"{preset}\"\nlog = \"{log}\"\n"), 1);
     assert_ne!(text, changed);
     let path = folder.path().join("plugins.toml");
     fs::write(&path, changed).expect("written");
@@ -67,7 +67,7 @@ async fn ended(process: Pid) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_wakes_up_after_another_one_took_over_changes_nothing_and_the_result_is_whole() {
     let folder = TempDir::new().expect("a temporary folder");
-    let config = write_config(&folder, "superfast");
+    let config = write_config(&folder, "superfast", "info");
     let setup = Setup::default().config(&config).set("plugins.transcoder.lease", "3s");
     // The replaced runs have to be there still when they wake up.
     let setup = setup.set("kernel.drain_deadline", "10m").set("plugins.storage-fs.isolation", "process");
@@ -87,7 +87,8 @@ async fn a_run_that_wakes_up_after_another_one_took_over_changes_nothing_and_the
     kill_process(stale, Signal::STOP).expect("it runs");
 
     assert_eq!(server.control(&["swap", "storage-fs"]).await, "storage-fs is swapped");
-    write_config(&folder, "ultrafast");
+    // With another log level it is exchanged without a question whether it takes its settings as it is.
+    write_config(&folder, "ultrafast", "debug");
     assert_eq!(server.control(&["reload"]).await, "swapped transcoder");
     let content = server.finished(&id).await;
     let written = files(&server, &id);
