@@ -43,6 +43,10 @@ fn belongs(key: &str, contents: &[Content]) -> bool {
         Some(key) => (true, key),
         None => (false, key),
     };
+    // Who may write below a content's directory, as long as there is the content.
+    if let Some(id) = key.strip_prefix(".incomplete/fences/media/").and_then(|it| it.strip_suffix("/fence")) {
+        return contents.iter().any(|content| content.id == id);
+    }
     let Some((id, name)) = key.strip_prefix("media/").and_then(|rest| rest.split_once('/')) else {
         return false;
     };

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 
 use crate::changes::{Feed, Urgency};
 use crate::cursor::Cursor;
+use crate::fence;
 use crate::graves::with_retry;
 use crate::lifecycle;
 use crate::limits;
@@ -79,17 +80,23 @@ impl Catalogue {
 
     pub(crate) async fn update(&self, request: UpdateRequest) -> Result<Content, StoreError> {
         checked_id(&request.id)?;
-        let quiet =
-            UpdateRequest { id: request.id.clone(), progress: request.progress, ..UpdateRequest::default() };
+        let quiet = UpdateRequest {
+            id: request.id.clone(),
+            progress: request.progress,
+            fence: request.fence,
+            ..UpdateRequest::default()
+        };
         let urgency = if request == quiet { Urgency::Soon } else { Urgency::Now };
+        let step = |content: &mut Content| {
+            fence::pass(content, request.fence)?;
+            Ok(lifecycle::apply(content, &request)?)
+        };
         let content = match &request.file_texts {
-            None => {
-                self.store.update(&request.id, |content| Ok(lifecycle::apply(content, &request)?)).await?
-            }
+            None => self.store.update(&request.id, step).await?,
             Some(file) => {
                 texts::check_file(file)?;
                 let apply = |content: &mut Content, rungs: &[Rung]| {
-                    lifecycle::apply(content, &request)?;
+                    step(content)?;
                     texts::add_file(content, file, rungs)
                 };
                 self.store.update_beside(&request.id, apply).await?
@@ -120,7 +127,7 @@ impl Catalogue {
             }
             names.push(name);
         }
-        let content = self.store.put_renditions(&request.id, &request.renditions).await?;
+        let content = self.store.put_renditions(&request.id, &request.renditions, request.fence).await?;
         self.feed.touch(&content.id, Urgency::Now);
         Ok(content)
     }
@@ -137,6 +144,7 @@ impl Catalogue {
             return Err(StoreError::Invalid("a rendition is given twice".into()));
         }
         let apply = |content: &mut Content| {
+            fence::pass(content, request.fence)?;
             if !matches!(content.state(), ContentState::Transcoding | ContentState::Playable) {
                 let reason = format!("a content that is {} takes no segments", content.state().name());
                 return Err(StoreError::Precondition(reason));

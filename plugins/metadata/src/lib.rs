@@ -13,6 +13,7 @@ mod catalogue;
 mod changes;
 mod cors;
 mod cursor;
+mod fence;
 mod fsck;
 #[doc(hidden)]
 pub mod fuzz;

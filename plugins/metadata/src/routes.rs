@@ -95,7 +95,7 @@ impl IntoResponse for StoreError {
             Self::Limit(_) => {
                 Problem::new(StatusCode::CONFLICT, "limit-reached", "The content has no more room")
             }
-            Self::Forbidden(_) | Self::Precondition(_) => {
+            Self::Forbidden(_) | Self::Precondition(_) | Self::Superseded { .. } => {
                 Problem::new(StatusCode::CONFLICT, "wrong-state", "The content's state does not allow this")
             }
             Self::Changed { .. } => {

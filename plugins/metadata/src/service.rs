@@ -8,6 +8,7 @@ use streamgate_contracts::catalogue::v1::{
     ListRequest, ListResponse, PutRenditionsRequest, PutSegmentsRequest, TimelineRequest, TimelineResponse,
     UpdateRequest,
 };
+use streamgate_contracts::fence;
 use tonic::{Request, Response, Status};
 
 use crate::catalogue::Catalogue;
@@ -20,6 +21,7 @@ impl From<StoreError> for Status {
             StoreError::NotFound(_) | StoreError::Deleted(_) | StoreError::NoText(_) => {
                 Self::not_found(message)
             }
+            StoreError::Superseded { newest, .. } => fence::refusal(message, newest),
             StoreError::Forbidden(_) | StoreError::Precondition(_) | StoreError::Changed { .. } => {
                 Self::failed_precondition(message)
             }

@@ -16,6 +16,7 @@ use streamgate_plugin_api::time::now_ms;
 use streamgate_plugin_api::{BusError, Event};
 
 use crate::cursor::{Cursor, Order, title_key};
+use crate::fence;
 use crate::lifecycle::ForbiddenStep;
 use crate::limits;
 use crate::policies::PRESENTABLE;
@@ -29,7 +30,7 @@ const ATTEMPTS: usize = 32;
 const READS: usize = 16;
 
 const COLUMNS: &str = "id, title, description, tags, state, reason, progress, duration_ms, source, has_poster, \
-    has_thumbnails, unusable, texts, created_at_ms, updated_at_ms, revision, listed";
+    has_thumbnails, unusable, texts, created_at_ms, updated_at_ms, revision, fence, listed";
 
 /// Why the catalogue did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -54,6 +55,10 @@ pub(crate) enum StoreError {
     Busy(String),
     #[error("{0}")]
     Unavailable(String),
+    #[error(
+        "the fence {fence} is not in force for the content `{id}`: a later run of its job, with {newest}, has it; stop"
+    )]
+    Superseded { id: String, fence: u64, newest: u64 },
     #[error("the content was changed in the meantime: it is at revision {current}")]
     Changed { current: u64 },
     #[error(transparent)]
@@ -118,6 +123,7 @@ pub(crate) fn migrations() -> Migrations {
         ("0007_texts", include_str!("../migrations/0007_texts.sql")),
         ("0008_earlier_texts", include_str!("../migrations/0008_earlier_texts.sql")),
         ("0009_outbox", streamgate_contracts::outbox::TABLE),
+        ("0012_fence", include_str!("../migrations/0012_fence.sql")),
     ])
 }
 
@@ -248,9 +254,16 @@ impl Store {
     }
 
     /// Adds renditions, or replaces those of the same names.
-    pub(crate) async fn put_renditions(&self, id: &str, specs: &[Rendition]) -> Result<Content, StoreError> {
+    pub(crate) async fn put_renditions(
+        &self,
+        id: &str,
+        specs: &[Rendition],
+        fence: u64,
+    ) -> Result<Content, StoreError> {
         for _ in 0..ATTEMPTS {
             let before = self.get(id).await?;
+            let mut after = before.clone();
+            fence::pass(&mut after, fence)?;
             if before.state() == ContentState::Uploading {
                 let reason = "a content that is still uploading has no renditions";
                 return Err(StoreError::Precondition(reason.into()));
@@ -259,10 +272,9 @@ impl Store {
                 return Err(StoreError::Invalid(format!("`{}` is the name of a text", spec.name)));
             }
             let known = self.rungs_of(&[id]).await?.remove(id).unwrap_or_default();
-            let mut after = before.clone();
+            let mut changed = after.fence != before.fence;
             let mut batch = write_row(self.db.batch(), &before, &mut after);
             let mut next = known.len();
-            let mut changed = false;
             for spec in specs {
                 let data: Bytes = spec.encode_to_vec().into();
                 match known.iter().find(|rung| rung.spec.name == spec.name) {
@@ -512,7 +524,7 @@ fn write_row(batch: Batch, before: &Content, after: &mut Content) -> Batch {
         "UPDATE contents SET title = $3, description = $4, tags = $5, state = $6, reason = $7, progress = $8, \
          duration_ms = $9, source = $10, has_poster = $11, has_thumbnails = $12, search = $13, \
          updated_at_ms = $14, revision = $15, unusable = $16, title_key = $17, texts = $18, \
-         texts_due_at_ms = $19 WHERE id = $1 AND revision = $2",
+         texts_due_at_ms = $19, fence = $20 WHERE id = $1 AND revision = $2",
         params![
             &before.id,
             before.revision,
@@ -533,6 +545,7 @@ fn write_row(batch: Batch, before: &Content, after: &mut Content) -> Batch {
             title_key(after),
             texts::packed(after),
             texts::due_at_ms(after),
+            after.fence,
         ],
         1,
     )
@@ -604,6 +617,7 @@ fn content_of(row: &Row) -> Result<Content, DbError> {
         texts: texts.texts,
         chapters: texts.chapters,
         texts_read: texts.texts_read,
+        fence: row.get("fence")?,
     })
 }
 

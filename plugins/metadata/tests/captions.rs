@@ -398,7 +398,7 @@ async fn the_texts_of_a_file_are_added_once_and_names_are_not_shared_with_rendit
         timescale: 48_000,
         ..Rendition::default()
     };
-    let request = PutRenditionsRequest { id: ID.into(), renditions: vec![rendition] };
+    let request = PutRenditionsRequest { id: ID.into(), renditions: vec![rendition], fence: 0 };
     let refused = life.catalogue.clone().put_renditions(request).await.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::InvalidArgument);
     let timeline = life.timeline(ID, 0).await.content.unwrap();

@@ -287,3 +287,68 @@ async fn it_says_of_what_was_deleted_that_it_was_and_of_nothing_else() {
     let refused = life.catalogue.clone().deleted(DeletedRequest { ids }).await.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::InvalidArgument);
 }
+
+#[tokio::test]
+async fn a_write_with_a_smaller_fence_changes_nothing_and_one_without_is_not_stopped() {
+    let world = World::new();
+    let life = world.live(Settings::default()).await;
+    life.encode(ID).await;
+    let mut catalogue = life.catalogue.clone();
+    let update = |fence| UpdateRequest { id: ID.into(), progress: Some(0.5), fence, ..Default::default() };
+    let segments = |fence| {
+        let group = RenditionSegments { rendition: "720p".into(), segments: vec![segment(0)] };
+        PutSegmentsRequest { id: ID.into(), segments: vec![group], fence, ..Default::default() }
+    };
+    let renditions = |fence| {
+        let spec = Rendition {
+            name: "360p".into(),
+            kind: RenditionKind::Video.into(),
+            timescale: 90_000,
+            ..Default::default()
+        };
+        PutRenditionsRequest { id: ID.into(), renditions: vec![spec], fence }
+    };
+    catalogue.put_segments(segments(7)).await.unwrap();
+    // A run that writes what is there already takes over all the same.
+    let taken =
+        catalogue.update(UpdateRequest { id: ID.into(), fence: 9, ..Default::default() }).await.unwrap();
+    assert_eq!(taken.into_inner().fence, 9);
+    let before = life.timeline(ID, 0).await;
+    let refused = [
+        catalogue.update(update(8)).await.unwrap_err(),
+        catalogue.put_segments(segments(8)).await.unwrap_err(),
+        catalogue.put_renditions(renditions(8)).await.unwrap_err(),
+    ];
+    for status in refused {
+        assert_eq!(status.code(), Code::FailedPrecondition);
+        assert_eq!(streamgate_contracts::fence::superseded_by(&status), Some(9), "{status}");
+    }
+    assert_eq!(life.timeline(ID, 0).await, before);
+    catalogue.put_renditions(renditions(9)).await.unwrap();
+    catalogue.put_segments(segments(10)).await.unwrap();
+    let plain = catalogue.update(update(0)).await.unwrap().into_inner();
+    assert_eq!((plain.fence, plain.progress), (10, 0.5));
+    let too_large = catalogue.update(update(u64::MAX)).await.unwrap_err();
+    assert_eq!(too_large.code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn of_runs_that_write_at_once_no_earlier_one_comes_after_a_later_one() {
+    let world = World::new();
+    let life = world.live(Settings::default()).await;
+    life.encode(ID).await;
+    let writes = (1..=20_u32).map(|fence| {
+        let mut catalogue = life.catalogue.clone();
+        tokio::spawn(async move {
+            let progress = Some(f64::from(fence) / 100.0);
+            let update = UpdateRequest { id: ID.into(), progress, fence: fence.into(), ..Default::default() };
+            catalogue.update(update).await.is_ok()
+        })
+    });
+    let mut last = false;
+    for write in writes.collect::<Vec<_>>() {
+        last = write.await.unwrap();
+    }
+    let content = life.timeline(ID, 0).await.content.unwrap();
+    assert!(last && content.fence == 20 && content.progress == 0.2, "{content:?}");
+}

@@ -28,6 +28,8 @@ pub(crate) enum Error {
     InTheWay(String),
     #[error("a symbolic link is in the way of {0}; the store follows none")]
     Link(String),
+    #[error("the fence {fence} is not in force below {scope}: a later writer, with {newest}, has it; stop")]
+    Superseded { scope: String, fence: u64, newest: u64 },
     #[error("the append session is at {have}, which is before the offset {asked} asked for")]
     Gap { have: u64, asked: u64 },
     #[error("another request is writing {0} and did not end in time; try again")]
@@ -80,6 +82,9 @@ impl Error {
             }
             Self::Exists(_) => {
                 problem(StatusCode::PRECONDITION_FAILED, "object-exists", "The object exists already")
+            }
+            Self::Superseded { .. } => {
+                problem(StatusCode::PRECONDITION_FAILED, "superseded", "A later writer has this")
             }
             Self::InTheWay(_) => problem(StatusCode::CONFLICT, "key-conflict", "Another key is in the way"),
             Self::NotGranted(_) => {

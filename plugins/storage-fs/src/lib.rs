@@ -1,12 +1,14 @@
 //! Objects as files: the capability `storage` on one directory.
 //!
 //! An object is the file `<root>/<bucket>/<key>`, plain to see and to back up. What is not whole yet is in
-//! `<root>/.incomplete/`: files in the making under `temporary`, append sessions under `sessions/<bucket>/<key>`.
+//! `<root>/.incomplete/`: files in the making under `temporary`, append sessions under `sessions/<bucket>/<key>`, and
+//! who may write below a directory under `fences/<bucket>/<directory>/fence`.
 //! A write is answered only when it is on the disk.
 
 mod block;
 mod disk;
 mod error;
+mod fence;
 #[doc(hidden)]
 pub mod fuzz;
 mod key;
@@ -30,6 +32,7 @@ use streamgate_plugin_api::{Health, Host, Plugin, SettingsProblem, StartError, e
 use tokio::time::MissedTickBehavior;
 
 use crate::disk::{Disk, Room};
+use crate::fence::Fences;
 use crate::lock::Owner;
 use crate::object::Objects;
 pub use crate::service::Storage;
@@ -136,6 +139,7 @@ fn open(
     let incomplete = tree.subtree(".incomplete").map_err(failed)?;
     let temporary = incomplete.subtree("temporary").map_err(failed)?;
     let sessions = incomplete.subtree("sessions").map_err(failed)?;
+    let fences = incomplete.subtree("fences").map_err(failed)?;
     let clear_away = || {
         let leftovers = temporary.tidy(true)?;
         sessions.tidy(false)?;
@@ -149,7 +153,8 @@ fn open(
     }
     let copy = |tree: &Tree| tree.base().try_clone().map_err(failed);
     let disk = Arc::new(Disk::new(copy(&tree)?, settings.min_free.get()).map_err(failed)?);
-    let objects = Objects::new(tree, copy(&temporary)?, disk.clone(), settings.cache.get());
+    let objects =
+        Objects::new(tree, copy(&temporary)?, Fences::new(fences), disk.clone(), settings.cache.get());
     // The lock is held as long as the service lives, which keeps the locked directory open.
     let sessions = Sessions::new(sessions, incomplete, settings.direct_io);
     let keeper = Keeper::new("bucket", settings.grants.clone(), host);

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::disk::Disk;
 use crate::error::Error;
+use crate::fence::{Fence, Fences};
 use crate::key::Name;
 use crate::sink::{Piece, Sink};
 use crate::stream::read_exactly;
@@ -66,6 +67,15 @@ pub(crate) struct Object {
     pub(crate) version: Version,
 }
 
+/// On which conditions an object is stored.
+#[derive(Debug, Default)]
+pub(crate) struct Terms {
+    /// One that exists stays.
+    pub(crate) keep: bool,
+    /// Nobody with a larger number has written below the directory.
+    pub(crate) fence: Option<Fence>,
+}
+
 /// One line of a listing.
 #[derive(Debug, Serialize)]
 pub(crate) struct Listed {
@@ -100,6 +110,7 @@ impl Weighter<Version, Bytes> for ByBytes {
 pub(crate) struct Objects {
     tree: Tree,
     temporary: OwnedFd,
+    fences: Fences,
     /// Begins the names of this run's files in the making: another run may have some beside them.
     run: String,
     next_temporary: AtomicU64,
@@ -109,12 +120,12 @@ pub(crate) struct Objects {
 
 impl Objects {
     /// Objects in `tree`; files in the making are in the directory `temporary` of the same file system, `disk`.
-    pub(crate) fn new(tree: Tree, temporary: OwnedFd, disk: Arc<Disk>, cache: u64) -> Self {
+    pub(crate) fn new(tree: Tree, temporary: OwnedFd, fences: Fences, disk: Arc<Disk>, cache: u64) -> Self {
         // One entry for each of 64 KiB is only a first guess; the cache grows its tables as it must.
         let entries = (cache / (64 << 10)).max(16) as usize;
         let cache = (cache > 0).then(|| quick_cache::sync::Cache::with_weighter(entries, cache, ByBytes));
         let run = format!("{:x}-", crate::now_ns());
-        Self { tree, temporary, run, next_temporary: AtomicU64::new(0), disk, cache }
+        Self { tree, temporary, fences, run, next_temporary: AtomicU64::new(0), disk, cache }
     }
 
     /// What all their bytes are claimed of, those of unfinished ones too.
@@ -124,6 +135,10 @@ impl Objects {
 
     pub(crate) fn tree(&self) -> &Tree {
         &self.tree
+    }
+
+    pub(crate) fn fences(&self) -> &Fences {
+        &self.fences
     }
 
     /// Opens an object without waiting for a disk, if that can be.
@@ -163,14 +178,14 @@ impl Objects {
         self.cache.is_some()
     }
 
-    /// Stores an object that is here as a whole. With `keep`, one that exists stays. True if there was none before.
+    /// Stores an object that is here as a whole. True if there was none before.
     pub(crate) fn put(
         &self,
         name: &Name,
         data: VecDeque<Bytes>,
-        keep: bool,
+        terms: &Terms,
     ) -> Result<(Version, bool), Error> {
-        self.write(name, keep, |sink| {
+        self.write(name, terms, |sink| {
             let mut data = data;
             sink.write(&mut data).map(|()| None)
         })
@@ -182,9 +197,9 @@ impl Objects {
         name: &Name,
         mut pieces: mpsc::Receiver<Piece>,
         length: Option<u64>,
-        keep: bool,
+        terms: &Terms,
     ) -> Result<(Version, bool), Error> {
-        self.write(name, keep, |sink| {
+        self.write(name, terms, |sink| {
             let ended = sink.drain(&mut pieces)?;
             let whole = length.is_none_or(|length| length == sink.offset());
             let reason = match (ended, whole) {
@@ -199,12 +214,12 @@ impl Objects {
     fn write(
         &self,
         name: &Name,
-        keep: bool,
+        terms: &Terms,
         fill: impl FnOnce(&mut Sink<'_>) -> io::Result<Option<Error>>,
     ) -> Result<(Version, bool), Error> {
         let failed = |error| Error::of(error, name.path());
         let existed = self.tree.exists(name.path());
-        if keep && existed {
+        if terms.keep && existed {
             return Err(Error::Exists(name.path().into()));
         }
         let (file, mut temporary) = self.temporary().map_err(failed)?;
@@ -216,7 +231,8 @@ impl Objects {
         let file = sink.sync().map_err(failed)?;
         let stat = rustix::fs::fstat(&file).map_err(|error| failed(error.into()))?;
         let version = Version::of(&stat).ok_or_else(|| Error::Io(io::ErrorKind::InvalidData.into()))?;
-        self.tree.adopt(&self.temporary, &temporary.name, name.path(), keep).map_err(failed)?;
+        let _passed = terms.fence.as_ref().map(|fence| self.fences.pass(fence)).transpose()?;
+        self.tree.adopt(&self.temporary, &temporary.name, name.path(), terms.keep).map_err(failed)?;
         temporary.moved = true;
         Ok((version, !existed))
     }

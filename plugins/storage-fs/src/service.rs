@@ -25,8 +25,9 @@ use tokio::sync::{mpsc, oneshot};
 use crate::block::Gather;
 use crate::disk::Disk;
 use crate::error::{Error, UPLOAD_OFFSET};
+use crate::fence::{FENCE, Fence};
 use crate::key::{Name, Target, check_bucket};
-use crate::object::{self, Object, Objects, SMALL, Version};
+use crate::object::{self, Object, Objects, SMALL, Terms, Version};
 use crate::range::{self, Part};
 use crate::session::{Append, Appended, Interrupt, Sessions};
 use crate::sink::{self, Piece};
@@ -127,6 +128,13 @@ impl Inner {
             Target::Object(name) => name.bucket(),
             Target::Bucket(bucket) => bucket,
         };
+        let fenced = match target {
+            Target::Object(_) => matches!(parts.method, Method::PUT | Method::DELETE),
+            Target::Bucket(_) => parts.method == Method::PUT,
+        };
+        if !fenced && parts.headers.contains_key(FENCE) {
+            return Err(Error::Malformed("x-streamgate-fence goes with the PUT and DELETE of an object"));
+        }
         let access = if parts.method.is_safe() { Access::Read } else { Access::Write };
         self.keeper.ask(&parts.headers, bucket, access).map_err(Error::NotGranted)?;
         match (&parts.method, target) {
@@ -139,7 +147,8 @@ impl Inner {
             (&Method::HEAD, Target::Object(name)) => self.get(name, &parts.headers, false).await,
             (&Method::PUT, Target::Object(name)) => self.put(name, &parts.headers, body).await,
             (&Method::PATCH, Target::Object(name)) => self.patch(name, &parts.headers, body).await,
-            (&Method::DELETE, Target::Object(name)) => self.delete(name).await,
+            (&Method::DELETE, Target::Object(name)) => self.delete(name, &parts.headers).await,
+            (&Method::PUT, Target::Bucket(bucket)) => self.raise(bucket, &parts.headers).await,
             (&Method::GET, Target::Bucket(bucket)) => {
                 self.list(bucket, parts.uri.query().unwrap_or_default()).await
             }
@@ -195,15 +204,16 @@ impl Inner {
             Some(value) if value == "*" => true,
             Some(_) => return Err(Error::Malformed("If-None-Match of a PUT is '*' or absent")),
         };
+        let terms = Terms { keep, fence: Fence::above(headers, &name)? };
         let length = announced(headers, &body)?;
         self.demand_room(length).await?;
         let objects = self.objects.clone();
         let (version, new) = if length.is_some_and(|length| length <= SMALL_BODY) {
             let data = collect(body, length.unwrap_or_default()).await?;
-            blocking(move || objects.put(&name, data, keep)).await?
+            blocking(move || objects.put(&name, data, &terms)).await?
         } else {
             let (send, receive) = sink::channel();
-            let written = blocking(move || objects.put_stream(&name, receive, length, keep));
+            let written = blocking(move || objects.put_stream(&name, receive, length, &terms));
             let (sent, written) = tokio::join!(pump(body, send, None, None), written);
             match (sent, written) {
                 (Err(reason), Err(Error::Aborted { .. })) => {
@@ -261,14 +271,26 @@ impl Inner {
         }
     }
 
-    async fn delete(&self, name: Name) -> Result<Response<Body>, Error> {
+    async fn delete(&self, name: Name, headers: &HeaderMap) -> Result<Response<Body>, Error> {
+        let fence = Fence::above(headers, &name)?;
         let turn = self.sessions.turn(&name).await?;
         let (sessions, objects) = (self.sessions.clone(), self.objects.clone());
         blocking(move || {
+            let _passed = fence.map(|fence| objects.fences().pass(&fence)).transpose()?;
             sessions.remove(&turn, &name)?;
             objects.tree().remove(name.path()).map_err(|error| Error::of(error, name.path()))
         })
         .await?;
+        Ok(appended_nothing())
+    }
+
+    /// Puts a fence into force before anything is read or written under it.
+    async fn raise(&self, bucket: String, headers: &HeaderMap) -> Result<Response<Body>, Error> {
+        check_bucket(&bucket)?;
+        let fence = Fence::of(headers, &bucket)?;
+        let fence = fence.ok_or(Error::Malformed("PUT of a bucket needs x-streamgate-fence"))?;
+        let objects = self.objects.clone();
+        blocking(move || objects.fences().pass(&fence).map(drop)).await?;
         Ok(appended_nothing())
     }
 
@@ -314,7 +336,13 @@ impl Inner {
             }
         }
         let objects = self.objects.clone();
-        deleted += blocking(move || object::delete_below(objects.tree(), &bucket, &prefix)).await?;
+        deleted += blocking(move || {
+            let deleted = object::delete_below(objects.tree(), &bucket, &prefix)?;
+            // They are about nothing any more.
+            object::delete_below(objects.fences().tree(), &bucket, &prefix)?;
+            Ok(deleted)
+        })
+        .await?;
         Ok(json(&serde_json::json!({ "deleted": deleted })))
     }
 

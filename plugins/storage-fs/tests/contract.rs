@@ -581,3 +581,97 @@ async fn a_session_that_the_replaced_run_writes_is_written_by_no_other_until_it_
     assert_eq!(second.await.unwrap().headers()["upload-offset"], "13");
     assert_eq!(collect(ask(&new, "GET", "/up/a", &[], "").await).await, "onetwo333four");
 }
+
+const FENCE: &str = "x-streamgate-fence";
+
+async fn put_fenced(store: &Store, path: &str, fence: &str, body: &'static str) -> StatusCode {
+    store.send("PUT", path, &[(FENCE, fence)], body).await.status()
+}
+
+#[tokio::test]
+async fn a_writer_with_a_smaller_fence_writes_and_removes_nothing_over_a_restart_and_beside_another_run() {
+    let mut store = store();
+    assert_eq!(put_fenced(&store, "/media/a/720p/1.m4s", "a=7", "old").await, StatusCode::CREATED);
+    // The later run says that it is there before it reads anything.
+    let raised = store.send("PUT", "/media/", &[(FENCE, "a=9")], Body::empty()).await;
+    assert_eq!(raised.status(), StatusCode::NO_CONTENT);
+    let refused = store.send("PUT", "/media/a/720p/1.m4s", &[(FENCE, "a=8")], "stale").await;
+    assert_eq!(refused.status(), StatusCode::PRECONDITION_FAILED);
+    assert_eq!(header(&refused, "content-type"), "application/problem+json");
+    let problem: Value = serde_json::from_slice(&collect(refused).await).unwrap();
+    assert!(problem["type"].as_str().unwrap().ends_with("superseded"), "{problem}");
+    let big = bytes(3 << 20, 1);
+    let streamed = store.send("PUT", "/media/a/720p/1.m4s", &[(FENCE, "a=8")], pieces(&big, 1 << 16)).await;
+    assert_eq!(streamed.status(), StatusCode::PRECONDITION_FAILED);
+    let removed = store.send("DELETE", "/media/a/720p/1.m4s", &[(FENCE, "a=8")], Body::empty()).await;
+    assert_eq!(removed.status(), StatusCode::PRECONDITION_FAILED);
+    assert_eq!(store.get("/media/a/720p/1.m4s").await.1, "old");
+    assert_eq!(store.temporary_files(), 0);
+    // Another directory has a fence of its own, and who has none is not stopped.
+    assert_eq!(put_fenced(&store, "/media/b/1.m4s", "b=1", "b").await, StatusCode::CREATED);
+    let plain = store.send("PUT", "/media/a/poster.jpg", &[], "poster").await;
+    assert_eq!(plain.status(), StatusCode::CREATED);
+
+    let Store { storage, root } = store;
+    drop(storage);
+    let data_dir = tempfile::tempdir().unwrap();
+    let open = || open_storage_beside(root.path(), &settings(), data_dir.path()).unwrap();
+    let (before, after) = (open(), open());
+    store = Store { storage: after, root };
+    assert_eq!(
+        put_fenced(&store, "/media/a/720p/1.m4s", "a=8", "stale").await,
+        StatusCode::PRECONDITION_FAILED
+    );
+    assert_eq!(put_fenced(&store, "/media/a/720p/1.m4s", "a=10", "new").await, StatusCode::NO_CONTENT);
+    store.storage = before;
+    assert_eq!(
+        put_fenced(&store, "/media/a/720p/1.m4s", "a=9", "stale").await,
+        StatusCode::PRECONDITION_FAILED
+    );
+    assert_eq!(store.get("/media/a/720p/1.m4s").await.1, "new");
+}
+
+#[tokio::test]
+async fn the_fence_goes_with_everything_below_its_directory() {
+    let store = store();
+    assert_eq!(put_fenced(&store, "/media/a/1.m4s", "a=7", "a").await, StatusCode::CREATED);
+    assert_eq!(put_fenced(&store, "/media/ab/1.m4s", "ab=7", "ab").await, StatusCode::CREATED);
+    let fences = store.file(".incomplete/fences/media");
+    assert!(fences.join("a/fence").exists());
+    assert_eq!(store.json("DELETE", "/media/?prefix=a/").await["deleted"], 1);
+    assert!(!fences.join("a").exists() && fences.join("ab/fence").exists());
+}
+
+#[tokio::test]
+async fn a_fence_that_says_nothing_or_is_about_something_else_is_refused() {
+    let store = store();
+    for (method, path, fence) in [
+        ("PUT", "/media/a/1.m4s", "7"),
+        ("PUT", "/media/a/1.m4s", "b=7"),
+        ("PUT", "/media/a/1.m4s", "../a=7"),
+        ("PATCH", "/media/a/1.m4s", "a=7"),
+        ("GET", "/media/a/1.m4s", "a=7"),
+        ("DELETE", "/media/?prefix=a/", "a=7"),
+    ] {
+        let answer = store.send(method, path, &[(FENCE, fence)], "x").await;
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{method} {path} {fence}");
+    }
+    assert_eq!(store.send("PUT", "/media/", &[], "x").await.status(), StatusCode::BAD_REQUEST);
+}
+
+/// Run by hand: `cargo test --release -p streamgate-storage-fs --test contract -- --ignored --nocapture`.
+#[tokio::test]
+#[ignore = "measures"]
+async fn what_a_fence_costs() {
+    let store = store();
+    let data = bytes(500 << 10, 1);
+    for round in 0..6 {
+        let fields: &[(&str, &str)] = if round % 2 == 0 { &[] } else { &[(FENCE, "a=7")] };
+        let began = std::time::Instant::now();
+        for number in 0..200 {
+            let path = format!("/media/a/{round}/{number}.m4s");
+            assert_eq!(store.send("PUT", &path, fields, data.clone()).await.status(), StatusCode::CREATED);
+        }
+        eprintln!("{fields:?}: {:?} for each segment", began.elapsed() / 200);
+    }
+}

@@ -113,7 +113,7 @@ pub(crate) async fn run(platform: &Platform, job: jobs::Job, lease: String, set_
         End::SetAside(set_aside)
     };
     end.log(&content, &job.id);
-    let entry = Entry::new(platform.catalogue.clone(), &content);
+    let entry = Entry::new(platform.catalogue.clone(), &content, job.fence);
     record(platform, &job, &lease, Some(entry), end).await;
 }
 
@@ -181,6 +181,11 @@ impl Attempt<'_> {
                 self.clean_up().await;
                 End::Nothing("the content is gone")
             }
+            // What is there is theirs.
+            Err(PublishError::Superseded(why)) => {
+                tracing::warn!(content = self.content, job = self.job.id, why, "a write was refused");
+                End::LeaseLost
+            }
             Err(PublishError::Storage(ObjectError::Missing(name))) if name == "source" => {
                 End::Refused("The uploaded file is not in the storage any more.".to_owned())
             }
@@ -192,8 +197,10 @@ impl Attempt<'_> {
     }
 
     async fn attempt(&self) -> Result<End, PublishError> {
-        let entry = Entry::new(self.platform.catalogue.clone(), self.content);
-        let objects = Objects::new(self.platform.storage.clone(), self.content);
+        let entry = Entry::new(self.platform.catalogue.clone(), self.content, self.job.fence);
+        let objects = Objects::new(self.platform.storage.clone(), self.content, self.job.fence);
+        entry.take_over().await?;
+        objects.take_over().await?;
         let timeline = entry.timeline().await?;
         let state = timeline.content.as_ref().map_or(ContentState::Unspecified, catalogue::Content::state);
         match state {
@@ -360,7 +367,7 @@ impl Attempt<'_> {
 
     /// Removes what was written for a content that is gone.
     async fn clean_up(&self) {
-        let objects = Objects::new(self.platform.storage.clone(), self.content);
+        let objects = Objects::new(self.platform.storage.clone(), self.content, self.job.fence);
         if let Err(error) = objects.remove_all().await {
             tracing::warn!(%error, content = self.content, "objects of a deleted content may be left");
         }

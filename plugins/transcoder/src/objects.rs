@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
+use streamgate_contracts::fence;
 use streamgate_plugin_api::{Body, Client};
 use tokio::runtime::Handle;
 
@@ -23,6 +24,12 @@ pub(crate) enum ObjectError {
     /// There is no such object.
     #[error("the object {0} does not exist")]
     Missing(String),
+    /// A later run of the job writes here; says which object was refused.
+    #[error("the storage refused to write {0}")]
+    Superseded(String),
+    /// The storage has no such request.
+    #[error("the storage does not know {0}")]
+    Unknown(Method),
     /// The storage is full.
     #[error("the storage is full")]
     Full,
@@ -38,16 +45,36 @@ pub(crate) enum ObjectError {
     },
 }
 
-/// Objects below `media/{id}/`.
+/// Objects below `media/{id}/`. Every write has the fence of the lease.
 #[derive(Debug, Clone)]
 pub(crate) struct Objects {
     storage: Client,
     content: String,
+    /// 0: the queue gives none.
+    fence: u64,
 }
 
 impl Objects {
-    pub(crate) fn new(storage: Client, content: &str) -> Self {
-        Self { storage, content: content.to_owned() }
+    pub(crate) fn new(storage: Client, content: &str, fence: u64) -> Self {
+        Self { storage, content: content.to_owned(), fence }
+    }
+
+    /// Makes the storage refuse earlier runs, before anything is read that they might still change.
+    pub(crate) async fn take_over(&self) -> Result<(), ObjectError> {
+        if self.fence == 0 {
+            return Ok(());
+        }
+        let name = format!("anything below {}", self.content);
+        match self.request(Method::PUT, "/media/", &name, None, Bytes::new(), 1 << 16).await {
+            // The one of a build before, until it is swapped too.
+            Err(ObjectError::Unknown(_)) => {
+                tracing::warn!(
+                    "the storage knows no fences: nothing stops an earlier run of a job from writing"
+                );
+                Ok(())
+            }
+            done => done.map(drop),
+        }
     }
 
     /// Bytes of the source.
@@ -80,7 +107,7 @@ impl Objects {
         }
     }
 
-    /// Removes every object of the content.
+    /// Removes every object of a content that is gone, and with them what is remembered of its fence.
     pub(crate) async fn remove_all(&self) -> Result<(), ObjectError> {
         let prefix = format!("/media/?prefix={}/", self.content);
         self.request(Method::DELETE, &prefix, "", None, Bytes::new(), 1 << 16).await.map(drop)
@@ -123,6 +150,12 @@ impl Objects {
                 Ok((parts, _)) if parts.status == StatusCode::NOT_FOUND => {
                     return Err(ObjectError::Missing(name.to_owned()));
                 }
+                Ok((parts, _)) if parts.status == StatusCode::PRECONDITION_FAILED => {
+                    return Err(ObjectError::Superseded(name.to_owned()));
+                }
+                Ok((parts, _)) if parts.status == StatusCode::METHOD_NOT_ALLOWED => {
+                    return Err(ObjectError::Unknown(method));
+                }
                 // A full disk does not empty itself within a retry.
                 Ok((parts, _)) if parts.status == StatusCode::INSUFFICIENT_STORAGE => {
                     return Err(ObjectError::Full);
@@ -159,6 +192,10 @@ impl Objects {
         }
         if *method == Method::PUT {
             request = request.header(header::CONTENT_LENGTH, data.len());
+        }
+        // Not with the removal of all that is below: of what is gone nobody has a run.
+        if self.fence > 0 && !method.is_safe() && !path.contains('?') {
+            request = request.header(fence::HEADER, format!("{}={}", self.content, self.fence));
         }
         let request = request.body(Body::from(data)).map_err(|error| error.to_string())?;
         let response = self.storage.send(request).await.map_err(|error| error.to_string())?;

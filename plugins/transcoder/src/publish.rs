@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use streamgate_contracts::catalogue::v1 as catalogue;
 use streamgate_contracts::catalogue::v1::catalogue_client::CatalogueClient;
+use streamgate_contracts::fence;
 use streamgate_plugin_api::Client;
 use tokio::sync::mpsc;
 use tonic::{Code, Status};
@@ -32,6 +33,9 @@ pub(crate) enum PublishError {
     /// The content was deleted while it was being encoded.
     #[error("the content was deleted")]
     Gone,
+    /// Somebody else has the job by now.
+    #[error("a later run has the content: {0}")]
+    Superseded(String),
     /// The catalogue refused the step.
     #[error("the catalogue refused: {0}")]
     Refused(String),
@@ -40,14 +44,26 @@ pub(crate) enum PublishError {
     Catalogue(String),
     /// The storage failed.
     #[error(transparent)]
-    Storage(#[from] ObjectError),
+    Storage(ObjectError),
     /// The catalogue has no room for the step.
     #[error("the catalogue has no room: {0}")]
     Full(String),
 }
 
+impl From<ObjectError> for PublishError {
+    fn from(error: ObjectError) -> Self {
+        match error {
+            ObjectError::Superseded(_) => Self::Superseded(error.to_string()),
+            error => Self::Storage(error),
+        }
+    }
+}
+
 impl From<Status> for PublishError {
     fn from(status: Status) -> Self {
+        if fence::superseded_by(&status).is_some() {
+            return Self::Superseded(status.message().to_owned());
+        }
         match status.code() {
             Code::NotFound => Self::Gone,
             Code::FailedPrecondition | Code::InvalidArgument => Self::Refused(status.message().to_owned()),
@@ -57,16 +73,26 @@ impl From<Status> for PublishError {
     }
 }
 
-/// The catalogue's calls for one content, retried while it is unavailable.
+/// The catalogue's calls for one content, retried while it is unavailable. Every write has the fence of the lease.
 #[derive(Clone)]
 pub(crate) struct Entry {
     client: CatalogueClient<Client>,
     id: String,
+    fence: u64,
 }
 
 impl Entry {
-    pub(crate) fn new(catalogue: Client, id: &str) -> Self {
-        Self { client: CatalogueClient::new(catalogue), id: id.to_owned() }
+    pub(crate) fn new(catalogue: Client, id: &str, fence: u64) -> Self {
+        Self { client: CatalogueClient::new(catalogue), id: id.to_owned(), fence }
+    }
+
+    /// Makes the catalogue refuse earlier runs, before anything is read that they might still change.
+    pub(crate) async fn take_over(&self) -> Result<(), PublishError> {
+        // A queue that gives no fences.
+        if self.fence == 0 {
+            return Ok(());
+        }
+        self.update(catalogue::UpdateRequest::default()).await.map(drop)
     }
 
     pub(crate) async fn timeline(&self) -> Result<catalogue::TimelineResponse, PublishError> {
@@ -82,7 +108,7 @@ impl Entry {
         &self,
         update: catalogue::UpdateRequest,
     ) -> Result<catalogue::Content, PublishError> {
-        let request = catalogue::UpdateRequest { id: self.id.clone(), ..update };
+        let request = catalogue::UpdateRequest { id: self.id.clone(), fence: self.fence, ..update };
         retry(|| {
             let (mut client, request) = (self.client.clone(), request.clone());
             async move { client.update(request).await }
@@ -91,7 +117,7 @@ impl Entry {
     }
 
     async fn put_renditions(&self, renditions: Vec<catalogue::Rendition>) -> Result<(), PublishError> {
-        let request = catalogue::PutRenditionsRequest { id: self.id.clone(), renditions };
+        let request = catalogue::PutRenditionsRequest { id: self.id.clone(), renditions, fence: self.fence };
         retry(|| {
             let (mut client, request) = (self.client.clone(), request.clone());
             async move { client.put_renditions(request).await }
@@ -101,7 +127,7 @@ impl Entry {
     }
 
     async fn put_segments(&self, request: catalogue::PutSegmentsRequest) -> Result<(), PublishError> {
-        let request = catalogue::PutSegmentsRequest { id: self.id.clone(), ..request };
+        let request = catalogue::PutSegmentsRequest { id: self.id.clone(), fence: self.fence, ..request };
         retry(|| {
             let (mut client, request) = (self.client.clone(), request.clone());
             async move { client.put_segments(request).await }
@@ -347,10 +373,10 @@ impl Publisher {
             && self.watch.iter().all(|name| self.segments.get(name).is_some_and(|count| *count > 0));
         if !segments.is_empty() {
             let request = catalogue::PutSegmentsRequest {
-                id: String::new(),
                 segments,
                 progress: Some(self.progress.get()),
                 playable: watchable && !self.playable,
+                ..Default::default()
             };
             self.entry.put_segments(request).await?;
             self.playable |= watchable;

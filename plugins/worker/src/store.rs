@@ -34,7 +34,7 @@ fn held_back(process: &str) -> String {
 }
 
 const COLUMNS: &str = "id, queue, state, payload, dedupe_key, priority, attempt, max_attempts, progress, error, \
-                       created_at, due_at, updated_at, worker, result, traceparent";
+                       created_at, due_at, updated_at, worker, result, traceparent, fence";
 
 /// What a new job is.
 #[derive(Debug, Clone)]
@@ -107,6 +107,7 @@ impl Store {
             ("0001_init", include_str!("../migrations/0001_init.sql")),
             ("0002_crashes", include_str!("../migrations/0002_crashes.sql")),
             ("0003_audit", audit::TABLE),
+            ("0004_fence", include_str!("../migrations/0004_fence.sql")),
         ]);
         Ok(Self { db: Db::open(client, "worker", migrations).await? })
     }
@@ -137,16 +138,20 @@ impl Store {
     }
 
     /// Leases the next due job: highest priority, then the first in its place. One that has to be
-    /// alone waits until the lessee's process has no other, and nothing overtakes it there.
+    /// alone waits until the lessee's process has no other, and nothing overtakes it there. The lease's
+    /// fence is larger than every one before, also where an older copy of this database was put back: that
+    /// is why it follows the time, as far as that goes forwards.
     pub(crate) async fn lease(
         &self,
         queue: &str,
         lessee: &Lessee,
         now: i64,
     ) -> Result<Option<Leased>, DbError> {
+        let fence = "UPDATE fencing SET last = CASE WHEN last < $1 THEN $1 ELSE last + 1 END";
         let sql = format!(
             "UPDATE job SET state = 'running', attempt = attempt + 1, worker = $3, lease = $4, lease_ms = $5, \
-                 lease_until = $6, node = $7, process = $8, worker_process = $9, updated_at = $2 \
+                 lease_until = $6, node = $7, process = $8, worker_process = $9, updated_at = $2, \
+                 fence = (SELECT last FROM fencing) \
              WHERE state = 'queued' AND id = ({HEAD}) AND NOT {HELD_BACK} \
              RETURNING {COLUMNS}, crashes, interruptions",
             HELD_BACK = held_back("$9"),
@@ -158,12 +163,18 @@ impl Store {
         let until = now.saturating_add(lessee.lease_ms);
         let (worker, lease, in_process) = (&lessee.worker, &lessee.lease, lessee.process.as_deref());
         let params = params![queue, now, worker, lease, lessee.lease_ms, until, node, process, in_process];
-        let rows = self.db.execute_returning(&sql, params).await?;
+        // The counter first: on a database with several writers its row makes them wait for one another.
+        let batch = self.db.batch().push_expect(fence, params![now], 1).push_expect(&sql, params, 1);
+        let rows = match batch.run().await {
+            Ok(mut outcomes) => outcomes.pop().map(|outcome| outcome.rows),
+            Err(DbError::Conflict { .. }) => None,
+            Err(error) => return Err(error),
+        };
         let leased = |row: &Row| {
             let (crashes, interruptions) = (row.get("crashes")?, row.get("interruptions")?);
             Ok(Leased { job: job(row)?, crashes, interruptions })
         };
-        rows.first().map(|row| leased(&row)).transpose()
+        rows.and_then(|rows| rows.first()).map(|row| leased(&row)).transpose()
     }
 
     /// Whether a job is due that this process gets only when it has ended its others.
@@ -556,5 +567,6 @@ fn job(row: &Row) -> Result<Job, DbError> {
         worker: row.get("worker")?,
         result: row.get("result")?,
         traceparent: row.get("traceparent")?,
+        fence: row.get("fence")?,
     })
 }

@@ -326,7 +326,7 @@ impl Life {
             ..Rendition::default()
         };
         let audio = Rendition { name: "audio".into(), kind: RenditionKind::Audio.into(), ..video.clone() };
-        let request = PutRenditionsRequest { id: id.into(), renditions: vec![video, audio] };
+        let request = PutRenditionsRequest { id: id.into(), renditions: vec![video, audio], fence: 0 };
         self.catalogue.clone().put_renditions(request).await.unwrap();
     }
 
@@ -339,7 +339,8 @@ impl Life {
     ) -> Result<Content, tonic::Status> {
         let segments = numbers.map(segment).collect();
         let group = RenditionSegments { rendition: rendition.into(), segments };
-        let request = PutSegmentsRequest { id: id.into(), segments: vec![group], progress: None, playable };
+        let request =
+            PutSegmentsRequest { id: id.into(), segments: vec![group], playable, ..Default::default() };
         self.catalogue.clone().put_segments(request).await.map(tonic::Response::into_inner)
     }
 

@@ -11,6 +11,7 @@ use axum::routing::{any, delete};
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use streamgate_contracts::catalogue::v1::catalogue_server::{Catalogue, CatalogueServer};
+use streamgate_contracts::fence;
 use streamgate_contracts::jobs::v1::jobs_server::{Jobs, JobsServer};
 use tonic::{Request, Response};
 
@@ -31,6 +32,10 @@ struct Inner {
     playable_with: Vec<String>,
     gone: bool,
     cancel: bool,
+    /// The largest fence so far.
+    fence: u64,
+    /// Another run takes over with the first rows of segments.
+    overtaken: bool,
     /// Cancelled with the first rows of segments.
     stop_at_segments: Option<CancellationToken>,
     ends: Vec<String>,
@@ -52,7 +57,7 @@ impl World {
 
     fn platform(&self, shutdown: &CancellationToken) -> Platform {
         let storage = Router::new()
-            .route("/media/", delete(remove))
+            .route("/media/", delete(remove).put(raise))
             .route("/media/{*key}", any(object))
             .with_state(self.clone());
         let catalogue = tonic::service::Routes::new(CatalogueServer::new(self.clone())).into_axum_router();
@@ -128,6 +133,9 @@ async fn object(
 ) -> axum::response::Response {
     let mut inner = world.0.lock().unwrap();
     if method == Method::PUT {
+        if !inner.admits(&headers) {
+            return StatusCode::PRECONDITION_FAILED.into_response();
+        }
         if inner.full {
             return StatusCode::INSUFFICIENT_STORAGE.into_response();
         }
@@ -149,6 +157,27 @@ async fn object(
 }
 
 use http::Method;
+
+impl Inner {
+    fn admits(&mut self, headers: &HeaderMap) -> bool {
+        let said = headers.get(fence::HEADER).map(|it| it.to_str().unwrap().rsplit_once('=').unwrap());
+        self.passes(said.map_or(0, |(scope, number)| {
+            assert_eq!(scope, ID);
+            number.parse().unwrap()
+        }))
+    }
+
+    fn passes(&mut self, fence: u64) -> bool {
+        let passes = fence >= self.fence || fence == 0;
+        self.fence = self.fence.max(fence);
+        passes
+    }
+}
+
+async fn raise(State(world): State<World>, headers: HeaderMap) -> StatusCode {
+    let raised = headers.contains_key(fence::HEADER) && world.0.lock().unwrap().admits(&headers);
+    if raised { StatusCode::NO_CONTENT } else { StatusCode::PRECONDITION_FAILED }
+}
 
 async fn remove(State(world): State<World>) -> &'static str {
     world.0.lock().unwrap().objects.clear();
@@ -178,6 +207,9 @@ impl Catalogue for World {
     ) -> Result<Response<catalogue::Content>, Status> {
         let update = request.into_inner();
         let mut inner = self.0.lock().unwrap();
+        if !inner.passes(update.fence) {
+            return Err(fence::refusal("too late", inner.fence));
+        }
         if update.state() != ContentState::Unspecified {
             inner.content.state = update.state;
         }
@@ -214,6 +246,12 @@ impl Catalogue for World {
         let mut inner = self.0.lock().unwrap();
         if inner.gone {
             return Err(Status::not_found("deleted"));
+        }
+        if inner.overtaken {
+            inner.fence += 1;
+        }
+        if !inner.passes(request.fence) {
+            return Err(fence::refusal("too late", inner.fence));
         }
         if inner.no_room_for_rows {
             return Err(Status::resource_exhausted("the disk is full"));
@@ -392,6 +430,27 @@ async fn a_shutdown_gives_the_job_back_and_the_next_attempt_writes_no_whole_segm
     for key in written {
         assert_eq!(inner.puts[&key], 1, "{key}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_write_has_the_fence_and_a_run_that_was_overtaken_stops_records_nothing_and_removes_nothing() {
+    let world = World::with(&clip());
+    world.0.lock().unwrap().overtaken = true;
+    world.run_job(jobs::Job { fence: 7, ..job() }).await;
+    assert!(world.ends().is_empty(), "{:?}", world.ends());
+    let left = {
+        let mut inner = world.0.lock().unwrap();
+        inner.overtaken = false;
+        assert_eq!((inner.fence, inner.content.state()), (8, ContentState::Transcoding));
+        inner.objects.len()
+    };
+    // The same run, had it been asleep all the time.
+    world.run_job(jobs::Job { fence: 7, attempt: 5, ..job() }).await;
+    assert!(world.ends().is_empty(), "{:?}", world.ends());
+    assert_eq!(world.0.lock().unwrap().objects.len(), left);
+    world.run_job(jobs::Job { fence: 8, ..job() }).await;
+    assert_eq!(world.ends(), ["complete "]);
+    world.check_whole();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

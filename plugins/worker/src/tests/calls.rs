@@ -551,3 +551,37 @@ async fn a_client_of_jobs_that_nobody_keeps_is_told_so_in_the_words_of_the_probl
         (Code::Unavailable, "No plugin that runs provides `jobs`.")
     );
 }
+
+#[tokio::test]
+async fn every_lease_has_a_larger_fence_than_all_before_whatever_becomes_of_jobs_and_clocks() {
+    let mut fixture = Fixture::new().await;
+    let id = fixture.jobs.enqueue(job_for("q")).await.unwrap().id;
+    assert_eq!(fixture.jobs.get(&id).await.unwrap().fence, 0);
+    let mut last = 0;
+    let mut grows = |job: &Job| {
+        assert!(job.fence > last, "{} after {last}", job.fence);
+        last = job.fence;
+    };
+    let (job, lease) = fixture.jobs.leased(want("q")).await.unwrap().unwrap();
+    grows(&job);
+    fixture.jobs.release(&id, &lease, Duration::ZERO, "").await.unwrap();
+    let (job, lease) = fixture.jobs.leased(want("q")).await.unwrap().unwrap();
+    grows(&job);
+    fixture.jobs.fail(&id, &lease, "no", true).await.unwrap();
+    fixture.jobs.retry(&id, &By::default()).await.unwrap();
+    let (job, lease) = fixture.jobs.leased(want("q")).await.unwrap().unwrap();
+    assert_eq!(job.attempt, 1);
+    grows(&job);
+    fixture.jobs.complete(&id, &lease, "".into()).await.unwrap();
+    assert_eq!(fixture.jobs.get(&id).await.unwrap().fence, job.fence);
+    // Nothing due takes no number, and a clock that steps back gives no smaller one.
+    assert!(fixture.jobs.leased(want("q")).await.unwrap().is_none());
+    fixture.advance(-500_000);
+    fixture.jobs.enqueue(job_for("q")).await.unwrap();
+    let next = fixture.jobs.leased(want("q")).await.unwrap().unwrap().0;
+    assert_eq!(next.fence, job.fence + 1);
+    grows(&next);
+    fixture.restart("second").await;
+    fixture.jobs.enqueue(job_for("q")).await.unwrap();
+    grows(&fixture.jobs.leased(want("q")).await.unwrap().unwrap().0);
+}

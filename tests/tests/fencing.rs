@@ -1,0 +1,107 @@
+//! A run of a job that was stopped past its lease writes over nothing of the run that took over, whenever it
+//! wakes up, and wherever its last writes were on their way meanwhile.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use streamgate_tests::server::{Server, Setup, repository};
+use streamgate_tests::tus::upload_file;
+use streamgate_tests::wait::eventually;
+use streamgate_tests::{clips, media, objects};
+use tempfile::TempDir;
+
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Of one process: an encode takes more in this time, one that waits for the storage does not.
+const LOOK: Duration = Duration::from_millis(300);
+const IDLE_TICKS: u64 = 4;
+
+/// The repository's configuration with another preset, so that two runs do not write the same bytes.
+fn write_config(folder: &TempDir, preset: &str, log: &str) -> String {
+    let text = fs::read_to_string(repository().join("plugins.toml")).expect("readable");
+    let table = "[plugins.transcoder]\n";
+    let changed = text.replacen(table, &format!("{table}preset = \"{preset}\"\nlog = \"{log}\"\n"), 1);
+    assert_ne!(text, changed);
+    let path = folder.path().join("plugins.toml");
+    fs::write(&path, changed).expect("written");
+    path.display().to_string()
+}
+
+/// What every object of a content is: another file in its place is another inode.
+fn files(server: &Server, id: &str) -> BTreeMap<String, (u64, u64, i64)> {
+    let root = server.data_dir().join("storage-fs/objects");
+    let below = format!("media/{id}/");
+    let keys = objects::on_disk(server).into_iter().filter(|key| key.starts_with(&below));
+    keys.map(|key| {
+        let stat = fs::metadata(root.join(&key)).expect("an object");
+        (key, (stat.ino(), stat.len(), stat.mtime_nsec()))
+    })
+    .collect()
+}
+
+/// Waits until a process does nothing.
+async fn idle(process: Pid) {
+    let ticks = || {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero())).expect("it runs");
+        let (_, fields) = stat.rsplit_once(')').expect("its name is in brackets");
+        let fields: Vec<_> = fields.split_whitespace().collect();
+        fields[11..13].iter().map(|it| it.parse::<u64>().expect("a number")).sum::<u64>()
+    };
+    let mut last = (Instant::now(), ticks());
+    eventually("an encode that waits for the storage", PATIENCE, async || {
+        if last.0.elapsed() < LOOK {
+            return None;
+        }
+        let before = std::mem::replace(&mut last, (Instant::now(), ticks()));
+        (last.1 - before.1 < IDLE_TICKS).then_some(())
+    })
+    .await;
+}
+
+async fn ended(process: Pid) {
+    eventually("the replaced run to end", PATIENCE, async || test_kill_process(process).err()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_wakes_up_after_another_one_took_over_changes_nothing_and_the_result_is_whole() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let config = write_config(&folder, "superfast", "info");
+    let setup = Setup::default().config(&config).set("plugins.transcoder.lease", "3s");
+    // The replaced runs have to be there still when they wake up.
+    let setup = setup.set("kernel.drain_deadline", "10m").set("plugins.storage-fs.isolation", "process");
+    let mut server = setup.start().await;
+    let id = upload_file(&server, &clips::plain("1280x720", "25", 40.0)).await.expect("uploaded");
+    let under_way =
+        |content: &streamgate_tests::api::Content| content.renditions.iter().any(|it| it.segments > 0);
+    server.content_when(&id, PATIENCE, under_way).await;
+
+    // Its writes are on their way, in a storage that is stopped before them.
+    let old_storage = server.plugin_process("storage-fs").await;
+    let stale = server.plugin_process("transcoder").await;
+    kill_process(old_storage, Signal::STOP).expect("it runs");
+    idle(stale).await;
+    let state = server.content(&id).await.expect("a content").state;
+    assert_ne!(state, "ready", "the encode was over before it could be stopped");
+    kill_process(stale, Signal::STOP).expect("it runs");
+
+    assert_eq!(server.control(&["swap", "storage-fs"]).await, "storage-fs is swapped");
+    // With another log level it is exchanged without a question whether it takes its settings as it is.
+    write_config(&folder, "ultrafast", "debug");
+    assert_eq!(server.control(&["reload"]).await, "swapped transcoder");
+    let content = server.finished(&id).await;
+    let written = files(&server, &id);
+
+    for process in [old_storage, stale] {
+        kill_process(process, Signal::CONT).expect("it is there still");
+    }
+    ended(stale).await;
+    ended(old_storage).await;
+    assert_eq!(files(&server, &id), written, "the run that woke up wrote over the result");
+    assert!(server.log().contains("a write was refused"), "it had nothing to write");
+    assert_eq!(server.content(&id).await.expect("a content").state, "ready");
+    media::whole(&server, &content).await.expect("every segment is as its row says");
+    assert!(server.control(&["fsck"]).await.contains("contents with faults: 0"));
+    assert_eq!(server.stop().await.code(), Some(0));
+}
