@@ -16,6 +16,7 @@ use quick_cache::sync::Cache;
 use streamgate_contracts::access::v1::Verdict;
 use streamgate_contracts::audit::{By, Entry};
 use streamgate_contracts::auth::v1::AuditOutcome;
+use streamgate_contracts::catalogue::v1::Right;
 use streamgate_contracts::db::{Db, DbError};
 use streamgate_contracts::deletions::Deletions;
 use streamgate_contracts::outbox::{Bus, Outbox};
@@ -32,6 +33,7 @@ use crate::follow::{self, Undone};
 use crate::grants::{Grant, Grants, Key};
 use crate::policy::{Openness, Policy};
 use crate::settings::Settings;
+use crate::standing::Standings;
 use crate::store::{self, DecisionRow, REASON_CHARS, Store};
 use crate::tree::Leaf;
 use crate::truth::Truth;
@@ -83,6 +85,7 @@ pub(crate) struct Shared {
     pub(crate) audit: Audit,
     pub(crate) outbox: Outbox,
     pub(crate) deletions: Deletions,
+    pub(crate) standings: Standings,
     pub(crate) grants: Mutex<Grants>,
     /// Grants that have to be looked at again. There are no more than grants.
     pub(crate) doubts: Mutex<BTreeSet<Key>>,
@@ -123,6 +126,7 @@ impl Access {
                 chains,
                 epochs,
                 outbox: Outbox::new(db, bus),
+                standings: Standings::new(outside.catalogue.clone()),
                 deletions: Deletions::new(outside.catalogue),
                 grants: Mutex::default(),
                 doubts: Mutex::default(),
@@ -253,11 +257,25 @@ impl Access {
         let policy = self.policy(&key.content).await?;
         let known = shared.store.known(key).await?;
         let now_ms = self.now_ms();
-        let (mut ruling, findings) = match known.bar.as_str() {
-            bar if !bar.is_empty() && !viewer.may_change() => {
+        let open = matches!(policy.openness, Openness::Public | Openness::Unlisted);
+        // Of what everybody may play it does not matter whose it is.
+        let right = match open && known.bar.is_empty() {
+            true => Ok(Right::None),
+            false => shared.standings.of(&key.content, viewer).await,
+        };
+        let theirs = right.as_ref().is_ok_and(|right| *right >= Right::View);
+        let (mut ruling, findings) = match (known.bar.as_str(), right) {
+            _ if theirs => (Ruling::allowed("It is theirs, or they look after all contents."), None),
+            (bar, _) if !bar.is_empty() => {
                 (Ruling::denied("revoked", format!("Access was taken back: {bar}")), None)
             }
-            _ => self.rule(&policy, viewer, &mut snapshot, false).await?,
+            (_, right) => {
+                let ruled = self.rule(&policy, viewer, &mut snapshot, false).await?;
+                match (ruled.0.verdict, right) {
+                    (Verdict::Denied, Err(unsaid)) => (Ruling::unknown(unsaid.to_string()), None),
+                    _ => ruled,
+                }
+            }
         };
         ruling.revision = policy.revision;
 
@@ -368,11 +386,10 @@ impl Access {
         snapshot: &mut Snapshot,
         preview: bool,
     ) -> Result<(Ruling, Option<Findings>), DbError> {
-        if viewer.may_change() {
-            return Ok((Ruling::allowed("Whoever may change contents may play them."), None));
-        }
         let tree = match (policy.openness, &policy.rule) {
-            (Openness::Public, _) => return Ok((Ruling::allowed("Everyone may play this content."), None)),
+            (Openness::Public | Openness::Unlisted, _) => {
+                return Ok((Ruling::allowed("Everyone may play this content."), None));
+            }
             (Openness::Gated, Some((_, tree))) => tree,
             _ => {
                 let kind = if viewer.is_signed_in() { "not-entitled" } else { "not-signed-in" };

@@ -6,6 +6,7 @@ use streamgate_contracts::db::DbError;
 use streamgate_plugin_api::Problem;
 
 use crate::rule::RuleError;
+use crate::standing::Unsaid;
 
 /// Why a request was not answered with what it asked for.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +15,10 @@ pub(crate) enum ApiError {
     NotSignedIn,
     #[error("it needs the scope `{0}`")]
     Forbidden(&'static str),
+    #[error("the content belongs to somebody else")]
+    NotYours,
+    #[error(transparent)]
+    Unsaid(#[from] Unsaid),
     #[error("{0}")]
     Invalid(String),
     #[error(transparent)]
@@ -47,6 +52,13 @@ impl IntoResponse for ApiError {
                 .header(header::WWW_AUTHENTICATE, "Bearer"),
             Self::Forbidden(scope) => problem(S::FORBIDDEN, "forbidden", "This is not allowed to you")
                 .detail(format!("It needs the scope `{scope}`.")),
+            Self::NotYours => problem(S::FORBIDDEN, "forbidden", "The content is not yours to change")
+                .detail("It belongs to somebody else: its owner or an admin may do this."),
+            Self::Unsaid(unsaid) => {
+                problem(S::SERVICE_UNAVAILABLE, "unavailable", "Not possible at the moment")
+                    .detail(format!("{unsaid}."))
+                    .header(header::RETRY_AFTER, "1")
+            }
             Self::Invalid(detail) => {
                 problem(S::BAD_REQUEST, "invalid-request", "The request is not valid").detail(detail)
             }

@@ -24,6 +24,7 @@ mod routes;
 mod rule;
 mod service;
 mod settings;
+mod standing;
 mod store;
 mod tree;
 mod truth;

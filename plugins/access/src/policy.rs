@@ -20,8 +20,10 @@ pub enum Openness {
     Public,
     /// Who fulfils the rule.
     Gated,
-    /// Nobody but those who may change contents.
+    /// Nobody but its owner and admins.
     Private,
+    /// Everyone who has its address; no list and no search shows it.
+    Unlisted,
 }
 
 /// A policy as it is put.
@@ -78,6 +80,7 @@ impl Openness {
             Self::Public => "public",
             Self::Gated => "gated",
             Self::Private => "private",
+            Self::Unlisted => "unlisted",
         }
     }
 }
@@ -88,6 +91,7 @@ impl From<Openness> for WireOpenness {
             Openness::Public => Self::Public,
             Openness::Gated => Self::Gated,
             Openness::Private => Self::Private,
+            Openness::Unlisted => Self::Unlisted,
         }
     }
 }
@@ -130,6 +134,7 @@ impl Policy {
         let (openness, rule) = match row.openness.as_str() {
             "public" => (Openness::Public, None),
             "private" => (Openness::Private, None),
+            "unlisted" => (Openness::Unlisted, None),
             "gated" => match compiled() {
                 Ok(rule) => (Openness::Gated, Some(rule)),
                 Err(error) => {
@@ -180,6 +185,7 @@ mod tests {
             assert_eq!(read(openness, rule), Openness::Private, "{openness} {rule}");
         }
         assert_eq!(read("gated", "{\"role\":\"viewer\"}"), Openness::Gated);
+        assert_eq!(read("unlisted", ""), Openness::Unlisted);
         assert_eq!(read("default", ""), Openness::Public);
         assert_eq!(Policy::read(None, DefaultAccess::Public, "c").openness, Openness::Public);
     }

@@ -1,6 +1,6 @@
 //! The REST API under `/api/v1/access`. Who may play a content in general, and what one may do
-//! oneself, anybody may read. The rule, and what is known of others, needs `content:write`;
-//! subscriptions need `admin`.
+//! oneself, anybody may read. The rule, and what is known of others, is for the owner of a content and for
+//! admins; subscriptions need `admin`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use streamgate_contracts::audit::By;
+use streamgate_contracts::catalogue::v1::Right;
 use streamgate_contracts::db::DbError;
 use streamgate_plugin_api::Principal;
 use streamgate_plugin_api::time::rfc3339;
@@ -29,7 +30,7 @@ use crate::date::parse_rfc3339;
 use crate::delegation::MAX_NAMED;
 use crate::directory::{ChainEntry, DESCRIBED_WITHIN, Described, Directory, Undescribed};
 use crate::epochs::Snapshot;
-use crate::policy::{Policy, Written};
+use crate::policy::{Openness, Policy, Written};
 use crate::rule::{MAX_BYTES, is_plan};
 use crate::viewer::Viewer;
 use crate::warnings::Warning;
@@ -73,6 +74,20 @@ pub(crate) fn router(access: Access) -> Router {
 fn with_scope(headers: &HeaderMap, scope: &'static str) -> Result<By, ApiError> {
     let principal = Principal::of(headers).ok_or(ApiError::NotSignedIn)?;
     if principal.may(scope) { Ok(By::of(headers)) } else { Err(ApiError::Forbidden(scope)) }
+}
+
+/// Who asks, and the content of this id, if it is theirs to change.
+async fn editor(access: &Access, headers: &HeaderMap, id: &str) -> Result<(By, String), ApiError> {
+    let by = with_scope(headers, WRITE)?;
+    let content = uuid(id, "content")?;
+    if access.shared.standings.of(&content, &viewer(headers)?).await? >= Right::Edit {
+        return Ok((by, content));
+    }
+    // To whom a content is not to be known, it is not there.
+    match access.policy(&content).await?.openness {
+        Openness::Private => Err(ApiError::NotFound("There is no such content.".into())),
+        Openness::Public | Openness::Gated | Openness::Unlisted => Err(ApiError::NotYours),
+    }
 }
 
 /// A UUID in lower case with hyphens, as contents and principals have.
@@ -138,13 +153,12 @@ fn warnings_view(warnings: Vec<Warning>) -> Value {
 
 async fn show(State(access): State<Access>, Path(id): Path<String>, headers: HeaderMap) -> Answer {
     let content = uuid(&id, "content")?;
-    let whole = Principal::of(&headers).is_some_and(|principal| principal.may(WRITE));
+    let whole = editor(&access, &headers, &id).await.is_ok();
     Ok(policy_answer(&policy_view(&content, &*access.policy(&content).await?, whole)))
 }
 
 async fn change(State(access): State<Access>, Path(id): Path<String>, request: Request) -> Answer {
-    let by = with_scope(request.headers(), WRITE)?;
-    let content = uuid(&id, "content")?;
+    let (by, content) = editor(&access, request.headers(), &id).await?;
     let (parts, bytes) = body(request).await?;
     let (written, rule, tree) = Written::parse(&bytes)?;
     let said = (written.openness.name(), rule.as_str());
@@ -159,8 +173,7 @@ async fn change(State(access): State<Access>, Path(id): Path<String>, request: R
 }
 
 async fn take_back(State(access): State<Access>, Path(id): Path<String>, headers: HeaderMap) -> Answer {
-    let by = with_scope(&headers, WRITE)?;
-    let content = uuid(&id, "content")?;
+    let (by, content) = editor(&access, &headers, &id).await?;
     if access.policy(&content).await?.is_default {
         return Err(ApiError::NotFound("The content has no policy of its own.".into()));
     }
@@ -219,8 +232,7 @@ struct PreviewBody {
 }
 
 async fn preview(State(access): State<Access>, Path(id): Path<String>, request: Request) -> Answer {
-    with_scope(request.headers(), WRITE)?;
-    let content = uuid(&id, "content")?;
+    let (_, content) = editor(&access, request.headers(), &id).await?;
     let (_, body) = read::<PreviewBody>(request).await?;
     let PreviewBody { principal, mut wallets, mut roles, rule } = body;
     let principal = principal.map(|id| uuid(&id, "principal")).transpose()?;
@@ -273,8 +285,7 @@ struct RevokeBody {
 }
 
 async fn revoke(State(access): State<Access>, Path(id): Path<String>, request: Request) -> Answer {
-    let by = with_scope(request.headers(), WRITE)?;
-    let content = uuid(&id, "content")?;
+    let (by, content) = editor(&access, request.headers(), &id).await?;
     let (_, RevokeBody { principal, reason, bar }) = read::<RevokeBody>(request).await?;
     let reason = reason.trim();
     if reason.is_empty() || reason.chars().count() > MAX_REASON_CHARS {
@@ -297,8 +308,8 @@ async fn lift(
     Path((id, principal)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Answer {
-    let by = with_scope(&headers, WRITE)?;
-    let (content, principal) = (uuid(&id, "content")?, uuid(&principal, "principal")?);
+    let (by, content) = editor(&access, &headers, &id).await?;
+    let principal = uuid(&principal, "principal")?;
     if !access.shared.store.is_barred(&content, &principal).await? {
         return Err(ApiError::NotFound("Nobody keeps this principal out of this content.".into()));
     }
@@ -339,8 +350,8 @@ async fn bars(
     query: Asked<BarsQuery>,
     headers: HeaderMap,
 ) -> Answer {
-    with_scope(&headers, WRITE)?;
-    let (content, BarsQuery { limit: wanted, cursor }) = (uuid(&id, "content")?, asked(query)?);
+    let (_, content) = editor(&access, &headers, &id).await?;
+    let BarsQuery { limit: wanted, cursor } = asked(query)?;
     let (limit, cursor) = (limit(wanted)?, id_or_none(cursor, "principal")?);
     let mut rows = access.shared.store.bars(&content, &cursor, limit + 1).await?;
     let more = rows.len() > limit;
@@ -365,6 +376,12 @@ async fn decisions(State(access): State<Access>, query: Asked<DecisionsQuery>, h
     let query = asked(query)?;
     let limit = limit(query.limit)?;
     let content = id_or_none(query.content, "content")?;
+    if content.is_empty() {
+        // Those about all contents are about the viewers of others too.
+        with_scope(&headers, ADMIN)?;
+    } else {
+        editor(&access, &headers, &content).await?;
+    }
     let principal = id_or_none(query.principal, "principal")?;
     let cursor = id_or_none(query.cursor, "decision")?;
     let mut rows = access.shared.store.decisions(&content, &principal, &cursor, limit + 1).await?;

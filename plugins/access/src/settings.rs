@@ -9,8 +9,8 @@ use streamgate_plugin_api::settings::Duration;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Who may play a content of which nobody has said anything: `"private"` (whoever may change
-    /// contents) or `"public"` (everyone).
+    /// Who may play a content of which nobody has said anything: `"private"` (its owner and
+    /// admins) or `"public"` (everyone).
     pub default: Default,
     /// How long a viewer is let in without being looked at again. What is told of tokens, policies
     /// and subscriptions takes it back at once; this bounds what nobody tells of, such as native
@@ -34,7 +34,7 @@ pub struct Settings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Default {
-    /// Whoever may change contents.
+    /// Its owner and admins.
     Private,
     /// Everyone.
     Public,

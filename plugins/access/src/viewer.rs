@@ -51,9 +51,18 @@ impl Viewer {
         format!("{} {}", self.roles.join(","), self.scopes.join(","))
     }
 
-    /// Whoever may change contents may play them.
-    pub(crate) fn may_change(&self) -> bool {
-        self.scopes.iter().any(|scope| scope == "content:write")
+    /// Whoever may change contents of their own.
+    pub(crate) fn may_write(&self) -> bool {
+        self.is_signed_in() && self.has("content:write")
+    }
+
+    /// Whoever may change everybody's. A key that is for the server alone may not.
+    pub(crate) fn is_admin(&self) -> bool {
+        self.may_write() && self.has("admin")
+    }
+
+    fn has(&self, wanted: &str) -> bool {
+        self.scopes.iter().any(|scope| scope == wanted)
     }
 }
 

@@ -200,6 +200,8 @@ fn with(who: &str, roles: &[&str], scopes: &[&str]) -> Principal {
 #[tokio::test]
 async fn what_a_credential_with_fewer_rights_may_not_is_taken_from_no_other_of_the_principal() {
     let world = World::new();
+    let owned = CreateRequest { id: CONTENT.into(), owner: ALICE.into(), ..CreateRequest::default() };
+    world.with_catalogue().await.create(owned).await.unwrap();
     let life = world.live(None, json!({})).await;
     let session = with(ALICE, &["creator", "viewer"], &["content:read", "content:write"]);
     let reads = with(ALICE, &["viewer"], &["content:read"]);
@@ -686,4 +688,44 @@ async fn any_token_of_a_contract_in_a_vault_counts_for_whom_it_is_delegated_to_a
     life.hears("a revocation", |event| event.principal == BOB).await;
     *chain.vault.lock().unwrap() = Some((Address::ZERO, 5));
     assert_eq!(life.decide(&viewer(ALICE, &[Address::repeat_byte(4)])).await.verdict(), Verdict::Unknown);
+}
+
+#[tokio::test]
+async fn a_creator_gates_and_plays_what_is_theirs_and_nothing_of_another() {
+    let world = World::new();
+    let owned = CreateRequest { id: CONTENT.into(), owner: ALICE.into(), ..CreateRequest::default() };
+    world.with_catalogue().await.create(owned).await.unwrap();
+    let life = world.live(None, json!({})).await;
+    let scopes = ["content:read", "content:write"];
+    let (ann, bob) = (with(ALICE, &["creator"], &scopes), with(BOB, &["creator"], &scopes));
+    assert_eq!(life.decide(&ann).await.verdict(), Verdict::Allowed);
+    assert_eq!(life.decide(&bob).await.verdict(), Verdict::Denied);
+    let put = async |who: &Principal, openness: &str| {
+        let policy = json!({ "openness": openness });
+        life.call(Some(who), Method::PUT, "/contents/{c}", Some(&policy)).await.status.as_u16()
+    };
+    // A private content is not there for another creator.
+    assert_eq!(put(&bob, "public").await, 404);
+    assert_eq!(put(&ann, "unlisted").await, 200);
+    assert_eq!((life.openness().await, put(&bob, "private").await), (Openness::Unlisted, 403));
+    for who in [&bob, &anonymous()] {
+        assert_eq!(life.decide(who).await.verdict(), Verdict::Allowed);
+    }
+    for path in ["/contents/{c}/bars", &format!("/decisions?content={CONTENT}")] {
+        assert_eq!(life.call(Some(&bob), Method::GET, path, None).await.status, 403, "{path}");
+        assert_eq!(life.call(Some(&ann), Method::GET, path, None).await.status, 200, "{path}");
+    }
+    assert_eq!(life.call(Some(&ann), Method::GET, "/decisions", None).await.status, 403);
+    let why = json!({ "reason": "no" });
+    assert_eq!(life.call(Some(&bob), Method::POST, "/contents/{c}/revoke", Some(&why)).await.status, 403);
+    assert_eq!(put(&creator(), "private").await, 200, "an admin looks after all");
+}
+
+#[tokio::test]
+async fn while_nobody_says_whose_a_content_is_no_creator_plays_or_gates_it() {
+    let life = World::new().live(None, json!({})).await;
+    let ann = with(ALICE, &["creator"], &["content:write"]);
+    assert_eq!(life.decide(&ann).await.verdict(), Verdict::Unknown);
+    let policy = json!({ "openness": "public" });
+    assert_eq!(life.call(Some(&ann), Method::PUT, "/contents/{c}", Some(&policy)).await.status, 503);
 }

@@ -5,8 +5,8 @@ use streamgate_contracts::auth::v1::authenticate_response::Outcome;
 use streamgate_contracts::auth::v1::identify_response::Outcome as Now;
 use streamgate_contracts::auth::v1::revoke_request::Target as Wanted;
 use streamgate_contracts::auth::v1::{
-    AuditOutcome, AuditRequest, AuditResponse, AuthenticateRequest, AuthenticateResponse, IdentifyRequest,
-    IdentifyResponse, Identity, RevokeRequest, RevokeResponse, Role,
+    AuditOutcome, AuditRequest, AuditResponse, AuthenticateRequest, AuthenticateResponse, FirstAdminRequest,
+    FirstAdminResponse, IdentifyRequest, IdentifyResponse, Identity, RevokeRequest, RevokeResponse, Role,
 };
 use tonic::{Request, Response, Status};
 
@@ -92,6 +92,14 @@ impl auth_server::Auth for Service {
         };
         let ended = self.0.revoke(target, "", &request.reason).await?;
         Ok(Response::new(RevokeResponse { ended }))
+    }
+
+    async fn first_admin(
+        &self,
+        _request: Request<FirstAdminRequest>,
+    ) -> Result<Response<FirstAdminResponse>, Status> {
+        let principal = self.0.store().first_admin().await?.unwrap_or_default();
+        Ok(Response::new(FirstAdminResponse { principal }))
     }
 }
 

@@ -132,6 +132,13 @@ impl Store {
         Ok(roles)
     }
 
+    /// Who has been an admin for the longest time.
+    pub(crate) async fn first_admin(&self) -> Result<Option<String>, DbError> {
+        let sql = "SELECT principal FROM roles WHERE role = $1 ORDER BY granted_at_ms, principal LIMIT 1";
+        let row = self.db.query_opt(sql, params![Role::Admin.name()]).await?;
+        row.map(|row| row.get("principal")).transpose()
+    }
+
     /// The session of this id that goes on.
     pub(crate) async fn session(&self, id: &str, now_ms: i64) -> Result<Option<SessionRow>, DbError> {
         let sql = "SELECT * FROM sessions WHERE id = $1 AND expires_at_ms > $2";

@@ -124,6 +124,7 @@ fn policy_hash(id: &str, policy: &PolicyResponse) -> B256 {
     let openness = match policy.openness() {
         Openness::Public => "public",
         Openness::Gated => "gated",
+        Openness::Unlisted => "unlisted",
         Openness::Private | Openness::Unspecified => "private",
     };
     let text = format!("{id} {openness} {}", policy.revision);

@@ -11,13 +11,12 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use streamgate_captions::{Captions, CaptionsError, MAX_BYTES};
 use streamgate_contracts::audit::By;
-use streamgate_contracts::catalogue::v1::Content;
+use streamgate_contracts::catalogue::v1::{Content, Right};
 use streamgate_plugin_api::{Body, Problem};
 
 use crate::captions::Editor;
 use crate::limits;
 use crate::patch::line;
-use crate::policies::Sight;
 use crate::routes::{Api, bad_fields, bad_query, etag, expected, json, parsed, query_of, shown};
 use crate::store::StoreError;
 use crate::texts::{self, About};
@@ -62,7 +61,7 @@ async fn list(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, StoreError> {
-    let content = api.catalogue.seen(&id, api.sight(&headers)).await?.content;
+    let content = api.catalogue.seen(&id, &api.sight(&headers)).await?.content;
     let items = serde_json::json!({ "items": CaptionView::all(&content) });
     Ok(json(StatusCode::OK, items.to_string(), Some(etag(&content))))
 }
@@ -73,7 +72,7 @@ async fn add(
     RawQuery(raw): RawQuery,
     request: Request,
 ) -> Result<Response, Response> {
-    api.may_know(&id, request.headers()).await?;
+    api.may_change(&id, request.headers()).await?;
     let query = query_of::<AddQuery>(raw).ok_or_else(|| {
         let known = "Known parameters are `language`, `label`, `default`, `forced` and `hearing_impaired`, each at \
                      most once.";
@@ -100,8 +99,9 @@ async fn show(
     Path((id, name)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Response> {
-    api.may_know(&id, &headers).await?;
-    if api.sight(&headers) != Sight::All {
+    let sight = api.sight(&headers);
+    let seen = api.catalogue.seen(&id, &sight).await.map_err(IntoResponse::into_response)?;
+    if !sight.is_sure(&seen.content.owner) {
         return Err(not_here());
     }
     let text = api.catalogue.text(&id, &name).await;
@@ -122,7 +122,7 @@ async fn replace(
     Path((id, name)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, Response> {
-    api.may_know(&id, request.headers()).await?;
+    api.may_change(&id, request.headers()).await?;
     let (headers, captions) = captions_of(request).await?;
     let replaced = api.catalogue.replace_text(&id, &name, captions.vtt, &Editor::of(&headers)).await;
     let shown = replaced.and_then(|content| caption(StatusCode::OK, &content, &name));
@@ -138,7 +138,7 @@ async fn change(
     let (parts, body) = read.map_err(IntoResponse::into_response)?;
     let patch: Map<String, Value> = parsed(&body, "object").map_err(|problem| problem.into_response())?;
     let about = About::from_json(patch).map_err(bad_fields)?;
-    api.may_know(&id, &parts.headers).await?;
+    api.may_change(&id, &parts.headers).await?;
     let changed = api.catalogue.change_text(&id, &name, &about, &Editor::of(&parts.headers)).await;
     let shown = changed.and_then(|content| caption(StatusCode::OK, &content, &name));
     shown.map_err(IntoResponse::into_response)
@@ -149,7 +149,7 @@ async fn remove(
     Path((id, name)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<StatusCode, StoreError> {
-    api.catalogue.seen(&id, api.sight(&headers)).await?;
+    api.held(&id, &headers, Right::Edit).await?;
     api.catalogue.remove_text(&id, &name, &Editor::of(&headers)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -163,22 +163,21 @@ async fn set_chapters(
     let (parts, body) = read.map_err(IntoResponse::into_response)?;
     let list: Vec<Value> = parsed(&body, "list").map_err(|problem| problem.into_response())?;
     let chapters = texts::chapters(list).map_err(bad_fields)?;
-    api.may_know(&id, &parts.headers).await?;
+    api.may_change(&id, &parts.headers).await?;
     let set = api.catalogue.set_chapters(&id, &chapters, &Editor::of(&parts.headers)).await;
-    Ok(shown(StatusCode::OK, &set.map_err(IntoResponse::into_response)?))
+    Ok(shown(StatusCode::OK, &set.map_err(IntoResponse::into_response)?, &api.sight(&parts.headers)))
 }
 
 impl Api {
-    /// Whether the sender of a request may know of a content at all.
-    async fn may_know(&self, id: &str, headers: &HeaderMap) -> Result<(), Response> {
-        let seen = self.catalogue.seen(id, self.sight(headers)).await;
-        seen.map(drop).map_err(IntoResponse::into_response)
+    /// Whether the sender of a request may change a content.
+    async fn may_change(&self, id: &str, headers: &HeaderMap) -> Result<(), Response> {
+        self.held(id, headers, Right::Edit).await.map(drop).map_err(IntoResponse::into_response)
     }
 }
 
 /// Who may know of a content may not therefore read along with it: that is decided where it is played.
 fn not_here() -> Response {
-    let detail = "Captions are read here by those who may change contents, with the scope content:write. Everybody \
+    let detail = "Captions are read here by the owner of the content and by admins. Everybody \
                   who may play the content reads them at their `url`.";
     Problem::new(StatusCode::FORBIDDEN, "forbidden", "The text of these captions is not shown here")
         .detail(detail)

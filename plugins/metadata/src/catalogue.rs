@@ -8,7 +8,7 @@ use http::{Method, Request, StatusCode};
 use streamgate_contracts::audit::{By, Outbox};
 use streamgate_contracts::catalogue::v1::{
     Content, ContentState, CreateRequest, ListRequest, PutRenditionsRequest, PutSegmentsRequest,
-    RenditionKind, RenditionTimeline, Source, UpdateRequest,
+    RenditionKind, RenditionTimeline, Right, Source, UpdateRequest,
 };
 use streamgate_contracts::deletions::MAX_ASKED;
 use streamgate_plugin_api::Body;
@@ -22,7 +22,7 @@ use crate::lifecycle;
 use crate::limits;
 use crate::outside::Outside;
 use crate::patch::{Patch, difference};
-use crate::policies::{Policies, Sight};
+use crate::policies::{Policies, Sight, Where};
 use crate::store::{Entry, Filter, Rung, Store, StoreError};
 use crate::texts;
 
@@ -69,6 +69,7 @@ impl Catalogue {
             description: request.description.trim().chars().take(limits::DESCRIPTION_CHARS).collect(),
             state: ContentState::Uploading.into(),
             source: Some(Source { bytes: source.bytes.min(i64::MAX as u64), ..source }),
+            owner: limits::clean(&request.owner, limits::WORD_CHARS),
             ..Content::default()
         };
         let (content, created) = self.store.create(content).await?;
@@ -179,12 +180,22 @@ impl Catalogue {
     }
 
     /// The content of this id, if `sight` lets it be known of.
-    pub(crate) async fn seen(&self, id: &str, sight: Sight) -> Result<Entry, StoreError> {
+    pub(crate) async fn seen(&self, id: &str, sight: &Sight) -> Result<Entry, StoreError> {
         let entry = self.entry(id).await?;
-        if self.policies.show(&entry.content, sight).await? {
+        if self.policies.show(&entry.content, sight, Where::Address).await? {
             Ok(entry)
         } else {
             Err(StoreError::NotFound(id.to_owned()))
+        }
+    }
+
+    /// The same, if it is theirs to do what takes this right.
+    pub(crate) async fn held(&self, id: &str, sight: &Sight, right: Right) -> Result<Entry, StoreError> {
+        let entry = self.seen(id, sight).await?;
+        if sight.caller.may(right, &entry.content.owner) {
+            Ok(entry)
+        } else {
+            Err(StoreError::NotYours(id.to_owned()))
         }
     }
 
@@ -193,15 +204,14 @@ impl Catalogue {
     pub(crate) async fn list(
         &self,
         mut filter: Filter,
-        sight: Sight,
+        sight: &Sight,
     ) -> Result<(Vec<Entry>, Option<Cursor>), StoreError> {
-        filter.listed = sight == Sight::Listed;
         for round in 1.. {
-            let (entries, more) = self.store.list(&filter).await?;
+            let (entries, more) = self.store.list_for(&filter, sight).await?;
             let next = entries.last().filter(|_| more).map(|last| Cursor::of(filter.order, &last.content));
             let mut page = Vec::with_capacity(entries.len());
             for entry in entries {
-                if self.policies.show(&entry.content, sight).await? {
+                if self.policies.show(&entry.content, sight, Where::List).await? {
                     page.push(entry);
                 } else {
                     self.feed.policy(&entry.content.id);
@@ -229,8 +239,8 @@ impl Catalogue {
             let noted = self.store.noted_listings(&after, MAX_PAGE as usize).await?;
             let Some((last, _)) = noted.last() else { return Ok(()) };
             after.clone_from(last);
-            for (id, listed) in noted {
-                if self.policies.listed(&id).await? != listed {
+            for (id, openness) in noted {
+                if self.policies.openness(&id).await? != openness {
                     self.feed.policy(&id);
                 }
             }
@@ -276,12 +286,11 @@ impl Catalogue {
     /// False: there was none.
     pub(crate) async fn delete(&self, id: &str, by: &By) -> Result<bool, StoreError> {
         let buried = self.store.bury(checked_id(id)?, by).await?;
-        if let Some(listed) = buried {
-            tracing::info!(content = id, principal = by.principal, "content deleted");
-            self.feed.delete(id, listed);
-            self.work.notify_one();
-        }
-        Ok(buried.is_some())
+        let Some(buried) = buried else { return Ok(false) };
+        tracing::info!(content = id, principal = by.principal, "content deleted");
+        self.feed.delete(id, buried);
+        self.work.notify_one();
+        Ok(true)
     }
 
     /// Which of these contents were deleted, as far as that is remembered.

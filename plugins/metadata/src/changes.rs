@@ -12,7 +12,8 @@ use streamgate_plugin_api::time::now_ms;
 use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
 
-use crate::policies::{Policies, is_presentable};
+use crate::graves::Buried;
+use crate::policies::{Policies, is_addressed, is_listed, is_presentable};
 use crate::store::{Entry, Store, StoreError};
 use crate::view::ContentView;
 
@@ -37,7 +38,11 @@ pub(crate) struct Notice {
     /// When it happened, Unix milliseconds: the id of the server-sent event.
     pub(crate) at_ms: i64,
     pub(crate) what: What,
+    /// Whose the content is.
+    pub(crate) owner: String,
     pub(crate) others: Others,
+    /// The same of those who follow this content alone, and so have its address.
+    pub(crate) addressed: Others,
 }
 
 /// What those are told who may not know of every content.
@@ -53,8 +58,11 @@ pub(crate) enum Others {
 /// The two kinds of change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum What {
-    /// The content as JSON.
-    Changed(String),
+    /// The content as JSON, and the same for those who may change it.
+    Changed {
+        json: String,
+        whole: String,
+    },
     Deleted,
     /// The credential of this name ended, and with it the streams of whoever came by it.
     Ended(String),
@@ -62,31 +70,40 @@ pub(crate) enum What {
 
 impl Notice {
     /// What a content looks like.
-    pub(crate) fn changed(entry: &Entry, others: Others) -> Self {
-        let json = ContentView::new(entry).to_json();
+    pub(crate) fn changed(entry: &Entry, (others, addressed): (Others, Others)) -> Self {
+        let json = |whole| ContentView::new(entry, whole).to_json();
         let content = &entry.content;
-        Self { content: content.id.clone(), at_ms: content.updated_at_ms, what: What::Changed(json), others }
+        Self {
+            content: content.id.clone(),
+            at_ms: content.updated_at_ms,
+            what: What::Changed { json: json(false), whole: json(true) },
+            owner: content.owner.clone(),
+            others,
+            addressed,
+        }
     }
 
-    /// A content is gone; `listed`: of which everybody could know.
-    pub(crate) fn deleted(id: String, at_ms: i64, listed: bool) -> Self {
-        let others = if listed { Others::Same } else { Others::Nothing };
-        Self { content: id, at_ms, what: What::Deleted, others }
+    /// A content is gone.
+    pub(crate) fn deleted(id: String, at_ms: i64, buried: Buried) -> Self {
+        let others = if buried.listed { Others::Same } else { Others::Nothing };
+        // Who follows it alone was let to: it existed for them.
+        let addressed = Others::Same;
+        Self { content: id, at_ms, what: What::Deleted, owner: buried.owner, others, addressed }
     }
 }
 
 #[derive(Debug)]
 struct Touched {
     due: Instant,
-    /// It was deleted, and whether everybody could know of it.
-    deleted: Option<bool>,
+    /// It was deleted.
+    deleted: Option<Buried>,
 }
 
 /// What there is to show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Due {
     id: String,
-    deleted: Option<bool>,
+    deleted: Option<Buried>,
 }
 
 #[derive(Debug, Default)]
@@ -119,31 +136,33 @@ impl Feed {
         self.put(id, Urgency::Now, None);
     }
 
-    /// A content was deleted; `listed`: of which everybody could know.
-    pub(crate) fn delete(&self, id: &str, listed: bool) {
-        self.put(id, Urgency::Now, Some(listed));
+    /// A content was deleted.
+    pub(crate) fn delete(&self, id: &str, buried: Buried) {
+        self.put(id, Urgency::Now, Some(buried));
     }
 
     /// A credential ended.
     pub(crate) fn end(&self, credential: String) {
         let what = What::Ended(credential);
-        self.tell(Notice { content: String::new(), at_ms: now_ms(), what, others: Others::Nothing });
+        let (others, addressed) = (Others::Nothing, Others::Nothing);
+        let (content, owner) = (String::new(), String::new());
+        self.tell(Notice { content, at_ms: now_ms(), what, owner, others, addressed });
     }
 
-    fn put(&self, id: &str, urgency: Urgency, deleted: Option<bool>) {
+    fn put(&self, id: &str, urgency: Urgency, deleted: Option<Buried>) {
         self.put_at(id, urgency, deleted, Instant::now());
         self.wake.notify_one();
     }
 
-    fn put_at(&self, id: &str, urgency: Urgency, deleted: Option<bool>, now: Instant) {
+    fn put_at(&self, id: &str, urgency: Urgency, deleted: Option<Buried>, now: Instant) {
         let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
         let due = match (urgency, desk.shown.get(id)) {
             (Urgency::Soon, Some(shown)) => (*shown + QUIET).max(now),
             _ => now,
         };
-        let entry = desk.touched.entry(id.to_owned()).or_insert(Touched { due, deleted });
+        let entry = desk.touched.entry(id.to_owned()).or_insert(Touched { due, deleted: None });
         entry.due = entry.due.min(due);
-        entry.deleted = entry.deleted.or(deleted);
+        entry.deleted = entry.deleted.take().or(deleted);
     }
 
     /// From now on, every notice.
@@ -158,7 +177,7 @@ impl Feed {
         desk.touched.retain(|id, touched| {
             let later = touched.due > now;
             if !later {
-                due.push(Due { id: id.clone(), deleted: touched.deleted });
+                due.push(Due { id: id.clone(), deleted: touched.deleted.take() });
             }
             later
         });
@@ -195,10 +214,10 @@ impl Feed {
 
     async fn show(&self, store: &Store, policies: &Policies, due: Due) {
         let Due { id, deleted } = due;
-        if let Some(listed) = deleted {
-            return self.tell(Notice::deleted(id, now_ms(), listed));
+        if let Some(buried) = deleted {
+            return self.tell(Notice::deleted(id, now_ms(), buried));
         }
-        let entry = match store.entry(&id).await {
+        let mut entry = match store.entry(&id).await {
             Ok(entry) => entry,
             // Its deletion is announced by whoever deleted it.
             Err(StoreError::NotFound(_)) => return,
@@ -207,12 +226,12 @@ impl Feed {
                 return self.again(id);
             }
         };
-        let others = match others(store, policies, &entry).await {
+        let others = match others(store, policies, &mut entry).await {
             Ok(others) => others,
             Err(error) => {
                 tracing::warn!(content = id, %error, "a change is not shown to everybody yet");
                 self.again(id);
-                Others::Nothing
+                (Others::Nothing, Others::Nothing)
             }
         };
         self.tell(Notice::changed(&entry, others));
@@ -224,21 +243,30 @@ impl Feed {
     }
 }
 
-/// What those are told of a content who may not know of all. What is noted of its policy is brought up
-/// to date.
-async fn others(store: &Store, policies: &Policies, entry: &Entry) -> Result<Others, StoreError> {
+/// What those are told of a content who know of it by its policy alone: of all contents, and of this one.
+/// What is noted of its policy is brought up to date.
+async fn others(
+    store: &Store,
+    policies: &Policies,
+    entry: &mut Entry,
+) -> Result<(Others, Others), StoreError> {
     let id = &entry.content.id;
-    let listed = policies.listed(id).await?;
-    if listed != entry.listed {
-        store.set_listed(id, listed).await?;
+    let openness = policies.openness(id).await?;
+    let before = entry.openness;
+    let was_listed = entry.listed;
+    if openness != before {
+        store.note_openness(id, openness).await?;
+        (entry.openness, entry.listed) = (openness, is_listed(openness));
     }
     let state = entry.content.state();
-    Ok(match (listed, entry.listed) {
+    let told = |known: bool, was_known: bool| match (known, was_known) {
         (true, _) if is_presentable(state) => Others::Same,
         (true, _) if state == ContentState::Failed => Others::Gone,
         (false, true) => Others::Gone,
         _ => Others::Nothing,
-    })
+    };
+    let addressed = told(is_addressed(openness), was_listed || is_addressed(before));
+    Ok((told(is_listed(openness), was_listed), addressed))
 }
 
 #[cfg(test)]
@@ -266,8 +294,9 @@ mod tests {
     fn a_content_deleted_while_a_change_waits_is_shown_as_deleted() {
         let feed = Feed::new(16);
         feed.touch("a", Urgency::Now);
-        feed.delete("a", true);
-        let due = Due { id: "a".into(), deleted: Some(true) };
+        let buried = Buried { listed: true, owner: "ann".into() };
+        feed.delete("a", buried.clone());
+        let due = Due { id: "a".into(), deleted: Some(buried) };
         assert_eq!(feed.take_due(Instant::now()).0, [due]);
     }
 }

@@ -8,6 +8,7 @@ use streamgate_contracts::events::{ContentDeleted, TYPE_CONTENT_DELETED, content
 use streamgate_plugin_api::Event;
 use streamgate_plugin_api::time::now_ms;
 
+use crate::listing::Ended;
 use crate::store::{Store, StoreError};
 
 /// A deleted content whose objects may not all be gone.
@@ -19,20 +20,28 @@ pub(crate) struct Tombstone {
     pub(crate) clean: bool,
 }
 
+/// What a content was that is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Buried {
+    /// Everybody could know of it.
+    pub(crate) listed: bool,
+    pub(crate) owner: String,
+}
+
 impl Store {
-    /// Removes a content and leaves a tombstone; tells whether everybody could know of it. None: there was
-    /// no such content.
-    pub(crate) async fn bury(&self, id: &str, by: &By) -> Result<Option<bool>, StoreError> {
+    /// Removes a content and leaves a tombstone; tells whether everybody could know of it, and whose it was.
+    /// None: there was no such content.
+    pub(crate) async fn bury(&self, id: &str, by: &By) -> Result<Option<Buried>, StoreError> {
         let now = now_ms();
         let Some(content) = self.find(id).await? else { return Ok(None) };
         let batch = self.db.batch();
         let batch = batch
             .push(
-                "INSERT INTO tombstones (id, deleted_at_ms, due_at_ms, sweeps, failures, clean, listed) \
-                 SELECT id, $2, $2, 0, 0, 0, listed FROM contents WHERE id = $1 ON CONFLICT (id) DO NOTHING",
+                "INSERT INTO tombstones (id, deleted_at_ms, due_at_ms, sweeps, failures, clean, listed, owner) \
+                 SELECT id, $2, $2, 0, 0, 0, listed, owner FROM contents WHERE id = $1 ON CONFLICT (id) DO NOTHING",
                 params![id, now],
             )
-            .push_expect("DELETE FROM contents WHERE id = $1 RETURNING listed", params![id], 1)
+            .push_expect("DELETE FROM contents WHERE id = $1 RETURNING listed, owner", params![id], 1)
             .push("DELETE FROM renditions WHERE content = $1", params![id])
             .push("DELETE FROM segments WHERE content = $1", params![id])
             .push("DELETE FROM retries WHERE id = $1", params![id])
@@ -43,7 +52,7 @@ impl Store {
         match buried {
             Ok(mut outcomes) => {
                 let row = outcomes.swap_remove(1).rows.first().ok_or(DbError::NotFound)?;
-                Ok(Some(row.get::<i64>("listed")? != 0))
+                Ok(Some(Buried { listed: row.get::<i64>("listed")? != 0, owner: row.get("owner")? }))
             }
             Err(DbError::Conflict { .. }) => Ok(None),
             Err(error) => Err(error.into()),
@@ -103,21 +112,29 @@ impl Store {
         Ok(())
     }
 
-    /// Contents deleted at or after a time, oldest first, with the time; only those that everybody
-    /// could know of, or all.
+    /// Contents deleted at or after a time, oldest first; all, or those that everybody could know of and
+    /// those of some owners.
     pub(crate) async fn deleted_since(
         &self,
         since_ms: i64,
-        only_listed: bool,
+        only: Option<&[String]>,
         limit: usize,
-    ) -> Result<Vec<(String, i64)>, StoreError> {
-        let sql = "SELECT id, deleted_at_ms FROM tombstones WHERE deleted_at_ms >= $1 AND listed >= $3 \
-            ORDER BY deleted_at_ms, id LIMIT $2";
-        let mut deleted = Vec::new();
-        for row in self.db.query(sql, params![since_ms, limit, only_listed]).await? {
-            deleted.push((row.get("id")?, row.get("deleted_at_ms")?));
+    ) -> Result<Vec<Ended>, StoreError> {
+        let mut values = params![since_ms, limit];
+        let mut narrowed = String::new();
+        if let Some(owners) = only {
+            narrowed = "AND (listed = 1".into();
+            for owner in owners {
+                values.extend(params![owner]);
+                narrowed.push_str(&format!(" OR owner = ${}", values.len()));
+            }
+            narrowed.push(')');
         }
-        Ok(deleted)
+        let sql = format!(
+            "SELECT id, deleted_at_ms AS at_ms, owner FROM tombstones WHERE deleted_at_ms >= $1 {narrowed} \
+             ORDER BY deleted_at_ms, id LIMIT $2"
+        );
+        self.db.query(&sql, values).await?.into_iter().map(|row| Ended::of(&row)).collect()
     }
 
     /// Contents whose job is still to be enqueued, oldest first.

@@ -25,9 +25,11 @@ mod listing;
 mod live;
 mod objects;
 mod outside;
+mod owners;
 mod patch;
 mod policies;
 mod reaper;
+mod rights;
 mod routes;
 mod search;
 mod service;
@@ -161,6 +163,12 @@ impl Metadata {
         })
     }
 
+    /// Gives what nobody owns to the first admin, until it is dropped.
+    pub fn claim_what_nobody_owns(&self) -> BoxFuture<'static, ()> {
+        let catalogue = self.catalogue.clone();
+        Box::pin(async move { catalogue.claim_what_nobody_owns().await })
+    }
+
     /// Sweeps the objects of deleted contents and enqueues the jobs of retries, until it is
     /// dropped. `report` hears after each round what is wrong, if anything is.
     pub fn sweep(&self, report: impl Fn(Option<&str>) + Send + 'static) -> BoxFuture<'static, ()> {
@@ -202,6 +210,7 @@ impl Plugin for Running {
             following,
             host.spawn(metadata.show_changes()),
             host.spawn(metadata.look_at_policies()),
+            host.spawn(metadata.claim_what_nobody_owns()),
             host.spawn(metadata.sweep(report)),
         ];
         Ok(Self { tasks })

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::catalogue::Catalogue;
 use crate::changes::{Notice, Others, What};
-use crate::policies::Sight;
+use crate::policies::{Sight, Where};
 use crate::store::{Entry, StoreError};
 use crate::view::ContentView;
 
@@ -67,8 +67,8 @@ impl Live {
         follower: Follower,
     ) -> Result<Response, StoreError> {
         let notices = catalogue.feed.listen();
-        let entry = catalogue.seen(id, follower.sight).await?;
-        let first = VecDeque::from([changed(&entry)]);
+        let entry = catalogue.seen(id, &follower.sight).await?;
+        let first = VecDeque::from([changed(&entry, &follower.sight)]);
         Ok(self.stream(notices, first, Some(id.to_owned()), follower))
     }
 
@@ -84,7 +84,7 @@ impl Live {
         let last = headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok()?.parse::<i64>().ok());
         let missed = match last {
             None => VecDeque::new(),
-            Some(since) => missed(catalogue, since, now, follower.sight).await?,
+            Some(since) => missed(catalogue, since, now, &follower.sight).await?,
         };
         // Whoever comes back before the first change tells from when on to look.
         let mut first = VecDeque::from([Event::default().id(now.to_string()).comment("open")]);
@@ -117,7 +117,7 @@ async fn missed(
     catalogue: &Catalogue,
     since: i64,
     now: i64,
-    sight: Sight,
+    sight: &Sight,
 ) -> Result<VecDeque<Event>, StoreError> {
     let reset = || VecDeque::from([Event::default().event("reset").id(now.to_string()).data("{}")]);
     if since < now - REPLAY_WINDOW_MS {
@@ -125,9 +125,12 @@ async fn missed(
     }
     let store = &catalogue.store;
     let changes = store.changed_since(since, REPLAYED + 1).await?;
-    let mut ended = store.deleted_since(since, sight == Sight::Listed, REPLAYED + 1).await?;
-    if sight == Sight::Listed {
-        ended.extend(store.unlisted_since(since, REPLAYED + 1).await?);
+    let owners = sight.caller.owners();
+    let mut ended = store.deleted_since(since, (!sight.all).then_some(&owners[..]), REPLAYED + 1).await?;
+    if !sight.all {
+        let mut unlisted = store.unlisted_since(since, REPLAYED + 1).await?;
+        unlisted.retain(|ended| !sight.is_sure(&ended.owner));
+        ended.extend(unlisted);
     }
     if changes.len() + ended.len() > REPLAYED {
         return Ok(reset());
@@ -135,13 +138,13 @@ async fn missed(
     let mut events = Vec::with_capacity(changes.len() + ended.len());
     for entry in changes {
         let content = &entry.content;
-        if catalogue.policies.show(content, sight).await? {
-            events.push((content.updated_at_ms, changed(&entry)));
+        if catalogue.policies.show(content, sight, Where::List).await? {
+            events.push((content.updated_at_ms, changed(&entry, sight)));
         } else if entry.listed && content.state() == ContentState::Failed {
             events.push((content.updated_at_ms, gone(&content.id, content.updated_at_ms)));
         }
     }
-    events.extend(ended.into_iter().map(|(id, at_ms)| (at_ms, gone(&id, at_ms))));
+    events.extend(ended.into_iter().map(|ended| (ended.at_ms, gone(&ended.id, ended.at_ms))));
     events.sort_by_key(|(at_ms, _)| *at_ms);
     Ok(events.into_iter().map(|(_, event)| event).collect())
 }
@@ -174,7 +177,9 @@ async fn next(mut client: Client) -> Option<(Result<Event, Infallible>, Client)>
         if client.only.as_ref().is_some_and(|only| *only != notice.content) {
             continue;
         }
-        let Some((event, gone)) = event_of(&notice, client.follower.sight) else { continue };
+        let Some((event, gone)) = event_of(&notice, &client.follower.sight, client.only.is_some()) else {
+            continue;
+        };
         // Nothing follows the end of the only content.
         client.over = client.only.is_some() && gone;
         return Some((Ok(event), client));
@@ -183,21 +188,27 @@ async fn next(mut client: Client) -> Option<(Result<Event, Infallible>, Client)>
 }
 
 /// What of a notice is for whom, and whether the content is gone for them.
-fn event_of(notice: &Notice, sight: Sight) -> Option<(Event, bool)> {
-    let others = if sight == Sight::All { Others::Same } else { notice.others };
+fn event_of(notice: &Notice, sight: &Sight, only: bool) -> Option<(Event, bool)> {
+    let others = match only {
+        _ if sight.is_sure(&notice.owner) => Others::Same,
+        true => notice.addressed,
+        false => notice.others,
+    };
     match (&notice.what, others) {
         (What::Ended(_), _) | (_, Others::Nothing) => None,
         (What::Deleted, _) | (_, Others::Gone) => Some((gone(&notice.content, notice.at_ms), true)),
-        (What::Changed(json), Others::Same) => {
+        (What::Changed { json, whole }, Others::Same) => {
+            let json = if sight.shows_owner(&notice.owner) { whole } else { json };
             let event = Event::default().id(notice.at_ms.to_string());
             Some((event.event("changed").data(json), false))
         }
     }
 }
 
-fn changed(entry: &Entry) -> Event {
+fn changed(entry: &Entry, sight: &Sight) -> Event {
+    let view = ContentView::new(entry, sight.shows_owner(&entry.content.owner));
     let event = Event::default().id(entry.content.updated_at_ms.to_string());
-    event.event("changed").data(ContentView::new(entry).to_json())
+    event.event("changed").data(view.to_json())
 }
 
 fn gone(id: &str, at_ms: i64) -> Event {

@@ -5,29 +5,48 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use http::HeaderMap;
 use quick_cache::sync::Cache;
 use streamgate_contracts::access::v1::access_client::AccessClient;
 use streamgate_contracts::access::v1::{Openness, PolicyRequest};
-use streamgate_contracts::catalogue::v1::{Content, ContentState};
-use streamgate_plugin_api::{Client, Principal};
+use streamgate_contracts::catalogue::v1::{Content, ContentState, Right};
+use streamgate_plugin_api::Client;
 
+use crate::rights::Caller;
 use crate::store::StoreError;
 
 /// Contents of which it is remembered.
 const CAPACITY: usize = 16_384;
 /// How long `access` may take.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// Who has it may know of every content.
-const WRITE: &str = "content:write";
 
-/// Which contents somebody may know of.
+/// Which contents somebody may know of: all there are; or those that are theirs, and those whose policy lets
+/// everybody know of them and of which there is something to play or soon will be.
+#[derive(Debug, Clone)]
+pub(crate) struct Sight {
+    pub(crate) caller: Caller,
+    /// Whatever the policy and the owner.
+    pub(crate) all: bool,
+}
+
+impl Sight {
+    /// Whether a content of this owner is seen whatever its policy.
+    pub(crate) fn is_sure(&self, owner: &str) -> bool {
+        self.all || self.caller.right_to(owner) >= Right::View
+    }
+
+    /// Whether whose a content is, and for whom, is shown too.
+    pub(crate) fn shows_owner(&self, owner: &str) -> bool {
+        self.caller.right_to(owner) >= Right::Edit || (self.all && self.caller.may(Right::Edit, owner))
+    }
+}
+
+/// Where somebody comes upon a content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sight {
-    /// All there are.
-    All,
-    /// Those whose policy is public or gated, and of which there is something to play or soon will be.
-    Listed,
+pub(crate) enum Where {
+    /// In a list, a search, or the changes of all contents.
+    List,
+    /// At its address, which they have.
+    Address,
 }
 
 /// All policies. Cheap to clone.
@@ -37,7 +56,7 @@ pub(crate) struct Policies(Option<Arc<Shared>>);
 struct Shared {
     access: AccessClient<Client>,
     max_age: Duration,
-    known: Cache<String, (bool, Instant)>,
+    known: Cache<String, (Openness, Instant)>,
     /// Counts the events: an answer to what was asked before one is not kept.
     changes: AtomicU64,
 }
@@ -57,21 +76,20 @@ impl Policies {
     }
 
     /// What the sender of a request may know of.
-    pub(crate) fn sight(&self, headers: &HeaderMap) -> Sight {
-        let may = || Principal::of(headers).is_some_and(|principal| principal.may(WRITE));
-        if self.0.is_none() || may() { Sight::All } else { Sight::Listed }
+    pub(crate) fn sight(&self, caller: Caller) -> Sight {
+        Sight { all: self.0.is_none() || caller.is_admin(), caller }
     }
 
-    /// Whether others than those who may change contents may know of a content of this policy.
+    /// How open a content is; without `access` every one is public.
     ///
     /// # Errors
     /// `access` does not say.
-    pub(crate) async fn listed(&self, content: &str) -> Result<bool, StoreError> {
-        let Some(shared) = &self.0 else { return Ok(true) };
-        if let Some((listed, asked)) = shared.known.get(content)
+    pub(crate) async fn openness(&self, content: &str) -> Result<Openness, StoreError> {
+        let Some(shared) = &self.0 else { return Ok(Openness::Public) };
+        if let Some((openness, asked)) = shared.known.get(content)
             && asked.elapsed() < shared.max_age
         {
-            return Ok(listed);
+            return Ok(openness);
         }
         let (changes, asked) = (shared.changes.load(Ordering::SeqCst), Instant::now());
         let mut access = shared.access.clone();
@@ -85,14 +103,15 @@ impl Policies {
             .await
             .map_err(|_| unavailable(format!("no answer within {DEADLINE:?}")))?
             .map_err(|status| unavailable(status.message().to_owned()))?;
-        let listed = match answer.into_inner().openness() {
-            Openness::Public | Openness::Gated => true,
-            Openness::Private | Openness::Unspecified => false,
+        let openness = match answer.into_inner().openness() {
+            // What this version does not know is for nobody.
+            Openness::Unspecified => Openness::Private,
+            openness => openness,
         };
         if shared.changes.load(Ordering::SeqCst) == changes {
-            shared.known.insert(content.to_owned(), (listed, asked));
+            shared.known.insert(content.to_owned(), (openness, asked));
         }
-        Ok(listed)
+        Ok(openness)
     }
 
     /// An event told that the policy is another one.
@@ -103,22 +122,51 @@ impl Policies {
         }
     }
 
-    /// Whether the sender of a request may know of a content.
+    /// Whether the sender of a request may know of a content upon which they come at this place.
     ///
     /// # Errors
     /// `access` does not say.
-    pub(crate) async fn show(&self, content: &Content, sight: Sight) -> Result<bool, StoreError> {
-        match sight {
-            Sight::All => Ok(true),
-            Sight::Listed if !is_presentable(content.state()) => Ok(false),
-            Sight::Listed => self.listed(&content.id).await,
+    pub(crate) async fn show(
+        &self,
+        content: &Content,
+        sight: &Sight,
+        place: Where,
+    ) -> Result<bool, StoreError> {
+        if sight.is_sure(&content.owner) {
+            return Ok(true);
         }
+        if !is_presentable(content.state()) {
+            return Ok(false);
+        }
+        let openness = self.openness(&content.id).await?;
+        Ok(is_listed(openness) || (place == Where::Address && is_addressed(openness)))
     }
 }
 
 impl std::fmt::Debug for Policies {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Policies").field("asked", &self.are_asked()).finish_non_exhaustive()
+    }
+}
+
+/// Whether lists, searches and the changes of all contents show it to everybody.
+pub(crate) fn is_listed(openness: Openness) -> bool {
+    matches!(openness, Openness::Public | Openness::Gated)
+}
+
+/// Whether everybody who has its address may know of it.
+pub(crate) fn is_addressed(openness: Openness) -> bool {
+    is_listed(openness) || openness == Openness::Unlisted
+}
+
+/// What people call it; none: it is not known.
+pub(crate) fn visibility(openness: Openness) -> Option<&'static str> {
+    match openness {
+        Openness::Public => Some("public"),
+        Openness::Gated => Some("gated"),
+        Openness::Unlisted => Some("unlisted"),
+        Openness::Private => Some("private"),
+        Openness::Unspecified => None,
     }
 }
 

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use streamgate_contracts::audit::By;
-use streamgate_contracts::catalogue::v1::{Content, ContentState};
+use streamgate_contracts::catalogue::v1::{Content, ContentState, Right};
 use streamgate_contracts::db::DbError;
 use streamgate_plugin_api::Problem;
 use streamgate_plugin_api::fair::{Full, Holder};
@@ -23,6 +23,7 @@ use crate::cursor::{Cursor, Order};
 use crate::live::Live;
 use crate::patch::{FieldError, Patch};
 use crate::policies::Sight;
+use crate::rights::Caller;
 use crate::search::{Searches, Unsearched};
 use crate::store::{Entry, Filter, StoreError};
 use crate::view::ContentView;
@@ -45,7 +46,17 @@ pub(crate) struct Api {
 
 impl Api {
     pub(crate) fn sight(&self, headers: &HeaderMap) -> Sight {
-        self.catalogue.policies.sight(headers)
+        self.catalogue.policies.sight(Caller::of(headers))
+    }
+
+    /// The content, if the sender of a request may do with it what takes this right.
+    pub(crate) async fn held(
+        &self,
+        id: &str,
+        headers: &HeaderMap,
+        right: Right,
+    ) -> Result<Entry, StoreError> {
+        self.catalogue.held(id, &self.sight(headers), right).await
     }
 }
 
@@ -97,6 +108,9 @@ impl IntoResponse for StoreError {
             }
             Self::Forbidden(_) | Self::Precondition(_) | Self::Superseded { .. } => {
                 Problem::new(StatusCode::CONFLICT, "wrong-state", "The content's state does not allow this")
+            }
+            Self::NotYours(_) => {
+                Problem::new(StatusCode::FORBIDDEN, "forbidden", "The content is not yours to change")
             }
             Self::Changed { .. } => {
                 Problem::new(StatusCode::PRECONDITION_FAILED, "changed-meanwhile", "The content has changed")
@@ -175,10 +189,12 @@ struct ListQuery {
     state: Option<String>,
     q: Option<String>,
     sort: Option<String>,
+    owner: Option<String>,
 }
 
 impl ListQuery {
-    fn into_filter(self) -> Result<Filter, Box<Problem>> {
+    fn into_filter(self, sight: &Sight) -> Result<Filter, Box<Problem>> {
+        let owner = owner(self.owner, sight)?;
         let limit = match self.limit.as_deref() {
             None | Some("") => DEFAULT_LIMIT,
             Some(text) => match text.parse() {
@@ -214,7 +230,30 @@ impl ListQuery {
             let detail = format!("`q` must be at most {MAX_QUERY_CHARS} characters long.");
             return Err(Box::new(bad_query("q", detail)));
         }
-        Ok(Filter { state, text, order, after, limit, listed: false })
+        Ok(Filter { state, text, order, after, limit, owner, listed: false })
+    }
+}
+
+/// Whose contents alone a list is to show. Whose others are, admins may learn.
+fn owner(asked: Option<String>, sight: &Sight) -> Result<Option<String>, Box<Problem>> {
+    let caller = &sight.caller;
+    let not_signed_in = || {
+        Problem::new(StatusCode::UNAUTHORIZED, "not-signed-in", "Nobody is signed in")
+            .detail(
+                "`owner` needs somebody who is signed in: sign in, or send an access token or an API key.",
+            )
+            .header(header::WWW_AUTHENTICATE, "Bearer")
+    };
+    match asked.filter(|owner| !owner.is_empty()) {
+        None => Ok(None),
+        Some(_) if caller.is_nobody() => Err(Box::new(not_signed_in())),
+        Some(owner) if owner == "me" => Ok(Some(caller.id.clone())),
+        Some(owner) if owner == caller.id || caller.is_admin() => Ok(Some(owner)),
+        Some(_) => {
+            let problem = Problem::new(StatusCode::FORBIDDEN, "forbidden", "This is not shown to you");
+            let detail = "`owner` may be `me`; whose the contents of others are is for admins alone.";
+            Err(Box::new(problem.detail(detail).with("parameter", "owner")))
+        }
     }
 }
 
@@ -236,19 +275,22 @@ async fn list(
     headers: HeaderMap,
 ) -> Result<Response, Response> {
     let Some(query) = query_of::<ListQuery>(raw) else {
-        let known = "Known parameters are `limit`, `cursor`, `state`, `sort` and `q`, each at most once.";
+        let known =
+            "Known parameters are `limit`, `cursor`, `state`, `sort`, `owner` and `q`, each at most once.";
         return Err(bad_query("", known.into()).into_response());
     };
-    let filter = query.into_filter().map_err(|problem| problem.into_response())?;
+    let sight = api.sight(&headers);
+    let filter = query.into_filter(&sight).map_err(|problem| problem.into_response())?;
     let searches = filter.text.is_some();
-    let listing = api.catalogue.list(filter, api.sight(&headers));
+    let listing = api.catalogue.list(filter, &sight);
     let listed = match searches {
         true => api.searches.run(Holder::of(&headers), listing).await.map_err(unsearched)?,
         false => listing.await,
     };
     let (entries, next) = listed.map_err(IntoResponse::into_response)?;
     let next_cursor = next.as_ref().map(Cursor::encode);
-    let page = Page { items: entries.iter().map(ContentView::new).collect(), next_cursor };
+    let view = |entry| ContentView::new(entry, sight.shows_owner(&entry.content.owner));
+    let page = Page { items: entries.iter().map(view).collect(), next_cursor };
     let body = serde_json::to_string(&page).expect("numbers, text and lists are always JSON");
     Ok(json(StatusCode::OK, body, None))
 }
@@ -258,7 +300,8 @@ async fn show(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, StoreError> {
-    let entry = api.catalogue.seen(&id, api.sight(&headers)).await?;
+    let sight = api.sight(&headers);
+    let entry = api.catalogue.seen(&id, &sight).await?;
     let tag = etag(&entry.content);
     let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     if known.is_some_and(|known| matches(known, &tag)) {
@@ -268,7 +311,7 @@ async fn show(
         }
         return Ok(response);
     }
-    Ok(shown(StatusCode::OK, &entry))
+    Ok(shown(StatusCode::OK, &entry, &sight))
 }
 
 async fn change(
@@ -282,13 +325,13 @@ async fn change(
     let patch: Map<String, Value> = parsed(&body, "object").map_err(|problem| problem.into_response())?;
     let patch = Patch::from_json(patch).map_err(bad_fields)?;
     let sight = api.sight(&parts.headers);
-    api.catalogue.seen(&id, sight).await.map_err(IntoResponse::into_response)?;
+    api.catalogue.held(&id, &sight, Right::Edit).await.map_err(IntoResponse::into_response)?;
     let entry = api
         .catalogue
         .patch(&id, &patch, expected, &By::of(&parts.headers))
         .await
         .map_err(IntoResponse::into_response)?;
-    Ok(shown(StatusCode::OK, &entry))
+    Ok(shown(StatusCode::OK, &entry, &sight))
 }
 
 async fn remove(
@@ -296,7 +339,7 @@ async fn remove(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<StatusCode, StoreError> {
-    api.catalogue.seen(&id, api.sight(&headers)).await?;
+    api.held(&id, &headers, Right::Own).await?;
     if api.catalogue.delete(&id, &By::of(&headers)).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
@@ -309,8 +352,9 @@ async fn retry(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, StoreError> {
-    api.catalogue.seen(&id, api.sight(&headers)).await?;
-    Ok(shown(StatusCode::ACCEPTED, &api.catalogue.retry(&id, &By::of(&headers)).await?))
+    let sight = api.sight(&headers);
+    api.catalogue.held(&id, &sight, Right::Edit).await?;
+    Ok(shown(StatusCode::ACCEPTED, &api.catalogue.retry(&id, &By::of(&headers)).await?, &sight))
 }
 
 async fn all_events(State(api): State<Api>, headers: HeaderMap) -> Result<Response, Response> {
@@ -341,8 +385,9 @@ fn unsearched(reason: Unsearched) -> Response {
         .into_response()
 }
 
-pub(crate) fn shown(status: StatusCode, entry: &Entry) -> Response {
-    json(status, ContentView::new(entry).to_json(), Some(etag(&entry.content)))
+pub(crate) fn shown(status: StatusCode, entry: &Entry, sight: &Sight) -> Response {
+    let view = ContentView::new(entry, sight.shows_owner(&entry.content.owner));
+    json(status, view.to_json(), Some(etag(&entry.content)))
 }
 
 pub(crate) fn json(status: StatusCode, body: String, tag: Option<String>) -> Response {

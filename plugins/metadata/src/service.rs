@@ -5,8 +5,8 @@ use streamgate_contracts::audit::By;
 use streamgate_contracts::catalogue::v1::catalogue_server::{self, CatalogueServer};
 use streamgate_contracts::catalogue::v1::{
     Content, CreateRequest, DeleteRequest, DeleteResponse, DeletedRequest, DeletedResponse, GetRequest,
-    ListRequest, ListResponse, PutRenditionsRequest, PutSegmentsRequest, TimelineRequest, TimelineResponse,
-    UpdateRequest,
+    ListRequest, ListResponse, PutRenditionsRequest, PutSegmentsRequest, StandingRequest, StandingResponse,
+    TimelineRequest, TimelineResponse, UpdateRequest,
 };
 use streamgate_contracts::fence;
 use tonic::{Request, Response, Status};
@@ -25,6 +25,7 @@ impl From<StoreError> for Status {
             StoreError::Forbidden(_) | StoreError::Precondition(_) | StoreError::Changed { .. } => {
                 Self::failed_precondition(message)
             }
+            StoreError::NotYours(_) => Self::permission_denied(message),
             StoreError::Invalid(_) => Self::invalid_argument(message),
             StoreError::Limit(_) | StoreError::Full(_) => Self::resource_exhausted(message),
             StoreError::Busy(_) => Self::aborted(message),
@@ -98,5 +99,13 @@ impl catalogue_server::Catalogue for Service {
 
     async fn deleted(&self, request: Request<DeletedRequest>) -> Result<Response<DeletedResponse>, Status> {
         Ok(Response::new(DeletedResponse { ids: self.0.deleted(&request.get_ref().ids).await? }))
+    }
+
+    async fn standing(
+        &self,
+        request: Request<StandingRequest>,
+    ) -> Result<Response<StandingResponse>, Status> {
+        let rights = self.0.standing(request.into_inner()).await?;
+        Ok(Response::new(StandingResponse { rights: rights.into_iter().map(Into::into).collect() }))
     }
 }

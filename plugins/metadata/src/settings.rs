@@ -16,7 +16,7 @@ pub struct Settings {
     /// here: it has the server's own origin.
     pub cors_write_origins: Vec<String>,
     /// Whether who may know of which content is asked of the plugin that provides `access`: contents of a
-    /// private policy, uploads and failed ones are only for those who may change contents. Without it
+    /// private policy, uploads and failed ones are only for their owners and admins. Without it
     /// everybody may know of everything; with it and without that plugin only those may.
     pub gated: bool,
     /// The longest time that a content's policy is taken for known without asking again. Changes are

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use prost::Message as _;
+use streamgate_contracts::access::v1::Openness;
 use streamgate_contracts::catalogue::v1::{
     Content, ContentState, Rendition, RenditionSegments, RenditionTimeline, Source,
 };
@@ -30,7 +31,7 @@ const ATTEMPTS: usize = 32;
 const READS: usize = 16;
 
 const COLUMNS: &str = "id, title, description, tags, state, reason, progress, duration_ms, source, has_poster, \
-    has_thumbnails, unusable, texts, created_at_ms, updated_at_ms, revision, fence, listed";
+    has_thumbnails, unusable, texts, created_at_ms, updated_at_ms, revision, fence, listed, owner, openness";
 
 /// Why the catalogue did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -59,6 +60,8 @@ pub(crate) enum StoreError {
         "the fence {fence} is not in force for the content `{id}`: a later run of its job, with {newest}, has it; stop"
     )]
     Superseded { id: String, fence: u64, newest: u64 },
+    #[error("`{0}` belongs to somebody else; its owner or an admin may do this")]
+    NotYours(String),
     #[error("the content was changed in the meantime: it is at revision {current}")]
     Changed { current: u64 },
     #[error(transparent)]
@@ -89,6 +92,8 @@ pub(crate) struct Entry {
     pub(crate) rungs: Vec<Rung>,
     /// What was last known of its policy, see `policies.rs`.
     pub(crate) listed: bool,
+    /// The same; unspecified: nothing is known yet.
+    pub(crate) openness: Openness,
 }
 
 /// Which contents a list shows.
@@ -99,6 +104,8 @@ pub(crate) struct Filter {
     pub(crate) text: Option<String>,
     /// Only contents whose policy lets everybody know of them, in states that are for everybody.
     pub(crate) listed: bool,
+    /// Only this principal's; empty: nobody's.
+    pub(crate) owner: Option<String>,
     pub(crate) order: Order,
     /// Of the same order.
     pub(crate) after: Option<Cursor>,
@@ -123,7 +130,8 @@ pub(crate) fn migrations() -> Migrations {
         ("0007_texts", include_str!("../migrations/0007_texts.sql")),
         ("0008_earlier_texts", include_str!("../migrations/0008_earlier_texts.sql")),
         ("0009_outbox", streamgate_contracts::outbox::TABLE),
-        ("0012_fence", include_str!("../migrations/0012_fence.sql")),
+        ("0010_owners", include_str!("../migrations/0010_owners.sql")),
+        ("0011_fence", include_str!("../migrations/0011_fence.sql")),
     ])
 }
 
@@ -144,8 +152,8 @@ impl Store {
             .batch()
             .push_expect(
                 "INSERT INTO contents (id, title, description, tags, state, reason, progress, duration_ms, source, \
-                 has_poster, has_thumbnails, search, created_at_ms, updated_at_ms, revision, title_key) \
-                 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16 \
+                 has_poster, has_thumbnails, search, created_at_ms, updated_at_ms, revision, title_key, owner) \
+                 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17 \
                  WHERE NOT EXISTS (SELECT 1 FROM tombstones WHERE id = $1) ON CONFLICT (id) DO NOTHING",
                 params![
                     &id,
@@ -164,6 +172,7 @@ impl Store {
                     content.updated_at_ms,
                     content.revision,
                     title_key(&content),
+                    &content.owner,
                 ],
                 1,
             )
@@ -421,6 +430,10 @@ impl Store {
             let states = PRESENTABLE.map(|state| (state as i32).to_string());
             conditions.push(format!("listed = 1 AND state IN ({})", states.join(", ")));
         }
+        if let Some(owner) = &filter.owner {
+            values.extend(params![owner]);
+            conditions.push(format!("owner = ${}", values.len()));
+        }
         let (column, beyond, direction) = match filter.order {
             Order::Newest => ("created_at_ms", '<', "DESC"),
             Order::Oldest => ("created_at_ms", '>', "ASC"),
@@ -480,7 +493,8 @@ impl Store {
         let mut entries = Vec::new();
         for row in self.db.query(sql, values).await? {
             let listed = row.get::<i64>("listed")? != 0;
-            entries.push(Entry { content: content_of(&row)?, rungs: Vec::new(), listed });
+            let openness = Openness::try_from(row.get::<i32>("openness")?).unwrap_or_default();
+            entries.push(Entry { content: content_of(&row)?, rungs: Vec::new(), listed, openness });
         }
         let ids: Vec<&str> = entries.iter().map(|entry| entry.content.id.as_str()).collect();
         let mut rungs = self.rungs_of(&ids).await?;
@@ -618,6 +632,7 @@ fn content_of(row: &Row) -> Result<Content, DbError> {
         chapters: texts.chapters,
         texts_read: texts.texts_read,
         fence: row.get("fence")?,
+        owner: row.get("owner")?,
     })
 }
 

@@ -5,6 +5,7 @@ use serde::Serialize;
 use streamgate_contracts::catalogue::v1::{Chapter, Content, ContentState, RenditionKind, Source, TextTrack};
 use streamgate_plugin_api::time::rfc3339;
 
+use crate::policies;
 use crate::store::{Entry, Rung};
 use crate::texts;
 
@@ -31,6 +32,16 @@ pub(crate) struct ContentView<'a> {
     thumbnails: Option<String>,
     captions: Vec<CaptionView<'a>>,
     chapters: Vec<ChapterView<'a>>,
+    #[serde(flatten)]
+    standing: Option<StandingView<'a>>,
+}
+
+/// What only those learn who may change the content.
+#[derive(Debug, Serialize)]
+struct StandingView<'a> {
+    /// A principal.
+    owner: Option<&'a str>,
+    visibility: Option<&'static str>,
 }
 
 /// Captions or subtitles.
@@ -91,7 +102,8 @@ struct RenditionView<'a> {
 }
 
 impl<'a> ContentView<'a> {
-    pub(crate) fn new(entry: &'a Entry) -> Self {
+    /// `whole`: with its owner and its visibility.
+    pub(crate) fn new(entry: &'a Entry, whole: bool) -> Self {
         let content = &entry.content;
         let id = content.id.as_str();
         let state = content.state();
@@ -121,6 +133,10 @@ impl<'a> ContentView<'a> {
             thumbnails: path(content.has_thumbnails, "thumbnails.vtt"),
             captions: CaptionView::all(content),
             chapters: content.chapters.iter().map(ChapterView::new).collect(),
+            standing: whole.then(|| StandingView {
+                owner: text(&content.owner),
+                visibility: policies::visibility(entry.openness),
+            }),
         }
     }
 
@@ -229,6 +245,7 @@ fn rate(numerator: u32, denominator: u32) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::timeline::Totals;
+    use streamgate_contracts::access::v1::Openness;
     use streamgate_contracts::catalogue::v1::Rendition;
 
     fn entry(state: ContentState) -> Entry {
@@ -248,11 +265,11 @@ mod tests {
             ..Content::default()
         };
         let totals = Totals { segments: 1, bytes: 250_000, ticks: 180_000 };
-        Entry { content, rungs: vec![Rung { spec, totals }], listed: true }
+        Entry { content, rungs: vec![Rung { spec, totals }], listed: true, openness: Openness::Public }
     }
 
     fn json(state: ContentState) -> serde_json::Value {
-        serde_json::from_str(&ContentView::new(&entry(state)).to_json()).unwrap()
+        serde_json::from_str(&ContentView::new(&entry(state), false).to_json()).unwrap()
     }
 
     #[test]
@@ -285,7 +302,8 @@ mod tests {
             ..Rendition::default()
         };
         entry.rungs.push(sound);
-        let shown: serde_json::Value = serde_json::from_str(&ContentView::new(&entry).to_json()).unwrap();
+        let shown: serde_json::Value =
+            serde_json::from_str(&ContentView::new(&entry, false).to_json()).unwrap();
         let expected = serde_json::json!([{
             "name": "text-1", "language": "de", "label": null, "default": false, "forced": false,
             "hearing_impaired": false, "commentary": false, "bytes": 70,
@@ -297,6 +315,16 @@ mod tests {
         assert!(video["track"].is_null() && video["language"].is_null());
         assert_eq!((&audio["track"], &audio["language"]), (&0.into(), &"en".into()));
         assert_eq!((&audio["commentary"], &audio["described"]), (&true.into(), &false.into()));
+    }
+
+    #[test]
+    fn only_those_who_may_change_it_learn_whose_it_is_and_for_whom() {
+        let mut entry = entry(ContentState::Ready);
+        entry.content.owner = "ann".into();
+        entry.openness = Openness::Unlisted;
+        let json = |whole| serde_json::to_value(ContentView::new(&entry, whole)).unwrap();
+        assert!(json(false).get("owner").is_none() && json(false).get("visibility").is_none());
+        assert_eq!((&json(true)["owner"], &json(true)["visibility"]), (&"ann".into(), &"unlisted".into()));
     }
 
     #[test]

@@ -113,7 +113,8 @@ impl Policies {
         let request = PolicyRequest { content: content.to_string() };
         let mut client = AccessClient::new(self.access.client.clone());
         match self.access.asked(client.policy(request)).await.map(|it| it.into_inner().openness()) {
-            Some(Said::Public) => Ok(Openness::Public),
+            // Who has the address of an unlisted one may play it.
+            Some(Said::Public | Said::Unlisted) => Ok(Openness::Public),
             Some(Said::Gated | Said::Private | Said::Unspecified) => Ok(Openness::Closed),
             None => Err(Refusal::unavailable("The access plugin does not say who may play this")),
         }

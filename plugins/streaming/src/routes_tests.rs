@@ -72,6 +72,9 @@ impl Catalogue for Shelf {
     async fn deleted(&self, _: Call<DeletedRequest>) -> Result<Reply<DeletedResponse>, Status> {
         Err(Status::unimplemented("read only"))
     }
+    async fn standing(&self, _: Call<StandingRequest>) -> Result<Reply<StandingResponse>, Status> {
+        Err(Status::unimplemented("read only"))
+    }
 }
 
 /// Storage of bucket `media`.

@@ -3,20 +3,36 @@
 
 use streamgate_contracts::audit::{By, Entry};
 use streamgate_contracts::db::Batch;
+use streamgate_plugin_api::Principal;
 use streamgate_plugin_api::fair::Holder;
 
-use crate::store::{Kind, Upload};
+use crate::fault::Fault;
+use crate::store::{self, Kind, Upload};
+
+/// Who has both looks after everybody's uploads.
+const WRITE: &str = "content:write";
+const ADMIN: &str = "admin";
 
 /// Whoever sent a request: for the shares and for the audit log.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     pub(crate) holder: Holder,
     pub(crate) by: By,
+    /// Looks after the uploads of others.
+    admin: bool,
 }
 
 impl Caller {
     pub(crate) fn of(headers: &http::HeaderMap) -> Self {
-        Self { holder: Holder::of(headers), by: By::of(headers) }
+        let admin = Principal::of(headers).is_some_and(|it| it.may(WRITE) && it.may(ADMIN));
+        Self { holder: Holder::of(headers), by: By::of(headers), admin }
+    }
+
+    /// The upload, if it is theirs. Of another principal's nobody learns that it is there.
+    pub(crate) fn own(&self, upload: Upload) -> Result<Upload, Fault> {
+        let owner = store::principal_of(&upload.owner);
+        let theirs = self.admin || owner.is_none_or(|owner| owner == self.by.principal);
+        if theirs { Ok(upload) } else { Err(Fault::NotFound) }
     }
 }
 

@@ -13,7 +13,7 @@ use streamgate_contracts::outbox::Bus;
 use streamgate_plugin_api::Client;
 use tonic::{Code, Status};
 
-use crate::store::Upload;
+use crate::store::{self, Upload};
 
 const DEADLINE: Duration = Duration::from_secs(15);
 
@@ -46,6 +46,7 @@ impl Outside {
             title: upload.facts.title.clone(),
             description: String::new(),
             source: Some(source_of(upload)),
+            owner: store::principal_of(&upload.owner).unwrap_or_default().to_owned(),
         };
         soon(self.catalogue.clone().create(request)).await.map(drop)
     }

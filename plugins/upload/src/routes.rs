@@ -7,7 +7,6 @@ use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use streamgate_contracts::audit::By;
 use streamgate_plugin_api::Body;
 
 use crate::audit::Caller;
@@ -72,7 +71,7 @@ async fn dispatch(api: &Api, request: Request, id: Option<String>) -> Result<Res
         (_, None) if collection => Err(Fault::Method),
         (&Method::POST, Some(_)) => Err(Fault::Method),
         (_, Some(id)) if protocol::is_id(&id) => match method {
-            Method::HEAD => Ok(head(&api.uploads.head(&id).await?)),
+            Method::HEAD => Ok(head(&api.uploads.head(&id, &Caller::of(&parts.headers)).await?)),
             Method::PATCH => {
                 let patch = protocol::continuation(&parts.headers)?;
                 let caller = Caller::of(&parts.headers);
@@ -80,7 +79,7 @@ async fn dispatch(api: &Api, request: Request, id: Option<String>) -> Result<Res
                 Ok(standing(StatusCode::NO_CONTENT, &upload))
             }
             _ => {
-                api.uploads.terminate(&id, &By::of(&parts.headers)).await?;
+                api.uploads.terminate(&id, &Caller::of(&parts.headers)).await?;
                 Ok(StatusCode::NO_CONTENT.into_response())
             }
         },

@@ -143,6 +143,11 @@ pub(crate) fn owner(holder: &Holder) -> String {
     }
 }
 
+/// The principal of such a column, if it is one.
+pub(crate) fn principal_of(owner: &str) -> Option<&str> {
+    owner.strip_prefix("principal:")
+}
+
 /// How many unfinished uploads there may be.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use streamgate_contracts::audit::{By, Entry};
+use streamgate_contracts::audit::Entry;
 use streamgate_plugin_api::Body;
 use streamgate_plugin_api::fair::{Full, Holder, Place, Places};
 use streamgate_plugin_api::time::now_ms;
@@ -96,7 +96,7 @@ impl Uploads {
         body: Body,
     ) -> Result<Upload, Fault> {
         let owner = store::owner(&caller.holder);
-        let place = creation.body.as_ref().map(|_| self.admit(caller.holder)).transpose()?;
+        let place = creation.body.as_ref().map(|_| self.admit(caller.holder.clone())).transpose()?;
         let id = uuid::Uuid::now_v7().to_string();
         let (kind, parts) = match creation.concat {
             Concat::Whole => (Kind::Whole, Vec::new()),
@@ -105,7 +105,7 @@ impl Uploads {
         };
         let mut length = creation.length;
         if kind == Kind::Final {
-            match self.joinable(&parts).await? {
+            match self.joinable(&parts, &caller).await? {
                 Joinable::Free { total } => length = Some(total),
                 Joinable::Already(earlier) => return Ok(*earlier),
             }
@@ -183,10 +183,11 @@ impl Uploads {
         Ok(())
     }
 
-    async fn joinable(&self, ids: &[String]) -> Result<Joinable, Fault> {
+    async fn joinable(&self, ids: &[String], caller: &Caller) -> Result<Joinable, Fault> {
         let mut parts = Vec::with_capacity(ids.len());
         for id in ids {
             let part = self.pump.store.find(id).await?;
+            let part = part.and_then(|part| caller.own(part).ok());
             parts.push(part.ok_or_else(|| Fault::Conflict(format!("there is no partial upload `{id}`")))?);
         }
         // The same request again, because its answer was lost, gets the same answer.
@@ -221,8 +222,8 @@ impl Uploads {
 
     /// tus 1.0 §HEAD. Whoever is still sending to the upload is stopped first: its client
     /// has come back, and the offset must not move under it.
-    pub(crate) async fn head(&self, id: &str) -> Result<Upload, Fault> {
-        let upload = self.pump.store.get(id).await?;
+    pub(crate) async fn head(&self, id: &str, caller: &Caller) -> Result<Upload, Fault> {
+        let upload = caller.own(self.pump.store.get(id).await?)?;
         if upload.state != State::Receiving {
             return Ok(upload);
         }
@@ -249,7 +250,7 @@ impl Uploads {
         caller: Caller,
         body: Body,
     ) -> Result<Upload, Fault> {
-        self.pump.store.get(id).await?;
+        caller.own(self.pump.store.get(id).await?)?;
         let lease = self.take(id).await?;
         if lease.stop.is_cancelled() {
             return Err(Fault::Locked("a newer request took the upload over"));
@@ -326,15 +327,15 @@ impl Uploads {
     }
 
     /// tus 1.0 §Termination.
-    pub(crate) async fn terminate(&self, id: &str, by: &By) -> Result<(), Fault> {
-        let upload = self.pump.store.get(id).await?;
+    pub(crate) async fn terminate(&self, id: &str, caller: &Caller) -> Result<(), Fault> {
+        let upload = caller.own(self.pump.store.get(id).await?)?;
         if let Some(user) = &upload.used_by
             && let Ok(user) = self.pump.store.get(user).await
             && user.state != State::Done
         {
             return Err(Fault::Locked("the upload is being joined into a final one"));
         }
-        self.end(id, audit::terminated(&upload, by)).await
+        self.end(id, audit::terminated(&upload, &caller.by)).await
     }
 
     /// Ends an upload in whatever state: for certain at once, and its traces soon.

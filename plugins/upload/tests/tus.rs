@@ -386,7 +386,9 @@ async fn the_audit_log_says_who_began_completed_and_terminated_which_upload_thou
     let whole = create(&life).await;
     let ended = create(&life).await;
     life.patch(&ended, 0, "1234", &[]).await;
-    life.sender = Some(Principal { id: "bob".into(), ..Principal::default() });
+    // An admin goes on with the uploads of others.
+    let scopes = ["content:write", "admin"].map(str::to_owned).to_vec();
+    life.sender = Some(Principal { id: "bob".into(), scopes, ..Principal::default() });
     life.patch(&whole, 0, "123456789", &[]).await;
     for _ in 0..2 {
         life.send("DELETE", &ended, &[], Body::empty()).await;
@@ -421,4 +423,36 @@ async fn an_upload_that_nobody_continues_is_in_the_audit_log_when_it_expires() {
     let log = until("the audit log", async || Some(world.audited().await).filter(|log| log.len() >= 2)).await;
     let expected = ["upload.expire", "", &id_of(&path), "\"Untitled\", 9 bytes; 0 bytes were there", ""];
     assert_eq!(log[1], expected.map(str::to_owned));
+}
+
+#[tokio::test]
+async fn an_upload_of_another_is_not_there() {
+    let world = World::new().await;
+    let mut life = world.live(small()).await;
+    let is = |id: &str, scopes: &[&str]| {
+        let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
+        Some(Principal { id: id.into(), scopes, ..Principal::default() })
+    };
+    life.sender = is("ann", &["content:write"]);
+    let (path, part) = (life.create(9).await, {
+        let headers = [("Upload-Length", "4"), ("Upload-Concat", "partial")];
+        let answer = life.send("POST", "/files", &headers, Body::empty()).await;
+        let part = header(&answer, "location").unwrap();
+        life.patch(&part, 0, "1234", &[]).await;
+        part
+    });
+    // Neither is it with a key that is for the server alone.
+    for stranger in [is("bob", &["content:write"]), is("bob", &["admin"]), None] {
+        life.sender = stranger;
+        assert_eq!(life.send("HEAD", &path, &[], Body::empty()).await.status(), 404);
+        assert_eq!(life.patch(&path, 0, "1234", &[]).await.status(), 404);
+        assert_eq!(life.send("DELETE", &path, &[], Body::empty()).await.status(), 404);
+        let joined = format!("final;{part}");
+        let answer = life.send("POST", "/files", &[("Upload-Concat", &*joined)], Body::empty()).await;
+        assert_eq!(answer.status(), 409);
+    }
+    life.sender = is("ann", &["content:write"]);
+    assert_eq!(life.patch(&path, 0, "123456789", &[]).await.status(), 204);
+    until("the content", async || world.content(&id_of(&path)).await.filter(|it| it["state"] == "uploaded"))
+        .await;
 }

@@ -47,6 +47,8 @@ pub struct World {
     pub policies: Arc<Mutex<HashMap<String, Openness>>>,
     /// What stands in the audit log: action, principal, subject, detail and address.
     pub log: Arc<Mutex<Vec<[String; 5]>>>,
+    /// Whom `auth` calls the first admin; empty: nobody yet.
+    pub first_admin: Arc<Mutex<String>>,
     /// `access` and `auth` do not answer.
     pub dumb: Arc<AtomicBool>,
     engine: Engine,
@@ -87,6 +89,7 @@ impl World {
             broken,
             policies: Arc::default(),
             log: Arc::default(),
+            first_admin: Arc::default(),
             dumb: Arc::default(),
             engine,
             _directory: directory,
@@ -102,10 +105,11 @@ impl World {
         let access = Door { policies: self.policies.clone(), dumb: self.dumb.clone() };
         let access = tonic::service::Routes::new(AccessServer::new(access)).into_axum_router();
         let access = Client::from_service(access);
-        let (log, dumb) = (self.log.clone(), self.dumb.clone());
+        let (log, dumb, first_admin) = (self.log.clone(), self.dumb.clone(), self.first_admin.clone());
         let auth = Client::from_service(tower::service_fn(move |request: Request<Body>| {
             let (log, dumb) = (log.clone(), dumb.load(Ordering::SeqCst));
-            async move { Ok::<_, std::convert::Infallible>(audit(request, &log, dumb).await) }
+            let first = first_admin.lock().unwrap().clone();
+            async move { Ok::<_, std::convert::Infallible>(auth(request, &log, first, dumb).await) }
         }));
         let bus = Bus::new(move |event| {
             events.lock().unwrap().push(event);
@@ -207,14 +211,28 @@ async fn enqueue(request: Request<Body>, enqueued: &Mutex<Vec<String>>) -> Respo
     answer
 }
 
-/// `Auth.Audit` by hand.
-async fn audit(request: Request<Body>, log: &Mutex<Vec<[String; 5]>>, dumb: bool) -> Response<Body> {
+/// `Auth.Audit` and `Auth.FirstAdmin` by hand.
+async fn auth(
+    request: Request<Body>,
+    log: &Mutex<Vec<[String; 5]>>,
+    first_admin: String,
+    dumb: bool,
+) -> Response<Body> {
     use prost::Message as _;
-    use streamgate_contracts::auth::v1::AuditRequest;
+    use streamgate_contracts::auth::v1::{AuditRequest, FirstAdminResponse};
     let mut answer = Response::new(Body::from(vec![0; 5]));
     answer.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
     if dumb {
         answer.headers_mut().insert("grpc-status", "14".parse().unwrap());
+        return answer;
+    }
+    if request.uri().path() == "/streamgate.auth.v1.Auth/FirstAdmin" {
+        let said = FirstAdminResponse { principal: first_admin }.encode_to_vec();
+        let mut message = vec![0];
+        message.extend_from_slice(&u32::try_from(said.len()).unwrap().to_be_bytes());
+        message.extend_from_slice(&said);
+        *answer.body_mut() = Body::from(message);
+        answer.headers_mut().insert("grpc-status", "0".parse().unwrap());
         return answer;
     }
     assert_eq!(request.uri().path(), "/streamgate.auth.v1.Auth/Audit");
@@ -304,8 +322,13 @@ impl Life {
 
     pub async fn create(&self, id: &str, title: &str) -> Content {
         let source = Some(Source { filename: format!("{title}.mp4"), ..Source::default() });
-        let request =
-            CreateRequest { id: id.into(), title: title.into(), description: String::new(), source };
+        let request = CreateRequest {
+            id: id.into(),
+            title: title.into(),
+            description: String::new(),
+            source,
+            owner: String::new(),
+        };
         self.catalogue.clone().create(request).await.unwrap().into_inner()
     }
 

@@ -303,6 +303,12 @@ impl Catalogue for World {
     ) -> Result<Response<catalogue::DeletedResponse>, Status> {
         Err(Status::unimplemented(""))
     }
+    async fn standing(
+        &self,
+        _: Request<catalogue::StandingRequest>,
+    ) -> Result<Response<catalogue::StandingResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
 }
 
 impl World {

@@ -103,7 +103,10 @@ impl World {
     /// As an admin does it.
     pub async fn delete_content(&self, id: &str) -> StatusCode {
         let api = Client::from_service(self.metadata.public());
-        let request = Request::delete(format!("/api/v1/contents/{id}")).body(Body::empty()).unwrap();
+        let request = Request::delete(format!("/api/v1/contents/{id}"))
+            .header("x-streamgate-principal", "admin")
+            .header("x-streamgate-scopes", "content:read,content:write,admin");
+        let request = request.body(Body::empty()).unwrap();
         api.send(request).await.unwrap().status()
     }
 

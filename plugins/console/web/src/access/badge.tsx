@@ -7,12 +7,13 @@ import { Icon } from "../ui/icons";
 
 export const OPENNESS: Record<Openness, { label: string; says: string; closed: boolean }> = {
   public: { label: "Public", says: "Everyone, signed in or not.", closed: false },
+  unlisted: { label: "Unlisted", says: "Everyone who has the link. No list shows it.", closed: false },
   gated: {
     label: "Gated",
     says: "Everyone who meets a rule: owns a token, is on a list, has a role.",
     closed: true,
   },
-  private: { label: "Private", says: "Only creators and admins.", closed: true },
+  private: { label: "Private", says: "Only its owner and admins.", closed: true },
 };
 
 export function AccessBadge({ content }: { content: string }) {

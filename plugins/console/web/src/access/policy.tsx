@@ -48,7 +48,7 @@ export default function Access({ content }: { content: string }) {
             </Chains>
             <Warnings warnings={warnings} title="Saved, but" />
           </div>
-          <Viewers content={content} open={policy.openness === "public"} />
+          <Viewers content={content} open={policy.openness === "public" || policy.openness === "unlisted"} />
         </div>
       )}
     </Section>

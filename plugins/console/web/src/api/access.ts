@@ -5,7 +5,7 @@ import type { Rule } from "../access/rules";
 import { ApiError, api, at, json, query, withJson, withSignal } from "./client";
 import type { Page } from "./types";
 
-export type Openness = "public" | "gated" | "private";
+export type Openness = "public" | "unlisted" | "gated" | "private";
 export type Verdict = "allowed" | "denied" | "unknown";
 
 export interface Policy {

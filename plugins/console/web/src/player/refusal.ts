@@ -37,7 +37,7 @@ export function refusal(kind: string, detail: string): Refusal {
 export function ofOpenness(refused: Refusal, openness: Openness): Refusal {
   if (openness !== "private" || refused.remedy !== "own") return refused;
   if (refused.kind !== "not-entitled") return { ...refused, remedy: "none" };
-  const detail = "Only creators and admins of this server can watch it.";
+  const detail = "Only its owner and the admins of this server can watch it.";
   return { ...refused, title: "This video is private", detail, remedy: "none" };
 }
 

@@ -1,0 +1,53 @@
+//! What somebody may do with a content because of whose it is: the catalogue says so. What it does not
+//! say is not known, and never a yes.
+
+use std::time::Duration;
+
+use streamgate_contracts::catalogue::v1::catalogue_client::CatalogueClient;
+use streamgate_contracts::catalogue::v1::{Right, StandingRequest};
+use streamgate_plugin_api::Client;
+
+use crate::viewer::Viewer;
+
+/// How long the catalogue may take.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Why it is not known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`catalogue` does not say whose the content is: {0}; try again")]
+pub(crate) struct Unsaid(String);
+
+/// Asks the `catalogue` capability.
+#[derive(Debug, Clone)]
+pub(crate) struct Standings(CatalogueClient<Client>);
+
+impl Standings {
+    pub(crate) fn new(catalogue: Client) -> Self {
+        Self(CatalogueClient::new(catalogue))
+    }
+
+    /// What a viewer may do with a content. Nobody has to be asked about admins, and about those who are
+    /// not signed in or may change nothing.
+    pub(crate) async fn of(&self, content: &str, viewer: &Viewer) -> Result<Right, Unsaid> {
+        if !viewer.may_write() {
+            return Ok(Right::None);
+        }
+        if viewer.is_admin() {
+            return Ok(Right::Own);
+        }
+        let mut catalogue = self.0.clone();
+        let asked = catalogue.standing(StandingRequest {
+            principal: viewer.principal.clone(),
+            scopes: viewer.scopes.clone(),
+            contents: vec![content.to_owned()],
+        });
+        let answer = tokio::time::timeout(DEADLINE, asked).await;
+        let answer = answer
+            .map_err(|_| Unsaid(format!("no answer within {DEADLINE:?}")))?
+            .map_err(|status| Unsaid(status.message().to_owned()))?;
+        match answer.into_inner().rights[..] {
+            [right] => Ok(Right::try_from(right).unwrap_or_default()),
+            _ => Err(Unsaid("its answer is about something else".into())),
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The SQL of owners, and what nobody owns: it belongs to the first admin as soon as there is one.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use streamgate_contracts::auth::v1::FirstAdminRequest;
+use streamgate_contracts::auth::v1::auth_client::AuthClient;
+use streamgate_contracts::catalogue::v1::{Content, Right, StandingRequest};
+use streamgate_contracts::db::{Batch, params, places};
+
+use crate::catalogue::Catalogue;
+use crate::changes::Urgency;
+use crate::rights::Caller;
+use crate::store::{Store, StoreError};
+
+/// Contents that are claimed before it is looked for more.
+const PAGE: u32 = 200;
+/// How often it is looked for contents that nobody owns.
+const EVERY: Duration = Duration::from_secs(300);
+/// The same while `auth` does not say whose they are.
+const AGAIN: Duration = Duration::from_secs(5);
+/// How long `auth` may take.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// Contents that one question may name.
+const MAX_ASKED: usize = 500;
+
+/// Why contents stay without an owner for now.
+#[derive(Debug, thiserror::Error)]
+enum Unclaimed {
+    #[error("`auth` does not say who the first admin is: {0}")]
+    Auth(String),
+    #[error("there is no admin yet")]
+    NoAdmin,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Catalogue {
+    /// What somebody may do with some contents because of whose they are, in their order.
+    pub(crate) async fn standing(&self, request: StandingRequest) -> Result<Vec<Right>, StoreError> {
+        let StandingRequest { principal, scopes, contents } = request;
+        if contents.len() > MAX_ASKED {
+            return Err(StoreError::Invalid(format!("{} contents; at most {MAX_ASKED}", contents.len())));
+        }
+        let caller = Caller::new(principal, &scopes);
+        let owners = self.store.owners(&contents).await?;
+        let right = |id| owners.get(id).map_or(Right::None, |owner| caller.right_to(owner));
+        Ok(contents.iter().map(right).collect())
+    }
+
+    /// Gives what nobody owns to the first admin, until it is dropped. What a stop leaves over is claimed
+    /// after the next start.
+    pub(crate) async fn claim_what_nobody_owns(&self) {
+        loop {
+            let pause = match self.claim_unowned().await {
+                Ok(()) => EVERY,
+                Err(Unclaimed::Store(error)) => {
+                    tracing::warn!(%error, "contents without an owner could not be claimed");
+                    AGAIN
+                }
+                // Where nobody signs in it stays so.
+                Err(reason) => {
+                    tracing::debug!(%reason, "contents stay without an owner");
+                    AGAIN
+                }
+            };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn claim_unowned(&self) -> Result<(), Unclaimed> {
+        let mut admin = None;
+        loop {
+            let unowned = self.store.unowned(PAGE).await?;
+            if unowned.is_empty() {
+                return Ok(());
+            }
+            let admin = match &admin {
+                Some(admin) => admin,
+                None => admin.insert(self.first_admin().await?),
+            };
+            for id in &unowned {
+                match self.store.claim(id, admin).await {
+                    Ok(_) => self.feed.touch(id, Urgency::Now),
+                    Err(StoreError::NotFound(_)) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            tracing::info!(
+                contents = unowned.len(),
+                owner = admin,
+                "contents that nobody owned have an owner"
+            );
+        }
+    }
+
+    async fn first_admin(&self) -> Result<String, Unclaimed> {
+        let mut auth = AuthClient::new(self.outside.auth.clone());
+        let answer = tokio::time::timeout(DEADLINE, auth.first_admin(FirstAdminRequest {})).await;
+        let answer = answer
+            .map_err(|_| Unclaimed::Auth(format!("no answer within {DEADLINE:?}")))?
+            .map_err(|status| Unclaimed::Auth(status.message().to_owned()))?;
+        let admin = answer.into_inner().principal;
+        if admin.is_empty() { Err(Unclaimed::NoAdmin) } else { Ok(admin) }
+    }
+}
+
+impl Store {
+    /// Whose these contents are; those that are not there are left out.
+    pub(crate) async fn owners(&self, ids: &[String]) -> Result<HashMap<String, String>, StoreError> {
+        let mut owners = HashMap::new();
+        for some in ids.chunks(100) {
+            let sql = format!("SELECT id, owner FROM contents WHERE id IN ({})", places(some.len()));
+            let rows = self.db.query(&sql, some.iter().flat_map(|id| params![id]).collect()).await?;
+            for row in rows {
+                owners.insert(row.get("id")?, row.get("owner")?);
+            }
+        }
+        Ok(owners)
+    }
+
+    async fn unowned(&self, limit: u32) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT id FROM contents WHERE owner = '' ORDER BY created_at_ms, id LIMIT $1";
+        let rows = self.db.query(sql, params![limit]).await?;
+        rows.into_iter().map(|row| row.get("id").map_err(StoreError::from)).collect()
+    }
+
+    /// Gives a content that nobody owns an owner.
+    async fn claim(&self, id: &str, owner: &str) -> Result<Content, StoreError> {
+        let apply = |content: &mut Content| {
+            if content.owner.is_empty() {
+                owner.clone_into(&mut content.owner);
+            }
+            Ok(())
+        };
+        self.update_with(id, apply, with_owner).await
+    }
+}
+
+/// Writes, with the rest of a change, whose a content is from now on.
+pub(crate) fn with_owner(batch: Batch, _before: &Content, after: &Content) -> Batch {
+    batch.push("UPDATE contents SET owner = $2 WHERE id = $1", params![&after.id, &after.owner])
+}

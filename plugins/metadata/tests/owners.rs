@@ -1,0 +1,259 @@
+//! Whose contents are: what creators see and change of their own and of each other's, and what becomes
+//! of contents that nobody owns.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod common;
+
+use common::*;
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+use streamgate_contracts::access::v1::Openness;
+use streamgate_contracts::catalogue::v1::*;
+use streamgate_metadata::Settings;
+use streamgate_plugin_api::Body;
+
+const CREATES: &str = "content:read,content:write";
+const ANN: (&str, &str) = ("ann", CREATES);
+const BOB: (&str, &str) = ("bob", CREATES);
+const ADMIN: (&str, &str) = ("eve", "content:read,content:write,admin");
+const VIEWER: (&str, &str) = ("vic", "content:read");
+
+fn id(number: u32) -> String {
+    format!("0190163d-8694-739b-aea5-{number:012x}")
+}
+
+fn gated() -> Settings {
+    Settings { gated: true, ..Settings::default() }
+}
+
+fn fields((who, scopes): (&'static str, &'static str)) -> [(&'static str, &'static str); 3] {
+    let patch = ("content-type", "application/merge-patch+json");
+    [("x-streamgate-principal", who), ("x-streamgate-scopes", scopes), patch]
+}
+
+async fn ask(life: &Life, who: (&'static str, &'static str), call: (&str, &str, &str)) -> (u16, Value) {
+    let (method, path, body) = call;
+    let answer = life.send(method, path, &fields(who), body).await;
+    let status = answer.status().as_u16();
+    let body = answer.into_body().collect_bytes(1 << 20).await.unwrap();
+    (status, serde_json::from_slice(&body).unwrap_or_default())
+}
+
+async fn titles(life: &Life, who: (&'static str, &'static str), query: &str) -> Vec<String> {
+    let (status, page) = ask(life, who, ("GET", query, "")).await;
+    assert_eq!(status, 200, "{page}");
+    let items = page["items"].as_array().unwrap().iter();
+    items.map(|item| item["title"].as_str().unwrap().to_owned()).collect()
+}
+
+async fn add(world: &World, life: &Life, number: u32, owner: &str, openness: Openness) {
+    world.policies.lock().unwrap().insert(id(number), openness);
+    let title = format!("{owner} {number}");
+    let request = CreateRequest { id: id(number), title, owner: owner.into(), ..CreateRequest::default() };
+    life.catalogue.clone().create(request).await.unwrap();
+    life.step(&id(number), ContentState::Uploaded).await.unwrap();
+    until("the policy is noted", async || {
+        let (_, shown) = ask(life, ADMIN, ("GET", &format!("/{}", id(number)), "")).await;
+        shown["visibility"].is_string().then_some(())
+    })
+    .await;
+}
+
+/// A public, a private and an unlisted one of ann's, and a private one of bob's.
+async fn some(world: &World, life: &Life) {
+    add(world, life, 1, "ann", Openness::Public).await;
+    add(world, life, 2, "ann", Openness::Private).await;
+    add(world, life, 3, "ann", Openness::Unlisted).await;
+    add(world, life, 4, "bob", Openness::Private).await;
+}
+
+#[tokio::test]
+async fn a_creator_sees_what_is_theirs_and_of_others_what_everybody_does() {
+    let world = World::new();
+    let life = world.live(gated()).await;
+    some(&world, &life).await;
+    assert_eq!(titles(&life, ANN, "").await, ["ann 3", "ann 2", "ann 1"]);
+    assert_eq!(titles(&life, BOB, "").await, ["bob 4", "ann 1"]);
+    assert_eq!(titles(&life, VIEWER, "").await, ["ann 1"]);
+    assert_eq!(titles(&life, ADMIN, "").await, ["bob 4", "ann 3", "ann 2", "ann 1"]);
+    assert_eq!(titles(&life, BOB, "?q=ann").await, ["ann 1"]);
+    assert_eq!(titles(&life, ANN, "?q=ann&sort=title").await, ["ann 1", "ann 2", "ann 3"]);
+    assert_eq!(titles(&life, ANN, "?owner=me&sort=oldest").await, ["ann 1", "ann 2", "ann 3"]);
+    assert_eq!(titles(&life, ADMIN, "?owner=bob").await, ["bob 4"]);
+    assert_eq!(titles(&life, ADMIN, "?owner=me").await, Vec::<String>::new());
+    assert_eq!(ask(&life, BOB, ("GET", "?owner=ann", "")).await.0, 403);
+    assert_eq!(life.call("GET", "?owner=me", "").await.0, 401);
+    for (number, who, status) in [
+        (1, BOB, 200),
+        (2, ANN, 200),
+        (2, BOB, 404),
+        (2, VIEWER, 404),
+        (2, ADMIN, 200),
+        // Who has the address of an unlisted one.
+        (3, BOB, 200),
+        (3, VIEWER, 200),
+        (4, ANN, 404),
+    ] {
+        let (got, shown) = ask(&life, who, ("GET", &format!("/{}", id(number)), "")).await;
+        assert_eq!(got, status, "{number} for {who:?}");
+        let theirs = [ANN, ADMIN].contains(&who);
+        assert_eq!(shown.get("owner").is_some(), status == 200 && theirs, "{shown}");
+    }
+    let (_, shown) = ask(&life, ANN, ("GET", &format!("/{}", id(3)), "")).await;
+    assert_eq!((&shown["owner"], &shown["visibility"]), (&"ann".into(), &"unlisted".into()));
+}
+
+#[tokio::test]
+async fn nobody_but_its_owner_and_admins_changes_a_content() {
+    let world = World::new();
+    let life = world.live(gated()).await;
+    some(&world, &life).await;
+    let text = "WEBVTT\n\n00:00.000 --> 00:01.000\nHello\n";
+    for (method, path, body) in [
+        ("PATCH", "", r#"{"title":"x"}"#),
+        ("POST", "/retry", ""),
+        ("PUT", "/captions/text-1", text),
+        ("PATCH", "/captions/text-1", "{}"),
+        ("DELETE", "/captions/text-1", ""),
+        ("POST", "/captions", text),
+        ("DELETE", "", ""),
+    ] {
+        for (number, who, status) in [(1, BOB, 403), (2, BOB, 404), (3, BOB, 403), (1, VIEWER, 403)] {
+            let path = format!("/{}{path}", id(number));
+            let (got, problem) = ask(&life, who, (method, &path, body)).await;
+            assert_eq!(got, status, "{method} {path} by {who:?}: {problem}");
+        }
+    }
+    assert_eq!(ask(&life, BOB, ("GET", &format!("/{}/captions/text-1", id(1)), "")).await.0, 403);
+    let patch = r#"{"title":"New"}"#;
+    assert_eq!(ask(&life, ANN, ("PATCH", &format!("/{}", id(2)), patch)).await.0, 200);
+    assert_eq!(ask(&life, ADMIN, ("PATCH", &format!("/{}", id(4)), patch)).await.0, 200);
+    assert_eq!(ask(&life, ANN, ("DELETE", &format!("/{}", id(2)), "")).await.0, 204);
+    assert_eq!(ask(&life, ADMIN, ("DELETE", &format!("/{}", id(4)), "")).await.0, 204);
+}
+
+#[tokio::test]
+async fn pages_of_ones_own_and_of_everybodys_contents_neither_repeat_nor_skip() {
+    let world = World::new();
+    let life = world.live(gated()).await;
+    for number in 1..=12 {
+        let owner = if number % 3 == 0 { "ann" } else { "bob" };
+        let openness = if number % 2 == 0 { Openness::Public } else { Openness::Private };
+        add(&world, &life, number, owner, openness).await;
+    }
+    for sort in ["newest", "oldest", "title"] {
+        let whole = titles(&life, ANN, &format!("?limit=100&sort={sort}")).await;
+        assert_eq!(whole.len(), 8, "{whole:?}");
+        let (mut pages, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let query = format!("?limit=3&sort={sort}&cursor={cursor}");
+            pages.extend(titles(&life, ANN, &query).await);
+            let (_, page) = ask(&life, ANN, ("GET", &query, "")).await;
+            match page["next_cursor"].as_str() {
+                Some(next) => next.clone_into(&mut cursor),
+                None => break,
+            }
+        }
+        assert_eq!(pages, whole, "{sort}");
+    }
+}
+
+/// The events of a stream until one that contains `last`.
+async fn read(body: &mut Body, last: &str) -> String {
+    let mut seen = String::new();
+    while !seen.contains(last) {
+        let frame = body.frame().await.expect("the stream goes on").unwrap();
+        seen.push_str(std::str::from_utf8(&frame.into_data().unwrap_or_default()).unwrap());
+    }
+    seen
+}
+
+#[tokio::test]
+async fn live_changes_of_what_is_not_listed_are_its_owners_and_admins() {
+    let world = World::new();
+    let life = world.live(gated()).await;
+    some(&world, &life).await;
+    let follow = async |who, path: &str| life.send("GET", path, &fields(who), "").await.into_body();
+    let mut streams = Vec::new();
+    for who in [ANN, BOB, ADMIN, VIEWER] {
+        streams.push((who, follow(who, "/events").await));
+    }
+    let mut one = follow(VIEWER, &format!("/{}/events", id(3))).await;
+    for number in [2, 3, 1] {
+        let patch = format!(r#"{{"description":"changed {number}"}}"#);
+        assert_eq!(ask(&life, ANN, ("PATCH", &format!("/{}", id(number)), &patch)).await.0, 200);
+        until("it is shown", async || {
+            let (_, shown) = ask(&life, ADMIN, ("GET", &format!("/{}", id(number)), "")).await;
+            (shown["description"] == format!("changed {number}")).then_some(())
+        })
+        .await;
+    }
+    // Its address is known to whoever follows it alone.
+    assert!(!read(&mut one, "changed 3").await.contains("\"owner\""));
+    assert_eq!(ask(&life, ANN, ("DELETE", &format!("/{}", id(2)), "")).await.0, 204);
+    assert_eq!(ask(&life, ANN, ("DELETE", &format!("/{}", id(1)), "")).await.0, 204);
+    let last = format!(r#"{{"id":"{}"}}"#, id(1));
+    for (who, stream) in &mut streams {
+        let seen = read(stream, &last).await;
+        let theirs = [ANN, ADMIN].contains(who);
+        assert_eq!(seen.contains(&id(2)), theirs, "{who:?}: {seen}");
+        assert_eq!(seen.contains(&id(3)), theirs, "{who:?}: {seen}");
+        assert!(!seen.contains("\"owner\"") || theirs, "{who:?}: {seen}");
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_owns_belongs_to_the_first_admin_as_soon_as_there_is_one() {
+    let world = World::new();
+    let life = world.live(Settings::default()).await;
+    for number in 1..=3 {
+        life.create(&id(number), "Old").await;
+    }
+    add(&world, &life, 4, "ann", Openness::Public).await;
+    let claiming = tokio::spawn(life.metadata.claim_what_nobody_owns());
+    let owner = async |number| {
+        let request = GetRequest { id: id(number) };
+        life.catalogue.clone().get(request).await.unwrap().into_inner().owner
+    };
+    assert_eq!(owner(1).await, "");
+    "eve".clone_into(&mut world.first_admin.lock().unwrap());
+    until("all are claimed", async || {
+        let mut owners = Vec::new();
+        for number in 1..=4 {
+            owners.push(owner(number).await);
+        }
+        (owners == ["eve", "eve", "eve", "ann"]).then_some(())
+    })
+    .await;
+    claiming.abort();
+    until("the bus is told", async || {
+        let told = world.events.lock().unwrap();
+        let changes = told.iter().filter(|event| event.subject == format!("content.{}.changed", id(1)));
+        (changes.count() >= 2).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_standing_says_what_whose_a_content_is_lets_somebody_do() {
+    let world = World::new();
+    let life = world.live(gated()).await;
+    add(&world, &life, 1, "ann", Openness::Private).await;
+    life.create(&id(2), "Nobody's").await;
+    let standing = async |(who, scopes): (&str, &str)| {
+        let request = StandingRequest {
+            principal: who.into(),
+            scopes: scopes.split(',').map(str::to_owned).collect(),
+            contents: vec![id(1), id(2), id(3)],
+        };
+        let rights = life.catalogue.clone().standing(request).await.unwrap().into_inner().rights;
+        rights.into_iter().map(|right| Right::try_from(right).unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(standing(ANN).await, [Right::Own, Right::Own, Right::None]);
+    assert_eq!(standing(BOB).await, [Right::None, Right::Own, Right::None]);
+    assert_eq!(standing(VIEWER).await, [Right::None; 3]);
+    let contents = vec![id(1); 501];
+    let request = StandingRequest { contents, ..StandingRequest::default() };
+    let refused = life.catalogue.clone().standing(request).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+}

@@ -1,0 +1,206 @@
+//! Two creators, a viewer and an admin at a real server: nobody sees, plays or changes what is not theirs,
+//! by whatever route.
+
+use std::time::Duration;
+
+use alloy_primitives::{Address, Signature, eip191_hash_message, hex};
+use k256::ecdsa::SigningKey;
+use reqwest::{Client, Method};
+use serde_json::{Value, json};
+use streamgate_tests::server::{Server, Setup, client, signed_in};
+use streamgate_tests::tus::Upload;
+use streamgate_tests::wait::eventually;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A server whose contents are private unless somebody says something else.
+async fn closed() -> Server {
+    Setup::default().set("plugins.access.default", "private").start().await
+}
+
+/// Signs in with a wallet; the principal and a client of theirs.
+async fn sign_in(server: &Server, seed: u8) -> (String, Client) {
+    let post = async |path: &str, body: Value| -> Value {
+        let url = server.url(&format!("/api/v1/auth/{path}"));
+        let answer = client().post(url).json(&body).send().await.expect("an answer");
+        answer.json().await.expect("JSON")
+    };
+    let key = SigningKey::from_slice(&[seed; 32]).expect("a key");
+    let address = Address::from_private_key(&key).to_checksum(None);
+    let challenge = post("challenge", json!({ "kind": "ethereum", "address": address, "chain_id": 1 })).await;
+    let message = challenge["message"].as_str().expect("a message");
+    let hash = eip191_hash_message(message);
+    let signature: Signature = key.sign_prehash_recoverable(hash.as_slice()).expect("a signature").into();
+    let signature = hex::encode_prefixed(signature.as_bytes());
+    let proof = json!({ "kind": "ethereum", "message": message, "signature": signature });
+    let tokens = post("sign-in", proof).await;
+    let text = |name: &str| tokens[name].as_str().unwrap_or_else(|| panic!("no {name}: {tokens}")).to_owned();
+    (text("principal"), signed_in(&text("access_token")))
+}
+
+async fn creator(server: &Server, seed: u8) -> (String, Client) {
+    let (principal, http) = sign_in(server, seed).await;
+    let role = server.url(&format!("/api/v1/auth/principals/{principal}/roles/creator"));
+    let granted = server.http().put(role).send().await.expect("an answer");
+    assert!(granted.status().is_success(), "{granted:?}");
+    (principal, http)
+}
+
+struct Asked<'a> {
+    server: &'a Server,
+    id: String,
+}
+
+impl Asked<'_> {
+    /// The status of a request at a path in which `{id}` stands for the content.
+    async fn status(&self, http: &Client, method: &str, path: &str, body: Option<Value>) -> u16 {
+        let method = Method::from_bytes(method.as_bytes()).expect("a method");
+        let request = http.request(method, self.server.url(&path.replace("{id}", &self.id)));
+        let request = request.header("tus-resumable", "1.0.0");
+        let request = match body {
+            Some(body) => request.json(&body),
+            None => request,
+        };
+        request.send().await.expect("an answer").status().as_u16()
+    }
+
+    async fn open(&self, owner: &Client, openness: &str) {
+        let policy = json!({ "openness": openness });
+        let path = "/api/v1/access/contents/{id}";
+        assert_eq!(self.status(owner, "PUT", path, Some(policy)).await, 200, "{openness}");
+        // Both are told of it.
+        let seen = if openness == "private" { 404 } else { 200 };
+        eventually("strangers see what the policy says", PATIENCE, async || {
+            let status = self.status(&client(), "GET", "/api/v1/contents/{id}", None).await;
+            (status == seen).then_some(())
+        })
+        .await;
+    }
+}
+
+async fn listed(server: &Server, http: &Client, query: &str) -> Vec<String> {
+    let url = server.url(&format!("/api/v1/contents{query}"));
+    let page: Value = http.get(url).send().await.expect("an answer").json().await.expect("JSON");
+    let items = page["items"].as_array().unwrap_or_else(|| panic!("no page: {page}"));
+    items.iter().map(|item| item["id"].as_str().expect("an id").to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_sees_plays_or_changes_what_is_not_theirs() {
+    let mut server = closed().await;
+    let (ann, ann_http) = creator(&server, 1).await;
+    let (_, bob_http) = creator(&server, 2).await;
+    let (_, viewer) = sign_in(&server, 3).await;
+    let (nobody, admin) = (client(), server.client());
+    let files = server.url("/files");
+    let begun = Upload::create_at(ann_http.clone(), &files, 20, &[("filename", "a.mp4")]).await;
+    let upload = begun.expect("created");
+    let asked = Asked { server: &server, id: upload.id.clone() };
+    let only = [upload.id.clone()];
+
+    // An upload is its creator's.
+    for method in ["HEAD", "PATCH", "DELETE"] {
+        let patch = bob_http.request(Method::from_bytes(method.as_bytes()).expect("a method"), &upload.url);
+        let patch = patch.header("tus-resumable", "1.0.0").header("upload-offset", "0");
+        let patch = patch.header("content-type", "application/offset+octet-stream").body("");
+        assert_eq!(patch.send().await.expect("an answer").status(), 404, "{method}");
+    }
+    assert_eq!(asked.status(&admin, "HEAD", &format!("/files/{}", upload.id), None).await, 200);
+    assert_eq!(upload.patch(0, &b"0123456789abcdefghij"[..]).await.expect("taken"), 20);
+    eventually("what is no video has failed", PATIENCE, async || {
+        let answer =
+            ann_http.get(server.url(&format!("/api/v1/contents/{}", upload.id))).send().await.ok()?;
+        let content: Value = answer.json().await.ok()?;
+        assert_eq!(content["owner"], ann.as_str(), "{content}");
+        (content["state"] == "failed").then_some(())
+    })
+    .await;
+
+    // Nobody else learns of a private one, or gets anything done with it.
+    let gate = json!({ "openness": "public" });
+    let routes = [
+        ("GET", "/api/v1/contents/{id}", None),
+        ("GET", "/api/v1/contents/{id}/events", None),
+        ("GET", "/api/v1/contents/{id}/captions", None),
+        ("PATCH", "/api/v1/contents/{id}", Some(json!({ "title": "mine" }))),
+        ("POST", "/api/v1/contents/{id}/retry", None),
+        ("PUT", "/api/v1/contents/{id}/chapters", Some(json!([]))),
+        ("DELETE", "/api/v1/contents/{id}", None),
+        ("PUT", "/api/v1/access/contents/{id}", Some(gate)),
+        ("DELETE", "/api/v1/access/contents/{id}", None),
+        ("POST", "/api/v1/access/contents/{id}/preview", Some(json!({ "wallets": [] }))),
+        ("POST", "/api/v1/access/contents/{id}/revoke", Some(json!({ "reason": "no" }))),
+        ("GET", "/api/v1/access/contents/{id}/bars", None),
+        ("GET", "/api/v1/access/decisions?content={id}", None),
+    ];
+    for (method, path, body) in &routes {
+        let status = asked.status(&bob_http, method, path, body.clone()).await;
+        assert_eq!(status, 404, "{method} {path}");
+        if *method != "GET" {
+            assert_eq!(asked.status(&nobody, method, path, body.clone()).await, 401, "{method} {path}");
+            assert_eq!(asked.status(&viewer, method, path, body.clone()).await, 403, "{method} {path}");
+        }
+    }
+    let verdict = async |http: &Client| {
+        let url = server.url(&format!("/api/v1/access/contents/{}/me", upload.id));
+        let said: Value = http.get(url).send().await.expect("an answer").json().await.expect("JSON");
+        said["verdict"].as_str().unwrap_or_else(|| panic!("no verdict: {said}")).to_owned()
+    };
+    for (http, may) in [(&ann_http, true), (&admin, true), (&bob_http, false), (&viewer, false)] {
+        assert_eq!(verdict(http).await, if may { "allowed" } else { "denied" });
+    }
+    for query in ["", "?owner=me", "?q=a.mp4"] {
+        assert_eq!(listed(&server, &ann_http, query).await, only, "{query}");
+        assert!(listed(&server, &bob_http, query).await.is_empty(), "{query}");
+    }
+    assert_eq!(listed(&server, &admin, &format!("?owner={ann}")).await, only);
+    assert_eq!(server.stop().await.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unlisted_content_is_for_who_has_its_address_and_a_public_one_is_still_its_owners_to_change() {
+    let server = closed().await;
+    let (_, ann) = creator(&server, 1).await;
+    let (_, bob) = creator(&server, 2).await;
+    let clip = streamgate_tests::clips::plain("320x180", "25", 2.0);
+    let data = std::fs::read(clip).expect("a clip");
+    let (files, length) = (server.url("/files"), data.len() as u64);
+    let begun = Upload::create_at(ann.clone(), &files, length, &[("filename", "b.mp4")]).await;
+    let upload = begun.expect("created");
+    upload.patch(0, data).await.expect("taken");
+    let asked = Asked { server: &server, id: upload.id.clone() };
+    let only = [upload.id.clone()];
+    eventually("it is ready", PATIENCE, async || {
+        let answer = ann.get(server.url(&format!("/api/v1/contents/{}", upload.id))).send().await.ok()?;
+        let content: Value = answer.json().await.ok()?;
+        (content["state"] == "ready").then_some(())
+    })
+    .await;
+    let playlist = "/v/{id}/master.m3u8";
+    assert_eq!(asked.status(&bob, "GET", playlist, None).await, 403, "another creator does not play it");
+    assert_eq!(asked.status(&ann, "GET", playlist, None).await, 200);
+    assert_eq!(asked.status(&server.client(), "GET", playlist, None).await, 200);
+    asked.open(&ann, "unlisted").await;
+    eventually("who has the address plays it", PATIENCE, async || {
+        (asked.status(&client(), "GET", playlist, None).await == 200).then_some(())
+    })
+    .await;
+    for query in ["", "?q=b.mp4"] {
+        assert!(listed(&server, &client(), query).await.is_empty(), "{query}");
+        assert!(listed(&server, &bob, query).await.is_empty(), "{query}");
+        assert_eq!(listed(&server, &ann, query).await, only, "{query}");
+    }
+    asked.open(&ann, "public").await;
+    eventually("it is listed", PATIENCE, async || {
+        (listed(&server, &client(), "").await == only).then_some(())
+    })
+    .await;
+    for (method, path, body) in [
+        ("PATCH", "/api/v1/contents/{id}", Some(json!({ "title": "mine" }))),
+        ("DELETE", "/api/v1/contents/{id}", None),
+        ("PUT", "/api/v1/access/contents/{id}", Some(json!({ "openness": "private" }))),
+    ] {
+        assert_eq!(asked.status(&bob, method, path, body).await, 403, "{method} {path}");
+    }
+    assert_eq!(asked.status(&ann, "DELETE", "/api/v1/contents/{id}", None).await, 204);
+}
