@@ -88,6 +88,8 @@ export interface Content {
   captions?: Caption[];
   /** In the order of their start; as old. */
   chapters?: Chapter[];
+  /** A principal; null: nobody's. Only for who may change it. */
+  owner?: string | null;
 }
 
 export interface Page<T> {

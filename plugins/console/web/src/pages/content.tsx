@@ -6,7 +6,7 @@ import type { Content } from "../api/types";
 import { ago, bytes, clock, dateTime, frameRate } from "../lib/format";
 import { navigate, paths } from "../lib/router";
 import { isBusy, STATES, titleOf } from "../lib/states";
-import { useMay } from "../session/use-session";
+import { useMayChange } from "../session/use-session";
 import { CopyField } from "../ui/copy-field";
 import { Confirm } from "../ui/dialog";
 import { Icon } from "../ui/icons";
@@ -25,7 +25,7 @@ const Texts = lazy(() => import("../texts/texts"));
 export default function ContentPage({ id }: { id: string }) {
   const { content, gone, error, reload, set } = useContent(id);
   const leaving = useRef(false);
-  const mayChange = useMay("content:write");
+  const mayChange = useMayChange(content);
 
   useEffect(() => {
     if (content) document.title = `${titleOf(content)} · StreamGate`;
@@ -205,7 +205,7 @@ function channels(count: number): string {
 }
 
 function Remove({ content, onRemoved }: { content: Content; onRemoved(): void }) {
-  const mayDelete = useMay("content:write");
+  const mayDelete = useMayChange(content);
   const [asking, setAsking] = useState(false);
   const [busy, setBusy] = useState(false);
   const remove = async () => {

@@ -5,7 +5,7 @@ import { api, messageOf } from "../api/client";
 import type { Content } from "../api/types";
 import { titleOf } from "../lib/states";
 import { parseTags } from "../lib/tags";
-import { useMay } from "../session/use-session";
+import { useMayChange } from "../session/use-session";
 import { Icon } from "../ui/icons";
 import { notify } from "../ui/notices";
 
@@ -22,7 +22,7 @@ interface DetailsProps {
 
 export function Details({ content, onChange }: DetailsProps) {
   const [editing, setEditing] = useState(false);
-  const mayEdit = useMay("content:write");
+  const mayEdit = useMayChange(content);
   const editButton = useRef<HTMLButtonElement>(null);
   const close = () => {
     setEditing(false);

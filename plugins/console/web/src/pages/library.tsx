@@ -7,7 +7,7 @@ import type { Content } from "../api/types";
 import { ago, bytes, dateTime } from "../lib/format";
 import { paths } from "../lib/router";
 import { isBusy, mayEncodeAgain, STATE_ORDER, STATES, titleOf } from "../lib/states";
-import { useMay, useSession } from "../session/use-session";
+import { useMay, useMayChange, useSession } from "../session/use-session";
 import { Icon } from "../ui/icons";
 import { Link } from "../ui/link";
 import { notify } from "../ui/notices";
@@ -131,7 +131,7 @@ export default function Library({ fileHover }: { fileHover: boolean }) {
           {!library.first && (
             <ul className="mt-3 divide-y divide-line border-line border-t" data-testid="contents">
               {items.map((content) => (
-                <Row key={content.id} content={content} mine={mayUpload} />
+                <Row key={content.id} content={content} />
               ))}
             </ul>
           )}
@@ -148,8 +148,9 @@ export default function Library({ fileHover }: { fileHover: boolean }) {
   );
 }
 
-/** `mine`: for somebody who may change it, and wants to see who may watch it. */
-function Row({ content, mine }: { content: Content; mine: boolean }) {
+function Row({ content }: { content: Content }) {
+  // Who may change it wants to see who may watch it.
+  const mine = useMayChange(content);
   const title = titleOf(content);
   const { source } = content;
   const size = source.width && source.height ? `${source.width}×${source.height}` : "";
@@ -198,7 +199,7 @@ function Row({ content, mine }: { content: Content; mine: boolean }) {
 }
 
 export function EncodeAgain({ content }: { content: Content }) {
-  const allowed = useMay("content:write");
+  const allowed = useMayChange(content);
   // Until the failure that it was pressed for is over, which the live changes tell.
   const [pressedFor, setPressedFor] = useState<string | null>(null);
   const busy = pressedFor === content.updated_at;

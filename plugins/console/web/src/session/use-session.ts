@@ -2,6 +2,7 @@
 
 import { useSyncExternalStore } from "react";
 import type { Scope } from "../api/auth";
+import type { Content } from "../api/types";
 import { may, type Session, session } from "./session";
 
 export function useSession(): Session {
@@ -11,4 +12,9 @@ export function useSession(): Session {
 /** Whether who is here may do what needs this scope, as far as this page knows. */
 export function useMay(scope: Scope): boolean {
   return may(useSession(), scope);
+}
+
+/** Whether who is here may change this content: whose it is the server tells nobody else. */
+export function useMayChange(content: Content | null): boolean {
+  return useMay("content:write") && content?.owner !== undefined;
 }
