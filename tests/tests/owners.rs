@@ -1,6 +1,7 @@
 //! Two creators, a viewer and an admin at a real server: nobody sees, plays or changes what is not theirs,
-//! by whatever route.
+//! by whatever route, and at the console (`tests/players/owners.mjs`).
 
+use std::process::Command;
 use std::time::Duration;
 
 use alloy_primitives::{Address, Signature, eip191_hash_message, hex};
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 use streamgate_tests::server::{Server, Setup, client, signed_in};
 use streamgate_tests::tus::Upload;
 use streamgate_tests::wait::eventually;
+use streamgate_tests::{clips, tools};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -203,4 +205,16 @@ async fn an_unlisted_content_is_for_who_has_its_address_and_a_public_one_is_stil
         assert_eq!(asked.status(&bob, method, path, body).await, 403, "{method} {path}");
     }
     assert_eq!(asked.status(&ann, "DELETE", "/api/v1/contents/{id}", None).await, 204);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_the_console_everybody_sees_and_changes_what_is_theirs_and_nothing_else() {
+    let dir = tools::node_project("tests/players").expect("its tools can be installed from npm");
+    let server = closed().await;
+    let setup = server.setup_url().await;
+    let clip = clips::plain("320x180", "25", 4.0);
+    let mut visit = Command::new("node");
+    visit.arg(dir.join("owners.mjs")).args([&server.url(""), &setup]).arg(&clip).current_dir(&dir);
+    let output = tools::run(&mut visit).expect("every step works");
+    eprintln!("{}", String::from_utf8_lossy(&output.stdout));
 }

@@ -1,0 +1,138 @@
+// Two creators, a viewer and an admin at the console in headless Chromium: nobody sees, plays or changes
+// what is not theirs, and its owner says who else may.
+//
+//   node owners.mjs SERVER-URL SETUP-URL CLIP [folder for pictures, else $PICTURES]
+
+import assert from 'node:assert/strict';
+
+import { at, choose, gone, me, open, press, see } from './people.mjs';
+import { account, addEvmWallet } from './wallets.mjs';
+
+const [base, setup, clip, pictures = process.env.PICTURES] = process.argv.slice(2);
+if (!clip) {
+  console.error('usage: node owners.mjs SERVER-URL SETUP-URL CLIP [PICTURE-FOLDER]');
+  process.exit(2);
+}
+const { browser, complaints, picture, visitor, step } = await open(pictures);
+
+const admin = await visitor();
+const people = [];
+for (const seed of [2, 3, 4]) {
+  const page = await visitor();
+  await addEvmWallet(page, { account: account(seed) });
+  people.push(page);
+}
+const [ann, bob, vic] = people;
+let content;
+const watch = (page) => page.goto(`${base}/watch/${content}`);
+const row = (page) => page.waitForSelector(`[data-content="${content}"]`);
+const absent = async (page) => {
+  await watch(page);
+  await see(page, 'Video not found');
+};
+/** What a page has to change a content with. */
+const controls = (page) =>
+  page.$$eval('article button, article [data-testid=openness]', (all) =>
+    all.map((it) => it.dataset.testid ?? it.textContent).filter((it) => /^(Edit|Delete|openness|Add captions)$/.test(it)),
+  );
+const plays = async (page) => {
+  await watch(page);
+  await page.waitForSelector('[data-testid=player] video');
+};
+/** Its owner, or an admin, says who may watch it. */
+const set = async (page, openness) => {
+  await watch(page);
+  await page.locator(`[data-testid=openness] input[value=${openness}]`).click();
+  await press(page, 'Save');
+  await see(page, 'Saved. Takes effect immediately.');
+};
+
+try {
+  await step('an admin makes two of three people creators', async () => {
+    await admin.goto(setup);
+    await press(admin, 'Become the admin');
+    await see(admin, 'You are the admin of this server');
+    for (const page of people) {
+      await page.goto(`${base}/sign-in`);
+      await choose(page);
+      await at(page, '/');
+    }
+    for (const page of [ann, bob]) {
+      const path = `/api/v1/auth/principals/${(await me(page)).principal}/roles/creator`;
+      const granted = await admin.evaluate(async (p) => (await fetch(p, { method: 'PUT' })).ok, path);
+      assert.ok(granted, path);
+    }
+  });
+
+  await step('what one of them uploads is seen by its owner and the admin, and by nobody else', async () => {
+    await ann.goto(base);
+    const picker = await ann.waitForSelector('[data-testid=file-picker]');
+    await picker.uploadFile(clip);
+    const ready = await ann.waitForSelector('[data-content][data-state=ready]');
+    content = await ready.evaluate((item) => item.dataset.content);
+    await ann.waitForSelector(`[data-content="${content}"] [data-openness=private]`);
+    await admin.goto(base);
+    await row(admin);
+    await bob.goto(base);
+    await bob.waitForSelector('[data-testid=file-picker]');
+    await vic.goto(base);
+    await see(vic, 'There are no videos yet.');
+    for (const page of [bob, vic]) {
+      assert.equal(await page.$('[data-content]'), null);
+      await absent(page);
+    }
+  });
+
+  await step('of a public one everybody plays, and only its owner and the admin can change it', async () => {
+    await set(ann, 'public');
+    for (const page of [bob, vic]) {
+      await page.goto(base);
+      await row(page);
+      assert.equal(await page.$('[data-openness]'), null, 'for whom it is, is for its owner');
+      await plays(page);
+      assert.deepEqual(await controls(page), []);
+    }
+    await picture(bob, 'not-theirs');
+    for (const page of [ann, admin]) {
+      await plays(page);
+      await page.waitForSelector('[data-testid=openness]');
+      const all = await controls(page);
+      for (const control of ['Edit', 'Delete', 'openness']) assert.ok(all.includes(control), `${control}: ${all}`);
+    }
+  });
+
+  await step('an unlisted one is in no list but its owner’s, and whoever has the link plays it', async () => {
+    await set(ann, 'unlisted');
+    for (const page of [bob, vic]) {
+      await page.goto(base);
+      await page.waitForSelector('h1');
+      await gone(page, '[data-content]');
+      await plays(page);
+    }
+    await ann.goto(base);
+    await ann.waitForSelector(`[data-content="${content}"] [data-openness=unlisted]`);
+  });
+
+  await step('an admin makes it private again, and it is gone for who was watching', async () => {
+    await set(admin, 'public');
+    await plays(vic);
+    await set(admin, 'private');
+    await see(vic, 'Video not found');
+    await absent(bob);
+    await plays(ann);
+  });
+
+  await step('its owner deletes it', async () => {
+    await ann.locator('article aside button ::-p-text(Delete)').click();
+    await press(ann, 'Delete permanently');
+    await at(ann, '/');
+    await absent(admin);
+  });
+
+  await step('the browser had nothing to complain of', async () => assert.deepEqual(complaints, []));
+} catch (error) {
+  console.error(error);
+  process.exitCode = 1;
+} finally {
+  await browser.close();
+}
