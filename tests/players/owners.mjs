@@ -113,22 +113,6 @@ try {
     await ann.waitForSelector(`[data-content="${content}"] [data-openness=unlisted]`);
   });
 
-  await step('an admin makes it private again, and it is gone for who was watching', async () => {
-    await set(admin, 'public');
-    await plays(vic);
-    await set(admin, 'private');
-    await see(vic, 'Video not found');
-    await absent(bob);
-    await plays(ann);
-  });
-
-  await step('its owner deletes it', async () => {
-    await ann.locator('article aside button ::-p-text(Delete)').click();
-    await press(ann, 'Delete permanently');
-    await at(ann, '/');
-    await absent(admin);
-  });
-
   await step('the browser had nothing to complain of', async () => assert.deepEqual(complaints, []));
 } catch (error) {
   console.error(error);

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{
-    ACCEPT_ENCODING, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
-    CONTENT_TYPE, ETAG, HOST, IF_NONE_MATCH, VARY,
+    ACCEPT_ENCODING, ACCEPT_RANGES, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH,
+    CONTENT_RANGE, CONTENT_TYPE, COOKIE, ETAG, HOST, IF_NONE_MATCH, VARY,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
@@ -51,6 +51,8 @@ pub(crate) struct Wish {
     head_only: bool,
     /// The tags that the client has, if some are weak: perhaps weakened here.
     known: Option<HeaderValue>,
+    /// What answers it may be for its sender alone, whatever the tag.
+    credentials: bool,
     key: String,
 }
 
@@ -110,6 +112,7 @@ impl Compressor {
             coding,
             head_only: parts.method == Method::HEAD,
             known: known.cloned(),
+            credentials: [AUTHORIZATION, COOKIE].iter().any(|name| parts.headers.contains_key(name)),
             key: format!("{host}{target}"),
         })
     }
@@ -146,7 +149,8 @@ impl Compressor {
         if size.is_none() && !wish.head_only {
             coding = Coding::Gzip;
         }
-        let strong = parts.headers.get(ETAG).filter(|tag| tag.as_bytes().starts_with(b"\""));
+        let shared = !wish.credentials || is_public(&parts.headers);
+        let strong = parts.headers.get(ETAG).filter(|tag| shared && tag.as_bytes().starts_with(b"\""));
         let key = strong.map(|tag| Arc::from(format!("{coding:?} {tag:?} {}", wish.key)));
         let content = match (size, wish.head_only) {
             (_, true) => Content::Plain(body),
@@ -400,10 +404,17 @@ fn vary(headers: &mut HeaderMap) {
     }
 }
 
+/// Whether a response to somebody is for everybody (RFC 9111 §3.5).
+fn is_public(headers: &HeaderMap) -> bool {
+    let mut said = headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
+    said.any(|value| value.split(',').any(|directive| directive.trim().eq_ignore_ascii_case("public")))
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use http::HeaderName;
     use proptest::prelude::*;
     use std::io::Read;
 
@@ -450,7 +461,19 @@ mod tests {
     }
 
     async fn compressed(compressor: &Compressor, data: &Bytes) -> (HeaderMap, Bytes) {
-        let request = http::Request::get("/a").header(ACCEPT_ENCODING, "br").body(()).unwrap();
+        compressed_for(compressor, data, &[]).await
+    }
+
+    async fn compressed_for(
+        compressor: &Compressor,
+        data: &Bytes,
+        fields: &[(HeaderName, &str)],
+    ) -> (HeaderMap, Bytes) {
+        let mut request = http::Request::get("/a").header(ACCEPT_ENCODING, "br");
+        for (name, value) in fields {
+            request = request.header(name, *value);
+        }
+        let request = request.body(()).unwrap();
         let wish = compressor.wish(&request.into_parts().0);
         let Decision::Compress(work) = compressor.decide(wish, text(data)) else { panic!("it is worth it") };
         let (parts, content) = compressor.compress(work).await.into_parts();
@@ -460,6 +483,18 @@ mod tests {
             Content::Gzip(_) => panic!("it is not streamed"),
         };
         (parts.headers, data)
+    }
+
+    #[tokio::test]
+    async fn what_somebody_with_credentials_got_is_sent_to_nobody_else_though_the_tag_is_the_same() {
+        let compressor = Compressor::new(1);
+        let (theirs, everybodys) = (Bytes::from(vec![b'a'; 1_000]), Bytes::from(vec![b'b'; 1_000]));
+        for fields in [[(AUTHORIZATION, "Bearer ann")], [(COOKIE, "session=ann")]] {
+            for (fields, data) in [(&fields[..], &theirs), (&[], &everybodys), (&fields, &theirs)] {
+                let (_, sent) = compressed_for(&compressor, data, fields).await;
+                assert_eq!(decode(Coding::Brotli, &sent), **data, "{fields:?}");
+            }
+        }
     }
 
     #[tokio::test]

@@ -153,7 +153,10 @@ fn not_found(detail: &str) -> Problem {
 pub(crate) fn expected(headers: &HeaderMap) -> Option<u64> {
     match headers.get(header::IF_MATCH).map(HeaderValue::to_str) {
         None | Some(Ok("*")) => None,
-        Some(Ok(tag)) => Some(tag.trim().trim_matches('"').parse().unwrap_or(0)),
+        Some(Ok(tag)) => {
+            let tag = tag.trim().trim_matches('"');
+            Some(tag.split('.').next().and_then(|revision| revision.parse().ok()).unwrap_or(0))
+        }
         Some(Err(_)) => Some(0),
     }
 }
@@ -302,7 +305,7 @@ async fn show(
 ) -> Result<Response, StoreError> {
     let sight = api.sight(&headers);
     let entry = api.catalogue.seen(&id, &sight).await?;
-    let tag = etag(&entry.content);
+    let tag = tag_of(&entry, &sight);
     let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     if known.is_some_and(|known| matches(known, &tag)) {
         let mut response = StatusCode::NOT_MODIFIED.into_response();
@@ -387,7 +390,15 @@ fn unsearched(reason: Unsearched) -> Response {
 
 pub(crate) fn shown(status: StatusCode, entry: &Entry, sight: &Sight) -> Response {
     let view = ContentView::new(entry, sight.shows_owner(&entry.content.owner));
-    json(status, view.to_json(), Some(etag(&entry.content)))
+    json(status, view.to_json(), Some(tag_of(entry, sight)))
+}
+
+/// The revision, and behind it what else of a view for those who may change it can be another.
+fn tag_of(entry: &Entry, sight: &Sight) -> String {
+    match sight.shows_owner(&entry.content.owner) {
+        true => format!("\"{}.{}\"", entry.content.revision, entry.openness as i32),
+        false => etag(&entry.content),
+    }
 }
 
 pub(crate) fn json(status: StatusCode, body: String, tag: Option<String>) -> Response {
