@@ -145,6 +145,11 @@ async fn a_patch_is_merged_and_can_be_bound_to_what_was_seen() {
     let life = world.live(Settings::default()).await;
     life.create(ID, "Film").await;
     let path = format!("/{ID}");
+    until("its visibility is known", async || {
+        let (_, content) = life.call("GET", &path, "").await;
+        content["visibility"].is_string().then_some(())
+    })
+    .await;
     let answer = life.send("GET", &path, &[], "").await;
     let tag = answer.headers()["etag"].to_str().unwrap().to_owned();
     assert_eq!(life.send("GET", &path, &[("If-None-Match", &tag)], "").await.status().as_u16(), 304);
