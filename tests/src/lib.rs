@@ -2,7 +2,7 @@
 //!
 //! Harness of the end-to-end tests (`tests/tests/`) and of `make bench`: a server with a data
 //! directory of its own ([`server`]), an upload client ([`tus`]), a reader of contents ([`api`]),
-//! test clips ([`clips`]), chains ([`anvil`], [`solana`]), a reader of HLS and DASH ([`media`]) and
+//! test clips ([`clips`]), chains ([`anvil`], [`solana`]), people with wallets ([`wallet`]), a reader of HLS and DASH ([`media`]) and
 //! other people's programs ([`tools`]), and hostile answers ([`abuse`]). It never links the kernel or a plugin: what it knows of
 //! them is what they answer.
 
@@ -21,3 +21,4 @@ pub mod solana;
 pub mod tools;
 pub mod tus;
 pub mod wait;
+pub mod wallet;

@@ -4,12 +4,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use alloy_primitives::{Address, Signature, eip191_hash_message, hex};
 use futures_util::future::join_all;
-use k256::ecdsa::SigningKey;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use streamgate_tests::server::{Server, Setup, client};
+use streamgate_tests::wallet::proof;
 
 /// The site of the default settings; a message is signed for it, whatever port the test has.
 const SITE: &str = "http://localhost:8080";
@@ -26,19 +25,6 @@ async fn get(server: &Server, path: &str, token: &str) -> (StatusCode, Value) {
     let answer = client().get(url).bearer_auth(token).send().await.expect("an answer");
     let status = answer.status();
     (status, answer.json().await.expect("JSON"))
-}
-
-/// A challenge, signed by a wallet.
-async fn proof(server: &Server, seed: u8) -> Value {
-    let key = SigningKey::from_slice(&[seed; 32]).expect("a key");
-    let address = Address::from_private_key(&key).to_checksum(None);
-    let asked = json!({ "kind": "ethereum", "address": address, "chain_id": 1 });
-    let (status, challenge) = post(server, "challenge", &asked).await;
-    assert_eq!(status, StatusCode::OK, "{challenge}");
-    let message = challenge["message"].as_str().expect("a message");
-    let hash = eip191_hash_message(message);
-    let signature: Signature = key.sign_prehash_recoverable(hash.as_slice()).expect("a signature").into();
-    json!({ "kind": "ethereum", "message": message, "signature": hex::encode_prefixed(signature.as_bytes()) })
 }
 
 fn text<'a>(json: &'a Value, name: &str) -> &'a str {

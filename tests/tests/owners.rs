@@ -4,14 +4,12 @@
 use std::process::Command;
 use std::time::Duration;
 
-use alloy_primitives::{Address, Signature, eip191_hash_message, hex};
-use k256::ecdsa::SigningKey;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use streamgate_tests::server::{Server, Setup, client, signed_in};
 use streamgate_tests::tus::Upload;
 use streamgate_tests::wait::eventually;
-use streamgate_tests::{clips, tools};
+use streamgate_tests::{clips, tools, wallet};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -22,20 +20,7 @@ async fn closed() -> Server {
 
 /// Signs in with a wallet; the principal and a client of theirs.
 async fn sign_in(server: &Server, seed: u8) -> (String, Client) {
-    let post = async |path: &str, body: Value| -> Value {
-        let url = server.url(&format!("/api/v1/auth/{path}"));
-        let answer = client().post(url).json(&body).send().await.expect("an answer");
-        answer.json().await.expect("JSON")
-    };
-    let key = SigningKey::from_slice(&[seed; 32]).expect("a key");
-    let address = Address::from_private_key(&key).to_checksum(None);
-    let challenge = post("challenge", json!({ "kind": "ethereum", "address": address, "chain_id": 1 })).await;
-    let message = challenge["message"].as_str().expect("a message");
-    let hash = eip191_hash_message(message);
-    let signature: Signature = key.sign_prehash_recoverable(hash.as_slice()).expect("a signature").into();
-    let signature = hex::encode_prefixed(signature.as_bytes());
-    let proof = json!({ "kind": "ethereum", "message": message, "signature": signature });
-    let tokens = post("sign-in", proof).await;
+    let tokens = wallet::sign_in(server, seed).await;
     let text = |name: &str| tokens[name].as_str().unwrap_or_else(|| panic!("no {name}: {tokens}")).to_owned();
     (text("principal"), signed_in(&text("access_token")))
 }

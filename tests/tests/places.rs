@@ -3,13 +3,11 @@
 
 use std::time::Duration;
 
-use alloy_primitives::{Address, Signature, eip191_hash_message, hex};
-use k256::ecdsa::SigningKey;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use streamgate_tests::server::{Server, Setup, client};
 use streamgate_tests::wait::eventually;
-use streamgate_tests::{clips, tus};
+use streamgate_tests::{clips, tus, wallet};
 
 /// Within which playing has to end.
 const AT_ONCE: Duration = Duration::from_secs(2);
@@ -47,16 +45,7 @@ impl Stage {
 
     /// Another session of the one wallet.
     async fn sign_in(&self) -> Value {
-        let key = SigningKey::from_slice(&[1; 32]).expect("a key");
-        let address = Address::from_private_key(&key).to_checksum(None);
-        let asked = json!({ "kind": "ethereum", "address": address, "chain_id": 1 });
-        let challenge = self.post("challenge", "", &asked).await;
-        let message = challenge["message"].as_str().expect("a message");
-        let hash = eip191_hash_message(message);
-        let signature: Signature = key.sign_prehash_recoverable(hash.as_slice()).expect("a signature").into();
-        let signature = hex::encode_prefixed(signature.as_bytes());
-        let proof = json!({ "kind": "ethereum", "message": message, "signature": signature });
-        self.post("sign-in", "", &proof).await
+        wallet::sign_in(&self.server, 1).await
     }
 
     /// Opens the page: the media playlist's address, with the token of a player in it.

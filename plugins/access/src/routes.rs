@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use streamgate_contracts::audit::By;
 use streamgate_contracts::catalogue::v1::Right;
 use streamgate_contracts::db::DbError;
+use streamgate_contracts::scopes::{ADMIN, WRITE};
 use streamgate_plugin_api::Principal;
 use streamgate_plugin_api::time::rfc3339;
 use tokio::time::Instant;
@@ -37,8 +38,6 @@ use crate::warnings::Warning;
 
 pub(crate) use crate::error::ApiError;
 
-const WRITE: &str = "content:write";
-const ADMIN: &str = "admin";
 /// Every principal has it.
 const VIEWER: &str = "viewer";
 /// A rule and what is around it: the wallets and roles of a preview.
@@ -76,11 +75,16 @@ fn with_scope(headers: &HeaderMap, scope: &'static str) -> Result<By, ApiError> 
     if principal.may(scope) { Ok(By::of(headers)) } else { Err(ApiError::Forbidden(scope)) }
 }
 
+/// Whether a content is theirs to change who ask.
+async fn edits(access: &Access, headers: &HeaderMap, content: &str) -> Result<bool, ApiError> {
+    Ok(access.shared.standings.of(content, &viewer(headers)?).await? >= Right::Edit)
+}
+
 /// Who asks, and the content of this id, if it is theirs to change.
 async fn editor(access: &Access, headers: &HeaderMap, id: &str) -> Result<(By, String), ApiError> {
     let by = with_scope(headers, WRITE)?;
     let content = uuid(id, "content")?;
-    if access.shared.standings.of(&content, &viewer(headers)?).await? >= Right::Edit {
+    if edits(access, headers, &content).await? {
         return Ok((by, content));
     }
     // To whom a content is not to be known, it is not there.
@@ -153,7 +157,7 @@ fn warnings_view(warnings: Vec<Warning>) -> Value {
 
 async fn show(State(access): State<Access>, Path(id): Path<String>, headers: HeaderMap) -> Answer {
     let content = uuid(&id, "content")?;
-    let whole = editor(&access, &headers, &id).await.is_ok();
+    let whole = edits(&access, &headers, &content).await.unwrap_or(false);
     Ok(policy_answer(&policy_view(&content, &*access.policy(&content).await?, whole)))
 }
 

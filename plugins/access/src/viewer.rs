@@ -1,6 +1,7 @@
 //! Who wants to play something, in one spelling.
 
 use serde::{Deserialize, Serialize};
+use streamgate_contracts::scopes;
 
 use crate::caip;
 
@@ -53,16 +54,12 @@ impl Viewer {
 
     /// Whoever may change contents of their own.
     pub(crate) fn may_write(&self) -> bool {
-        self.is_signed_in() && self.has("content:write")
+        self.is_signed_in() && scopes::has(&self.scopes, scopes::WRITE)
     }
 
     /// Whoever may change everybody's. A key that is for the server alone may not.
     pub(crate) fn is_admin(&self) -> bool {
-        self.may_write() && self.has("admin")
-    }
-
-    fn has(&self, wanted: &str) -> bool {
-        self.scopes.iter().any(|scope| scope == wanted)
+        self.is_signed_in() && scopes::over_all_contents(&self.scopes)
     }
 }
 

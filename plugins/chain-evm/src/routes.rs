@@ -15,6 +15,7 @@ use streamgate_contracts::audit::By;
 use streamgate_contracts::catalogue::v1::ContentState;
 use streamgate_contracts::chain::v1 as wire;
 use streamgate_contracts::db::DbError;
+use streamgate_contracts::scopes::ADMIN;
 use streamgate_plugin_api::time::rfc3339;
 use streamgate_plugin_api::{Principal, Problem};
 
@@ -23,8 +24,6 @@ use crate::contents;
 use crate::neighbours::Silent;
 use crate::publication::{Publication, STATES};
 use crate::registry::{Contents, Registry};
-
-const ADMIN: &str = "admin";
 const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 200;
 

@@ -149,7 +149,9 @@ impl Compressor {
         if size.is_none() && !wish.head_only {
             coding = Coding::Gzip;
         }
-        let shared = !wish.credentials || is_public(&parts.headers);
+        // RFC 9111 §3.5.
+        let is_public = || parts.headers.get_all(CACHE_CONTROL).iter().any(|it| says(it, b"public"));
+        let shared = !wish.credentials || is_public();
         let strong = parts.headers.get(ETAG).filter(|tag| shared && tag.as_bytes().starts_with(b"\""));
         let key = strong.map(|tag| Arc::from(format!("{coding:?} {tag:?} {}", wish.key)));
         let content = match (size, wish.head_only) {
@@ -186,7 +188,7 @@ impl Compressor {
                 CONTENT_TYPE => text = compressible(value),
                 CONTENT_LENGTH => size = value.to_str().ok().and_then(|length| length.parse::<u64>().ok()),
                 CONTENT_ENCODING | CONTENT_RANGE => return false,
-                CACHE_CONTROL if forbids(value) => return false,
+                CACHE_CONTROL if says(value, b"no-transform") => return false,
                 _ => {}
             }
         }
@@ -377,10 +379,10 @@ fn compressible(content_type: &HeaderValue) -> bool {
         .any(|name| is(name))
 }
 
-/// Whether a `Cache-Control` forbids to change the coding (RFC 9111 §5.2.2.6).
-fn forbids(control: &HeaderValue) -> bool {
+/// Whether a `Cache-Control` has a directive (RFC 9111 §5.2.2).
+fn says(control: &HeaderValue, wanted: &[u8]) -> bool {
     let mut directives = control.as_bytes().split(|&b| b == b',').map(<[u8]>::trim_ascii);
-    directives.any(|directive| directive.eq_ignore_ascii_case(b"no-transform"))
+    directives.any(|directive| directive.eq_ignore_ascii_case(wanted))
 }
 
 fn contains(hay: &[u8], needle: &[u8]) -> bool {
@@ -402,12 +404,6 @@ fn vary(headers: &mut HeaderMap) {
     if !named {
         headers.append(VARY, HeaderValue::from_static("accept-encoding"));
     }
-}
-
-/// Whether a response to somebody is for everybody (RFC 9111 §3.5).
-fn is_public(headers: &HeaderMap) -> bool {
-    let mut said = headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
-    said.any(|value| value.split(',').any(|directive| directive.trim().eq_ignore_ascii_case("public")))
 }
 
 #[cfg(test)]

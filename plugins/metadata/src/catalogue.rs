@@ -20,10 +20,11 @@ use crate::fence;
 use crate::graves::with_retry;
 use crate::lifecycle;
 use crate::limits;
+use crate::listing::Filter;
 use crate::outside::Outside;
 use crate::patch::{Patch, difference};
 use crate::policies::{Policies, Sight, Where};
-use crate::store::{Entry, Filter, Rung, Store, StoreError};
+use crate::store::{Entry, Rung, Store, StoreError};
 use crate::texts;
 
 const STORAGE_DEADLINE: Duration = Duration::from_secs(10);
@@ -207,7 +208,7 @@ impl Catalogue {
         sight: &Sight,
     ) -> Result<(Vec<Entry>, Option<Cursor>), StoreError> {
         for round in 1.. {
-            let (entries, more) = self.store.list_for(&filter, sight).await?;
+            let (entries, more) = self.store.list(&filter, sight).await?;
             let next = entries.last().filter(|_| more).map(|last| Cursor::of(filter.order, &last.content));
             let mut page = Vec::with_capacity(entries.len());
             for entry in entries {

@@ -234,7 +234,10 @@ impl Feed {
                 (Others::Nothing, Others::Nothing)
             }
         };
-        self.tell(Notice::changed(&entry, others));
+        // Whoever listens from now on reads what is there.
+        if self.notices.receiver_count() > 0 {
+            self.tell(Notice::changed(&entry, others));
+        }
     }
 
     fn tell(&self, notice: Notice) {

@@ -1,13 +1,31 @@
-//! The SQL of what everybody may know of: the catalogue's copy of what `access` says, by which lists
-//! and searches are narrowed down. It is never the last word, see `policies.rs`.
+//! The SQL of lists and searches, and of what everybody may know of: the catalogue's copy of what `access`
+//! says, by which they are narrowed down. It is never the last word, see `policies.rs`.
 
 use streamgate_contracts::access::v1::Openness;
+use streamgate_contracts::catalogue::v1::ContentState;
 use streamgate_contracts::db::{Row, params};
 use streamgate_plugin_api::time::now_ms;
 
-use crate::cursor::{Order, title_key};
-use crate::policies::{Sight, is_listed};
-use crate::store::{Entry, Filter, Store, StoreError};
+use crate::cursor::{Cursor, Order, title_key};
+use crate::policies::{PRESENTABLE, Sight, is_listed};
+use crate::search::escape_like;
+use crate::store::{COLUMNS, Entry, Store, StoreError};
+
+/// Which contents a list shows.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Filter {
+    pub(crate) state: Option<ContentState>,
+    /// Words that title, description, tags or file name contain, in any case and order.
+    pub(crate) text: Option<String>,
+    /// Only contents whose policy lets everybody know of them, in states that are for everybody.
+    pub(crate) listed: bool,
+    /// Only this principal's; empty: nobody's.
+    pub(crate) owner: Option<String>,
+    pub(crate) order: Order,
+    /// Of the same order.
+    pub(crate) after: Option<Cursor>,
+    pub(crate) limit: usize,
+}
 
 /// A content that some know of no more: it was deleted, or is not for everybody any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,22 +73,27 @@ impl Store {
         };
         rows.into_iter().map(noted).collect()
     }
-}
 
-impl Store {
-    /// One page of what a sight lets be known of, as far as it is noted, and whether there is more. Each
-    /// part of it is read by an index of its own: one condition for all of them would read every row.
-    pub(crate) async fn list_for(
+    /// One page of what a sight lets be known of, as far as it is noted, and whether there is more.
+    pub(crate) async fn list(
         &self,
         filter: &Filter,
         sight: &Sight,
     ) -> Result<(Vec<Entry>, bool), StoreError> {
-        if sight.all || filter.owner.is_some() {
-            return self.list(filter).await;
-        }
-        let (mut entries, mut more) = self.list(&Filter { listed: true, ..filter.clone() }).await?;
+        let (mut entries, more) = match sight.all || filter.owner.is_some() {
+            true => self.part(filter).await?,
+            false => self.parts(filter, sight).await?,
+        };
+        self.add_rungs(&mut entries).await?;
+        Ok((entries, more))
+    }
+
+    /// What is for everybody, and what is theirs. Each is read by an index of its own: one condition for both would
+    /// read every row.
+    async fn parts(&self, filter: &Filter, sight: &Sight) -> Result<(Vec<Entry>, bool), StoreError> {
+        let (mut entries, mut more) = self.part(&Filter { listed: true, ..filter.clone() }).await?;
         for owner in sight.caller.owners() {
-            let (theirs, more_of_them) = self.list(&Filter { owner: Some(owner), ..filter.clone() }).await?;
+            let (theirs, more_of_them) = self.part(&Filter { owner: Some(owner), ..filter.clone() }).await?;
             more |= more_of_them;
             entries.extend(theirs);
         }
@@ -85,6 +108,51 @@ impl Store {
         });
         entries.dedup_by(|one, two| one.content.id == two.content.id);
         more |= entries.len() > filter.limit;
+        entries.truncate(filter.limit);
+        Ok((entries, more))
+    }
+
+    /// One page without the renditions, and whether there is more.
+    async fn part(&self, filter: &Filter) -> Result<(Vec<Entry>, bool), StoreError> {
+        let mut conditions = vec!["1 = 1".to_owned()];
+        let mut values = Vec::new();
+        if let Some(state) = filter.state {
+            values.extend(params![state as i32]);
+            conditions.push(format!("state = ${}", values.len()));
+        }
+        if filter.listed {
+            let states = PRESENTABLE.map(|state| (state as i32).to_string());
+            conditions.push(format!("listed = 1 AND state IN ({})", states.join(", ")));
+        }
+        if let Some(owner) = &filter.owner {
+            values.extend(params![owner]);
+            conditions.push(format!("owner = ${}", values.len()));
+        }
+        let (column, beyond, direction) = match filter.order {
+            Order::Newest => ("created_at_ms", '<', "DESC"),
+            Order::Oldest => ("created_at_ms", '>', "ASC"),
+            Order::Title => ("title_key", '>', "ASC"),
+        };
+        for word in filter.text.iter().flat_map(|text| text.split_whitespace()) {
+            values.extend(params![format!("%{}%", escape_like(&word.to_lowercase()))]);
+            conditions.push(format!("search LIKE ${} ESCAPE '\\'", values.len()));
+        }
+        if let Some(after) = &filter.after {
+            match filter.order {
+                Order::Title => values.extend(params![&after.title, &after.id]),
+                Order::Newest | Order::Oldest => values.extend(params![after.created_at_ms, &after.id]),
+            }
+            let (key, id) = (values.len() - 1, values.len());
+            conditions.push(format!("({column}, id) {beyond} (${key}, ${id})"));
+        }
+        values.extend(params![filter.limit + 1]);
+        let sql = format!(
+            "SELECT {COLUMNS} FROM contents WHERE {} ORDER BY {column} {direction}, id {direction} LIMIT ${}",
+            conditions.join(" AND "),
+            values.len()
+        );
+        let mut entries = self.bare_entries(&sql, values).await?;
+        let more = entries.len() > filter.limit;
         entries.truncate(filter.limit);
         Ok((entries, more))
     }

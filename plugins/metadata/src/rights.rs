@@ -3,12 +3,8 @@
 
 use http::HeaderMap;
 use streamgate_contracts::catalogue::v1::Right;
+use streamgate_contracts::scopes;
 use streamgate_plugin_api::Principal;
-
-/// Who has it may change what is theirs.
-const WRITE: &str = "content:write";
-/// Who has it too may do so with those of others.
-const ADMIN: &str = "admin";
 
 /// Whoever asks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,8 +24,9 @@ impl Caller {
 
     /// A principal with these scopes.
     pub(crate) fn new(id: String, scopes: &[String]) -> Self {
-        let has = |wanted: &str| !id.is_empty() && scopes.iter().any(|scope| scope == wanted);
-        Self { writes: has(WRITE), admin: has(WRITE) && has(ADMIN), id }
+        let signed_in = !id.is_empty();
+        let writes = signed_in && scopes::has(scopes, scopes::WRITE);
+        Self { writes, admin: signed_in && scopes::over_all_contents(scopes), id }
     }
 
     pub(crate) fn is_nobody(&self) -> bool {
@@ -61,6 +58,7 @@ impl Caller {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use streamgate_contracts::scopes::{ADMIN, WRITE};
 
     fn caller(id: &str, scopes: &[&str]) -> Caller {
         let scopes: Vec<String> = scopes.iter().map(|&scope| scope.to_owned()).collect();

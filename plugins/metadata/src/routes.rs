@@ -20,12 +20,13 @@ use crate::captions_routes;
 use crate::catalogue::Catalogue;
 use crate::cors::Cors;
 use crate::cursor::{Cursor, Order};
+use crate::listing::Filter;
 use crate::live::Live;
 use crate::patch::{FieldError, Patch};
 use crate::policies::Sight;
 use crate::rights::Caller;
 use crate::search::{Searches, Unsearched};
-use crate::store::{Entry, Filter, StoreError};
+use crate::store::{Entry, StoreError};
 use crate::view::ContentView;
 
 const DEFAULT_LIMIT: usize = 20;

@@ -11,17 +11,16 @@ use streamgate_contracts::access::v1::Openness;
 use streamgate_contracts::catalogue::v1::{
     Content, ContentState, Rendition, RenditionSegments, RenditionTimeline, Source,
 };
-use streamgate_contracts::db::{Batch, Db, DbError, Migrations, Row, params, places};
+use streamgate_contracts::db::{Batch, Db, DbError, Migrations, Param, Row, params, places};
 use streamgate_contracts::events::{ContentChanged, TYPE_CONTENT_CHANGED, content_changed};
 use streamgate_plugin_api::time::now_ms;
 use streamgate_plugin_api::{BusError, Event};
 
-use crate::cursor::{Cursor, Order, title_key};
+use crate::cursor::title_key;
 use crate::fence;
 use crate::lifecycle::ForbiddenStep;
 use crate::limits;
-use crate::policies::PRESENTABLE;
-use crate::search::{escape_like, search_text};
+use crate::search::search_text;
 use crate::texts;
 use crate::timeline::{self, BadSegments, Totals};
 
@@ -30,7 +29,7 @@ const ATTEMPTS: usize = 32;
 /// How often a read of several tables is repeated to get one revision.
 const READS: usize = 16;
 
-const COLUMNS: &str = "id, title, description, tags, state, reason, progress, duration_ms, source, has_poster, \
+pub(crate) const COLUMNS: &str = "id, title, description, tags, state, reason, progress, duration_ms, source, has_poster, \
     has_thumbnails, unusable, texts, created_at_ms, updated_at_ms, revision, fence, listed, owner, openness";
 
 /// Why the catalogue did not do what it was asked.
@@ -94,22 +93,6 @@ pub(crate) struct Entry {
     pub(crate) listed: bool,
     /// The same; unspecified: nothing is known yet.
     pub(crate) openness: Openness,
-}
-
-/// Which contents a list shows.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Filter {
-    pub(crate) state: Option<ContentState>,
-    /// Words that title, description, tags or file name contain, in any case and order.
-    pub(crate) text: Option<String>,
-    /// Only contents whose policy lets everybody know of them, in states that are for everybody.
-    pub(crate) listed: bool,
-    /// Only this principal's; empty: nobody's.
-    pub(crate) owner: Option<String>,
-    pub(crate) order: Order,
-    /// Of the same order.
-    pub(crate) after: Option<Cursor>,
-    pub(crate) limit: usize,
 }
 
 /// The catalogue's namespace of the database.
@@ -418,51 +401,6 @@ impl Store {
         Err(StoreError::Busy(id.to_owned()))
     }
 
-    /// One page, and whether there is more.
-    pub(crate) async fn list(&self, filter: &Filter) -> Result<(Vec<Entry>, bool), StoreError> {
-        let mut conditions = vec!["1 = 1".to_owned()];
-        let mut values = Vec::new();
-        if let Some(state) = filter.state {
-            values.extend(params![state as i32]);
-            conditions.push(format!("state = ${}", values.len()));
-        }
-        if filter.listed {
-            let states = PRESENTABLE.map(|state| (state as i32).to_string());
-            conditions.push(format!("listed = 1 AND state IN ({})", states.join(", ")));
-        }
-        if let Some(owner) = &filter.owner {
-            values.extend(params![owner]);
-            conditions.push(format!("owner = ${}", values.len()));
-        }
-        let (column, beyond, direction) = match filter.order {
-            Order::Newest => ("created_at_ms", '<', "DESC"),
-            Order::Oldest => ("created_at_ms", '>', "ASC"),
-            Order::Title => ("title_key", '>', "ASC"),
-        };
-        for word in filter.text.iter().flat_map(|text| text.split_whitespace()) {
-            values.extend(params![format!("%{}%", escape_like(&word.to_lowercase()))]);
-            conditions.push(format!("search LIKE ${} ESCAPE '\\'", values.len()));
-        }
-        if let Some(after) = &filter.after {
-            match filter.order {
-                Order::Title => values.extend(params![&after.title, &after.id]),
-                Order::Newest | Order::Oldest => values.extend(params![after.created_at_ms, &after.id]),
-            }
-            let (key, id) = (values.len() - 1, values.len());
-            conditions.push(format!("({column}, id) {beyond} (${key}, ${id})"));
-        }
-        values.extend(params![filter.limit + 1]);
-        let sql = format!(
-            "SELECT {COLUMNS} FROM contents WHERE {} ORDER BY {column} {direction}, id {direction} LIMIT ${}",
-            conditions.join(" AND "),
-            values.len()
-        );
-        let mut entries = self.entries(&sql, values).await?;
-        let more = entries.len() > filter.limit;
-        entries.truncate(filter.limit);
-        Ok((entries, more))
-    }
-
     /// Contents after an id, in the order of their ids.
     pub(crate) async fn page(
         &self,
@@ -485,23 +423,31 @@ impl Store {
         self.entries(&sql, params![since_ms, limit]).await
     }
 
-    async fn entries(
-        &self,
-        sql: &str,
-        values: Vec<streamgate_contracts::db::Param>,
-    ) -> Result<Vec<Entry>, StoreError> {
+    async fn entries(&self, sql: &str, values: Vec<Param>) -> Result<Vec<Entry>, StoreError> {
+        let mut entries = self.bare_entries(sql, values).await?;
+        self.add_rungs(&mut entries).await?;
+        Ok(entries)
+    }
+
+    /// The same without their renditions.
+    pub(crate) async fn bare_entries(&self, sql: &str, values: Vec<Param>) -> Result<Vec<Entry>, StoreError> {
         let mut entries = Vec::new();
         for row in self.db.query(sql, values).await? {
             let listed = row.get::<i64>("listed")? != 0;
             let openness = Openness::try_from(row.get::<i32>("openness")?).unwrap_or_default();
             entries.push(Entry { content: content_of(&row)?, rungs: Vec::new(), listed, openness });
         }
+        Ok(entries)
+    }
+
+    /// Reads the renditions of what was read without them.
+    pub(crate) async fn add_rungs(&self, entries: &mut [Entry]) -> Result<(), StoreError> {
         let ids: Vec<&str> = entries.iter().map(|entry| entry.content.id.as_str()).collect();
         let mut rungs = self.rungs_of(&ids).await?;
-        for entry in &mut entries {
+        for entry in entries {
             entry.rungs = rungs.remove(&entry.content.id).unwrap_or_default();
         }
-        Ok(entries)
+        Ok(())
     }
 
     async fn rungs_of(&self, ids: &[&str]) -> Result<HashMap<String, Vec<Rung>>, StoreError> {

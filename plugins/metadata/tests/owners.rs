@@ -5,12 +5,10 @@
 mod common;
 
 use common::*;
-use http_body_util::BodyExt as _;
 use serde_json::Value;
 use streamgate_contracts::access::v1::Openness;
 use streamgate_contracts::catalogue::v1::*;
 use streamgate_metadata::Settings;
-use streamgate_plugin_api::Body;
 
 const CREATES: &str = "content:read,content:write";
 const ANN: (&str, &str) = ("ann", CREATES);
@@ -156,16 +154,6 @@ async fn pages_of_ones_own_and_of_everybodys_contents_neither_repeat_nor_skip() 
         }
         assert_eq!(pages, whole, "{sort}");
     }
-}
-
-/// The events of a stream until one that contains `last`.
-async fn read(body: &mut Body, last: &str) -> String {
-    let mut seen = String::new();
-    while !seen.contains(last) {
-        let frame = body.frame().await.expect("the stream goes on").unwrap();
-        seen.push_str(std::str::from_utf8(&frame.into_data().unwrap_or_default()).unwrap());
-    }
-    seen
 }
 
 #[tokio::test]

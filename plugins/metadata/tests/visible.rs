@@ -13,7 +13,7 @@ use streamgate_contracts::access::v1::Openness;
 use streamgate_contracts::catalogue::v1::*;
 use streamgate_contracts::events;
 use streamgate_metadata::Settings;
-use streamgate_plugin_api::{Body, Event};
+use streamgate_plugin_api::Event;
 
 fn id(number: u32) -> String {
     format!("0190163d-8694-739b-aea5-{number:012x}")
@@ -113,16 +113,6 @@ async fn a_policy_that_changes_while_nobody_was_told_is_found_in_the_end() {
     })
     .await;
     looking.abort();
-}
-
-/// The events of a stream until one that contains `last`.
-async fn read(body: &mut Body, last: &str) -> String {
-    let mut seen = String::new();
-    while !seen.contains(last) {
-        let frame = body.frame().await.expect("the stream goes on").unwrap();
-        seen.push_str(std::str::from_utf8(&frame.into_data().unwrap_or_default()).unwrap());
-    }
-    seen
 }
 
 #[tokio::test]

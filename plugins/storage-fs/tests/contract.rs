@@ -658,20 +658,3 @@ async fn a_fence_that_says_nothing_or_is_about_something_else_is_refused() {
     }
     assert_eq!(store.send("PUT", "/media/", &[], "x").await.status(), StatusCode::BAD_REQUEST);
 }
-
-/// Run by hand: `cargo test --release -p streamgate-storage-fs --test contract -- --ignored --nocapture`.
-#[tokio::test]
-#[ignore = "measures"]
-async fn what_a_fence_costs() {
-    let store = store();
-    let data = bytes(500 << 10, 1);
-    for round in 0..6 {
-        let fields: &[(&str, &str)] = if round % 2 == 0 { &[] } else { &[(FENCE, "a=7")] };
-        let began = std::time::Instant::now();
-        for number in 0..200 {
-            let path = format!("/media/a/{round}/{number}.m4s");
-            assert_eq!(store.send("PUT", &path, fields, data.clone()).await.status(), StatusCode::CREATED);
-        }
-        eprintln!("{fields:?}: {:?} for each segment", began.elapsed() / 200);
-    }
-}

@@ -3,15 +3,12 @@
 
 use streamgate_contracts::audit::{By, Entry};
 use streamgate_contracts::db::Batch;
+use streamgate_contracts::scopes;
 use streamgate_plugin_api::Principal;
 use streamgate_plugin_api::fair::Holder;
 
 use crate::fault::Fault;
 use crate::store::{self, Kind, Upload};
-
-/// Who has both looks after everybody's uploads.
-const WRITE: &str = "content:write";
-const ADMIN: &str = "admin";
 
 /// Whoever sent a request: for the shares and for the audit log.
 #[derive(Debug, Clone)]
@@ -24,7 +21,7 @@ pub(crate) struct Caller {
 
 impl Caller {
     pub(crate) fn of(headers: &http::HeaderMap) -> Self {
-        let admin = Principal::of(headers).is_some_and(|it| it.may(WRITE) && it.may(ADMIN));
+        let admin = Principal::of(headers).is_some_and(|it| scopes::over_all_contents(&it.scopes));
         Self { holder: Holder::of(headers), by: By::of(headers), admin }
     }
 

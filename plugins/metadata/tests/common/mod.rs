@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use http::{Method, Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
 use serde_json::Value;
 use streamgate_contracts::access::v1::access_server::{self, AccessServer};
 use streamgate_contracts::access::v1::{DecideRequest, Decision, Openness, PolicyRequest, PolicyResponse};
@@ -390,4 +391,14 @@ pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl 
         assert!(begun.elapsed() < Duration::from_secs(30), "{what} did not come");
         ticks.tick().await;
     }
+}
+
+/// The events of a stream until one that contains `last`.
+pub async fn read(body: &mut Body, last: &str) -> String {
+    let mut seen = String::new();
+    while !seen.contains(last) {
+        let frame = body.frame().await.expect("the stream goes on").unwrap();
+        seen.push_str(std::str::from_utf8(&frame.into_data().unwrap_or_default()).unwrap());
+    }
+    seen
 }

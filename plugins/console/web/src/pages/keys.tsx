@@ -5,7 +5,7 @@ import { type ApiKey, auth, type Scope } from "../api/auth";
 import { wholeMessageOf } from "../api/client";
 import { ago, dateTime } from "../lib/format";
 import { CopyField } from "../ui/copy-field";
-import { Confirm, Dialog } from "../ui/dialog";
+import { Confirm, Dialog, FormEnd } from "../ui/dialog";
 import { Failure } from "../ui/failure";
 import { Section } from "../ui/heading";
 import { Icon } from "../ui/icons";
@@ -172,19 +172,7 @@ function NewKey({ scopes, onMade, onClose }: { scopes: Scope[]; onMade(): void; 
             ))}
           </select>
         </label>
-        {error && (
-          <p role="alert" className="text-bad">
-            {error}
-          </p>
-        )}
-        <div className="flex justify-end gap-2">
-          <button type="button" className="button" onClick={onClose}>
-            Cancel
-          </button>
-          <button type="submit" className="button button-main" disabled={busy || chosen.length === 0}>
-            Create
-          </button>
-        </div>
+        <FormEnd error={error} action="Create" disabled={busy || chosen.length === 0} onClose={onClose} />
       </form>
     </Dialog>
   );

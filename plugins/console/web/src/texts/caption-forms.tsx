@@ -5,7 +5,7 @@ import { CAPTION_FILES, type CaptionProperties, captions } from "../api/captions
 import { messageOf } from "../api/client";
 import type { Caption } from "../api/types";
 import { COMMON_LANGUAGES, languageName, languageOfFile, tagOf } from "../lib/languages";
-import { Dialog } from "../ui/dialog";
+import { Dialog, FormEnd } from "../ui/dialog";
 
 /** What the server takes. */
 const LANGUAGE_CHARS = 35;
@@ -190,19 +190,7 @@ function CaptionDialog(props: CaptionDialogProps) {
             </label>
           ))}
         </fieldset>
-        {error && (
-          <p role="alert" className="break-words text-bad">
-            {error}
-          </p>
-        )}
-        <div className="flex justify-end gap-2">
-          <button type="button" className="button" onClick={onClose}>
-            Cancel
-          </button>
-          <button type="submit" className="button button-main" disabled={busy || !ready}>
-            {action}
-          </button>
-        </div>
+        <FormEnd error={error} action={action} disabled={busy || !ready} onClose={onClose} />
       </form>
     </Dialog>
   );

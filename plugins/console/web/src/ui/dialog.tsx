@@ -37,6 +37,34 @@ export function Dialog({ title, onClose, children }: DialogProps) {
   );
 }
 
+interface FormEndProps {
+  error: string | null;
+  action: string;
+  disabled: boolean;
+  onClose(): void;
+}
+
+/** The end of a dialog's form: what went wrong, and its two buttons. */
+export function FormEnd({ error, action, disabled, onClose }: FormEndProps) {
+  return (
+    <>
+      {error && (
+        <p role="alert" className="break-words text-bad">
+          {error}
+        </p>
+      )}
+      <div className="flex justify-end gap-2">
+        <button type="button" className="button" onClick={onClose}>
+          Cancel
+        </button>
+        <button type="submit" className="button button-main" disabled={disabled}>
+          {action}
+        </button>
+      </div>
+    </>
+  );
+}
+
 interface ConfirmProps {
   title: string;
   children: ReactNode;

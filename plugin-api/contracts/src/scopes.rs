@@ -1,0 +1,33 @@
+//! The scopes of `auth`, as whoever answers for contents reads them (`Identity.scopes`, `Principal::scopes`).
+
+/// To change contents of one's own.
+pub const WRITE: &str = "content:write";
+/// To look after the server.
+pub const ADMIN: &str = "admin";
+
+/// Whether one of these scopes is the wanted one.
+#[must_use]
+pub fn has(scopes: &[String], wanted: &str) -> bool {
+    scopes.iter().any(|scope| scope == wanted)
+}
+
+/// Whether their holder may change everybody's contents. A key that is for the server alone gives none.
+#[must_use]
+pub fn over_all_contents(scopes: &[String]) -> bool {
+    has(scopes, WRITE) && has(scopes, ADMIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everybodys_contents_take_both_scopes() {
+        let of = |scopes: &[&str]| {
+            let scopes: Vec<String> = scopes.iter().map(|&scope| scope.to_owned()).collect();
+            over_all_contents(&scopes)
+        };
+        assert!(of(&[ADMIN, "content:read", WRITE]));
+        assert!(!of(&[ADMIN, "content:read"]) && !of(&[WRITE]) && !of(&[]));
+    }
+}

@@ -1,0 +1,34 @@
+//! People with a wallet of the EVM whose key is known, who sign in over HTTP (EIP-4361).
+
+use alloy_primitives::{Address, Signature, eip191_hash_message, hex};
+use k256::ecdsa::SigningKey;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::server::{Server, client};
+
+async fn post(server: &Server, path: &str, body: &Value) -> Value {
+    let url = server.url(&format!("/api/v1/auth/{path}"));
+    let answer = client().post(url).json(body).send().await.expect("an answer");
+    let status = answer.status();
+    let answer: Value = answer.json().await.expect("JSON");
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    answer
+}
+
+/// A challenge, signed by the wallet whose key is 32 times this byte: what signs in, once.
+pub async fn proof(server: &Server, seed: u8) -> Value {
+    let key = SigningKey::from_slice(&[seed; 32]).expect("a key");
+    let address = Address::from_private_key(&key).to_checksum(None);
+    let asked = json!({ "kind": "ethereum", "address": address, "chain_id": 1 });
+    let challenge = post(server, "challenge", &asked).await;
+    let message = challenge["message"].as_str().expect("a message");
+    let hash = eip191_hash_message(message);
+    let signature: Signature = key.sign_prehash_recoverable(hash.as_slice()).expect("a signature").into();
+    json!({ "kind": "ethereum", "message": message, "signature": hex::encode_prefixed(signature.as_bytes()) })
+}
+
+/// The tokens of a new session of that wallet.
+pub async fn sign_in(server: &Server, seed: u8) -> Value {
+    post(server, "sign-in", &proof(server, seed).await).await
+}
