@@ -132,10 +132,8 @@ impl IndexStore {
 
     /// What the registry says about a content; none if it says nothing.
     pub(crate) async fn content(&self, id: &str) -> Result<Option<wire::Registered>, DbError> {
-        let (Some(set), Some(moved)) = (self.last(id, "set").await?, self.last(id, "moved").await?) else {
-            return Ok(None);
-        };
         let settled = self.place().await?.map_or(0, |place| place.number);
+        let Some((set, moved)) = self.last(id).await? else { return Ok(None) };
         let last = if at(&set) > at(&moved) { &set } else { &moved };
         let (block, block_hash) = (last.block, last.block_hash.clone());
         let (RegistryChange::Set { cid, policy, policy_uri }, RegistryChange::Moved { to, .. }) =
@@ -160,11 +158,23 @@ impl IndexStore {
         }))
     }
 
-    async fn last(&self, id: &str, kind: &str) -> Result<Option<ChainRegistry>, DbError> {
-        let sql = "SELECT event FROM registry_log WHERE chain = $1 AND registry = $2 AND content = $3 AND kind = $4 \
-                   ORDER BY number DESC, log_index DESC LIMIT 1";
-        let row = self.db.query_opt(sql, params![&self.chain, &self.registry, id, kind]).await?;
-        row.map(|row| event(&row.get::<String>("event")?)).transpose()
+    /// The last entry and the last move of a content. They are read by one statement: what is indexed
+    /// between two would pair the new owner with an old entry.
+    async fn last(&self, id: &str) -> Result<Option<(ChainRegistry, ChainRegistry)>, DbError> {
+        let sql = "SELECT event FROM registry_log AS said WHERE chain = $1 AND registry = $2 AND content = $3 \
+                   AND NOT EXISTS (SELECT 1 FROM registry_log AS later WHERE later.chain = said.chain \
+                   AND later.registry = said.registry AND later.content = said.content AND later.kind = said.kind \
+                   AND (later.number > said.number \
+                   OR (later.number = said.number AND later.log_index > said.log_index)))";
+        let (mut set, mut moved) = (None, None);
+        for row in self.db.query(sql, params![&self.chain, &self.registry, id]).await? {
+            let event = event(&row.get::<String>("event")?)?;
+            match event.change {
+                RegistryChange::Set { .. } => set = Some(event),
+                RegistryChange::Moved { .. } => moved = Some(event),
+            }
+        }
+        Ok(set.zip(moved))
     }
 }
 

@@ -94,11 +94,9 @@ impl Fences {
             let newest = read(&file).map_err(failed)?;
             match fence.number.cmp(&newest) {
                 Ordering::Less => {
-                    return Err(Error::Superseded {
-                        scope: fence.scope.clone(),
-                        fence: fence.number,
-                        newest,
-                    });
+                    let Fence { scope, number, .. } = fence;
+                    tracing::info!(scope, number, newest, "a write of a replaced run was refused");
+                    return Err(Error::Superseded { scope: scope.clone(), fence: *number, newest });
                 }
                 Ordering::Equal => return Ok(Passed { _locked: file }),
                 Ordering::Greater => {}
