@@ -1,11 +1,11 @@
 // Two creators, a viewer and an admin at the console in headless Chromium: nobody sees, plays or changes
-// what is not theirs, and its owner says who else may.
+// what is not theirs, and its owner says who else may, and hands it over.
 //
 //   node owners.mjs SERVER-URL SETUP-URL CLIP [folder for pictures, else $PICTURES]
 
 import assert from 'node:assert/strict';
 
-import { at, choose, gone, me, open, press, see } from './people.mjs';
+import { at, choose, fill, gone, me, open, press, see } from './people.mjs';
 import { account, addEvmWallet } from './wallets.mjs';
 
 const [base, setup, clip, pictures = process.env.PICTURES] = process.argv.slice(2);
@@ -111,6 +111,55 @@ try {
     }
     await ann.goto(base);
     await ann.waitForSelector(`[data-content="${content}"] [data-openness=unlisted]`);
+  });
+
+  const shares = (page) => page.waitForSelector('[data-testid=shares]');
+  const share = async (page, address) => {
+    await watch(page);
+    await shares(page);
+    await fill(page, 'Their wallet or user ID', address);
+    await page.locator('[data-testid=share] button[type=submit]').click();
+    await page.waitForSelector(`[data-testid=shares] [data-with]`);
+  };
+
+  await step('whom it is shared with views it, then edits it, and nobody else does', async () => {
+    await set(ann, 'private');
+    await share(ann, account(3).address);
+    await picture(ann, 'shared');
+    await bob.goto(base);
+    await row(bob);
+    await bob.select('search label:first-of-type + label select', 'shared');
+    await row(bob);
+    await plays(bob);
+    assert.deepEqual(await controls(bob), []);
+    assert.equal(await bob.$('[data-testid=shares]'), null);
+    await ann.select('[data-testid=shares] [data-with] select', 'edit');
+    await see(ann, 'They can edit it.');
+    await plays(bob);
+    await bob.waitForSelector('[data-testid=openness]');
+    const all = await controls(bob);
+    assert.ok(all.includes('Edit') && all.includes('openness') && !all.includes('Delete'), `${all}`);
+    assert.equal(await bob.$('[data-testid=shares]'), null, 'who edits it does not share it');
+    await absent(vic);
+  });
+
+  await step('handed over it is the other one’s, who deletes it', async () => {
+    await ann.locator('[data-testid=owner] button').click();
+    await fill(ann, 'Wallet or user ID of the new owner', account(3).address);
+    await picture(ann, 'hand-over');
+    await ann.locator('[data-testid=hand-over] button[type=submit]').click();
+    await see(ann, 'The video has a new owner.');
+    await gone(ann, '[data-testid=shares]');
+    await watch(bob);
+    await shares(bob);
+    await bob.waitForSelector(`[data-testid=shares] [data-with] [data-person="${(await me(ann)).principal}"]`);
+    await watch(ann);
+    await ann.waitForSelector('[data-testid=openness]');
+    assert.ok(!(await controls(ann)).includes('Delete'));
+    await press(bob, 'Delete');
+    await press(bob, 'Delete permanently');
+    await at(bob, '/');
+    for (const page of [ann, bob, admin]) await absent(page);
   });
 
   await step('the browser had nothing to complain of', async () => assert.deepEqual(complaints, []));

@@ -16,15 +16,23 @@ async fn post(server: &Server, path: &str, body: &Value) -> Value {
     answer
 }
 
+/// The wallet whose key is 32 times this byte.
+pub fn address(seed: u8) -> String {
+    Address::from_private_key(&key(seed)).to_checksum(None)
+}
+
+fn key(seed: u8) -> SigningKey {
+    SigningKey::from_slice(&[seed; 32]).expect("a key")
+}
+
 /// A challenge, signed by the wallet whose key is 32 times this byte: what signs in, once.
 pub async fn proof(server: &Server, seed: u8) -> Value {
-    let key = SigningKey::from_slice(&[seed; 32]).expect("a key");
-    let address = Address::from_private_key(&key).to_checksum(None);
-    let asked = json!({ "kind": "ethereum", "address": address, "chain_id": 1 });
+    let asked = json!({ "kind": "ethereum", "address": address(seed), "chain_id": 1 });
     let challenge = post(server, "challenge", &asked).await;
     let message = challenge["message"].as_str().expect("a message");
     let hash = eip191_hash_message(message);
-    let signature: Signature = key.sign_prehash_recoverable(hash.as_slice()).expect("a signature").into();
+    let signature: Signature =
+        key(seed).sign_prehash_recoverable(hash.as_slice()).expect("a signature").into();
     json!({ "kind": "ethereum", "message": message, "signature": hex::encode_prefixed(signature.as_bytes()) })
 }
 

@@ -65,6 +65,22 @@ impl Asked<'_> {
     }
 }
 
+/// What somebody uploaded, once it is encoded.
+async fn ready(server: &Server, owner: &Client, filename: &str) -> String {
+    let data = std::fs::read(clips::plain("320x180", "25", 2.0)).expect("a clip");
+    let (files, length) = (server.url("/files"), data.len() as u64);
+    let begun = Upload::create_at(owner.clone(), &files, length, &[("filename", filename)]).await;
+    let upload = begun.expect("created");
+    upload.patch(0, data).await.expect("taken");
+    eventually("it is ready", PATIENCE, async || {
+        let answer = owner.get(server.url(&format!("/api/v1/contents/{}", upload.id))).send().await.ok()?;
+        let content: Value = answer.json().await.ok()?;
+        (content["state"] == "ready").then_some(())
+    })
+    .await;
+    upload.id
+}
+
 async fn listed(server: &Server, http: &Client, query: &str) -> Vec<String> {
     let url = server.url(&format!("/api/v1/contents{query}"));
     let page: Value = http.get(url).send().await.expect("an answer").json().await.expect("JSON");
@@ -149,20 +165,8 @@ async fn an_unlisted_content_is_for_who_has_its_address_and_a_public_one_is_stil
     let server = closed().await;
     let (_, ann) = creator(&server, 1).await;
     let (_, bob) = creator(&server, 2).await;
-    let clip = streamgate_tests::clips::plain("320x180", "25", 2.0);
-    let data = std::fs::read(clip).expect("a clip");
-    let (files, length) = (server.url("/files"), data.len() as u64);
-    let begun = Upload::create_at(ann.clone(), &files, length, &[("filename", "b.mp4")]).await;
-    let upload = begun.expect("created");
-    upload.patch(0, data).await.expect("taken");
-    let asked = Asked { server: &server, id: upload.id.clone() };
-    let only = [upload.id.clone()];
-    eventually("it is ready", PATIENCE, async || {
-        let answer = ann.get(server.url(&format!("/api/v1/contents/{}", upload.id))).send().await.ok()?;
-        let content: Value = answer.json().await.ok()?;
-        (content["state"] == "ready").then_some(())
-    })
-    .await;
+    let asked = Asked { server: &server, id: ready(&server, &ann, "b.mp4").await };
+    let only = [asked.id.clone()];
     let playlist = "/v/{id}/master.m3u8";
     assert_eq!(asked.status(&bob, "GET", playlist, None).await, 403, "another creator does not play it");
     assert_eq!(asked.status(&ann, "GET", playlist, None).await, 200);
@@ -190,6 +194,54 @@ async fn an_unlisted_content_is_for_who_has_its_address_and_a_public_one_is_stil
         assert_eq!(asked.status(&bob, method, path, body).await, 403, "{method} {path}");
     }
     assert_eq!(asked.status(&ann, "DELETE", "/api/v1/contents/{id}", None).await, 204);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_shared_is_played_until_it_is_taken_back_and_what_is_handed_over_is_the_new_owners() {
+    let server = closed().await;
+    let (_, ann) = creator(&server, 1).await;
+    let (bob_id, bob) = creator(&server, 2).await;
+    let (vic_id, vic) = sign_in(&server, 3).await;
+    let asked = Asked { server: &server, id: ready(&server, &ann, "c.mp4").await };
+    let (playlist, content) = ("/v/{id}/master.m3u8", "/api/v1/contents/{id}");
+    let share = |with: &str| format!("{content}/shares/{with}");
+    let becomes = async |http: &Client, wanted: u16| {
+        eventually(&format!("playing is {wanted}"), PATIENCE, async || {
+            (asked.status(http, "GET", playlist, None).await == wanted).then_some(())
+        })
+        .await;
+    };
+    assert_eq!(asked.status(&vic, "GET", playlist, None).await, 403);
+    let give = |right: &str| Some(json!({ "right": right }));
+    assert_eq!(asked.status(&ann, "PUT", &share(&vic_id), give("view")).await, 200);
+    becomes(&vic, 200).await;
+    assert_eq!(listed(&server, &vic, "?shared=me").await, [asked.id.clone()]);
+    becomes(&bob, 403).await;
+    // By their wallet, and by a role.
+    let wallet = wallet::address(2);
+    assert_eq!(asked.status(&ann, "PUT", &share(&wallet), give("edit")).await, 200);
+    becomes(&bob, 200).await;
+    let rename = Some(json!({ "title": "Bob's" }));
+    assert_eq!(asked.status(&bob, "PATCH", content, rename).await, 200);
+    let policy = "/api/v1/access/contents/{id}";
+    assert_eq!(asked.status(&bob, "PUT", policy, Some(json!({ "openness": "private" }))).await, 200);
+    assert_eq!(asked.status(&bob, "DELETE", content, None).await, 403);
+    assert_eq!(asked.status(&ann, "DELETE", &share(&vic_id), None).await, 204);
+    becomes(&vic, 403).await;
+    assert_eq!(asked.status(&vic, "GET", content, None).await, 404);
+    assert_eq!(asked.status(&ann, "PUT", &share("role:viewer"), give("view")).await, 200);
+    becomes(&vic, 200).await;
+    assert_eq!(asked.status(&ann, "DELETE", &share("role:viewer"), None).await, 204);
+    becomes(&vic, 403).await;
+
+    let to_vic = Some(json!({ "owner": vic_id }));
+    assert_eq!(asked.status(&ann, "PUT", &format!("{content}/owner"), to_vic).await, 422, "no creator");
+    let to_bob = Some(json!({ "owner": wallet }));
+    assert_eq!(asked.status(&ann, "PUT", &format!("{content}/owner"), to_bob).await, 204);
+    becomes(&ann, 403).await;
+    assert_eq!(asked.status(&ann, "GET", content, None).await, 404);
+    assert_eq!(listed(&server, &server.client(), &format!("?owner={bob_id}")).await, [asked.id.clone()]);
+    assert_eq!(asked.status(&bob, "DELETE", content, None).await, 204);
 }
 
 #[tokio::test(flavor = "multi_thread")]

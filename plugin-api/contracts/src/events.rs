@@ -12,6 +12,8 @@ pub const CONTENT_UPLOADED_ANY: &str = "content.*.uploaded";
 pub const CONTENT_CHANGED_ANY: &str = "content.*.changed";
 /// All deletions of contents.
 pub const CONTENT_DELETED_ANY: &str = "content.*.deleted";
+/// All changes of whose any content is, and with whom it is shared.
+pub const CONTENT_STANDING_ANY: &str = "content.*.standing";
 /// Everything about contents.
 pub const CONTENT_ANY: &str = "content.>";
 /// A job of any queue became due, or will.
@@ -43,6 +45,8 @@ pub const TYPE_CONTENT_UPLOADED: &str = "streamgate.content.uploaded.v1";
 pub const TYPE_CONTENT_CHANGED: &str = "streamgate.content.changed.v1";
 /// CloudEvents `type` of [`ContentDeleted`].
 pub const TYPE_CONTENT_DELETED: &str = "streamgate.content.deleted.v1";
+/// CloudEvents `type` of [`ContentStanding`].
+pub const TYPE_CONTENT_STANDING: &str = "streamgate.content.standing.v1";
 /// CloudEvents `type` of [`JobChanged`] on a `job.<queue>.enqueued` subject.
 pub const TYPE_JOB_ENQUEUED: &str = "streamgate.job.enqueued.v1";
 /// CloudEvents `type` of [`JobChanged`] on a `job.<queue>.changed` subject.
@@ -69,6 +73,11 @@ pub fn content_changed(id: &str) -> String {
 /// Subject of [`ContentDeleted`].
 pub fn content_deleted(id: &str) -> String {
     format!("content.{id}.deleted")
+}
+
+/// Subject of [`ContentStanding`].
+pub fn content_standing(id: &str) -> String {
+    format!("content.{id}.standing")
 }
 
 /// Subject of [`JobChanged`] when a job can be leased, or will be at its time.
@@ -163,6 +172,14 @@ pub struct ContentChanged {
     pub state: String,
     /// Of the state, 0 to 1.
     pub progress: f64,
+}
+
+/// What somebody may do with a content because of whose it is, or with whom it is shared, may be something
+/// else now: what `Catalogue.Standing` said before holds no more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContentStanding {
+    /// Content id.
+    pub id: String,
 }
 
 /// A content was removed from the catalogue.

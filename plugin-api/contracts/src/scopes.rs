@@ -1,5 +1,7 @@
 //! The scopes of `auth`, as whoever answers for contents reads them (`Identity.scopes`, `Principal::scopes`).
 
+/// To watch.
+pub const READ: &str = "content:read";
 /// To change contents of one's own.
 pub const WRITE: &str = "content:write";
 /// To look after the server.

@@ -11,8 +11,9 @@ use streamgate_contracts::audit::{By, Entry};
 use streamgate_contracts::db::DbError;
 use streamgate_contracts::deletions::MAX_ASKED;
 use streamgate_contracts::events::{
-    AccessChanged, AccessRevoked, ChainReorganised, ChainTransfer, ContentDeleted, TYPE_ACCESS_CHANGED,
-    TYPE_ACCESS_REVOKED, TYPE_CHAIN_REORGANISED, TYPE_CHAIN_TRANSFER, TYPE_CONTENT_DELETED,
+    AccessChanged, AccessRevoked, ChainReorganised, ChainTransfer, ContentDeleted, ContentStanding,
+    TYPE_ACCESS_CHANGED, TYPE_ACCESS_REVOKED, TYPE_CHAIN_REORGANISED, TYPE_CHAIN_TRANSFER,
+    TYPE_CONTENT_DELETED, TYPE_CONTENT_STANDING,
 };
 use streamgate_plugin_api::Event;
 use streamgate_plugin_api::time::millis;
@@ -68,7 +69,7 @@ impl Access {
         );
     }
 
-    /// Takes an event of the bus: a transfer, a deleted content, or what another run decided.
+    /// Takes an event of the bus: a transfer, a deleted content, another owner, or what another run decided.
     pub async fn heard(&self, event: &Event) {
         let done = match event.r#type.as_str() {
             TYPE_CHAIN_TRANSFER => event.parse::<ChainTransfer>().map(|transfer| {
@@ -86,6 +87,11 @@ impl Access {
             // Anybody may have said so: nothing goes before the catalogue says it, too.
             TYPE_CONTENT_DELETED => event.parse::<ContentDeleted>().map(|deleted| {
                 self.shared.deletions.heard(&deleted.id);
+            }),
+            TYPE_CONTENT_STANDING => event.parse::<ContentStanding>().map(|changed| {
+                self.shared.epochs.raise(About::Content(&changed.id));
+                let keys = self.shared.grants.lock().of_content(&changed.id);
+                self.doubt(keys, "Whose the content is, or with whom it is shared, was changed");
             }),
             _ => {
                 told(&self.shared.epochs, event);

@@ -32,7 +32,7 @@ mod viewer;
 mod warnings;
 
 use streamgate_contracts::events::{
-    ACCESS_ANY, CHAIN_REORGANISED_ANY, CHAIN_TRANSFER_ANY, CONTENT_DELETED_ANY,
+    ACCESS_ANY, CHAIN_REORGANISED_ANY, CHAIN_TRANSFER_ANY, CONTENT_DELETED_ANY, CONTENT_STANDING_ANY,
 };
 use streamgate_contracts::outbox::Bus;
 use streamgate_plugin_api::{Host, Plugin, SettingsProblem, StartError, SubscribeOptions, export_plugin};
@@ -48,6 +48,9 @@ pub use tree::Comparison;
 
 /// Events that wait here before their publishers do.
 const CAPACITY: usize = 4_096;
+/// What it follows.
+const SUBJECTS: [&str; 5] =
+    [CHAIN_TRANSFER_ANY, CHAIN_REORGANISED_ANY, CONTENT_DELETED_ANY, CONTENT_STANDING_ANY, ACCESS_ANY];
 
 /// The plugin.
 struct Running {
@@ -64,7 +67,7 @@ impl Plugin for Running {
     async fn start(host: Host, settings: Settings) -> Result<Self, StartError> {
         // Before anything is read, so that nothing is missed.
         let mut subscriptions = Vec::new();
-        for subject in [CHAIN_TRANSFER_ANY, CHAIN_REORGANISED_ANY, CONTENT_DELETED_ANY, ACCESS_ANY] {
+        for subject in SUBJECTS {
             let options = SubscribeOptions { capacity: CAPACITY, ..SubscribeOptions::new(subject) };
             subscriptions.push(host.subscribe_with(options)?);
         }
@@ -115,6 +118,6 @@ export_plugin! {
         uses: ["chain", "chain-solana", "auth", "catalogue"],
         prefixes: ["/api/v1/access"],
         publishes: ["access.*.changed", "access.*.revoked"],
-        subscribes: ["chain.*.transfer", "chain.*.reorganised", "content.*.deleted", "access.>"],
+        subscribes: ["chain.*.transfer", "chain.*.reorganised", "content.*.deleted", "content.*.standing", "access.>"],
     }
 }

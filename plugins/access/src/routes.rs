@@ -121,7 +121,8 @@ fn if_match(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
     if text == "*" {
         return Ok(None);
     }
-    let revision = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')?.parse().ok());
+    let tag = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let revision = tag.and_then(|tag| tag.split('.').next()?.parse().ok());
     let wrong = || ApiError::Invalid("`If-Match` must be the `ETag` of the policy.".into());
     revision.map(Some).ok_or_else(wrong)
 }
@@ -141,10 +142,12 @@ fn policy_view(content: &str, policy: &Policy, whole: bool) -> Value {
     view
 }
 
-/// A view of a policy, with its revision as a tag.
+/// A view of a policy, with its revision as a tag, and behind it whether it is the whole: one for both would let a
+/// browser in which somebody else signs in show what it kept of the one before.
 fn policy_answer(view: &Value) -> Response {
     let mut response = answer(view);
-    if let Ok(tag) = HeaderValue::try_from(format!("\"{}\"", view["revision"])) {
+    let whole = if view.get("rule").is_some() { ".whole" } else { "" };
+    if let Ok(tag) = HeaderValue::try_from(format!("\"{}{whole}\"", view["revision"])) {
         response.headers_mut().insert(header::ETAG, tag);
     }
     response

@@ -1,5 +1,5 @@
-//! What somebody may do with a content because of whose it is: the catalogue says so. What it does not
-//! say is not known, and never a yes.
+//! What somebody may do with a content because of whose it is and with whom it is shared: the catalogue says
+//! so. What it does not say is not known, and never a yes.
 
 use std::time::Duration;
 
@@ -27,9 +27,9 @@ impl Standings {
     }
 
     /// What a viewer may do with a content. Nobody has to be asked about admins, and about those who are
-    /// not signed in or may change nothing.
+    /// not signed in.
     pub(crate) async fn of(&self, content: &str, viewer: &Viewer) -> Result<Right, Unsaid> {
-        if !viewer.may_write() {
+        if !viewer.is_signed_in() {
             return Ok(Right::None);
         }
         if viewer.is_admin() {
@@ -40,6 +40,7 @@ impl Standings {
             principal: viewer.principal.clone(),
             scopes: viewer.scopes.clone(),
             contents: vec![content.to_owned()],
+            roles: viewer.roles.clone(),
         });
         let answer = tokio::time::timeout(DEADLINE, asked).await;
         let answer = answer

@@ -52,11 +52,6 @@ impl Viewer {
         format!("{} {}", self.roles.join(","), self.scopes.join(","))
     }
 
-    /// Whoever may change contents of their own.
-    pub(crate) fn may_write(&self) -> bool {
-        self.is_signed_in() && scopes::has(&self.scopes, scopes::WRITE)
-    }
-
     /// Whoever may change everybody's. A key that is for the server alone may not.
     pub(crate) fn is_admin(&self) -> bool {
         self.is_signed_in() && scopes::over_all_contents(&self.scopes)

@@ -12,12 +12,13 @@ use futures_util::future::join_all;
 use http::Method;
 use serde_json::{Value, json};
 use streamgate_contracts::access::v1::{Openness, Verdict};
-use streamgate_contracts::catalogue::v1::{CreateRequest, DeleteRequest};
+use streamgate_contracts::catalogue::v1::{CreateRequest, DeleteRequest, Right};
 use streamgate_contracts::database::v1::QueryRequest;
 use streamgate_contracts::database::v1::database_client::DatabaseClient;
 use streamgate_contracts::database::v1::value::Kind;
 use streamgate_contracts::events::{
-    ChainTransfer, ContentDeleted, TYPE_CHAIN_TRANSFER, TYPE_CONTENT_DELETED, chain_transfer, content_deleted,
+    ChainTransfer, ContentDeleted, ContentStanding, TYPE_CHAIN_TRANSFER, TYPE_CONTENT_DELETED,
+    TYPE_CONTENT_STANDING, chain_transfer, content_deleted, content_standing,
 };
 use streamgate_plugin_api::time::{Clock, rfc3339};
 use streamgate_plugin_api::{Client, Event, Principal};
@@ -57,7 +58,10 @@ async fn a_policy_is_changed_by_whom_it_may_and_only_as_it_was_read() {
     let by = creator();
     let by = Some(&by);
     let first = life.call_if(by, Method::PUT, path, Some(&gated), Some("\"0\"")).await;
-    assert_eq!((first.status.as_u16(), &*first.tag, &first.json["rule"]), (200, "\"1\"", &gated["rule"]));
+    assert_eq!(
+        (first.status.as_u16(), &*first.tag, &first.json["rule"]),
+        (200, "\"1.whole\"", &gated["rule"])
+    );
     let late = life.call_if(by, Method::PUT, path, Some(&gated), Some("\"0\"")).await;
     assert_eq!((late.status.as_u16(), slug(&late)), (412, "changed-meanwhile"));
     assert_eq!(life.call_if(by, Method::PUT, path, Some(&gated), Some("\"9\"")).await.status, 412);
@@ -722,10 +726,61 @@ async fn a_creator_gates_and_plays_what_is_theirs_and_nothing_of_another() {
 }
 
 #[tokio::test]
+async fn whom_a_content_is_shared_with_plays_it_until_the_catalogue_says_no_more() {
+    let world = World::new();
+    let life = world.live(None, json!({})).await;
+    let vic = with(BOB, &["viewer"], &["content:read"]);
+    let changed = || {
+        let payload = ContentStanding { id: CONTENT.into() };
+        let event = Event::json(content_standing(CONTENT), TYPE_CONTENT_STANDING, &payload);
+        life.happens(event.unwrap());
+    };
+    assert_eq!(life.decide(&vic).await.verdict(), Verdict::Denied);
+    world.everybody_may(Right::View);
+    changed();
+    eventually("it is asked again", PATIENCE, async || {
+        (life.decide(&vic).await.verdict() == Verdict::Allowed).then_some(())
+    })
+    .await;
+    let shown = life.call(Some(&vic), Method::GET, "/contents/{c}", None).await;
+    assert_eq!(shown.json.get("rule"), None, "it is not theirs to change");
+
+    world.everybody_may(Right::None);
+    changed();
+    life.hears("a revocation", |event| event.principal == BOB).await;
+    assert_eq!(life.decide(&vic).await.verdict(), Verdict::Denied);
+}
+
+#[tokio::test]
+async fn a_tag_of_a_policy_is_of_what_is_shown() {
+    let world = World::new();
+    let life = world.live(None, json!({})).await;
+    life.gate(json!({ "role": "viewer" })).await;
+    let read = async |who: &Principal| life.call(Some(who), Method::GET, "/contents/{c}", None).await;
+    let (whole, part) = (read(&creator()).await, read(&with(BOB, &["viewer"], &[])).await);
+    assert!(whole.json.get("rule").is_some() && part.json.get("rule").is_none());
+    assert_ne!(whole.tag, part.tag);
+    let policy = json!({ "openness": "private" });
+    let put = async |tag: &str| {
+        life.call_if(Some(&creator()), Method::PUT, "/contents/{c}", Some(&policy), Some(tag)).await.status
+    };
+    assert_eq!(put(&whole.tag).await, 200);
+    assert_eq!(put(&whole.tag).await, 412);
+}
+
+#[tokio::test]
 async fn while_nobody_says_whose_a_content_is_no_creator_plays_or_gates_it() {
-    let life = World::new().live(None, json!({})).await;
+    let world = World::new();
+    world.without_catalogue();
+    let life = world.live(None, json!({})).await;
     let ann = with(ALICE, &["creator"], &["content:write"]);
-    assert_eq!(life.decide(&ann).await.verdict(), Verdict::Unknown);
+    let vic = with(BOB, &["viewer"], &["content:read"]);
+    for who in [&ann, &vic] {
+        assert_eq!(life.decide(who).await.verdict(), Verdict::Unknown);
+    }
+    // Who fulfils the rule needs nothing of that.
+    life.gate(json!({ "role": "viewer" })).await;
+    assert_eq!(life.decide(&vic).await.verdict(), Verdict::Allowed);
     let policy = json!({ "openness": "public" });
     assert_eq!(life.call(Some(&ann), Method::PUT, "/contents/{c}", Some(&policy)).await.status, 503);
 }

@@ -191,7 +191,7 @@ async fn a_rule_is_saved_and_what_nobody_can_pass_in_it_is_said_at_its_place() {
     let policy = json!({ "openness": "gated", "rule": rule });
     let saved = life.call(Some(&creator()), Method::PUT, "/contents/{c}", Some(&policy)).await;
     assert_eq!((saved.status.as_u16(), &saved.json["rule"]), (200, &rule), "{}", saved.json);
-    assert_eq!(saved.tag, format!("\"{}\"", saved.json["revision"]));
+    assert_eq!(saved.tag, format!("\"{}.whole\"", saved.json["revision"]));
     let expected = [
         ("/rule/any/1/erc721", "says that it is erc20, and not erc721. Nobody can pass"),
         ("/rule/any/2/not/erc721", "Nobody can pass"),

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use streamgate_contracts::auth::v1::AuditOutcome;
+use streamgate_contracts::auth::v1::{self, AuditOutcome, Person};
 use streamgate_contracts::db::{Db, DbError};
 use streamgate_contracts::outbox::{Bus, Outbox};
 use streamgate_plugin_api::Client;
@@ -330,6 +330,21 @@ impl Auth {
         }
     }
 
+    /// Whom somebody means by the id of a principal or by a wallet; none: nobody has it.
+    pub(crate) async fn find(&self, name: &str) -> Result<Option<Person>, DbError> {
+        let principal = match wallet_of(name) {
+            Some((kind, address)) => self.store().owner(kind, &address).await?,
+            None => Some(name.to_ascii_lowercase()),
+        };
+        let Some(principal) = principal else { return Ok(None) };
+        let Some(name) = self.store().name_of(&principal).await? else { return Ok(None) };
+        let (roles, _) = rights(&self.store().roles(&principal).await?, None);
+        let roles = roles.into_iter().map(|role| v1::Role::from(role).into()).collect();
+        let wallets = self.store().wallets(&principal).await?;
+        let wallets = wallets.iter().map(|wallet| wallet_name(&wallet.kind, &wallet.address)).collect();
+        Ok(Some(Person { principal, name, roles, wallets }))
+    }
+
     async fn wallet_names(&self, principal: &str) -> Result<Vec<String>, AuthError> {
         let wallets = self.store().wallets(principal).await?;
         Ok(wallets.iter().map(|wallet| wallet_name(&wallet.kind, &wallet.address)).collect())
@@ -438,5 +453,28 @@ pub(crate) fn wallet_name(kind: &str, address: &str) -> String {
     match kind {
         "ethereum" => format!("eip155:{address}"),
         _ => format!("{kind}:{address}"),
+    }
+}
+
+/// The kind and the address of a wallet as people name it: `eip155:0x…`, `eip155:137:0x…`, `solana:…`, or
+/// the address alone. None: it is no wallet.
+pub(crate) fn wallet_of(name: &str) -> Option<(&'static str, String)> {
+    let ethereum = |chain: &str, text: &str| {
+        let address = crate::siwe::address(text).ok()?.to_checksum(None);
+        let digits = chain.is_empty() || chain.bytes().all(|byte| byte.is_ascii_digit());
+        let address = if chain.is_empty() { address } else { format!("{chain}:{address}") };
+        digits.then_some(("ethereum", address))
+    };
+    match name.split_once(':') {
+        None if name.starts_with("0x") => ethereum("", name),
+        Some(("eip155", rest)) => match rest.split_once(':') {
+            None => ethereum("", rest),
+            Some((chain, address)) => ethereum(chain, address),
+        },
+        None => crate::siws::address(name).ok().map(|_| ("solana", name.to_owned())),
+        Some(("solana", address)) => {
+            crate::siws::address(address).ok().map(|_| ("solana", address.to_owned()))
+        }
+        Some(_) => None,
     }
 }

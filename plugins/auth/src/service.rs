@@ -5,8 +5,9 @@ use streamgate_contracts::auth::v1::authenticate_response::Outcome;
 use streamgate_contracts::auth::v1::identify_response::Outcome as Now;
 use streamgate_contracts::auth::v1::revoke_request::Target as Wanted;
 use streamgate_contracts::auth::v1::{
-    AuditOutcome, AuditRequest, AuditResponse, AuthenticateRequest, AuthenticateResponse, FirstAdminRequest,
-    FirstAdminResponse, IdentifyRequest, IdentifyResponse, Identity, RevokeRequest, RevokeResponse, Role,
+    AuditOutcome, AuditRequest, AuditResponse, AuthenticateRequest, AuthenticateResponse, FindRequest,
+    FindResponse, FirstAdminRequest, FirstAdminResponse, IdentifyRequest, IdentifyResponse, Identity,
+    RevokeRequest, RevokeResponse, Role,
 };
 use tonic::{Request, Response, Status};
 
@@ -18,6 +19,8 @@ use crate::sessions::Target;
 
 /// Requests here are a few header fields.
 const MAX_MESSAGE_BYTES: usize = 256 * 1024;
+/// Names that one question may have.
+const MAX_NAMES: usize = 100;
 
 /// The internal service as an axum router.
 pub(crate) fn router(auth: Auth) -> axum::Router {
@@ -100,6 +103,18 @@ impl auth_server::Auth for Service {
     ) -> Result<Response<FirstAdminResponse>, Status> {
         let principal = self.0.store().first_admin().await?.unwrap_or_default();
         Ok(Response::new(FirstAdminResponse { principal }))
+    }
+
+    async fn find(&self, request: Request<FindRequest>) -> Result<Response<FindResponse>, Status> {
+        let names = request.into_inner().names;
+        if names.len() > MAX_NAMES {
+            return Err(Status::invalid_argument(format!("{} names; at most {MAX_NAMES}", names.len())));
+        }
+        let mut people = Vec::with_capacity(names.len());
+        for name in &names {
+            people.push(self.0.find(name).await?.unwrap_or_default());
+        }
+        Ok(Response::new(FindResponse { people }))
     }
 }
 

@@ -105,6 +105,12 @@ impl Store {
         Ok(row.is_some())
     }
 
+    /// The name of a principal; none: there is no such principal.
+    pub(crate) async fn name_of(&self, id: &str) -> Result<Option<String>, DbError> {
+        let row = self.db.query_opt("SELECT name FROM principals WHERE id = $1", params![id]).await?;
+        row.map(|row| row.get("name")).transpose()
+    }
+
     /// The wallets of a principal, oldest first.
     pub(crate) async fn wallets(&self, principal: &str) -> Result<Vec<WalletRow>, DbError> {
         let sql = "SELECT kind, address, linked_at_ms FROM wallets WHERE principal = $1 \

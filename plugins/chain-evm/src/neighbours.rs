@@ -1,5 +1,5 @@
-//! What a registry is told about contents, asked of the plugins that know: which are ready, what
-//! their files hash to, and how their policies stand.
+//! What a registry is told about contents, asked of the plugins that know: which are ready, whose they are,
+//! what their files hash to, and how their policies stand.
 
 use std::time::Duration;
 
@@ -10,10 +10,14 @@ use sha2::{Digest as _, Sha256};
 use streamgate_contracts::MAX_MESSAGE_BYTES;
 use streamgate_contracts::access::v1::access_client::AccessClient;
 use streamgate_contracts::access::v1::{Openness, PolicyRequest, PolicyResponse};
+use streamgate_contracts::auth::v1::FindRequest;
+use streamgate_contracts::auth::v1::auth_client::AuthClient;
 use streamgate_contracts::catalogue::v1::catalogue_client::CatalogueClient;
 use streamgate_contracts::catalogue::v1::{Content, ContentState, GetRequest, ListRequest};
 use streamgate_plugin_api::{Body, Client};
 use tonic::{Code, Response, Status};
+
+use crate::caip::{Account, ChainId};
 
 /// How long a neighbour may take to answer, and storage for the next bytes of a file.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -31,7 +35,7 @@ pub struct Neighbours {
     pub storage: Client,
     /// Their policies.
     pub access: Client,
-    /// The audit log.
+    /// The audit log, and the wallets of principals.
     pub auth: Client,
 }
 
@@ -99,6 +103,22 @@ impl Neighbours {
             hash.update(some.map_err(|error| silent(&error))?);
         }
         Ok(Some([&CID[..], &hash.finalize()].concat().into()))
+    }
+
+    /// The account of a principal on a chain, by the first of their wallets that has one there; none: they have no
+    /// such wallet.
+    pub(crate) async fn account(&self, principal: &str, chain: ChainId) -> Result<Option<String>, Silent> {
+        let mut auth = AuthClient::new(self.auth.clone());
+        let found = answered("auth", auth.find(FindRequest { names: vec![principal.to_owned()] })).await?;
+        let found = found.map_err(|status| Silent::because("auth", status.message()))?;
+        let wallets = found.people.into_iter().flat_map(|person| person.wallets);
+        let account = |wallet: String| match wallet.strip_prefix("eip155:")? {
+            // A contract is a wallet on its chain alone.
+            rest if rest.contains(':') => Account::parse(&wallet).ok(),
+            address => Account::parse(&format!("{chain}:{address}")).ok(),
+        };
+        let mut accounts = wallets.filter_map(account).filter(|account| account.chain == chain);
+        Ok(accounts.next().map(|account| account.to_string()))
     }
 
     /// The hash that stands for the policy of a content as it is now.

@@ -301,11 +301,17 @@ impl Publisher {
                 Ok(())
             }
             Step::Queue(action, cid) => {
-                let state = self.neighbours.content(content).await?.map(|content| content.state());
-                if state != Some(ContentState::Ready) {
+                let found = self.neighbours.content(content).await?;
+                let Some(found) = found.filter(|found| found.state() == ContentState::Ready) else {
                     // It was deleted, or is not ready yet; it is named again when it is.
                     return Ok(self.store.answered(content).await?);
-                }
+                };
+                let owner = match action {
+                    Action::Register if !found.owner.is_empty() => {
+                        self.neighbours.account(&found.owner, self.chain).await?
+                    }
+                    Action::Register | Action::Update => None,
+                };
                 self.room().await?;
                 let cid = match cid {
                     Some(cid) => cid,
@@ -318,7 +324,8 @@ impl Publisher {
                     },
                 };
                 let after = known.map_or(0, |known| known.attempt);
-                self.queue(content, after, action, cid, policy.unwrap_or_default(), agenda).await
+                let about = About { content, action, owner, cid, policy: policy.unwrap_or_default() };
+                self.queue(about, after, agenda).await
             }
         }
     }
@@ -331,15 +338,8 @@ impl Publisher {
         Ok(())
     }
 
-    async fn queue(
-        &self,
-        content: &str,
-        after: u32,
-        action: Action,
-        cid: Bytes,
-        policy: B256,
-        agenda: &mut Agenda,
-    ) -> Result<(), PublishError> {
+    async fn queue(&self, about: About<'_>, after: u32, agenda: &mut Agenda) -> Result<(), PublishError> {
+        let About { content, action, owner, cid, policy } = about;
         let uri = self.rules.policy_uri.as_ref().map(|uri| uri.replace(ID, content));
         let entry = Some(ContentEntry {
             content: content.to_owned(),
@@ -348,7 +348,7 @@ impl Publisher {
             policy_uri: uri.unwrap_or_default(),
         });
         let call = match action {
-            Action::Register => Call::Register(RegisterContent { entry, owner: String::new() }),
+            Action::Register => Call::Register(RegisterContent { entry, owner: owner.unwrap_or_default() }),
             Action::Update => Call::Update(UpdateContent { entry }),
         };
         let data = match contents::call(self.chain, self.server, call) {
@@ -366,6 +366,16 @@ impl Publisher {
         }
         Ok(())
     }
+}
+
+/// What the registry is to be told.
+struct About<'a> {
+    content: &'a str,
+    action: Action,
+    /// CAIP-10; none: the server's account.
+    owner: Option<String>,
+    cid: Bytes,
+    policy: B256,
 }
 
 fn since(ms: i64) -> Duration {

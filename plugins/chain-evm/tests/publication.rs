@@ -22,12 +22,13 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use streamgate_contracts::catalogue::v1::DeleteRequest;
 use streamgate_plugin_api::Principal;
+use streamgate_tests::anvil::CHAIN;
 use streamgate_tests::wait::eventually;
 use support::{PATIENCE, name, settings};
 use tampering::{Liar, Lie};
 use world::World;
 
-use house::{House, admin, file, id};
+use house::{ANN, ANNS, BOB, House, admin, file, id};
 
 const POLICY: &str = "https://video.example.org/api/v1/access/contents/{id}";
 
@@ -79,6 +80,21 @@ async fn a_content_that_becomes_ready_is_registered_and_its_entry_follows_its_po
     assert_eq!(ends, ["queued", "confirmed"]);
     assert_eq!(done["transaction"]["hashes"], json!([done["transaction"]["hash"]]));
     assert_eq!(world.used().await, 2);
+    house.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_is_its_owners_wallets_and_the_servers_where_they_have_none_on_the_chain() {
+    let world = World::new().await;
+    let house = world.house(&world.anvil.url, json!({})).await;
+    let server = name(world.server().await);
+    let anns = format!("eip155:{CHAIN}:{ANNS}");
+    for (number, owner, named) in [(1, ANN, &anns), (2, BOB, &server), (3, "gone", &server)] {
+        house.create_for(number, owner).await;
+        house.upload(number).await;
+        house.finish(number).await;
+        assert_eq!(house.registered(number).await["registered"]["owner"], **named, "{owner}");
+    }
     house.stop().await;
 }
 

@@ -101,7 +101,7 @@ async fn show(
 ) -> Result<Response, Response> {
     let sight = api.sight(&headers);
     let seen = api.catalogue.seen(&id, &sight).await.map_err(IntoResponse::into_response)?;
-    if !sight.is_sure(&seen.content.owner) {
+    if !sight.is_sure(&seen.content) {
         return Err(not_here());
     }
     let text = api.catalogue.text(&id, &name).await;

@@ -193,7 +193,7 @@ impl Catalogue {
     /// The same, if it is theirs to do what takes this right.
     pub(crate) async fn held(&self, id: &str, sight: &Sight, right: Right) -> Result<Entry, StoreError> {
         let entry = self.seen(id, sight).await?;
-        if sight.caller.may(right, &entry.content.owner) {
+        if sight.caller.may(right, &entry.content) {
             Ok(entry)
         } else {
             Err(StoreError::NotYours(id.to_owned()))

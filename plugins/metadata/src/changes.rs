@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::graves::Buried;
 use crate::policies::{Policies, is_addressed, is_listed, is_presentable};
+use crate::rights::Holders;
 use crate::store::{Entry, Store, StoreError};
 use crate::view::ContentView;
 
@@ -32,14 +33,14 @@ pub(crate) enum Urgency {
 }
 
 /// What a client of the live changes is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Notice {
     pub(crate) content: String,
     /// When it happened, Unix milliseconds: the id of the server-sent event.
     pub(crate) at_ms: i64,
     pub(crate) what: What,
-    /// Whose the content is.
-    pub(crate) owner: String,
+    /// Whose the content is, and with whom it is shared.
+    pub(crate) holders: Holders,
     pub(crate) others: Others,
     /// The same of those who follow this content alone, and so have its address.
     pub(crate) addressed: Others,
@@ -77,7 +78,7 @@ impl Notice {
             content: content.id.clone(),
             at_ms: content.updated_at_ms,
             what: What::Changed { json: json(false), whole: json(true) },
-            owner: content.owner.clone(),
+            holders: content.into(),
             others,
             addressed,
         }
@@ -88,7 +89,7 @@ impl Notice {
         let others = if buried.listed { Others::Same } else { Others::Nothing };
         // Who follows it alone was let to: it existed for them.
         let addressed = Others::Same;
-        Self { content: id, at_ms, what: What::Deleted, owner: buried.owner, others, addressed }
+        Self { content: id, at_ms, what: What::Deleted, holders: buried.holders, others, addressed }
     }
 }
 
@@ -100,7 +101,7 @@ struct Touched {
 }
 
 /// What there is to show.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 struct Due {
     id: String,
     deleted: Option<Buried>,
@@ -145,8 +146,8 @@ impl Feed {
     pub(crate) fn end(&self, credential: String) {
         let what = What::Ended(credential);
         let (others, addressed) = (Others::Nothing, Others::Nothing);
-        let (content, owner) = (String::new(), String::new());
-        self.tell(Notice { content, at_ms: now_ms(), what, owner, others, addressed });
+        let (content, holders) = (String::new(), Holders::default());
+        self.tell(Notice { content, at_ms: now_ms(), what, holders, others, addressed });
     }
 
     fn put(&self, id: &str, urgency: Urgency, deleted: Option<Buried>) {
@@ -297,7 +298,7 @@ mod tests {
     fn a_content_deleted_while_a_change_waits_is_shown_as_deleted() {
         let feed = Feed::new(16);
         feed.touch("a", Urgency::Now);
-        let buried = Buried { listed: true, owner: "ann".into() };
+        let buried = Buried { listed: true, holders: Holders { owner: "ann".into(), shares: Vec::new() } };
         feed.delete("a", buried.clone());
         let due = Due { id: "a".into(), deleted: Some(buried) };
         assert_eq!(feed.take_due(Instant::now()).0, [due]);

@@ -9,6 +9,7 @@ use streamgate_plugin_api::Event;
 use streamgate_plugin_api::time::now_ms;
 
 use crate::listing::Ended;
+use crate::rights::Holders;
 use crate::store::{Store, StoreError};
 
 /// A deleted content whose objects may not all be gone.
@@ -21,15 +22,15 @@ pub(crate) struct Tombstone {
 }
 
 /// What a content was that is gone.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Buried {
     /// Everybody could know of it.
     pub(crate) listed: bool,
-    pub(crate) owner: String,
+    pub(crate) holders: Holders,
 }
 
 impl Store {
-    /// Removes a content and leaves a tombstone; tells whether everybody could know of it, and whose it was.
+    /// Removes a content and leaves a tombstone; tells who could know of it.
     /// None: there was no such content.
     pub(crate) async fn bury(&self, id: &str, by: &By) -> Result<Option<Buried>, StoreError> {
         let now = now_ms();
@@ -37,11 +38,12 @@ impl Store {
         let batch = self.db.batch();
         let batch = batch
             .push(
-                "INSERT INTO tombstones (id, deleted_at_ms, due_at_ms, sweeps, failures, clean, listed, owner) \
-                 SELECT id, $2, $2, 0, 0, 0, listed, owner FROM contents WHERE id = $1 ON CONFLICT (id) DO NOTHING",
+                "INSERT INTO tombstones (id, deleted_at_ms, due_at_ms, sweeps, failures, clean, listed, owner, shares) \
+                 SELECT id, $2, $2, 0, 0, 0, listed, owner, shares FROM contents WHERE id = $1 ON CONFLICT (id) DO NOTHING",
                 params![id, now],
             )
-            .push_expect("DELETE FROM contents WHERE id = $1 RETURNING listed, owner", params![id], 1)
+            .push_expect("DELETE FROM contents WHERE id = $1 RETURNING listed, owner, shares", params![id], 1)
+            .push("DELETE FROM shared WHERE content = $1", params![id])
             .push("DELETE FROM renditions WHERE content = $1", params![id])
             .push("DELETE FROM segments WHERE content = $1", params![id])
             .push("DELETE FROM retries WHERE id = $1", params![id])
@@ -52,7 +54,8 @@ impl Store {
         match buried {
             Ok(mut outcomes) => {
                 let row = outcomes.swap_remove(1).rows.first().ok_or(DbError::NotFound)?;
-                Ok(Some(Buried { listed: row.get::<i64>("listed")? != 0, owner: row.get("owner")? }))
+                let listed = row.get::<i64>("listed")? != 0;
+                Ok(Some(Buried { listed, holders: Holders::from_row(&row)? }))
             }
             Err(DbError::Conflict { .. }) => Ok(None),
             Err(error) => Err(error.into()),
@@ -112,8 +115,8 @@ impl Store {
         Ok(())
     }
 
-    /// Contents deleted at or after a time, oldest first; all, or those that everybody could know of and
-    /// those of some owners.
+    /// Contents deleted at or after a time, oldest first; all, or those that everybody could know of, those of
+    /// some owners and those that were shared with anybody.
     pub(crate) async fn deleted_since(
         &self,
         since_ms: i64,
@@ -123,7 +126,7 @@ impl Store {
         let mut values = params![since_ms, limit];
         let mut narrowed = String::new();
         if let Some(owners) = only {
-            narrowed = "AND (listed = 1".into();
+            narrowed = "AND (listed = 1 OR shares IS NOT NULL".into();
             for owner in owners {
                 values.extend(params![owner]);
                 narrowed.push_str(&format!(" OR owner = ${}", values.len()));
@@ -131,7 +134,7 @@ impl Store {
             narrowed.push(')');
         }
         let sql = format!(
-            "SELECT id, deleted_at_ms AS at_ms, owner FROM tombstones WHERE deleted_at_ms >= $1 {narrowed} \
+            "SELECT id, deleted_at_ms AS at_ms, listed, owner, shares FROM tombstones WHERE deleted_at_ms >= $1 {narrowed} \
              ORDER BY deleted_at_ms, id LIMIT $2"
         );
         self.db.query(&sql, values).await?.into_iter().map(|row| Ended::of(&row)).collect()

@@ -34,6 +34,8 @@ mod routes;
 mod search;
 mod service;
 mod settings;
+mod shares;
+mod shares_routes;
 mod store;
 mod texts;
 mod timeline;
@@ -251,7 +253,7 @@ export_plugin! {
         requires: ["database", "storage"],
         uses: ["jobs", "access", "auth"],
         prefixes: ["/api/v1/contents"],
-        publishes: ["content.*.changed", "content.*.deleted"],
+        publishes: ["content.*.changed", "content.*.deleted", "content.*.standing"],
         subscribes: ["access.>", "credential.*.ended"],
     }
 }

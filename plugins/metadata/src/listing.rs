@@ -3,11 +3,12 @@
 
 use streamgate_contracts::access::v1::Openness;
 use streamgate_contracts::catalogue::v1::ContentState;
-use streamgate_contracts::db::{Row, params};
+use streamgate_contracts::db::{Row, params, places};
 use streamgate_plugin_api::time::now_ms;
 
 use crate::cursor::{Cursor, Order, title_key};
 use crate::policies::{PRESENTABLE, Sight, is_listed};
+use crate::rights::Holders;
 use crate::search::escape_like;
 use crate::store::{COLUMNS, Entry, Store, StoreError};
 
@@ -21,6 +22,10 @@ pub(crate) struct Filter {
     pub(crate) listed: bool,
     /// Only this principal's; empty: nobody's.
     pub(crate) owner: Option<String>,
+    /// Only what is shared with whoever asks.
+    pub(crate) shared: bool,
+    /// Only what is shared with this name.
+    pub(crate) with: Option<String>,
     pub(crate) order: Order,
     /// Of the same order.
     pub(crate) after: Option<Cursor>,
@@ -28,17 +33,20 @@ pub(crate) struct Filter {
 }
 
 /// A content that some know of no more: it was deleted, or is not for everybody any more.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Ended {
     pub(crate) id: String,
     pub(crate) at_ms: i64,
-    pub(crate) owner: String,
+    /// Everybody could know of it, or still can.
+    pub(crate) listed: bool,
+    pub(crate) holders: Holders,
 }
 
 impl Ended {
     /// From columns of these names.
     pub(crate) fn of(row: &Row) -> Result<Self, StoreError> {
-        Ok(Self { id: row.get("id")?, at_ms: row.get("at_ms")?, owner: row.get("owner")? })
+        let (id, at_ms, listed) = (row.get("id")?, row.get("at_ms")?, row.get::<i64>("listed")? != 0);
+        Ok(Self { id, at_ms, listed, holders: Holders::from_row(row)? })
     }
 }
 
@@ -53,7 +61,7 @@ impl Store {
 
     /// Contents that everybody could know of until a time at or after this one, and cannot any more.
     pub(crate) async fn unlisted_since(&self, since_ms: i64, limit: usize) -> Result<Vec<Ended>, StoreError> {
-        let sql = "SELECT id, unlisted_at_ms AS at_ms, owner FROM contents WHERE unlisted_at_ms >= $1 \
+        let sql = "SELECT id, unlisted_at_ms AS at_ms, listed, owner, shares FROM contents WHERE unlisted_at_ms >= $1 \
             AND listed = 0 ORDER BY unlisted_at_ms, id LIMIT $2";
         let rows = self.db.query(sql, params![since_ms, limit]).await?;
         rows.into_iter().map(|row| Ended::of(&row)).collect()
@@ -80,22 +88,30 @@ impl Store {
         filter: &Filter,
         sight: &Sight,
     ) -> Result<(Vec<Entry>, bool), StoreError> {
-        let (mut entries, more) = match sight.all || filter.owner.is_some() {
-            true => self.part(filter).await?,
-            false => self.parts(filter, sight).await?,
+        let (mut entries, more) = match filter.shared || !(sight.all || filter.owner.is_some()) {
+            true => self.parts(filter, sight).await?,
+            false => self.part(filter).await?,
         };
         self.add_rungs(&mut entries).await?;
         Ok((entries, more))
     }
 
-    /// What is for everybody, and what is theirs. Each is read by an index of its own: one condition for both would
-    /// read every row.
+    /// What is for everybody, what is theirs, and what is shared with them. Each is read by an index of its own: one
+    /// condition for all would read every row.
     async fn parts(&self, filter: &Filter, sight: &Sight) -> Result<(Vec<Entry>, bool), StoreError> {
-        let (mut entries, mut more) = self.part(&Filter { listed: true, ..filter.clone() }).await?;
-        for owner in sight.caller.owners() {
-            let (theirs, more_of_them) = self.part(&Filter { owner: Some(owner), ..filter.clone() }).await?;
+        let mut parts = Vec::new();
+        if !filter.shared {
+            parts.push(Filter { listed: true, ..filter.clone() });
+            let owners = sight.caller.owners().into_iter();
+            parts.extend(owners.map(|owner| Filter { owner: Some(owner), ..filter.clone() }));
+        }
+        let names = self.names_with_shares(sight.caller.names()).await?.into_iter();
+        parts.extend(names.map(|name| Filter { with: Some(name), ..filter.clone() }));
+        let (mut entries, mut more) = (Vec::new(), false);
+        for part in parts {
+            let (some, more_of_them) = self.part(&part).await?;
             more |= more_of_them;
-            entries.extend(theirs);
+            entries.extend(some);
         }
         entries.sort_by(|one, two| {
             let (one, two) = (&one.content, &two.content);
@@ -110,6 +126,16 @@ impl Store {
         more |= entries.len() > filter.limit;
         entries.truncate(filter.limit);
         Ok((entries, more))
+    }
+
+    /// Those of some names with whom anything is shared.
+    async fn names_with_shares(&self, names: &[String]) -> Result<Vec<String>, StoreError> {
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sql = format!("SELECT DISTINCT name FROM shared WHERE name IN ({})", places(names.len()));
+        let rows = self.db.query(&sql, names.iter().flat_map(|name| params![name]).collect()).await?;
+        rows.into_iter().map(|row| row.get("name").map_err(StoreError::from)).collect()
     }
 
     /// One page without the renditions, and whether there is more.
@@ -128,10 +154,18 @@ impl Store {
             values.extend(params![owner]);
             conditions.push(format!("owner = ${}", values.len()));
         }
+        let (table, age, title, id) = match &filter.with {
+            None => ("contents", "created_at_ms", "title_key", "id"),
+            Some(name) => {
+                values.extend(params![name]);
+                conditions.push(format!("name = ${}", values.len()));
+                ("shared JOIN contents ON id = content", "began_at_ms", "sort_title", "content")
+            }
+        };
         let (column, beyond, direction) = match filter.order {
-            Order::Newest => ("created_at_ms", '<', "DESC"),
-            Order::Oldest => ("created_at_ms", '>', "ASC"),
-            Order::Title => ("title_key", '>', "ASC"),
+            Order::Newest => (age, '<', "DESC"),
+            Order::Oldest => (age, '>', "ASC"),
+            Order::Title => (title, '>', "ASC"),
         };
         for word in filter.text.iter().flat_map(|text| text.split_whitespace()) {
             values.extend(params![format!("%{}%", escape_like(&word.to_lowercase()))]);
@@ -142,12 +176,12 @@ impl Store {
                 Order::Title => values.extend(params![&after.title, &after.id]),
                 Order::Newest | Order::Oldest => values.extend(params![after.created_at_ms, &after.id]),
             }
-            let (key, id) = (values.len() - 1, values.len());
-            conditions.push(format!("({column}, id) {beyond} (${key}, ${id})"));
+            let (key, last) = (values.len() - 1, values.len());
+            conditions.push(format!("({column}, {id}) {beyond} (${key}, ${last})"));
         }
         values.extend(params![filter.limit + 1]);
         let sql = format!(
-            "SELECT {COLUMNS} FROM contents WHERE {} ORDER BY {column} {direction}, id {direction} LIMIT ${}",
+            "SELECT {COLUMNS} FROM {table} WHERE {} ORDER BY {column} {direction}, {id} {direction} LIMIT ${}",
             conditions.join(" AND "),
             values.len()
         );

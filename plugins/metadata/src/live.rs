@@ -127,9 +127,10 @@ async fn missed(
     let changes = store.changed_since(since, REPLAYED + 1).await?;
     let owners = sight.caller.owners();
     let mut ended = store.deleted_since(since, (!sight.all).then_some(&owners[..]), REPLAYED + 1).await?;
+    ended.retain(|ended| ended.listed || sight.is_sure(&ended.holders));
     if !sight.all {
         let mut unlisted = store.unlisted_since(since, REPLAYED + 1).await?;
-        unlisted.retain(|ended| !sight.is_sure(&ended.owner));
+        unlisted.retain(|ended| !sight.is_sure(&ended.holders));
         ended.extend(unlisted);
     }
     if changes.len() + ended.len() > REPLAYED {
@@ -190,7 +191,7 @@ async fn next(mut client: Client) -> Option<(Result<Event, Infallible>, Client)>
 /// What of a notice is for whom, and whether the content is gone for them.
 fn event_of(notice: &Notice, sight: &Sight, only: bool) -> Option<(Event, bool)> {
     let others = match only {
-        _ if sight.is_sure(&notice.owner) => Others::Same,
+        _ if sight.is_sure(&notice.holders) => Others::Same,
         true => notice.addressed,
         false => notice.others,
     };
@@ -198,7 +199,7 @@ fn event_of(notice: &Notice, sight: &Sight, only: bool) -> Option<(Event, bool)>
         (What::Ended(_), _) | (_, Others::Nothing) => None,
         (What::Deleted, _) | (_, Others::Gone) => Some((gone(&notice.content, notice.at_ms), true)),
         (What::Changed { json, whole }, Others::Same) => {
-            let json = if sight.shows_owner(&notice.owner) { whole } else { json };
+            let json = if sight.shows_owner(&notice.holders) { whole } else { json };
             let event = Event::default().id(notice.at_ms.to_string());
             Some((event.event("changed").data(json), false))
         }
@@ -206,7 +207,7 @@ fn event_of(notice: &Notice, sight: &Sight, only: bool) -> Option<(Event, bool)>
 }
 
 fn changed(entry: &Entry, sight: &Sight) -> Event {
-    let view = ContentView::new(entry, sight.shows_owner(&entry.content.owner));
+    let view = ContentView::new(entry, sight.shows_owner(&entry.content));
     let event = Event::default().id(entry.content.updated_at_ms.to_string());
     event.event("changed").data(view.to_json())
 }

@@ -1,4 +1,4 @@
-//! The SQL of owners, and what nobody owns: it belongs to the first admin as soon as there is one.
+//! Whose contents are, as the database says, and what nobody owns: it belongs to the first admin as soon as there is one.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -6,11 +6,12 @@ use std::time::Duration;
 use streamgate_contracts::auth::v1::FirstAdminRequest;
 use streamgate_contracts::auth::v1::auth_client::AuthClient;
 use streamgate_contracts::catalogue::v1::{Content, Right, StandingRequest};
-use streamgate_contracts::db::{Batch, params, places};
+use streamgate_contracts::db::{DbError, Row, params, places};
 
 use crate::catalogue::Catalogue;
 use crate::changes::Urgency;
-use crate::rights::Caller;
+use crate::rights::{Caller, Holders};
+use crate::shares;
 use crate::store::{Store, StoreError};
 
 /// Contents that are claimed before it is looked for more.
@@ -38,13 +39,13 @@ enum Unclaimed {
 impl Catalogue {
     /// What somebody may do with some contents because of whose they are, in their order.
     pub(crate) async fn standing(&self, request: StandingRequest) -> Result<Vec<Right>, StoreError> {
-        let StandingRequest { principal, scopes, contents } = request;
+        let StandingRequest { principal, scopes, contents, roles } = request;
         if contents.len() > MAX_ASKED {
             return Err(StoreError::Invalid(format!("{} contents; at most {MAX_ASKED}", contents.len())));
         }
-        let caller = Caller::new(principal, &scopes);
-        let owners = self.store.owners(&contents).await?;
-        let right = |id| owners.get(id).map_or(Right::None, |owner| caller.right_to(owner));
+        let caller = Caller::new(principal, &roles, &scopes);
+        let holders = self.store.holders(&contents).await?;
+        let right = |id| holders.get(id).map_or(Right::None, |holders| caller.right_to(holders));
         Ok(contents.iter().map(right).collect())
     }
 
@@ -106,17 +107,17 @@ impl Catalogue {
 }
 
 impl Store {
-    /// Whose these contents are; those that are not there are left out.
-    pub(crate) async fn owners(&self, ids: &[String]) -> Result<HashMap<String, String>, StoreError> {
-        let mut owners = HashMap::new();
+    /// Whose these contents are, and with whom they are shared; those that are not there are left out.
+    pub(crate) async fn holders(&self, ids: &[String]) -> Result<HashMap<String, Holders>, StoreError> {
+        let mut holders = HashMap::new();
         for some in ids.chunks(100) {
-            let sql = format!("SELECT id, owner FROM contents WHERE id IN ({})", places(some.len()));
+            let sql = format!("SELECT id, owner, shares FROM contents WHERE id IN ({})", places(some.len()));
             let rows = self.db.query(&sql, some.iter().flat_map(|id| params![id]).collect()).await?;
             for row in rows {
-                owners.insert(row.get("id")?, row.get("owner")?);
+                holders.insert(row.get("id")?, Holders::from_row(&row)?);
             }
         }
-        Ok(owners)
+        Ok(holders)
     }
 
     async fn unowned(&self, limit: u32) -> Result<Vec<String>, StoreError> {
@@ -133,11 +134,16 @@ impl Store {
             }
             Ok(())
         };
-        self.update_with(id, apply, with_owner).await
+        self.update(id, apply).await
     }
 }
 
-/// Writes, with the rest of a change, whose a content is from now on.
-pub(crate) fn with_owner(batch: Batch, _before: &Content, after: &Content) -> Batch {
-    batch.push("UPDATE contents SET owner = $2 WHERE id = $1", params![&after.id, &after.owner])
+impl Holders {
+    /// From columns of these names.
+    pub(crate) fn from_row(row: &Row) -> Result<Self, DbError> {
+        let shares = shares::unpacked(row.get("shares")?);
+        let shares =
+            shares.map_err(|error| DbError::Column { column: "shares".into(), reason: error.to_string() })?;
+        Ok(Self { owner: row.get("owner")?, shares })
+    }
 }

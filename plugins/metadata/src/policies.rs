@@ -11,7 +11,7 @@ use streamgate_contracts::access::v1::{Openness, PolicyRequest};
 use streamgate_contracts::catalogue::v1::{Content, ContentState, Right};
 use streamgate_plugin_api::Client;
 
-use crate::rights::Caller;
+use crate::rights::{Caller, Held};
 use crate::store::StoreError;
 
 /// Contents of which it is remembered.
@@ -19,7 +19,7 @@ const CAPACITY: usize = 16_384;
 /// How long `access` may take.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// Which contents somebody may know of: all there are; or those that are theirs, and those whose policy lets
+/// Which contents somebody may know of: all there are; or those that are theirs or shared with them, and those whose policy lets
 /// everybody know of them and of which there is something to play or soon will be.
 #[derive(Debug, Clone)]
 pub(crate) struct Sight {
@@ -29,14 +29,14 @@ pub(crate) struct Sight {
 }
 
 impl Sight {
-    /// Whether a content of this owner is seen whatever its policy.
-    pub(crate) fn is_sure(&self, owner: &str) -> bool {
-        self.all || self.caller.right_to(owner) >= Right::View
+    /// Whether a content is seen whatever its policy.
+    pub(crate) fn is_sure(&self, held: &impl Held) -> bool {
+        self.all || self.caller.right_to(held) >= Right::View
     }
 
     /// Whether whose a content is, and for whom, is shown too.
-    pub(crate) fn shows_owner(&self, owner: &str) -> bool {
-        self.caller.right_to(owner) >= Right::Edit || (self.all && self.caller.may(Right::Edit, owner))
+    pub(crate) fn shows_owner(&self, held: &impl Held) -> bool {
+        self.caller.right_to(held) >= Right::Edit || (self.all && self.caller.may(Right::Edit, held))
     }
 }
 
@@ -132,7 +132,7 @@ impl Policies {
         sight: &Sight,
         place: Where,
     ) -> Result<bool, StoreError> {
-        if sight.is_sure(&content.owner) {
+        if sight.is_sure(content) {
             return Ok(true);
         }
         if !is_presentable(content.state()) {

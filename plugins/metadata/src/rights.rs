@@ -1,32 +1,84 @@
-//! Whose a content is, and what that lets somebody do with it. What its policy lets everybody do is for
-//! `access` to say, see `policies.rs`.
+//! Whose a content is, with whom it is shared, and what that lets somebody do with it. What its policy lets
+//! everybody do is for `access` to say, see `policies.rs`.
 
 use http::HeaderMap;
-use streamgate_contracts::catalogue::v1::Right;
+use streamgate_contracts::catalogue::v1::{Content, Right, Share};
 use streamgate_contracts::scopes;
 use streamgate_plugin_api::Principal;
+
+use crate::shares;
 
 /// Whoever asks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Caller {
     /// Of a principal; empty: nobody who is signed in.
     pub(crate) id: String,
+    /// What shares may name them by.
+    names: Vec<String>,
+    reads: bool,
     writes: bool,
     admin: bool,
+}
+
+/// Whose a content is, or was, and with whom it is shared.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Holders {
+    pub(crate) owner: String,
+    pub(crate) shares: Vec<Share>,
+}
+
+/// What somebody may have a right to.
+pub(crate) trait Held {
+    fn owner(&self) -> &str;
+    fn shares(&self) -> &[Share];
+}
+
+impl Held for Holders {
+    fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    fn shares(&self) -> &[Share] {
+        &self.shares
+    }
+}
+
+impl Held for Content {
+    fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    fn shares(&self) -> &[Share] {
+        &self.shares
+    }
+}
+
+impl From<&Content> for Holders {
+    fn from(content: &Content) -> Self {
+        Self { owner: content.owner.clone(), shares: content.shares.clone() }
+    }
 }
 
 impl Caller {
     /// The sender of a request.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let sender = Principal::of(headers);
-        sender.map(|sender| Self::new(sender.id, &sender.scopes)).unwrap_or_default()
+        sender.map(|sender| Self::new(sender.id, &sender.roles, &sender.scopes)).unwrap_or_default()
     }
 
-    /// A principal with these scopes.
-    pub(crate) fn new(id: String, scopes: &[String]) -> Self {
-        let signed_in = !id.is_empty();
-        let writes = signed_in && scopes::has(scopes, scopes::WRITE);
-        Self { writes, admin: signed_in && scopes::over_all_contents(scopes), id }
+    /// A principal with these roles and scopes.
+    pub(crate) fn new(id: String, roles: &[String], scopes: &[String]) -> Self {
+        if id.is_empty() {
+            return Self::default();
+        }
+        let names = roles.iter().map(|role| shares::of_role(role));
+        Self {
+            names: std::iter::once(shares::of_principal(&id)).chain(names).collect(),
+            reads: scopes::has(scopes, scopes::READ),
+            writes: scopes::has(scopes, scopes::WRITE),
+            admin: scopes::over_all_contents(scopes),
+            id,
+        }
     }
 
     pub(crate) fn is_nobody(&self) -> bool {
@@ -37,58 +89,103 @@ impl Caller {
         self.admin
     }
 
-    /// What they may do with a content of this owner because of whose it is.
-    pub(crate) fn right_to(&self, owner: &str) -> Right {
-        let theirs = owner == self.id || owner.is_empty();
-        if self.admin || (self.writes && theirs) { Right::Own } else { Right::None }
+    /// What they may do with a content because of whose it is, and with whom it is shared.
+    pub(crate) fn right_to(&self, held: &impl Held) -> Right {
+        let theirs = held.owner() == self.id || held.owner().is_empty();
+        if self.admin || (self.writes && theirs) {
+            return Right::Own;
+        }
+        let shares = held.shares().iter().filter(|share| self.names.contains(&share.name));
+        let most = match (self.writes, self.reads) {
+            (true, _) => Right::Edit,
+            (false, true) => Right::View,
+            (false, false) => Right::None,
+        };
+        shares.map(Share::right).max().map_or(Right::None, |right| right.min(most))
     }
 
     /// Whether they may do what takes this right. Where nobody signs in, nobody owns anything, and whom
     /// the ingress lets pass may do it.
-    pub(crate) fn may(&self, right: Right, owner: &str) -> bool {
-        self.right_to(owner) >= right || (self.is_nobody() && owner.is_empty())
+    pub(crate) fn may(&self, right: Right, held: &impl Held) -> bool {
+        self.right_to(held) >= right || (self.is_nobody() && held.owner().is_empty())
     }
 
     /// Owners whose contents they see whatever the policy.
     pub(crate) fn owners(&self) -> Vec<String> {
         if self.writes { vec![self.id.clone(), String::new()] } else { Vec::new() }
     }
+
+    /// By what shares name them that let them see a content.
+    pub(crate) fn names(&self) -> &[String] {
+        if self.reads || self.writes { &self.names } else { &[] }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use streamgate_contracts::scopes::{ADMIN, WRITE};
+    use streamgate_contracts::scopes::{ADMIN, READ, WRITE};
 
     fn caller(id: &str, scopes: &[&str]) -> Caller {
-        let scopes: Vec<String> = scopes.iter().map(|&scope| scope.to_owned()).collect();
-        Caller::new(id.into(), &scopes)
+        let texts = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+        let roles = if scopes.contains(&WRITE) { vec!["viewer", "creator"] } else { vec!["viewer"] };
+        Caller::new(id.into(), &texts(&roles), &texts(scopes))
+    }
+
+    fn of(owner: &str) -> Holders {
+        Holders { owner: owner.into(), shares: Vec::new() }
+    }
+
+    fn shared(with: &[(&str, Right)]) -> Holders {
+        let share =
+            |&(name, right): &(&str, Right)| Share { name: name.into(), right: right.into(), since_ms: 1 };
+        Holders { owner: "ann".into(), shares: with.iter().map(share).collect() }
     }
 
     #[test]
     fn creators_own_what_is_theirs_admins_everything_and_viewers_nothing() {
-        let (ann, admin) = (caller("ann", &["content:read", WRITE]), caller("bea", &[WRITE, ADMIN]));
-        assert_eq!((ann.right_to("ann"), ann.right_to("bob")), (Right::Own, Right::None));
-        assert_eq!((admin.right_to("ann"), admin.right_to("")), (Right::Own, Right::Own));
-        let viewer = caller("ann", &["content:read"]);
-        assert_eq!((viewer.right_to("ann"), viewer.right_to("bob")), (Right::None, Right::None));
-        assert!(!viewer.may(Right::Edit, "ann") && !viewer.may(Right::Edit, ""));
+        let (ann, admin) = (caller("ann", &[READ, WRITE]), caller("bea", &[WRITE, ADMIN]));
+        assert_eq!((ann.right_to(&of("ann")), ann.right_to(&of("bob"))), (Right::Own, Right::None));
+        assert_eq!((admin.right_to(&of("ann")), admin.right_to(&of(""))), (Right::Own, Right::Own));
+        let viewer = caller("ann", &[READ]);
+        assert_eq!((viewer.right_to(&of("ann")), viewer.right_to(&of("bob"))), (Right::None, Right::None));
+        assert!(!viewer.may(Right::Edit, &of("ann")) && !viewer.may(Right::Edit, &of("")));
     }
 
     #[test]
     fn a_key_that_is_for_the_server_alone_gives_no_contents() {
         let key = caller("bea", &[ADMIN]);
-        assert_eq!((key.right_to("ann"), key.right_to("bea")), (Right::None, Right::None));
-        assert!(!key.is_admin() && key.owners().is_empty());
+        assert_eq!((key.right_to(&of("ann")), key.right_to(&of("bea"))), (Right::None, Right::None));
+        assert_eq!(key.right_to(&shared(&[("principal:bea", Right::Edit)])), Right::None);
+        assert!(!key.is_admin() && key.owners().is_empty() && key.names().is_empty());
     }
 
     #[test]
     fn what_nobody_owns_is_every_creators_and_where_nobody_signs_in_everybodys() {
         let (ann, nobody) = (caller("ann", &[WRITE]), Caller::default());
-        assert_eq!((ann.right_to(""), nobody.right_to("")), (Right::Own, Right::None));
-        assert!(nobody.may(Right::Edit, "") && !nobody.may(Right::View, "ann"));
+        assert_eq!((ann.right_to(&of("")), nobody.right_to(&of(""))), (Right::Own, Right::None));
+        assert!(nobody.may(Right::Edit, &of("")) && !nobody.may(Right::View, &of("ann")));
         assert_eq!(ann.owners(), ["ann", ""]);
-        assert!(nobody.owners().is_empty());
+        assert!(nobody.owners().is_empty() && nobody.names().is_empty());
+    }
+
+    #[test]
+    fn a_share_gives_the_most_that_any_name_has_and_no_more_than_the_scopes() {
+        let held = shared(&[
+            ("role:creator", Right::View),
+            ("principal:bob", Right::Edit),
+            ("role:viewer", Right::View),
+        ]);
+        let (bob, watching) = (caller("bob", &[READ, WRITE]), caller("bob", &[READ]));
+        assert_eq!((bob.right_to(&held), watching.right_to(&held)), (Right::Edit, Right::View));
+        assert_eq!(caller("cat", &[READ, WRITE]).right_to(&held), Right::View);
+        assert_eq!(caller("cat", &[READ]).right_to(&held), Right::View);
+        assert_eq!(Caller::default().right_to(&held), Right::None);
+        let one = shared(&[("principal:bob", Right::View)]);
+        assert_eq!(
+            (bob.right_to(&one), caller("bobby", &[READ, WRITE]).right_to(&one)),
+            (Right::View, Right::None)
+        );
     }
 
     #[test]

@@ -26,6 +26,7 @@ use crate::patch::{FieldError, Patch};
 use crate::policies::Sight;
 use crate::rights::Caller;
 use crate::search::{Searches, Unsearched};
+use crate::shares_routes;
 use crate::store::{Entry, StoreError};
 use crate::view::ContentView;
 
@@ -70,6 +71,7 @@ pub(crate) fn router(api: Api) -> Router {
         .route("/api/v1/contents/{id}/events", get(events))
         .route("/api/v1/contents/{id}/retry", post(retry))
         .merge(captions_routes::router())
+        .merge(shares_routes::router())
         .fallback(|| async { not_found("There is nothing at this path.") })
         .method_not_allowed_fallback(|| async {
             Problem::new(
@@ -110,6 +112,7 @@ impl IntoResponse for StoreError {
             Self::Forbidden(_) | Self::Precondition(_) | Self::Superseded { .. } => {
                 Problem::new(StatusCode::CONFLICT, "wrong-state", "The content's state does not allow this")
             }
+            Self::NoPerson(_) => shares_routes::no_person(),
             Self::NotYours(_) => {
                 Problem::new(StatusCode::FORBIDDEN, "forbidden", "The content is not yours to change")
             }
@@ -194,11 +197,13 @@ struct ListQuery {
     q: Option<String>,
     sort: Option<String>,
     owner: Option<String>,
+    shared: Option<String>,
 }
 
 impl ListQuery {
     fn into_filter(self, sight: &Sight) -> Result<Filter, Box<Problem>> {
         let owner = owner(self.owner, sight)?;
+        let shared = shared(self.shared.as_deref(), sight)?;
         let limit = match self.limit.as_deref() {
             None | Some("") => DEFAULT_LIMIT,
             Some(text) => match text.parse() {
@@ -234,23 +239,16 @@ impl ListQuery {
             let detail = format!("`q` must be at most {MAX_QUERY_CHARS} characters long.");
             return Err(Box::new(bad_query("q", detail)));
         }
-        Ok(Filter { state, text, order, after, limit, owner, listed: false })
+        Ok(Filter { state, text, order, after, limit, owner, shared, listed: false, with: None })
     }
 }
 
 /// Whose contents alone a list is to show. Whose others are, admins may learn.
 fn owner(asked: Option<String>, sight: &Sight) -> Result<Option<String>, Box<Problem>> {
     let caller = &sight.caller;
-    let not_signed_in = || {
-        Problem::new(StatusCode::UNAUTHORIZED, "not-signed-in", "Nobody is signed in")
-            .detail(
-                "`owner` needs somebody who is signed in: sign in, or send an access token or an API key.",
-            )
-            .header(header::WWW_AUTHENTICATE, "Bearer")
-    };
     match asked.filter(|owner| !owner.is_empty()) {
         None => Ok(None),
-        Some(_) if caller.is_nobody() => Err(Box::new(not_signed_in())),
+        Some(_) if caller.is_nobody() => Err(Box::new(not_signed_in("owner"))),
         Some(owner) if owner == "me" => Ok(Some(caller.id.clone())),
         Some(owner) if owner == caller.id || caller.is_admin() => Ok(Some(owner)),
         Some(_) => {
@@ -259,6 +257,25 @@ fn owner(asked: Option<String>, sight: &Sight) -> Result<Option<String>, Box<Pro
             Err(Box::new(problem.detail(detail).with("parameter", "owner")))
         }
     }
+}
+
+/// Whether a list is to show only what others share with the caller.
+fn shared(asked: Option<&str>, sight: &Sight) -> Result<bool, Box<Problem>> {
+    match asked.filter(|with| !with.is_empty()) {
+        None => Ok(false),
+        Some(_) if sight.caller.is_nobody() => Err(Box::new(not_signed_in("shared"))),
+        Some("me") => Ok(true),
+        Some(_) => Err(Box::new(bad_query("shared", "`shared` may be `me`.".into()))),
+    }
+}
+
+fn not_signed_in(parameter: &str) -> Problem {
+    let detail = format!(
+        "`{parameter}` needs somebody who is signed in: sign in, or send an access token or an API key."
+    );
+    Problem::new(StatusCode::UNAUTHORIZED, "not-signed-in", "Nobody is signed in")
+        .detail(detail)
+        .header(header::WWW_AUTHENTICATE, "Bearer")
 }
 
 /// What a query says; none: a parameter is not known, or given twice.
@@ -279,8 +296,8 @@ async fn list(
     headers: HeaderMap,
 ) -> Result<Response, Response> {
     let Some(query) = query_of::<ListQuery>(raw) else {
-        let known =
-            "Known parameters are `limit`, `cursor`, `state`, `sort`, `owner` and `q`, each at most once.";
+        let known = "Known parameters are `limit`, `cursor`, `state`, `sort`, `owner`, `shared` and `q`, each at \
+                     most once.";
         return Err(bad_query("", known.into()).into_response());
     };
     let sight = api.sight(&headers);
@@ -293,7 +310,7 @@ async fn list(
     };
     let (entries, next) = listed.map_err(IntoResponse::into_response)?;
     let next_cursor = next.as_ref().map(Cursor::encode);
-    let view = |entry| ContentView::new(entry, sight.shows_owner(&entry.content.owner));
+    let view = |entry| ContentView::new(entry, sight.shows_owner(&entry.content));
     let page = Page { items: entries.iter().map(view).collect(), next_cursor };
     let body = serde_json::to_string(&page).expect("numbers, text and lists are always JSON");
     Ok(json(StatusCode::OK, body, None))
@@ -390,13 +407,13 @@ fn unsearched(reason: Unsearched) -> Response {
 }
 
 pub(crate) fn shown(status: StatusCode, entry: &Entry, sight: &Sight) -> Response {
-    let view = ContentView::new(entry, sight.shows_owner(&entry.content.owner));
+    let view = ContentView::new(entry, sight.shows_owner(&entry.content));
     json(status, view.to_json(), Some(tag_of(entry, sight)))
 }
 
 /// The revision, and behind it what else of a view for those who may change it can be another.
 fn tag_of(entry: &Entry, sight: &Sight) -> String {
-    match sight.shows_owner(&entry.content.owner) {
+    match sight.shows_owner(&entry.content) {
         true => format!("\"{}.{}\"", entry.content.revision, entry.openness as i32),
         false => etag(&entry.content),
     }

@@ -26,7 +26,7 @@ impl From<StoreError> for Status {
                 Self::failed_precondition(message)
             }
             StoreError::NotYours(_) => Self::permission_denied(message),
-            StoreError::Invalid(_) => Self::invalid_argument(message),
+            StoreError::Invalid(_) | StoreError::NoPerson(_) => Self::invalid_argument(message),
             StoreError::Limit(_) | StoreError::Full(_) => Self::resource_exhausted(message),
             StoreError::Busy(_) => Self::aborted(message),
             StoreError::Unavailable(_) => Self::unavailable(message),

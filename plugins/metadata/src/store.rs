@@ -12,7 +12,10 @@ use streamgate_contracts::catalogue::v1::{
     Content, ContentState, Rendition, RenditionSegments, RenditionTimeline, Source,
 };
 use streamgate_contracts::db::{Batch, Db, DbError, Migrations, Param, Row, params, places};
-use streamgate_contracts::events::{ContentChanged, TYPE_CONTENT_CHANGED, content_changed};
+use streamgate_contracts::events::{
+    ContentChanged, ContentStanding, TYPE_CONTENT_CHANGED, TYPE_CONTENT_STANDING, content_changed,
+    content_standing,
+};
 use streamgate_plugin_api::time::now_ms;
 use streamgate_plugin_api::{BusError, Event};
 
@@ -20,7 +23,9 @@ use crate::cursor::title_key;
 use crate::fence;
 use crate::lifecycle::ForbiddenStep;
 use crate::limits;
+use crate::rights::Holders;
 use crate::search::search_text;
+use crate::shares;
 use crate::texts;
 use crate::timeline::{self, BadSegments, Totals};
 
@@ -30,7 +35,8 @@ const ATTEMPTS: usize = 32;
 const READS: usize = 16;
 
 pub(crate) const COLUMNS: &str = "id, title, description, tags, state, reason, progress, duration_ms, source, has_poster, \
-    has_thumbnails, unusable, texts, created_at_ms, updated_at_ms, revision, fence, listed, owner, openness";
+    has_thumbnails, unusable, texts, created_at_ms, updated_at_ms, revision, fence, listed, owner, shares, \
+    openness";
 
 /// Why the catalogue did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -61,6 +67,8 @@ pub(crate) enum StoreError {
     Superseded { id: String, fence: u64, newest: u64 },
     #[error("`{0}` belongs to somebody else; its owner or an admin may do this")]
     NotYours(String),
+    #[error("{0}")]
+    NoPerson(String),
     #[error("the content was changed in the meantime: it is at revision {current}")]
     Changed { current: u64 },
     #[error(transparent)]
@@ -115,6 +123,7 @@ pub(crate) fn migrations() -> Migrations {
         ("0009_outbox", streamgate_contracts::outbox::TABLE),
         ("0010_owners", include_str!("../migrations/0010_owners.sql")),
         ("0011_fence", include_str!("../migrations/0011_fence.sql")),
+        ("0015_shares", include_str!("../migrations/0015_shares.sql")),
     ])
 }
 
@@ -236,7 +245,8 @@ impl Store {
                 return Ok(before);
             }
             let batch = write_row(self.db.batch(), &before, &mut after);
-            match with(batch, &before, &after).tell(news_of(&after)).run().await {
+            let batch = told_of_rights(with(batch, &before, &after), &before, &after);
+            match batch.tell(news_of(&after)).run().await {
                 Ok(_) => return Ok(after),
                 Err(DbError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
@@ -480,11 +490,11 @@ fn write_row(batch: Batch, before: &Content, after: &mut Content) -> Batch {
     after.revision = before.revision + 1;
     // The list of changes is read by time: it never goes backwards for one content.
     after.updated_at_ms = now_ms().max(before.updated_at_ms);
-    batch.push_expect(
+    let batch = batch.push_expect(
         "UPDATE contents SET title = $3, description = $4, tags = $5, state = $6, reason = $7, progress = $8, \
          duration_ms = $9, source = $10, has_poster = $11, has_thumbnails = $12, search = $13, \
          updated_at_ms = $14, revision = $15, unusable = $16, title_key = $17, texts = $18, \
-         texts_due_at_ms = $19, fence = $20 WHERE id = $1 AND revision = $2",
+         texts_due_at_ms = $19, fence = $20, owner = $21, shares = $22 WHERE id = $1 AND revision = $2",
         params![
             &before.id,
             before.revision,
@@ -506,9 +516,21 @@ fn write_row(batch: Batch, before: &Content, after: &mut Content) -> Batch {
             texts::packed(after),
             texts::due_at_ms(after),
             after.fence,
+            &after.owner,
+            shares::packed(&after.shares),
         ],
         1,
-    )
+    );
+    shares::indexed(batch, before, after)
+}
+
+/// Tells the bus that what somebody may do with a content may be something else, if it may.
+fn told_of_rights(batch: Batch, before: &Content, after: &Content) -> Batch {
+    if Holders::from(before) == Holders::from(after) {
+        return batch;
+    }
+    let changed = ContentStanding { id: after.id.clone() };
+    batch.tell(Event::json(content_standing(&after.id), TYPE_CONTENT_STANDING, &changed))
 }
 
 /// Tells the bus what a content has become.
@@ -558,6 +580,7 @@ fn content_of(row: &Row) -> Result<Content, DbError> {
     let source: Bytes = row.get("source")?;
     let texts: Option<Bytes> = row.get("texts")?;
     let texts = Content::decode(texts.unwrap_or_default()).map_err(|error| damaged("texts", &error))?;
+    let Holders { owner, shares } = Holders::from_row(row)?;
     Ok(Content {
         id: row.get("id")?,
         title: row.get("title")?,
@@ -578,7 +601,8 @@ fn content_of(row: &Row) -> Result<Content, DbError> {
         chapters: texts.chapters,
         texts_read: texts.texts_read,
         fence: row.get("fence")?,
-        owner: row.get("owner")?,
+        owner,
+        shares,
     })
 }
 

@@ -4,58 +4,11 @@
 
 mod common;
 
+use common::people::*;
 use common::*;
-use serde_json::Value;
 use streamgate_contracts::access::v1::Openness;
 use streamgate_contracts::catalogue::v1::*;
 use streamgate_metadata::Settings;
-
-const CREATES: &str = "content:read,content:write";
-const ANN: (&str, &str) = ("ann", CREATES);
-const BOB: (&str, &str) = ("bob", CREATES);
-const ADMIN: (&str, &str) = ("eve", "content:read,content:write,admin");
-const VIEWER: (&str, &str) = ("vic", "content:read");
-
-fn id(number: u32) -> String {
-    format!("0190163d-8694-739b-aea5-{number:012x}")
-}
-
-fn gated() -> Settings {
-    Settings { gated: true, ..Settings::default() }
-}
-
-fn fields((who, scopes): (&'static str, &'static str)) -> [(&'static str, &'static str); 3] {
-    let patch = ("content-type", "application/merge-patch+json");
-    [("x-streamgate-principal", who), ("x-streamgate-scopes", scopes), patch]
-}
-
-async fn ask(life: &Life, who: (&'static str, &'static str), call: (&str, &str, &str)) -> (u16, Value) {
-    let (method, path, body) = call;
-    let answer = life.send(method, path, &fields(who), body).await;
-    let status = answer.status().as_u16();
-    let body = answer.into_body().collect_bytes(1 << 20).await.unwrap();
-    (status, serde_json::from_slice(&body).unwrap_or_default())
-}
-
-async fn titles(life: &Life, who: (&'static str, &'static str), query: &str) -> Vec<String> {
-    let (status, page) = ask(life, who, ("GET", query, "")).await;
-    assert_eq!(status, 200, "{page}");
-    let items = page["items"].as_array().unwrap().iter();
-    items.map(|item| item["title"].as_str().unwrap().to_owned()).collect()
-}
-
-async fn add(world: &World, life: &Life, number: u32, owner: &str, openness: Openness) {
-    world.policies.lock().unwrap().insert(id(number), openness);
-    let title = format!("{owner} {number}");
-    let request = CreateRequest { id: id(number), title, owner: owner.into(), ..CreateRequest::default() };
-    life.catalogue.clone().create(request).await.unwrap();
-    life.step(&id(number), ContentState::Uploaded).await.unwrap();
-    until("the policy is noted", async || {
-        let (_, shown) = ask(life, ADMIN, ("GET", &format!("/{}", id(number)), "")).await;
-        shown["visibility"].is_string().then_some(())
-    })
-    .await;
-}
 
 /// A public, a private and an unlisted one of ann's, and a private one of bob's.
 async fn some(world: &World, life: &Life) {
@@ -142,16 +95,7 @@ async fn pages_of_ones_own_and_of_everybodys_contents_neither_repeat_nor_skip() 
     for sort in ["newest", "oldest", "title"] {
         let whole = titles(&life, ANN, &format!("?limit=100&sort={sort}")).await;
         assert_eq!(whole.len(), 8, "{whole:?}");
-        let (mut pages, mut cursor) = (Vec::new(), String::new());
-        loop {
-            let query = format!("?limit=3&sort={sort}&cursor={cursor}");
-            pages.extend(titles(&life, ANN, &query).await);
-            let (_, page) = ask(&life, ANN, ("GET", &query, "")).await;
-            match page["next_cursor"].as_str() {
-                Some(next) => next.clone_into(&mut cursor),
-                None => break,
-            }
-        }
+        let pages = pages(&life, ANN, &format!("?limit=3&sort={sort}")).await;
         assert_eq!(pages, whole, "{sort}");
     }
 }
@@ -235,6 +179,7 @@ async fn a_standing_says_what_whose_a_content_is_lets_somebody_do() {
             principal: who.into(),
             scopes: scopes.split(',').map(str::to_owned).collect(),
             contents: vec![id(1), id(2), id(3)],
+            ..StandingRequest::default()
         };
         let rights = life.catalogue.clone().standing(request).await.unwrap().into_inner().rights;
         rights.into_iter().map(|right| Right::try_from(right).unwrap()).collect::<Vec<_>>()

@@ -10,9 +10,9 @@ use streamgate_contracts::auth::v1::auth_server::{Auth, AuthServer};
 use streamgate_contracts::auth::v1::authenticate_response::Outcome;
 use streamgate_contracts::auth::v1::identify_response::Outcome as Now;
 use streamgate_contracts::auth::v1::{
-    AuditRequest, AuditResponse, AuthenticateRequest, AuthenticateResponse, FirstAdminRequest,
-    FirstAdminResponse, IdentifyRequest, IdentifyResponse, Identity, Refusal, RevokeRequest, RevokeResponse,
-    Role,
+    AuditRequest, AuditResponse, AuthenticateRequest, AuthenticateResponse, FindRequest, FindResponse,
+    FirstAdminRequest, FirstAdminResponse, IdentifyRequest, IdentifyResponse, Identity, Refusal,
+    RevokeRequest, RevokeResponse, Role,
 };
 use streamgate_contracts::events::{AccessChanged, AccessRevoked, CredentialEnded};
 use streamgate_sqlite::Engine;
@@ -144,6 +144,9 @@ impl Auth for Reception {
         Err(Status::unimplemented("not here"))
     }
     async fn first_admin(&self, _: Call<FirstAdminRequest>) -> Result<Reply<FirstAdminResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+    async fn find(&self, _: Call<FindRequest>) -> Result<Reply<FindResponse>, Status> {
         Err(Status::unimplemented("not here"))
     }
 }

@@ -4,17 +4,18 @@
 pub mod made_up;
 pub mod slow;
 
-use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicI64, AtomicU8, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use alloy_primitives::Address;
-use http::{HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use serde_json::{Value, json};
 use streamgate_access::{Access, Outside, Settings};
 use streamgate_chain_evm::Standalone;
 use streamgate_contracts::access::v1::access_client::AccessClient;
 use streamgate_contracts::access::v1::{DecideRequest, Decision, Openness, PolicyRequest, PolicyResponse};
+use streamgate_contracts::catalogue::v1::Right;
 use streamgate_contracts::catalogue::v1::catalogue_client::CatalogueClient;
 use streamgate_contracts::events::{AccessChanged, AccessRevoked, TYPE_ACCESS_CHANGED, TYPE_ACCESS_REVOKED};
 use streamgate_contracts::outbox::Bus;
@@ -62,11 +63,29 @@ pub fn nobody() -> Client {
     Client::from_service(axum::Router::new().fallback(answer))
 }
 
+/// A catalogue that knows nobody's contents: what each may do because of whose they are is `right`.
+fn unowned(right: Arc<AtomicU8>) -> Client {
+    let answer = move |uri: Uri| async move {
+        if !uri.path().ends_with("/Standing") {
+            return nobody().send(Request::new(Body::empty())).await.unwrap();
+        }
+        // A frame of gRPC with `StandingResponse.rights`.
+        let message = vec![0, 0, 0, 0, 3, 0x0a, 1, right.load(SeqCst)];
+        let mut answer = Response::new(Body::from(message));
+        let headers = answer.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        headers.insert("grpc-status", HeaderValue::from_static("0"));
+        answer
+    };
+    Client::from_service(axum::Router::new().fallback(answer))
+}
+
 pub struct World {
     pub folder: TempDir,
     engine: Engine,
-    /// The `catalogue`, where there is one.
-    catalogue: Mutex<Option<Client>>,
+    catalogue: Mutex<Client>,
+    /// What the catalogue says of everybody and everything, until there is a real one.
+    right: Arc<AtomicU8>,
     /// Milliseconds by which the clock is ahead.
     ahead: Arc<AtomicI64>,
 }
@@ -102,7 +121,19 @@ impl World {
     pub fn new() -> Self {
         let folder = TempDir::new().unwrap();
         let engine = Engine::new(folder.path(), streamgate_sqlite::Settings::default());
-        Self { folder, engine, catalogue: Mutex::default(), ahead: Arc::default() }
+        let right = Arc::new(AtomicU8::new(Right::None as u8));
+        let catalogue = Mutex::new(unowned(right.clone()));
+        Self { folder, engine, catalogue, right, ahead: Arc::default() }
+    }
+
+    /// From now on everybody may do this because of whose the contents are.
+    pub fn everybody_may(&self, right: Right) {
+        self.right.store(right as u8, SeqCst);
+    }
+
+    /// Takes the catalogue away, from the next start on.
+    pub fn without_catalogue(&self) {
+        *self.catalogue.lock().unwrap() = nobody();
     }
 
     /// Puts the catalogue beside it, from the next start on.
@@ -118,7 +149,7 @@ impl World {
         let settings = streamgate_metadata::Settings::default();
         let metadata = Metadata::open(self.database(), outside, settings, CancellationToken::new()).await;
         let catalogue = Client::from_service(metadata.unwrap().internal());
-        *self.catalogue.lock().unwrap() = Some(catalogue.clone());
+        *self.catalogue.lock().unwrap() = catalogue.clone();
         CatalogueClient::new(catalogue)
     }
 
@@ -200,7 +231,7 @@ impl World {
             let _ = told.send(event);
             std::future::ready(Ok(()))
         });
-        let catalogue = self.catalogue.lock().unwrap().clone().unwrap_or_else(nobody);
+        let catalogue = self.catalogue.lock().unwrap().clone();
         let outside = Outside { database: self.database(), chain, solana, auth, catalogue, bus: publish };
         let settings: Settings = serde_json::from_value(settings).unwrap();
         let ahead = self.ahead.clone();

@@ -9,10 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::http::{Method, Request, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::IntoResponse as _;
+use prost::Message as _;
 use serde_json::{Value, json};
 use streamgate_access::Access;
 use streamgate_chain_evm::{Neighbours, Settings, Standalone};
 use streamgate_contracts::audit::Entry;
+use streamgate_contracts::auth::v1::{FindRequest, FindResponse, Person};
 use streamgate_contracts::catalogue::v1::catalogue_client::CatalogueClient;
 use streamgate_contracts::catalogue::v1::{ContentState, CreateRequest, UpdateRequest};
 use streamgate_contracts::database::v1::database_client::DatabaseClient;
@@ -50,6 +52,36 @@ pub struct House {
 /// A capability that nobody provides.
 fn nobody() -> Client {
     Client::from_service(axum::Router::new().fallback(async || StatusCode::SERVICE_UNAVAILABLE))
+}
+
+/// Who has a wallet on every chain, besides others, and who has none here.
+pub const ANN: &str = "0190a0a0-0000-7000-8000-00000000000a";
+pub const BOB: &str = "0190a0a0-0000-7000-8000-00000000000b";
+pub const ANNS: &str = "0x70997970c51812dc3a010c7d01b50e0d17dc79c8";
+
+/// `Auth.Find`, and nothing else.
+fn wallets() -> Client {
+    let answer = async |request: axum::extract::Request| {
+        if !request.uri().path().ends_with("/Find") {
+            return StatusCode::SERVICE_UNAVAILABLE.into_response();
+        }
+        let body = axum::body::to_bytes(request.into_body(), 1 << 16).await.unwrap();
+        let person = |id: String| match id.as_str() {
+            ANN => Person {
+                wallets: vec!["solana:x".into(), format!("eip155:5:{ANNS}"), format!("eip155:{ANNS}")],
+                principal: id,
+                ..Person::default()
+            },
+            BOB => Person { wallets: vec![format!("eip155:5:{ANNS}")], principal: id, ..Person::default() },
+            _ => Person::default(),
+        };
+        let names = FindRequest::decode(body.slice(5..)).unwrap().names;
+        let people = FindResponse { people: names.into_iter().map(person).collect() }.encode_to_vec();
+        let frame = [&[0][..], &u32::try_from(people.len()).unwrap().to_be_bytes(), &people].concat();
+        let headers = [("content-type", "application/grpc"), ("grpc-status", "0")];
+        (headers, frame).into_response()
+    };
+    Client::from_service(axum::Router::new().fallback(answer))
 }
 
 pub fn admin() -> Principal {
@@ -116,7 +148,7 @@ impl House {
             catalogue: catalogue.clone(),
             storage: storage.clone(),
             access: Client::from_service(access.internal().layer(door)),
-            auth: nobody(),
+            auth: wallets(),
         };
         let chain = Standalone::beside(database(), neighbours, settings, |_| {}).await.unwrap();
         let (chain, deaf) = (Arc::new(chain), Arc::new(AtomicBool::new(false)));
@@ -164,7 +196,12 @@ impl House {
 
     /// A content of which there is no file.
     pub async fn create(&self, number: u8) {
-        let request = CreateRequest { id: id(number), ..CreateRequest::default() };
+        self.create_for(number, "").await;
+    }
+
+    /// The same of a principal's.
+    pub async fn create_for(&self, number: u8, owner: &str) {
+        let request = CreateRequest { id: id(number), owner: owner.into(), ..CreateRequest::default() };
         self.catalogue.clone().create(request).await.unwrap();
     }
 

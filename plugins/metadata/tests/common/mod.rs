@@ -2,6 +2,8 @@
 //! queue that remembers and a bus that listens.
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
 
+pub mod people;
+
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +15,7 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 use streamgate_contracts::access::v1::access_server::{self, AccessServer};
 use streamgate_contracts::access::v1::{DecideRequest, Decision, Openness, PolicyRequest, PolicyResponse};
+use streamgate_contracts::auth::v1::{Person, Role};
 use streamgate_contracts::catalogue::v1::catalogue_client::CatalogueClient;
 use streamgate_contracts::catalogue::v1::*;
 use streamgate_contracts::database::v1 as database;
@@ -212,7 +215,7 @@ async fn enqueue(request: Request<Body>, enqueued: &Mutex<Vec<String>>) -> Respo
     answer
 }
 
-/// `Auth.Audit` and `Auth.FirstAdmin` by hand.
+/// `Auth.Audit`, `Auth.FirstAdmin` and `Auth.Find` by hand.
 async fn auth(
     request: Request<Body>,
     log: &Mutex<Vec<[String; 5]>>,
@@ -220,28 +223,52 @@ async fn auth(
     dumb: bool,
 ) -> Response<Body> {
     use prost::Message as _;
-    use streamgate_contracts::auth::v1::{AuditRequest, FirstAdminResponse};
+    use streamgate_contracts::auth::v1::{AuditRequest, FindRequest, FindResponse, FirstAdminResponse};
     let mut answer = Response::new(Body::from(vec![0; 5]));
     answer.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
     if dumb {
         answer.headers_mut().insert("grpc-status", "14".parse().unwrap());
         return answer;
     }
-    if request.uri().path() == "/streamgate.auth.v1.Auth/FirstAdmin" {
-        let said = FirstAdminResponse { principal: first_admin }.encode_to_vec();
-        let mut message = vec![0];
-        message.extend_from_slice(&u32::try_from(said.len()).unwrap().to_be_bytes());
-        message.extend_from_slice(&said);
-        *answer.body_mut() = Body::from(message);
-        answer.headers_mut().insert("grpc-status", "0".parse().unwrap());
-        return answer;
-    }
-    assert_eq!(request.uri().path(), "/streamgate.auth.v1.Auth/Audit");
-    let body = request.into_body().collect_bytes(1 << 16).await.unwrap();
-    let it = AuditRequest::decode(body.slice(5..)).unwrap();
-    log.lock().unwrap().push([it.action, it.principal, it.subject, it.detail, it.address]);
     answer.headers_mut().insert("grpc-status", "0".parse().unwrap());
+    let path = request.uri().path().to_owned();
+    let body = request.into_body().collect_bytes(1 << 16).await.unwrap().slice(5..);
+    let said = match path.as_str() {
+        "/streamgate.auth.v1.Auth/FirstAdmin" => {
+            FirstAdminResponse { principal: first_admin }.encode_to_vec()
+        }
+        "/streamgate.auth.v1.Auth/Find" => {
+            let names = FindRequest::decode(body).unwrap().names;
+            FindResponse { people: names.iter().map(|name| person(name)).collect() }.encode_to_vec()
+        }
+        "/streamgate.auth.v1.Auth/Audit" => {
+            let it = AuditRequest::decode(body).unwrap();
+            log.lock().unwrap().push([it.action, it.principal, it.subject, it.detail, it.address]);
+            return answer;
+        }
+        other => panic!("{other}"),
+    };
+    let mut message = vec![0];
+    message.extend_from_slice(&u32::try_from(said.len()).unwrap().to_be_bytes());
+    message.extend_from_slice(&said);
+    *answer.body_mut() = Body::from(message);
     answer
+}
+
+/// Ann, Bob and Eve create, Vic views. Their wallets are called as they are.
+fn person(name: &str) -> Person {
+    let id = name.strip_prefix("solana:").unwrap_or(name);
+    let role = match id {
+        "ann" | "bob" | "eve" => Role::Creator,
+        "vic" => Role::Viewer,
+        _ => return Person::default(),
+    };
+    Person {
+        principal: id.into(),
+        name: String::new(),
+        roles: vec![role.into()],
+        wallets: vec![format!("solana:{id}")],
+    }
 }
 
 /// The `access` capability by hand.

@@ -13,7 +13,7 @@ export const OPENNESS: Record<Openness, { label: string; says: string; closed: b
     says: "Everyone who meets a rule: owns a token, is on a list, has a role.",
     closed: true,
   },
-  private: { label: "Private", says: "Only its owner and admins.", closed: true },
+  private: { label: "Private", says: "Only its owner, admins, and whom it is shared with.", closed: true },
 };
 
 export function AccessBadge({ content }: { content: string }) {

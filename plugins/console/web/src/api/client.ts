@@ -192,6 +192,10 @@ export interface ContentFilter {
   q?: string;
   state?: string;
   sort?: Sort;
+  /** Only one's own. */
+  owner?: "me" | undefined;
+  /** Only what others share with one. */
+  shared?: "me" | undefined;
 }
 
 export const api = {

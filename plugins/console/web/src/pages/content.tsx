@@ -6,7 +6,7 @@ import type { Content } from "../api/types";
 import { ago, bytes, clock, dateTime, frameRate } from "../lib/format";
 import { navigate, paths } from "../lib/router";
 import { isBusy, STATES, titleOf } from "../lib/states";
-import { useMayChange } from "../session/use-session";
+import { useMayChange, useOwns, useSession } from "../session/use-session";
 import { CopyField } from "../ui/copy-field";
 import { Confirm } from "../ui/dialog";
 import { Icon } from "../ui/icons";
@@ -20,12 +20,15 @@ import { useContent } from "./use-content";
 
 const Player = lazy(() => import("../player/player"));
 const Access = lazy(() => import("../access/policy"));
+const Sharing = lazy(() => import("../access/sharing"));
 const Texts = lazy(() => import("../texts/texts"));
 
 export default function ContentPage({ id }: { id: string }) {
   const { content, gone, error, reload, set } = useContent(id);
   const leaving = useRef(false);
   const mayChange = useMayChange(content);
+  const owns = useOwns(content);
+  const signedIn = useSession().state === "in";
 
   useEffect(() => {
     if (content) document.title = `${titleOf(content)} · StreamGate`;
@@ -77,6 +80,7 @@ export default function ContentPage({ id }: { id: string }) {
         <Suspense fallback={null}>
           <Texts content={content} onChange={reload} />
           <Access content={content.id} />
+          {owns && signedIn && <Sharing content={content.id} onHandedOver={() => void reload()} />}
         </Suspense>
       )}
       <Technical content={content} open={mayChange} />
@@ -205,7 +209,7 @@ function channels(count: number): string {
 }
 
 function Remove({ content, onRemoved }: { content: Content; onRemoved(): void }) {
-  const mayDelete = useMayChange(content);
+  const mayDelete = useOwns(content);
   const [asking, setAsking] = useState(false);
   const [busy, setBusy] = useState(false);
   const remove = async () => {

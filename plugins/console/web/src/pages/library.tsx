@@ -15,7 +15,7 @@ import { Poster } from "../ui/poster";
 import { Slats, StateBadge } from "../ui/slats";
 import { Gate } from "../uploads/gate";
 import { UploadPanel, useUploads } from "../uploads/panel";
-import { useLibrary } from "./use-library";
+import { useLibrary, type Whose } from "./use-library";
 
 const TYPING_PAUSE_MS = 250;
 
@@ -28,12 +28,15 @@ export default function Library({ fileHover }: { fileHover: boolean }) {
     const timer = setTimeout(() => setQ(typed.trim()), TYPING_PAUSE_MS);
     return () => clearTimeout(timer);
   }, [typed]);
-  const library = useLibrary(q, state, sort);
+  const [whose, setWhose] = useState<Whose>("");
+  const session = useSession();
+  const me = session.state === "in" ? session.identity.principal : null;
+  const library = useLibrary({ q, state, sort, whose: me ? whose : "", me });
   const { uploads, interrupted } = useUploads();
   const mayUpload = useMay("content:write");
-  const known = useSession().state !== "unknown";
+  const known = session.state !== "unknown";
 
-  const filtered = q !== "" || state !== "";
+  const filtered = q !== "" || state !== "" || whose !== "";
   // What this page is sending stands above, with its buttons.
   const mine = new Set([...uploads, ...interrupted].map((upload) => upload.contentId));
   const items = library.items.filter((item) => item.state !== "uploading" || !mine.has(item.id));
@@ -73,6 +76,20 @@ export default function Library({ fileHover }: { fileHover: boolean }) {
                   onChange={(event) => setTyped(event.target.value)}
                 />
               </label>
+              {me && (
+                <label>
+                  <span className="sr-only">Whose</span>
+                  <select
+                    className="field"
+                    value={whose}
+                    onChange={(event) => setWhose(event.target.value as Whose)}
+                  >
+                    <option value="">Everyone’s</option>
+                    <option value="mine">Mine</option>
+                    <option value="shared">Shared with me</option>
+                  </select>
+                </label>
+              )}
               <label>
                 <span className="sr-only">State</span>
                 <select className="field" value={state} onChange={(event) => setState(event.target.value)}>
@@ -122,6 +139,7 @@ export default function Library({ fileHover }: { fileHover: boolean }) {
                   setTyped("");
                   setQ("");
                   setState("");
+                  setWhose("");
                 }}
               >
                 Show all videos

@@ -55,6 +55,18 @@ describe("the list of contents", () => {
     expect(ids(changed(page([content("a", 1)]), content("b", 2)))).toEqual(["b", "a"]);
   });
 
+  it("shows of what changes only one's own, when only that is asked for", () => {
+    const filter = { whose: "mine", me: "ann" } as const;
+    const loaded = page([content("a", 1, { owner: "ann" })]);
+    expect(ids(changed(loaded, content("b", 2, { owner: "ann" }), filter))).toEqual(["b", "a"]);
+    expect(ids(changed(loaded, content("b", 2, { owner: "bob" }), filter))).toEqual(["a"]);
+    expect(ids(changed(loaded, content("b", 2), filter))).toEqual(["a"]);
+    // Handed over.
+    expect(ids(changed(loaded, content("a", 1, { owner: "bob" }), filter))).toEqual([]);
+    const shared = { whose: "shared", me: "ann" } as const;
+    expect(ids(changed(loaded, content("b", 2), shared))).toEqual(["a"]);
+  });
+
   it("keeps the order that was chosen, also when a title changes", () => {
     const loaded = page([content("a", 1, { title: "Ant" }), content("b", 2, { title: "bee" })]);
     const filter = { sort: "title" } as const;

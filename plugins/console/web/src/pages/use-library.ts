@@ -18,11 +18,17 @@ export interface LibraryState {
   error: string | null;
 }
 
+/** What a change is held against. */
+export interface LiveFilter extends ContentFilter {
+  whose?: Whose;
+  me?: string | null;
+}
+
 export type LibraryAction =
   | { type: "start"; fresh: boolean }
   | { type: "page"; items: Content[]; cursor: string | null; append: boolean }
   | { type: "failed"; error: string }
-  | { type: "changed"; content: Content; filter: ContentFilter }
+  | { type: "changed"; content: Content; filter: LiveFilter }
   | { type: "deleted"; id: string };
 
 export const EMPTY_LIBRARY: LibraryState = {
@@ -67,7 +73,10 @@ export function reduceLibrary(state: LibraryState, action: LibraryAction): Libra
       const order = ORDERS[filter.sort ?? "newest"];
       const others = state.items.filter((item) => item.id !== content.id);
       const shown = others.length < state.items.length;
-      if (!matches(content, filter)) return shown ? { ...state, items: others } : state;
+      // With whom a content is shared no change says: what is new there comes with the next list.
+      if (filter.whose === "shared" && !shown) return state;
+      const theirs = filter.whose !== "mine" || content.owner === filter.me;
+      if (!theirs || !matches(content, filter)) return shown ? { ...state, items: others } : state;
       if (shown) {
         const items = state.items.map((item) => (item.id === content.id ? newer(content, item) : item));
         return { ...state, items: items.sort(order) };
@@ -82,7 +91,19 @@ export function reduceLibrary(state: LibraryState, action: LibraryAction): Libra
   }
 }
 
-export function useLibrary(q: string, stateFilter: string, sort: Sort) {
+/** Whose contents are shown. */
+export type Whose = "" | "mine" | "shared";
+
+interface Wanted {
+  q: string;
+  state: string;
+  sort: Sort;
+  whose: Whose;
+  /** Who is here; null: nobody is signed in. */
+  me: string | null;
+}
+
+export function useLibrary({ q, state: stateFilter, sort, whose, me }: Wanted) {
   const [state, dispatch] = useReducer(reduceLibrary, EMPTY_LIBRARY);
   const inFlight = useRef<AbortController | null>(null);
 
@@ -93,13 +114,20 @@ export function useLibrary(q: string, stateFilter: string, sort: Sort) {
       inFlight.current = controller;
       dispatch({ type: "start", fresh });
       try {
-        const page = await api.contents({ q, state: stateFilter, sort }, cursor, PAGE, controller.signal);
+        const asked: ContentFilter = {
+          q,
+          state: stateFilter,
+          sort,
+          owner: whose === "mine" ? "me" : undefined,
+          shared: whose === "shared" ? "me" : undefined,
+        };
+        const page = await api.contents(asked, cursor, PAGE, controller.signal);
         dispatch({ type: "page", items: page.items, cursor: page.next_cursor, append: cursor !== null });
       } catch (error) {
         if (!isAbort(error)) dispatch({ type: "failed", error: messageOf(error) });
       }
     },
-    [q, stateFilter, sort],
+    [q, stateFilter, sort, whose],
   );
 
   useEffect(() => {
@@ -108,7 +136,10 @@ export function useLibrary(q: string, stateFilter: string, sort: Sort) {
   }, [load]);
 
   const connection = useChanges({
-    changed: (content) => dispatch({ type: "changed", content, filter: { q, state: stateFilter, sort } }),
+    changed: (content) => {
+      const filter: LiveFilter = { q, state: stateFilter, sort };
+      dispatch({ type: "changed", content, filter: whose ? { ...filter, whose, me } : filter });
+    },
     deleted: (id) => dispatch({ type: "deleted", id }),
     opened: () => void load(null, false),
   });

@@ -18,3 +18,13 @@ export function useMay(scope: Scope): boolean {
 export function useMayChange(content: Content | null): boolean {
   return useMay("content:write") && content?.owner !== undefined;
 }
+
+/** Whether this content is theirs, or they look after all: to delete, to share and to hand over. */
+export function useOwns(content: Content | null): boolean {
+  const session = useSession();
+  const admin = useMay("admin");
+  const mayChange = useMayChange(content);
+  const theirs =
+    session.state !== "in" || content?.owner === null || content?.owner === session.identity.principal;
+  return mayChange && (admin || theirs);
+}

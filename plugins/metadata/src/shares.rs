@@ -1,0 +1,237 @@
+//! With whom owners share their contents, and to whom they hand them over.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use prost::{DecodeError, Message as _};
+use streamgate_contracts::audit::By;
+use streamgate_contracts::auth::v1::auth_client::AuthClient;
+use streamgate_contracts::auth::v1::{FindRequest, Person, Role};
+use streamgate_contracts::catalogue::v1::{Content, Right, Share};
+use streamgate_contracts::db::{Batch, params};
+use streamgate_plugin_api::time::now_ms;
+
+use crate::catalogue::{Catalogue, checked_id, unchanged};
+use crate::changes::Urgency;
+use crate::cursor::title_key;
+use crate::store::{Entry, StoreError};
+
+/// How long `auth` may take.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// With how many a content may be shared.
+const MAX_SHARES: usize = 64;
+const PRINCIPAL: &str = "principal:";
+const ROLE: &str = "role:";
+/// What can be shared with everybody who has it.
+const ROLES: [&str; 3] = ["viewer", "creator", "admin"];
+
+/// How shares name a principal.
+pub(crate) fn of_principal(id: &str) -> String {
+    format!("{PRINCIPAL}{id}")
+}
+
+/// How shares name everybody with a role.
+pub(crate) fn of_role(role: &str) -> String {
+    format!("{ROLE}{role}")
+}
+
+/// The principal that a share names, if it names one.
+pub(crate) fn principal_of(share: &Share) -> Option<&str> {
+    share.name.strip_prefix(PRINCIPAL)
+}
+
+/// The role that a share names, if it names one.
+pub(crate) fn role_of(share: &Share) -> Option<&str> {
+    share.name.strip_prefix(ROLE)
+}
+
+/// Shares as the database holds them; none: there are none.
+pub(crate) fn packed(shares: &[Share]) -> Option<Bytes> {
+    let content = Content { shares: shares.to_vec(), ..Content::default() };
+    (!shares.is_empty()).then(|| content.encode_to_vec().into())
+}
+
+/// The reverse.
+pub(crate) fn unpacked(packed: Option<Bytes>) -> Result<Vec<Share>, DecodeError> {
+    Content::decode(packed.unwrap_or_default()).map(|content| content.shares)
+}
+
+/// Writes, with the rest of a change, by whom a content is found that is shared with them.
+pub(crate) fn indexed(mut batch: Batch, before: &Content, after: &Content) -> Batch {
+    let names = |content: &Content| content.shares.iter().map(|share| share.name.clone()).collect::<Vec<_>>();
+    let title = title_key(after);
+    if names(before) == names(after) {
+        return match after.shares.is_empty() || title_key(before) == title {
+            true => batch,
+            false => {
+                batch.push("UPDATE shared SET sort_title = $2 WHERE content = $1", params![&after.id, title])
+            }
+        };
+    }
+    batch = batch.push("DELETE FROM shared WHERE content = $1", params![&after.id]);
+    for share in &after.shares {
+        batch = batch.push(
+            "INSERT INTO shared (name, content, began_at_ms, sort_title) VALUES ($1, $2, $3, $4)",
+            params![&share.name, &after.id, after.created_at_ms, &title],
+        );
+    }
+    batch
+}
+
+/// A change of who has a right to a content: by whom, and to which revision it is bound.
+#[derive(Debug)]
+pub(crate) struct Change {
+    pub(crate) by: By,
+    pub(crate) expected: Option<u64>,
+}
+
+impl Catalogue {
+    /// Lets somebody view or edit a content. `with`: `role:` and a role, a wallet, or the id of a principal.
+    pub(crate) async fn share(
+        &self,
+        id: &str,
+        with: &str,
+        right: Right,
+        change: &Change,
+    ) -> Result<Entry, StoreError> {
+        let name = match with.strip_prefix(ROLE) {
+            Some(role) if ROLES.contains(&role) => with.to_owned(),
+            Some(role) => {
+                let roles = ROLES.join("`, `");
+                return Err(StoreError::NoPerson(format!(
+                    "`{}` is no role; there are `{roles}`",
+                    short(role)
+                )));
+            }
+            None => of_principal(&self.person(with).await?.principal),
+        };
+        let apply = |content: &mut Content| {
+            if of_principal(&content.owner) == name {
+                return Err(StoreError::Invalid(format!(
+                    "`{}` is the owner, who may do everything",
+                    short(with)
+                )));
+            }
+            give(content, &name, right)
+        };
+        let detail = format!("{name} may {}", verb(right));
+        self.change_rights(id, apply, ("content.share", detail), change).await
+    }
+
+    /// Takes back what a content was shared for.
+    pub(crate) async fn unshare(&self, id: &str, with: &str, change: &Change) -> Result<Entry, StoreError> {
+        let shares = self.get(id).await?.shares;
+        // Whoever is not a principal any more is named by their id.
+        let given = [with.to_owned(), of_principal(with)];
+        let known = shares.into_iter().find(|share| given.contains(&share.name));
+        let name = match known {
+            Some(share) => share.name,
+            None => of_principal(&self.person(with).await?.principal),
+        };
+        let apply = |content: &mut Content| {
+            let before = content.shares.len();
+            content.shares.retain(|share| share.name != name);
+            if content.shares.len() == before {
+                return Err(StoreError::NoPerson(format!(
+                    "the content is not shared with `{}`",
+                    short(with)
+                )));
+            }
+            Ok(())
+        };
+        self.change_rights(id, apply, ("content.unshare", name.clone()), change).await
+    }
+
+    /// Gives a content another owner; `former` is what the one before may do with it from now on.
+    pub(crate) async fn hand_over(
+        &self,
+        id: &str,
+        to: &str,
+        former: Right,
+        change: &Change,
+    ) -> Result<Entry, StoreError> {
+        let person = self.person(to).await?;
+        let creates = [Role::Creator, Role::Admin].map(i32::from);
+        if !person.roles.iter().any(|role| creates.contains(role)) {
+            let reason =
+                format!("`{}` may not change contents: an admin has to make them a creator first", short(to));
+            return Err(StoreError::NoPerson(reason));
+        }
+        let owner = person.principal;
+        let apply = |content: &mut Content| {
+            let before = std::mem::replace(&mut content.owner, owner.clone());
+            content.shares.retain(|share| principal_of(share) != Some(owner.as_str()));
+            match before == owner || before.is_empty() || former < Right::View {
+                true => Ok(()),
+                false => give(content, &of_principal(&before), former),
+            }
+        };
+        self.change_rights(id, apply, ("content.hand-over", format!("to {owner}")), change).await
+    }
+
+    async fn change_rights(
+        &self,
+        id: &str,
+        apply: impl Fn(&mut Content) -> Result<(), StoreError>,
+        (action, detail): (&str, String),
+        change: &Change,
+    ) -> Result<Entry, StoreError> {
+        let bound = |content: &mut Content| {
+            unchanged(content, change.expected)?;
+            apply(content)
+        };
+        let note = |batch, _: &Content, _: &Content| change.by.note(batch, action, id, detail.as_str());
+        self.store.update_with(checked_id(id)?, bound, note).await?;
+        self.feed.touch(id, Urgency::Now);
+        self.work.notify_one();
+        self.entry(id).await
+    }
+
+    /// Whom somebody names.
+    async fn person(&self, name: &str) -> Result<Person, StoreError> {
+        let person = self.people(vec![name.to_owned()]).await?.pop().unwrap_or_default();
+        if person.principal.is_empty() {
+            let reason = format!(
+                "nobody who has signed in here has the id or the wallet `{}`; they have to sign in once before",
+                short(name)
+            );
+            return Err(StoreError::NoPerson(reason));
+        }
+        Ok(person)
+    }
+
+    /// Who has these ids or wallets, in their order.
+    pub(crate) async fn people(&self, names: Vec<String>) -> Result<Vec<Person>, StoreError> {
+        let unavailable = |reason: String| {
+            StoreError::Unavailable(format!("`auth` does not say who that is: {reason}; try again"))
+        };
+        let mut auth = AuthClient::new(self.outside.auth.clone());
+        let answer = tokio::time::timeout(DEADLINE, auth.find(FindRequest { names })).await;
+        let answer = answer
+            .map_err(|_| unavailable(format!("no answer within {DEADLINE:?}")))?
+            .map_err(|status| unavailable(status.message().to_owned()))?;
+        Ok(answer.into_inner().people)
+    }
+}
+
+fn give(content: &mut Content, name: &str, right: Right) -> Result<(), StoreError> {
+    if let Some(share) = content.shares.iter_mut().find(|share| share.name == name) {
+        share.set_right(right);
+        return Ok(());
+    }
+    if content.shares.len() >= MAX_SHARES {
+        let reason = format!("a content is shared with at most {MAX_SHARES}; take one of them away before");
+        return Err(StoreError::Limit(reason));
+    }
+    content.shares.push(Share { name: name.to_owned(), right: right.into(), since_ms: now_ms() });
+    Ok(())
+}
+
+fn verb(right: Right) -> &'static str {
+    if right >= Right::Edit { "edit" } else { "view" }
+}
+
+/// What somebody wrote, no longer than a message may be.
+fn short(text: &str) -> String {
+    text.chars().take(100).collect()
+}

@@ -1,0 +1,202 @@
+//! What owners let others do with their contents, and what becomes of a content that is handed over.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod common;
+
+use common::people::*;
+use common::*;
+use serde_json::json;
+use streamgate_contracts::access::v1::Openness;
+use streamgate_contracts::catalogue::v1::*;
+
+/// Private ones of ann's.
+async fn anns(world: &World, life: &Life, count: u32) {
+    for number in 1..=count {
+        add(world, life, number, "ann", Openness::Private).await;
+    }
+}
+
+async fn give(life: &Life, number: u32, with: &str, right: &str) -> (u16, serde_json::Value) {
+    let body = json!({ "right": right }).to_string();
+    ask(life, ANN, ("PUT", &format!("/{}/shares/{with}", id(number)), &body)).await
+}
+
+async fn status(life: &Life, who: (&'static str, &'static str), method: &str, path: &str, body: &str) -> u16 {
+    ask(life, who, (method, path, body)).await.0
+}
+
+#[tokio::test]
+async fn who_may_view_sees_and_who_may_edit_changes_and_neither_gives_it_on() {
+    let world = World::new();
+    let life = world.live(gated()).await;
+    anns(&world, &life, 2).await;
+    assert_eq!(status(&life, BOB, "GET", &format!("/{}", id(1)), "").await, 404);
+    assert_eq!(give(&life, 1, "bob", "view").await.0, 200);
+    let (code, shown) = ask(&life, BOB, ("GET", &format!("/{}", id(1)), "")).await;
+    assert_eq!((code, shown.get("owner")), (200, None));
+    let rename = r#"{"title":"Bob's"}"#;
+    assert_eq!(status(&life, BOB, "PATCH", &format!("/{}", id(1)), rename).await, 403);
+    assert_eq!(status(&life, VIEWER, "GET", &format!("/{}", id(1)), "").await, 404);
+
+    let (_, shares) = give(&life, 1, "solana:bob", "edit").await;
+    assert_eq!(shares["items"].as_array().unwrap().len(), 1, "the wallet is the same principal: {shares}");
+    assert_eq!((&shares["items"][0]["right"], &shares["items"][0]["with"]), (&"edit".into(), &"bob".into()));
+    assert_eq!(shares["owner"]["wallets"], json!(["solana:ann"]));
+    assert_eq!(status(&life, BOB, "PATCH", &format!("/{}", id(1)), rename).await, 200);
+    for (method, path, body) in [
+        ("DELETE", "", ""),
+        ("GET", "/shares", ""),
+        ("PUT", "/shares/vic", r#"{"right":"view"}"#),
+        ("DELETE", "/shares/bob", ""),
+        ("PUT", "/owner", r#"{"owner":"bob"}"#),
+    ] {
+        assert_eq!(
+            status(&life, BOB, method, &format!("/{}{path}", id(1)), body).await,
+            403,
+            "{method} {path}"
+        );
+        assert_eq!(
+            status(&life, BOB, method, &format!("/{}{path}", id(2)), body).await,
+            404,
+            "{method} {path}"
+        );
+    }
+    // An admin looks after it.
+    assert_eq!(status(&life, ADMIN, "GET", &format!("/{}/shares", id(1)), "").await, 200);
+    assert_eq!(status(&life, ADMIN, "DELETE", &format!("/{}/shares/bob", id(1)), "").await, 204);
+    assert_eq!(status(&life, BOB, "GET", &format!("/{}", id(1)), "").await, 404);
+}
+
+#[tokio::test]
+async fn a_share_with_a_role_is_for_everybody_who_has_it() {
+    let world = World::new();
+    let life = world.live(gated()).await;
+    anns(&world, &life, 2).await;
+    assert_eq!(give(&life, 1, "role:creator", "edit").await.0, 200);
+    assert_eq!(give(&life, 2, "role:viewer", "edit").await.0, 200);
+    assert_eq!(titles(&life, BOB, "?shared=me").await, ["ann 2", "ann 1"]);
+    // Without the scope it is no more than seen.
+    assert_eq!(titles(&life, VIEWER, "").await, ["ann 2"]);
+    assert_eq!(status(&life, VIEWER, "PATCH", &format!("/{}", id(2)), r#"{"title":"x"}"#).await, 403);
+    assert_eq!(status(&life, BOB, "PATCH", &format!("/{}", id(2)), r#"{"title":"x"}"#).await, 200);
+    assert_eq!(life.call("GET", "", "").await.0, 200);
+    assert_eq!(life.call("GET", "?shared=me", "").await.0, 401);
+    assert_eq!(status(&life, BOB, "GET", "?shared=bob", "").await, 400);
+}
+
+#[tokio::test]
+async fn a_list_shows_what_is_ones_own_everybodys_and_shared_in_one_order() {
+    let world = World::new();
+    let life = world.live(gated()).await;
+    for number in 1..=12 {
+        let (owner, openness) = match number % 4 {
+            0 => ("bob", Openness::Private),
+            1 => ("ann", Openness::Public),
+            _ => ("ann", Openness::Private),
+        };
+        add(&world, &life, number, owner, openness).await;
+        if number % 4 == 2 {
+            assert_eq!(give(&life, number, "bob", "view").await.0, 200);
+            assert_eq!(give(&life, number, "role:creator", "view").await.0, 200);
+        }
+    }
+    // A new title moves it there, too.
+    let rename = r#"{"title":"ZZ"}"#;
+    assert_eq!(status(&life, ANN, "PATCH", &format!("/{}", id(2)), rename).await, 200);
+    for sort in ["newest", "oldest", "title"] {
+        let whole = titles(&life, BOB, &format!("?limit=100&sort={sort}")).await;
+        assert_eq!(whole.len(), 9, "{whole:?}");
+        assert_eq!(sort == "title", whole.last().unwrap() == "ZZ", "{whole:?}");
+        assert_eq!(pages(&life, BOB, &format!("?limit=2&sort={sort}")).await, whole);
+        let shared = titles(&life, BOB, &format!("?shared=me&limit=100&sort={sort}")).await;
+        assert_eq!(shared.len(), 3);
+        assert_eq!(pages(&life, BOB, &format!("?shared=me&limit=2&sort={sort}")).await, shared);
+    }
+    assert_eq!(titles(&life, BOB, "?shared=me&q=zz").await, ["ZZ"]);
+}
+
+#[tokio::test]
+async fn whom_nobody_knows_nothing_is_shared_with_and_nothing_handed_to() {
+    let world = World::new();
+    let life = world.live(gated()).await;
+    anns(&world, &life, 1).await;
+    for with in ["nobody", "role:king", "solana:nobody"] {
+        let (code, problem) = give(&life, 1, with, "view").await;
+        assert_eq!(code, 422, "{problem}");
+        assert!(problem["detail"].as_str().unwrap().contains(with.trim_start_matches("role:")), "{problem}");
+    }
+    assert_eq!(give(&life, 1, "ann", "view").await.0, 400, "it is hers");
+    assert_eq!(give(&life, 1, "bob", "own").await.0, 400);
+    let path = format!("/{}/owner", id(1));
+    assert_eq!(status(&life, ANN, "PUT", &path, r#"{"owner":"nobody"}"#).await, 422);
+    let (code, problem) = ask(&life, ANN, ("PUT", &path, r#"{"owner":"vic"}"#)).await;
+    assert_eq!(code, 422, "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("creator"), "{problem}");
+    assert_eq!(status(&life, ANN, "DELETE", &format!("/{}/shares/bob", id(1)), "").await, 422);
+    // What was shared is taken back, though `auth` does not know them any more.
+    world.dumb.store(true, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(give(&life, 1, "bob", "view").await.0, 503);
+    let (code, shares) = ask(&life, ANN, ("GET", &format!("/{}/shares", id(1)), "")).await;
+    assert_eq!((code, &shares["owner"]["id"]), (200, &"ann".into()));
+}
+
+#[tokio::test]
+async fn a_content_that_is_handed_over_is_its_new_owners_and_the_bus_is_told() {
+    let world = World::new();
+    let life = world.live(gated()).await;
+    anns(&world, &life, 2).await;
+    assert_eq!(give(&life, 1, "bob", "view").await.0, 200);
+    let hand =
+        async |number, body: &str| status(&life, ANN, "PUT", &format!("/{}/owner", id(number)), body).await;
+    assert_eq!(hand(1, r#"{"owner":"bob","former":"view"}"#).await, 204);
+    assert_eq!(hand(2, r#"{"owner":"bob"}"#).await, 204);
+    assert_eq!(titles(&life, ANN, "").await, ["ann 1"]);
+    assert_eq!(titles(&life, BOB, "?owner=me").await, ["ann 2", "ann 1"]);
+    assert_eq!(hand(1, r#"{"owner":"ann"}"#).await, 403);
+    assert_eq!(hand(2, r#"{"owner":"ann"}"#).await, 404);
+    let (_, shares) = ask(&life, BOB, ("GET", &format!("/{}/shares", id(1)), "")).await;
+    let items = shares["items"].as_array().unwrap();
+    assert_eq!((items.len(), &items[0]["with"], &items[0]["right"]), (1, &"ann".into(), &"view".into()));
+    for (number, times) in [(1, 2), (2, 1)] {
+        until("the bus is told of each change of rights", async || {
+            let told = world.events.lock().unwrap();
+            let subject = format!("content.{}.standing", id(number));
+            (told.iter().filter(|event| event.subject == subject).count() == times).then_some(())
+        })
+        .await;
+    }
+    until("it is in the audit log", async || {
+        let log = world.log.lock().unwrap();
+        log.iter().any(|entry| entry[0] == "content.hand-over" && entry[3] == "to bob").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_deleted_content_leaves_nothing_shared() {
+    let world = World::new();
+    let life = world.live(gated()).await;
+    anns(&world, &life, 1).await;
+    assert_eq!(give(&life, 1, "bob", "edit").await.0, 200);
+    let mut stream = life.send("GET", "/events", &fields(BOB), "").await.into_body();
+    assert_eq!(status(&life, ANN, "DELETE", &format!("/{}", id(1)), "").await, 204);
+    read(&mut stream, &format!(r#"{{"id":"{}"}}"#, id(1))).await;
+    assert_eq!(titles(&life, BOB, "").await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_standing_counts_shares_by_principal_and_by_role() {
+    let world = World::new();
+    let life = world.live(gated()).await;
+    anns(&world, &life, 3).await;
+    give(&life, 1, "vic", "view").await;
+    give(&life, 2, "role:viewer", "edit").await;
+    let request = StandingRequest {
+        principal: "vic".into(),
+        scopes: vec!["content:read".into()],
+        contents: vec![id(1), id(2), id(3)],
+        roles: vec!["viewer".into()],
+    };
+    let rights = life.catalogue.clone().standing(request).await.unwrap().into_inner().rights;
+    assert_eq!(rights, [Right::View, Right::View, Right::None].map(i32::from));
+}
