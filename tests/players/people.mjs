@@ -10,6 +10,8 @@ const PATIENCE_MS = 40_000;
 export async function open(pictures) {
   const browser = await launch();
   const complaints = [];
+  /** The requests of each page that go on. */
+  const unanswered = new Map();
   const picture = (page, name) => pictures && page.screenshot({ path: join(pictures, `${name}.png`) });
 
   /** A page in a browser profile of its own. */
@@ -21,6 +23,10 @@ export async function open(pictures) {
     // page without it may not use the clipboard.
     await page.emulateFocusedPage(true);
     await page.setViewport({ width: 1280, height: 900 });
+    const waiting = new Set();
+    unanswered.set(page, waiting);
+    page.on('request', (request) => waiting.add(request));
+    for (const end of ['requestfinished', 'requestfailed']) page.on(end, (request) => waiting.delete(request));
     page.on('pageerror', (error) => complaints.push(`error: ${error.message}`));
     page.on('console', (message) => {
       if (message.type() === 'error' && !/Failed to load resource/.test(message.text())) {
@@ -37,6 +43,7 @@ export async function open(pictures) {
     } catch (error) {
       console.log(`FAIL ${name}`);
       for (const [index, page] of (await browser.pages()).entries()) {
+        for (const request of unanswered.get(page) ?? []) console.log(`waits for ${request.method()} ${request.url()}`);
         console.log(`--- ${page.url()}\n${await page.evaluate(() => document.body.innerText).catch(() => '')}`);
         await picture(page, `failed-${index}`)?.catch(() => {});
       }

@@ -44,6 +44,7 @@ beforeEach(() => {
   page = newPage();
   vi.stubGlobal("EventSource", FakeSource);
   vi.stubGlobal("document", page);
+  vi.stubGlobal("window", page);
 });
 afterEach(() => {
   vi.unstubAllGlobals();
@@ -113,5 +114,22 @@ describe("ChangeStream", () => {
     expect(FakeSource.made).toHaveLength(2);
     latest().open();
     expect(opened).toHaveBeenCalledTimes(1);
+  });
+
+  it("keeps no connection of a page that was left, and opens one for whoever comes back", () => {
+    const stream = new ChangeStream("/events");
+    const opened = vi.fn();
+    const leave = stream.subscribe({ opened });
+    latest().open();
+    page.dispatchEvent(new Event("pagehide"));
+    expect(latest().readyState).toBe(2);
+    show("hidden");
+    page.dispatchEvent(new Event("pageshow"));
+    expect(FakeSource.made).toHaveLength(2);
+    latest().open();
+    expect(opened).toHaveBeenCalledTimes(1);
+    leave();
+    page.dispatchEvent(new Event("pageshow"));
+    expect(FakeSource.made).toHaveLength(2);
   });
 });

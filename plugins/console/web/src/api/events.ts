@@ -1,6 +1,7 @@
 // The one stream of content changes (server-sent events) that all pages share. It
 // reconnects by itself, says when it did (changes in between were missed), and sleeps
-// while the page is hidden: browsers allow six connections a host over HTTP/1.1.
+// while the page is hidden: browsers allow six connections a host over HTTP/1.1. They keep
+// those of pages that were left, for whoever goes back.
 
 import type { Content } from "./types";
 
@@ -33,12 +34,16 @@ export class ChangeStream {
     listener.connection?.(this.state);
     if (this.listeners.size === 1) {
       document.addEventListener("visibilitychange", this.onVisibility);
+      window.addEventListener("pagehide", this.sleep);
+      window.addEventListener("pageshow", this.wake);
       this.connect();
     }
     return () => {
       this.listeners.delete(listener);
       if (this.listeners.size === 0) {
         document.removeEventListener("visibilitychange", this.onVisibility);
+        window.removeEventListener("pagehide", this.sleep);
+        window.removeEventListener("pageshow", this.wake);
         this.disconnect();
       }
     };
@@ -46,14 +51,17 @@ export class ChangeStream {
 
   private readonly onVisibility = () => {
     this.clearTimer();
-    if (document.visibilityState === "hidden") {
-      this.timer = setTimeout(() => {
-        this.disconnect();
-        this.tell("asleep");
-      }, SLEEP_AFTER_MS);
-    } else if (!this.source) {
-      this.connect();
-    }
+    if (document.visibilityState === "hidden") this.timer = setTimeout(this.sleep, SLEEP_AFTER_MS);
+    else this.wake();
+  };
+
+  private readonly sleep = () => {
+    this.disconnect();
+    this.tell("asleep");
+  };
+
+  private readonly wake = () => {
+    if (!this.source) this.connect();
   };
 
   private connect() {
