@@ -10,7 +10,7 @@ use common::*;
 use futures_util::future::{BoxFuture, join_all};
 use serde_json::{Value, json};
 use streamgate_auth::{ContractWallets, Settings, Verdict};
-use streamgate_contracts::auth::v1::Role;
+use streamgate_contracts::auth::v1::{FindRequest, Role};
 use streamgate_plugin_api::Body;
 
 #[tokio::test]
@@ -517,4 +517,40 @@ async fn what_is_signed_on_solana_is_what_a_wallet_makes_of_the_input() {
         field("expirationTime"),
     );
     assert_eq!(text(&challenge, "message"), expected);
+}
+
+#[tokio::test]
+async fn somebody_is_found_by_their_id_and_by_each_of_their_wallets_in_any_spelling() {
+    let world = World::new();
+    let life = world.live(settings()).await;
+    let (ethereum, solana) = (Wallet::ethereum(1), Wallet::solana(2));
+    let ann = text(&life.sign_in(&ethereum).await, "principal").to_owned();
+    let bob = text(&life.sign_in(&solana).await, "principal").to_owned();
+    let find = async |names: &[String]| {
+        let request = FindRequest { names: names.to_vec() };
+        Ok::<_, tonic::Status>(life.internal.clone().find(request).await?.into_inner().people)
+    };
+    let address = ethereum.address();
+    let lower = address.to_lowercase();
+    let names = [
+        ann.clone(),
+        ann.to_uppercase(),
+        format!("eip155:{address}"),
+        format!("eip155:{lower}"),
+        lower.clone(),
+        solana.address(),
+        format!("solana:{}", solana.address()),
+        // A contract's is on one chain, and this is no contract's.
+        format!("eip155:137:{address}"),
+        format!("0x{}", lower[2..].to_uppercase()),
+        "nobody".into(),
+        String::new(),
+    ];
+    let people = find(&names).await.unwrap();
+    let ids: Vec<_> = people.iter().map(|person| person.principal.as_str()).collect();
+    let (ann, bob) = (ann.as_str(), bob.as_str());
+    assert_eq!(ids, [ann, ann, ann, ann, ann, bob, bob, "", ann, "", ""]);
+    assert_eq!(people[0].wallets, [format!("eip155:{address}")]);
+    assert_eq!(people[0].roles, [Role::Viewer as i32]);
+    assert_eq!(find(&vec![ann.to_owned(); 101]).await.unwrap_err().code(), tonic::Code::InvalidArgument);
 }
