@@ -4,13 +4,14 @@
 
 use streamgate_contracts::audit::By;
 use streamgate_contracts::catalogue::v1::{Chapter, Content, TextTrack};
-use streamgate_contracts::db::params;
+use streamgate_contracts::db::{DbError, params};
 use streamgate_plugin_api::Body;
 use streamgate_plugin_api::time::now_ms;
 
 use crate::catalogue::{Catalogue, checked_id, unchanged};
 use crate::changes::Urgency;
 use crate::objects::{Media, Unwritten};
+use crate::positions::POSITION;
 use crate::store::{Entry, Store, StoreError};
 use crate::texts::{self, About, object};
 
@@ -258,10 +259,15 @@ impl Store {
     async fn expire_texts(&self, id: &str, now_ms: i64) -> Result<Vec<TextTrack>, StoreError> {
         let Some(mut content) = self.find(id).await? else { return Ok(Vec::new()) };
         let changed = texts::expire(&mut content, now_ms);
-        let sql = "UPDATE contents SET texts = $3, texts_due_at_ms = $4 WHERE id = $1 AND revision = $2";
+        let sql = format!(
+            "UPDATE contents SET texts = $3, texts_due_at_ms = $4, position = {POSITION} \
+             WHERE id = $1 AND revision = $2"
+        );
         let values = params![id, content.revision, texts::packed(&content), texts::due_at_ms(&content)];
-        let outcomes = self.db.batch().push(sql, values).frees_space().run().await?;
-        let written = outcomes.first().is_some_and(|outcome| outcome.rows_affected > 0);
-        Ok(if written { changed } else { Vec::new() })
+        match self.change().push_expect(&sql, values, 1).frees_space().run().await {
+            Ok(_) => Ok(changed),
+            Err(DbError::Conflict { .. }) => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
+        }
     }
 }

@@ -286,10 +286,11 @@ impl Catalogue {
     /// Removes a content; its objects follow.
     /// False: there was none.
     pub(crate) async fn delete(&self, id: &str, by: &By) -> Result<bool, StoreError> {
-        let buried = self.store.bury(checked_id(id)?, by).await?;
-        let Some(buried) = buried else { return Ok(false) };
+        if !self.store.bury(checked_id(id)?, by).await? {
+            return Ok(false);
+        }
         tracing::info!(content = id, principal = by.principal, "content deleted");
-        self.feed.delete(id, buried);
+        self.feed.touch(id, Urgency::Now);
         self.work.notify_one();
         Ok(true)
     }

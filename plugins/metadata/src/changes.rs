@@ -1,34 +1,39 @@
-//! The live changes: one task turns "this content was touched" into what it looks like
-//! now, for the event streams of clients. It never holds a queue of changes: a content touched
-//! twice before its turn is shown once, as it is by then. The bus is told of each change, by the
-//! outbox.
+//! The live changes: one task reads from the database what changed, in the order of the commits, and
+//! tells the event streams of clients what it looks like now. Touches only wake it: what another node wrote, or a run
+//! before, is found as well. It never holds a queue of changes: a content that changed twice before its
+//! turn is shown once, as it is by then. The bus is told of each change, by the outbox.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use streamgate_contracts::access::v1::Openness;
 use streamgate_contracts::catalogue::v1::ContentState;
-use streamgate_plugin_api::time::now_ms;
 use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
 
-use crate::graves::Buried;
-use crate::policies::{Policies, is_addressed, is_listed, is_presentable};
+use crate::policies::{Policies, is_addressed, is_presentable};
+use crate::positions::{Grave, Moved, Now};
 use crate::rights::Holders;
 use crate::store::{Entry, Store, StoreError};
+use crate::tail::{Held, Tail};
 use crate::view::ContentView;
 
-/// The least time between two shows of the same content while only its progress moves.
-const QUIET: Duration = Duration::from_millis(250);
-/// When a content could not be read, it is tried again after this.
+/// What could not be read, or whose policy could not be looked at, is tried again after this.
 const RETRY: Duration = Duration::from_secs(1);
+/// How often it is looked for what others wrote, while somebody listens.
+const LOOK: Duration = Duration::from_secs(1);
+/// The same while nobody does.
+const LOOK_UNHEARD: Duration = Duration::from_secs(5);
+/// Contents that are read at once, and policies that are looked at.
+const PAGE: usize = 64;
 
 /// How soon a change must be seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Urgency {
     /// At once: a state, a title, a segment.
     Now,
-    /// Within [`QUIET`]: progress.
+    /// Within [`QUIET`](crate::tail::QUIET): progress.
     Soon,
 }
 
@@ -36,8 +41,10 @@ pub(crate) enum Urgency {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Notice {
     pub(crate) content: String,
-    /// When it happened, Unix milliseconds: the id of the server-sent event.
-    pub(crate) at_ms: i64,
+    /// Of the content's last change that it tells of.
+    pub(crate) position: i64,
+    /// Everything up to here was told with this: the id of the server-sent event.
+    pub(crate) told: i64,
     pub(crate) what: What,
     /// Whose the content is, and with whom it is shared.
     pub(crate) holders: Holders,
@@ -56,7 +63,7 @@ pub(crate) enum Others {
     Nothing,
 }
 
-/// The two kinds of change.
+/// The kinds of notices.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum What {
     /// The content as JSON, and the same for those who may change it.
@@ -71,12 +78,13 @@ pub(crate) enum What {
 
 impl Notice {
     /// What a content looks like.
-    pub(crate) fn changed(entry: &Entry, (others, addressed): (Others, Others)) -> Self {
+    fn changed(entry: &Entry, told: i64, (others, addressed): (Others, Others)) -> Self {
         let json = |whole| ContentView::new(entry, whole).to_json();
         let content = &entry.content;
         Self {
             content: content.id.clone(),
-            at_ms: content.updated_at_ms,
+            position: entry.position,
+            told,
             what: What::Changed { json: json(false), whole: json(true) },
             holders: content.into(),
             others,
@@ -84,33 +92,22 @@ impl Notice {
         }
     }
 
-    /// A content is gone.
-    pub(crate) fn deleted(id: String, at_ms: i64, buried: Buried) -> Self {
-        let others = if buried.listed { Others::Same } else { Others::Nothing };
-        // Who follows it alone was let to: it existed for them.
-        let addressed = Others::Same;
-        Self { content: id, at_ms, what: What::Deleted, holders: buried.holders, others, addressed }
+    /// A content is gone. Who follows it alone was let to: it existed for them.
+    fn deleted(grave: &Grave, told: i64, was_hidden: bool) -> Self {
+        let others = if grave.listed || was_hidden { Others::Same } else { Others::Nothing };
+        let (content, holders) = (grave.id.clone(), grave.holders.clone());
+        let (what, addressed) = (What::Deleted, Others::Same);
+        Self { content, position: grave.position, told, what, holders, others, addressed }
     }
 }
 
-#[derive(Debug)]
-struct Touched {
-    due: Instant,
-    /// It was deleted.
-    deleted: Option<Buried>,
-}
-
-/// What there is to show.
-#[derive(Debug, Clone, PartialEq)]
-struct Due {
-    id: String,
-    deleted: Option<Buried>,
-}
-
+/// What its touches leave for the task.
 #[derive(Debug, Default)]
 struct Desk {
-    touched: HashMap<String, Touched>,
-    shown: HashMap<String, Instant>,
+    /// Contents of which more than the progress changed.
+    urgent: HashSet<String>,
+    /// Contents whose policy may be another one.
+    policies: HashSet<String>,
 }
 
 /// Where changes are announced, and where clients listen. Cheap to clone.
@@ -119,27 +116,29 @@ pub(crate) struct Feed {
     desk: Arc<Mutex<Desk>>,
     wake: Arc<Notify>,
     notices: broadcast::Sender<Arc<Notice>>,
+    /// The last change before there was a feed.
+    begin: i64,
 }
 
 impl Feed {
-    /// A feed whose clients may be `backlog` notices behind.
-    pub(crate) fn new(backlog: usize) -> Self {
-        Self { desk: Arc::default(), wake: Arc::default(), notices: broadcast::Sender::new(backlog) }
+    /// A feed of what changes after a position, whose clients may be `backlog` notices behind.
+    pub(crate) fn new(backlog: usize, begin: i64) -> Self {
+        let notices = broadcast::Sender::new(backlog);
+        Self { desk: Arc::default(), wake: Arc::default(), notices, begin }
     }
 
-    /// A content changed.
+    /// A content changed, or is gone.
     pub(crate) fn touch(&self, id: &str, urgency: Urgency) {
-        self.put(id, urgency, None);
+        if urgency == Urgency::Now {
+            self.desk().urgent.insert(id.to_owned());
+        }
+        self.wake.notify_one();
     }
 
     /// A content's policy changed.
     pub(crate) fn policy(&self, id: &str) {
-        self.put(id, Urgency::Now, None);
-    }
-
-    /// A content was deleted.
-    pub(crate) fn delete(&self, id: &str, buried: Buried) {
-        self.put(id, Urgency::Now, Some(buried));
+        self.desk().policies.insert(id.to_owned());
+        self.touch(id, Urgency::Now);
     }
 
     /// A credential ended.
@@ -147,97 +146,41 @@ impl Feed {
         let what = What::Ended(credential);
         let (others, addressed) = (Others::Nothing, Others::Nothing);
         let (content, holders) = (String::new(), Holders::default());
-        self.tell(Notice { content, at_ms: now_ms(), what, holders, others, addressed });
+        self.tell(Notice { content, position: 0, told: 0, what, holders, others, addressed });
     }
 
-    fn put(&self, id: &str, urgency: Urgency, deleted: Option<Buried>) {
-        self.put_at(id, urgency, deleted, Instant::now());
-        self.wake.notify_one();
-    }
-
-    fn put_at(&self, id: &str, urgency: Urgency, deleted: Option<Buried>, now: Instant) {
-        let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = match (urgency, desk.shown.get(id)) {
-            (Urgency::Soon, Some(shown)) => (*shown + QUIET).max(now),
-            _ => now,
-        };
-        let entry = desk.touched.entry(id.to_owned()).or_insert(Touched { due, deleted: None });
-        entry.due = entry.due.min(due);
-        entry.deleted = entry.deleted.take().or(deleted);
+    fn desk(&self) -> std::sync::MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From now on, every notice.
     pub(crate) fn listen(&self) -> broadcast::Receiver<Arc<Notice>> {
-        self.notices.subscribe()
+        let notices = self.notices.subscribe();
+        self.wake.notify_one();
+        notices
     }
 
-    /// Those whose time has come, and when the next one's will.
-    fn take_due(&self, now: Instant) -> (Vec<Due>, Option<Instant>) {
-        let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut due = Vec::new();
-        desk.touched.retain(|id, touched| {
-            let later = touched.due > now;
-            if !later {
-                due.push(Due { id: id.clone(), deleted: touched.deleted.take() });
-            }
-            later
-        });
-        desk.shown.retain(|_, shown| now.duration_since(*shown) < QUIET);
-        desk.shown.extend(due.iter().map(|due| (due.id.clone(), now)));
-        (due, desk.touched.values().map(|touched| touched.due).min())
-    }
-
-    fn again(&self, id: String) {
-        let due = Instant::now() + RETRY;
-        let mut desk = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
-        desk.touched.entry(id).or_insert(Touched { due, deleted: None });
+    fn is_heard(&self) -> bool {
+        self.notices.receiver_count() > 0
     }
 
     /// Shows changes until the end of the process.
     pub(crate) async fn run(self, store: Store, policies: Policies) {
+        let tail = Tail::from(self.begin);
+        let mut show = Show { feed: self, store, policies, tail, silent_until: Instant::now() };
         loop {
-            let (due, next) = self.take_due(Instant::now());
-            if due.is_empty() {
-                match next {
-                    Some(at) => tokio::select! {
-                        () = tokio::time::sleep_until(at) => {}
-                        () = self.wake.notified() => {}
-                    },
-                    None => self.wake.notified().await,
+            let next = match show.round().await {
+                Ok(next) => next,
+                Err(error) => {
+                    tracing::warn!(%error, "changes cannot be shown yet");
+                    Some(Instant::now() + RETRY)
                 }
-                continue;
+            };
+            let look = Instant::now() + if show.feed.is_heard() { LOOK } else { LOOK_UNHEARD };
+            tokio::select! {
+                () = tokio::time::sleep_until(next.map_or(look, |next| next.min(look))) => {}
+                () = show.feed.wake.notified() => {}
             }
-            for due in due {
-                self.show(&store, &policies, due).await;
-            }
-        }
-    }
-
-    async fn show(&self, store: &Store, policies: &Policies, due: Due) {
-        let Due { id, deleted } = due;
-        if let Some(buried) = deleted {
-            return self.tell(Notice::deleted(id, now_ms(), buried));
-        }
-        let mut entry = match store.entry(&id).await {
-            Ok(entry) => entry,
-            // Its deletion is announced by whoever deleted it.
-            Err(StoreError::NotFound(_)) => return,
-            Err(error) => {
-                tracing::warn!(content = id, %error, "a change cannot be shown yet");
-                return self.again(id);
-            }
-        };
-        let others = match others(store, policies, &mut entry).await {
-            Ok(others) => others,
-            Err(error) => {
-                tracing::warn!(content = id, %error, "a change is not shown to everybody yet");
-                self.again(id);
-                (Others::Nothing, Others::Nothing)
-            }
-        };
-        // Whoever listens from now on reads what is there.
-        if self.notices.receiver_count() > 0 {
-            self.tell(Notice::changed(&entry, others));
         }
     }
 
@@ -247,60 +190,141 @@ impl Feed {
     }
 }
 
-/// What those are told of a content who know of it by its policy alone: of all contents, and of this one.
-/// What is noted of its policy is brought up to date.
-async fn others(
-    store: &Store,
-    policies: &Policies,
-    entry: &mut Entry,
-) -> Result<(Others, Others), StoreError> {
-    let id = &entry.content.id;
-    let openness = policies.openness(id).await?;
-    let before = entry.openness;
-    let was_listed = entry.listed;
-    if openness != before {
-        store.note_openness(id, openness).await?;
-        (entry.openness, entry.listed) = (openness, is_listed(openness));
-    }
-    let state = entry.content.state();
-    let told = |known: bool, was_known: bool| match (known, was_known) {
-        (true, _) if is_presentable(state) => Others::Same,
-        (true, _) if state == ContentState::Failed => Others::Gone,
-        (false, true) => Others::Gone,
-        _ => Others::Nothing,
-    };
-    let addressed = told(is_addressed(openness), was_listed || is_addressed(before));
-    Ok((told(is_listed(openness), was_listed), addressed))
+/// The task that shows changes.
+struct Show {
+    feed: Feed,
+    store: Store,
+    policies: Policies,
+    tail: Tail,
+    /// `access` did not answer, and is not asked before then.
+    silent_until: Instant,
 }
 
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn progress_is_shown_at_most_four_times_a_second_and_a_new_state_at_once() {
-        let feed = Feed::new(16);
-        let begin = Instant::now();
-        let mut shown = 0;
-        for ms in 0..1_000 {
-            let now = begin + Duration::from_millis(ms);
-            feed.put_at("a", Urgency::Soon, None, now);
-            shown += feed.take_due(now).0.len();
+impl Show {
+    /// Reads what there is and tells what is due. Answers when there is more to do.
+    async fn round(&mut self) -> Result<Option<Instant>, StoreError> {
+        // Taken before it is read: whatever was touched by now was committed before.
+        let Desk { urgent, policies } = std::mem::take(&mut *self.feed.desk());
+        let mut left: Vec<String> = policies.into_iter().collect();
+        let done = match self.note_policies(&mut left).await {
+            Ok(()) => self.read(&urgent).await,
+            Err(error) => Err(error),
+        };
+        let more = (!left.is_empty()).then_some(self.silent_until);
+        self.feed.desk().policies.extend(left);
+        if let Err(error) = done {
+            self.feed.desk().urgent.extend(urgent);
+            return Err(error);
         }
-        assert_eq!(shown, 4);
-        let now = begin + Duration::from_millis(1_001);
-        feed.put_at("a", Urgency::Now, None, now);
-        assert_eq!(feed.take_due(now).0.len(), 1);
+        Ok(self.tail.next().into_iter().chain(more).min())
     }
 
-    #[test]
-    fn a_content_deleted_while_a_change_waits_is_shown_as_deleted() {
-        let feed = Feed::new(16);
-        feed.touch("a", Urgency::Now);
-        let buried = Buried { listed: true, holders: Holders { owner: "ann".into(), shares: Vec::new() } };
-        feed.delete("a", buried.clone());
-        let due = Due { id: "a".into(), deleted: Some(buried) };
-        assert_eq!(feed.take_due(Instant::now()).0, [due]);
+    /// Notes what the policies of some of these say, which moves the contents of which it was not noted yet. What is
+    /// left comes the next time.
+    async fn note_policies(&mut self, ids: &mut Vec<String>) -> Result<(), StoreError> {
+        for _ in 0..PAGE {
+            let Some(id) = ids.last() else { break };
+            let Some(openness) = self.openness(id).await else { break };
+            self.store.note_openness(id, openness).await?;
+            ids.pop();
+        }
+        Ok(())
     }
+
+    /// Reads page by page, and tells each before the next.
+    async fn read(&mut self, urgent: &HashSet<String>) -> Result<(), StoreError> {
+        let last = self.store.reach().await?.last;
+        loop {
+            if self.tail.read() < last && !self.tail.is_full() {
+                let (moved, reached) = self.store.moved(self.tail.read(), last, None, PAGE).await?;
+                self.tail.take(moved, reached, Instant::now());
+            }
+            self.tail.hurry(urgent, Instant::now());
+            self.show_due().await?;
+            if self.tail.read() >= last || self.tail.is_full() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn show_due(&mut self) -> Result<(), StoreError> {
+        for Held { moved, half_told, .. } in self.tail.due(Instant::now()) {
+            self.show(moved, half_told).await?;
+            // Clients keep up with a long round.
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
+    async fn show(&mut self, mut moved: Moved, half_told: bool) -> Result<(), StoreError> {
+        if let Now::There(entry) = &moved.now {
+            let id = &entry.content.id;
+            let Some(openness) = self.openness(id).await else {
+                // The others hear of it when it is known what they may know of.
+                self.tail.hold(id, self.silent_until);
+                if !half_told {
+                    self.show_entry(entry, (Others::Nothing, Others::Nothing));
+                }
+                return Ok(());
+            };
+            if openness != entry.openness {
+                // This moves it.
+                self.store.note_openness(id, openness).await?;
+                match self.store.now(id).await? {
+                    Some(now) => moved.now = now,
+                    None => {
+                        self.tail.tell(id, entry.position, Instant::now());
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        self.tail.tell(moved.id(), moved.position(), Instant::now());
+        match &moved.now {
+            Now::Deleted(grave) => {
+                self.feed.tell(Notice::deleted(grave, self.tail.told(), moved.was_hidden()));
+            }
+            Now::There(entry) => self.show_entry(entry, others(entry, moved.was_hidden())),
+        }
+        Ok(())
+    }
+
+    fn show_entry(&self, entry: &Entry, others: (Others, Others)) {
+        // Whoever listens from now on reads what is there.
+        if self.feed.is_heard() {
+            self.feed.tell(Notice::changed(entry, self.tail.told(), others));
+        }
+    }
+
+    /// How open a content is; none: `access` does not say.
+    async fn openness(&mut self, id: &str) -> Option<Openness> {
+        // One question that is not answered is enough for a while.
+        if self.policies.are_asked() && Instant::now() < self.silent_until {
+            return None;
+        }
+        match self.policies.openness(id).await {
+            Ok(openness) => Some(openness),
+            Err(error) => {
+                tracing::warn!(content = id, %error, "what strangers may know of is not known, and not told");
+                self.silent_until = Instant::now() + RETRY;
+                None
+            }
+        }
+    }
+}
+
+/// What those are told of a content who know of it by its policy alone: of all contents, and of this one. What is
+/// noted of its policy is what the policy says.
+fn others(entry: &Entry, was_hidden: bool) -> (Others, Others) {
+    let state = entry.content.state();
+    let told = |known: bool, otherwise: Others| match known {
+        true if is_presentable(state) => Others::Same,
+        true if state == ContentState::Failed => Others::Gone,
+        true => Others::Nothing,
+        false => otherwise,
+    };
+    let hidden = if was_hidden { Others::Gone } else { Others::Nothing };
+    // Who follows it alone was let to.
+    let addressed = told(is_addressed(entry.openness), Others::Gone);
+    (told(entry.listed, hidden), addressed)
 }

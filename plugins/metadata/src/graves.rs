@@ -8,8 +8,7 @@ use streamgate_contracts::events::{ContentDeleted, TYPE_CONTENT_DELETED, content
 use streamgate_plugin_api::Event;
 use streamgate_plugin_api::time::now_ms;
 
-use crate::listing::Ended;
-use crate::rights::Holders;
+use crate::positions::POSITION;
 use crate::store::{Store, StoreError};
 
 /// A deleted content whose objects may not all be gone.
@@ -21,28 +20,21 @@ pub(crate) struct Tombstone {
     pub(crate) clean: bool,
 }
 
-/// What a content was that is gone.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Buried {
-    /// Everybody could know of it.
-    pub(crate) listed: bool,
-    pub(crate) holders: Holders,
-}
-
 impl Store {
-    /// Removes a content and leaves a tombstone; tells who could know of it.
-    /// None: there was no such content.
-    pub(crate) async fn bury(&self, id: &str, by: &By) -> Result<Option<Buried>, StoreError> {
+    /// Removes a content and leaves a tombstone. False: there was no such content.
+    pub(crate) async fn bury(&self, id: &str, by: &By) -> Result<bool, StoreError> {
         let now = now_ms();
-        let Some(content) = self.find(id).await? else { return Ok(None) };
-        let batch = self.db.batch();
-        let batch = batch
-            .push(
-                "INSERT INTO tombstones (id, deleted_at_ms, due_at_ms, sweeps, failures, clean, listed, owner, shares) \
-                 SELECT id, $2, $2, 0, 0, 0, listed, owner, shares FROM contents WHERE id = $1 ON CONFLICT (id) DO NOTHING",
-                params![id, now],
-            )
-            .push_expect("DELETE FROM contents WHERE id = $1 RETURNING listed, owner, shares", params![id], 1)
+        let Some(content) = self.find(id).await? else { return Ok(false) };
+        let sql = format!(
+            "INSERT INTO tombstones (id, deleted_at_ms, due_at_ms, sweeps, failures, clean, listed, owner, \
+             shares, unlisted_position, position) \
+             SELECT id, $2, $2, 0, 0, 0, listed, owner, shares, unlisted_position, {POSITION} FROM contents WHERE id = $1 \
+             ON CONFLICT (id) DO NOTHING"
+        );
+        let batch = self
+            .change()
+            .push(&sql, params![id, now])
+            .push_expect("DELETE FROM contents WHERE id = $1", params![id], 1)
             .push("DELETE FROM shared WHERE content = $1", params![id])
             .push("DELETE FROM renditions WHERE content = $1", params![id])
             .push("DELETE FROM segments WHERE content = $1", params![id])
@@ -52,12 +44,8 @@ impl Store {
         let batch = batch.tell(Event::json(content_deleted(id), TYPE_CONTENT_DELETED, &deleted));
         let buried = by.note(batch, "content.delete", id, called(&content)).run().await;
         match buried {
-            Ok(mut outcomes) => {
-                let row = outcomes.swap_remove(1).rows.first().ok_or(DbError::NotFound)?;
-                let listed = row.get::<i64>("listed")? != 0;
-                Ok(Some(Buried { listed, holders: Holders::from_row(&row)? }))
-            }
-            Err(DbError::Conflict { .. }) => Ok(None),
+            Ok(_) => Ok(true),
+            Err(DbError::Conflict { .. }) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
@@ -108,36 +96,14 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets a tombstone.
+    /// Forgets a tombstone, and remembers that whoever did not hear of the deletion cannot learn of it any more.
     pub(crate) async fn forget(&self, id: &str) -> Result<(), StoreError> {
-        let sql = "DELETE FROM tombstones WHERE id = $1";
-        self.db.batch().push(sql, params![id]).frees_space().run().await?;
+        let noted = "UPDATE positions SET forgotten = (SELECT position FROM tombstones WHERE id = $1) \
+            WHERE forgotten < (SELECT position FROM tombstones WHERE id = $1)";
+        let gone = "DELETE FROM tombstones WHERE id = $1";
+        let batch = self.db.batch().push(noted, params![id]).push(gone, params![id]);
+        batch.frees_space().run().await?;
         Ok(())
-    }
-
-    /// Contents deleted at or after a time, oldest first; all, or those that everybody could know of, those of
-    /// some owners and those that were shared with anybody.
-    pub(crate) async fn deleted_since(
-        &self,
-        since_ms: i64,
-        only: Option<&[String]>,
-        limit: usize,
-    ) -> Result<Vec<Ended>, StoreError> {
-        let mut values = params![since_ms, limit];
-        let mut narrowed = String::new();
-        if let Some(owners) = only {
-            narrowed = "AND (listed = 1 OR shares IS NOT NULL".into();
-            for owner in owners {
-                values.extend(params![owner]);
-                narrowed.push_str(&format!(" OR owner = ${}", values.len()));
-            }
-            narrowed.push(')');
-        }
-        let sql = format!(
-            "SELECT id, deleted_at_ms AS at_ms, listed, owner, shares FROM tombstones WHERE deleted_at_ms >= $1 {narrowed} \
-             ORDER BY deleted_at_ms, id LIMIT $2"
-        );
-        self.db.query(&sql, values).await?.into_iter().map(|row| Ended::of(&row)).collect()
     }
 
     /// Contents whose job is still to be enqueued, oldest first.

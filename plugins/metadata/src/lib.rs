@@ -28,6 +28,7 @@ mod outside;
 mod owners;
 mod patch;
 mod policies;
+mod positions;
 mod reaper;
 mod rights;
 mod routes;
@@ -37,6 +38,7 @@ mod settings;
 mod shares;
 mod shares_routes;
 mod store;
+mod tail;
 mod texts;
 mod timeline;
 mod view;
@@ -93,11 +95,13 @@ impl Metadata {
         shutdown: CancellationToken,
     ) -> Result<Self, OpenError> {
         let db = Db::open(database, "metadata", store::migrations()).await?;
-        let feed = Feed::new(usize::try_from(settings.event_backlog).unwrap_or(usize::MAX));
         let access = settings.gated.then(|| outside.access.clone());
         let policies = Policies::new(access, settings.policy_max_age.get());
         let store = Store::new(db);
         begin::begin(&store, &Media::new(outside.storage.clone()), settings.begin_anew).await?;
+        // Before anybody can listen, so that what they read and what they are then told have no gap in between.
+        let last = store.reach().await?.last;
+        let feed = Feed::new(usize::try_from(settings.event_backlog).unwrap_or(usize::MAX), last);
         let catalogue = Catalogue::new(store, feed, outside, policies, settings.replaced_captions.get());
         let count = |setting| usize::try_from(setting).unwrap_or(usize::MAX);
         let places = Places::new(count(settings.max_event_clients), count(settings.event_streams_per_client));

@@ -3,12 +3,11 @@
 
 use streamgate_contracts::access::v1::Openness;
 use streamgate_contracts::catalogue::v1::ContentState;
-use streamgate_contracts::db::{Row, params, places};
-use streamgate_plugin_api::time::now_ms;
+use streamgate_contracts::db::{DbError, Row, params, places};
 
 use crate::cursor::{Cursor, Order, title_key};
 use crate::policies::{PRESENTABLE, Sight, is_listed};
-use crate::rights::Holders;
+use crate::positions::POSITION;
 use crate::search::escape_like;
 use crate::store::{COLUMNS, Entry, Store, StoreError};
 
@@ -32,39 +31,21 @@ pub(crate) struct Filter {
     pub(crate) limit: usize,
 }
 
-/// A content that some know of no more: it was deleted, or is not for everybody any more.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Ended {
-    pub(crate) id: String,
-    pub(crate) at_ms: i64,
-    /// Everybody could know of it, or still can.
-    pub(crate) listed: bool,
-    pub(crate) holders: Holders,
-}
-
-impl Ended {
-    /// From columns of these names.
-    pub(crate) fn of(row: &Row) -> Result<Self, StoreError> {
-        let (id, at_ms, listed) = (row.get("id")?, row.get("at_ms")?, row.get::<i64>("listed")? != 0);
-        Ok(Self { id, at_ms, listed, holders: Holders::from_row(row)? })
-    }
-}
-
 impl Store {
-    /// Notes what a content's policy says. The revision stays: nothing of the content changed.
+    /// Notes what a content's policy says, which is a change of who knows of it. The revision stays: nothing of
+    /// the content changed.
     pub(crate) async fn note_openness(&self, id: &str, openness: Openness) -> Result<(), StoreError> {
-        let sql = "UPDATE contents SET unlisted_at_ms = CASE WHEN listed = 1 AND $2 = 0 THEN $3 \
-            ELSE unlisted_at_ms END, listed = $2, openness = $4 WHERE id = $1 AND openness <> $4";
-        self.db.execute(sql, params![id, is_listed(openness), now_ms(), openness as i32]).await?;
-        Ok(())
-    }
-
-    /// Contents that everybody could know of until a time at or after this one, and cannot any more.
-    pub(crate) async fn unlisted_since(&self, since_ms: i64, limit: usize) -> Result<Vec<Ended>, StoreError> {
-        let sql = "SELECT id, unlisted_at_ms AS at_ms, listed, owner, shares FROM contents WHERE unlisted_at_ms >= $1 \
-            AND listed = 0 ORDER BY unlisted_at_ms, id LIMIT $2";
-        let rows = self.db.query(sql, params![since_ms, limit]).await?;
-        rows.into_iter().map(|row| Ended::of(&row)).collect()
+        let sql = format!(
+            "UPDATE contents SET unlisted_position = CASE WHEN listed = 1 AND $2 = 0 THEN {POSITION} \
+             ELSE unlisted_position END, listed = $2, openness = $3, position = {POSITION} \
+             WHERE id = $1 AND openness <> $3"
+        );
+        let values = params![id, is_listed(openness), openness as i32];
+        match self.change().push_expect(&sql, values, 1).run().await {
+            // It is noted already, or the content is gone; either way nothing changes.
+            Ok(_) | Err(DbError::Conflict { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// What is noted of contents after an id, in the order of their ids.

@@ -1,8 +1,11 @@
 //! Server-sent events (WHATWG HTML §9.2): the live changes of one content or of all. Each
 //! client may be a bounded number of changes behind; one that is slower is disconnected,
 //! comes back with `Last-Event-ID` and is told what it missed from the database.
+//!
+//! An id is a position (see `positions.rs`), and says that everything up to there was told. Ids ascend; an event that
+//! tells of more than its client may count on has none.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +17,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use streamgate_contracts::catalogue::v1::ContentState;
 use streamgate_plugin_api::Principal;
 use streamgate_plugin_api::fair::{Full, Holder, Place, Places};
-use streamgate_plugin_api::time::now_ms;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
@@ -22,13 +24,17 @@ use tokio_util::sync::CancellationToken;
 use crate::catalogue::Catalogue;
 use crate::changes::{Notice, Others, What};
 use crate::policies::{Sight, Where};
+use crate::positions::{Moved, Now};
+use crate::shares;
 use crate::store::{Entry, StoreError};
 use crate::view::ContentView;
 
 /// More missed changes than this are not told one by one: the client lists anew.
 const REPLAYED: usize = 500;
-/// Deletions are remembered for a day.
-const REPLAY_WINDOW_MS: i64 = 86_400_000;
+/// For how long whoever was away is told of a content that it is not shared with them any more, and for how long
+/// whoever is there is with each of its changes.
+const LOST: Duration = shares::REMEMBERED;
+const LOST_LIVE: Duration = Duration::from_secs(60);
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// Opens streams of live changes, up to a number at once, which callers share fairly.
@@ -68,8 +74,9 @@ impl Live {
     ) -> Result<Response, StoreError> {
         let notices = catalogue.feed.listen();
         let entry = catalogue.seen(id, &follower.sight).await?;
-        let first = VecDeque::from([changed(&entry, &follower.sight)]);
-        Ok(self.stream(notices, first, Some(id.to_owned()), follower))
+        let first = VecDeque::from([changed(&entry, &follower.sight).id(entry.position.to_string())]);
+        let begin = Begin { first, position: entry.position, told: HashMap::new() };
+        Ok(self.stream(notices, begin, Some(id.to_owned()), follower))
     }
 
     /// The changes of all contents, beginning with those since `Last-Event-ID`.
@@ -79,28 +86,25 @@ impl Live {
         headers: &HeaderMap,
         follower: Follower,
     ) -> Result<Response, StoreError> {
+        // Listened first: what changes while the rest is read is there twice, and told once.
         let notices = catalogue.feed.listen();
-        let now = now_ms();
-        let last = headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok()?.parse::<i64>().ok());
-        let missed = match last {
-            None => VecDeque::new(),
-            Some(since) => missed(catalogue, since, now, &follower.sight).await?,
+        let begin = match headers.get(LAST_EVENT_ID).filter(|id| !id.is_empty()) {
+            None => Begin::at(catalogue.store.reach().await?.last),
+            Some(id) => missed(catalogue, position(id), &follower.sight).await?,
         };
-        // Whoever comes back before the first change tells from when on to look.
-        let mut first = VecDeque::from([Event::default().id(now.to_string()).comment("open")]);
-        first.extend(missed);
-        Ok(self.stream(notices, first, None, follower))
+        Ok(self.stream(notices, begin, None, follower))
     }
 
     fn stream(
         &self,
         notices: broadcast::Receiver<Arc<Notice>>,
-        first: VecDeque<Event>,
+        begin: Begin,
         only: Option<String>,
         follower: Follower,
     ) -> Response {
         let displaced = follower.place.displacement().cancelled_owned();
-        let client = Client { notices, first, only, over: false, follower };
+        let last = begin.position;
+        let client = Client { notices, begin, last, only, over: false, follower };
         let events = stream::unfold(client, next)
             .take_until(displaced)
             .take_until(self.shutdown.clone().cancelled_owned());
@@ -113,53 +117,119 @@ impl Live {
     }
 }
 
-async fn missed(
-    catalogue: &Catalogue,
-    since: i64,
-    now: i64,
-    sight: &Sight,
-) -> Result<VecDeque<Event>, StoreError> {
-    let reset = || VecDeque::from([Event::default().event("reset").id(now.to_string()).data("{}")]);
-    if since < now - REPLAY_WINDOW_MS {
-        return Ok(reset());
+/// What a client is told before the notices.
+struct Begin {
+    first: VecDeque<Event>,
+    /// With that, it is told everything up to here.
+    position: i64,
+    /// What it is told beyond, and the position of its last change.
+    told: HashMap<String, i64>,
+}
+
+impl Begin {
+    /// From here on.
+    fn at(position: i64) -> Self {
+        // Whoever comes back before the first change tells from when on to look.
+        let first = VecDeque::from([Event::default().id(position.to_string()).comment("open")]);
+        Self { first, position, told: HashMap::new() }
     }
+
+    /// It is to list anew.
+    fn anew(position: i64) -> Self {
+        let reset = Event::default().event("reset").id(position.to_string()).data("{}");
+        Self { first: VecDeque::from([reset]), position, told: HashMap::new() }
+    }
+}
+
+/// What a client says that it was told up to. What is no position is none that there ever was.
+fn position(id: &HeaderValue) -> i64 {
+    id.to_str().ok().and_then(|id| id.parse().ok()).unwrap_or(i64::MAX)
+}
+
+/// What changed since a position, as it is now.
+async fn missed(catalogue: &Catalogue, since: i64, sight: &Sight) -> Result<Begin, StoreError> {
     let store = &catalogue.store;
-    let changes = store.changed_since(since, REPLAYED + 1).await?;
+    let last = store.reach().await?.last;
+    if since > last {
+        // The database is another one, or a backup: or the id is from when ids were times.
+        return Ok(Begin::anew(last));
+    }
     let owners = sight.caller.owners();
-    let mut ended = store.deleted_since(since, (!sight.all).then_some(&owners[..]), REPLAYED + 1).await?;
-    ended.retain(|ended| ended.listed || sight.is_sure(&ended.holders));
-    if !sight.all {
-        let mut unlisted = store.unlisted_since(since, REPLAYED + 1).await?;
-        unlisted.retain(|ended| !sight.is_sure(&ended.holders));
-        ended.extend(unlisted);
+    let only = (!sight.all).then_some(&owners[..]);
+    let (moved, reached) = store.moved(since, last, only, REPLAYED).await?;
+    // Looked at after the deletions were read: none of them was forgotten before.
+    if reached < last || since < store.reach().await?.forgotten {
+        return Ok(Begin::anew(last));
     }
-    if changes.len() + ended.len() > REPLAYED {
-        return Ok(reset());
-    }
-    let mut events = Vec::with_capacity(changes.len() + ended.len());
-    for entry in changes {
-        let content = &entry.content;
-        if catalogue.policies.show(content, sight, Where::List).await? {
-            events.push((content.updated_at_ms, changed(&entry, sight)));
-        } else if entry.listed && content.state() == ContentState::Failed {
-            events.push((content.updated_at_ms, gone(&content.id, content.updated_at_ms)));
+    let mut first = VecDeque::with_capacity(moved.len() + 1);
+    let (mut marked, mut told) = (since, HashMap::new());
+    for one in moved {
+        if one.position() > last {
+            told.insert(one.id().to_owned(), one.position());
+        }
+        if let Some(event) = missed_event(catalogue, &one, sight).await? {
+            marked = one.first;
+            first.push_back(event.id(marked.to_string()));
         }
     }
-    events.extend(ended.into_iter().map(|ended| (ended.at_ms, gone(&ended.id, ended.at_ms))));
-    events.sort_by_key(|(at_ms, _)| *at_ms);
-    Ok(events.into_iter().map(|(_, event)| event).collect())
+    if marked < last {
+        first.extend(Begin::at(last).first);
+    }
+    Ok(Begin { first, position: last, told })
+}
+
+async fn missed_event(
+    catalogue: &Catalogue,
+    moved: &Moved,
+    sight: &Sight,
+) -> Result<Option<Event>, StoreError> {
+    let is_gone = match &moved.now {
+        Now::There(entry) if catalogue.policies.show(&entry.content, sight, Where::List).await? => {
+            return Ok(Some(changed(entry, sight)));
+        }
+        Now::There(entry) => {
+            let failed = entry.listed && entry.content.state() == ContentState::Failed;
+            moved.was_hidden() || failed || sight.caller.lost(&entry.content, LOST)
+        }
+        Now::Deleted(grave) => {
+            grave.listed
+                || moved.was_hidden()
+                || sight.is_sure(&grave.holders)
+                || sight.caller.lost(&grave.holders, LOST)
+        }
+    };
+    Ok(is_gone.then(|| gone(moved.id())))
 }
 
 struct Client {
     notices: broadcast::Receiver<Arc<Notice>>,
-    first: VecDeque<Event>,
+    begin: Begin,
+    /// The last id.
+    last: i64,
     only: Option<String>,
     over: bool,
     follower: Follower,
 }
 
+impl Client {
+    /// Whether it was told what a notice says before the notices began.
+    fn knows(&self, notice: &Notice) -> bool {
+        let told = self.begin.told.get(&notice.content).copied().unwrap_or(0);
+        notice.position <= self.begin.position.max(told)
+    }
+
+    /// Puts the id on an event, if it is a new one.
+    fn marked(&mut self, event: Event, told: i64) -> Event {
+        if told <= self.last {
+            return event;
+        }
+        self.last = told;
+        event.id(told.to_string())
+    }
+}
+
 async fn next(mut client: Client) -> Option<(Result<Event, Infallible>, Client)> {
-    if let Some(event) = client.first.pop_front() {
+    if let Some(event) = client.begin.first.pop_front() {
         return Some((Ok(event), client));
     }
     while !client.over {
@@ -175,7 +245,7 @@ async fn next(mut client: Client) -> Option<(Result<Event, Infallible>, Client)>
             }
             continue;
         }
-        if client.only.as_ref().is_some_and(|only| *only != notice.content) {
+        if client.only.as_ref().is_some_and(|only| *only != notice.content) || client.knows(&notice) {
             continue;
         }
         let Some((event, gone)) = event_of(&notice, &client.follower.sight, client.only.is_some()) else {
@@ -183,6 +253,7 @@ async fn next(mut client: Client) -> Option<(Result<Event, Infallible>, Client)>
         };
         // Nothing follows the end of the only content.
         client.over = client.only.is_some() && gone;
+        let event = client.marked(event, notice.told);
         return Some((Ok(event), client));
     }
     None
@@ -193,26 +264,26 @@ fn event_of(notice: &Notice, sight: &Sight, only: bool) -> Option<(Event, bool)>
     let others = match only {
         _ if sight.is_sure(&notice.holders) => Others::Same,
         true => notice.addressed,
+        false if notice.others == Others::Nothing && sight.caller.lost(&notice.holders, LOST_LIVE) => {
+            Others::Gone
+        }
         false => notice.others,
     };
     match (&notice.what, others) {
         (What::Ended(_), _) | (_, Others::Nothing) => None,
-        (What::Deleted, _) | (_, Others::Gone) => Some((gone(&notice.content, notice.at_ms), true)),
+        (What::Deleted, _) | (_, Others::Gone) => Some((gone(&notice.content), true)),
         (What::Changed { json, whole }, Others::Same) => {
             let json = if sight.shows_owner(&notice.holders) { whole } else { json };
-            let event = Event::default().id(notice.at_ms.to_string());
-            Some((event.event("changed").data(json), false))
+            Some((Event::default().event("changed").data(json), false))
         }
     }
 }
 
 fn changed(entry: &Entry, sight: &Sight) -> Event {
     let view = ContentView::new(entry, sight.shows_owner(&entry.content));
-    let event = Event::default().id(entry.content.updated_at_ms.to_string());
-    event.event("changed").data(view.to_json())
+    Event::default().event("changed").data(view.to_json())
 }
 
-fn gone(id: &str, at_ms: i64) -> Event {
-    let event = Event::default().id(at_ms.to_string());
-    event.event("deleted").data(serde_json::json!({ "id": id }).to_string())
+fn gone(id: &str) -> Event {
+    Event::default().event("deleted").data(serde_json::json!({ "id": id }).to_string())
 }

@@ -1,10 +1,13 @@
 //! Whose a content is, with whom it is shared, and what that lets somebody do with it. What its policy lets
 //! everybody do is for `access` to say, see `policies.rs`.
 
+use std::time::Duration;
+
 use http::HeaderMap;
 use streamgate_contracts::catalogue::v1::{Content, Right, Share};
 use streamgate_contracts::scopes;
 use streamgate_plugin_api::Principal;
+use streamgate_plugin_api::time::{millis, now_ms};
 
 use crate::shares;
 
@@ -102,6 +105,14 @@ impl Caller {
             (false, false) => Right::None,
         };
         shares.map(Share::right).max().map_or(Right::None, |right| right.min(most))
+    }
+
+    /// Whether they had a right within this time that was taken back: they are told that it is gone for them.
+    pub(crate) fn lost(&self, held: &impl Held, within: Duration) -> bool {
+        let since_ms = now_ms() - millis(within);
+        let named = |share: &&Share| self.names.contains(&share.name);
+        let lost = |share: &Share| share.right() < Right::View && share.since_ms >= since_ms;
+        self.right_to(held) < Right::View && held.shares().iter().filter(named).any(lost)
     }
 
     /// Whether they may do what takes this right. Where nobody signs in, nobody owns anything, and whom

@@ -9,7 +9,7 @@ use streamgate_contracts::auth::v1::auth_client::AuthClient;
 use streamgate_contracts::auth::v1::{FindRequest, Person, Role};
 use streamgate_contracts::catalogue::v1::{Content, Right, Share};
 use streamgate_contracts::db::{Batch, params};
-use streamgate_plugin_api::time::now_ms;
+use streamgate_plugin_api::time::{millis, now_ms};
 
 use crate::catalogue::{Catalogue, checked_id, unchanged};
 use crate::changes::Urgency;
@@ -20,6 +20,10 @@ use crate::store::{Entry, StoreError};
 const DEADLINE: Duration = Duration::from_secs(5);
 /// With how many a content may be shared.
 const MAX_SHARES: usize = 64;
+/// Shares that were taken back and are remembered, so that whoever had them is told.
+const MAX_TAKEN_BACK: usize = 64;
+/// For how long.
+pub(crate) const REMEMBERED: Duration = Duration::from_secs(86_400);
 const PRINCIPAL: &str = "principal:";
 const ROLE: &str = "role:";
 /// What can be shared with everybody who has it.
@@ -45,6 +49,11 @@ pub(crate) fn role_of(share: &Share) -> Option<&str> {
     share.name.strip_prefix(ROLE)
 }
 
+/// The shares that give something.
+pub(crate) fn in_force(content: &Content) -> impl Iterator<Item = &Share> {
+    content.shares.iter().filter(|share| share.right() >= Right::View)
+}
+
 /// Shares as the database holds them; none: there are none.
 pub(crate) fn packed(shares: &[Share]) -> Option<Bytes> {
     let content = Content { shares: shares.to_vec(), ..Content::default() };
@@ -58,7 +67,7 @@ pub(crate) fn unpacked(packed: Option<Bytes>) -> Result<Vec<Share>, DecodeError>
 
 /// Writes, with the rest of a change, by whom a content is found that is shared with them.
 pub(crate) fn indexed(mut batch: Batch, before: &Content, after: &Content) -> Batch {
-    let names = |content: &Content| content.shares.iter().map(|share| share.name.clone()).collect::<Vec<_>>();
+    let names = |content: &Content| in_force(content).map(|share| share.name.clone()).collect::<Vec<_>>();
     let title = title_key(after);
     if names(before) == names(after) {
         return match after.shares.is_empty() || title_key(before) == title {
@@ -69,7 +78,7 @@ pub(crate) fn indexed(mut batch: Batch, before: &Content, after: &Content) -> Ba
         };
     }
     batch = batch.push("DELETE FROM shared WHERE content = $1", params![&after.id]);
-    for share in &after.shares {
+    for share in in_force(after) {
         batch = batch.push(
             "INSERT INTO shared (name, content, began_at_ms, sort_title) VALUES ($1, $2, $3, $4)",
             params![&share.name, &after.id, after.created_at_ms, &title],
@@ -129,14 +138,11 @@ impl Catalogue {
             None => of_principal(&self.person(with).await?.principal),
         };
         let apply = |content: &mut Content| {
-            let before = content.shares.len();
-            content.shares.retain(|share| share.name != name);
-            if content.shares.len() == before {
-                return Err(StoreError::NoPerson(format!(
-                    "the content is not shared with `{}`",
-                    short(with)
-                )));
+            if !in_force(content).any(|share| share.name == name) {
+                let reason = format!("the content is not shared with `{}`", short(with));
+                return Err(StoreError::NoPerson(reason));
             }
+            take_back(content, &name);
             Ok(())
         };
         self.change_rights(id, apply, ("content.unshare", name.clone()), change).await
@@ -161,9 +167,13 @@ impl Catalogue {
         let apply = |content: &mut Content| {
             let before = std::mem::replace(&mut content.owner, owner.clone());
             content.shares.retain(|share| principal_of(share) != Some(owner.as_str()));
-            match before == owner || before.is_empty() || former < Right::View {
-                true => Ok(()),
-                false => give(content, &of_principal(&before), former),
+            match former {
+                _ if before == owner || before.is_empty() => Ok(()),
+                Right::View | Right::Edit => give(content, &of_principal(&before), former),
+                _ => {
+                    take_back(content, &of_principal(&before));
+                    Ok(())
+                }
             }
         };
         self.change_rights(id, apply, ("content.hand-over", format!("to {owner}")), change).await
@@ -215,16 +225,33 @@ impl Catalogue {
 }
 
 fn give(content: &mut Content, name: &str, right: Right) -> Result<(), StoreError> {
-    if let Some(share) = content.shares.iter_mut().find(|share| share.name == name) {
+    if let Some(share) =
+        content.shares.iter_mut().find(|share| share.name == name && share.right() >= Right::View)
+    {
         share.set_right(right);
         return Ok(());
     }
-    if content.shares.len() >= MAX_SHARES {
+    content.shares.retain(|share| share.name != name);
+    if in_force(content).count() >= MAX_SHARES {
         let reason = format!("a content is shared with at most {MAX_SHARES}; take one of them away before");
         return Err(StoreError::Limit(reason));
     }
     content.shares.push(Share { name: name.to_owned(), right: right.into(), since_ms: now_ms() });
     Ok(())
+}
+
+/// What is taken back stays for a while as a share that gives nothing.
+fn take_back(content: &mut Content, name: &str) {
+    let now_ms = now_ms();
+    let still = now_ms - millis(REMEMBERED);
+    content
+        .shares
+        .retain(|share| share.name != name && (share.right() >= Right::View || share.since_ms >= still));
+    while content.shares.len() - in_force(content).count() >= MAX_TAKEN_BACK {
+        let Some(oldest) = content.shares.iter().position(|share| share.right() < Right::View) else { break };
+        content.shares.remove(oldest);
+    }
+    content.shares.push(Share { name: name.to_owned(), right: Right::None.into(), since_ms: now_ms });
 }
 
 fn verb(right: Right) -> &'static str {

@@ -111,7 +111,7 @@ impl<'a> ShareView<'a> {
 impl Api {
     /// Whose a content is and with whom it is shared. What people are called is left out while `auth` does not say.
     async fn shares_of(&self, content: &Content) -> Response {
-        let principals = content.shares.iter().filter_map(shares::principal_of);
+        let principals = shares::in_force(content).filter_map(shares::principal_of);
         let ids = principals.chain((!content.owner.is_empty()).then_some(content.owner.as_str()));
         let ids: Vec<String> = ids.map(str::to_owned).collect();
         let people = match self.catalogue.people(ids).await {
@@ -124,7 +124,7 @@ impl Api {
         let people: HashMap<_, _> =
             people.into_iter().map(|person| (person.principal.clone(), person)).collect();
         let owner = (!content.owner.is_empty()).then(|| PersonView::new(&content.owner, &people));
-        let items = content.shares.iter().map(|share| ShareView::new(share, &people)).collect();
+        let items = shares::in_force(content).map(|share| ShareView::new(share, &people)).collect();
         let body = serde_json::to_string(&SharesView { owner, items });
         json(StatusCode::OK, body.expect("texts and lists are always JSON"), Some(etag(content)))
     }

@@ -23,6 +23,7 @@ use crate::cursor::title_key;
 use crate::fence;
 use crate::lifecycle::ForbiddenStep;
 use crate::limits;
+use crate::positions::POSITION;
 use crate::rights::Holders;
 use crate::search::search_text;
 use crate::shares;
@@ -35,8 +36,8 @@ const ATTEMPTS: usize = 32;
 const READS: usize = 16;
 
 pub(crate) const COLUMNS: &str = "id, title, description, tags, state, reason, progress, duration_ms, source, has_poster, \
-    has_thumbnails, unusable, texts, created_at_ms, updated_at_ms, revision, fence, listed, owner, shares, \
-    openness";
+    has_thumbnails, unusable, texts, created_at_ms, updated_at_ms, revision, fence, listed, owner, shares, openness, position, \
+    unlisted_position";
 
 /// Why the catalogue did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -101,6 +102,10 @@ pub(crate) struct Entry {
     pub(crate) listed: bool,
     /// The same; unspecified: nothing is known yet.
     pub(crate) openness: Openness,
+    /// Of its last change, see `positions.rs`.
+    pub(crate) position: i64,
+    /// Of the last time that lists stopped showing it to everybody; 0: they never did.
+    pub(crate) unlisted: i64,
 }
 
 /// The catalogue's namespace of the database.
@@ -123,6 +128,7 @@ pub(crate) fn migrations() -> Migrations {
         ("0009_outbox", streamgate_contracts::outbox::TABLE),
         ("0010_owners", include_str!("../migrations/0010_owners.sql")),
         ("0011_fence", include_str!("../migrations/0011_fence.sql")),
+        ("0012_positions", include_str!("../migrations/0012_positions.sql")),
         ("0015_shares", include_str!("../migrations/0015_shares.sql")),
     ])
 }
@@ -139,14 +145,16 @@ impl Store {
         content.updated_at_ms = now;
         content.revision = 1;
         let id = content.id.clone();
+        let sql = format!(
+            "INSERT INTO contents (id, title, description, tags, state, reason, progress, duration_ms, source, \
+             has_poster, has_thumbnails, search, created_at_ms, updated_at_ms, revision, title_key, owner, position) \
+             SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, {POSITION} \
+             WHERE NOT EXISTS (SELECT 1 FROM tombstones WHERE id = $1) ON CONFLICT (id) DO NOTHING"
+        );
         let batch = self
-            .db
-            .batch()
+            .change()
             .push_expect(
-                "INSERT INTO contents (id, title, description, tags, state, reason, progress, duration_ms, source, \
-                 has_poster, has_thumbnails, search, created_at_ms, updated_at_ms, revision, title_key, owner) \
-                 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17 \
-                 WHERE NOT EXISTS (SELECT 1 FROM tombstones WHERE id = $1) ON CONFLICT (id) DO NOTHING",
+                &sql,
                 params![
                     &id,
                     &content.title,
@@ -244,7 +252,7 @@ impl Store {
             if after == before {
                 return Ok(before);
             }
-            let batch = write_row(self.db.batch(), &before, &mut after);
+            let batch = write_row(self.change(), &before, &mut after);
             let batch = told_of_rights(with(batch, &before, &after), &before, &after);
             match batch.tell(news_of(&after)).run().await {
                 Ok(_) => return Ok(after),
@@ -275,7 +283,7 @@ impl Store {
             }
             let known = self.rungs_of(&[id]).await?.remove(id).unwrap_or_default();
             let mut changed = after.fence != before.fence;
-            let mut batch = write_row(self.db.batch(), &before, &mut after);
+            let mut batch = write_row(self.change(), &before, &mut after);
             let mut next = known.len();
             for spec in specs {
                 let data: Bytes = spec.encode_to_vec().into();
@@ -323,7 +331,7 @@ impl Store {
             let mut after = before.clone();
             apply(&mut after)?;
             let known = self.rungs_of(&[id]).await?.remove(id).unwrap_or_default();
-            let mut batch = write_row(self.db.batch(), &before, &mut after);
+            let mut batch = write_row(self.change(), &before, &mut after);
             for group in added {
                 let name = &group.rendition;
                 let Some(rung) = known.iter().find(|rung| rung.spec.name == *name) else {
@@ -425,15 +433,7 @@ impl Store {
         rows.into_iter().map(|row| content_of(&row).map_err(StoreError::from)).collect()
     }
 
-    /// Contents that changed at or after a time, oldest change first.
-    pub(crate) async fn changed_since(&self, since_ms: i64, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM contents WHERE updated_at_ms >= $1 ORDER BY updated_at_ms, id LIMIT $2"
-        );
-        self.entries(&sql, params![since_ms, limit]).await
-    }
-
-    async fn entries(&self, sql: &str, values: Vec<Param>) -> Result<Vec<Entry>, StoreError> {
+    pub(crate) async fn entries(&self, sql: &str, values: Vec<Param>) -> Result<Vec<Entry>, StoreError> {
         let mut entries = self.bare_entries(sql, values).await?;
         self.add_rungs(&mut entries).await?;
         Ok(entries)
@@ -445,7 +445,9 @@ impl Store {
         for row in self.db.query(sql, values).await? {
             let listed = row.get::<i64>("listed")? != 0;
             let openness = Openness::try_from(row.get::<i32>("openness")?).unwrap_or_default();
-            entries.push(Entry { content: content_of(&row)?, rungs: Vec::new(), listed, openness });
+            let (position, unlisted) = (row.get("position")?, row.get("unlisted_position")?);
+            let content = content_of(&row)?;
+            entries.push(Entry { content, rungs: Vec::new(), listed, openness, position, unlisted });
         }
         Ok(entries)
     }
@@ -485,16 +487,19 @@ impl Store {
 }
 
 /// The update of a content's row under the revision it was read at; sets the new revision
-/// and time in `after`.
+/// and time in `after`. The batch is one of [`Store::change`].
 fn write_row(batch: Batch, before: &Content, after: &mut Content) -> Batch {
     after.revision = before.revision + 1;
-    // The list of changes is read by time: it never goes backwards for one content.
+    // People see it: it never goes backwards for one content.
     after.updated_at_ms = now_ms().max(before.updated_at_ms);
-    let batch = batch.push_expect(
+    let sql = format!(
         "UPDATE contents SET title = $3, description = $4, tags = $5, state = $6, reason = $7, progress = $8, \
          duration_ms = $9, source = $10, has_poster = $11, has_thumbnails = $12, search = $13, \
          updated_at_ms = $14, revision = $15, unusable = $16, title_key = $17, texts = $18, \
-         texts_due_at_ms = $19, fence = $20, owner = $21, shares = $22 WHERE id = $1 AND revision = $2",
+         texts_due_at_ms = $19, fence = $20, owner = $21, shares = $22, position = {POSITION} WHERE id = $1 AND revision = $2"
+    );
+    let batch = batch.push_expect(
+        &sql,
         params![
             &before.id,
             before.revision,

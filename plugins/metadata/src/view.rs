@@ -265,7 +265,8 @@ mod tests {
             ..Content::default()
         };
         let totals = Totals { segments: 1, bytes: 250_000, ticks: 180_000 };
-        Entry { content, rungs: vec![Rung { spec, totals }], listed: true, openness: Openness::Public }
+        let rungs = vec![Rung { spec, totals }];
+        Entry { content, rungs, listed: true, openness: Openness::Public, position: 1, unlisted: 0 }
     }
 
     fn json(state: ContentState) -> serde_json::Value {

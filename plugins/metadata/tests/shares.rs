@@ -185,6 +185,42 @@ async fn a_deleted_content_leaves_nothing_shared() {
 }
 
 #[tokio::test]
+async fn whom_a_content_is_not_shared_with_any_more_is_told_that_it_is_gone_now_or_when_they_come_back() {
+    let world = World::new();
+    let life = world.live(gated()).await;
+    anns(&world, &life, 3).await;
+    for number in 1..=3 {
+        assert_eq!(give(&life, number, "bob", "view").await.0, 200);
+    }
+    let mut stream = life.send("GET", "/events", &fields(BOB), "").await.into_body();
+    let mut viewer = life.send("GET", "/events", &fields(VIEWER), "").await.into_body();
+    let gone = |number| format!(r#"{{"id":"{}"}}"#, id(number));
+    let unshare =
+        async |number| status(&life, ANN, "DELETE", &format!("/{}/shares/bob", id(number)), "").await;
+    assert_eq!(unshare(1).await, 204);
+    let seen = read(&mut stream, &gone(1)).await;
+    let last = seen.lines().rev().find_map(|line| line.strip_prefix("id: ").or(line.strip_prefix("id:")));
+    let last = last.unwrap().trim().to_owned();
+    drop(stream);
+
+    assert_eq!(unshare(2).await, 204);
+    assert_eq!(status(&life, ANN, "PUT", &format!("/{}/owner", id(3)), r#"{"owner":"eve"}"#).await, 204);
+    // What ann sees of the last.
+    for (who, numbers) in [(BOB, vec![2]), (ANN, vec![3])] {
+        let mut all = fields(who).to_vec();
+        all.push(("last-event-id", last.clone().leak()));
+        let mut stream = life.send("GET", "/events", &all, "").await.into_body();
+        for number in numbers {
+            read(&mut stream, &gone(number)).await;
+        }
+    }
+    // Strangers learn nothing of it.
+    add(&world, &life, 4, "ann", Openness::Public).await;
+    let seen = read(&mut viewer, &id(4)).await;
+    assert!((1..=3).all(|number| !seen.contains(&id(number))), "{seen}");
+}
+
+#[tokio::test]
 async fn a_standing_counts_shares_by_principal_and_by_role() {
     let world = World::new();
     let life = world.live(gated()).await;
