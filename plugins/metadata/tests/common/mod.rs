@@ -148,10 +148,16 @@ impl World {
 
     /// Changes rows behind the catalogue's back.
     pub async fn execute(&self, sql: &str) {
-        let statement = database::Statement { sql: sql.into(), ..database::Statement::default() };
+        self.execute_all(&[sql]).await;
+    }
+
+    /// The same in one transaction.
+    pub async fn execute_all(&self, statements: &[&str]) {
+        let statement =
+            |sql: &&str| database::Statement { sql: (*sql).into(), ..database::Statement::default() };
         let request = database::ExecuteRequest {
             namespace: "metadata".into(),
-            statements: vec![statement],
+            statements: statements.iter().map(statement).collect(),
             ..database::ExecuteRequest::default()
         };
         let database = Client::from_service(self.engine.router());
