@@ -285,12 +285,15 @@ fn roles(xml: &mut Xml, roles: &[(bool, &str)]) {
     }
 }
 
+/// A representation is called like its folder: one of another generation is another one, and needs its own
+/// initialization.
 fn representation(xml: &mut Xml, track: &Track, media: Media<'_>) {
     let Media { start, target, query } = media;
     let bandwidth = peak(track.pieces(), target);
     xml.write(format_args!(
         "      <Representation id=\"{}\" codecs=\"{}\" bandwidth=\"{bandwidth}\"",
-        track.name, track.codec
+        track.folder(),
+        track.codec
     ));
     match track.kind {
         Kind::Video { width, height, fps } => xml.write(format_args!(

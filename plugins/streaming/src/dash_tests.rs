@@ -112,6 +112,15 @@ fn segments_are_addressed_by_number_from_zero() {
 }
 
 #[test]
+fn a_representation_of_another_generation_is_another_one() {
+    let mut tracks = ntsc();
+    tracks[0].generation = 3;
+    let id = format!("{}.3", tracks[0].name);
+    let xml = manifest(&ended(tracks), FLOOR, "").unwrap();
+    assert!(all(&elements(&xml), "Representation", "id").contains(&id.as_str()));
+}
+
+#[test]
 fn representations_tell_what_is_measured_and_what_they_are() {
     let xml = manifest(&ended(ntsc()), FLOOR, "").unwrap();
     let parsed = elements(&xml);

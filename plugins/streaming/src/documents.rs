@@ -232,6 +232,7 @@ pub(crate) fn thumbnails(index: &str, token: &str) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::path::Folder;
     use crate::samples::{chapter, ended, growing, ntsc, settled, text, video};
 
     fn snapshot(timeline: Timeline) -> Snapshot {
@@ -270,7 +271,7 @@ mod tests {
         for item in [Item::IFrames("audio-64k"), Item::Playlist("2160p"), Item::Playlist("144p")] {
             assert_eq!(snapshot.document(item).unwrap().unwrap_err(), Missing::NotHere, "{item:?}");
         }
-        assert!(snapshot.document(Item::Segment("720p", 0)).is_none());
+        assert!(snapshot.document(Item::Segment(Folder { name: "720p", generation: 0 }, 0)).is_none());
     }
 
     #[test]

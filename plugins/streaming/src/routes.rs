@@ -177,8 +177,10 @@ fn find<'a>(snapshot: &Snapshot, request: &'a Parts, item: Item<'_>, pass: &Pass
     let timeline = &snapshot.timeline;
     let of_track = |track: &Track| if track.is_video() { "video/mp4" } else { "audio/mp4" };
     let found = match item {
-        Item::Init(name) => timeline.track(name).map(|track| (Some(track.init_bytes), of_track(track))),
-        Item::Segment(name, number) => timeline.track(name).and_then(|track| {
+        Item::Init(folder) => {
+            timeline.at(folder, now_ms()).map(|track| (Some(track.init_bytes), of_track(track)))
+        }
+        Item::Segment(folder, number) => timeline.at(folder, now_ms()).and_then(|track| {
             let segment = track.segments.get(usize::try_from(number).ok()?)?;
             Some((Some(segment.bytes), of_track(track)))
         }),
