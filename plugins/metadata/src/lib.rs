@@ -17,6 +17,7 @@ mod fence;
 mod fsck;
 #[doc(hidden)]
 pub mod fuzz;
+mod generations;
 mod graves;
 mod judge;
 mod lifecycle;
@@ -94,7 +95,7 @@ impl Metadata {
         let feed = Feed::new(usize::try_from(settings.event_backlog).unwrap_or(usize::MAX));
         let access = settings.gated.then(|| outside.access.clone());
         let policies = Policies::new(access, settings.policy_max_age.get());
-        let store = Store::new(db);
+        let store = Store::new(db, settings.replaced_renditions.get());
         begin::begin(&store, &Media::new(outside.storage.clone()), settings.begin_anew).await?;
         let catalogue = Catalogue::new(store, feed, outside, policies, settings.replaced_captions.get());
         let count = |setting| usize::try_from(setting).unwrap_or(usize::MAX);
