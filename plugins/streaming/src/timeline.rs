@@ -2,6 +2,8 @@
 //! are written from: which tracks a player is offered, and what was measured of them.
 //! Never does I/O and never looks at a clock.
 
+use std::collections::BTreeMap;
+
 use streamgate_contracts::renditions;
 
 use crate::path::Folder;
@@ -216,6 +218,38 @@ impl Timeline {
         all.find(|track| track.is_in(folder))
     }
 
+    /// The generation that is played.
+    pub(crate) fn generation(&self) -> u32 {
+        self.tracks.iter().map(|track| track.generation).max().unwrap_or(0)
+    }
+
+    /// What was played since a generation and is there still, each as if it grew; nothing if that one is gone.
+    pub(crate) fn played_since(&self, generation: u32, now_ms: i64) -> Vec<Timeline> {
+        let present = self.generation();
+        let mut all: BTreeMap<u32, Vec<Track>> = BTreeMap::new();
+        for Replaced { track, until_ms } in &self.replaced {
+            if *until_ms > now_ms && (generation..present).contains(&track.generation) {
+                all.entry(track.generation).or_default().push(track.clone());
+            }
+        }
+        if !all.contains_key(&generation) {
+            return Vec::new();
+        }
+        let as_it_grew = |tracks| {
+            let mut timeline = Timeline {
+                phase: Phase::Growing,
+                tracks,
+                replaced: Vec::new(),
+                texts: Vec::new(),
+                chapters: Vec::new(),
+                ..*self
+            };
+            timeline.settle(None);
+            timeline
+        };
+        all.into_values().map(as_it_grew).collect()
+    }
+
     pub(crate) fn growing(&self) -> bool {
         self.phase == Phase::Growing
     }
@@ -275,13 +309,7 @@ impl Timeline {
         if let Phase::Waiting(why) = self.phase {
             return Err(NotPlayable { why });
         }
-        let pick = |video: bool| {
-            let mut tracks: Vec<_> =
-                self.tracks.iter().filter(|track| track.offered && track.is_video() == video).collect();
-            tracks.sort_by_key(|track| (track.choice(), average(track.pieces()), track.target_bitrate));
-            tracks
-        };
-        let (video, audio) = (pick(true), pick(false));
+        let Offer { video, audio } = self.offered();
         if video.is_empty() && self.awaits(true, &video) {
             return Err(NotPlayable { why: "waiting for the first pictures" });
         }
@@ -295,6 +323,17 @@ impl Timeline {
             return Err(NotPlayable { why: "without any segment" });
         }
         Ok(Offer { video, audio })
+    }
+
+    /// What is offered, which may be nothing.
+    pub(crate) fn offered(&self) -> Offer<'_> {
+        let pick = |video: bool| {
+            let mut tracks: Vec<_> =
+                self.tracks.iter().filter(|track| track.offered && track.is_video() == video).collect();
+            tracks.sort_by_key(|track| (track.choice(), average(track.pieces()), track.target_bitrate));
+            tracks
+        };
+        Offer { video: pick(true), audio: pick(false) }
     }
 
     /// Whether pictures, or any of the sounds, are still to come that are not among the offered.
