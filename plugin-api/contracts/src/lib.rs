@@ -1,8 +1,8 @@
 //! The typed calls between StreamGate plugins: clients and servers generated from the
 //! protobuf files in `proto/`, the SQL client [`db::Db`], the outbox of the audit log
 //! ([`audit::Outbox`]), the event subjects, the outbox of events ([`outbox::Outbox`]), what is
-//! asked before a deletion is believed ([`deletions::Deletions`]), how a write of an earlier lease is
-//! refused ([`fence`]), and what [`scopes`] let somebody do.
+//! asked before a deletion is believed ([`deletions::Deletions`]), where [`renditions`] are, how a write of
+//! an earlier lease is refused ([`fence`]), and what [`scopes`] let somebody do.
 //!
 //! This crate holds contracts only. It never decides anything: what a capability does
 //! stands in the plugin that provides it.
@@ -78,6 +78,7 @@ pub mod deletions;
 pub mod events;
 pub mod fence;
 pub mod outbox;
+pub mod renditions;
 pub mod scopes;
 mod states;
 

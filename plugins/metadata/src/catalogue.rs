@@ -131,6 +131,8 @@ impl Catalogue {
         }
         let content = self.store.put_renditions(&request.id, &request.renditions, request.fence).await?;
         self.feed.touch(&content.id, Urgency::Now);
+        // A generation that nobody was told of may be due to go.
+        self.work.notify_one();
         Ok(content)
     }
 

@@ -79,10 +79,11 @@ impl Store {
         Ok(due)
     }
 
-    /// When the next tombstone or text is due, if there is one.
+    /// When the next tombstone, text or rendition is due, if there is one.
     pub(crate) async fn next_due_ms(&self) -> Result<Option<i64>, StoreError> {
         let sql = "SELECT MIN(due) AS due FROM (SELECT MIN(due_at_ms) AS due FROM tombstones \
-            UNION ALL SELECT MIN(texts_due_at_ms) AS due FROM contents) AS dues";
+            UNION ALL SELECT MIN(texts_due_at_ms) AS due FROM contents \
+            UNION ALL SELECT MIN(until_ms) AS due FROM renditions) AS dues";
         Ok(self.db.query_one(sql, params![]).await?.get("due")?)
     }
 

@@ -49,7 +49,7 @@ impl Known<'_> {
         let mut findings = Vec::new();
         let mut named = HashSet::from(["source".to_owned()]);
         self.source(&mut findings);
-        self.renditions(&mut findings, &mut named);
+        self.renditions(&mut findings, &mut named, now_ms);
         self.pictures(&mut findings, &mut named);
         self.texts(&mut findings, &mut named, now_ms);
         self.strays(&mut findings, &named, settled_ms);
@@ -89,7 +89,7 @@ impl Known<'_> {
         });
     }
 
-    fn renditions(&self, findings: &mut Vec<Finding>, named: &mut HashSet<String>) {
+    fn renditions(&self, findings: &mut Vec<Finding>, named: &mut HashSet<String>, now_ms: i64) {
         let id = &self.content().id;
         let of_database = "restore `sqlite/` from a backup, or delete this content and upload the file again";
         if matches!(self.content().state(), ContentState::Playable | ContentState::Ready)
@@ -100,12 +100,12 @@ impl Known<'_> {
         }
         for timeline in self.renditions {
             let rendition = timeline.rendition.clone().unwrap_or_default();
-            let name = &rendition.name;
+            let name = &rendition.folder();
             let mut wanted = vec![("init.mp4".to_owned(), u64::from(rendition.init_bytes))];
             wanted.extend(
                 timeline.segments.iter().map(|it| (format!("{}.m4s", it.number), u64::from(it.bytes))),
             );
-            let counted = self.entry.rungs.iter().find(|rung| rung.spec.name == *name);
+            let counted = self.entry.rungs.iter().find(|rung| rung.spec.folder() == *name);
             let counted = counted.map_or(0, |rung| rung.totals.segments as usize);
             if counted > timeline.segments.len() {
                 let detail = format!(
@@ -126,7 +126,9 @@ impl Known<'_> {
                 }
                 named.insert(object);
             }
-            if lost > 0 {
+            // It is being removed, or was.
+            let going = rendition.replaced_until_ms().is_some_and(|until_ms| until_ms <= now_ms);
+            if lost > 0 && !going {
                 findings.push(self.find(
                     "rendition-damaged",
                     format!(

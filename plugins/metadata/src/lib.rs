@@ -17,6 +17,7 @@ mod fence;
 mod fsck;
 #[doc(hidden)]
 pub mod fuzz;
+mod generations;
 mod graves;
 mod judge;
 mod lifecycle;
@@ -97,7 +98,7 @@ impl Metadata {
         let db = Db::open(database, "metadata", store::migrations()).await?;
         let access = settings.gated.then(|| outside.access.clone());
         let policies = Policies::new(access, settings.policy_max_age.get());
-        let store = Store::new(db);
+        let store = Store::new(db, settings.replaced_renditions.get());
         begin::begin(&store, &Media::new(outside.storage.clone()), settings.begin_anew).await?;
         // Before anybody can listen, so that what they read and what they are then told have no gap in between.
         let last = store.reach().await?.last;

@@ -38,6 +38,8 @@ pub(crate) const CHAPTER_START_MS: u64 = 999 * 3_600_000;
 pub(crate) const TEXTS_BYTES: usize = 32 * 1024;
 /// Versions of a text that stay beside its present one.
 pub(crate) const EARLIER_TEXTS: usize = 8;
+/// Generations of renditions that stay beside the one that is played.
+pub(crate) const EARLIER_GENERATIONS: usize = 4;
 /// Characters of a language (RFC 5646 §4.4.1).
 pub(crate) const LANGUAGE_CHARS: usize = 35;
 

@@ -1,5 +1,5 @@
-//! What the catalogue asks of `storage`: listings of `media/`, and the texts of contents. It writes and removes
-//! nothing but texts.
+//! What the catalogue asks of `storage`: listings of `media/`, and the texts of contents. It writes nothing but texts,
+//! and removes nothing but texts and renditions that were replaced.
 
 use std::time::Duration;
 
@@ -20,6 +20,11 @@ const MAX_TEXT_BYTES: usize = 8 << 20;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the storage cannot be listed: {0}")]
 pub(crate) struct Unlisted(String);
+
+/// Why objects are not removed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the storage removes nothing: {0}")]
+pub(crate) struct Unremoved(String);
 
 /// Why an object is not written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -153,6 +158,11 @@ impl Media {
         self.delete(&format!("?prefix={}/", encoded(&format!("{id}/{name}")))).await;
     }
 
+    /// Removes all objects in the folder of a rendition.
+    pub(crate) async fn remove_folder(&self, id: &str, folder: &str) -> Result<(), Unremoved> {
+        self.try_delete(&format!("?prefix={}/", encoded(&format!("{id}/{folder}")))).await
+    }
+
     /// Removes the versions of a text before the present one, but for those that it says are to stay; also such as a
     /// crash left over.
     pub(crate) async fn remove_versions(&self, id: &str, text: &TextTrack) {
@@ -176,13 +186,21 @@ impl Media {
     }
 
     async fn delete(&self, what: &str) {
+        if let Err(error) = self.try_delete(what).await {
+            tracing::warn!(what, %error, "an object is still there");
+        }
+    }
+
+    async fn try_delete(&self, what: &str) -> Result<(), Unremoved> {
+        let words = |error: &dyn std::fmt::Display| Unremoved(error.to_string());
         let request = Request::delete(format!("http://storage/media/{what}")).body(Body::empty());
-        let Ok(request) = request else { return };
-        match tokio::time::timeout(DEADLINE, self.0.send(request)).await {
-            Ok(Ok(answer)) if answer.status().is_success() || answer.status() == StatusCode::NOT_FOUND => {}
-            Ok(Ok(answer)) => tracing::warn!(what, status = %answer.status(), "an object is still there"),
-            Ok(Err(error)) => tracing::warn!(what, %error, "an object is still there"),
-            Err(_) => tracing::warn!(what, "an object is still there: the storage does not answer"),
+        let request = request.map_err(|error| words(&error))?;
+        let answer = tokio::time::timeout(DEADLINE, self.0.send(request)).await;
+        let answer = answer.map_err(|_| words(&"it does not answer"))?.map_err(|error| words(&error))?;
+        match answer.status() {
+            StatusCode::NOT_FOUND => Ok(()),
+            status if status.is_success() => Ok(()),
+            status => Err(words(&format!("it answered {status}"))),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What must happen for certain, over restarts too: the objects of deleted contents are
-//! swept until nothing of them is left, texts that were replaced go when their time is over,
-//! and the jobs of retries are enqueued. The rows in the database are the record; this task
+//! swept until nothing of them is left, texts and renditions that were replaced go when their
+//! time is over, and the jobs of retries are enqueued. The rows in the database are the record; this task
 //! only works them off.
 
 use std::time::Duration;
@@ -13,6 +13,7 @@ use streamgate_plugin_api::time::now_ms;
 
 use crate::catalogue::Catalogue;
 use crate::graves::Tombstone;
+use crate::objects::Media;
 use crate::store::StoreError;
 
 /// Rows of one round.
@@ -53,6 +54,9 @@ pub(crate) async fn round(catalogue: &Catalogue, grace: Duration) -> (Condition,
     };
     if let Err(error) = catalogue.expire_texts(ROUND).await {
         trouble.get_or_insert(error.to_string());
+    }
+    if let Err(reason) = remove_replaced(catalogue).await {
+        trouble.get_or_insert(reason);
     }
     if let Err(reason) = enqueue_retries(catalogue).await {
         trouble.get_or_insert(reason);
@@ -128,6 +132,21 @@ async fn sweep(catalogue: &Catalogue, id: &str) -> Result<u64, String> {
     }
     let answer: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
     Ok(answer["deleted"].as_u64().unwrap_or(0))
+}
+
+/// Removes the objects of renditions whose time is over, then their rows.
+async fn remove_replaced(catalogue: &Catalogue) -> Result<(), String> {
+    let media = Media::new(catalogue.outside.storage.clone());
+    let due = catalogue.store.due_renditions(now_ms(), ROUND).await.map_err(|error| error.to_string())?;
+    for (id, folder) in due {
+        media.remove_folder(&id, &folder).await.map_err(|error| {
+            tracing::warn!(content = id, folder, %error, "a replaced rendition's objects are still there");
+            format!("the objects of replaced renditions cannot be removed: {error}")
+        })?;
+        catalogue.store.forget_rendition(&id, &folder).await.map_err(|error| error.to_string())?;
+        tracing::debug!(content = id, folder, "removed a replaced rendition");
+    }
+    Ok(())
 }
 
 async fn enqueue_retries(catalogue: &Catalogue) -> Result<(), String> {

@@ -46,6 +46,10 @@ pub struct Settings {
     /// How long the text of captions that were replaced stays at its own address, for players that began
     /// before and ask for it when a viewer turns captions on. At most the last eight texts stay. `"0s"`: none.
     pub replaced_captions: Duration,
+    /// How long renditions stay at their own addresses that were encoded anew in another way before they were
+    /// complete, for players that began with them. At least as long as somebody may go on watching with one grant:
+    /// `token_max` of `plugins.streaming`. At most the last four stay. `"0s"`: none.
+    pub replaced_renditions: Duration,
     /// Begin an empty catalogue although the storage holds objects of contents. Without it the catalogue
     /// does not start then: its database was lost, and is to be restored from a backup.
     pub begin_anew: bool,
@@ -67,6 +71,7 @@ impl Default for Settings {
             heartbeat: Duration::secs(15),
             sweep_grace: Duration::secs(300),
             replaced_captions: Duration::secs(86_400),
+            replaced_renditions: Duration::secs(12 * 3_600),
             begin_anew: false,
         }
     }
@@ -111,8 +116,13 @@ pub(crate) fn check(settings: &Settings) -> Vec<SettingsProblem> {
     if settings.sweep_grace.get().as_secs() > 86_400 {
         problems.push(SettingsProblem::new("sweep_grace", "must be at most 24h"));
     }
-    if settings.replaced_captions.get().as_secs() > 30 * 86_400 {
-        problems.push(SettingsProblem::new("replaced_captions", "must be at most 30 days (720h)"));
+    for (key, value) in [
+        ("replaced_captions", settings.replaced_captions),
+        ("replaced_renditions", settings.replaced_renditions),
+    ] {
+        if value.get().as_secs() > 30 * 86_400 {
+            problems.push(SettingsProblem::new(key, "must be at most 30 days (720h)"));
+        }
     }
     problems
 }
@@ -147,6 +157,7 @@ mod tests {
             heartbeat: Duration::secs(0),
             sweep_grace: Duration::secs(100_000),
             replaced_captions: Duration::secs(31 * 86_400),
+            replaced_renditions: Duration::secs(31 * 86_400),
             policy_max_age: Duration::secs(0),
             search_timeout: Duration::secs(0),
             max_searches: 0,
@@ -155,6 +166,6 @@ mod tests {
             event_streams_per_client: 0,
             ..Settings::default()
         };
-        assert_eq!(check(&settings).len(), 12);
+        assert_eq!(check(&settings).len(), 13);
     }
 }

@@ -4,12 +4,13 @@
 //! is written with it.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use prost::Message as _;
 use streamgate_contracts::access::v1::Openness;
 use streamgate_contracts::catalogue::v1::{
-    Content, ContentState, Rendition, RenditionSegments, RenditionTimeline, Source,
+    Content, ContentState, Rendition, RenditionSegments, RenditionTimeline, Source, Turn,
 };
 use streamgate_contracts::db::{Batch, Db, DbError, Migrations, Param, Row, params, places};
 use streamgate_contracts::events::{
@@ -21,6 +22,7 @@ use streamgate_plugin_api::{BusError, Event};
 
 use crate::cursor::title_key;
 use crate::fence;
+use crate::generations;
 use crate::lifecycle::ForbiddenStep;
 use crate::limits;
 use crate::positions::POSITION;
@@ -112,6 +114,8 @@ pub(crate) struct Entry {
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
     pub(crate) db: Db,
+    /// How long renditions stay that were replaced.
+    replaced_renditions: Duration,
 }
 
 /// The migrations of the namespace `metadata`.
@@ -129,13 +133,19 @@ pub(crate) fn migrations() -> Migrations {
         ("0010_owners", include_str!("../migrations/0010_owners.sql")),
         ("0011_fence", include_str!("../migrations/0011_fence.sql")),
         ("0012_positions", include_str!("../migrations/0012_positions.sql")),
+        ("0013_generations", include_str!("../migrations/0013_generations.sql")),
         ("0015_shares", include_str!("../migrations/0015_shares.sql")),
     ])
 }
 
 impl Store {
-    pub(crate) fn new(db: Db) -> Self {
-        Self { db }
+    pub(crate) fn new(db: Db, replaced_renditions: Duration) -> Self {
+        Self { db, replaced_renditions }
+    }
+
+    /// Until when what is replaced now is served.
+    fn until_ms(&self) -> i64 {
+        now_ms().saturating_add(i64::try_from(self.replaced_renditions.as_millis()).unwrap_or(i64::MAX))
     }
 
     /// Adds a content, or answers the one of this id (`false`: it was there).
@@ -252,7 +262,10 @@ impl Store {
             if after == before {
                 return Ok(before);
             }
-            let batch = write_row(self.change(), &before, &mut after);
+            let mut batch = write_row(self.change(), &before, &mut after);
+            if after.state() == ContentState::Ready && before.state() != ContentState::Ready {
+                batch = generations::finish(batch, id, self.until_ms());
+            }
             let batch = told_of_rights(with(batch, &before, &after), &before, &after);
             match batch.tell(news_of(&after)).run().await {
                 Ok(_) => return Ok(after),
@@ -282,29 +295,30 @@ impl Store {
                 return Err(StoreError::Invalid(format!("`{}` is the name of a text", spec.name)));
             }
             let known = self.rungs_of(&[id]).await?.remove(id).unwrap_or_default();
-            let mut changed = after.fence != before.fence;
+            generations::check(&known, specs)?;
+            let mut rungs = with_specs(&known, specs);
+            generations::settle(&mut rungs, before.state(), now_ms(), self.until_ms());
+            if newest(&rungs) > limits::RENDITIONS {
+                return Err(StoreError::Invalid(format!("at most {} renditions", limits::RENDITIONS)));
+            }
+            let changed = after.fence != before.fence || rungs != known;
             let mut batch = write_row(self.change(), &before, &mut after);
-            let mut next = known.len();
-            for spec in specs {
-                let data: Bytes = spec.encode_to_vec().into();
-                match known.iter().find(|rung| rung.spec.name == spec.name) {
-                    Some(rung) if rung.spec == *spec => {}
+            batch = generations::write_turns(batch, id, &known, &rungs);
+            for (place, rung) in rungs.iter().enumerate() {
+                let before = known.get(place).map(|rung| packed(&rung.spec));
+                let (folder, spec) = (rung.spec.folder(), packed(&rung.spec));
+                batch = match before {
+                    Some(before) if before == spec => batch,
                     Some(_) => {
                         let sql = "UPDATE renditions SET spec = $3 WHERE content = $1 AND name = $2";
-                        batch = batch.push_expect(sql, params![id, &spec.name, data], 1);
-                        changed = true;
+                        batch.push_expect(sql, params![id, folder, spec], 1)
                     }
                     None => {
-                        let sql = "INSERT INTO renditions (content, name, position, spec, segments, bytes, ticks) \
-                            VALUES ($1, $2, $3, $4, 0, 0, 0)";
-                        batch = batch.push(sql, params![id, &spec.name, next, data]);
-                        next += 1;
-                        changed = true;
+                        let sql = "INSERT INTO renditions (content, name, position, spec, segments, bytes, ticks, coming) \
+                            VALUES ($1, $2, $3, $4, 0, 0, 0, $5)";
+                        batch.push(sql, params![id, folder, place, spec, rung.spec.is_coming()])
                     }
-                }
-            }
-            if next > limits::RENDITIONS {
-                return Err(StoreError::Invalid(format!("at most {} renditions", limits::RENDITIONS)));
+                };
             }
             if !changed {
                 return Ok(before);
@@ -331,15 +345,22 @@ impl Store {
             let mut after = before.clone();
             apply(&mut after)?;
             let known = self.rungs_of(&[id]).await?.remove(id).unwrap_or_default();
+            let mut rungs = known.clone();
+            let newest = generations::newest(&known);
             let mut batch = write_row(self.change(), &before, &mut after);
             for group in added {
                 let name = &group.rendition;
-                let Some(rung) = known.iter().find(|rung| rung.spec.name == *name) else {
+                let Some(rung) = rungs.iter_mut().find(|rung| rung.spec.folder() == *name) else {
                     let reason = format!("there is no rendition `{name}`; put it before its segments");
                     return Err(StoreError::Precondition(reason));
                 };
+                if Some(rung.spec.generation) != newest {
+                    let reason = format!("`{name}` takes no segments: there is a newer generation");
+                    return Err(StoreError::Precondition(reason));
+                }
                 let stored = self.chunks(id, name, &timeline::chunks_of(&group.segments)).await?;
                 let merged = timeline::merge(name, rung.totals, stored, group.segments.clone())?;
+                rung.totals = merged.totals;
                 let Totals { segments, bytes, ticks } = merged.totals;
                 batch = batch.push_expect(
                     "UPDATE renditions SET segments = $3, bytes = $4, ticks = $5 WHERE content = $1 AND name = $2",
@@ -354,6 +375,8 @@ impl Store {
                     );
                 }
             }
+            generations::settle(&mut rungs, before.state(), now_ms(), self.until_ms());
+            batch = generations::write_turns(batch, id, &known, &rungs);
             match batch.tell(news_of(&after)).run().await {
                 Ok(_) => return Ok(after),
                 Err(DbError::Conflict { .. }) => {}
@@ -399,7 +422,7 @@ impl Store {
             let rows = self
                 .db
                 .query(
-                    "SELECT c.revision, r.name, r.spec, s.chunk, s.data FROM contents c \
+                    "SELECT c.revision, r.name, r.spec, r.coming, r.until_ms, s.chunk, s.data FROM contents c \
                      LEFT JOIN renditions r ON r.content = c.id \
                      LEFT JOIN segments s ON s.content = r.content AND s.rendition = r.name \
                      WHERE c.id = $1 ORDER BY r.name, s.chunk",
@@ -452,22 +475,24 @@ impl Store {
         Ok(entries)
     }
 
-    /// Reads the renditions of what was read without them.
+    /// Reads the renditions that are played of what was read without them.
     pub(crate) async fn add_rungs(&self, entries: &mut [Entry]) -> Result<(), StoreError> {
         let ids: Vec<&str> = entries.iter().map(|entry| entry.content.id.as_str()).collect();
         let mut rungs = self.rungs_of(&ids).await?;
         for entry in entries {
             entry.rungs = rungs.remove(&entry.content.id).unwrap_or_default();
+            entry.rungs.retain(|rung| rung.spec.turn.is_none());
         }
         Ok(())
     }
 
+    /// Of all generations.
     async fn rungs_of(&self, ids: &[&str]) -> Result<HashMap<String, Vec<Rung>>, StoreError> {
         let mut all: HashMap<String, Vec<Rung>> = HashMap::new();
         for some in ids.chunks(100) {
             let sql = format!(
-                "SELECT content, spec, segments, bytes, ticks FROM renditions WHERE content IN ({}) \
-                 ORDER BY content",
+                "SELECT content, spec, coming, until_ms, segments, bytes, ticks FROM renditions \
+                 WHERE content IN ({}) ORDER BY content",
                 places(some.len())
             );
             let values = some.iter().flat_map(|id| params![*id]).collect();
@@ -553,7 +578,34 @@ type Assembled = Option<(u64, Vec<RenditionTimeline>)>;
 
 /// Renditions are in this order, whichever came first: pictures, small ones first, then sounds.
 fn order(spec: &Rendition) -> impl Ord + '_ {
-    (spec.kind, spec.height, spec.track, spec.target_bitrate, spec.name.as_str())
+    (spec.kind, spec.height, spec.track, spec.target_bitrate, spec.name.as_str(), spec.generation)
+}
+
+/// The renditions with those that are put: in the order of before, then the new ones.
+fn with_specs(known: &[Rung], specs: &[Rendition]) -> Vec<Rung> {
+    let mut rungs = known.to_vec();
+    for spec in specs {
+        match rungs.iter_mut().find(|rung| rung.spec.folder() == spec.folder()) {
+            Some(rung) => rung.spec = Rendition { turn: rung.spec.turn, ..spec.clone() },
+            None => {
+                let turn = generations::begins(known, spec);
+                let spec = Rendition { turn, ..spec.clone() };
+                rungs.push(Rung { spec, totals: Totals::default() });
+            }
+        }
+    }
+    rungs
+}
+
+/// How many renditions there are of the newest generation.
+fn newest(rungs: &[Rung]) -> usize {
+    let newest = generations::newest(rungs);
+    rungs.iter().filter(|rung| Some(rung.spec.generation) == newest).count()
+}
+
+/// A rendition as its row holds it.
+fn packed(spec: &Rendition) -> Bytes {
+    Rendition { turn: None, ..spec.clone() }.encode_to_vec().into()
 }
 
 fn assemble(rows: impl IntoIterator<Item = Row>) -> Result<Assembled, StoreError> {
@@ -561,7 +613,8 @@ fn assemble(rows: impl IntoIterator<Item = Row>) -> Result<Assembled, StoreError
     for row in rows {
         let (_, renditions) = all.get_or_insert((row.get("revision")?, Vec::new()));
         let Some(name) = row.get::<Option<String>>("name")? else { continue };
-        let same = renditions.last().and_then(|last| last.rendition.as_ref()).is_some_and(|r| r.name == name);
+        let same =
+            renditions.last().and_then(|last| last.rendition.as_ref()).is_some_and(|r| r.folder() == name);
         if !same {
             renditions.push(RenditionTimeline { rendition: Some(rendition_of(&row)?), segments: Vec::new() });
         }
@@ -613,8 +666,12 @@ fn content_of(row: &Row) -> Result<Content, DbError> {
 
 fn rendition_of(row: &Row) -> Result<Rendition, DbError> {
     let spec: Bytes = row.get("spec")?;
-    Rendition::decode(spec)
-        .map_err(|error| DbError::Column { column: "spec".into(), reason: error.to_string() })
+    let spec = Rendition::decode(spec)
+        .map_err(|error| DbError::Column { column: "spec".into(), reason: error.to_string() })?;
+    let coming = row.get::<i64>("coming")? != 0;
+    let until_ms: Option<i64> = row.get("until_ms")?;
+    let turn = Turn { coming, until_ms: until_ms.unwrap_or(0) };
+    Ok(Rendition { turn: (coming || until_ms.is_some()).then_some(turn), ..spec })
 }
 
 fn source_bytes(content: &Content) -> Bytes {

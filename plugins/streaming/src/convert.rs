@@ -5,7 +5,7 @@ use streamgate_contracts::catalogue::v1::{self, ContentState, RenditionKind, Tim
 
 use crate::path::is_rendition_name;
 use crate::texts::{Chapter, Earlier, Text};
-use crate::timeline::{Kind, Phase, Segment, SyncPoint, Timeline, Track};
+use crate::timeline::{Kind, Phase, Replaced, Segment, SyncPoint, Timeline, Track};
 
 /// More of these than a content can have are left out.
 const MAX_TEXTS: usize = 64;
@@ -24,18 +24,20 @@ pub(crate) struct NoContent;
 /// The timeline of an answer; what is offered is not settled yet.
 pub(crate) fn timeline(response: TimelineResponse) -> Result<Timeline, NoContent> {
     let content = response.content.ok_or(NoContent)?;
-    let tracks: Vec<_> = response
-        .renditions
-        .into_iter()
-        .filter_map(|rendition| {
-            let name = rendition.rendition.as_ref().map(|r| r.name.clone()).unwrap_or_default();
-            let track = track(rendition);
-            if track.is_none() {
-                tracing::warn!(content = %content.id, rendition = %name, "a rendition that no playlist can carry is left out");
+    let (mut tracks, mut replaced) = (Vec::new(), Vec::new());
+    for given in response.renditions {
+        let rendition = given.rendition.clone().unwrap_or_default();
+        if rendition.is_coming() {
+            continue;
+        }
+        match (track(given), rendition.replaced_until_ms()) {
+            (Some(track), None) => tracks.push(track),
+            (Some(track), Some(until_ms)) => replaced.push(Replaced { track, until_ms }),
+            (None, _) => {
+                tracing::warn!(content = %content.id, rendition = %rendition.name, "a rendition that no playlist can carry is left out");
             }
-            track
-        })
-        .collect();
+        }
+    }
     let phase = match content.state() {
         ContentState::Playable => Phase::Growing,
         ContentState::Ready => Phase::Ended,
@@ -53,6 +55,7 @@ pub(crate) fn timeline(response: TimelineResponse) -> Result<Timeline, NoContent
         has_poster: content.has_poster,
         has_thumbnails: content.has_thumbnails,
         tracks,
+        replaced,
         texts,
         chapters: chapters(content.chapters),
     })
@@ -100,6 +103,7 @@ fn track(timeline: v1::RenditionTimeline) -> Option<Track> {
     }
     Some(Track {
         name: rendition.name,
+        generation: rendition.generation,
         codec: rendition.codec,
         timescale: rendition.timescale,
         kind,
@@ -197,6 +201,26 @@ mod tests {
         assert_eq!(track.segments[2], Segment { start: 120_000, duration: 60_000, bytes: 1002 });
         assert_eq!(track.sync_points[1], SyncPoint { segment: 1, time: 60_000, offset: 100, length: 250 });
         assert!(timeline.track("audio-64k").unwrap().sync_points.is_empty());
+    }
+
+    #[test]
+    fn what_was_replaced_is_kept_beside_the_tracks_and_what_is_coming_is_not_known() {
+        let mut response = response(ContentState::Playable, 3);
+        let (mut old, mut coming) = (response.renditions[0].clone(), response.renditions[0].clone());
+        let turn = |of: &mut v1::RenditionTimeline, generation, turn| {
+            let rendition = of.rendition.as_mut().unwrap();
+            (rendition.generation, rendition.turn) = (generation, Some(turn));
+        };
+        turn(&mut old, 0, v1::Turn { coming: false, until_ms: 7 });
+        turn(&mut coming, 2, v1::Turn { coming: true, until_ms: 0 });
+        response.renditions[0].rendition.as_mut().unwrap().generation = 1;
+        response.renditions.extend([old, coming]);
+        let timeline = timeline(response).unwrap();
+        let names: Vec<_> = timeline.tracks.iter().map(|it| (it.name.as_str(), it.generation)).collect();
+        assert_eq!(names, [("360p", 1), ("audio-64k", 0)]);
+        let folder = |generation| crate::path::Folder { name: "360p", generation };
+        assert!(timeline.at(folder(0), 6).is_some() && timeline.at(folder(0), 7).is_none());
+        assert!(timeline.at(folder(1), 7).is_some() && timeline.at(folder(2), 0).is_none());
     }
 
     #[test]

@@ -7,7 +7,10 @@ use std::fmt::{self, Write};
 use crate::choices::{Caption, Sound, captions, sounds};
 use crate::rates::{peak, rate};
 use crate::texts::Escaped;
-use crate::timeline::{Kind, NotPlayable, Timeline, Track};
+use crate::timeline::{Kind, NotPlayable, Offer, Segment, Timeline, Track, micros};
+
+/// The parameter that says with which generation a player began.
+pub(crate) const BEGAN: &str = "g=";
 
 /// The media type of a manifest (ISO/IEC 23009-1 annex C).
 pub(crate) const MEDIA_TYPE: &str = "application/dash+xml";
@@ -100,6 +103,17 @@ impl fmt::Display for Fraction {
 /// The manifest. `floor` as in [`Timeline::target_duration`]; `query` stands behind every URI, also
 /// behind that of the manifest itself, which players fetch again while it grows.
 pub(crate) fn manifest(timeline: &Timeline, floor: u64, query: &str) -> Result<String, NotPlayable> {
+    manifest_since(timeline, &[], floor, query)
+}
+
+/// The manifest of a player that began when the first of `before` was played. Players keep the initialization of a
+/// representation, so another generation is another period, which begins where the one before had all it has.
+pub(crate) fn manifest_since(
+    timeline: &Timeline,
+    before: &[Timeline],
+    floor: u64,
+    query: &str,
+) -> Result<String, NotPlayable> {
     let offer = timeline.offer()?;
     let target = timeline.target_duration(floor);
     let (start, end) = timeline.span(&offer);
@@ -119,9 +133,7 @@ pub(crate) fn manifest(timeline: &Timeline, floor: u64, query: &str) -> Result<S
     }
     xml.write(format_args!(">\n"));
     if timeline.growing() {
-        if !query.is_empty() {
-            xml.line(1, format_args!("<Location>manifest.mpd{query}</Location>"));
-        }
+        location(&mut xml, before.first().unwrap_or(timeline).generation(), query);
         xml.line(
             1,
             format_args!(
@@ -129,16 +141,22 @@ pub(crate) fn manifest(timeline: &Timeline, floor: u64, query: &str) -> Result<S
             ),
         );
     }
-    xml.line(1, format_args!("<Period id=\"0\" start=\"PT0S\">"));
-    if !offer.video.is_empty() {
-        picture_set(&mut xml, &offer.video, Media { start, target, query });
+    let mut media = Media { start, origin: start, end: u64::MAX, target, query };
+    for earlier in before {
+        let offer = earlier.offered();
+        let tracks = if offer.video.is_empty() { &offer.audio } else { &offer.video };
+        let end = tracks.iter().map(|track| track.end_micros()).min().unwrap_or(0);
+        if end > media.start {
+            period(&mut xml, earlier, &offer, Media { end, ..media });
+            xml.line(1, format_args!("</Period>"));
+            media.start = end;
+        }
     }
-    let sounds = sounds(&offer);
-    for sound in &sounds {
-        sound_set(&mut xml, sound, sounds.len() > 1, Media { start, target, query });
-    }
-    for (id, caption) in (FIRST_TEXT_ID..).zip(captions(timeline)) {
-        text_set(&mut xml, id, &caption, end - start, query);
+    period(&mut xml, timeline, &offer, media);
+    if before.is_empty() {
+        for (id, caption) in (FIRST_TEXT_ID..).zip(captions(timeline)) {
+            text_set(&mut xml, id, &caption, end - start, query);
+        }
     }
     xml.line(1, format_args!("</Period>"));
     if timeline.growing() {
@@ -153,6 +171,25 @@ pub(crate) fn manifest(timeline: &Timeline, floor: u64, query: &str) -> Result<S
     }
     xml.line(0, format_args!("</MPD>"));
     Ok(xml.0)
+}
+
+/// Where the manifest is fetched again: it says with which generation the player began.
+fn location(xml: &mut Xml, generation: u32, query: &str) {
+    let more = if query.is_empty() { "?" } else { "&amp;" };
+    xml.line(1, format_args!("<Location>manifest.mpd{query}{more}{BEGAN}{generation}</Location>"));
+}
+
+/// A period of one generation, up to its texts.
+fn period(xml: &mut Xml, timeline: &Timeline, offer: &Offer<'_>, media: Media<'_>) {
+    let begins = Duration(media.start - media.origin);
+    xml.line(1, format_args!("<Period id=\"{}\" start=\"{begins}\">", timeline.generation()));
+    if !offer.video.is_empty() {
+        picture_set(xml, &offer.video, media);
+    }
+    let sounds = sounds(offer);
+    for sound in &sounds {
+        sound_set(xml, sound, sounds.len() > 1, media);
+    }
 }
 
 /// What tells a player that more is to come, and to start at the beginning all the same.
@@ -177,8 +214,12 @@ fn growing_attributes(xml: &mut Xml, timeline: &Timeline, length: u64, target: u
 /// What all representations of media have in common.
 #[derive(Clone, Copy)]
 struct Media<'a> {
-    /// Where the content begins, in microseconds.
+    /// Where the period begins, in microseconds.
     start: u64,
+    /// Where the content does.
+    origin: u64,
+    /// Where the period ends.
+    end: u64,
     /// As in [`peak`].
     target: u64,
     query: &'a str,
@@ -285,12 +326,15 @@ fn roles(xml: &mut Xml, roles: &[(bool, &str)]) {
     }
 }
 
+/// A representation is called like its folder: one of another generation is another one, and needs its own
+/// initialization.
 fn representation(xml: &mut Xml, track: &Track, media: Media<'_>) {
-    let Media { start, target, query } = media;
+    let Media { start, origin, target, query, .. } = media;
     let bandwidth = peak(track.pieces(), target);
     xml.write(format_args!(
         "      <Representation id=\"{}\" codecs=\"{}\" bandwidth=\"{bandwidth}\"",
-        track.name, track.codec
+        track.folder(),
+        track.codec
     ));
     match track.kind {
         Kind::Video { width, height, fps } => xml.write(format_args!(
@@ -315,21 +359,27 @@ fn representation(xml: &mut Xml, track: &Track, media: Media<'_>) {
     if offset > 0 {
         xml.write(format_args!(" presentationTimeOffset=\"{offset}\""));
     }
+    let all = &track.segments;
+    let middle =
+        |segment: &Segment| micros(segment.start.saturating_add(segment.duration / 2), track.timescale);
+    // Sound is cut at about the place.
+    let first = if start == origin { 0 } else { all.partition_point(|segment| middle(segment) < start) };
+    let end = all.partition_point(|segment| middle(segment) < media.end).max(first);
     xml.write(format_args!(
-        " startNumber=\"0\" initialization=\"$RepresentationID$/init.mp4{query}\" \
+        " startNumber=\"{first}\" initialization=\"$RepresentationID$/init.mp4{query}\" \
          media=\"$RepresentationID$/$Number$.m4s{query}\">\n"
     ));
-    segment_timeline(xml, track);
+    segment_timeline(xml, &all[first..end]);
     xml.line(4, format_args!("</SegmentTemplate>"));
     xml.line(3, format_args!("</Representation>"));
 }
 
 /// `SegmentTimeline` (§5.3.9.6): runs of equal durations, with an explicit time at the first
 /// segment and after every gap.
-fn segment_timeline(xml: &mut Xml, track: &Track) {
+fn segment_timeline(xml: &mut Xml, segments: &[Segment]) {
     xml.line(5, format_args!("<SegmentTimeline>"));
     let mut expected = None;
-    let mut rest = track.segments.as_slice();
+    let mut rest = segments;
     while let Some(first) = rest.first() {
         let mut end = first.start.saturating_add(first.duration);
         let mut run = 1;

@@ -5,7 +5,8 @@ use quick_xml::Reader;
 use quick_xml::events::Event;
 
 use super::*;
-use crate::samples::{ended, growing, ntsc, push, settled, sound, text, video, with_segments};
+use crate::samples::{audio, ended, growing, ntsc, push, settled, sound, text, video, with_segments};
+use crate::timeline::Replaced;
 
 const FLOOR: u64 = 2;
 
@@ -109,6 +110,52 @@ fn segments_are_addressed_by_number_from_zero() {
     assert!(
         all(&parsed, "SegmentTemplate", "initialization").iter().all(|i| *i == "$RepresentationID$/init.mp4")
     );
+}
+
+#[test]
+fn a_representation_of_another_generation_is_another_one() {
+    let mut tracks = ntsc();
+    tracks[0].generation = 3;
+    let id = format!("{}.3", tracks[0].name);
+    let xml = manifest(&ended(tracks), FLOOR, "").unwrap();
+    assert!(all(&elements(&xml), "Representation", "id").contains(&id.as_str()));
+}
+
+#[test]
+fn a_player_that_began_with_another_generation_gets_it_as_a_period_and_what_follows_as_the_next_one() {
+    let of = |generation, segments| {
+        let tracks =
+            [video("360p", 640, 360, 730_000), video("720p", 1280, 720, 2_400_000), audio("a", 64_000)];
+        let tracks = tracks.map(|track| Track { generation, ..with_segments(track, segments, 2) });
+        tracks.to_vec()
+    };
+    let mut timeline = settled(growing(of(2, 9)));
+    let replaced = |generation, segments| {
+        of(generation, segments).into_iter().map(|track| Replaced { track, until_ms: 7 })
+    };
+    timeline.replaced.extend(replaced(0, 6).chain(replaced(1, 3)));
+    // Its sound is ahead, and one of its pictures is behind.
+    push(&mut timeline.replaced[2].track, 96_000, 9);
+    timeline.replaced[0].track.segments.pop();
+
+    let before = timeline.played_since(0, 6);
+    let xml = manifest_since(&timeline, &before, FLOOR, "?t=T").unwrap();
+    let parsed = elements(&xml);
+    assert_eq!(all(&parsed, "Period", "id"), ["0", "2"]);
+    assert_eq!(all(&parsed, "Period", "start"), ["PT0S", "PT10S"]);
+    assert_eq!(all(&parsed, "Representation", "id"), ["360p", "720p", "a", "360p.2", "720p.2", "a.2"]);
+    assert_eq!(all(&parsed, "SegmentTemplate", "startNumber"), ["0", "0", "0", "5", "5", "5"]);
+    let offsets = all(&parsed, "SegmentTemplate", "presentationTimeOffset");
+    assert_eq!(offsets, ["300000", "300000", "480000"]);
+    assert_eq!(all(&parsed, "S", "r"), ["4", "4", "4", "3", "3", "3"]);
+    assert!(xml.contains("<Location>manifest.mpd?t=T&amp;g=0</Location>"));
+
+    for (generation, now_ms) in [(2, 6), (3, 6), (0, 7)] {
+        assert!(timeline.played_since(generation, now_ms).is_empty(), "{generation} at {now_ms}");
+    }
+    let xml = manifest(&timeline, FLOOR, "").unwrap();
+    assert_eq!(all(&elements(&xml), "Period", "id"), ["2"]);
+    assert!(xml.contains("<Location>manifest.mpd?g=2</Location>"));
 }
 
 #[test]

@@ -107,6 +107,16 @@ impl Snapshot {
         }))
     }
 
+    /// The manifest for a player that began with an earlier generation; none: it is as any other's.
+    pub(crate) fn manifest_since(&self, generation: u32, now_ms: i64, query: &str) -> Option<Written> {
+        let before = self.timeline.played_since(generation, now_ms);
+        if before.is_empty() {
+            return None;
+        }
+        let text = dash::manifest_since(&self.timeline, &before, self.style.floor, query).ok()?;
+        Some(Written { text, media_type: dash::MEDIA_TYPE, grows: self.timeline.growing() })
+    }
+
     fn find<'a, T>(
         &'a self,
         documents: &'a Documents<T>,
@@ -207,7 +217,7 @@ impl Snapshot {
             .ok_or(Missing::NotHere)
     }
 
-    fn entity(&self, written: Written) -> Entity {
+    pub(crate) fn entity(&self, written: Written) -> Entity {
         let cache_control = if written.grows { GROWING } else { self.style.complete.clone() };
         let etag = answer::etag_of(written.text.as_bytes());
         Entity::new(written.text.into(), HeaderValue::from_static(written.media_type), cache_control, etag)
@@ -232,6 +242,7 @@ pub(crate) fn thumbnails(index: &str, token: &str) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::path::Folder;
     use crate::samples::{chapter, ended, growing, ntsc, settled, text, video};
 
     fn snapshot(timeline: Timeline) -> Snapshot {
@@ -270,7 +281,7 @@ mod tests {
         for item in [Item::IFrames("audio-64k"), Item::Playlist("2160p"), Item::Playlist("144p")] {
             assert_eq!(snapshot.document(item).unwrap().unwrap_err(), Missing::NotHere, "{item:?}");
         }
-        assert!(snapshot.document(Item::Segment("720p", 0)).is_none());
+        assert!(snapshot.document(Item::Segment(Folder { name: "720p", generation: 0 }, 0)).is_none());
     }
 
     #[test]

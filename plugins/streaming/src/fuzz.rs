@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use streamgate_contracts::renditions::folder;
 
 use crate::answer::{Entity, IMMUTABLE, etag_of};
 use crate::path::{self, ContentId, Item};
@@ -20,8 +21,8 @@ pub fn stream_path(data: &[u8]) {
         Item::Manifest => "manifest.mpd".to_owned(),
         Item::Playlist(rendition) => format!("{rendition}/index.m3u8"),
         Item::IFrames(rendition) => format!("{rendition}/iframes.m3u8"),
-        Item::Init(rendition) => format!("{rendition}/init.mp4"),
-        Item::Segment(rendition, number) => format!("{rendition}/{number}.m4s"),
+        Item::Init(it) => format!("{}/init.mp4", folder(it.name, it.generation)),
+        Item::Segment(it, number) => format!("{}/{number}.m4s", folder(it.name, it.generation)),
         Item::Text(text, version) => format!("{text}/{version}.vtt"),
         Item::Chapters => "chapters.vtt".to_owned(),
         Item::Poster => "poster.jpg".to_owned(),

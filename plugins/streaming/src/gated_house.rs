@@ -23,6 +23,7 @@ use crate::clock::Clock;
 use crate::gate::Capabilities;
 use crate::grants::Lifetimes;
 use crate::neighbour::Neighbour;
+use crate::path::Folder;
 use crate::token::Key;
 
 pub(super) const ADA: (&str, &str) = ("cookie", "session=ada");
@@ -258,7 +259,8 @@ impl House {
         self.clock.pass(MINUTE / 2);
         let uri = format!("/v/{ID}/360p/1.m4s?t={token}");
         let (parts, ()) = Request::builder().uri(uri).body(()).unwrap().into_parts();
-        let warm = self.gate.at_hand(self.stage.id(), Item::Segment("360p", 1), &parts).is_some();
+        let folder = Folder { name: "360p", generation: 0 };
+        let warm = self.gate.at_hand(self.stage.id(), Item::Segment(folder, 1), &parts).is_some();
         self.clock.back(MINUTE / 2);
         warm
     }

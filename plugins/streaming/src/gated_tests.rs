@@ -159,7 +159,7 @@ async fn a_manifest_that_grows_says_where_to_fetch_it_again() {
     let house = House::with(ContentState::Playable, House::open().lifetimes);
     let manifest = house.get("manifest.mpd", &[ADA]).await;
     let token = token_in(manifest.text());
-    assert!(manifest.text().contains(&format!("<Location>manifest.mpd?t={token}</Location>")));
+    assert!(manifest.text().contains(&format!("<Location>manifest.mpd?t={token}&amp;g=0</Location>")));
     for _ in 0..20 {
         assert_eq!(house.get(&format!("manifest.mpd?t={token}"), &[]).await.status, StatusCode::OK);
     }

@@ -298,16 +298,22 @@ fn end(mut text: Playlist, timeline: &Timeline, track: &Track) -> String {
     text.0
 }
 
+/// What stands before the objects of a track, whose playlists are in the folder of its name.
+fn way(track: &Track) -> String {
+    if track.generation == 0 { String::new() } else { format!("../{}/", track.folder()) }
+}
+
 /// The media playlist of one track (§4.3.3). The sum of its EXTINF is the track's length to
 /// the microsecond: each one is the difference of two rounded times.
 pub(crate) fn media_playlist(timeline: &Timeline, track: &Track, floor: u64, query: &str) -> String {
     let mut text = media_head(timeline, track, timeline.target_duration(floor));
-    text.line(format_args!("#EXT-X-MAP:URI=\"init.mp4{query}\""));
+    let way = way(track);
+    text.line(format_args!("#EXT-X-MAP:URI=\"{way}init.mp4{query}\""));
     let (mut ticks, mut written) = (0_u64, 0_u64);
     for (number, segment) in track.segments.iter().enumerate() {
         ticks = ticks.saturating_add(segment.duration);
         let end = micros(ticks, track.timescale);
-        text.line(format_args!("#EXTINF:{},\n{number}.m4s{query}", Seconds(end - written)));
+        text.line(format_args!("#EXTINF:{},\n{way}{number}.m4s{query}", Seconds(end - written)));
         written = end;
     }
     end(text, timeline, track)
@@ -332,13 +338,14 @@ pub(crate) fn text_playlist(timeline: &Timeline, offer: &Offer<'_>, text: &Text,
 /// segment and lasts until the next one.
 pub(crate) fn i_frame_playlist(timeline: &Timeline, track: &Track, floor: u64, query: &str) -> String {
     let mut text = media_head(timeline, track, timeline.target_duration(floor));
-    text.line(format_args!("#EXT-X-I-FRAMES-ONLY\n#EXT-X-MAP:URI=\"init.mp4{query}\""));
+    let way = way(track);
+    text.line(format_args!("#EXT-X-I-FRAMES-ONLY\n#EXT-X-MAP:URI=\"{way}init.mp4{query}\""));
     let origin = track.sync_points.first().map_or(0, |point| point.time);
     let mut written = 0;
     for (point, next) in track.key_frames() {
         let end = micros(next - origin, track.timescale);
         text.line(format_args!(
-            "#EXTINF:{},\n#EXT-X-BYTERANGE:{}@{}\n{}.m4s{query}",
+            "#EXTINF:{},\n#EXT-X-BYTERANGE:{}@{}\n{way}{}.m4s{query}",
             Seconds(end.saturating_sub(written)),
             point.length,
             point.offset,

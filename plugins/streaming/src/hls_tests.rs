@@ -319,3 +319,16 @@ proptest! {
         prop_assert_eq!(master(&timeline).variants[0].bandwidth, peak + 64_000);
     }
 }
+
+#[test]
+fn what_is_of_another_generation_is_in_a_folder_of_its_own_and_its_playlist_stays_where_it_was() {
+    let mut tracks = ntsc();
+    tracks[0].generation = 3;
+    let timeline = ended(tracks);
+    let name = &timeline.tracks[0].name;
+    let segments = media(&timeline, name).segments;
+    assert_eq!(segments[0].map.as_ref().unwrap().uri, format!("../{name}.3/init.mp4"));
+    assert_eq!(segments[1].uri, format!("../{name}.3/1.m4s"));
+    assert_eq!(i_frames(&timeline, name).segments[0].uri, format!("../{name}.3/0.m4s"));
+    assert!(multivariant(&timeline, 2, "").unwrap().contains(&format!("\n{name}/index.m3u8")));
+}

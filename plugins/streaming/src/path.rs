@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use streamgate_contracts::renditions;
+
 /// The public prefix.
 pub(crate) const PREFIX: &str = "/v/";
 
@@ -48,6 +50,13 @@ impl fmt::Debug for ContentId {
     }
 }
 
+/// A generation of a rendition, which has a folder of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Folder<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) generation: u32,
+}
+
 /// One thing of a content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Item<'a> {
@@ -59,10 +68,10 @@ pub(crate) enum Item<'a> {
     Playlist(&'a str),
     /// `{rendition}/iframes.m3u8`
     IFrames(&'a str),
-    /// `{rendition}/init.mp4`
-    Init(&'a str),
-    /// `{rendition}/{number}.m4s`
-    Segment(&'a str, u32),
+    /// `{folder}/init.mp4`
+    Init(Folder<'a>),
+    /// `{folder}/{number}.m4s`
+    Segment(Folder<'a>, u32),
     /// `{text}/{version}.vtt`
     Text(&'a str, u32),
     /// `chapters.vtt`
@@ -124,17 +133,24 @@ pub(crate) fn parse(path: &str) -> Option<(ContentId, Item<'_>)> {
             "chapters.vtt" => Item::Chapters,
             _ => Item::ThumbnailSheet(number(rest.strip_prefix("thumbnails-")?.strip_suffix(".jpg")?)?),
         },
-        Some((rendition, _)) if !is_rendition_name(rendition) => return None,
-        Some((rendition, "index.m3u8")) => Item::Playlist(rendition),
-        Some((rendition, "iframes.m3u8")) => Item::IFrames(rendition),
-        Some((rendition, "init.mp4")) => Item::Init(rendition),
-        Some((name, file)) => match file.rsplit_once('.')? {
-            (segment, "m4s") => Item::Segment(name, number(segment)?),
-            (version, "vtt") => Item::Text(name, number(version)?),
-            _ => return None,
-        },
+        Some((folder, file)) => in_folder(folder, file)?,
     };
     Some((id, item))
+}
+
+/// What a file is in the folder of a rendition or a text. Playlists and texts are of no generation.
+fn in_folder<'a>(folder: &'a str, file: &str) -> Option<Item<'a>> {
+    let (name, generation) = renditions::read_folder(folder).filter(|(name, _)| is_rendition_name(name))?;
+    let folder = Folder { name, generation };
+    Some(match (file, file.rsplit_once('.')?) {
+        ("init.mp4", _) => Item::Init(folder),
+        (_, (segment, "m4s")) => Item::Segment(folder, number(segment)?),
+        _ if generation > 0 => return None,
+        ("index.m3u8", _) => Item::Playlist(name),
+        ("iframes.m3u8", _) => Item::IFrames(name),
+        (_, (version, "vtt")) => Item::Text(name, number(version)?),
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -157,8 +173,12 @@ mod tests {
         assert_eq!(item("manifest.mpd").unwrap(), "Manifest");
         assert_eq!(item("720p/index.m3u8").unwrap(), "Playlist(\"720p\")");
         assert_eq!(item("720p/iframes.m3u8").unwrap(), "IFrames(\"720p\")");
-        assert_eq!(item("audio-64k/init.mp4").unwrap(), "Init(\"audio-64k\")");
-        assert_eq!(item("720p/4294967295.m4s").unwrap(), "Segment(\"720p\", 4294967295)");
+        assert_eq!(
+            item("audio-64k/init.mp4").unwrap(),
+            "Init(Folder { name: \"audio-64k\", generation: 0 })"
+        );
+        let last = "Segment(Folder { name: \"720p\", generation: 12 }, 4294967295)";
+        assert_eq!(item("720p.12/4294967295.m4s").unwrap(), last);
         assert_eq!(item("text-1/index.m3u8").unwrap(), "Playlist(\"text-1\")");
         assert_eq!(item("text-1/12.vtt").unwrap(), "Text(\"text-1\", 12)");
         assert_eq!(item("chapters.vtt").unwrap(), "Chapters");
@@ -184,6 +204,14 @@ mod tests {
             "720p/.m4s",
             "720p/1.m4s/",
             "720p/1.mp4",
+            "720p.0/1.m4s",
+            "720p.01/1.m4s",
+            "720p./1.m4s",
+            "720p.1.1/1.m4s",
+            "720p.1/index.m3u8",
+            "720p.1/iframes.m3u8",
+            "text-1.1/1.vtt",
+            ".1/init.mp4",
             "720P/1.m4s",
             "text-1/01.vtt",
             "text-1/.vtt",
@@ -227,7 +255,9 @@ mod tests {
     proptest! {
         #[test]
         fn no_path_makes_it_panic_and_what_parses_holds_nothing_dangerous(path in "(/v/[0-9a-f-]{36}/)?\\PC{0,60}") {
-            if let Some((_, Item::Segment(name, _) | Item::Text(name, _) | Item::Init(name))) = parse(&path) {
+            if let Some((_, Item::Segment(Folder { name, .. }, _) | Item::Init(Folder { name, .. }) | Item::Text(name, _)))
+                = parse(&path)
+            {
                 prop_assert!(is_rendition_name(name));
             }
         }

@@ -16,6 +16,7 @@ use tower::Service;
 
 use crate::answer::{method_not_allowed, options, personal, problem};
 use crate::contents::{ContentError, Contents};
+use crate::dash;
 use crate::documents::{Missing, Snapshot, thumbnails};
 use crate::gate::{Gate, Pass};
 use crate::objects::{ObjectError, Objects, Wanted};
@@ -23,6 +24,7 @@ use crate::path::{self, ContentId, Item, PREFIX};
 use crate::refusal::VARY;
 use crate::texts;
 use crate::timeline::Track;
+use crate::token::QUERY;
 
 /// The largest index of thumbnails that a token is put into; a day of them takes a tenth.
 const MAX_INDEX_BYTES: usize = 16 << 20;
@@ -162,6 +164,11 @@ enum Found<'a> {
 
 /// Looks an item up in what is known of its content.
 fn find<'a>(snapshot: &Snapshot, request: &'a Parts, item: Item<'_>, pass: &Pass) -> Found<'a> {
+    if item == Item::Manifest
+        && let Some(answer) = since(snapshot, request, pass)
+    {
+        return Found::Answer(answer);
+    }
     let document = match pass.token() {
         None => snapshot.document(item).map(|it| it.map(|it| it.answer(&request.method, &request.headers))),
         Some(token) => snapshot
@@ -177,8 +184,10 @@ fn find<'a>(snapshot: &Snapshot, request: &'a Parts, item: Item<'_>, pass: &Pass
     let timeline = &snapshot.timeline;
     let of_track = |track: &Track| if track.is_video() { "video/mp4" } else { "audio/mp4" };
     let found = match item {
-        Item::Init(name) => timeline.track(name).map(|track| (Some(track.init_bytes), of_track(track))),
-        Item::Segment(name, number) => timeline.track(name).and_then(|track| {
+        Item::Init(folder) => {
+            timeline.at(folder, now_ms()).map(|track| (Some(track.init_bytes), of_track(track)))
+        }
+        Item::Segment(folder, number) => timeline.at(folder, now_ms()).and_then(|track| {
             let segment = track.segments.get(usize::try_from(number).ok()?)?;
             Some((Some(segment.bytes), of_track(track)))
         }),
@@ -196,6 +205,17 @@ fn find<'a>(snapshot: &Snapshot, request: &'a Parts, item: Item<'_>, pass: &Pass
         Some((bytes, media_type)) => Found::Object(Wanted { key, bytes, media_type }),
         None => Found::Nothing,
     }
+}
+
+/// The manifest for a player that says that it began with a generation whose place another one took.
+fn since(snapshot: &Snapshot, request: &Parts, pass: &Pass) -> Option<Response<Body>> {
+    let generation = request.uri.query()?.split('&').find_map(|pair| pair.strip_prefix(dash::BEGAN))?;
+    let query = pass.token().map(|token| format!("{QUERY}{token}")).unwrap_or_default();
+    let written = snapshot.manifest_since(generation.parse().ok()?, now_ms(), &query)?;
+    Some(match pass.token() {
+        None => snapshot.entity(written).answer(&request.method, &request.headers),
+        Some(_) => personal(&request.headers, &request.method, written.text, written.media_type, VARY),
+    })
 }
 
 fn nothing_here(request: &Parts) -> Response<Body> {

@@ -180,7 +180,7 @@ impl Stage {
     fn put(&self, response: TimelineResponse) {
         let mut objects = self.drawer.objects.lock().unwrap();
         for rendition in &response.renditions {
-            let name = &rendition.rendition.as_ref().unwrap().name;
+            let name = &rendition.rendition.as_ref().unwrap().folder();
             let init_bytes = rendition.rendition.as_ref().unwrap().init_bytes as usize;
             objects.insert(format!("{ID}/{name}/init.mp4"), vec![b'i'; init_bytes].into());
             for segment in &rendition.segments {
@@ -394,6 +394,47 @@ async fn a_deleted_content_is_gone_at_once_with_all_that_was_kept_of_it() {
         assert_eq!(got.status, StatusCode::NOT_FOUND, "{path}");
         assert!(got.text().contains("no-content"));
     }
+}
+
+#[tokio::test]
+async fn what_another_generation_took_the_place_of_is_served_at_its_own_addresses_until_its_time_is_over() {
+    let stage = Stage::with(ContentState::Playable, 2);
+    assert_eq!(stage.get("360p/init.mp4").await.body, "iiiiiiiiii");
+    let turned = |until_ms| {
+        let mut response = samples::response(ContentState::Playable, 2);
+        let old = response.renditions.iter().cloned().map(|mut it| {
+            it.rendition.as_mut().unwrap().turn = Some(Turn { coming: false, until_ms });
+            it
+        });
+        let old: Vec<_> = old.collect();
+        response.renditions.truncate(1);
+        let new = &mut response.renditions[0];
+        new.rendition.as_mut().unwrap().generation = 1;
+        new.rendition.as_mut().unwrap().init_bytes = 3;
+        new.segments[0].bytes = 77;
+        response.renditions.extend(old);
+        response.content.as_mut().unwrap().revision += 1;
+        response
+    };
+    stage.put(turned(i64::MAX));
+    stage.announce(samples::response(ContentState::Playable, 2).content.unwrap().revision + 1).await;
+    assert!(stage.get("360p/index.m3u8").await.text().contains("../360p.1/0.m4s"));
+    for (path, bytes) in [
+        ("360p/init.mp4", 10),
+        ("360p/0.m4s", 1000),
+        ("360p.1/init.mp4", 3),
+        ("360p.1/0.m4s", 77),
+        ("audio-64k/0.m4s", 500),
+    ] {
+        assert_eq!(stage.get(path).await.body.len(), bytes, "{path}");
+    }
+    for path in ["360p.2/0.m4s", "360p.1/index.m3u8", "audio-64k/index.m3u8", "audio-64k.1/0.m4s"] {
+        assert_eq!(stage.get(path).await.status, StatusCode::NOT_FOUND, "{path}");
+    }
+    let stage = Stage::new(Duration::from_secs(3600));
+    stage.put(turned(now_ms()));
+    assert_eq!(stage.get("360p/0.m4s").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(stage.get("360p.1/0.m4s").await.body.len(), 77);
 }
 
 #[tokio::test]

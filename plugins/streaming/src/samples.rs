@@ -8,6 +8,7 @@ use crate::timeline::{Kind, Phase, Segment, SyncPoint, Timeline, Track};
 pub(crate) fn video(name: &str, width: u32, height: u32, target_bitrate: u32) -> Track {
     Track {
         name: name.to_owned(),
+        generation: 0,
         codec: "avc1.64001f".to_owned(),
         timescale: 30_000,
         kind: Kind::Video { width, height, fps: (30, 1) },
@@ -96,6 +97,7 @@ pub(crate) fn growing(tracks: Vec<Track>) -> Timeline {
         has_poster: false,
         has_thumbnails: false,
         tracks,
+        replaced: Vec::new(),
         texts: Vec::new(),
         chapters: Vec::new(),
     }

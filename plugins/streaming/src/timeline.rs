@@ -2,6 +2,11 @@
 //! are written from: which tracks a player is offered, and what was measured of them.
 //! Never does I/O and never looks at a clock.
 
+use std::collections::BTreeMap;
+
+use streamgate_contracts::renditions;
+
+use crate::path::Folder;
 use crate::rates::{Piece, average};
 use crate::texts::{Chapter, Text};
 
@@ -42,10 +47,20 @@ pub(crate) struct Timeline {
     pub(crate) has_poster: bool,
     pub(crate) has_thumbnails: bool,
     pub(crate) tracks: Vec<Track>,
+    /// Tracks that others took the place of, for players that began with them.
+    pub(crate) replaced: Vec<Replaced>,
     /// In the order in which players list them; each name once.
     pub(crate) texts: Vec<Text>,
     /// Each starts after the one before.
     pub(crate) chapters: Vec<Chapter>,
+}
+
+/// A track of an earlier generation, which no playlist lists.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Replaced {
+    pub(crate) track: Track,
+    /// When it goes, Unix milliseconds.
+    pub(crate) until_ms: i64,
 }
 
 /// One rendition.
@@ -53,6 +68,8 @@ pub(crate) struct Timeline {
 pub(crate) struct Track {
     /// `[a-z0-9-]{1,32}`
     pub(crate) name: String,
+    /// Its folder is another one with each.
+    pub(crate) generation: u32,
     /// RFC 6381.
     pub(crate) codec: String,
     /// Ticks a second; never 0.
@@ -139,6 +156,15 @@ impl Track {
         (!self.is_video()).then_some(self.number)
     }
 
+    /// Where its objects are.
+    pub(crate) fn folder(&self) -> String {
+        renditions::folder(&self.name, self.generation)
+    }
+
+    fn is_in(&self, folder: Folder<'_>) -> bool {
+        (self.name.as_str(), self.generation) == (folder.name, folder.generation)
+    }
+
     /// Has something to play.
     pub(crate) fn usable(&self) -> bool {
         !self.segments.is_empty()
@@ -183,6 +209,45 @@ impl Track {
 impl Timeline {
     pub(crate) fn track(&self, name: &str) -> Option<&Track> {
         self.tracks.iter().find(|track| track.name == name && track.usable())
+    }
+
+    /// The track of a folder, also of one whose place another one took.
+    pub(crate) fn at(&self, folder: Folder<'_>, now_ms: i64) -> Option<&Track> {
+        let replaced = self.replaced.iter().filter(|it| it.until_ms > now_ms).map(|it| &it.track);
+        let mut all = self.tracks.iter().chain(replaced).filter(|track| track.usable());
+        all.find(|track| track.is_in(folder))
+    }
+
+    /// The generation that is played.
+    pub(crate) fn generation(&self) -> u32 {
+        self.tracks.iter().map(|track| track.generation).max().unwrap_or(0)
+    }
+
+    /// What was played since a generation and is there still, each as if it grew; nothing if that one is gone.
+    pub(crate) fn played_since(&self, generation: u32, now_ms: i64) -> Vec<Timeline> {
+        let present = self.generation();
+        let mut all: BTreeMap<u32, Vec<Track>> = BTreeMap::new();
+        for Replaced { track, until_ms } in &self.replaced {
+            if *until_ms > now_ms && (generation..present).contains(&track.generation) {
+                all.entry(track.generation).or_default().push(track.clone());
+            }
+        }
+        if !all.contains_key(&generation) {
+            return Vec::new();
+        }
+        let as_it_grew = |tracks| {
+            let mut timeline = Timeline {
+                phase: Phase::Growing,
+                tracks,
+                replaced: Vec::new(),
+                texts: Vec::new(),
+                chapters: Vec::new(),
+                ..*self
+            };
+            timeline.settle(None);
+            timeline
+        };
+        all.into_values().map(as_it_grew).collect()
     }
 
     pub(crate) fn growing(&self) -> bool {
@@ -244,13 +309,7 @@ impl Timeline {
         if let Phase::Waiting(why) = self.phase {
             return Err(NotPlayable { why });
         }
-        let pick = |video: bool| {
-            let mut tracks: Vec<_> =
-                self.tracks.iter().filter(|track| track.offered && track.is_video() == video).collect();
-            tracks.sort_by_key(|track| (track.choice(), average(track.pieces()), track.target_bitrate));
-            tracks
-        };
-        let (video, audio) = (pick(true), pick(false));
+        let Offer { video, audio } = self.offered();
         if video.is_empty() && self.awaits(true, &video) {
             return Err(NotPlayable { why: "waiting for the first pictures" });
         }
@@ -264,6 +323,17 @@ impl Timeline {
             return Err(NotPlayable { why: "without any segment" });
         }
         Ok(Offer { video, audio })
+    }
+
+    /// What is offered, which may be nothing.
+    pub(crate) fn offered(&self) -> Offer<'_> {
+        let pick = |video: bool| {
+            let mut tracks: Vec<_> =
+                self.tracks.iter().filter(|track| track.offered && track.is_video() == video).collect();
+            tracks.sort_by_key(|track| (track.choice(), average(track.pieces()), track.target_bitrate));
+            tracks
+        };
+        Offer { video: pick(true), audio: pick(false) }
     }
 
     /// Whether pictures, or any of the sounds, are still to come that are not among the offered.
@@ -305,10 +375,11 @@ impl Timeline {
 
     /// About how many bytes this takes, its playlists and manifest included.
     pub(crate) fn weight(&self) -> u64 {
-        let segments: usize = self.tracks.iter().map(|track| track.segments.len()).sum();
-        let points: usize = self.tracks.iter().map(|track| track.sync_points.len()).sum();
+        let tracks = || self.tracks.iter().chain(self.replaced.iter().map(|it| &it.track));
+        let segments: usize = tracks().map(|track| track.segments.len()).sum();
+        let points: usize = tracks().map(|track| track.sync_points.len()).sum();
         let titles: usize = self.chapters.iter().map(|chapter| 128 + 2 * chapter.title.len()).sum();
-        let listed = self.tracks.len() + self.texts.len();
+        let listed = tracks().count() + self.texts.len();
         (2048 + 1024 * listed + 64 * segments + 80 * points + titles) as u64
     }
 
@@ -316,7 +387,9 @@ impl Timeline {
     /// content may be served any more.
     pub(crate) fn replaces(&self, before: &Timeline) -> bool {
         before.tracks.iter().any(|old| {
-            let Some(new) = self.tracks.iter().find(|track| track.name == old.name) else { return true };
+            let folder = Folder { name: &old.name, generation: old.generation };
+            let mut all = self.tracks.iter().chain(self.replaced.iter().map(|it| &it.track));
+            let Some(new) = all.find(|track| track.is_in(folder)) else { return true };
             new.init_bytes != old.init_bytes && old.usable()
                 || new.codec != old.codec
                 || new.timescale != old.timescale

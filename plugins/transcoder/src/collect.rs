@@ -27,6 +27,8 @@ pub(crate) struct Collector {
     /// Samples in every segment but the last.
     pub(crate) full_samples: Option<u32>,
     pub(crate) write_from: u32,
+    /// The segment `write_from` as it is there already; it is not written again.
+    pub(crate) last: Option<(u64, u64)>,
     pub(crate) write_to: Option<u32>,
     pub(crate) init: Option<Bytes>,
     pub(crate) announced: bool,
@@ -69,7 +71,8 @@ impl Collector {
         self.announced = true;
         if let Some(earlier) = &self.init {
             // Segments of an earlier attempt stay valid only with the very same decoder
-            // configuration; their init segment stays as it is.
+            // configuration; their init segment stays as it is. With another one the next
+            // generation begins.
             let same = parse_init(earlier).is_ok_and(|old| {
                 earlier.get(old.sample_description.clone()) == data.get(init.sample_description.clone())
                     && old.timescale == init.timescale
@@ -114,6 +117,9 @@ impl Collector {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .insert(self.rendition.name.clone(), made);
+        }
+        if let Some(last) = self.last.take_if(|_| number == self.write_from) {
+            return if last == (start, fragment.duration) { Ok(()) } else { Err(EncodeError::Changed) };
         }
         let key_frame = is_video
             .then(|| {

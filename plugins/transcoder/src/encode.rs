@@ -176,9 +176,10 @@ impl Run<'_> {
 
         let scale = probed.picture.map(|picture| timescale(picture.rate));
         let segment = self.segment_rate(&probed);
-        let video: Vec<_> = rungs.into_iter().filter_map(|rung| video_track(rung, scale, earlier)).collect();
-        let audio: Vec<_> =
-            audio.into_iter().filter_map(|rung| audio_track(rung, segment, earlier)).collect();
+        let video = rungs.into_iter().map(|rung| video_track(rung, scale, earlier));
+        let video: Vec<_> = video.filter_map(Result::transpose).collect::<Result<_, _>>()?;
+        let audio = audio.into_iter().map(|rung| audio_track(rung, segment, earlier));
+        let audio: Vec<_> = audio.filter_map(Result::transpose).collect::<Result<_, _>>()?;
         let wish = probed.picture.filter(|_| !earlier.poster || !earlier.thumbnails).map(|picture| Wish {
             poster: !earlier.poster,
             thumbnails: !earlier.thumbnails,

@@ -215,15 +215,16 @@ impl Attempt<'_> {
             _ => {}
         }
         let size = objects.source_size().await?;
-        let mut earlier = earlier(&timeline, &objects).await?;
+        let mut ground = Ground::find(timeline, &objects).await?;
         loop {
-            let (sink, publisher, progress) = Publisher::new(entry.clone(), objects.clone(), &timeline);
+            let (sink, publisher, progress) =
+                Publisher::new(entry.clone(), objects.clone(), &ground.timeline, ground.generation);
             let source = StoredSource::new(objects.clone(), size, Handle::current());
             let control = Control::new();
-            let again = !earlier.renditions.is_empty();
+            let again = !ground.earlier.renditions.is_empty();
+            let earlier = std::mem::take(&mut ground.earlier);
             let publishing = publish(publisher, &control);
-            let encoding =
-                self.encode(Arc::new(source), std::mem::take(&mut earlier), sink.clone(), &control);
+            let encoding = self.encode(Arc::new(source), earlier, sink.clone(), &control);
             let (encoded, end, published) = {
                 let watched = async {
                     let result = self.watch(encoding, &control, &progress).await;
@@ -243,8 +244,11 @@ impl Attempt<'_> {
             return match encoded {
                 Ok(report) => self.ready(&entry, report, notes).await,
                 Err(EncodeError::Changed) if again => {
+                    // What was published meanwhile is known too.
+                    ground = Ground::anew(entry.timeline().await?);
                     tracing::info!(
                         content = self.content,
+                        generation = ground.generation,
                         "earlier segments do not fit any more; starting over"
                     );
                     continue;
@@ -392,21 +396,69 @@ async fn publish(publisher: Publisher, control: &Arc<Control>) -> Result<Vec<Str
     result
 }
 
-/// What an earlier attempt left, as the engine wants to know it.
-async fn earlier(timeline: &catalogue::TimelineResponse, objects: &Objects) -> Result<Earlier, PublishError> {
+/// What an attempt begins from: the newest generation of the renditions, or the next one when that cannot be gone on
+/// with. What has an address keeps its bytes.
+struct Ground {
+    generation: u32,
+    /// With the rows of this generation alone.
+    timeline: catalogue::TimelineResponse,
+    earlier: Earlier,
+}
+
+impl Ground {
+    async fn find(
+        mut timeline: catalogue::TimelineResponse,
+        objects: &Objects,
+    ) -> Result<Self, PublishError> {
+        let generation = generations(&timeline).max().unwrap_or(0);
+        let all = timeline.clone();
+        timeline
+            .renditions
+            .retain(|row| row.rendition.as_ref().is_some_and(|it| it.generation == generation));
+        match renditions(&timeline, objects).await? {
+            Some(renditions) => {
+                let earlier = Earlier { renditions, ..beside(&timeline) };
+                Ok(Self { generation, timeline, earlier })
+            }
+            None => Ok(Self::anew(all)),
+        }
+    }
+
+    /// Nothing of the renditions that there are.
+    fn anew(mut timeline: catalogue::TimelineResponse) -> Self {
+        let generation = generations(&timeline).max().map_or(0, |newest| newest.saturating_add(1));
+        timeline.renditions.clear();
+        Self { generation, earlier: beside(&timeline), timeline }
+    }
+}
+
+fn generations(timeline: &catalogue::TimelineResponse) -> impl Iterator<Item = u32> + '_ {
+    timeline.renditions.iter().filter_map(|row| Some(row.rendition.as_ref()?.generation))
+}
+
+/// What an earlier attempt left beside the renditions.
+fn beside(timeline: &catalogue::TimelineResponse) -> Earlier {
     let content = timeline.content.clone().unwrap_or_default();
-    let mut earlier = Earlier {
+    Earlier {
         renditions: Vec::new(),
         poster: content.has_poster,
         thumbnails: content.has_thumbnails,
         texts: content.texts_read,
-    };
+    }
+}
+
+/// The renditions that an earlier attempt left, as the engine wants to know them; none: rows are of no use, because an
+/// init segment is missing.
+async fn renditions(
+    timeline: &catalogue::TimelineResponse,
+    objects: &Objects,
+) -> Result<Option<Vec<Existing>>, PublishError> {
+    let mut renditions = Vec::new();
     for row in &timeline.renditions {
         let Some(rendition) = &row.rendition else { continue };
-        let init = match objects.get(&format!("{}/init.mp4", rendition.name)).await {
+        let init = match objects.get(&format!("{}/init.mp4", rendition.folder())).await {
             Ok(init) => init,
-            // Its rows are of no use without it: the rendition is made anew.
-            Err(ObjectError::Missing(_)) => continue,
+            Err(ObjectError::Missing(_)) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         let kind = match rendition.kind() {
@@ -426,7 +478,7 @@ async fn earlier(timeline: &catalogue::TimelineResponse, objects: &Objects) -> R
             .take_while(|(at, segment)| segment.number as usize == *at)
             .map(|(_, segment)| (segment.start, segment.duration))
             .collect();
-        earlier.renditions.push(Existing {
+        renditions.push(Existing {
             rendition: Rendition {
                 name: rendition.name.clone(),
                 codec: rendition.codec.clone(),
@@ -447,7 +499,7 @@ async fn earlier(timeline: &catalogue::TimelineResponse, objects: &Objects) -> R
             complete: rendition.complete,
         });
     }
-    Ok(earlier)
+    Ok(Some(renditions))
 }
 
 #[cfg(test)]

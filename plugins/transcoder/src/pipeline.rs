@@ -39,12 +39,15 @@ pub(crate) struct Track<R> {
     pub(crate) write_from: u32,
     /// The init segment that those segments belong to.
     pub(crate) init: Option<Bytes>,
+    /// Start and duration of the segment after them, if it is there and short: the end of an earlier attempt.
+    pub(crate) last: Option<(u64, u64)>,
 }
 
 impl<R> Track<R> {
     /// Goes on after what an earlier pass made.
     pub(crate) fn go_on(&mut self, made: Option<&Made>) {
         if let Some(made) = made {
+            self.last = self.last.filter(|_| made.segments <= self.write_from);
             self.init.get_or_insert_with(|| made.init.clone());
             self.write_from = self.write_from.max(made.segments);
         }
@@ -334,6 +337,7 @@ impl Builder<'_> {
                 sample_ticks: ticks,
                 full_samples: Some(rung.gop),
                 write_from: track.write_from,
+                last: track.last,
                 write_to: plan.lead,
                 init: track.init.clone(),
                 announced: false,
@@ -419,6 +423,7 @@ impl Builder<'_> {
                     sample_ticks: AAC_FRAME,
                     full_samples: None,
                     write_from: track.write_from,
+                    last: track.last,
                     write_to: plan.lead,
                     init: track.init.clone(),
                     announced: false,

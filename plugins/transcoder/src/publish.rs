@@ -12,6 +12,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use streamgate_contracts::catalogue::v1 as catalogue;
 use streamgate_contracts::catalogue::v1::catalogue_client::CatalogueClient;
 use streamgate_contracts::fence;
+use streamgate_contracts::renditions::folder;
 use streamgate_plugin_api::Client;
 use tokio::sync::mpsc;
 use tonic::{Code, Status};
@@ -246,6 +247,8 @@ pub(crate) struct Publisher {
     objects: Objects,
     source: catalogue::Source,
     progress: Progress,
+    /// Of all renditions.
+    generation: u32,
     rows: HashMap<String, catalogue::Rendition>,
     segments: HashMap<String, usize>,
     watch: Vec<String>,
@@ -254,11 +257,12 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
-    /// Both ends, going on from what the catalogue has.
+    /// Both ends, going on from what the catalogue has of a generation.
     pub(crate) fn new(
         entry: Entry,
         objects: Objects,
         timeline: &catalogue::TimelineResponse,
+        generation: u32,
     ) -> (Arc<StoreSink>, Self, Progress) {
         let (sender, results) = mpsc::channel(QUEUED);
         let progress = Progress::default();
@@ -270,6 +274,7 @@ impl Publisher {
             playable: content.state() == catalogue::ContentState::Playable,
             source: content.source.unwrap_or_default(),
             progress: progress.clone(),
+            generation,
             rows: HashMap::new(),
             segments: HashMap::new(),
             watch: Vec::new(),
@@ -307,8 +312,8 @@ impl Publisher {
                     update.get_or_insert_default().source = Some(source(&facts, self.source.clone()));
                 }
                 Outcome::Rendition(rendition, init) => {
-                    let row = row(&rendition, init.len());
-                    writes.push((format!("{}/init.mp4", rendition.name), init));
+                    let row = row(&rendition, self.generation, init.len());
+                    writes.push((format!("{}/init.mp4", row.folder()), init));
                     self.rows.insert(rendition.name, row.clone());
                     begun.push(row);
                 }
@@ -325,13 +330,13 @@ impl Publisher {
                         bytes: u32::try_from(data.len()).unwrap_or(u32::MAX),
                         sync_points: sync_points.into_iter().collect(),
                     };
-                    writes.push((format!("{rendition}/{}.m4s", segment.number), data));
-                    *self.segments.entry(rendition.clone()).or_default() += 1;
-                    match segments.iter_mut().find(|of| of.rendition == rendition) {
+                    let folder = folder(&rendition, self.generation);
+                    writes.push((format!("{folder}/{}.m4s", segment.number), data));
+                    *self.segments.entry(rendition).or_default() += 1;
+                    match segments.iter_mut().find(|of| of.rendition == folder) {
                         Some(of) => of.segments.push(row),
-                        None => {
-                            segments.push(catalogue::RenditionSegments { rendition, segments: vec![row] })
-                        }
+                        None => segments
+                            .push(catalogue::RenditionSegments { rendition: folder, segments: vec![row] }),
                     }
                 }
                 Outcome::Complete(name) => {
@@ -413,9 +418,10 @@ impl Publisher {
     }
 }
 
-fn row(rendition: &Rendition, init_bytes: usize) -> catalogue::Rendition {
+fn row(rendition: &Rendition, generation: u32, init_bytes: usize) -> catalogue::Rendition {
     let mut row = catalogue::Rendition {
         name: rendition.name.clone(),
+        generation,
         codec: rendition.codec.clone(),
         timescale: rendition.timescale,
         target_bitrate: rendition.target_bitrate,

@@ -238,8 +238,6 @@ impl Sink for DirectorySink {
         self.write(&format!("{rendition}/{}.m4s", segment.number), &data)?;
         let mut taken = self.lock();
         let written = taken.renditions.get_mut(rendition).ok_or("the rendition was not announced")?;
-        // A later attempt may make a short last segment anew.
-        written.segments.retain(|earlier| earlier.number < segment.number);
         written.segments.push(segment);
         let watchable = taken
             .watch

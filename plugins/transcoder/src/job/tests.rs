@@ -13,6 +13,7 @@ use gstreamer::prelude::*;
 use streamgate_contracts::catalogue::v1::catalogue_server::{Catalogue, CatalogueServer};
 use streamgate_contracts::fence;
 use streamgate_contracts::jobs::v1::jobs_server::{Jobs, JobsServer};
+use streamgate_contracts::renditions;
 use tonic::{Request, Response};
 
 use super::*;
@@ -36,8 +37,10 @@ struct Inner {
     fence: u64,
     /// Another run takes over with the first rows of segments.
     overtaken: bool,
-    /// Cancelled with the first rows of segments.
-    stop_at_segments: Option<CancellationToken>,
+    /// Cancelled with the first rows of segments of a generation.
+    stop_at_segments: Option<(u32, CancellationToken)>,
+    /// Objects that were written again although a row names them.
+    rewritten: Vec<String>,
     ends: Vec<String>,
 }
 
@@ -93,15 +96,17 @@ impl World {
         assert_eq!(inner.content.state(), ContentState::Ready, "{}", inner.content.reason);
         assert_eq!(inner.content.progress, 1.0);
         assert!(inner.content.has_poster && inner.content.has_thumbnails);
-        let names: Vec<_> = inner.renditions.keys().map(String::as_str).collect();
+        let newest = inner.renditions.values().map(|it| it.generation).max().unwrap();
+        let of_newest = inner.renditions.values().filter(|it| it.generation == newest);
+        let names: Vec<_> = of_newest.clone().map(|it| it.name.as_str()).collect();
         assert_eq!(names, ["234p", "360p"]);
+        assert!(of_newest.clone().all(|it| it.complete));
         let mut keys: Vec<String> =
             ["poster.jpg", "source", "thumbnails-0.jpg", "thumbnails.vtt"].map(str::to_owned).into();
         for (name, rendition) in &inner.renditions {
-            assert!(rendition.complete, "{name}");
             assert_eq!(inner.objects[&format!("{ID}/{name}/init.mp4")].len(), rendition.init_bytes as usize);
             keys.push(format!("{name}/init.mp4"));
-            let rows = &inner.segments[name];
+            let rows = inner.segments.get(name).map_or(&[][..], Vec::as_slice);
             assert_eq!(
                 rows.iter().map(|row| row.number).collect::<Vec<_>>(),
                 (0..rows.len() as u32).collect::<Vec<_>>()
@@ -113,6 +118,7 @@ impl World {
                 keys.push(key);
             }
         }
+        assert_eq!(inner.rewritten, [""; 0], "what has an address keeps its bytes");
         let mut found: Vec<_> = inner.objects.keys().map(|key| key[ID.len() + 1..].to_owned()).collect();
         keys.sort();
         found.sort();
@@ -140,6 +146,9 @@ async fn object(
             return StatusCode::INSUFFICIENT_STORAGE.into_response();
         }
         *inner.puts.entry(key.clone()).or_default() += 1;
+        if inner.names(&key) {
+            inner.rewritten.push(key.clone());
+        }
         inner.objects.insert(key, body);
         return StatusCode::CREATED.into_response();
     }
@@ -159,6 +168,13 @@ async fn object(
 use http::Method;
 
 impl Inner {
+    /// Whether players may have the address of an object.
+    fn names(&self, key: &str) -> bool {
+        let Some((folder, file)) = key[ID.len() + 1..].split_once('/') else { return false };
+        let Some(rows) = self.segments.get(folder) else { return false };
+        file == "init.mp4" || rows.iter().any(|row| file == format!("{}.m4s", row.number))
+    }
+
     fn admits(&mut self, headers: &HeaderMap) -> bool {
         let said = headers.get(fence::HEADER).map(|it| it.to_str().unwrap().rsplit_once('=').unwrap());
         self.passes(said.map_or(0, |(scope, number)| {
@@ -231,10 +247,10 @@ impl Catalogue for World {
         let mut inner = self.0.lock().unwrap();
         for rendition in request.into_inner().renditions {
             assert!(
-                inner.objects.contains_key(&format!("{ID}/{}/init.mp4", rendition.name)),
+                inner.objects.contains_key(&format!("{ID}/{}/init.mp4", rendition.folder())),
                 "bytes before rows"
             );
-            inner.renditions.insert(rendition.name.clone(), rendition);
+            inner.renditions.insert(rendition.folder(), rendition);
         }
         Ok(Response::new(inner.content.clone()))
     }
@@ -256,13 +272,13 @@ impl Catalogue for World {
         if inner.no_room_for_rows {
             return Err(Status::resource_exhausted("the disk is full"));
         }
+        let folders: Vec<_> = request.segments.iter().map(|of| of.rendition.clone()).collect();
         for of in request.segments {
             assert!(inner.renditions.contains_key(&of.rendition), "the rendition before its segments");
             for row in of.segments {
                 let key = format!("{ID}/{}/{}.m4s", of.rendition, row.number);
                 assert!(inner.objects.contains_key(&key), "bytes before rows");
                 let rows = inner.segments.entry(of.rendition.clone()).or_default();
-                rows.retain(|earlier| earlier.number < row.number);
                 assert_eq!(rows.len(), row.number as usize, "no gaps");
                 rows.push(row);
             }
@@ -271,7 +287,10 @@ impl Catalogue for World {
             inner.content.set_state(ContentState::Playable);
             inner.playable_with = inner.segments.keys().cloned().collect();
         }
-        if let Some(stop) = inner.stop_at_segments.take() {
+        let generation = inner.stop_at_segments.as_ref().map(|(generation, _)| *generation);
+        if folders.iter().any(|folder| renditions::read_folder(folder).map(|it| it.1) == generation)
+            && let Some((_, stop)) = inner.stop_at_segments.take()
+        {
             stop.cancel();
         }
         Ok(Response::new(inner.content.clone()))
@@ -282,7 +301,7 @@ impl Catalogue for World {
     ) -> Result<Response<catalogue::TimelineResponse>, Status> {
         let inner = self.0.lock().unwrap();
         let renditions = inner.renditions.values().map(|rendition| catalogue::RenditionTimeline {
-            segments: inner.segments.get(&rendition.name).cloned().unwrap_or_default(),
+            segments: inner.segments.get(&rendition.folder()).cloned().unwrap_or_default(),
             rendition: Some(rendition.clone()),
         });
         Ok(Response::new(catalogue::TimelineResponse {
@@ -418,7 +437,7 @@ async fn a_ready_content_is_left_alone() {
 async fn a_shutdown_gives_the_job_back_and_the_next_attempt_writes_no_whole_segment_again() {
     let world = World::with(&clip());
     let shutdown = CancellationToken::new();
-    world.0.lock().unwrap().stop_at_segments = Some(shutdown.clone());
+    world.0.lock().unwrap().stop_at_segments = Some((0, shutdown.clone()));
     world.run(&shutdown).await;
     assert_eq!(world.ends(), ["release"]);
     let written: Vec<_> = {
@@ -512,14 +531,57 @@ async fn a_cancelled_job_stops_and_says_so() {
     assert_eq!(inner.content.reason, "Encoding was cancelled.");
 }
 
+/// Attempts with these presets, all but the last stopped with the first segments of a generation: each its own.
+async fn attempts(world: &World, presets: &[&str]) {
+    for (at, preset) in presets.iter().enumerate() {
+        let shutdown = CancellationToken::new();
+        let last = at + 1 == presets.len();
+        world.0.lock().unwrap().stop_at_segments = (!last).then(|| (at as u32, shutdown.clone()));
+        crate::media::start().unwrap();
+        let mut platform = world.platform(&shutdown);
+        platform.options.preset = (*preset).to_owned();
+        run(&platform, job(), "lease".to_owned(), String::new()).await;
+    }
+}
+
+fn generations_of(world: &World) -> Vec<u32> {
+    let inner = world.0.lock().unwrap();
+    let mut all: Vec<u32> = inner.renditions.values().map(|it| it.generation).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn segments_that_do_not_fit_any_more_are_made_anew() {
+async fn segments_that_do_not_fit_any_more_are_made_anew_at_other_addresses() {
     let world = World::with(&clip());
-    let shutdown = CancellationToken::new();
-    world.0.lock().unwrap().stop_at_segments = Some(shutdown.clone());
-    world.run(&shutdown).await;
-    let mut platform = world.platform(&CancellationToken::new());
-    platform.options.preset = "slow".to_owned();
-    run(&platform, job(), "lease".to_owned(), String::new()).await;
+    attempts(&world, &["ultrafast", "slow"]).await;
     world.check_whole();
+    assert_eq!(generations_of(&world), [0, 1]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_generation_that_was_broken_off_is_gone_on_with_if_it_fits_and_else_the_next_one_begins() {
+    let world = World::with(&clip());
+    attempts(&world, &["ultrafast", "slow", "slow"]).await;
+    world.check_whole();
+    assert_eq!(generations_of(&world), [0, 1]);
+    let world = World::with(&clip());
+    attempts(&world, &["ultrafast", "slow", "ultrafast"]).await;
+    world.check_whole();
+    assert_eq!(generations_of(&world), [0, 1, 2]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn renditions_whose_init_segment_is_lost_are_made_anew_at_other_addresses() {
+    let world = World::with(&clip());
+    attempts(&world, &["ultrafast", "ultrafast"]).await;
+    {
+        let mut inner = world.0.lock().unwrap();
+        inner.objects.remove(&format!("{ID}/360p/init.mp4")).unwrap();
+        inner.content.set_state(ContentState::Playable);
+    }
+    attempts(&world, &["ultrafast"]).await;
+    assert_eq!(generations_of(&world), [0, 1]);
+    assert_eq!(world.0.lock().unwrap().rewritten, [""; 0]);
 }
