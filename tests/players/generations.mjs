@@ -46,6 +46,8 @@ async function end({ name, page, fetched }, began) {
     report = await page.evaluate(() => window.report());
   }
   const anew = [...fetched].some((path) => /\.1\//.test(path));
+  // hls.js says so of a playlist that takes back what it told.
+  if (report.warnings.some((text) => text.includes('ParsingError'))) report.errors.push('a playlist was refused');
   const ok = (report.ended || standsAtEnd(report)) && report.errors.length === 0 && anew && report.position > nearEnd;
   return { name, ok, anew, ...report };
 }
