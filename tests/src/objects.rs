@@ -56,21 +56,22 @@ fn belongs(key: &str, contents: &[Content]) -> bool {
     if unfinished {
         return name == "source" && content.state == "uploading";
     }
+    let name_of = |folder: &str| folder.split_once('.').map_or(folder, |(name, _)| name).to_owned();
     match name.split_once('/') {
         None => {
             matches!(name, "source" | "poster.jpg" | "thumbnails.vtt")
                 || (name.starts_with("thumbnails-") && name.ends_with(".jpg"))
         }
-        Some((rendition, "init.mp4")) => content.renditions.iter().any(|it| it.name == rendition),
+        Some((folder, "init.mp4")) => content.renditions.iter().any(|it| it.name == name_of(folder)),
         Some((_, text)) if text.ends_with(".vtt") => {
             content.captions.iter().any(|it| it.url == format!("/v/{id}/{name}"))
         }
-        Some((rendition, segment)) => {
+        Some((folder, segment)) => {
             let number = segment.strip_suffix(".m4s").and_then(|number| number.parse::<u32>().ok());
             content
                 .renditions
                 .iter()
-                .any(|it| it.name == rendition && number.is_some_and(|n| n < it.segments))
+                .any(|it| it.name == name_of(folder) && number.is_some_and(|n| n < it.segments))
         }
     }
 }

@@ -3,14 +3,13 @@
 //! measured from the segments. Never does I/O.
 
 use std::fmt::{self, Write};
+use std::ops::Range;
 
 use crate::choices::{Caption, Sound, captions, sounds};
 use crate::rates::{peak, rate};
+use crate::routes::BEGAN;
 use crate::texts::Escaped;
 use crate::timeline::{Kind, NotPlayable, Offer, Segment, Timeline, Track, micros};
-
-/// The parameter that says with which generation a player began.
-pub(crate) const BEGAN: &str = "g=";
 
 /// The media type of a manifest (ISO/IEC 23009-1 annex C).
 pub(crate) const MEDIA_TYPE: &str = "application/dash+xml";
@@ -147,18 +146,17 @@ pub(crate) fn manifest_since(
         let tracks = if offer.video.is_empty() { &offer.audio } else { &offer.video };
         let end = tracks.iter().map(|track| track.end_micros()).min().unwrap_or(0);
         if end > media.start {
-            period(&mut xml, earlier, &offer, Media { end, ..media });
-            xml.line(1, format_args!("</Period>"));
+            period(&mut xml, earlier, &offer, Media { end, ..media }, &[]);
             media.start = end;
         }
     }
-    period(&mut xml, timeline, &offer, media);
-    if before.is_empty() {
-        for (id, caption) in (FIRST_TEXT_ID..).zip(captions(timeline)) {
-            text_set(&mut xml, id, &caption, end - start, query);
-        }
+    if media.start == start {
+        let captions = captions(timeline);
+        let texts: Vec<_> = (FIRST_TEXT_ID..).zip(&captions).collect();
+        period(&mut xml, timeline, &offer, media, &texts);
+    } else if let Some(offer) = media.rest(&offer) {
+        period(&mut xml, timeline, &offer, media, &[]);
     }
-    xml.line(1, format_args!("</Period>"));
     if timeline.growing() {
         // Stops players from asking a time server elsewhere.
         xml.line(
@@ -179,8 +177,14 @@ fn location(xml: &mut Xml, generation: u32, query: &str) {
     xml.line(1, format_args!("<Location>manifest.mpd{query}{more}{BEGAN}{generation}</Location>"));
 }
 
-/// A period of one generation, up to its texts.
-fn period(xml: &mut Xml, timeline: &Timeline, offer: &Offer<'_>, media: Media<'_>) {
+/// A period of one generation.
+fn period(
+    xml: &mut Xml,
+    timeline: &Timeline,
+    offer: &Offer<'_>,
+    media: Media<'_>,
+    texts: &[(usize, &Caption<'_>)],
+) {
     let begins = Duration(media.start - media.origin);
     xml.line(1, format_args!("<Period id=\"{}\" start=\"{begins}\">", timeline.generation()));
     if !offer.video.is_empty() {
@@ -190,6 +194,11 @@ fn period(xml: &mut Xml, timeline: &Timeline, offer: &Offer<'_>, media: Media<'_
     for sound in &sounds {
         sound_set(xml, sound, sounds.len() > 1, media);
     }
+    let (start, end) = timeline.span(offer);
+    for (id, caption) in texts {
+        text_set(xml, *id, caption, end - start, media.query);
+    }
+    xml.line(1, format_args!("</Period>"));
 }
 
 /// What tells a player that more is to come, and to start at the beginning all the same.
@@ -223,6 +232,27 @@ struct Media<'a> {
     /// As in [`peak`].
     target: u64,
     query: &'a str,
+}
+
+impl Media<'_> {
+    /// The segments of a track that are in the period. Sound is cut at about the place.
+    fn segments(self, track: &Track) -> Range<usize> {
+        let middle =
+            |segment: &Segment| micros(segment.start.saturating_add(segment.duration / 2), track.timescale);
+        let place = |time| track.segments.partition_point(|segment| middle(segment) < time);
+        let first = if self.start == self.origin { 0 } else { place(self.start) };
+        first..place(self.end).max(first)
+    }
+
+    /// What of an offer is in the period; nothing while any of the choices has no segment in it yet.
+    fn rest<'a>(self, offer: &Offer<'a>) -> Option<Offer<'a>> {
+        let kept = |tracks: &[&'a Track]| {
+            tracks.iter().copied().filter(|track| !self.segments(track).is_empty()).collect::<Vec<_>>()
+        };
+        let (video, audio) = (kept(&offer.video), kept(&offer.audio));
+        let heard = offer.audio.iter().all(|track| audio.iter().any(|kept| kept.number == track.number));
+        (video.is_empty() == offer.video.is_empty() && heard).then_some(Offer { video, audio })
+    }
 }
 
 fn picture_set(xml: &mut Xml, tracks: &[&Track], media: Media<'_>) {
@@ -329,7 +359,7 @@ fn roles(xml: &mut Xml, roles: &[(bool, &str)]) {
 /// A representation is called like its folder: one of another generation is another one, and needs its own
 /// initialization.
 fn representation(xml: &mut Xml, track: &Track, media: Media<'_>) {
-    let Media { start, origin, target, query, .. } = media;
+    let Media { start, target, query, .. } = media;
     let bandwidth = peak(track.pieces(), target);
     xml.write(format_args!(
         "      <Representation id=\"{}\" codecs=\"{}\" bandwidth=\"{bandwidth}\"",
@@ -359,17 +389,13 @@ fn representation(xml: &mut Xml, track: &Track, media: Media<'_>) {
     if offset > 0 {
         xml.write(format_args!(" presentationTimeOffset=\"{offset}\""));
     }
-    let all = &track.segments;
-    let middle =
-        |segment: &Segment| micros(segment.start.saturating_add(segment.duration / 2), track.timescale);
-    // Sound is cut at about the place.
-    let first = if start == origin { 0 } else { all.partition_point(|segment| middle(segment) < start) };
-    let end = all.partition_point(|segment| middle(segment) < media.end).max(first);
+    let segments = media.segments(track);
     xml.write(format_args!(
-        " startNumber=\"{first}\" initialization=\"$RepresentationID$/init.mp4{query}\" \
-         media=\"$RepresentationID$/$Number$.m4s{query}\">\n"
+        " startNumber=\"{}\" initialization=\"$RepresentationID$/init.mp4{query}\" \
+         media=\"$RepresentationID$/$Number$.m4s{query}\">\n",
+        segments.start
     ));
-    segment_timeline(xml, &all[first..end]);
+    segment_timeline(xml, &track.segments[segments]);
     xml.line(4, format_args!("</SegmentTemplate>"));
     xml.line(3, format_args!("</Representation>"));
 }

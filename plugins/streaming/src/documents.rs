@@ -107,14 +107,38 @@ impl Snapshot {
         }))
     }
 
-    /// The manifest for a player that began with an earlier generation; none: it is as any other's.
-    pub(crate) fn manifest_since(&self, generation: u32, now_ms: i64, query: &str) -> Option<Written> {
-        let before = self.timeline.played_since(generation, now_ms);
-        if before.is_empty() {
-            return None;
+    /// A playlist or the manifest for a player that began with an earlier generation; none: it is as any other's. Who
+    /// does not say began now with a manifest, and with the first generation with a playlist.
+    pub(crate) fn since(
+        &self,
+        item: Item<'_>,
+        began: Option<u32>,
+        now_ms: i64,
+        query: &str,
+    ) -> Option<Written> {
+        let (timeline, floor) = (&self.timeline, self.style.floor);
+        let playlist = |name: &str, write: &dyn Fn(&[&Track], &Track) -> String| {
+            let track = timeline.track(name)?;
+            let before = timeline.tracks_since(name, began.unwrap_or(0), now_ms);
+            let grows = timeline.track_grows(track);
+            let text = (!before.is_empty()).then(|| write(&before, track))?;
+            Some(Written { text, media_type: hls::MEDIA_TYPE, grows })
+        };
+        match item {
+            Item::Manifest => {
+                let before = timeline.played_since(began?, now_ms);
+                let text =
+                    (!before.is_empty()).then(|| dash::manifest_since(timeline, &before, floor, query));
+                Some(Written { text: text?.ok()?, media_type: dash::MEDIA_TYPE, grows: timeline.growing() })
+            }
+            Item::Playlist(name) => {
+                playlist(name, &|before, track| hls::media_playlist(timeline, before, track, floor, query))
+            }
+            Item::IFrames(name) => {
+                playlist(name, &|before, track| hls::i_frame_playlist(timeline, before, track, floor, query))
+            }
+            _ => None,
         }
-        let text = dash::manifest_since(&self.timeline, &before, self.style.floor, query).ok()?;
-        Some(Written { text, media_type: dash::MEDIA_TYPE, grows: self.timeline.growing() })
     }
 
     fn find<'a, T>(
@@ -154,7 +178,7 @@ impl Snapshot {
             }
             Item::Playlist(name) => self.track(documents, name).map(|(track, kept)| {
                 kept.playlist.get_or_init(|| {
-                    let text = hls::media_playlist(timeline, track, floor, query);
+                    let text = hls::media_playlist(timeline, &[], track, floor, query);
                     keep(text, hls::MEDIA_TYPE, timeline.track_grows(track))
                 })
             }),
@@ -163,7 +187,7 @@ impl Snapshot {
                     return Err(Missing::NotHere);
                 }
                 Ok(kept.i_frames.get_or_init(|| {
-                    let text = hls::i_frame_playlist(timeline, track, floor, query);
+                    let text = hls::i_frame_playlist(timeline, &[], track, floor, query);
                     keep(text, hls::MEDIA_TYPE, timeline.track_grows(track))
                 }))
             }),

@@ -166,6 +166,40 @@ async fn a_manifest_that_grows_says_where_to_fetch_it_again() {
 }
 
 #[tokio::test]
+async fn who_began_with_another_generation_goes_on_behind_it_with_the_token_they_have() {
+    let house = House::with(ContentState::Playable, House::open().lifetimes);
+    let token = token_in(house.get("manifest.mpd", &[ADA]).await.text());
+    let mut response = samples::response(ContentState::Playable, 5);
+    for row in &mut response.renditions {
+        row.rendition.as_mut().unwrap().generation = 1;
+    }
+    for mut old in samples::response(ContentState::Playable, 3).renditions {
+        old.rendition.as_mut().unwrap().turn = Some(Turn { coming: false, until_ms: i64::MAX });
+        response.renditions.push(old);
+    }
+    let content = response.content.as_mut().unwrap();
+    content.revision += 1;
+    let revision = content.revision;
+    house.stage.put(response);
+    house.stage.announce(revision).await;
+
+    let manifest = house.get(&format!("manifest.mpd?t={token}&g=0"), &[]).await;
+    let now = token_in(manifest.text());
+    assert_eq!(manifest.text().matches("<Period ").count(), 2);
+    assert_eq!(manifest.text().matches("<Location>").count(), 1);
+    assert!(manifest.text().contains(&format!("manifest.mpd?t={now}&amp;g=0<")), "{}", manifest.text());
+    let playlist = house.get(&format!("360p/index.m3u8?t={token}"), &[]).await;
+    for address in ["\n2.m4s?t=", "\n../360p.1/3.m4s?t=", "URI=\"init.mp4?t=", "URI=\"../360p.1/init.mp4?t="]
+    {
+        assert!(playlist.text().contains(address), "{}", playlist.text());
+    }
+    for path in ["360p/2.m4s", "360p.1/3.m4s", "360p.1/init.mp4"] {
+        assert_eq!(house.get(&format!("{path}?t={token}"), &[]).await.status, StatusCode::OK, "{path}");
+        assert_eq!(house.get(path, &[]).await.status, StatusCode::UNAUTHORIZED, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn thumbnails_and_the_poster_carry_the_token_and_looking_at_them_starts_no_player() {
     let house = House::open();
     let mut response = samples::response(ContentState::Ready, 3);

@@ -6,6 +6,7 @@ use std::fmt::{self, Write};
 
 use crate::choices::{Caption, Sound, captions, sounds};
 use crate::rates::{average, peak};
+use crate::routes::BEGAN;
 use crate::texts::Text;
 use crate::timeline::{Kind, NotPlayable, Offer, Timeline, Track, micros};
 
@@ -28,6 +29,9 @@ const FOR_THE_DEAF: &str =
 
 /// The media type of a playlist (RFC 8216 §4).
 pub(crate) const MEDIA_TYPE: &str = "application/vnd.apple.mpegurl";
+
+/// Of two generations segments meet where they are no further apart: sound is cut in units of 21 ms.
+const MEETS_MICROS: u64 = 50_000;
 
 /// Text under construction; writing to memory does not fail.
 struct Playlist(String);
@@ -210,7 +214,7 @@ fn audio_media(text: &mut Playlist, group: &str, sound: &Sound<'_>, track: &Trac
     }
     text.write(format_args!(",CHANNELS=\"{}\"", channels.max(1)));
     if let Some(query) = query {
-        text.write(format_args!(",URI=\"{}/index.m3u8{query}\"", track.name));
+        text.write(format_args!(",URI=\"{}/index.m3u8{}\"", track.name, began(track, query)));
     }
     text.0.push('\n');
 }
@@ -260,7 +264,7 @@ fn stream_inf(text: &mut Playlist, variant: &Variant<'_>, texts: bool, query: &s
     if track.is_video() {
         text.write(format_args!(",CLOSED-CAPTIONS=NONE"));
     }
-    text.line(format_args!("\n{}/index.m3u8{query}", track.name));
+    text.line(format_args!("\n{}/index.m3u8{}", track.name, began(track, query)));
 }
 
 /// `EXT-X-I-FRAME-STREAM-INF` (§4.3.4.3).
@@ -268,11 +272,12 @@ fn i_frame_stream_inf(text: &mut Playlist, track: &Track, target: u64, query: &s
     let Kind::Video { width, height, .. } = track.kind else { return };
     text.line(format_args!(
         "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{}\",\
-         RESOLUTION={width}x{height},URI=\"{}/iframes.m3u8{query}\"",
+         RESOLUTION={width}x{height},URI=\"{}/iframes.m3u8{}\"",
         peak(track.key_pieces(), target),
         average(track.key_pieces()),
         track.codec,
-        track.name
+        track.name,
+        began(track, query)
     ));
 }
 
@@ -303,18 +308,61 @@ fn way(track: &Track) -> String {
     if track.generation == 0 { String::new() } else { format!("../{}/", track.folder()) }
 }
 
-/// The media playlist of one track (§4.3.3). The sum of its EXTINF is the track's length to
-/// the microsecond: each one is the difference of two rounded times.
-pub(crate) fn media_playlist(timeline: &Timeline, track: &Track, floor: u64, query: &str) -> String {
+/// What stands behind the address of a playlist: but for the first generation also which one its player began with.
+fn began(track: &Track, query: &str) -> String {
+    match (track.generation, query) {
+        (0, _) => query.to_owned(),
+        (generation, "") => format!("?{BEGAN}{generation}"),
+        (generation, _) => format!("{query}&{BEGAN}{generation}"),
+    }
+}
+
+/// The segments of a track from `first` to before `end`.
+struct Part<'a> {
+    track: &'a Track,
+    first: usize,
+    end: usize,
+}
+
+/// Each track from where those before it end, so that what a playlist told once stays (RFC 8216 §6.2.1): hls.js
+/// refuses another one. Where segments do not meet it is the last track alone.
+fn parts<'a>(before: &[&'a Track], track: &'a Track) -> Vec<Part<'a>> {
+    let alone = || vec![Part { track, first: 0, end: track.segments.len() }];
+    let (mut parts, mut first, mut until) = (Vec::new(), 0, 0);
+    for &track in before.iter().chain([&track]) {
+        let Some(next) = track.segments.get(first) else { continue };
+        if first > 0 && micros(next.start, track.timescale).abs_diff(until) > MEETS_MICROS {
+            return alone();
+        }
+        parts.push(Part { track, first, end: track.segments.len() });
+        (first, until) = (track.segments.len(), track.end_micros());
+    }
+    if parts.is_empty() { alone() } else { parts }
+}
+
+/// The media playlist of one track (§4.3.3), which `before` were played in the place of. The sum of its EXTINF is the
+/// track's length to the microsecond: each one is the difference of two rounded times. Another initialization is no
+/// discontinuity: times go on, and so does everything but the encoder's parameters (§4.3.2.3).
+pub(crate) fn media_playlist(
+    timeline: &Timeline,
+    before: &[&Track],
+    track: &Track,
+    floor: u64,
+    query: &str,
+) -> String {
     let mut text = media_head(timeline, track, timeline.target_duration(floor));
-    let way = way(track);
-    text.line(format_args!("#EXT-X-MAP:URI=\"{way}init.mp4{query}\""));
-    let (mut ticks, mut written) = (0_u64, 0_u64);
-    for (number, segment) in track.segments.iter().enumerate() {
-        ticks = ticks.saturating_add(segment.duration);
-        let end = micros(ticks, track.timescale);
-        text.line(format_args!("#EXTINF:{},\n{way}{number}.m4s{query}", Seconds(end - written)));
-        written = end;
+    let mut begin = 0;
+    for Part { track: part, first, end } in parts(before, track) {
+        let way = way(part);
+        text.line(format_args!("#EXT-X-MAP:URI=\"{way}init.mp4{query}\""));
+        let (mut ticks, mut written) = (0_u64, begin);
+        for (number, segment) in part.segments.iter().enumerate().take(end).skip(first) {
+            ticks = ticks.saturating_add(segment.duration);
+            let end = begin + micros(ticks, part.timescale);
+            text.line(format_args!("#EXTINF:{},\n{way}{number}.m4s{query}", Seconds(end - written)));
+            written = end;
+        }
+        begin = written;
     }
     end(text, timeline, track)
 }
@@ -335,23 +383,34 @@ pub(crate) fn text_playlist(timeline: &Timeline, offer: &Offer<'_>, text: &Text,
 }
 
 /// The I-frame playlist of one video track (§4.3.3.6): each key frame is a byte range of its
-/// segment and lasts until the next one.
-pub(crate) fn i_frame_playlist(timeline: &Timeline, track: &Track, floor: u64, query: &str) -> String {
+/// segment and lasts until the next one. `before` as in [`media_playlist`].
+pub(crate) fn i_frame_playlist(
+    timeline: &Timeline,
+    before: &[&Track],
+    track: &Track,
+    floor: u64,
+    query: &str,
+) -> String {
     let mut text = media_head(timeline, track, timeline.target_duration(floor));
-    let way = way(track);
-    text.line(format_args!("#EXT-X-I-FRAMES-ONLY\n#EXT-X-MAP:URI=\"{way}init.mp4{query}\""));
-    let origin = track.sync_points.first().map_or(0, |point| point.time);
-    let mut written = 0;
-    for (point, next) in track.key_frames() {
-        let end = micros(next - origin, track.timescale);
-        text.line(format_args!(
-            "#EXTINF:{},\n#EXT-X-BYTERANGE:{}@{}\n{way}{}.m4s{query}",
-            Seconds(end.saturating_sub(written)),
-            point.length,
-            point.offset,
-            point.segment
-        ));
-        written = end;
+    text.line(format_args!("#EXT-X-I-FRAMES-ONLY"));
+    let mut begin = 0;
+    for Part { track: part, first, end } in parts(before, track) {
+        let way = way(part);
+        text.line(format_args!("#EXT-X-MAP:URI=\"{way}init.mp4{query}\""));
+        let frames = part.key_frames().filter(|(point, _)| (first..end).contains(&(point.segment as usize)));
+        let (mut origin, mut written) = (None, begin);
+        for (point, next) in frames {
+            let end = begin + micros(next - *origin.get_or_insert(point.time), part.timescale);
+            text.line(format_args!(
+                "#EXTINF:{},\n#EXT-X-BYTERANGE:{}@{}\n{way}{}.m4s{query}",
+                Seconds(end.saturating_sub(written)),
+                point.length,
+                point.offset,
+                point.segment
+            ));
+            written = end;
+        }
+        begin = written;
     }
     end(text, timeline, track)
 }

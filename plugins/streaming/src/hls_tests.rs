@@ -4,7 +4,7 @@ use m3u8_rs::{MasterPlaylist, MediaPlaylist, MediaPlaylistType};
 use proptest::prelude::*;
 
 use super::*;
-use crate::samples::{audio, ended, growing, ntsc, push, settled, video};
+use crate::samples::{audio, ended, growing, ntsc, push, settled, video, with_segments};
 
 #[path = "hls_tracks_tests.rs"]
 mod tracks;
@@ -17,12 +17,12 @@ fn master(timeline: &Timeline) -> MasterPlaylist {
 }
 
 fn media(timeline: &Timeline, name: &str) -> MediaPlaylist {
-    let text = media_playlist(timeline, timeline.track(name).unwrap(), FLOOR, "");
+    let text = media_playlist(timeline, &[], timeline.track(name).unwrap(), FLOOR, "");
     m3u8_rs::parse_media_playlist_res(text.as_bytes()).unwrap()
 }
 
 fn i_frames(timeline: &Timeline, name: &str) -> MediaPlaylist {
-    let text = i_frame_playlist(timeline, timeline.track(name).unwrap(), FLOOR, "");
+    let text = i_frame_playlist(timeline, &[], timeline.track(name).unwrap(), FLOOR, "");
     m3u8_rs::parse_media_playlist_res(text.as_bytes()).unwrap()
 }
 
@@ -35,10 +35,10 @@ fn a_complete_content_at_29_97_frames_a_second() {
     let timeline = ended(ntsc());
     insta::assert_snapshot!("complete_master", multivariant(&timeline, FLOOR, "").unwrap());
     let track = timeline.track("540p").unwrap();
-    insta::assert_snapshot!("complete_video", media_playlist(&timeline, track, FLOOR, ""));
-    insta::assert_snapshot!("complete_i_frames", i_frame_playlist(&timeline, track, FLOOR, ""));
+    insta::assert_snapshot!("complete_video", media_playlist(&timeline, &[], track, FLOOR, ""));
+    insta::assert_snapshot!("complete_i_frames", i_frame_playlist(&timeline, &[], track, FLOOR, ""));
     let track = timeline.track("audio-64k").unwrap();
-    insta::assert_snapshot!("complete_audio", media_playlist(&timeline, track, FLOOR, ""));
+    insta::assert_snapshot!("complete_audio", media_playlist(&timeline, &[], track, FLOOR, ""));
 }
 
 #[test]
@@ -46,8 +46,8 @@ fn a_growing_content() {
     let timeline = growing_ntsc();
     insta::assert_snapshot!("growing_master", multivariant(&timeline, FLOOR, "").unwrap());
     let track = timeline.track("360p").unwrap();
-    insta::assert_snapshot!("growing_video", media_playlist(&timeline, track, FLOOR, ""));
-    insta::assert_snapshot!("growing_i_frames", i_frame_playlist(&timeline, track, FLOOR, ""));
+    insta::assert_snapshot!("growing_video", media_playlist(&timeline, &[], track, FLOOR, ""));
+    insta::assert_snapshot!("growing_i_frames", i_frame_playlist(&timeline, &[], track, FLOOR, ""));
 }
 
 #[test]
@@ -56,8 +56,8 @@ fn a_content_that_is_not_for_everyone_has_its_token_behind_every_uri() {
     let timeline = ended(ntsc());
     insta::assert_snapshot!("gated_master", multivariant(&timeline, FLOOR, query).unwrap());
     let track = timeline.track("540p").unwrap();
-    insta::assert_snapshot!("gated_video", media_playlist(&timeline, track, FLOOR, query));
-    insta::assert_snapshot!("gated_i_frames", i_frame_playlist(&timeline, track, FLOOR, query));
+    insta::assert_snapshot!("gated_video", media_playlist(&timeline, &[], track, FLOOR, query));
+    insta::assert_snapshot!("gated_i_frames", i_frame_playlist(&timeline, &[], track, FLOOR, query));
 }
 
 #[test]
@@ -276,7 +276,7 @@ proptest! {
             push(&mut track, *duration, 1000);
         }
         let timeline = ended(vec![track]);
-        let text = media_playlist(&timeline, &timeline.tracks[0], FLOOR, "");
+        let text = media_playlist(&timeline, &[], &timeline.tracks[0], FLOOR, "");
         let written: Vec<u64> = text
             .lines()
             .filter_map(|line| line.strip_prefix("#EXTINF:")?.strip_suffix(','))
@@ -330,5 +330,41 @@ fn what_is_of_another_generation_is_in_a_folder_of_its_own_and_its_playlist_stay
     assert_eq!(segments[0].map.as_ref().unwrap().uri, format!("../{name}.3/init.mp4"));
     assert_eq!(segments[1].uri, format!("../{name}.3/1.m4s"));
     assert_eq!(i_frames(&timeline, name).segments[0].uri, format!("../{name}.3/0.m4s"));
-    assert!(multivariant(&timeline, 2, "").unwrap().contains(&format!("\n{name}/index.m3u8")));
+    let master = multivariant(&timeline, 2, "").unwrap();
+    assert!(master.contains(&format!("\n{name}/index.m3u8?g=3\n")));
+    assert!(master.contains(&format!("URI=\"{name}/iframes.m3u8?g=3\"")));
+    assert!(multivariant(&timeline, 2, "?t=T").unwrap().contains(&format!("\n{name}/index.m3u8?t=T&g=3\n")));
+}
+
+#[test]
+fn a_playlist_goes_on_in_another_generation_behind_what_it_told_before() {
+    let old = with_segments(video("360p", 640, 360, 730_000), 3, 2);
+    let shorter = Track { generation: 1, ..with_segments(video("360p", 640, 360, 730_000), 2, 2) };
+    let new = |segments, seconds| Track {
+        generation: 2,
+        ..with_segments(video("360p", 640, 360, 730_000), segments, seconds)
+    };
+    let listed = |before: &[&Track], track: Track| {
+        let timeline = settled(growing(vec![track]));
+        let text = media_playlist(&timeline, before, &timeline.tracks[0], FLOOR, "");
+        let frames = i_frame_playlist(&timeline, before, &timeline.tracks[0], FLOOR, "");
+        let parsed = m3u8_rs::parse_media_playlist_res(text.as_bytes()).unwrap();
+        let frames = m3u8_rs::parse_media_playlist_res(frames.as_bytes()).unwrap();
+        let uris = |it: MediaPlaylist| it.segments.into_iter().map(|it| it.uri).collect::<Vec<_>>();
+        let lasts: f32 = parsed.segments.iter().map(|it| it.duration).sum();
+        assert_eq!(lasts, 2.0 * parsed.segments.len() as f32);
+        assert_eq!(
+            text.matches("#EXT-X-MAP").count(),
+            if text.contains("\n0.m4s") && text.contains("..") { 2 } else { 1 }
+        );
+        assert_eq!(uris(parsed.clone()), uris(frames));
+        uris(parsed)
+    };
+    let on = "../360p.2/3.m4s";
+    assert_eq!(listed(&[&old, &shorter], new(4, 2)), ["0.m4s", "1.m4s", "2.m4s", on]);
+    assert_eq!(listed(&[&old], new(3, 2)), ["0.m4s", "1.m4s", "2.m4s"]);
+    assert_eq!(listed(&[], new(1, 2)), ["../360p.2/0.m4s"]);
+    // Nothing begins where it ends.
+    let timeline = settled(growing(vec![new(4, 3)]));
+    assert!(!media_playlist(&timeline, &[&old], &timeline.tracks[0], FLOOR, "").contains("\n0.m4s"));
 }

@@ -16,7 +16,6 @@ use tower::Service;
 
 use crate::answer::{method_not_allowed, options, personal, problem};
 use crate::contents::{ContentError, Contents};
-use crate::dash;
 use crate::documents::{Missing, Snapshot, thumbnails};
 use crate::gate::{Gate, Pass};
 use crate::objects::{ObjectError, Objects, Wanted};
@@ -28,6 +27,9 @@ use crate::token::QUERY;
 
 /// The largest index of thumbnails that a token is put into; a day of them takes a tenth.
 const MAX_INDEX_BYTES: usize = 16 << 20;
+
+/// The parameter that says with which generation a player began.
+pub(crate) const BEGAN: &str = "g=";
 
 /// The public service.
 #[derive(Clone)]
@@ -164,9 +166,7 @@ enum Found<'a> {
 
 /// Looks an item up in what is known of its content.
 fn find<'a>(snapshot: &Snapshot, request: &'a Parts, item: Item<'_>, pass: &Pass) -> Found<'a> {
-    if item == Item::Manifest
-        && let Some(answer) = since(snapshot, request, pass)
-    {
+    if let Some(answer) = since(snapshot, request, item, pass) {
         return Found::Answer(answer);
     }
     let document = match pass.token() {
@@ -207,15 +207,23 @@ fn find<'a>(snapshot: &Snapshot, request: &'a Parts, item: Item<'_>, pass: &Pass
     }
 }
 
-/// The manifest for a player that says that it began with a generation whose place another one took.
-fn since(snapshot: &Snapshot, request: &Parts, pass: &Pass) -> Option<Response<Body>> {
-    let generation = request.uri.query()?.split('&').find_map(|pair| pair.strip_prefix(dash::BEGAN))?;
+/// A playlist or the manifest for a player that began with a generation whose place another one took.
+fn since(snapshot: &Snapshot, request: &Parts, item: Item<'_>, pass: &Pass) -> Option<Response<Body>> {
+    if !snapshot.timeline.has_replaced() {
+        return None;
+    }
     let query = pass.token().map(|token| format!("{QUERY}{token}")).unwrap_or_default();
-    let written = snapshot.manifest_since(generation.parse().ok()?, now_ms(), &query)?;
+    let written = snapshot.since(item, began(request), now_ms(), &query)?;
     Some(match pass.token() {
         None => snapshot.entity(written).answer(&request.method, &request.headers),
         Some(_) => personal(&request.headers, &request.method, written.text, written.media_type, VARY),
     })
+}
+
+/// The generation that a player says it began with.
+fn began(request: &Parts) -> Option<u32> {
+    let pairs = request.uri.query()?.split('&');
+    pairs.filter_map(|pair| pair.strip_prefix(BEGAN)).find_map(|generation| generation.parse().ok())
 }
 
 fn nothing_here(request: &Parts) -> Response<Body> {

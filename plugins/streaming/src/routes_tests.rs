@@ -418,7 +418,14 @@ async fn what_another_generation_took_the_place_of_is_served_at_its_own_addresse
     };
     stage.put(turned(i64::MAX));
     stage.announce(samples::response(ContentState::Playable, 2).content.unwrap().revision + 1).await;
-    assert!(stage.get("360p/index.m3u8").await.text().contains("../360p.1/0.m4s"));
+    assert!(stage.get("360p/index.m3u8?g=1").await.text().contains("../360p.1/0.m4s"));
+    // Who began before has the addresses that were told then, in two periods with DASH.
+    assert!(stage.get("360p/index.m3u8").await.text().contains("\n0.m4s\n"));
+    assert!(stage.get("360p/iframes.m3u8").await.text().contains("\n0.m4s\n"));
+    assert_eq!(stage.get("manifest.mpd?g=0").await.text().matches("<Period ").count(), 1);
+    for path in ["manifest.mpd", "manifest.mpd?g=x", "manifest.mpd?g=9"] {
+        assert!(!stage.get(path).await.text().contains("\"360p\""), "{path}");
+    }
     for (path, bytes) in [
         ("360p/init.mp4", 10),
         ("360p/0.m4s", 1000),

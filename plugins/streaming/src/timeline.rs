@@ -225,12 +225,9 @@ impl Timeline {
 
     /// What was played since a generation and is there still, each as if it grew; nothing if that one is gone.
     pub(crate) fn played_since(&self, generation: u32, now_ms: i64) -> Vec<Timeline> {
-        let present = self.generation();
         let mut all: BTreeMap<u32, Vec<Track>> = BTreeMap::new();
-        for Replaced { track, until_ms } in &self.replaced {
-            if *until_ms > now_ms && (generation..present).contains(&track.generation) {
-                all.entry(track.generation).or_default().push(track.clone());
-            }
+        for track in self.replaced_since(generation, now_ms) {
+            all.entry(track.generation).or_default().push(track.clone());
         }
         if !all.contains_key(&generation) {
             return Vec::new();
@@ -248,6 +245,29 @@ impl Timeline {
             timeline
         };
         all.into_values().map(as_it_grew).collect()
+    }
+
+    /// The tracks of a name that were played since a generation and are there still; nothing if that one is gone, or
+    /// nothing is played.
+    pub(crate) fn tracks_since(&self, name: &str, generation: u32, now_ms: i64) -> Vec<&Track> {
+        if matches!(self.phase, Phase::Waiting(_)) {
+            return Vec::new();
+        }
+        let mut tracks: Vec<&Track> =
+            self.replaced_since(generation, now_ms).filter(|track| track.name == name).collect();
+        tracks.sort_by_key(|track| track.generation);
+        let is_there = tracks.first().is_some_and(|first| first.generation == generation);
+        if is_there { tracks } else { Vec::new() }
+    }
+
+    fn replaced_since(&self, generation: u32, now_ms: i64) -> impl Iterator<Item = &Track> {
+        let there = self.replaced.iter().filter(move |it| it.until_ms > now_ms).map(|it| &it.track);
+        there.filter(move |track| track.generation >= generation)
+    }
+
+    /// Whether anything took the place of something that may be there still.
+    pub(crate) fn has_replaced(&self) -> bool {
+        !self.replaced.is_empty()
     }
 
     pub(crate) fn growing(&self) -> bool {

@@ -3,7 +3,18 @@ import { ended, trouble, video, watch } from './watch.js';
 
 const { MediaPlayer } = window.dashjs;
 const player = MediaPlayer().create();
+// The server may be gone for a while: then it is asked again, as a page that embeds dash.js does.
+const patient = location.search === '?patient';
+let again = null;
 player.on(MediaPlayer.events.ERROR, (event) => {
+  if (patient) {
+    trouble(false, `again after ${event.error.code} ${event.error.message}`);
+    again ??= setTimeout(() => {
+      again = null;
+      player.attachSource(player.getSource(), video.currentTime);
+    }, 2_000);
+    return;
+  }
   trouble(true, `${event.error.code} ${event.error.message}`);
 });
 // It looks five times a second whether less than 5 µs are left, takes that for the end, and pauses the element, which

@@ -86,6 +86,7 @@ export class Engine {
   /** What its addresses carry where not everybody may play it: with it a reload is the same player. */
   private token: string | null = null;
   private recoveredAt = Number.NEGATIVE_INFINITY;
+  private reloadedAt = Number.NEGATIVE_INFINITY;
 
   constructor(
     private readonly video: HTMLVideoElement,
@@ -236,14 +237,20 @@ export class Engine {
       if (!error.fatal) return;
       if (error.type === ErrorTypes.NETWORK_ERROR) {
         const status = error.response?.code ?? 0;
-        if (status === 404 || status === 410) {
-          this.set({ trouble: "This video is not there any more." });
-          return;
-        }
-        this.set({ trouble: "The connection is lost. Playing goes on when it is back." });
         const atManifest =
           error.details === ErrorDetails.MANIFEST_LOAD_ERROR ||
           error.details === ErrorDetails.MANIFEST_LOAD_TIMEOUT;
+        if (status === 404 || status === 410) {
+          // An encoding that another one took the place of goes after a while: what there is now is listed anew.
+          if (!atManifest && performance.now() - this.reloadedAt > RECOVERY_GAP_MS) {
+            this.reloadedAt = performance.now();
+            this.reload();
+          } else {
+            this.set({ trouble: "This video is not there any more." });
+          }
+          return;
+        }
+        this.set({ trouble: "The connection is lost. Playing goes on when it is back." });
         this.retry = setTimeout(() => {
           if (atManifest) hls.loadSource(this.address());
           else hls.startLoad();
