@@ -6,7 +6,8 @@ use streamgate_contracts::auth::v1::identify_response::Outcome as Now;
 use streamgate_contracts::auth::v1::revoke_request::Target as Wanted;
 use streamgate_contracts::auth::v1::{
     AuditOutcome, AuditRequest, AuditResponse, AuthenticateRequest, AuthenticateResponse, FirstAdminRequest,
-    FirstAdminResponse, IdentifyRequest, IdentifyResponse, Identity, RevokeRequest, RevokeResponse, Role,
+    FirstAdminResponse, IdentifyRequest, IdentifyResponse, Identity, QuotaRequest, QuotaResponse,
+    RevokeRequest, RevokeResponse, Role,
 };
 use tonic::{Request, Response, Status};
 
@@ -100,6 +101,10 @@ impl auth_server::Auth for Service {
     ) -> Result<Response<FirstAdminResponse>, Status> {
         let principal = self.0.store().first_admin().await?.unwrap_or_default();
         Ok(Response::new(FirstAdminResponse { principal }))
+    }
+
+    async fn quota(&self, request: Request<QuotaRequest>) -> Result<Response<QuotaResponse>, Status> {
+        Ok(Response::new(self.0.quota(&request.get_ref().principal).await?))
     }
 }
 

@@ -11,8 +11,8 @@ use streamgate_contracts::auth::v1::authenticate_response::Outcome;
 use streamgate_contracts::auth::v1::identify_response::Outcome as Now;
 use streamgate_contracts::auth::v1::{
     AuditRequest, AuditResponse, AuthenticateRequest, AuthenticateResponse, FirstAdminRequest,
-    FirstAdminResponse, IdentifyRequest, IdentifyResponse, Identity, Refusal, RevokeRequest, RevokeResponse,
-    Role,
+    FirstAdminResponse, IdentifyRequest, IdentifyResponse, Identity, QuotaRequest, QuotaResponse, Refusal,
+    RevokeRequest, RevokeResponse, Role,
 };
 use streamgate_contracts::events::{AccessChanged, AccessRevoked, CredentialEnded};
 use streamgate_sqlite::Engine;
@@ -144,6 +144,9 @@ impl Auth for Reception {
         Err(Status::unimplemented("not here"))
     }
     async fn first_admin(&self, _: Call<FirstAdminRequest>) -> Result<Reply<FirstAdminResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+    async fn quota(&self, _: Call<QuotaRequest>) -> Result<Reply<QuotaResponse>, Status> {
         Err(Status::unimplemented("not here"))
     }
 }
