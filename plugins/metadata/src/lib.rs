@@ -37,6 +37,7 @@ mod settings;
 mod store;
 mod texts;
 mod timeline;
+mod usage;
 mod view;
 
 use std::sync::Arc;

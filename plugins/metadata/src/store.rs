@@ -23,6 +23,7 @@ use crate::limits;
 use crate::search::search_text;
 use crate::texts;
 use crate::timeline::{self, BadSegments, Totals};
+use crate::usage;
 
 /// How often a write is computed anew because another one came first.
 const ATTEMPTS: usize = 32;
@@ -115,6 +116,7 @@ pub(crate) fn migrations() -> Migrations {
         ("0009_outbox", streamgate_contracts::outbox::TABLE),
         ("0010_owners", include_str!("../migrations/0010_owners.sql")),
         ("0011_fence", include_str!("../migrations/0011_fence.sql")),
+        ("0014_usage", include_str!("../migrations/0014_usage.sql")),
     ])
 }
 
@@ -158,8 +160,8 @@ impl Store {
                     &content.owner,
                 ],
                 1,
-            )
-            .tell(news_of(&content));
+            );
+        let batch = usage::count(batch, None, &content).tell(news_of(&content));
         match batch.run().await {
             Ok(_) => return Ok((content, true)),
             Err(DbError::Conflict { .. }) => {}
@@ -236,7 +238,8 @@ impl Store {
                 return Ok(before);
             }
             let batch = write_row(self.db.batch(), &before, &mut after);
-            match with(batch, &before, &after).tell(news_of(&after)).run().await {
+            let batch = with(batch, &before, &after);
+            match usage::count_file(batch, &before, &after).tell(news_of(&after)).run().await {
                 Ok(_) => return Ok(after),
                 Err(DbError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
@@ -291,7 +294,7 @@ impl Store {
             if !changed {
                 return Ok(before);
             }
-            match batch.tell(news_of(&after)).run().await {
+            match usage::count(batch, Some(&before), &after).tell(news_of(&after)).run().await {
                 Ok(_) => return Ok(after),
                 Err(DbError::Conflict { .. } | DbError::UniqueViolation { .. }) => {}
                 Err(error) => return Err(error.into()),
@@ -336,7 +339,7 @@ impl Store {
                     );
                 }
             }
-            match batch.tell(news_of(&after)).run().await {
+            match usage::count(batch, Some(&before), &after).tell(news_of(&after)).run().await {
                 Ok(_) => return Ok(after),
                 Err(DbError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
@@ -549,7 +552,7 @@ fn assemble(rows: impl IntoIterator<Item = Row>) -> Result<Assembled, StoreError
     Ok(all)
 }
 
-fn content_of(row: &Row) -> Result<Content, DbError> {
+pub(crate) fn content_of(row: &Row) -> Result<Content, DbError> {
     let damaged = |column: &str, error: &dyn std::fmt::Display| DbError::Column {
         column: column.to_owned(),
         reason: error.to_string(),

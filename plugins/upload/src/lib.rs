@@ -20,6 +20,7 @@ mod metadata;
 mod objects;
 mod outside;
 mod protocol;
+mod quota;
 mod routes;
 mod settings;
 mod store;

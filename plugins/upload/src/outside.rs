@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
+use streamgate_contracts::auth::v1::auth_client::AuthClient;
+use streamgate_contracts::auth::v1::{QuotaRequest, QuotaResponse};
 use streamgate_contracts::catalogue::v1::catalogue_client::CatalogueClient;
 use streamgate_contracts::catalogue::v1::{
-    Content, ContentState, CreateRequest, DeleteRequest, GetRequest, Source, UpdateRequest,
+    Content, ContentState, CreateRequest, DeleteRequest, GetRequest, Source, UpdateRequest, UsageRequest,
 };
 use streamgate_contracts::jobs::v1::EnqueueRequest;
 use streamgate_contracts::jobs::v1::jobs_client::JobsClient;
@@ -25,7 +27,7 @@ pub struct Outside {
     pub(crate) contents: Client,
     catalogue: CatalogueClient<Client>,
     jobs: JobsClient<Client>,
-    /// The `auth` capability, which keeps the audit log.
+    /// The `auth` capability, which keeps the audit log and says how much who may use.
     pub(crate) auth: Client,
     /// Where events go.
     pub(crate) bus: Bus,
@@ -96,6 +98,21 @@ impl Outside {
             Err(status) if status.code() == Code::NotFound => Ok(()),
             answer => answer.map(drop),
         }
+    }
+
+    /// How much a principal may use. An `auth` that knows no limits has none.
+    pub(crate) async fn quota(&self, principal: &str) -> Result<QuotaResponse, Status> {
+        let request = QuotaRequest { principal: principal.to_owned() };
+        match soon(AuthClient::new(self.auth.clone()).quota(request)).await {
+            Err(status) if status.code() == Code::Unimplemented => Ok(QuotaResponse::default()),
+            answer => answer,
+        }
+    }
+
+    /// The bytes that the contents of a principal take.
+    pub(crate) async fn usage(&self, principal: &str) -> Result<u64, Status> {
+        let request = UsageRequest { owner: principal.to_owned() };
+        soon(self.catalogue.clone().usage(request)).await.map(|usage| usage.bytes)
     }
 
     /// Asks for the content to be encoded. Asking again while the job is unfinished is harmless.

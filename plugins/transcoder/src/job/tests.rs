@@ -309,6 +309,12 @@ impl Catalogue for World {
     ) -> Result<Response<catalogue::StandingResponse>, Status> {
         Err(Status::unimplemented(""))
     }
+    async fn usage(
+        &self,
+        _: Request<catalogue::UsageRequest>,
+    ) -> Result<Response<catalogue::UsageResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
 }
 
 impl World {
