@@ -116,11 +116,12 @@ impl Outside {
     }
 
     /// Asks for the content to be encoded. Asking again while the job is unfinished is harmless.
-    pub(crate) async fn enqueue_transcode(&self, id: &str) -> Result<(), Status> {
+    pub(crate) async fn enqueue_transcode(&self, id: &str, owner: &str) -> Result<(), Status> {
         let request = EnqueueRequest {
             queue: "transcode".into(),
             payload: serde_json::json!({ "content": id }).to_string().into(),
             dedupe_key: id.to_owned(),
+            owner: owner.to_owned(),
             ..EnqueueRequest::default()
         };
         soon(self.jobs.clone().enqueue(request)).await.map(drop)

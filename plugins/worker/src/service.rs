@@ -41,10 +41,10 @@ fn text(metadata: &MetadataMap, key: &str) -> String {
 impl JobsContract for JobsService {
     async fn enqueue(&self, request: Request<EnqueueRequest>) -> Result<Response<Job>, Status> {
         let traceparent = text(request.metadata(), "traceparent");
-        let EnqueueRequest { queue, payload, dedupe_key, priority, max_attempts, due_at_ms } =
+        let EnqueueRequest { queue, payload, dedupe_key, priority, max_attempts, due_at_ms: due_at, owner } =
             request.into_inner();
         let wanted =
-            Enqueue { queue, payload, dedupe_key, priority, max_attempts, due_at: due_at_ms, traceparent };
+            Enqueue { queue, payload, dedupe_key, priority, max_attempts, due_at, traceparent, owner };
         Ok(Response::new(self.jobs.enqueue(wanted).await?))
     }
 

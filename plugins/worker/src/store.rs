@@ -18,10 +18,6 @@ pub(crate) const SWEEP: usize = 500;
 /// by whoever knows what it was for.
 pub(crate) const SET_ASIDE_TRIES: u32 = 3;
 
-/// The due job of the queue `$1` at `$2` whose turn it is.
-const HEAD: &str = "SELECT id FROM job WHERE queue = $1 AND state = 'queued' AND due_at <= $2 \
-                    ORDER BY priority DESC, place, id LIMIT 1";
-
 /// What stands beside a job that nobody works on.
 const NOBODY: &str = "worker = '', node = NULL, process = NULL, worker_process = NULL";
 
@@ -34,7 +30,7 @@ fn held_back(process: &str) -> String {
 }
 
 const COLUMNS: &str = "id, queue, state, payload, dedupe_key, priority, attempt, max_attempts, progress, error, \
-                       created_at, due_at, updated_at, worker, result, traceparent, fence";
+                       created_at, due_at, updated_at, worker, result, traceparent, fence, owner";
 
 /// What a new job is.
 #[derive(Debug, Clone)]
@@ -47,6 +43,8 @@ pub(crate) struct NewJob {
     pub(crate) max_attempts: u32,
     pub(crate) due_at: i64,
     pub(crate) traceparent: String,
+    /// A principal; empty: nobody.
+    pub(crate) owner: String,
 }
 
 /// Who takes a lease.
@@ -108,6 +106,7 @@ impl Store {
             ("0002_crashes", include_str!("../migrations/0002_crashes.sql")),
             ("0003_audit", audit::TABLE),
             ("0004_fence", include_str!("../migrations/0004_fence.sql")),
+            ("0005_owners", include_str!("../migrations/0005_owners.sql")),
         ]);
         Ok(Self { db: Db::open(client, "worker", migrations).await? })
     }
@@ -137,13 +136,13 @@ impl Store {
         self.db.query_one(sql, params![queue]).await?.get("due")
     }
 
-    /// Leases the next due job: highest priority, then the first in its place. One that has to be
+    /// Leases the due job `id`, unless its owner has `most` running in its queue. One that has to be
     /// alone waits until the lessee's process has no other, and nothing overtakes it there. The lease's
     /// fence is larger than every one before, also where an older copy of this database was put back: that
     /// is why it follows the time, as far as that goes forwards.
     pub(crate) async fn lease(
         &self,
-        queue: &str,
+        (id, most): (&str, Option<u64>),
         lessee: &Lessee,
         now: i64,
     ) -> Result<Option<Leased>, DbError> {
@@ -152,7 +151,9 @@ impl Store {
             "UPDATE job SET state = 'running', attempt = attempt + 1, worker = $3, lease = $4, lease_ms = $5, \
                  lease_until = $6, node = $7, process = $8, worker_process = $9, updated_at = $2, \
                  fence = (SELECT last FROM fencing) \
-             WHERE state = 'queued' AND id = ({HEAD}) AND NOT {HELD_BACK} \
+             WHERE state = 'queued' AND id = $1 AND due_at <= $2 AND NOT {HELD_BACK} \
+             AND ($10 IS NULL OR (SELECT COUNT(*) FROM job AS beside WHERE beside.queue = job.queue \
+                 AND beside.state = 'running' AND beside.owner = job.owner) < $10) \
              RETURNING {COLUMNS}, crashes, interruptions",
             HELD_BACK = held_back("$9"),
         );
@@ -162,7 +163,7 @@ impl Store {
         };
         let until = now.saturating_add(lessee.lease_ms);
         let (worker, lease, in_process) = (&lessee.worker, &lessee.lease, lessee.process.as_deref());
-        let params = params![queue, now, worker, lease, lessee.lease_ms, until, node, process, in_process];
+        let params = params![id, now, worker, lease, lessee.lease_ms, until, node, process, in_process, most];
         // The counter first: on a database with several writers its row makes them wait for one another.
         let batch = self.db.batch().push_expect(fence, params![now], 1).push_expect(&sql, params, 1);
         let rows = match batch.run().await {
@@ -177,10 +178,10 @@ impl Store {
         rows.and_then(|rows| rows.first()).map(|row| leased(&row)).transpose()
     }
 
-    /// Whether a job is due that this process gets only when it has ended its others.
-    pub(crate) async fn is_held_back(&self, queue: &str, process: &str, now: i64) -> Result<bool, DbError> {
-        let sql = format!("SELECT id FROM job WHERE id = ({HEAD}) AND {}", held_back("$3"));
-        Ok(!self.db.query(&sql, params![queue, now, process]).await?.is_empty())
+    /// Whether a job waits that this process gets only when it has ended its others.
+    pub(crate) async fn is_held_back(&self, id: &str, process: &str) -> Result<bool, DbError> {
+        let sql = format!("SELECT id FROM job WHERE id = $1 AND state = 'queued' AND {}", held_back("$2"));
+        Ok(!self.db.query(&sql, params![id, process]).await?.is_empty())
     }
 
     /// Extends the lease. True: the job was cancelled, and whoever asks held its lease. Of one that
@@ -519,8 +520,8 @@ pub(crate) struct Changed {
 fn insertion(job: &NewJob, now: i64) -> (String, Vec<Param>) {
     let sql = format!(
         "INSERT INTO job (id, queue, state, payload, dedupe_key, priority, attempt, max_attempts, interruptions, \
-             progress, error, created_at, due_at, updated_at, lease_ms, lease_until, worker, result, traceparent, place) \
-         VALUES ($1, $2, 'queued', $3, $4, $5, 0, $6, 0, 0.0, '', $7, $8, $7, 0, 0, '', $9, $10, $1) \
+             progress, error, created_at, due_at, updated_at, lease_ms, lease_until, worker, result, traceparent, place, owner) \
+         VALUES ($1, $2, 'queued', $3, $4, $5, 0, $6, 0, 0.0, '', $7, $8, $7, 0, 0, '', $9, $10, $1, $11) \
          ON CONFLICT DO NOTHING RETURNING {COLUMNS}"
     );
     let params = params![
@@ -534,6 +535,7 @@ fn insertion(job: &NewJob, now: i64) -> (String, Vec<Param>) {
         job.due_at.max(now),
         Bytes::new(),
         &job.traceparent,
+        &job.owner,
     ];
     (sql, params)
 }
@@ -568,5 +570,6 @@ fn job(row: &Row) -> Result<Job, DbError> {
         result: row.get("result")?,
         traceparent: row.get("traceparent")?,
         fence: row.get("fence")?,
+        owner: row.get("owner")?,
     })
 }

@@ -124,6 +124,7 @@ impl Clock {
                 max_attempts: jobs.settings().max_attempts,
                 due_at: now,
                 traceparent: String::new(),
+                owner: String::new(),
             };
             let next_at = next_after(cron, now).unwrap_or(i64::MAX);
             match jobs.store().run_schedule(&row, next_at, &job, now).await? {
