@@ -13,7 +13,7 @@ use streamgate_contracts::catalogue::v1::{
 };
 use streamgate_contracts::db::{Batch, Db, DbError, Migrations, Param, Row, params, places};
 use streamgate_contracts::events::{ContentChanged, TYPE_CONTENT_CHANGED, content_changed};
-use streamgate_plugin_api::time::now_ms;
+use streamgate_plugin_api::time::{now_ms, rfc3339};
 use streamgate_plugin_api::{BusError, Event};
 
 use crate::cursor::title_key;
@@ -52,6 +52,13 @@ pub(crate) enum StoreError {
     Limit(String),
     #[error("{0}")]
     Full(String),
+    /// Its owner has had as much encoded today as they may.
+    #[error(
+        "the {minutes} minutes that may be encoded for its owner today are used up; try again at {}, or ask an admin for \
+         more",
+        rfc3339(*until_ms)
+    )]
+    Spent { minutes: u64, until_ms: i64 },
     #[error("the content `{0}` is changed by too many others at once; try again")]
     Busy(String),
     #[error("{0}")]

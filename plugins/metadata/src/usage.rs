@@ -1,15 +1,22 @@
 //! How much each owner's contents take of the storage. Each content's row has its own bytes, counted anew in
-//! the transaction that changes them, so that the sum of an owner is read from one index and never drifts.
+//! the transaction that changes them, so that the sum of an owner is read from one index and never drifts. What was
+//! encoded for them is for the queue to say.
+
+use std::time::Duration;
 
 use streamgate_contracts::catalogue::v1::{Content, ContentState, UsageResponse};
 use streamgate_contracts::db::{Batch, params};
+use streamgate_contracts::jobs::v1::ShareRequest;
 
+use crate::catalogue::Catalogue;
 use crate::store::{COLUMNS, Store, StoreError, content_of};
 
 /// Contents from before there was a count that are counted at once.
 const COUNTED: u32 = 500;
 /// How many times that one call does it; the next call goes on.
 const ROUNDS: usize = 8;
+/// How long the queue may take to say what was encoded.
+const QUEUE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Writes, with the rest of a change and after it, how much of the storage a content takes.
 pub(crate) fn count(batch: Batch, before: Option<&Content>, after: &Content) -> Batch {
@@ -39,6 +46,28 @@ fn file_bytes(before: Option<&Content>, after: &Content) -> Option<u64> {
         (_, ContentState::Uploading) | (ContentState::Uploading, ContentState::Failed) => Some(0),
         (ContentState::Failed, ContentState::Failed) => None,
         _ => Some(after.source.as_ref().map_or(0, |source| source.bytes.min(i64::MAX as u64))),
+    }
+}
+
+impl Catalogue {
+    /// Refuses where as much was encoded for an owner today as may be. Where the queue does not say, the job waits
+    /// there: nothing is lost by a try.
+    pub(crate) async fn may_encode(&self, owner: &str) -> Result<(), StoreError> {
+        if owner.is_empty() {
+            return Ok(());
+        }
+        let request = ShareRequest { queue: "transcode".into(), owner: owner.to_owned() };
+        let mut jobs = self.outside.jobs.clone();
+        let Ok(Ok(share)) = tokio::time::timeout(QUEUE_DEADLINE, jobs.share(request)).await else {
+            return Ok(());
+        };
+        let share = share.into_inner();
+        match share.most_ms {
+            Some(most) if share.worked_ms >= most => {
+                Err(StoreError::Spent { minutes: most / 60_000, until_ms: share.day_ends_at_ms })
+            }
+            _ => Ok(()),
+        }
     }
 }
 

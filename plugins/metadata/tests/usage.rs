@@ -5,6 +5,7 @@ mod common;
 
 use common::*;
 use streamgate_contracts::catalogue::v1::*;
+use streamgate_contracts::jobs::v1::ShareResponse;
 use streamgate_metadata::Settings;
 
 const OTHER: &str = "0190163d-8694-739b-aea5-966c26f8ad92";
@@ -76,4 +77,31 @@ async fn contents_from_before_there_was_a_count_are_counted_when_it_is_asked_for
     }
     world.execute("UPDATE contents SET bytes = NULL, source_bytes = NULL").await;
     assert_eq!(usage(&life, "ann").await, (750, 2));
+}
+
+#[tokio::test]
+async fn a_failed_content_is_not_retried_once_the_minutes_of_its_owner_are_used_up() {
+    let world = World::new();
+    let life = world.live(Settings { gated: false, ..Settings::default() }).await;
+    begin(&life, ID, "ann", 1).await;
+    world.put(&format!("{ID}/source")).await;
+    uploaded(&life, ID, 1).await;
+    life.step(ID, ContentState::Failed).await.unwrap();
+    let until = 4_102_444_800_000;
+    *world.share.lock().unwrap() = ShareResponse {
+        worked_ms: 600_000,
+        most_ms: Some(600_000),
+        day_ends_at_ms: until,
+        ..ShareResponse::default()
+    };
+    let path = format!("/{ID}/retry");
+    let refused = life.send("POST", &path, &CREATOR, "").await;
+    assert_eq!(refused.status(), 429);
+    assert!(refused.headers()["retry-after"].to_str().unwrap().parse::<u64>().unwrap() > 0);
+    let (_, problem) = life.as_creator("POST", &path, "").await;
+    assert!(problem["type"].as_str().unwrap().ends_with(":quota-encode-minutes"), "{problem}");
+    assert_eq!((&problem["limit"], &problem["until"]), (&10.into(), &"2100-01-01T00:00:00.000Z".into()));
+
+    world.share.lock().unwrap().most_ms = Some(600_001);
+    assert_eq!(life.as_creator("POST", &path, "").await.0, 202);
 }

@@ -21,7 +21,7 @@ use crate::identity::Identity;
 use crate::limits::Limits;
 use crate::policy::{chance, is_queue};
 use crate::settings::Settings;
-use crate::store::{AfterFailure, Filter, Leased, Lessee, NewJob, SWEEP, Store};
+use crate::store::{AfterFailure, Beat, Filter, Leased, Lessee, NewJob, SWEEP, Store};
 use crate::turns::Turn;
 use crate::waiting::Waiting;
 
@@ -256,7 +256,7 @@ impl Jobs {
                 jobs.shared.announcer.changed(&leased.job);
             }
             let Err(Ok(Some(Leased { job, .. }))) = send.send(taken) else { return };
-            if let Err(error) = jobs.release(&job.id, &lessee.lease, Duration::ZERO, "").await {
+            if let Err(error) = jobs.release(&job.id, &lessee.lease, (Duration::ZERO, ""), 0).await {
                 tracing::warn!(%error, job = job.id, "a job nobody waited for could not be given back");
             }
         });
@@ -283,22 +283,23 @@ impl Jobs {
         Lease { job, proof, set_aside }
     }
 
-    pub(crate) async fn heartbeat(
+    pub(crate) async fn heartbeat(&self, id: &str, lease: &str, beat: Beat) -> Result<bool, JobError> {
+        if beat.progress.is_some_and(|progress| !(0.0..=1.0).contains(&progress)) {
+            return Err(JobError::Invalid("progress is not between 0 and 1".into()));
+        }
+        self.store().heartbeat(id, lease, beat, self.now()).await
+    }
+
+    /// `worked_ms` is what the lease has worked on, all in all.
+    pub(crate) async fn complete(
         &self,
         id: &str,
         lease: &str,
-        progress: Option<f64>,
-        stopping: bool,
-    ) -> Result<bool, JobError> {
-        if progress.is_some_and(|progress| !(0.0..=1.0).contains(&progress)) {
-            return Err(JobError::Invalid("progress is not between 0 and 1".into()));
-        }
-        self.store().heartbeat(id, lease, progress, stopping, self.now()).await
-    }
-
-    pub(crate) async fn complete(&self, id: &str, lease: &str, result: Bytes) -> Result<Job, JobError> {
+        result: Bytes,
+        worked_ms: u64,
+    ) -> Result<Job, JobError> {
         self.check_payload("result", &result)?;
-        let changed = self.store().complete(id, lease, result, self.now()).await?;
+        let changed = self.store().complete(id, lease, (result, worked_ms), self.now()).await?;
         if changed.now {
             self.changed(&changed.job);
         }
@@ -309,8 +310,8 @@ impl Jobs {
         &self,
         id: &str,
         lease: &str,
-        error: &str,
-        permanent: bool,
+        (error, permanent): (&str, bool),
+        worked_ms: u64,
     ) -> Result<Job, JobError> {
         let job = self.store().under_lease(id, lease).await?;
         let now = self.now();
@@ -320,7 +321,7 @@ impl Jobs {
             let wait = self.settings().backoff().after(job.attempt, chance());
             AfterFailure::RetryAt(now.saturating_add(millis(wait)))
         };
-        let job = self.store().fail(id, lease, shortened(error), after, now).await?;
+        let job = self.store().fail(id, lease, (shortened(error), after), worked_ms, now).await?;
         if job.state() == JobState::Dead {
             tracing::warn!(
                 job = job.id,
@@ -338,8 +339,8 @@ impl Jobs {
         &self,
         id: &str,
         lease: &str,
-        delay: Duration,
-        reason: &str,
+        (delay, reason): (Duration, &str),
+        worked_ms: u64,
     ) -> Result<Job, JobError> {
         let most = self.settings().max_backoff;
         if delay > most.get() {
@@ -347,7 +348,7 @@ impl Jobs {
         }
         let now = self.now();
         let due_at = now.saturating_add(millis(delay));
-        let job = self.store().release(id, lease, shortened(reason), due_at, now).await?;
+        let job = self.store().release(id, lease, (shortened(reason), due_at), worked_ms, now).await?;
         self.changed(&job);
         Ok(job)
     }

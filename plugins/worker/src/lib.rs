@@ -15,6 +15,7 @@ mod routes;
 mod schedule;
 mod service;
 mod settings;
+mod spent;
 mod store;
 mod sweep;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! How many jobs of one owner may run at the same time, as `auth` says it. What it says is kept for a while; while
+//! How many jobs of one owner may run at the same time, and how much they may work on in a day, as `auth` says it. What it says is kept for a while; while
 //! it says nothing, the settings count.
 
 use std::collections::HashMap;
@@ -22,6 +22,8 @@ const DEADLINE: Duration = Duration::from_secs(2);
 pub(crate) struct Limit {
     /// Jobs of a queue at the same time.
     pub(crate) running: Option<u64>,
+    /// What they work on in a day (UTC), milliseconds.
+    pub(crate) day_ms: Option<u64>,
 }
 
 /// The limits of all owners.
@@ -43,7 +45,11 @@ impl Limits {
     /// `otherwise` is how many jobs of one owner run at once where `auth` does not say; 0: any number.
     pub(crate) fn new(auth: Client, otherwise: u32) -> Self {
         let running = (otherwise > 0).then(|| otherwise.into());
-        Self { auth: AuthClient::new(auth), otherwise: Limit { running }, kept: Mutex::default() }
+        Self {
+            auth: AuthClient::new(auth),
+            otherwise: Limit { running, day_ms: None },
+            kept: Mutex::default(),
+        }
     }
 
     /// The limit of an owner; nobody's jobs have none.
@@ -57,7 +63,11 @@ impl Limits {
         let request = QuotaRequest { principal: owner.to_owned() };
         let answer = timeout(DEADLINE, self.auth.clone().quota(request)).await;
         let limit = match answer {
-            Ok(Ok(answer)) => Limit { running: answer.into_inner().encodes },
+            Ok(Ok(answer)) => {
+                let quota = answer.into_inner();
+                let day_ms = quota.encode_minutes.map(|minutes| minutes.saturating_mul(60_000));
+                Limit { running: quota.encodes, day_ms }
+            }
             Ok(Err(status)) => return self.silent(status.message()),
             Err(_) => return self.silent("no answer in time"),
         };

@@ -59,6 +59,15 @@ pub(crate) struct Lessee {
     pub(crate) process: Option<String>,
 }
 
+/// What a worker says of a job that it goes on with.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Beat {
+    pub(crate) progress: Option<f64>,
+    pub(crate) stopping: bool,
+    /// What its lease has worked on, all in all.
+    pub(crate) worked_ms: u64,
+}
+
 /// How a failed attempt goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AfterFailure {
@@ -107,6 +116,7 @@ impl Store {
             ("0003_audit", audit::TABLE),
             ("0004_fence", include_str!("../migrations/0004_fence.sql")),
             ("0005_owners", include_str!("../migrations/0005_owners.sql")),
+            ("0006_spent", include_str!("../migrations/0006_spent.sql")),
         ]);
         Ok(Self { db: Db::open(client, "worker", migrations).await? })
     }
@@ -150,7 +160,7 @@ impl Store {
         let sql = format!(
             "UPDATE job SET state = 'running', attempt = attempt + 1, worker = $3, lease = $4, lease_ms = $5, \
                  lease_until = $6, node = $7, process = $8, worker_process = $9, updated_at = $2, \
-                 fence = (SELECT last FROM fencing) \
+                 fence = (SELECT last FROM fencing), worked_ms = 0 \
              WHERE state = 'queued' AND id = $1 AND due_at <= $2 AND NOT {HELD_BACK} \
              AND ($10 IS NULL OR (SELECT COUNT(*) FROM job AS beside WHERE beside.queue = job.queue \
                  AND beside.state = 'running' AND beside.owner = job.owner) < $10) \
@@ -190,8 +200,7 @@ impl Store {
         &self,
         id: &str,
         lease: &str,
-        progress: Option<f64>,
-        stopping: bool,
+        Beat { progress, stopping, worked_ms }: Beat,
         now: i64,
     ) -> Result<bool, JobError> {
         let sql = "UPDATE job SET lease_until = $3 + lease_ms, updated_at = $3, \
@@ -199,7 +208,7 @@ impl Store {
                        worker_process = CASE WHEN $6 = 1 THEN NULL ELSE worker_process END \
                    WHERE id = $1 AND lease = $2 AND state = 'running'";
         let params = params![id, lease, now, progress.unwrap_or(0.0), progress.is_some(), stopping];
-        if self.db.execute(sql, params).await? == 1 {
+        if self.change_counted((id, lease), worked_ms, now, (sql, params)).await?.is_some() {
             return Ok(false);
         }
         let (job, held) = self.held(id, lease).await?;
@@ -214,14 +223,17 @@ impl Store {
         &self,
         id: &str,
         lease: &str,
-        result: Bytes,
+        (result, worked_ms): (Bytes, u64),
         now: i64,
     ) -> Result<Changed, JobError> {
         let sql = format!(
             "UPDATE job SET state = 'completed', progress = 1.0, result = $3, error = '', updated_at = $4, ended_at = $4 \
              WHERE id = $1 AND lease = $2 AND state = 'running' RETURNING {COLUMNS}"
         );
-        if let Some(job) = one_job(self.db.execute_returning(&sql, params![id, lease, result, now]).await?)? {
+        let change = (&*sql, params![id, lease, result, now]);
+        if let Some(rows) = self.change_counted((id, lease), worked_ms, now, change).await?
+            && let Some(job) = one_job(rows)?
+        {
             return Ok(Changed { job, now: true });
         }
         let (job, held) = self.held(id, lease).await?;
@@ -245,27 +257,28 @@ impl Store {
         &self,
         id: &str,
         lease: &str,
-        error: &str,
-        after: AfterFailure,
+        (error, after): (&str, AfterFailure),
+        worked_ms: u64,
         now: i64,
     ) -> Result<Job, JobError> {
-        let changed = match after {
+        let (sql, params) = match after {
             AfterFailure::RetryAt(due_at) => {
                 let sql = format!(
                     "UPDATE job SET state = 'queued', error = $3, updated_at = $4, due_at = $5, lease = NULL, \
                          {NOBODY} \
                      WHERE id = $1 AND lease = $2 AND state = 'running' RETURNING {COLUMNS}"
                 );
-                self.db.execute_returning(&sql, params![id, lease, error, now, due_at]).await?
+                (sql, params![id, lease, error, now, due_at])
             }
             AfterFailure::Dead => {
                 let sql = format!(
                     "UPDATE job SET state = 'dead', error = $3, updated_at = $4, ended_at = $4 \
                      WHERE id = $1 AND lease = $2 AND state = 'running' RETURNING {COLUMNS}"
                 );
-                self.db.execute_returning(&sql, params![id, lease, error, now]).await?
+                (sql, params![id, lease, error, now])
             }
         };
+        let changed = self.change_counted((id, lease), worked_ms, now, (&sql, params)).await?;
         self.changed_or_lost(changed, id).await
     }
 
@@ -274,8 +287,8 @@ impl Store {
         &self,
         id: &str,
         lease: &str,
-        reason: &str,
-        due_at: i64,
+        (reason, due_at): (&str, i64),
+        worked_ms: u64,
         now: i64,
     ) -> Result<Job, JobError> {
         let sql = format!(
@@ -283,7 +296,8 @@ impl Store {
                  error = CASE WHEN $5 = '' THEN error ELSE $5 END, {NOBODY} \
              WHERE id = $1 AND lease = $2 AND state = 'running' RETURNING {COLUMNS}"
         );
-        let changed = self.db.execute_returning(&sql, params![id, lease, now, due_at, reason]).await?;
+        let change = (&*sql, params![id, lease, now, due_at, reason]);
+        let changed = self.change_counted((id, lease), worked_ms, now, change).await?;
         self.changed_or_lost(changed, id).await
     }
 
@@ -502,8 +516,8 @@ impl Store {
         Ok((job(&row)?, held))
     }
 
-    async fn changed_or_lost(&self, changed: Rows, id: &str) -> Result<Job, JobError> {
-        match one_job(changed)? {
+    async fn changed_or_lost(&self, changed: Option<Rows>, id: &str) -> Result<Job, JobError> {
+        match changed.map_or(Ok(None), one_job)? {
             Some(job) => Ok(job),
             None => Err(JobError::LeaseLost { id: id.into(), state: self.get(id).await?.state() }),
         }

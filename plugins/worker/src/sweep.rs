@@ -64,7 +64,7 @@ pub(crate) async fn forget_ended(jobs: &Jobs) -> Result<(), DbError> {
         let before = jobs.now().saturating_sub(millis(keep.get()));
         while jobs.store().forget(states, before).await? == SWEEP as u64 {}
     }
-    Ok(())
+    jobs.store().forget_spent(jobs.now()).await
 }
 
 /// The schedules of the settings.

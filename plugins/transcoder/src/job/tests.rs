@@ -39,6 +39,8 @@ struct Inner {
     /// Cancelled with the first rows of segments.
     stop_at_segments: Option<CancellationToken>,
     ends: Vec<String>,
+    /// What the last job that was completed had worked on.
+    worked_ms: u64,
 }
 
 #[derive(Clone, Default)]
@@ -339,6 +341,7 @@ impl Jobs for World {
         Ok(Response::new(jobs::HeartbeatResponse { cancelled: self.0.lock().unwrap().cancel }))
     }
     async fn complete(&self, request: Request<jobs::CompleteRequest>) -> Result<Response<jobs::Job>, Status> {
+        self.0.lock().unwrap().worked_ms = request.get_ref().worked_ms;
         self.ended(format!("complete {}", String::from_utf8_lossy(&request.get_ref().result)))
     }
     async fn fail(&self, request: Request<jobs::FailRequest>) -> Result<Response<jobs::Job>, Status> {
@@ -356,6 +359,9 @@ impl Jobs for World {
         Err(Status::unimplemented(""))
     }
     async fn retry(&self, _: Request<jobs::RetryRequest>) -> Result<Response<jobs::Job>, Status> {
+        Err(Status::unimplemented(""))
+    }
+    async fn share(&self, _: Request<jobs::ShareRequest>) -> Result<Response<jobs::ShareResponse>, Status> {
         Err(Status::unimplemented(""))
     }
 }
@@ -398,6 +404,7 @@ async fn an_upload_becomes_ready_and_is_playable_with_its_watchable_rung() {
     let inner = world.0.lock().unwrap();
     assert_eq!(inner.playable_with, ["360p"]);
     assert_eq!(inner.content.duration_ms, 5040);
+    assert!((5_000..5_100).contains(&inner.worked_ms), "{} ms", inner.worked_ms);
     assert_eq!(inner.content.source.as_ref().unwrap().video_codec, "h264");
     assert!(inner.puts.values().all(|count| *count == 1), "{:?}", inner.puts);
 }

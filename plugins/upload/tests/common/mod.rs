@@ -406,4 +406,5 @@ jobs! {
     get: GetRequest => Job,
     cancel: CancelRequest => Job,
     retry: RetryRequest => Job,
+    share: ShareRequest => ShareResponse,
 }

@@ -9,7 +9,8 @@ use streamgate_contracts::outbox::Bus;
 use streamgate_plugin_api::Client;
 
 use super::*;
-use crate::store::Filter;
+use crate::store::{Beat, Filter};
+use crate::sweep::forget_ended;
 
 /// Where one owner has so many running.
 async fn at_most(max_running_per_owner: u32) -> Fixture {
@@ -73,7 +74,7 @@ async fn a_job_that_ends_lets_the_next_of_its_owner_begin_at_once() {
     while Arc::strong_count(&fixture.jobs.place_for_test("q")) < 3 {
         tokio::task::yield_now().await;
     }
-    fixture.jobs.complete(&first.id, &lease, "done".into()).await.unwrap();
+    fixture.jobs.complete(&first.id, &lease, "done".into(), 0).await.unwrap();
     assert_eq!(waiting.await.unwrap().unwrap().unwrap().0.id, second);
 }
 
@@ -110,11 +111,10 @@ async fn what_a_lost_worker_had_counts_no_more() {
     assert!(next(&fixture).await.is_some());
 }
 
-#[tokio::test]
-async fn the_limit_is_what_auth_says_and_the_settings_count_while_it_says_nothing() {
+/// An `auth` that gives everybody this quota, and what it needs.
+async fn quota_of(quota: RoleQuota) -> (Client, (tempfile::TempDir, Engine)) {
     let folder = tempfile::tempdir().unwrap();
     let engine = Engine::new(folder.path(), streamgate_sqlite::Settings::default());
-    let quota = RoleQuota { encodes: Some(2), ..RoleQuota::default() };
     let settings = streamgate_auth::Settings {
         quotas: BTreeMap::from([("viewer".to_owned(), quota)]),
         ..streamgate_auth::Settings::default()
@@ -127,7 +127,12 @@ async fn the_limit_is_what_auth_says_and_the_settings_count_while_it_says_nothin
         Arc::new(streamgate_auth::NoContractWallets),
         Bus::new(|_| std::future::ready(Ok(()))),
     );
-    let said = Client::from_service(auth.await.unwrap().internal());
+    (Client::from_service(auth.await.unwrap().internal()), (folder, engine))
+}
+
+#[tokio::test]
+async fn the_limit_is_what_auth_says_and_the_settings_count_while_it_says_nothing() {
+    let (said, _world) = quota_of(RoleQuota { encodes: Some(2), ..RoleQuota::default() }).await;
     let settings = Settings { max_running_per_owner: 1, ..Settings::default() };
     for (auth, most) in [(said, 2), (Client::from_service(axum::Router::new()), 1)] {
         let fixture = Fixture::beside(settings.clone(), auth).await;
@@ -140,6 +145,91 @@ async fn the_limit_is_what_auth_says_and_the_settings_count_while_it_says_nothin
         }
         assert_eq!(given, most);
     }
+}
+
+const MINUTE: u64 = 60_000;
+
+/// Where everybody has so many minutes a day. A job of ann runs; its proof.
+async fn with_minutes(minutes: u64) -> (Fixture, (Job, String), (tempfile::TempDir, Engine)) {
+    let (auth, world) = quota_of(RoleQuota { encode_minutes: Some(minutes), ..RoleQuota::default() }).await;
+    let fixture = Fixture::beside(Settings::default(), auth).await;
+    for owner in ["ann", "ann", "ann"] {
+        enqueue(&fixture, owner).await;
+    }
+    let leased = next(&fixture).await.unwrap();
+    (fixture, leased, world)
+}
+
+fn worked(minutes: u64) -> Beat {
+    Beat { worked_ms: minutes * MINUTE, ..Beat::default() }
+}
+
+async fn spent(fixture: &Fixture) -> u64 {
+    fixture.jobs.share("q", "ann").await.unwrap().worked_ms / MINUTE
+}
+
+#[tokio::test]
+async fn an_owner_whose_minutes_are_used_up_gets_no_job_until_the_day_is_over() {
+    let (fixture, (job, lease), _world) = with_minutes(10).await;
+    let jobs = &fixture.jobs;
+    jobs.heartbeat(&job.id, &lease, worked(9)).await.unwrap();
+    let (second, other) = next(&fixture).await.unwrap();
+    jobs.complete(&job.id, &lease, "done".into(), 11 * MINUTE).await.unwrap();
+    assert!(next(&fixture).await.is_none());
+    // What runs goes on.
+    assert_eq!(jobs.heartbeat(&second.id, &other, worked(1)).await, Ok(false));
+    let bob = enqueue(&fixture, "bob").await;
+    assert_eq!(next(&fixture).await.unwrap().0.id, bob);
+    let share = jobs.share("q", "ann").await.unwrap();
+    assert_eq!((share.running, share.waiting, share.worked_ms), (1, 1, 12 * MINUTE));
+    assert_eq!((share.most_ms, share.day_ends_at_ms), (Some(10 * MINUTE), 86_400_000));
+    let waiting = jobs.list(&Filter { state: Some(JobState::Queued), ..Filter::default() }, 1).await.unwrap();
+    let wait = "the 10 minutes of its owner for today are used up; it starts at 1970-01-02T00:00:00.000Z";
+    assert_eq!(jobs.waits(&waiting).await.unwrap(), [Some(wait.to_owned())]);
+
+    fixture.advance(86_400_000);
+    jobs.free_expired().await.unwrap();
+    assert!(next(&fixture).await.is_some());
+    assert_eq!(spent(&fixture).await, 0);
+}
+
+#[tokio::test]
+async fn of_each_lease_only_what_is_new_is_counted_and_that_of_a_killed_worker_too() {
+    let (mut fixture, (job, lease), _world) = with_minutes(100).await;
+    for minutes in [2, 2, 1, 5] {
+        fixture.jobs.heartbeat(&job.id, &lease, worked(minutes)).await.unwrap();
+    }
+    assert_eq!(spent(&fixture).await, 5);
+    fixture.restart("second").await;
+    assert!(fixture.jobs.heartbeat(&job.id, &lease, worked(50)).await.is_err());
+    assert_eq!(spent(&fixture).await, 5, "its lease is not in force");
+    // The next run of the job begins at nothing.
+    let (job, lease) = next(&fixture).await.unwrap();
+    fixture.jobs.fail(&job.id, &lease, ("no luck", false), 3 * MINUTE).await.unwrap();
+    assert_eq!(spent(&fixture).await, 8);
+    let (job, lease) = next(&fixture).await.unwrap();
+    fixture.jobs.release(&job.id, &lease, (Duration::ZERO, ""), MINUTE).await.unwrap();
+    assert_eq!(spent(&fixture).await, 9);
+    let (job, lease) = next(&fixture).await.unwrap();
+    for _ in 0..2 {
+        fixture.jobs.complete(&job.id, &lease, "done".into(), 4 * MINUTE).await.unwrap();
+    }
+    assert_eq!(spent(&fixture).await, 13);
+}
+
+#[tokio::test]
+async fn days_that_are_over_are_forgotten() {
+    let (fixture, (job, lease), _world) = with_minutes(100).await;
+    fixture.jobs.heartbeat(&job.id, &lease, worked(1)).await.unwrap();
+    let days = async || {
+        let rows = fixture.jobs.store().db.query("SELECT day FROM spent", Vec::new()).await.unwrap();
+        rows.into_iter().count()
+    };
+    forget_ended(&fixture.jobs).await.unwrap();
+    assert_eq!(days().await, 1);
+    fixture.advance(2 * 86_400_000);
+    forget_ended(&fixture.jobs).await.unwrap();
+    assert_eq!(days().await, 0);
 }
 
 #[tokio::test]
