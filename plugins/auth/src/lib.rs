@@ -28,6 +28,7 @@ mod limits;
 mod nonce;
 mod origin;
 mod principal;
+mod quotas;
 mod refresh;
 mod roles;
 mod routes;
@@ -54,6 +55,7 @@ use streamgate_plugin_api::{Host, Plugin, SettingsProblem, StartError, export_pl
 pub use auth::{Auth, OpenError};
 pub use bootstrap::Bootstrap;
 pub use contract_wallet::{ChainWallets, ContractWallets, NoContractWallets, Verdict};
+pub use quotas::RoleQuota;
 pub use rules::{Need, Rule};
 pub use settings::Settings;
 

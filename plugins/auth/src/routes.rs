@@ -44,6 +44,7 @@ pub(crate) fn router(auth: Auth) -> Router {
         .route("/api/v1/auth/principals", get(principals))
         .route("/api/v1/auth/principals/{id}/sessions", delete(sign_out))
         .route("/api/v1/auth/principals/{id}/roles/{role}", put(grant).delete(take))
+        .route("/api/v1/auth/principals/{id}/quota", get(quota).put(set_quota).delete(clear_quota))
         .route("/api/v1/auth/audit", get(audit))
         .route("/.well-known/jwks.json", get(jwks))
         .fallback(|| async { Why::NotFound.because("There is nothing at this path.") })
@@ -306,6 +307,35 @@ async fn take(
     headers: HeaderMap,
 ) -> Result<Response, AuthError> {
     auth.set_role(&id, &role, false, &Credentials::of(&method, &headers)).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn quota(
+    State(auth): State<Auth>,
+    Path(id): Path<String>,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, AuthError> {
+    Ok(answer(StatusCode::OK, &auth.show_quota(&id, &Credentials::of(&method, &headers)).await?))
+}
+
+async fn set_quota(
+    State(auth): State<Auth>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, AuthError> {
+    let (from, body) = read(request).await?;
+    auth.set_quota(&id, &body, &from).await?;
+    Ok(answer(StatusCode::OK, &auth.show_quota(&id, &from).await?))
+}
+
+async fn clear_quota(
+    State(auth): State<Auth>,
+    Path(id): Path<String>,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, AuthError> {
+    auth.clear_quota(&id, &Credentials::of(&method, &headers)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

@@ -76,6 +76,7 @@ impl Rule {
             Self::new("/api/v1/contents", Nothing, ContentWrite).with_preflight(),
             Self::new("/api/v1/access", Nothing, ContentWrite),
             Self::new("/api/v1/access/vaults", SignIn, SignIn),
+            Self::new("/api/v1/quota", SignIn, Admin),
         ]
     }
 
@@ -154,6 +155,7 @@ mod tests {
             ("PATCH", "/api/v1/contents/7", ContentWrite),
             ("PUT", "/api/v1/access/contents/7", ContentWrite),
             ("PUT", "/api/v1/access/vaults", SignIn),
+            ("GET", "/api/v1/quota", SignIn),
             ("POST", "/files", ContentWrite),
             ("HEAD", "/files/7", ContentWrite),
             ("OPTIONS", "/files", Nothing),

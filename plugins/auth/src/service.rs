@@ -7,7 +7,7 @@ use streamgate_contracts::auth::v1::revoke_request::Target as Wanted;
 use streamgate_contracts::auth::v1::{
     AuditOutcome, AuditRequest, AuditResponse, AuthenticateRequest, AuthenticateResponse, FindRequest,
     FindResponse, FirstAdminRequest, FirstAdminResponse, IdentifyRequest, IdentifyResponse, Identity,
-    RevokeRequest, RevokeResponse, Role,
+    QuotaRequest, QuotaResponse, RevokeRequest, RevokeResponse, Role,
 };
 use tonic::{Request, Response, Status};
 
@@ -115,6 +115,10 @@ impl auth_server::Auth for Service {
             people.push(self.0.find(name).await?.unwrap_or_default());
         }
         Ok(Response::new(FindResponse { people }))
+    }
+
+    async fn quota(&self, request: Request<QuotaRequest>) -> Result<Response<QuotaResponse>, Status> {
+        Ok(Response::new(self.0.quota(&request.get_ref().principal).await?))
     }
 }
 

@@ -1,11 +1,14 @@
 //! The settings of the sign-in, as `[plugins.auth]` in `plugins.toml`.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use streamgate_plugin_api::SettingsProblem;
 use streamgate_plugin_api::settings::{ByteSize, Duration};
 
 use crate::origin::Origin;
+use crate::quotas::{self, RoleQuota};
 use crate::rules::{self, Rule};
 
 /// More wallets of one viewer `access` does not look at.
@@ -74,6 +77,10 @@ pub struct Settings {
     /// either is "nothing", "sign-in", or one of the scopes "content:read" (viewers), "content:write"
     /// (creators) and "admin" (admins).
     pub rules: Vec<Rule>,
+    /// How much of what is everybody's each principal of a role may use, by role: `viewer`, which all are,
+    /// and `creator`. Of several roles the largest counts; admins have no limits. An admin may set other
+    /// ones for a principal. Without it: no limits.
+    pub quotas: BTreeMap<String, RoleQuota>,
     /// How long the one-time address of the console is good.
     pub setup_ttl: Duration,
     /// How long entries of the audit log are kept.
@@ -109,6 +116,7 @@ impl Default for Settings {
             attempts_per_wallet: 20,
             warm_for: Duration::secs(5),
             rules: Rule::defaults(),
+            quotas: BTreeMap::new(),
             setup_ttl: days(1),
             audit_retention: days(365),
         }
@@ -169,6 +177,9 @@ pub(crate) fn check(settings: &Settings) -> Vec<SettingsProblem> {
     for text in rules::check(&settings.rules) {
         wrong("rules", text);
     }
+    for (key, text) in quotas::check(&settings.quotas) {
+        wrong(&key, text);
+    }
     let counts = [
         ("max_sessions", settings.max_sessions, 1_000),
         ("max_wallets", settings.max_wallets, MAX_WALLETS),
@@ -209,6 +220,10 @@ mod tests {
             max_signature: ByteSize::bytes(64),
             warm_for: Duration::secs(3_600),
             rules: Vec::new(),
+            quotas: BTreeMap::from([
+                ("admin".to_owned(), RoleQuota::default()),
+                ("creator".to_owned(), RoleQuota { encodes: Some(1 << 40), ..RoleQuota::default() }),
+            ]),
             ..Settings::default()
         };
         let keys: Vec<_> = check(&settings).into_iter().map(|problem| problem.key).collect();
@@ -225,6 +240,8 @@ mod tests {
             "max_signature",
             "warm_for",
             "rules",
+            "quotas.admin",
+            "quotas.creator.encodes",
         ] {
             assert!(keys.iter().any(|found| found == key), "{key}: {keys:?}");
         }

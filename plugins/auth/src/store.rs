@@ -27,6 +27,7 @@ pub(crate) fn migrations() -> Migrations {
         ("0002_used_nonces", include_str!("../migrations/0002_used_nonces.sql")),
         ("0003_admin_link", include_str!("../migrations/0003_admin_link.sql")),
         ("0004_outbox", streamgate_contracts::outbox::TABLE),
+        ("0005_quotas", include_str!("../migrations/0005_quotas.sql")),
     ])
 }
 

@@ -318,6 +318,7 @@ impl Catalogue {
             let reason = "its source was never uploaded as a whole; upload it again";
             return Err(StoreError::Precondition(reason.into()));
         }
+        self.may_encode(&content.owner).await?;
         let apply = |content: &mut Content| {
             if content.state() != ContentState::Failed {
                 let reason = format!("the content is {} by now", content.state().name());

@@ -8,6 +8,7 @@ use streamgate_contracts::db::{Batch, params};
 
 use crate::limits;
 use crate::store::{Rung, Store, StoreError};
+use crate::usage;
 
 /// Whether renditions may be put: all of one generation, the newest there is or one after it.
 pub(crate) fn check(known: &[Rung], specs: &[Rendition]) -> Result<(), StoreError> {
@@ -137,13 +138,12 @@ impl Store {
     /// Forgets a rendition whose objects are gone. What was replaced is never played again, so nothing else is to be
     /// looked at.
     pub(crate) async fn forget_rendition(&self, id: &str, folder: &str) -> Result<(), StoreError> {
-        self.db
+        let batch = self
+            .db
             .batch()
             .push("DELETE FROM segments WHERE content = $1 AND rendition = $2", params![id, folder])
-            .push("DELETE FROM renditions WHERE content = $1 AND name = $2", params![id, folder])
-            .frees_space()
-            .run()
-            .await?;
+            .push("DELETE FROM renditions WHERE content = $1 AND name = $2", params![id, folder]);
+        usage::recount(batch, id).frees_space().run().await?;
         Ok(())
     }
 }

@@ -42,6 +42,7 @@ mod store;
 mod tail;
 mod texts;
 mod timeline;
+mod usage;
 mod view;
 
 use std::sync::Arc;

@@ -152,10 +152,12 @@ async fn remove_replaced(catalogue: &Catalogue) -> Result<(), String> {
 async fn enqueue_retries(catalogue: &Catalogue) -> Result<(), String> {
     let pending = catalogue.store.pending_retries(ROUND).await.map_err(|error| error.to_string())?;
     for id in pending {
+        let content = catalogue.store.find(&id).await.map_err(|error| error.to_string())?;
         let request = EnqueueRequest {
             queue: "transcode".into(),
             payload: Bytes::from(serde_json::json!({ "content": id }).to_string()),
             dedupe_key: id.clone(),
+            owner: content.map(|content| content.owner).unwrap_or_default(),
             ..EnqueueRequest::default()
         };
         let mut jobs = catalogue.outside.jobs.clone();

@@ -15,6 +15,7 @@ use streamgate_contracts::catalogue::v1::{Content, ContentState, Right};
 use streamgate_contracts::db::DbError;
 use streamgate_plugin_api::Problem;
 use streamgate_plugin_api::fair::{Full, Holder};
+use streamgate_plugin_api::time::{now_ms, rfc3339};
 
 use crate::captions_routes;
 use crate::catalogue::Catalogue;
@@ -108,6 +109,17 @@ impl IntoResponse for StoreError {
             Self::NoText(_) => Problem::new(StatusCode::NOT_FOUND, "not-found", "There are no such captions"),
             Self::Limit(_) => {
                 Problem::new(StatusCode::CONFLICT, "limit-reached", "The content has no more room")
+            }
+            Self::Spent { minutes, until_ms } => {
+                let seconds = until_ms.saturating_sub(now_ms()).max(0) / 1_000 + 1;
+                Problem::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "quota-encode-minutes",
+                    "No more is encoded for its owner today",
+                )
+                .header(header::RETRY_AFTER, seconds.to_string())
+                .with("limit", minutes)
+                .with("until", rfc3339(until_ms))
             }
             Self::Forbidden(_) | Self::Precondition(_) | Self::Superseded { .. } => {
                 Problem::new(StatusCode::CONFLICT, "wrong-state", "The content's state does not allow this")

@@ -6,7 +6,7 @@ use streamgate_contracts::catalogue::v1::catalogue_server::{self, CatalogueServe
 use streamgate_contracts::catalogue::v1::{
     Content, CreateRequest, DeleteRequest, DeleteResponse, DeletedRequest, DeletedResponse, GetRequest,
     ListRequest, ListResponse, PutRenditionsRequest, PutSegmentsRequest, StandingRequest, StandingResponse,
-    TimelineRequest, TimelineResponse, UpdateRequest,
+    TimelineRequest, TimelineResponse, UpdateRequest, UsageRequest, UsageResponse,
 };
 use streamgate_contracts::fence;
 use tonic::{Request, Response, Status};
@@ -27,7 +27,9 @@ impl From<StoreError> for Status {
             }
             StoreError::NotYours(_) => Self::permission_denied(message),
             StoreError::Invalid(_) | StoreError::NoPerson(_) => Self::invalid_argument(message),
-            StoreError::Limit(_) | StoreError::Full(_) => Self::resource_exhausted(message),
+            StoreError::Limit(_) | StoreError::Full(_) | StoreError::Spent { .. } => {
+                Self::resource_exhausted(message)
+            }
             StoreError::Busy(_) => Self::aborted(message),
             StoreError::Unavailable(_) => Self::unavailable(message),
             StoreError::Db(error) => error.into(),
@@ -107,5 +109,9 @@ impl catalogue_server::Catalogue for Service {
     ) -> Result<Response<StandingResponse>, Status> {
         let rights = self.0.standing(request.into_inner()).await?;
         Ok(Response::new(StandingResponse { rights: rights.into_iter().map(Into::into).collect() }))
+    }
+
+    async fn usage(&self, request: Request<UsageRequest>) -> Result<Response<UsageResponse>, Status> {
+        Ok(Response::new(self.0.store.usage(&request.get_ref().owner).await?))
     }
 }

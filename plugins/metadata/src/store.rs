@@ -17,7 +17,7 @@ use streamgate_contracts::events::{
     ContentChanged, ContentStanding, TYPE_CONTENT_CHANGED, TYPE_CONTENT_STANDING, content_changed,
     content_standing,
 };
-use streamgate_plugin_api::time::now_ms;
+use streamgate_plugin_api::time::{now_ms, rfc3339};
 use streamgate_plugin_api::{BusError, Event};
 
 use crate::cursor::title_key;
@@ -31,6 +31,7 @@ use crate::search::search_text;
 use crate::shares;
 use crate::texts;
 use crate::timeline::{self, BadSegments, Totals};
+use crate::usage;
 
 /// How often a write is computed anew because another one came first.
 const ATTEMPTS: usize = 32;
@@ -60,6 +61,13 @@ pub(crate) enum StoreError {
     Limit(String),
     #[error("{0}")]
     Full(String),
+    /// Its owner has had as much encoded today as they may.
+    #[error(
+        "the {minutes} minutes that may be encoded for its owner today are used up; try again at {}, or ask an admin for \
+         more",
+        rfc3339(*until_ms)
+    )]
+    Spent { minutes: u64, until_ms: i64 },
     #[error("the content `{0}` is changed by too many others at once; try again")]
     Busy(String),
     #[error("{0}")]
@@ -134,6 +142,7 @@ pub(crate) fn migrations() -> Migrations {
         ("0011_fence", include_str!("../migrations/0011_fence.sql")),
         ("0012_positions", include_str!("../migrations/0012_positions.sql")),
         ("0013_generations", include_str!("../migrations/0013_generations.sql")),
+        ("0014_usage", include_str!("../migrations/0014_usage.sql")),
         ("0015_shares", include_str!("../migrations/0015_shares.sql")),
     ])
 }
@@ -161,32 +170,30 @@ impl Store {
              SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, {POSITION} \
              WHERE NOT EXISTS (SELECT 1 FROM tombstones WHERE id = $1) ON CONFLICT (id) DO NOTHING"
         );
-        let batch = self
-            .change()
-            .push_expect(
-                &sql,
-                params![
-                    &id,
-                    &content.title,
-                    &content.description,
-                    tags_json(&content.tags),
-                    content.state,
-                    &content.reason,
-                    content.progress,
-                    content.duration_ms,
-                    source_bytes(&content),
-                    content.has_poster,
-                    content.has_thumbnails,
-                    search_text(&content),
-                    content.created_at_ms,
-                    content.updated_at_ms,
-                    content.revision,
-                    title_key(&content),
-                    &content.owner,
-                ],
-                1,
-            )
-            .tell(news_of(&content));
+        let batch = self.change().push_expect(
+            &sql,
+            params![
+                &id,
+                &content.title,
+                &content.description,
+                tags_json(&content.tags),
+                content.state,
+                &content.reason,
+                content.progress,
+                content.duration_ms,
+                source_bytes(&content),
+                content.has_poster,
+                content.has_thumbnails,
+                search_text(&content),
+                content.created_at_ms,
+                content.updated_at_ms,
+                content.revision,
+                title_key(&content),
+                &content.owner,
+            ],
+            1,
+        );
+        let batch = usage::count(batch, None, &content).tell(news_of(&content));
         match batch.run().await {
             Ok(_) => return Ok((content, true)),
             Err(DbError::Conflict { .. }) => {}
@@ -267,7 +274,7 @@ impl Store {
                 batch = generations::finish(batch, id, self.until_ms());
             }
             let batch = told_of_rights(with(batch, &before, &after), &before, &after);
-            match batch.tell(news_of(&after)).run().await {
+            match usage::count_file(batch, &before, &after).tell(news_of(&after)).run().await {
                 Ok(_) => return Ok(after),
                 Err(DbError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
@@ -323,7 +330,7 @@ impl Store {
             if !changed {
                 return Ok(before);
             }
-            match batch.tell(news_of(&after)).run().await {
+            match usage::count(batch, Some(&before), &after).tell(news_of(&after)).run().await {
                 Ok(_) => return Ok(after),
                 Err(DbError::Conflict { .. } | DbError::UniqueViolation { .. }) => {}
                 Err(error) => return Err(error.into()),
@@ -377,7 +384,7 @@ impl Store {
             }
             generations::settle(&mut rungs, before.state(), now_ms(), self.until_ms());
             batch = generations::write_turns(batch, id, &known, &rungs);
-            match batch.tell(news_of(&after)).run().await {
+            match usage::count(batch, Some(&before), &after).tell(news_of(&after)).run().await {
                 Ok(_) => return Ok(after),
                 Err(DbError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
@@ -629,7 +636,7 @@ fn assemble(rows: impl IntoIterator<Item = Row>) -> Result<Assembled, StoreError
     Ok(all)
 }
 
-fn content_of(row: &Row) -> Result<Content, DbError> {
+pub(crate) fn content_of(row: &Row) -> Result<Content, DbError> {
     let damaged = |column: &str, error: &dyn std::fmt::Display| DbError::Column {
         column: column.to_owned(),
         reason: error.to_string(),

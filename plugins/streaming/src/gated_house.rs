@@ -11,8 +11,8 @@ use streamgate_contracts::auth::v1::authenticate_response::Outcome;
 use streamgate_contracts::auth::v1::identify_response::Outcome as Now;
 use streamgate_contracts::auth::v1::{
     AuditRequest, AuditResponse, AuthenticateRequest, AuthenticateResponse, FindRequest, FindResponse,
-    FirstAdminRequest, FirstAdminResponse, IdentifyRequest, IdentifyResponse, Identity, Refusal,
-    RevokeRequest, RevokeResponse, Role,
+    FirstAdminRequest, FirstAdminResponse, IdentifyRequest, IdentifyResponse, Identity, QuotaRequest,
+    QuotaResponse, Refusal, RevokeRequest, RevokeResponse, Role,
 };
 use streamgate_contracts::events::{AccessChanged, AccessRevoked, CredentialEnded};
 use streamgate_sqlite::Engine;
@@ -148,6 +148,9 @@ impl Auth for Reception {
         Err(Status::unimplemented("not here"))
     }
     async fn find(&self, _: Call<FindRequest>) -> Result<Reply<FindResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+    async fn quota(&self, _: Call<QuotaRequest>) -> Result<Reply<QuotaResponse>, Status> {
         Err(Status::unimplemented("not here"))
     }
 }

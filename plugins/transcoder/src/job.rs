@@ -26,6 +26,7 @@ use crate::publish::{Entry, Progress, PublishError, Publisher};
 use crate::sink::{Earlier, Existing, Kind, Rendition, Sink};
 use crate::source::Source;
 use crate::tracks::About;
+use crate::worked::{Counted, Worked};
 
 /// The queue of this plugin.
 pub(crate) const QUEUE: &str = "transcode";
@@ -97,28 +98,35 @@ impl End {
 
 /// Runs one leased job to its end and records it. With `set_aside` it is only recorded as failed.
 pub(crate) async fn run(platform: &Platform, job: jobs::Job, lease: String, set_aside: String) {
+    let worked = Arc::new(Worked::default());
     let payload: Payload = match serde_json::from_slice(&job.payload) {
         Ok(payload) => payload,
         Err(error) => {
             let end = End::Refused(format!("the payload is not {{\"content\": id}}: {error}"));
-            return record(platform, &job, &lease, None, end).await;
+            return record(platform, &job, (&lease, 0), None, end).await;
         }
     };
     let content = payload.content;
     let end = if set_aside.is_empty() {
         tracing::info!(content, job = job.id, attempt = job.attempt, "encoding begins");
-        let attempt = Attempt { platform, job: &job, lease: &lease, content: &content };
+        let attempt = Attempt { platform, job: &job, lease: &lease, content: &content, worked: &worked };
         attempt.run().await
     } else {
         End::SetAside(set_aside)
     };
     end.log(&content, &job.id);
     let entry = Entry::new(platform.catalogue.clone(), &content, job.fence);
-    record(platform, &job, &lease, Some(entry), end).await;
+    record(platform, &job, (&lease, worked.ms()), Some(entry), end).await;
 }
 
-/// Writes down how the attempt ended: in the catalogue first, then in the job.
-async fn record(platform: &Platform, job: &jobs::Job, lease: &str, entry: Option<Entry>, end: End) {
+/// Writes down how the attempt ended: in the catalogue first, then in the job, with what it has worked on.
+async fn record(
+    platform: &Platform,
+    job: &jobs::Job,
+    (lease, worked_ms): (&str, u64),
+    entry: Option<Entry>,
+    end: End,
+) {
     let mut client = JobsClient::new(platform.jobs.clone());
     let (id, lease) = (job.id.clone(), lease.to_owned());
     let last = job.attempt >= job.max_attempts;
@@ -138,25 +146,28 @@ async fn record(platform: &Platform, job: &jobs::Job, lease: &str, entry: Option
         }
     }
     let told: Result<(), Status> = match end {
-        End::Done => {
-            client.complete(jobs::CompleteRequest { id, lease, result: Bytes::new() }).await.map(drop)
-        }
-        End::Nothing(why) => {
-            client.complete(jobs::CompleteRequest { id, lease, result: Bytes::from(why) }).await.map(drop)
-        }
+        End::Done => client
+            .complete(jobs::CompleteRequest { id, lease, result: Bytes::new(), worked_ms })
+            .await
+            .map(drop),
+        End::Nothing(why) => client
+            .complete(jobs::CompleteRequest { id, lease, result: Bytes::from(why), worked_ms })
+            .await
+            .map(drop),
         End::Refused(error) | End::SetAside(error) => {
-            client.fail(jobs::FailRequest { id, lease, error, permanent: true }).await.map(drop)
+            client.fail(jobs::FailRequest { id, lease, error, permanent: true, worked_ms }).await.map(drop)
         }
         End::Again(error) => {
-            client.fail(jobs::FailRequest { id, lease, error, permanent: false }).await.map(drop)
+            client.fail(jobs::FailRequest { id, lease, error, permanent: false, worked_ms }).await.map(drop)
         }
         End::NoRoom(reason) => {
             let delay_ms = u32::try_from(platform.no_room_pause.as_millis()).unwrap_or(u32::MAX);
-            client.release(jobs::ReleaseRequest { id, lease, delay_ms, reason }).await.map(drop)
+            client.release(jobs::ReleaseRequest { id, lease, delay_ms, reason, worked_ms }).await.map(drop)
         }
-        End::Shutdown => {
-            client.release(jobs::ReleaseRequest { id, lease, ..Default::default() }).await.map(drop)
-        }
+        End::Shutdown => client
+            .release(jobs::ReleaseRequest { id, lease, worked_ms, ..Default::default() })
+            .await
+            .map(drop),
         End::Cancelled | End::LeaseLost => Ok(()),
     };
     // An end that is not recorded shows as a lease that runs out: the job is taken up
@@ -171,6 +182,7 @@ struct Attempt<'a> {
     job: &'a jobs::Job,
     lease: &'a str,
     content: &'a str,
+    worked: &'a Arc<Worked>,
 }
 
 impl Attempt<'_> {
@@ -223,8 +235,9 @@ impl Attempt<'_> {
             let control = Control::new();
             let again = !ground.earlier.renditions.is_empty();
             let earlier = std::mem::take(&mut ground.earlier);
+            let counted = Counted::new(sink.clone(), self.worked, &earlier);
             let publishing = publish(publisher, &control);
-            let encoding = self.encode(Arc::new(source), earlier, sink.clone(), &control);
+            let encoding = self.encode(Arc::new(source), earlier, counted, &control);
             let (encoded, end, published) = {
                 let watched = async {
                     let result = self.watch(encoding, &control, &progress).await;
@@ -353,6 +366,7 @@ impl Attempt<'_> {
             lease: self.lease.to_owned(),
             progress: Some(progress),
             stopping,
+            worked_ms: self.worked.ms(),
         };
         let mut client = JobsClient::new(self.platform.jobs.clone());
         match client.heartbeat(request).await {

@@ -43,6 +43,7 @@ mod thumbs;
 mod timeline;
 mod tonemap;
 pub mod tracks;
+mod worked;
 
 use std::time::Duration;
 

@@ -49,6 +49,11 @@ pub(crate) enum Fault {
         "{most} uploads of yours {what} already, which is the most for one caller (`{setting}`); {advice}"
     )]
     Share { what: &'static str, setting: &'static str, most: u64, advice: &'static str },
+    #[error(
+        "you may store {limit} bytes, {used} are taken, and this needs {needed}; delete a content or an unfinished \
+         upload, or ask an admin for more"
+    )]
+    Stored { limit: u64, used: u64, needed: u64 },
     #[error("the place went to a caller who had fewer; what came is kept, go on from there in a while")]
     Displaced,
     #[error("{0}; try again")]
@@ -87,6 +92,7 @@ impl Fault {
             Self::Displaced => (429, "upload-displaced", "Another caller has the place"),
             Self::Crowded => (503, "too-many-uploads", "Too many uploads"),
             Self::Unavailable(_) => (503, "unavailable", "Not possible at the moment"),
+            Self::Stored { .. } => (507, "quota-stored", "You may not store as much"),
             Self::Full => (507, "insufficient-storage", "There is no space left"),
             Self::Internal(_) => (500, "internal", "Something went wrong here"),
             Self::Method => (405, "method-not-allowed", "The method is not allowed here"),
@@ -132,6 +138,9 @@ impl IntoResponse for Fault {
             Self::Share { setting, most, .. } => {
                 problem = problem.header(header::RETRY_AFTER, "10").with("limit", *most);
                 problem = problem.with("setting", *setting);
+            }
+            Self::Stored { limit, used, needed } => {
+                problem = problem.with("limit", *limit).with("used", *used).with("needed", *needed);
             }
             Self::Crowded | Self::Displaced => problem = problem.header(header::RETRY_AFTER, "10"),
             Self::Unavailable(_) | Self::Locked(_) => problem = problem.header(header::RETRY_AFTER, "1"),

@@ -62,7 +62,8 @@ impl Pump {
                 Err(status) if status.code() == Code::FailedPrecondition => return self.done(upload).await,
                 Err(status) => return Err(failed("catalogue")(status)),
             }
-            self.outside.enqueue_transcode(&upload.id).await.map_err(failed("job queue"))?;
+            let enqueued = self.outside.enqueue_transcode(&upload.id, &content.owner).await;
+            enqueued.map_err(failed("job queue"))?;
         }
         // In any later state the job is enqueued: nothing else leads there.
         self.done(upload).await?;

@@ -20,12 +20,14 @@ mod metadata;
 mod objects;
 mod outside;
 mod protocol;
+mod quota;
 mod routes;
 mod settings;
 mod store;
 mod sweeper;
 mod transfer;
 mod uploads;
+mod usage;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -100,9 +102,9 @@ impl Upload {
         Ok(Self { api, sweep_interval: settings.sweep_interval.get(), outbox, events, deletions })
     }
 
-    /// tus under `/files`.
+    /// tus under `/files`, and what somebody uses under `/api/v1/quota`.
     pub fn public(&self) -> axum::Router {
-        routes::router(self.api.clone())
+        routes::router(self.api.clone()).merge(usage::router(self.api.uploads.clone()))
     }
 
     /// Repeats unfinished hand-overs and removes what expired or ended, until it is dropped.
@@ -215,7 +217,7 @@ export_plugin! {
         provides: ["upload"],
         requires: ["database", "storage", "catalogue", "jobs"],
         uses: ["auth"],
-        prefixes: ["/files"],
+        prefixes: ["/files", "/api/v1/quota"],
         publishes: ["content.*.uploaded"],
         subscribes: ["content.*.deleted"],
     }

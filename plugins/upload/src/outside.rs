@@ -3,18 +3,22 @@
 
 use std::time::Duration;
 
+use streamgate_contracts::auth::v1::auth_client::AuthClient;
+use streamgate_contracts::auth::v1::{QuotaRequest, QuotaResponse};
 use streamgate_contracts::catalogue::v1::catalogue_client::CatalogueClient;
 use streamgate_contracts::catalogue::v1::{
-    Content, ContentState, CreateRequest, DeleteRequest, GetRequest, Source, UpdateRequest,
+    Content, ContentState, CreateRequest, DeleteRequest, GetRequest, Source, UpdateRequest, UsageRequest,
 };
-use streamgate_contracts::jobs::v1::EnqueueRequest;
 use streamgate_contracts::jobs::v1::jobs_client::JobsClient;
+use streamgate_contracts::jobs::v1::{EnqueueRequest, ShareRequest, ShareResponse};
 use streamgate_contracts::outbox::Bus;
 use streamgate_plugin_api::Client;
 use tonic::{Code, Status};
 
 use crate::store::{self, Upload};
 
+/// Where contents wait to be encoded.
+const QUEUE: &str = "transcode";
 const DEADLINE: Duration = Duration::from_secs(15);
 
 /// Catalogue, jobs, storage, the audit log and the bus. Cheap to clone.
@@ -25,7 +29,7 @@ pub struct Outside {
     pub(crate) contents: Client,
     catalogue: CatalogueClient<Client>,
     jobs: JobsClient<Client>,
-    /// The `auth` capability, which keeps the audit log.
+    /// The `auth` capability, which keeps the audit log and says how much who may use.
     pub(crate) auth: Client,
     /// Where events go.
     pub(crate) bus: Bus,
@@ -98,12 +102,34 @@ impl Outside {
         }
     }
 
+    /// How much a principal may use. An `auth` that knows no limits has none.
+    pub(crate) async fn quota(&self, principal: &str) -> Result<QuotaResponse, Status> {
+        let request = QuotaRequest { principal: principal.to_owned() };
+        match soon(AuthClient::new(self.auth.clone()).quota(request)).await {
+            Err(status) if status.code() == Code::Unimplemented => Ok(QuotaResponse::default()),
+            answer => answer,
+        }
+    }
+
+    /// The bytes that the contents of a principal take.
+    pub(crate) async fn usage(&self, principal: &str) -> Result<u64, Status> {
+        let request = UsageRequest { owner: principal.to_owned() };
+        soon(self.catalogue.clone().usage(request)).await.map(|usage| usage.bytes)
+    }
+
+    /// What of the encoders a principal has, and may have.
+    pub(crate) async fn share(&self, principal: &str) -> Result<ShareResponse, Status> {
+        let request = ShareRequest { queue: QUEUE.into(), owner: principal.to_owned() };
+        soon(self.jobs.clone().share(request)).await
+    }
+
     /// Asks for the content to be encoded. Asking again while the job is unfinished is harmless.
-    pub(crate) async fn enqueue_transcode(&self, id: &str) -> Result<(), Status> {
+    pub(crate) async fn enqueue_transcode(&self, id: &str, owner: &str) -> Result<(), Status> {
         let request = EnqueueRequest {
-            queue: "transcode".into(),
+            queue: QUEUE.into(),
             payload: serde_json::json!({ "content": id }).to_string().into(),
             dedupe_key: id.to_owned(),
+            owner: owner.to_owned(),
             ..EnqueueRequest::default()
         };
         soon(self.jobs.clone().enqueue(request)).await.map(drop)

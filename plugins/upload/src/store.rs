@@ -11,12 +11,13 @@ use streamgate_plugin_api::time::now_ms;
 use crate::audit;
 use crate::fault::Fault;
 use crate::metadata::FileFacts;
+use crate::quota::{self, Stored};
 
 const COLUMNS: &str = "id, kind, state, length, received, metadata, filename, filetype, title, concat, parts, \
     used_by, created_at_ms, updated_at_ms, expires_at_ms, owner, sender, sender_address";
 
 /// Uploads that are neither handed over nor gone, as the index `uploads_unfinished` has them.
-const UNFINISHED: &str = "state IN ('creating', 'receiving', 'joining', 'finishing')";
+pub(crate) const UNFINISHED: &str = "state IN ('creating', 'receiving', 'joining', 'finishing')";
 
 /// What an upload is to the concatenation extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,6 +132,7 @@ pub(crate) fn migrations() -> Migrations {
         ("0003_audit", streamgate_contracts::audit::TABLE),
         ("0004_sender", include_str!("../migrations/0004_sender.sql")),
         ("0005_outbox", streamgate_contracts::outbox::TABLE),
+        ("0006_reserved", include_str!("../migrations/0006_reserved.sql")),
     ])
 }
 
@@ -169,6 +171,9 @@ pub(crate) enum NotAdded {
     /// A part of a final one is not whole, or not free.
     #[error("a part is not free")]
     Part,
+    /// Its owner may not store as much.
+    #[error("{0}")]
+    Room(Fault),
     #[error(transparent)]
     Db(#[from] DbError),
 }
@@ -184,41 +189,49 @@ impl Store {
         Self { db }
     }
 
-    /// Adds an upload, if there are fewer unfinished ones than `bounds`. A final one claims its
-    /// parts, each of which must be whole and free.
-    pub(crate) async fn insert(&self, upload: &Upload, bounds: Bounds) -> Result<(), NotAdded> {
+    /// Adds an upload, if there are fewer unfinished ones than `bounds`, and its owner may store as much. A
+    /// final one claims its parts, each of which must be whole and free.
+    pub(crate) async fn insert(
+        &self,
+        upload: &Upload,
+        bounds: Bounds,
+        stored: Option<&Stored>,
+    ) -> Result<(), NotAdded> {
         let facts = &upload.facts;
+        let room = stored.map_or_else(String::new, |_| {
+            format!(" AND {} + $21 <= $22", quota::reserved("$15", "$1", "$20"))
+        });
         // One statement, so that no other upload comes between the count and the row.
         let sql = format!(
             "INSERT INTO uploads ({COLUMNS}) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, \
              $14, $15, $16, $17 WHERE (SELECT COUNT(*) FROM uploads WHERE {UNFINISHED}) < $18 \
-             AND (SELECT COUNT(*) FROM uploads WHERE owner = $15 AND {UNFINISHED}) < $19"
+             AND (SELECT COUNT(*) FROM uploads WHERE owner = $15 AND {UNFINISHED}) < $19{room}"
         );
-        let mut batch = self.db.batch().push_expect(
-            &sql,
-            params![
-                &upload.id,
-                upload.kind.name(),
-                upload.state.name(),
-                upload.length,
-                upload.received,
-                &facts.header,
-                &facts.filename,
-                &facts.filetype,
-                &facts.title,
-                &upload.concat,
-                serde_json::Value::from(upload.parts.as_slice()).to_string(),
-                upload.used_by.clone(),
-                upload.created_at_ms,
-                upload.expires_at_ms,
-                &upload.owner,
-                &upload.sender.principal,
-                &upload.sender.address,
-                bounds.all,
-                bounds.each,
-            ],
-            1,
+        let mut values = params![
+            &upload.id,
+            upload.kind.name(),
+            upload.state.name(),
+            upload.length,
+            upload.received,
+            &facts.header,
+            &facts.filename,
+            &facts.filetype,
+            &facts.title,
+            &upload.concat,
+            serde_json::Value::from(upload.parts.as_slice()).to_string(),
+            upload.used_by.clone(),
+            upload.created_at_ms,
+            upload.expires_at_ms,
+            &upload.owner,
+            &upload.sender.principal,
+            &upload.sender.address,
+            bounds.all,
+            bounds.each,
+        ];
+        values.extend(
+            stored.into_iter().flat_map(|stored| params![stored.since_ms, stored.with(upload), stored.limit]),
         );
+        let mut batch = self.db.batch().push_expect(&sql, values, 1);
         let mut claimed: Vec<&String> = upload.parts.iter().collect();
         claimed.sort_unstable();
         claimed.dedup();
@@ -233,8 +246,14 @@ impl Store {
         match audit::begun(upload, batch).run().await {
             Ok(_) => Ok(()),
             Err(DbError::Conflict { statement: 0, .. }) => {
-                let of_one = self.unfinished(&upload.owner).await? >= bounds.each;
-                Err(if of_one { NotAdded::Share } else { NotAdded::All })
+                if self.unfinished(&upload.owner).await? >= bounds.each {
+                    return Err(NotAdded::Share);
+                }
+                let over = match stored {
+                    Some(stored) => self.over(upload, stored).await?,
+                    None => None,
+                };
+                Err(over.map_or(NotAdded::All, NotAdded::Room))
             }
             Err(DbError::Conflict { .. }) => Err(NotAdded::Part),
             Err(error) => Err(error.into()),
@@ -392,7 +411,7 @@ impl Store {
     }
 
     /// Uploads of one owner that are neither handed over nor gone.
-    async fn unfinished(&self, owner: &str) -> Result<u64, DbError> {
+    pub(crate) async fn unfinished(&self, owner: &str) -> Result<u64, DbError> {
         let sql = format!("SELECT COUNT(*) AS n FROM uploads WHERE owner = $1 AND {UNFINISHED}");
         self.db.query_one(&sql, params![owner]).await?.get("n")
     }
@@ -485,7 +504,7 @@ mod tests {
         let db = Db::open(Client::from_service(engine.router()), "upload", migrations()).await.unwrap();
         let store = Store::new(db);
         let begun = upload();
-        store.insert(&begun, MANY).await.unwrap();
+        store.insert(&begun, MANY, None).await.unwrap();
         let at = |received| Upload { received, ..begun.clone() };
         let received = async || store.find(&begun.id).await.unwrap().unwrap().received;
 

@@ -37,7 +37,7 @@ pub(crate) struct Uploads {
     /// Held for reading by every transfer until it has settled.
     transfers: Arc<RwLock<()>>,
     max_size: u64,
-    unfinished: Bounds,
+    pub(crate) unfinished: Bounds,
 }
 
 impl Uploads {
@@ -125,16 +125,19 @@ impl Uploads {
             created_at_ms: now_ms(),
             expires_at_ms: self.pump.pace.expiry(),
         };
+        let share = self.share(&upload.owner).await?;
         let lease = self.take(&upload.id).await?;
-        self.pump.store.insert(&upload, self.unfinished).await.map_err(|error| match error {
+        let inserted = self.pump.store.insert(&upload, share.bounds, share.stored.as_ref()).await;
+        inserted.map_err(|error| match error {
             NotAdded::All => Fault::Crowded,
             NotAdded::Share => Fault::Share {
                 what: "are unfinished",
-                setting: "max_unfinished_per_caller",
-                most: self.unfinished.each,
+                setting: share.setting,
+                most: share.bounds.each,
                 advice: "finish or terminate some",
             },
             NotAdded::Part => Fault::Conflict("a part was used by another final upload just now".into()),
+            NotAdded::Room(fault) => fault,
             NotAdded::Db(error) => error.into(),
         })?;
         self.pump.noted.notify_one();
@@ -271,6 +274,7 @@ impl Uploads {
         upload.sender = caller.by;
         if declared != upload.length {
             upload.length = declared;
+            self.declare(&upload).await?;
             self.pump.record(&upload).await?;
             upload = upload.recorded();
         }
@@ -306,10 +310,13 @@ impl Uploads {
         place: Place,
     ) -> Result<(), Fault> {
         let _running = self.transfers.read().await;
-        let room = upload.length.unwrap_or(self.max_size).saturating_sub(upload.received);
+        let (most, beyond) = match upload.length {
+            Some(length) => (length, Fault::BeyondLength { length }),
+            None => self.most(upload).await?,
+        };
+        let room = most.saturating_sub(upload.received);
         let verified = announced.checksum.is_none();
         let incoming = Incoming::new(body, room, announced.checksum);
-        let deferred = upload.length.is_none();
         let stop = lease.stop.child_token();
         let mut run = Box::pin(self.pump.run(upload, &incoming, announced.length, verified, &stop));
         let received = tokio::select! {
@@ -321,7 +328,7 @@ impl Uploads {
         };
         match received {
             Err(Fault::Locked(_)) if !lease.stop.is_cancelled() => Err(Fault::Displaced),
-            Err(Fault::BeyondLength { .. }) if deferred => Err(Fault::TooLarge { max: self.max_size }),
+            Err(Fault::BeyondLength { .. }) => Err(beyond),
             other => other,
         }
     }

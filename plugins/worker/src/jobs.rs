@@ -18,15 +18,19 @@ use uuid::Uuid;
 use crate::announce::Announcer;
 use crate::error::JobError;
 use crate::identity::Identity;
+use crate::limits::Limits;
 use crate::policy::{chance, is_queue};
 use crate::settings::Settings;
-use crate::store::{AfterFailure, Filter, Leased, Lessee, NewJob, SWEEP, Store};
+use crate::store::{AfterFailure, Beat, Filter, Leased, Lessee, NewJob, SWEEP, Store};
+use crate::turns::Turn;
 use crate::waiting::Waiting;
 
 const MAX_NAME: usize = 256;
 const MAX_ERROR: usize = 4096;
 const MAX_ATTEMPTS: u32 = 10_000;
 const MAX_WAIT: Duration = Duration::from_secs(30);
+/// How long a worker waits before it looks again whether an owner may have one more job running.
+const BLOCKED_WAIT: Duration = Duration::from_secs(1);
 /// How often a call tries again after another one was faster.
 const TRIES: usize = 10;
 
@@ -45,6 +49,7 @@ struct Shared {
     announcer: Announcer,
     shutdown: CancellationToken,
     now: Clock,
+    limits: Limits,
     /// There is something for the audit log.
     noted: Notify,
 }
@@ -59,6 +64,7 @@ pub(crate) struct Enqueue {
     pub(crate) max_attempts: u32,
     pub(crate) due_at: i64,
     pub(crate) traceparent: String,
+    pub(crate) owner: String,
 }
 
 /// Who wants a job, and for how long.
@@ -92,10 +98,13 @@ impl Jobs {
         announcer: Announcer,
         shutdown: CancellationToken,
         now: Clock,
+        auth: Client,
     ) -> Self {
+        let limits = Limits::new(auth, settings.max_running_per_owner);
         let waiting = Waiting::default();
         let noted = Notify::new();
-        Self { shared: Arc::new(Shared { store, settings, home, waiting, announcer, shutdown, now, noted }) }
+        let shared = Shared { store, settings, home, waiting, announcer, shutdown, now, limits, noted };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Unix time in milliseconds.
@@ -109,6 +118,11 @@ impl Jobs {
 
     pub(crate) fn settings(&self) -> &Settings {
         &self.shared.settings
+    }
+
+    /// How much of the workers each owner may have.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.shared.limits
     }
 
     /// Tells the audit log who changed jobs, until the plugin stops.
@@ -144,6 +158,7 @@ impl Jobs {
         check_queue(&wanted.queue)?;
         check_length("dedupe_key", &wanted.dedupe_key)?;
         check_length("traceparent", &wanted.traceparent)?;
+        check_length("owner", &wanted.owner)?;
         self.check_payload("payload", &wanted.payload)?;
         if wanted.max_attempts > MAX_ATTEMPTS {
             return Err(JobError::Invalid(format!("max_attempts is more than {MAX_ATTEMPTS}")));
@@ -158,6 +173,7 @@ impl Jobs {
             max_attempts,
             due_at: wanted.due_at,
             traceparent: wanted.traceparent,
+            owner: wanted.owner,
         };
         for _ in 0..TRIES {
             if let Some(job) = self.store().insert(&job, self.now()).await? {
@@ -200,15 +216,18 @@ impl Jobs {
             woken.as_mut().enable();
             let due = self.store().next_due(&want.queue).await?;
             let wait = match due.map(|due| due.saturating_sub(self.now())) {
-                Some(wait) if wait <= 0 => {
-                    match self.take(&want.queue, &lessee).await? {
+                Some(wait) if wait <= 0 => match self.turn(&want.queue).await? {
+                    Turn::Of { id, most } => match self.take((&id, most), &lessee).await? {
                         Some(leased) => return Ok(Some(self.told(leased, lessee.lease))),
                         // Its process has a job to end first, which wakes it.
-                        None if self.is_held_back(&want.queue, &lessee).await? => MAX_WAIT,
+                        None if self.is_held_back(&id, &lessee).await? => MAX_WAIT,
                         // Another worker was faster; there may be a second job.
                         None => Duration::ZERO,
-                    }
-                }
+                    },
+                    // A job that ends here wakes it; one that ends elsewhere, or another limit, does not.
+                    Turn::Blocked => BLOCKED_WAIT,
+                    Turn::None => Duration::ZERO,
+                },
                 Some(wait) => Duration::from_millis(wait.unsigned_abs()),
                 None => MAX_WAIT,
             };
@@ -224,25 +243,29 @@ impl Jobs {
     }
 
     /// Leases a job that is due now. If the caller goes away meanwhile, the job goes back.
-    async fn take(&self, queue: &str, lessee: &Lessee) -> Result<Option<Leased>, JobError> {
+    async fn take(
+        &self,
+        (id, most): (&str, Option<u64>),
+        lessee: &Lessee,
+    ) -> Result<Option<Leased>, JobError> {
         let (send, leased) = oneshot::channel();
-        let (jobs, queue, lessee) = (self.clone(), queue.to_owned(), lessee.clone());
+        let (jobs, id, lessee) = (self.clone(), id.to_owned(), lessee.clone());
         tokio::spawn(async move {
-            let taken = jobs.store().lease(&queue, &lessee, jobs.now()).await;
+            let taken = jobs.store().lease((&id, most), &lessee, jobs.now()).await;
             if let Ok(Some(leased)) = &taken {
                 jobs.shared.announcer.changed(&leased.job);
             }
             let Err(Ok(Some(Leased { job, .. }))) = send.send(taken) else { return };
-            if let Err(error) = jobs.release(&job.id, &lessee.lease, Duration::ZERO, "").await {
+            if let Err(error) = jobs.release(&job.id, &lessee.lease, (Duration::ZERO, ""), 0).await {
                 tracing::warn!(%error, job = job.id, "a job nobody waited for could not be given back");
             }
         });
         Ok(leased.await.map_err(|_| JobError::Contended)??)
     }
 
-    async fn is_held_back(&self, queue: &str, lessee: &Lessee) -> Result<bool, JobError> {
+    async fn is_held_back(&self, id: &str, lessee: &Lessee) -> Result<bool, JobError> {
         let Some(process) = &lessee.process else { return Ok(false) };
-        Ok(self.store().is_held_back(queue, process, self.now()).await?)
+        Ok(self.store().is_held_back(id, process).await?)
     }
 
     fn told(&self, leased: Leased, proof: String) -> Lease {
@@ -260,22 +283,23 @@ impl Jobs {
         Lease { job, proof, set_aside }
     }
 
-    pub(crate) async fn heartbeat(
+    pub(crate) async fn heartbeat(&self, id: &str, lease: &str, beat: Beat) -> Result<bool, JobError> {
+        if beat.progress.is_some_and(|progress| !(0.0..=1.0).contains(&progress)) {
+            return Err(JobError::Invalid("progress is not between 0 and 1".into()));
+        }
+        self.store().heartbeat(id, lease, beat, self.now()).await
+    }
+
+    /// `worked_ms` is what the lease has worked on, all in all.
+    pub(crate) async fn complete(
         &self,
         id: &str,
         lease: &str,
-        progress: Option<f64>,
-        stopping: bool,
-    ) -> Result<bool, JobError> {
-        if progress.is_some_and(|progress| !(0.0..=1.0).contains(&progress)) {
-            return Err(JobError::Invalid("progress is not between 0 and 1".into()));
-        }
-        self.store().heartbeat(id, lease, progress, stopping, self.now()).await
-    }
-
-    pub(crate) async fn complete(&self, id: &str, lease: &str, result: Bytes) -> Result<Job, JobError> {
+        result: Bytes,
+        worked_ms: u64,
+    ) -> Result<Job, JobError> {
         self.check_payload("result", &result)?;
-        let changed = self.store().complete(id, lease, result, self.now()).await?;
+        let changed = self.store().complete(id, lease, (result, worked_ms), self.now()).await?;
         if changed.now {
             self.changed(&changed.job);
         }
@@ -286,8 +310,8 @@ impl Jobs {
         &self,
         id: &str,
         lease: &str,
-        error: &str,
-        permanent: bool,
+        (error, permanent): (&str, bool),
+        worked_ms: u64,
     ) -> Result<Job, JobError> {
         let job = self.store().under_lease(id, lease).await?;
         let now = self.now();
@@ -297,7 +321,7 @@ impl Jobs {
             let wait = self.settings().backoff().after(job.attempt, chance());
             AfterFailure::RetryAt(now.saturating_add(millis(wait)))
         };
-        let job = self.store().fail(id, lease, shortened(error), after, now).await?;
+        let job = self.store().fail(id, lease, (shortened(error), after), worked_ms, now).await?;
         if job.state() == JobState::Dead {
             tracing::warn!(
                 job = job.id,
@@ -315,8 +339,8 @@ impl Jobs {
         &self,
         id: &str,
         lease: &str,
-        delay: Duration,
-        reason: &str,
+        (delay, reason): (Duration, &str),
+        worked_ms: u64,
     ) -> Result<Job, JobError> {
         let most = self.settings().max_backoff;
         if delay > most.get() {
@@ -324,7 +348,7 @@ impl Jobs {
         }
         let now = self.now();
         let due_at = now.saturating_add(millis(delay));
-        let job = self.store().release(id, lease, shortened(reason), due_at, now).await?;
+        let job = self.store().release(id, lease, (shortened(reason), due_at), worked_ms, now).await?;
         self.changed(&job);
         Ok(job)
     }

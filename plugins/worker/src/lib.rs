@@ -9,15 +9,18 @@ mod error;
 pub mod fuzz;
 mod identity;
 mod jobs;
+mod limits;
 mod policy;
 mod routes;
 mod schedule;
 mod service;
 mod settings;
+mod spent;
 mod store;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod waiting;
 
 use streamgate_contracts::events::{self, JobChanged};
@@ -63,6 +66,7 @@ impl Plugin for Worker {
             // Whoever waits for a job here is sent to the run that takes over.
             host.draining(),
             streamgate_plugin_api::time::Clock::system(),
+            host.service("auth"),
         );
 
         let freed = jobs.free_orphaned().await?;

@@ -56,14 +56,17 @@ struct JobView {
     progress: f64,
     error: Option<String>,
     worker: Option<String>,
+    owner: Option<String>,
+    waits_for: Option<String>,
     result: Value,
     created_at: String,
     due_at: String,
     updated_at: String,
 }
 
-impl From<Job> for JobView {
-    fn from(job: Job) -> Self {
+impl JobView {
+    /// With what it waits for besides a worker.
+    fn of(job: Job, waits_for: Option<String>) -> Self {
         let state = job.state().name();
         let given = |text: String| Some(text).filter(|text| !text.is_empty());
         Self {
@@ -78,6 +81,8 @@ impl From<Job> for JobView {
             progress: job.progress,
             error: given(job.error),
             worker: given(job.worker),
+            owner: given(job.owner),
+            waits_for,
             result: shown(&job.result),
             created_at: rfc3339(job.created_at_ms),
             due_at: rfc3339(job.due_at_ms),
@@ -151,11 +156,19 @@ async fn list(
     let more = found.len() > limit as usize;
     found.truncate(limit as usize);
     let next_cursor = found.last().filter(|_| more).map(|job| job.id.clone());
-    Ok(fresh(Page { items: found.into_iter().map(JobView::from).collect(), next_cursor }))
+    let waits = jobs.waits(&found).await?;
+    let items = found.into_iter().zip(waits).map(|(job, wait)| JobView::of(job, wait)).collect();
+    Ok(fresh(Page { items, next_cursor }))
+}
+
+async fn shown_alone(jobs: &Jobs, job: Job) -> Result<Fresh<JobView>, Problem> {
+    let wait = jobs.waits(std::slice::from_ref(&job)).await?.pop().flatten();
+    Ok(fresh(JobView::of(job, wait)))
 }
 
 async fn one(State(jobs): State<Jobs>, Path(id): Path<String>) -> Result<Fresh<JobView>, Problem> {
-    Ok(fresh(jobs.get(&checked(id)?).await?.into()))
+    let job = jobs.get(&checked(id)?).await?;
+    shown_alone(&jobs, job).await
 }
 
 async fn retry(
@@ -163,7 +176,8 @@ async fn retry(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Fresh<JobView>, Problem> {
-    Ok(fresh(jobs.retry(&checked(id)?, &By::of(&headers)).await?.into()))
+    let job = jobs.retry(&checked(id)?, &By::of(&headers)).await?;
+    shown_alone(&jobs, job).await
 }
 
 async fn cancel(
@@ -171,7 +185,8 @@ async fn cancel(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Fresh<JobView>, Problem> {
-    Ok(fresh(jobs.cancel(&checked(id)?, &By::of(&headers)).await?.into()))
+    let job = jobs.cancel(&checked(id)?, &By::of(&headers)).await?;
+    shown_alone(&jobs, job).await
 }
 
 /// What is no id is no job; it need not be looked for.

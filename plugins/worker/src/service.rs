@@ -8,12 +8,14 @@ use streamgate_contracts::audit::By;
 use streamgate_contracts::jobs::v1::jobs_server::{Jobs as JobsContract, JobsServer};
 use streamgate_contracts::jobs::v1::{
     CancelRequest, CompleteRequest, EnqueueRequest, FailRequest, GetRequest, HeartbeatRequest,
-    HeartbeatResponse, Job, LeaseRequest, LeaseResponse, ReleaseRequest, RetryRequest,
+    HeartbeatResponse, Job, LeaseRequest, LeaseResponse, ReleaseRequest, RetryRequest, ShareRequest,
+    ShareResponse,
 };
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
 use crate::jobs::{Enqueue, Jobs, Want};
+use crate::store::Beat;
 
 /// Set by whatever carries a call from another node: the worker goes on when this process ends,
 /// so its lease is kept over a restart.
@@ -41,10 +43,10 @@ fn text(metadata: &MetadataMap, key: &str) -> String {
 impl JobsContract for JobsService {
     async fn enqueue(&self, request: Request<EnqueueRequest>) -> Result<Response<Job>, Status> {
         let traceparent = text(request.metadata(), "traceparent");
-        let EnqueueRequest { queue, payload, dedupe_key, priority, max_attempts, due_at_ms } =
+        let EnqueueRequest { queue, payload, dedupe_key, priority, max_attempts, due_at_ms: due_at, owner } =
             request.into_inner();
         let wanted =
-            Enqueue { queue, payload, dedupe_key, priority, max_attempts, due_at: due_at_ms, traceparent };
+            Enqueue { queue, payload, dedupe_key, priority, max_attempts, due_at, traceparent, owner };
         Ok(Response::new(self.jobs.enqueue(wanted).await?))
     }
 
@@ -65,25 +67,26 @@ impl JobsContract for JobsService {
         &self,
         request: Request<HeartbeatRequest>,
     ) -> Result<Response<HeartbeatResponse>, Status> {
-        let HeartbeatRequest { id, lease, progress, stopping } = request.into_inner();
-        let cancelled = self.jobs.heartbeat(&id, &lease, progress, stopping).await?;
+        let HeartbeatRequest { id, lease, progress, stopping, worked_ms } = request.into_inner();
+        let beat = Beat { progress, stopping, worked_ms };
+        let cancelled = self.jobs.heartbeat(&id, &lease, beat).await?;
         Ok(Response::new(HeartbeatResponse { cancelled }))
     }
 
     async fn complete(&self, request: Request<CompleteRequest>) -> Result<Response<Job>, Status> {
-        let CompleteRequest { id, lease, result } = request.into_inner();
-        Ok(Response::new(self.jobs.complete(&id, &lease, result).await?))
+        let CompleteRequest { id, lease, result, worked_ms } = request.into_inner();
+        Ok(Response::new(self.jobs.complete(&id, &lease, result, worked_ms).await?))
     }
 
     async fn fail(&self, request: Request<FailRequest>) -> Result<Response<Job>, Status> {
-        let FailRequest { id, lease, error, permanent } = request.into_inner();
-        Ok(Response::new(self.jobs.fail(&id, &lease, &error, permanent).await?))
+        let FailRequest { id, lease, error, permanent, worked_ms } = request.into_inner();
+        Ok(Response::new(self.jobs.fail(&id, &lease, (&error, permanent), worked_ms).await?))
     }
 
     async fn release(&self, request: Request<ReleaseRequest>) -> Result<Response<Job>, Status> {
-        let ReleaseRequest { id, lease, delay_ms, reason } = request.into_inner();
+        let ReleaseRequest { id, lease, delay_ms, reason, worked_ms } = request.into_inner();
         let delay = Duration::from_millis(delay_ms.into());
-        Ok(Response::new(self.jobs.release(&id, &lease, delay, &reason).await?))
+        Ok(Response::new(self.jobs.release(&id, &lease, (delay, &reason), worked_ms).await?))
     }
 
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<Job>, Status> {
@@ -96,5 +99,10 @@ impl JobsContract for JobsService {
 
     async fn retry(&self, request: Request<RetryRequest>) -> Result<Response<Job>, Status> {
         Ok(Response::new(self.jobs.retry(&request.into_inner().id, &By::default()).await?))
+    }
+
+    async fn share(&self, request: Request<ShareRequest>) -> Result<Response<ShareResponse>, Status> {
+        let ShareRequest { queue, owner } = request.into_inner();
+        Ok(Response::new(self.jobs.share(&queue, &owner).await?))
     }
 }

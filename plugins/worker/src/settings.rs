@@ -26,6 +26,9 @@ pub struct Settings {
     /// How often the process that works on a job, and on nothing else, may end by itself before the
     /// job is set aside. Whoever stops, swaps or restarts it is not counted.
     pub max_crashes: u32,
+    /// How many jobs of one owner run at the same time in a queue, where `auth` does not say how many
+    /// (`plugins.auth.quotas`) or does not answer; 0: any number.
+    pub max_running_per_owner: u32,
     /// The wait after the first failure; it doubles with every further one, with some chance in it.
     pub backoff: Duration,
     /// The longest wait between two attempts.
@@ -70,6 +73,7 @@ impl Default for Settings {
             max_attempts: 5,
             max_interruptions: 100,
             max_crashes: 2,
+            max_running_per_owner: 0,
             backoff: Duration::secs(5),
             max_backoff: Duration::secs(15 * 60),
             sweep_interval: Duration::secs(1),
@@ -107,6 +111,10 @@ impl Settings {
             if value == 0 || value > 10_000 {
                 say(key, format!("{value} is not between 1 and 10000"));
             }
+        }
+        if self.max_running_per_owner > 10_000 {
+            let count = self.max_running_per_owner;
+            say("max_running_per_owner", format!("{count} is more than 10000; 0 is no limit"));
         }
         if self.max_payload < ByteSize::kib(1) || self.max_payload > ByteSize::mib(4) {
             say("max_payload", format!("{} is not between 1KiB and 4MiB", self.max_payload));

@@ -18,10 +18,6 @@ pub(crate) const SWEEP: usize = 500;
 /// by whoever knows what it was for.
 pub(crate) const SET_ASIDE_TRIES: u32 = 3;
 
-/// The due job of the queue `$1` at `$2` whose turn it is.
-const HEAD: &str = "SELECT id FROM job WHERE queue = $1 AND state = 'queued' AND due_at <= $2 \
-                    ORDER BY priority DESC, place, id LIMIT 1";
-
 /// What stands beside a job that nobody works on.
 const NOBODY: &str = "worker = '', node = NULL, process = NULL, worker_process = NULL";
 
@@ -34,7 +30,7 @@ fn held_back(process: &str) -> String {
 }
 
 const COLUMNS: &str = "id, queue, state, payload, dedupe_key, priority, attempt, max_attempts, progress, error, \
-                       created_at, due_at, updated_at, worker, result, traceparent, fence";
+                       created_at, due_at, updated_at, worker, result, traceparent, fence, owner";
 
 /// What a new job is.
 #[derive(Debug, Clone)]
@@ -47,6 +43,8 @@ pub(crate) struct NewJob {
     pub(crate) max_attempts: u32,
     pub(crate) due_at: i64,
     pub(crate) traceparent: String,
+    /// A principal; empty: nobody.
+    pub(crate) owner: String,
 }
 
 /// Who takes a lease.
@@ -59,6 +57,15 @@ pub(crate) struct Lessee {
     pub(crate) home: Option<Identity>,
     /// The process that it lives in, if that is known and of this machine.
     pub(crate) process: Option<String>,
+}
+
+/// What a worker says of a job that it goes on with.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Beat {
+    pub(crate) progress: Option<f64>,
+    pub(crate) stopping: bool,
+    /// What its lease has worked on, all in all.
+    pub(crate) worked_ms: u64,
 }
 
 /// How a failed attempt goes on.
@@ -108,6 +115,8 @@ impl Store {
             ("0002_crashes", include_str!("../migrations/0002_crashes.sql")),
             ("0003_audit", audit::TABLE),
             ("0004_fence", include_str!("../migrations/0004_fence.sql")),
+            ("0005_owners", include_str!("../migrations/0005_owners.sql")),
+            ("0006_spent", include_str!("../migrations/0006_spent.sql")),
         ]);
         Ok(Self { db: Db::open(client, "worker", migrations).await? })
     }
@@ -137,13 +146,13 @@ impl Store {
         self.db.query_one(sql, params![queue]).await?.get("due")
     }
 
-    /// Leases the next due job: highest priority, then the first in its place. One that has to be
+    /// Leases the due job `id`, unless its owner has `most` running in its queue. One that has to be
     /// alone waits until the lessee's process has no other, and nothing overtakes it there. The lease's
     /// fence is larger than every one before, also where an older copy of this database was put back: that
     /// is why it follows the time, as far as that goes forwards.
     pub(crate) async fn lease(
         &self,
-        queue: &str,
+        (id, most): (&str, Option<u64>),
         lessee: &Lessee,
         now: i64,
     ) -> Result<Option<Leased>, DbError> {
@@ -151,8 +160,10 @@ impl Store {
         let sql = format!(
             "UPDATE job SET state = 'running', attempt = attempt + 1, worker = $3, lease = $4, lease_ms = $5, \
                  lease_until = $6, node = $7, process = $8, worker_process = $9, updated_at = $2, \
-                 fence = (SELECT last FROM fencing) \
-             WHERE state = 'queued' AND id = ({HEAD}) AND NOT {HELD_BACK} \
+                 fence = (SELECT last FROM fencing), worked_ms = 0 \
+             WHERE state = 'queued' AND id = $1 AND due_at <= $2 AND NOT {HELD_BACK} \
+             AND ($10 IS NULL OR (SELECT COUNT(*) FROM job AS beside WHERE beside.queue = job.queue \
+                 AND beside.state = 'running' AND beside.owner = job.owner) < $10) \
              RETURNING {COLUMNS}, crashes, interruptions",
             HELD_BACK = held_back("$9"),
         );
@@ -162,7 +173,7 @@ impl Store {
         };
         let until = now.saturating_add(lessee.lease_ms);
         let (worker, lease, in_process) = (&lessee.worker, &lessee.lease, lessee.process.as_deref());
-        let params = params![queue, now, worker, lease, lessee.lease_ms, until, node, process, in_process];
+        let params = params![id, now, worker, lease, lessee.lease_ms, until, node, process, in_process, most];
         // The counter first: on a database with several writers its row makes them wait for one another.
         let batch = self.db.batch().push_expect(fence, params![now], 1).push_expect(&sql, params, 1);
         let rows = match batch.run().await {
@@ -177,10 +188,10 @@ impl Store {
         rows.and_then(|rows| rows.first()).map(|row| leased(&row)).transpose()
     }
 
-    /// Whether a job is due that this process gets only when it has ended its others.
-    pub(crate) async fn is_held_back(&self, queue: &str, process: &str, now: i64) -> Result<bool, DbError> {
-        let sql = format!("SELECT id FROM job WHERE id = ({HEAD}) AND {}", held_back("$3"));
-        Ok(!self.db.query(&sql, params![queue, now, process]).await?.is_empty())
+    /// Whether a job waits that this process gets only when it has ended its others.
+    pub(crate) async fn is_held_back(&self, id: &str, process: &str) -> Result<bool, DbError> {
+        let sql = format!("SELECT id FROM job WHERE id = $1 AND state = 'queued' AND {}", held_back("$2"));
+        Ok(!self.db.query(&sql, params![id, process]).await?.is_empty())
     }
 
     /// Extends the lease. True: the job was cancelled, and whoever asks held its lease. Of one that
@@ -189,8 +200,7 @@ impl Store {
         &self,
         id: &str,
         lease: &str,
-        progress: Option<f64>,
-        stopping: bool,
+        Beat { progress, stopping, worked_ms }: Beat,
         now: i64,
     ) -> Result<bool, JobError> {
         let sql = "UPDATE job SET lease_until = $3 + lease_ms, updated_at = $3, \
@@ -198,7 +208,7 @@ impl Store {
                        worker_process = CASE WHEN $6 = 1 THEN NULL ELSE worker_process END \
                    WHERE id = $1 AND lease = $2 AND state = 'running'";
         let params = params![id, lease, now, progress.unwrap_or(0.0), progress.is_some(), stopping];
-        if self.db.execute(sql, params).await? == 1 {
+        if self.change_counted((id, lease), worked_ms, now, (sql, params)).await?.is_some() {
             return Ok(false);
         }
         let (job, held) = self.held(id, lease).await?;
@@ -213,14 +223,17 @@ impl Store {
         &self,
         id: &str,
         lease: &str,
-        result: Bytes,
+        (result, worked_ms): (Bytes, u64),
         now: i64,
     ) -> Result<Changed, JobError> {
         let sql = format!(
             "UPDATE job SET state = 'completed', progress = 1.0, result = $3, error = '', updated_at = $4, ended_at = $4 \
              WHERE id = $1 AND lease = $2 AND state = 'running' RETURNING {COLUMNS}"
         );
-        if let Some(job) = one_job(self.db.execute_returning(&sql, params![id, lease, result, now]).await?)? {
+        let change = (&*sql, params![id, lease, result, now]);
+        if let Some(rows) = self.change_counted((id, lease), worked_ms, now, change).await?
+            && let Some(job) = one_job(rows)?
+        {
             return Ok(Changed { job, now: true });
         }
         let (job, held) = self.held(id, lease).await?;
@@ -244,27 +257,28 @@ impl Store {
         &self,
         id: &str,
         lease: &str,
-        error: &str,
-        after: AfterFailure,
+        (error, after): (&str, AfterFailure),
+        worked_ms: u64,
         now: i64,
     ) -> Result<Job, JobError> {
-        let changed = match after {
+        let (sql, params) = match after {
             AfterFailure::RetryAt(due_at) => {
                 let sql = format!(
                     "UPDATE job SET state = 'queued', error = $3, updated_at = $4, due_at = $5, lease = NULL, \
                          {NOBODY} \
                      WHERE id = $1 AND lease = $2 AND state = 'running' RETURNING {COLUMNS}"
                 );
-                self.db.execute_returning(&sql, params![id, lease, error, now, due_at]).await?
+                (sql, params![id, lease, error, now, due_at])
             }
             AfterFailure::Dead => {
                 let sql = format!(
                     "UPDATE job SET state = 'dead', error = $3, updated_at = $4, ended_at = $4 \
                      WHERE id = $1 AND lease = $2 AND state = 'running' RETURNING {COLUMNS}"
                 );
-                self.db.execute_returning(&sql, params![id, lease, error, now]).await?
+                (sql, params![id, lease, error, now])
             }
         };
+        let changed = self.change_counted((id, lease), worked_ms, now, (&sql, params)).await?;
         self.changed_or_lost(changed, id).await
     }
 
@@ -273,8 +287,8 @@ impl Store {
         &self,
         id: &str,
         lease: &str,
-        reason: &str,
-        due_at: i64,
+        (reason, due_at): (&str, i64),
+        worked_ms: u64,
         now: i64,
     ) -> Result<Job, JobError> {
         let sql = format!(
@@ -282,7 +296,8 @@ impl Store {
                  error = CASE WHEN $5 = '' THEN error ELSE $5 END, {NOBODY} \
              WHERE id = $1 AND lease = $2 AND state = 'running' RETURNING {COLUMNS}"
         );
-        let changed = self.db.execute_returning(&sql, params![id, lease, now, due_at, reason]).await?;
+        let change = (&*sql, params![id, lease, now, due_at, reason]);
+        let changed = self.change_counted((id, lease), worked_ms, now, change).await?;
         self.changed_or_lost(changed, id).await
     }
 
@@ -501,8 +516,8 @@ impl Store {
         Ok((job(&row)?, held))
     }
 
-    async fn changed_or_lost(&self, changed: Rows, id: &str) -> Result<Job, JobError> {
-        match one_job(changed)? {
+    async fn changed_or_lost(&self, changed: Option<Rows>, id: &str) -> Result<Job, JobError> {
+        match changed.map_or(Ok(None), one_job)? {
             Some(job) => Ok(job),
             None => Err(JobError::LeaseLost { id: id.into(), state: self.get(id).await?.state() }),
         }
@@ -519,8 +534,8 @@ pub(crate) struct Changed {
 fn insertion(job: &NewJob, now: i64) -> (String, Vec<Param>) {
     let sql = format!(
         "INSERT INTO job (id, queue, state, payload, dedupe_key, priority, attempt, max_attempts, interruptions, \
-             progress, error, created_at, due_at, updated_at, lease_ms, lease_until, worker, result, traceparent, place) \
-         VALUES ($1, $2, 'queued', $3, $4, $5, 0, $6, 0, 0.0, '', $7, $8, $7, 0, 0, '', $9, $10, $1) \
+             progress, error, created_at, due_at, updated_at, lease_ms, lease_until, worker, result, traceparent, place, owner) \
+         VALUES ($1, $2, 'queued', $3, $4, $5, 0, $6, 0, 0.0, '', $7, $8, $7, 0, 0, '', $9, $10, $1, $11) \
          ON CONFLICT DO NOTHING RETURNING {COLUMNS}"
     );
     let params = params![
@@ -534,6 +549,7 @@ fn insertion(job: &NewJob, now: i64) -> (String, Vec<Param>) {
         job.due_at.max(now),
         Bytes::new(),
         &job.traceparent,
+        &job.owner,
     ];
     (sql, params)
 }
@@ -568,5 +584,6 @@ fn job(row: &Row) -> Result<Job, DbError> {
         result: row.get("result")?,
         traceparent: row.get("traceparent")?,
         fence: row.get("fence")?,
+        owner: row.get("owner")?,
     })
 }

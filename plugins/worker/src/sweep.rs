@@ -64,7 +64,7 @@ pub(crate) async fn forget_ended(jobs: &Jobs) -> Result<(), DbError> {
         let before = jobs.now().saturating_sub(millis(keep.get()));
         while jobs.store().forget(states, before).await? == SWEEP as u64 {}
     }
-    Ok(())
+    jobs.store().forget_spent(jobs.now()).await
 }
 
 /// The schedules of the settings.
@@ -124,6 +124,7 @@ impl Clock {
                 max_attempts: jobs.settings().max_attempts,
                 due_at: now,
                 traceparent: String::new(),
+                owner: String::new(),
             };
             let next_at = next_after(cron, now).unwrap_or(i64::MAX);
             match jobs.store().run_schedule(&row, next_at, &job, now).await? {

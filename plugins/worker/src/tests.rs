@@ -5,6 +5,7 @@ mod calls;
 mod http_api;
 mod killed;
 mod model;
+mod owners;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -34,6 +35,7 @@ struct Fixture {
     shutdown: CancellationToken,
     jobs: Jobs,
     changes: Receiver<JobChanged>,
+    auth: Client,
 }
 
 impl Fixture {
@@ -42,19 +44,26 @@ impl Fixture {
     }
 
     async fn with(settings: Settings) -> Self {
+        Self::beside(settings, Client::from_service(axum::Router::new())).await
+    }
+
+    /// With an `auth` that says who may have how much.
+    async fn beside(settings: Settings, auth: Client) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let engine = Engine::new(directory.path(), streamgate_sqlite::Settings::default());
         let time = Arc::new(AtomicI64::new(1_000_000));
         let shutdown = CancellationToken::new();
-        let (jobs, changes) = open(&engine, settings, home("first"), told_by(&time), &shutdown).await;
-        Self { _directory: directory, engine, time, shutdown, jobs, changes }
+        let (jobs, changes) =
+            open(&engine, settings, home("first"), told_by(&time), &shutdown, auth.clone()).await;
+        Self { _directory: directory, engine, time, shutdown, jobs, changes, auth }
     }
 
     /// The same database, as another process of the same node sees it.
     async fn restart(&mut self, process: &str) {
         let settings = self.jobs.settings().clone();
         let now = told_by(&self.time);
-        let (jobs, changes) = open(&self.engine, settings, home(process), now, &self.shutdown).await;
+        let auth = self.auth.clone();
+        let (jobs, changes) = open(&self.engine, settings, home(process), now, &self.shutdown, auth).await;
         jobs.free_orphaned().await.unwrap();
         (self.jobs, self.changes) = (jobs, changes);
     }
@@ -79,17 +88,20 @@ async fn open(
     home: Identity,
     now: Clock,
     shutdown: &CancellationToken,
+    auth: Client,
 ) -> (Jobs, Receiver<JobChanged>) {
     let store = Store::open(Client::from_service(engine.router())).await.unwrap();
     let (announcer, changes) = Announcer::new();
-    (Jobs::new(store, settings, home, announcer, shutdown.clone(), now), changes)
+    let jobs = Jobs::new(store, settings, home, announcer, shutdown.clone(), now, auth);
+    (jobs, changes)
 }
 
 /// Jobs over a directory at the system's time.
 async fn open_at(directory: &Path, settings: Settings) -> Jobs {
     let engine = Engine::new(directory, streamgate_sqlite::Settings::default());
     let home = Identity::load(directory).unwrap();
-    open(&engine, settings, home, Clock::system(), &CancellationToken::new()).await.0
+    let auth = Client::from_service(axum::Router::new());
+    open(&engine, settings, home, Clock::system(), &CancellationToken::new(), auth).await.0
 }
 
 fn job_for(queue: &str) -> Enqueue {

@@ -21,6 +21,7 @@ use streamgate_contracts::catalogue::v1::*;
 use streamgate_contracts::database::v1 as database;
 use streamgate_contracts::database::v1::database_client::DatabaseClient;
 use streamgate_contracts::events;
+use streamgate_contracts::jobs::v1::ShareResponse;
 use streamgate_contracts::outbox::Bus;
 use streamgate_metadata::{Metadata, OpenError, Outside, Settings};
 use streamgate_plugin_api::settings::ByteSize;
@@ -44,6 +45,8 @@ pub struct World {
     pub storage: Client,
     /// Dedupe keys in the order they were enqueued.
     pub enqueued: Arc<Mutex<Vec<String>>>,
+    /// What the queue says of every owner.
+    pub share: Arc<Mutex<ShareResponse>>,
     pub events: Arc<Mutex<Vec<Event>>>,
     /// The storage answers 503.
     pub broken: Arc<AtomicBool>,
@@ -89,6 +92,7 @@ impl World {
         Self {
             storage,
             enqueued: Arc::default(),
+            share: Arc::default(),
             events: Arc::default(),
             broken,
             policies: Arc::default(),
@@ -102,9 +106,10 @@ impl World {
 
     pub async fn live(&self, settings: Settings) -> Life {
         let (enqueued, events) = (self.enqueued.clone(), self.events.clone());
+        let share = self.share.clone();
         let jobs = Client::from_service(tower::service_fn(move |request: Request<Body>| {
-            let enqueued = enqueued.clone();
-            async move { Ok::<_, std::convert::Infallible>(enqueue(request, &enqueued).await) }
+            let (enqueued, share) = (enqueued.clone(), *share.lock().unwrap());
+            async move { Ok::<_, std::convert::Infallible>(enqueue(request, &enqueued, share).await) }
         }));
         let access = Door { policies: self.policies.clone(), dumb: self.dumb.clone() };
         let access = tonic::service::Routes::new(AccessServer::new(access)).into_axum_router();
@@ -203,18 +208,28 @@ fn storage(root: &Path) -> Client {
     Client::from_service(streamgate_storage_fs::open_storage(root, &settings).unwrap())
 }
 
-/// `Jobs.Enqueue` by hand: five bytes of gRPC frame before the message.
-async fn enqueue(request: Request<Body>, enqueued: &Mutex<Vec<String>>) -> Response<Body> {
+/// `Jobs.Enqueue` and `Jobs.Share` by hand: five bytes of gRPC frame before the message.
+async fn enqueue(
+    request: Request<Body>,
+    enqueued: &Mutex<Vec<String>>,
+    share: ShareResponse,
+) -> Response<Body> {
     use prost::Message as _;
     use streamgate_contracts::jobs::v1::{EnqueueRequest, Job};
+    if request.uri().path() == "/streamgate.jobs.v1.Jobs/Share" {
+        return said(&share.encode_to_vec());
+    }
     assert_eq!(request.uri().path(), "/streamgate.jobs.v1.Jobs/Enqueue");
     let body = request.into_body().collect_bytes(1 << 16).await.unwrap();
     let asked = EnqueueRequest::decode(body.slice(5..)).unwrap();
     enqueued.lock().unwrap().push(asked.dedupe_key.clone());
-    let job = Job { dedupe_key: asked.dedupe_key, ..Job::default() }.encode_to_vec();
+    said(&Job { dedupe_key: asked.dedupe_key, ..Job::default() }.encode_to_vec())
+}
+
+fn said(bytes: &[u8]) -> Response<Body> {
     let mut message = vec![0];
-    message.extend_from_slice(&u32::try_from(job.len()).unwrap().to_be_bytes());
-    message.extend_from_slice(&job);
+    message.extend_from_slice(&u32::try_from(bytes.len()).unwrap().to_be_bytes());
+    message.extend_from_slice(bytes);
     let mut answer = Response::new(Body::from(message));
     answer.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
     answer.headers_mut().insert("grpc-status", "0".parse().unwrap());

@@ -42,6 +42,8 @@ struct Inner {
     /// Objects that were written again although a row names them.
     rewritten: Vec<String>,
     ends: Vec<String>,
+    /// What the last job that was completed had worked on.
+    worked_ms: u64,
 }
 
 #[derive(Clone, Default)]
@@ -328,6 +330,12 @@ impl Catalogue for World {
     ) -> Result<Response<catalogue::StandingResponse>, Status> {
         Err(Status::unimplemented(""))
     }
+    async fn usage(
+        &self,
+        _: Request<catalogue::UsageRequest>,
+    ) -> Result<Response<catalogue::UsageResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
 }
 
 impl World {
@@ -352,6 +360,7 @@ impl Jobs for World {
         Ok(Response::new(jobs::HeartbeatResponse { cancelled: self.0.lock().unwrap().cancel }))
     }
     async fn complete(&self, request: Request<jobs::CompleteRequest>) -> Result<Response<jobs::Job>, Status> {
+        self.0.lock().unwrap().worked_ms = request.get_ref().worked_ms;
         self.ended(format!("complete {}", String::from_utf8_lossy(&request.get_ref().result)))
     }
     async fn fail(&self, request: Request<jobs::FailRequest>) -> Result<Response<jobs::Job>, Status> {
@@ -369,6 +378,9 @@ impl Jobs for World {
         Err(Status::unimplemented(""))
     }
     async fn retry(&self, _: Request<jobs::RetryRequest>) -> Result<Response<jobs::Job>, Status> {
+        Err(Status::unimplemented(""))
+    }
+    async fn share(&self, _: Request<jobs::ShareRequest>) -> Result<Response<jobs::ShareResponse>, Status> {
         Err(Status::unimplemented(""))
     }
 }
@@ -411,6 +423,7 @@ async fn an_upload_becomes_ready_and_is_playable_with_its_watchable_rung() {
     let inner = world.0.lock().unwrap();
     assert_eq!(inner.playable_with, ["360p"]);
     assert_eq!(inner.content.duration_ms, 5040);
+    assert!((5_000..5_100).contains(&inner.worked_ms), "{} ms", inner.worked_ms);
     assert_eq!(inner.content.source.as_ref().unwrap().video_codec, "h264");
     assert!(inner.puts.values().all(|count| *count == 1), "{:?}", inner.puts);
 }

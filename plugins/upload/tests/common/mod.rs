@@ -116,10 +116,14 @@ impl World {
 
     /// Begins to keep the audit log.
     pub async fn open_auth(&self) {
+        self.open_auth_with(streamgate_auth::Settings::default()).await;
+    }
+
+    pub async fn open_auth_with(&self, settings: streamgate_auth::Settings) {
         let auth = streamgate_auth::Auth::open(
             Client::from_service(self.engine.router()),
             self.directory.path(),
-            streamgate_auth::Settings::default(),
+            settings,
             Clock::system(),
             Arc::new(streamgate_auth::NoContractWallets),
             Bus::new(|_| std::future::ready(Ok(()))),
@@ -402,4 +406,5 @@ jobs! {
     get: GetRequest => Job,
     cancel: CancelRequest => Job,
     retry: RetryRequest => Job,
+    share: ShareRequest => ShareResponse,
 }

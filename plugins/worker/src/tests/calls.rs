@@ -12,6 +12,7 @@ use tonic::Code;
 use super::*;
 use crate::error::JobError;
 use crate::settings::Schedule;
+use crate::store::Beat;
 use crate::store::Filter;
 use crate::sweep::{Clock, forget_ended};
 
@@ -25,7 +26,7 @@ async fn an_unfinished_job_with_the_same_dedupe_key_is_answered_and_none_is_adde
     assert_ne!(jobs.enqueue(Enqueue { queue: "other".into(), ..wanted.clone() }).await.unwrap().id, first.id);
     let (_, lease) = jobs.leased(want("q")).await.unwrap().unwrap();
     assert_eq!(jobs.enqueue(wanted.clone()).await.unwrap().id, first.id);
-    jobs.complete(&first.id, &lease, "done".into()).await.unwrap();
+    jobs.complete(&first.id, &lease, "done".into(), 0).await.unwrap();
     assert_ne!(jobs.enqueue(wanted).await.unwrap().id, first.id);
 }
 
@@ -118,12 +119,12 @@ async fn a_job_that_is_leased_for_a_caller_who_went_away_goes_back() {
         caller.abort();
         if let Ok(answer) = caller.await {
             let (job, lease) = answer.unwrap().unwrap();
-            fixture.jobs.release(&job.id, &lease, Duration::ZERO, "").await.unwrap();
+            fixture.jobs.release(&job.id, &lease, (Duration::ZERO, ""), 0).await.unwrap();
         }
         let (job, lease) =
             fixture.jobs.leased(Want { wait: Duration::from_secs(30), ..want("q") }).await.unwrap().unwrap();
         assert_eq!((&job.id, job.attempt), (&id, 1));
-        fixture.jobs.release(&job.id, &lease, Duration::ZERO, "").await.unwrap();
+        fixture.jobs.release(&job.id, &lease, (Duration::ZERO, ""), 0).await.unwrap();
     }
 }
 
@@ -146,7 +147,7 @@ async fn a_failed_job_waits_longer_each_time_and_is_dead_after_its_last_attempt(
     for attempt in 1..=3 {
         let (job, lease) = jobs.leased(want("q")).await.unwrap().unwrap();
         assert_eq!(job.attempt, attempt);
-        let failed = jobs.fail(&id, &lease, "no luck", false).await.unwrap();
+        let failed = jobs.fail(&id, &lease, ("no luck", false), 0).await.unwrap();
         assert_eq!(failed.error, "no luck");
         if attempt < 3 {
             let (wait, step) = (failed.due_at_ms - jobs.now(), first << (attempt - 1));
@@ -167,7 +168,7 @@ async fn a_permanent_failure_is_dead_at_once_and_a_long_error_is_cut_between_cha
     let fixture = Fixture::new().await;
     let id = fixture.jobs.enqueue(job_for("q")).await.unwrap().id;
     let (_, lease) = fixture.jobs.leased(want("q")).await.unwrap().unwrap();
-    let dead = fixture.jobs.fail(&id, &lease, &"ü".repeat(5000), true).await.unwrap();
+    let dead = fixture.jobs.fail(&id, &lease, (&"ü".repeat(5000), true), 0).await.unwrap();
     assert_eq!(dead.state(), JobState::Dead);
     assert_eq!(dead.error.chars().count(), 2048);
 }
@@ -179,7 +180,12 @@ async fn a_job_whose_lease_ran_out_is_due_again_and_the_old_lease_is_worth_nothi
     let id = jobs.enqueue(job_for("q")).await.unwrap().id;
     let (_, old) = jobs.leased(Want { lease_ms: 1000, ..want("q") }).await.unwrap().unwrap();
     fixture.advance(900);
-    assert!(!jobs.heartbeat(&id, &old, Some(0.5), false).await.unwrap());
+    assert!(
+        !jobs
+            .heartbeat(&id, &old, Beat { progress: Some(0.5), stopping: false, worked_ms: 0 })
+            .await
+            .unwrap()
+    );
     fixture.advance(900);
     assert_eq!(jobs.free_expired().await.unwrap(), 0);
     fixture.advance(200);
@@ -187,14 +193,14 @@ async fn a_job_whose_lease_ran_out_is_due_again_and_the_old_lease_is_worth_nothi
     let (job, new) = jobs.leased(want("q")).await.unwrap().unwrap();
     assert_eq!((job.attempt, job.progress), (1, 0.5));
     for lost in [
-        jobs.complete(&id, &old, "".into()).await.unwrap_err(),
-        jobs.fail(&id, &old, "", true).await.unwrap_err(),
-        jobs.release(&id, &old, Duration::ZERO, "").await.unwrap_err(),
-        jobs.heartbeat(&id, &old, None, false).await.unwrap_err(),
+        jobs.complete(&id, &old, "".into(), 0).await.unwrap_err(),
+        jobs.fail(&id, &old, ("", true), 0).await.unwrap_err(),
+        jobs.release(&id, &old, (Duration::ZERO, ""), 0).await.unwrap_err(),
+        jobs.heartbeat(&id, &old, Beat::default()).await.unwrap_err(),
     ] {
         assert!(matches!(lost, JobError::LeaseLost { .. }), "{lost:?}");
     }
-    assert_eq!(jobs.complete(&id, &new, "".into()).await.unwrap().state(), JobState::Completed);
+    assert_eq!(jobs.complete(&id, &new, "".into(), 0).await.unwrap().state(), JobState::Completed);
 }
 
 #[tokio::test]
@@ -259,7 +265,7 @@ async fn a_job_that_takes_its_process_down_twice_is_set_aside_and_the_others_go_
     for id in good {
         let Lease { job, proof, set_aside } = process.lease(jobs).await.unwrap();
         assert_eq!((&job.id, set_aside), (&id, None));
-        jobs.complete(&id, &proof, "".into()).await.unwrap();
+        jobs.complete(&id, &proof, "".into(), 0).await.unwrap();
     }
     let again = process.lease(jobs).await.unwrap();
     assert_eq!((again.job.id, again.job.attempt, again.set_aside), (bad.clone(), 1, None));
@@ -307,14 +313,14 @@ async fn of_several_jobs_whose_process_ended_each_runs_alone_until_it_is_known_w
     while Arc::strong_count(&place) < 3 {
         tokio::task::yield_now().await;
     }
-    jobs.complete(&first, &suspect.proof, "".into()).await.unwrap();
+    jobs.complete(&first, &suspect.proof, "".into(), 0).await.unwrap();
     let next = waiting.await.unwrap().unwrap().unwrap();
     assert_eq!(next.job.id, third);
     // The one that was innocent has no mark: it takes two more ends of its own.
     drop(other);
     jobs.free_crashed().await.unwrap();
     assert_eq!(process.lease(jobs).await, None, "not beside the third one");
-    jobs.complete(&third, &next.proof, "".into()).await.unwrap();
+    jobs.complete(&third, &next.proof, "".into(), 0).await.unwrap();
     assert_eq!(process.lease(jobs).await.unwrap().set_aside, None);
 }
 
@@ -325,7 +331,7 @@ async fn the_end_of_a_process_that_was_told_to_stop_or_lives_elsewhere_is_no_cra
     let id = jobs.enqueue(job_for("q")).await.unwrap().id;
     let process = Process::start();
     let leased = process.lease(jobs).await.unwrap();
-    jobs.heartbeat(&id, &leased.proof, None, true).await.unwrap();
+    jobs.heartbeat(&id, &leased.proof, Beat { stopping: true, ..Beat::default() }).await.unwrap();
     drop(process);
     assert_eq!(jobs.free_crashed().await.unwrap(), 0);
     fixture.advance(60_000);
@@ -345,13 +351,14 @@ async fn a_job_given_back_for_later_waits_with_its_reason_and_uses_up_no_attempt
     for _ in 0..20 {
         let (job, lease) = jobs.leased(want("q")).await.unwrap().unwrap();
         assert_eq!(job.attempt, 1);
-        let back = jobs.release(&id, &lease, Duration::from_secs(5), "the storage is full").await.unwrap();
+        let back =
+            jobs.release(&id, &lease, (Duration::from_secs(5), "the storage is full"), 0).await.unwrap();
         assert_eq!((back.state(), back.error.as_str()), (JobState::Queued, "the storage is full"));
         assert!(jobs.leased(want("q")).await.unwrap().is_none());
         fixture.advance(5_000);
     }
     let (_, lease) = jobs.leased(want("q")).await.unwrap().unwrap();
-    let refused = jobs.release(&id, &lease, Duration::from_secs(1 << 20), "").await.unwrap_err();
+    let refused = jobs.release(&id, &lease, (Duration::from_secs(1 << 20), ""), 0).await.unwrap_err();
     assert!(refused.to_string().contains("max_backoff"), "{refused}");
 }
 
@@ -364,9 +371,9 @@ async fn after_a_restart_the_jobs_of_workers_that_ended_with_it_are_due_and_remo
     let (_, kept) = fixture.jobs.leased(Want { remote: true, ..want("remote") }).await.unwrap().unwrap();
     // Another instance of the plugin in the same process frees nothing.
     fixture.restart("first").await;
-    assert!(!fixture.jobs.heartbeat(&local, &old, None, false).await.unwrap());
+    assert!(!fixture.jobs.heartbeat(&local, &old, Beat::default()).await.unwrap());
     fixture.restart("second").await;
-    assert!(!fixture.jobs.heartbeat(&remote, &kept, None, false).await.unwrap());
+    assert!(!fixture.jobs.heartbeat(&remote, &kept, Beat::default()).await.unwrap());
     let (job, _) = fixture.jobs.leased(want("local")).await.unwrap().unwrap();
     assert_eq!((job.id, job.attempt), (local, 1));
 }
@@ -376,7 +383,7 @@ async fn a_released_job_is_due_at_once_and_the_attempt_does_not_count() {
     let fixture = Fixture::new().await;
     let id = fixture.jobs.enqueue(job_for("q")).await.unwrap().id;
     let (_, lease) = fixture.jobs.leased(want("q")).await.unwrap().unwrap();
-    assert_eq!(fixture.jobs.release(&id, &lease, Duration::ZERO, "").await.unwrap().attempt, 0);
+    assert_eq!(fixture.jobs.release(&id, &lease, (Duration::ZERO, ""), 0).await.unwrap().attempt, 0);
     assert_eq!(fixture.jobs.leased(want("q")).await.unwrap().unwrap().0.attempt, 1);
 }
 
@@ -388,10 +395,10 @@ async fn a_running_job_that_is_cancelled_tells_its_worker_at_the_next_heartbeat(
     let (_, lease) = jobs.leased(want("q")).await.unwrap().unwrap();
     assert_eq!(jobs.cancel(&id, &By::default()).await.unwrap().state(), JobState::Cancelled);
     assert_eq!(jobs.cancel(&id, &By::default()).await.unwrap().state(), JobState::Cancelled);
-    assert!(jobs.heartbeat(&id, &lease, None, false).await.unwrap());
-    assert!(jobs.complete(&id, &lease, "".into()).await.is_err());
+    assert!(jobs.heartbeat(&id, &lease, Beat::default()).await.unwrap());
+    assert!(jobs.complete(&id, &lease, "".into(), 0).await.is_err());
     jobs.retry(&id, &By::default()).await.unwrap();
-    assert!(jobs.heartbeat(&id, &lease, None, false).await.is_err());
+    assert!(jobs.heartbeat(&id, &lease, Beat::default()).await.is_err());
 }
 
 #[tokio::test]
@@ -399,8 +406,8 @@ async fn completing_twice_under_the_same_lease_is_completing_once() {
     let mut fixture = Fixture::new().await;
     let id = fixture.jobs.enqueue(job_for("q")).await.unwrap().id;
     let (_, lease) = fixture.jobs.leased(want("q")).await.unwrap().unwrap();
-    let first = fixture.jobs.complete(&id, &lease, "one".into()).await.unwrap();
-    let second = fixture.jobs.complete(&id, &lease, "two".into()).await.unwrap();
+    let first = fixture.jobs.complete(&id, &lease, "one".into(), 0).await.unwrap();
+    let second = fixture.jobs.complete(&id, &lease, "two".into(), 0).await.unwrap();
     assert_eq!(first, second);
     assert!(fixture.jobs.retry(&id, &By::default()).await.is_err());
     let mut states = Vec::new();
@@ -448,7 +455,7 @@ async fn missed_runs_of_a_schedule_become_one_and_none_piles_up() {
     // The next run is left out while this one goes on, and comes again after it.
     fixture.advance(hour);
     clock.run_due(jobs).await.unwrap();
-    jobs.complete(&job.id, &lease, "".into()).await.unwrap();
+    jobs.complete(&job.id, &lease, "".into(), 0).await.unwrap();
     assert!(jobs.leased(want("cleanup")).await.unwrap().is_none());
     fixture.advance(hour);
     clock.run_due(jobs).await.unwrap();
@@ -471,9 +478,9 @@ async fn ended_jobs_are_forgotten_after_their_time_and_dead_ones_later() {
         let id = jobs.enqueue(job_for("q")).await.unwrap().id;
         let (_, lease) = jobs.leased(want("q")).await.unwrap().unwrap();
         if permanent {
-            jobs.fail(&id, &lease, "", true).await.unwrap();
+            jobs.fail(&id, &lease, ("", true), 0).await.unwrap();
         } else {
-            jobs.complete(&id, &lease, "".into()).await.unwrap();
+            jobs.complete(&id, &lease, "".into(), 0).await.unwrap();
         }
     }
     jobs.enqueue(job_for("q")).await.unwrap();
@@ -498,7 +505,11 @@ async fn hostile_requests_are_refused_with_what_is_wrong() {
         assert!(matches!(&error, JobError::Invalid(text) if text.contains(hint)), "{error:?}");
     }
     assert!(jobs.leased(Want { lease_ms: u32::MAX, ..want("q") }).await.is_err());
-    assert!(jobs.heartbeat("x", "y", Some(f64::NAN), false).await.is_err());
+    assert!(
+        jobs.heartbeat("x", "y", Beat { progress: Some(f64::NAN), stopping: false, worked_ms: 0 })
+            .await
+            .is_err()
+    );
     assert_eq!(jobs.get("nothing").await.unwrap_err(), JobError::NotFound("nothing".into()));
 }
 
@@ -531,7 +542,8 @@ async fn the_contract_works_over_grpc() {
         ..Default::default()
     };
     assert!(!client.heartbeat(heartbeat).await.unwrap().into_inner().cancelled);
-    let complete = v1::CompleteRequest { id: id.clone(), lease: leased.lease, result: "r".into() };
+    let complete =
+        v1::CompleteRequest { id: id.clone(), lease: leased.lease, result: "r".into(), worked_ms: 0 };
     assert_eq!(client.complete(complete).await.unwrap().into_inner().state(), JobState::Completed);
     assert_eq!(&client.get(v1::GetRequest { id }).await.unwrap().into_inner().result[..], b"r");
     let unknown = client.get(v1::GetRequest { id: "x".into() }).await.unwrap_err();
@@ -564,15 +576,15 @@ async fn every_lease_has_a_larger_fence_than_all_before_whatever_becomes_of_jobs
     };
     let (job, lease) = fixture.jobs.leased(want("q")).await.unwrap().unwrap();
     grows(&job);
-    fixture.jobs.release(&id, &lease, Duration::ZERO, "").await.unwrap();
+    fixture.jobs.release(&id, &lease, (Duration::ZERO, ""), 0).await.unwrap();
     let (job, lease) = fixture.jobs.leased(want("q")).await.unwrap().unwrap();
     grows(&job);
-    fixture.jobs.fail(&id, &lease, "no", true).await.unwrap();
+    fixture.jobs.fail(&id, &lease, ("no", true), 0).await.unwrap();
     fixture.jobs.retry(&id, &By::default()).await.unwrap();
     let (job, lease) = fixture.jobs.leased(want("q")).await.unwrap().unwrap();
     assert_eq!(job.attempt, 1);
     grows(&job);
-    fixture.jobs.complete(&id, &lease, "".into()).await.unwrap();
+    fixture.jobs.complete(&id, &lease, "".into(), 0).await.unwrap();
     assert_eq!(fixture.jobs.get(&id).await.unwrap().fence, job.fence);
     // Nothing due takes no number, and a clock that steps back gives no smaller one.
     assert!(fixture.jobs.leased(want("q")).await.unwrap().is_none());

@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use streamgate_contracts::jobs::v1::JobState;
 
 use super::*;
+use crate::store::Beat;
 use crate::store::Filter;
 
 const DIRECTORY: &str = "STREAMGATE_TEST_KILLED_WORKER";
@@ -27,9 +28,10 @@ async fn work_until_killed(directory: PathBuf, rest: bool) {
             tokio::spawn(async move {
                 while let Some((job, lease)) = jobs.leased(want("q")).await.unwrap() {
                     for step in 1..=3 {
-                        jobs.heartbeat(&job.id, &lease, Some(f64::from(step) / 4.0), false).await.unwrap();
+                        let progress = Some(f64::from(step) / 4.0);
+                        jobs.heartbeat(&job.id, &lease, Beat { progress, ..Beat::default() }).await.unwrap();
                     }
-                    jobs.complete(&job.id, &lease, job.id.clone().into()).await.unwrap();
+                    jobs.complete(&job.id, &lease, job.id.clone().into(), 0).await.unwrap();
                     if !rest {
                         println!("completed {}", job.id);
                     }

@@ -10,6 +10,7 @@ use streamgate_contracts::jobs::v1::{Job, JobState};
 
 use super::*;
 use crate::error::JobError;
+use crate::store::Beat;
 use crate::store::{Filter, SET_ASIDE_TRIES};
 
 const QUEUES: [&str; 2] = ["alpha", "beta"];
@@ -172,7 +173,7 @@ async fn take(step: &Step, fixture: &mut Fixture, model: &mut Model, restarts: &
         }
         Step::Heartbeat { lease } => {
             let Some((id, lease)) = model.lease(lease) else { return };
-            let answer = jobs.heartbeat(&id, &lease, None, false).await;
+            let answer = jobs.heartbeat(&id, &lease, Beat::default()).await;
             let in_force = model.in_force(&id, &lease);
             let entry = model.jobs.get_mut(&id).unwrap();
             if in_force {
@@ -186,7 +187,7 @@ async fn take(step: &Step, fixture: &mut Fixture, model: &mut Model, restarts: &
         }
         Step::Complete { lease } => {
             let Some((id, lease)) = model.lease(lease) else { return };
-            let answer = jobs.complete(&id, &lease, "done".into()).await;
+            let answer = jobs.complete(&id, &lease, "done".into(), 0).await;
             let in_force = model.in_force(&id, &lease);
             let entry = model.jobs.get_mut(&id).unwrap();
             if in_force {
@@ -201,7 +202,7 @@ async fn take(step: &Step, fixture: &mut Fixture, model: &mut Model, restarts: &
         }
         Step::Fail { lease, permanent } => {
             let Some((id, lease)) = model.lease(lease) else { return };
-            let answer = jobs.fail(&id, &lease, "no luck", permanent).await;
+            let answer = jobs.fail(&id, &lease, ("no luck", permanent), 0).await;
             if !model.in_force(&id, &lease) {
                 return assert_lost(answer.map(drop));
             }
@@ -220,7 +221,7 @@ async fn take(step: &Step, fixture: &mut Fixture, model: &mut Model, restarts: &
         }
         Step::Release { lease } => {
             let Some((id, lease)) = model.lease(lease) else { return };
-            let answer = jobs.release(&id, &lease, Duration::ZERO, "").await;
+            let answer = jobs.release(&id, &lease, (Duration::ZERO, ""), 0).await;
             if !model.in_force(&id, &lease) {
                 return assert_lost(answer.map(drop));
             }

@@ -108,6 +108,8 @@ export interface Job {
   max_attempts: number;
   progress: number;
   error: string | null;
+  /** Why a queued job waits, if its owner's quota is why. */
+  waits_for?: string | null;
   created_at: string;
   updated_at: string;
 }

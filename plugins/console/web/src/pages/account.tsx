@@ -1,4 +1,4 @@
-// Who I am: my roles, wallets, sessions and API keys.
+// Who I am: my roles, what I use, wallets, sessions and API keys.
 
 import { useState } from "react";
 import { auth, type Identity, type LinkedWallet, type Proof, type SessionView } from "../api/auth";
@@ -17,6 +17,7 @@ import { Icon } from "../ui/icons";
 import { notify } from "../ui/notices";
 import { ConnectWallet } from "../wallet/connect";
 import { Keys } from "./keys";
+import { OwnQuota } from "./quota";
 import { usePoll } from "./use-poll";
 import { Vaults } from "./vaults";
 
@@ -38,6 +39,7 @@ function Account() {
         <SignOut wallets={now.identity.wallets} />
       </div>
       <Facts identity={now.identity} />
+      {now.identity.scopes.includes("content:write") && <OwnQuota />}
       <Wallets />
       <Vaults />
       <Sessions />

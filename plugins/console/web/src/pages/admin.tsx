@@ -13,10 +13,15 @@ import { Failure } from "../ui/failure";
 import { PageTitle, Section } from "../ui/heading";
 import { WithNames } from "../ui/names";
 import { notify } from "../ui/notices";
+import { Quota } from "./quota";
 import { Subscriptions } from "./subscriptions";
 import { usePages } from "./use-pages";
 
 const PAGE = 25;
+const PANELS = [
+  ["quota", "Quota"],
+  ["subscriptions", "Subscriptions"],
+] as const;
 const GRANTED: Role[] = ["creator", "admin"];
 
 export default function AdminPage() {
@@ -50,7 +55,7 @@ function Principals() {
 
 function PrincipalRow({ principal, onChange }: { principal: PrincipalView; onChange(): void }) {
   const [busy, setBusy] = useState(false);
-  const [open, setOpen] = useState(false);
+  const [open, setOpen] = useState<"quota" | "subscriptions" | null>(null);
   const [asking, setAsking] = useState(false);
   const panelId = useId();
   const name = principal.name || principal.wallets[0] || principal.id;
@@ -108,16 +113,19 @@ function PrincipalRow({ principal, onChange }: { principal: PrincipalView; onCha
           </label>
         ))}
       </fieldset>
-      <button
-        type="button"
-        className="button button-small"
-        aria-expanded={open}
-        aria-controls={panelId}
-        onClick={() => setOpen(!open)}
-      >
-        Subscriptions
-        <span className="sr-only"> of {name}</span>
-      </button>
+      {PANELS.map(([panel, label]) => (
+        <button
+          key={panel}
+          type="button"
+          className="button button-small"
+          aria-expanded={open === panel}
+          aria-controls={panelId}
+          onClick={() => setOpen(open === panel ? null : panel)}
+        >
+          {label}
+          <span className="sr-only"> of {name}</span>
+        </button>
+      ))}
       <button type="button" className="button button-small" onClick={() => setAsking(true)}>
         Sign out
         <span className="sr-only"> {name}</span>
@@ -138,7 +146,8 @@ function PrincipalRow({ principal, onChange }: { principal: PrincipalView; onCha
         </Confirm>
       )}
       <div id={panelId} className="w-full empty:hidden">
-        {open && <Subscriptions principal={principal.id} name={name} />}
+        {open === "quota" && <Quota principal={principal.id} name={name} />}
+        {open === "subscriptions" && <Subscriptions principal={principal.id} name={name} />}
       </div>
     </li>
   );

@@ -91,6 +91,7 @@ function JobRow({ job, onDone }: { job: Job; onDone(): void }) {
           {job.attempt > 0 ? `attempt ${job.attempt} of ${job.max_attempts}` : "not started yet"},{" "}
           {ago(job.updated_at)}
         </p>
+        {job.waits_for && <p className="text-busy">{job.waits_for}</p>}
         {job.error && <p className={job.state === "dead" ? "text-bad" : ""}>{job.error}</p>}
         {job.state === "running" && (
           <Slats value={job.progress} label={`${job.queue} job`} className="mt-1.5 h-1.5 max-w-md" />

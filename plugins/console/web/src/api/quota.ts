@@ -1,0 +1,43 @@
+// How much of what is everybody's somebody uses and may use, and what an admin sets of it.
+
+import { api, at, json, query, withJson, withSignal } from "./client";
+
+export const KINDS = ["stored", "unfinished_uploads", "encodes", "encode_minutes", "api_keys"] as const;
+export type Kind = (typeof KINDS)[number];
+
+/** What somebody has of one kind. */
+export interface Part {
+  /** null: there is none; missing: it is not known. */
+  limit?: number | null;
+  used: number;
+  /** Of encodes: what waits for its turn. */
+  waiting?: number;
+  /** Of minutes: when they begin anew. */
+  until?: string;
+}
+
+/** A part whose plugin does not answer is missing. */
+export type Usage = { principal: string } & Partial<Record<Kind, Part>>;
+
+/** null: as the roles have it. */
+export type Amount = number | "unlimited" | null;
+
+export interface QuotaView {
+  limits: Record<Kind, number | null>;
+  override: { limits: Record<Kind, Amount>; set_by: string; set_at: string } | null;
+}
+
+const path = (principal: string) => `/api/v1/auth/principals/${at(principal)}/quota`;
+
+export const quota = {
+  /** Of whoever is signed in, or of somebody. */
+  usage: (principal: string | null, signal?: AbortSignal) =>
+    json<Usage>(`/api/v1/quota${query({ principal })}`, withSignal(signal)),
+
+  get: (principal: string, signal?: AbortSignal) => json<QuotaView>(path(principal), withSignal(signal)),
+
+  set: (principal: string, limits: Record<Kind, Amount>) =>
+    json<QuotaView>(path(principal), withJson("PUT", limits)),
+
+  clear: (principal: string) => api.tell(path(principal), { method: "DELETE" }),
+};

@@ -1,0 +1,113 @@
+//! How much each owner's contents take of the storage. Each content's row has its own bytes, counted anew in
+//! the transaction that changes them, so that the sum of an owner is read from one index and never drifts. What was
+//! encoded for them is for the queue to say.
+
+use std::time::Duration;
+
+use streamgate_contracts::catalogue::v1::{Content, ContentState, UsageResponse};
+use streamgate_contracts::db::{Batch, params};
+use streamgate_contracts::jobs::v1::ShareRequest;
+
+use crate::catalogue::Catalogue;
+use crate::store::{COLUMNS, Store, StoreError, content_of};
+
+/// Contents from before there was a count that are counted at once.
+const COUNTED: u32 = 500;
+/// How many times that one call does it; the next call goes on.
+const ROUNDS: usize = 8;
+/// How long the queue may take to say what was encoded.
+const QUEUE_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Writes, with the rest of a change and after it, how much of the storage a content takes.
+pub(crate) fn count(batch: Batch, before: Option<&Content>, after: &Content) -> Batch {
+    push(batch, before, after, "")
+}
+
+/// The same of a content that is otherwise as it was.
+pub(crate) fn recount(batch: Batch, id: &str) -> Batch {
+    let nothing: Option<u64> = None;
+    batch.push(&counting(""), params![id, nothing])
+}
+
+/// The same where no rendition has changed.
+pub(crate) fn count_file(batch: Batch, before: &Content, after: &Content) -> Batch {
+    let same = before.state == after.state && before.source == after.source;
+    if same { batch } else { count(batch, Some(before), after) }
+}
+
+fn push(batch: Batch, before: Option<&Content>, after: &Content, guard: &str) -> Batch {
+    batch.push(&counting(guard), params![&after.id, file_bytes(before, after)])
+}
+
+fn counting(guard: &str) -> String {
+    format!(
+        "UPDATE contents SET source_bytes = COALESCE($2, source_bytes, 0), bytes = COALESCE($2, source_bytes, 0) \
+         + COALESCE((SELECT CAST(SUM(r.bytes) AS BIGINT) FROM renditions r WHERE r.content = $1), 0) \
+         WHERE id = $1{guard}"
+    )
+}
+
+/// The bytes of a content's file; none: those that were counted before. What is not uploaded is for `upload` to
+/// count, and of an upload that failed nothing is left.
+fn file_bytes(before: Option<&Content>, after: &Content) -> Option<u64> {
+    let was = before.map_or(ContentState::Uploading, Content::state);
+    match (was, after.state()) {
+        (_, ContentState::Uploading) | (ContentState::Uploading, ContentState::Failed) => Some(0),
+        (ContentState::Failed, ContentState::Failed) => None,
+        _ => Some(after.source.as_ref().map_or(0, |source| source.bytes.min(i64::MAX as u64))),
+    }
+}
+
+impl Catalogue {
+    /// Refuses where as much was encoded for an owner today as may be. Where the queue does not say, the job waits
+    /// there: nothing is lost by a try.
+    pub(crate) async fn may_encode(&self, owner: &str) -> Result<(), StoreError> {
+        if owner.is_empty() {
+            return Ok(());
+        }
+        let request = ShareRequest { queue: "transcode".into(), owner: owner.to_owned() };
+        let mut jobs = self.outside.jobs.clone();
+        let Ok(Ok(share)) = tokio::time::timeout(QUEUE_DEADLINE, jobs.share(request)).await else {
+            return Ok(());
+        };
+        let share = share.into_inner();
+        match share.most_ms {
+            Some(most) if share.worked_ms >= most => {
+                Err(StoreError::Spent { minutes: most / 60_000, until_ms: share.day_ends_at_ms })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Store {
+    /// How much of the storage the contents of an owner take.
+    pub(crate) async fn usage(&self, owner: &str) -> Result<UsageResponse, StoreError> {
+        for _ in 0..ROUNDS {
+            let sql = "SELECT COUNT(*) AS contents, COUNT(bytes) AS counted, CAST(COALESCE(SUM(bytes), 0) AS BIGINT) \
+                       AS bytes FROM contents WHERE owner = $1";
+            let row = self.db.query_one(sql, params![owner]).await?;
+            let (contents, counted): (u64, u64) = (row.get("contents")?, row.get("counted")?);
+            if contents == counted {
+                return Ok(UsageResponse { bytes: row.get("bytes")?, contents });
+            }
+            self.count_more(owner).await?;
+        }
+        Err(StoreError::Unavailable("contents from before are being counted; ask again".into()))
+    }
+
+    /// Counts some contents that were there before there was a count.
+    async fn count_more(&self, owner: &str) -> Result<(), StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM contents WHERE owner = $1 AND bytes IS NULL LIMIT $2");
+        let mut batch = self.db.batch();
+        for row in self.db.query(&sql, params![owner, COUNTED]).await? {
+            let content = content_of(&row)?;
+            // Whoever changed it since has counted it. Of one that failed it is not known how: its file counts.
+            let settled = Content { state: ContentState::Uploaded.into(), ..content.clone() };
+            let now = if content.state() == ContentState::Failed { &settled } else { &content };
+            batch = push(batch, None, now, " AND bytes IS NULL");
+        }
+        batch.run().await?;
+        Ok(())
+    }
+}

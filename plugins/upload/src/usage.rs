@@ -1,0 +1,147 @@
+//! `GET /api/v1/quota`: how much of what is everybody's somebody has, and may have. Each part is asked of whoever
+//! counts it; one that does not answer is left out.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use streamgate_contracts::auth::v1::QuotaResponse;
+use streamgate_contracts::jobs::v1::ShareResponse;
+use streamgate_contracts::scopes;
+use streamgate_plugin_api::fair::Holder;
+use streamgate_plugin_api::time::{now_ms, rfc3339};
+use streamgate_plugin_api::{Principal, Problem};
+use tonic::Status;
+
+use crate::store;
+use crate::uploads::Uploads;
+
+/// How long each part may take.
+const DEADLINE: Duration = Duration::from_secs(3);
+const MAX_ID: usize = 64;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Of {
+    /// Whose; for admins. Without it: the caller's.
+    principal: Option<String>,
+}
+
+pub(crate) fn router(uploads: Uploads) -> Router {
+    let method = async || {
+        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not allowed here")
+            .detail("What somebody may use is set at `/api/v1/auth/principals/{id}/quota`.")
+    };
+    Router::new().route("/api/v1/quota", get(show).fallback(method)).with_state(uploads)
+}
+
+async fn show(
+    State(uploads): State<Uploads>,
+    query: Result<Query<Of>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let principal = whose(query, Principal::of(&headers)).map_err(|problem| *problem)?;
+    let mut response =
+        (StatusCode::OK, Box::pin(uploads.used_by(&principal)).await.to_string()).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+/// The principal whose use is asked for, if the caller may know of it.
+fn whose(
+    query: Result<Query<Of>, QueryRejection>,
+    caller: Option<Principal>,
+) -> Result<String, Box<Problem>> {
+    let invalid = |detail: String| {
+        Problem::new(StatusCode::BAD_REQUEST, "invalid-request", "The request is not valid").detail(detail)
+    };
+    let Query(Of { principal }) = query.map_err(|rejection| Box::new(invalid(rejection.body_text())))?;
+    let Some(caller) = caller else {
+        let problem = Problem::new(StatusCode::UNAUTHORIZED, "not-signed-in", "Nobody is signed in");
+        return Err(problem.detail("Sign in first.").header(header::WWW_AUTHENTICATE, "Bearer").into());
+    };
+    match principal {
+        Some(id) if id != caller.id && !scopes::has(&caller.scopes, scopes::ADMIN) => {
+            let problem = Problem::new(StatusCode::FORBIDDEN, "forbidden", "This is not allowed to you");
+            Err(problem.detail("What others use is for admins to know.").into())
+        }
+        Some(id) if id.is_empty() || id.len() > MAX_ID => {
+            Err(invalid(format!("`principal` must have 1 to {MAX_ID} characters.")).into())
+        }
+        Some(id) => Ok(id),
+        None => Ok(caller.id),
+    }
+}
+
+impl Uploads {
+    async fn used_by(&self, principal: &str) -> Value {
+        let owner = store::owner(&Holder::Principal(principal.to_owned()));
+        let outside = &self.pump.outside;
+        let since_ms = now_ms();
+        let (quota, contents, share, unfinished, reserved) = tokio::join!(
+            part("auth", outside.quota(principal)),
+            part("the catalogue", outside.usage(principal)),
+            part("the job queue", outside.share(principal)),
+            part("the database", self.pump.store.unfinished(&owner)),
+            part("the database", self.pump.store.reserved_by(&owner, since_ms)),
+        );
+        let mut view = Map::new();
+        view.insert("principal".into(), principal.into());
+        if let (Some(contents), Some(reserved)) = (contents, reserved) {
+            let limit = quota.as_ref().map(|quota| quota.stored);
+            view.insert("stored".into(), bounded(limit, contents.saturating_add(reserved)));
+        }
+        if let Some(used) = unfinished {
+            let each = |quota: &QuotaResponse| quota.unfinished_uploads.unwrap_or(self.unfinished.each);
+            let limit = quota.as_ref().map(|quota| Some(each(quota)));
+            view.insert("unfinished_uploads".into(), bounded(limit, used));
+        }
+        view.extend(share.into_iter().flat_map(encodes));
+        view.extend(quota.as_ref().and_then(api_keys));
+        view.into()
+    }
+}
+
+/// Without a limit where it is not known; null where there is none.
+fn bounded(limit: Option<Option<u64>>, used: u64) -> Value {
+    match limit {
+        Some(limit) => json!({ "limit": limit, "used": used }),
+        None => json!({ "used": used }),
+    }
+}
+
+fn encodes(share: ShareResponse) -> [(String, Value); 2] {
+    let ShareResponse { running, waiting, worked_ms, most_running, most_ms, day_ends_at_ms } = share;
+    let minutes = |ms: u64| ms / 60_000;
+    let encode_minutes = json!({
+        "limit": most_ms.map(minutes),
+        "used": minutes(worked_ms),
+        "until": rfc3339(day_ends_at_ms),
+    });
+    [
+        ("encodes".into(), json!({ "limit": most_running, "used": running, "waiting": waiting })),
+        ("encode_minutes".into(), encode_minutes),
+    ]
+}
+
+fn api_keys(quota: &QuotaResponse) -> Option<(String, Value)> {
+    let limit = quota.api_keys?;
+    Some(("api_keys".into(), json!({ "limit": limit, "used": quota.api_keys_held })))
+}
+
+/// What somebody answers; none if they do not, which the log tells.
+async fn part<T, E: Into<Status>>(who: &str, call: impl Future<Output = Result<T, E>>) -> Option<T> {
+    let answer = match tokio::time::timeout(DEADLINE, call).await {
+        Ok(answer) => answer.map_err(Into::into),
+        Err(_) => Err(Status::unavailable("no answer in time")),
+    };
+    answer.inspect_err(|status| tracing::warn!(who, %status, "what somebody uses is not known")).ok()
+}

@@ -1,0 +1,197 @@
+//! How much one principal may store.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use common::*;
+use futures_util::future::join_all;
+use http::{Response, StatusCode};
+use serde_json::Value;
+use streamgate_auth::RoleQuota;
+use streamgate_plugin_api::settings::ByteSize;
+use streamgate_plugin_api::{Body, Client, Principal};
+use streamgate_upload::Settings;
+
+/// A world where everybody who is signed in has this quota, and ann is.
+async fn bounded(quota: RoleQuota) -> (World, Life) {
+    let world = World::new().await;
+    let quotas = BTreeMap::from([("viewer".to_owned(), quota)]);
+    world.open_auth_with(streamgate_auth::Settings { quotas, ..streamgate_auth::Settings::default() }).await;
+    let life = signed_in(world.live(Settings::default()).await, "ann");
+    (world, life)
+}
+
+async fn of_bytes(bytes: u64) -> (World, Life) {
+    bounded(RoleQuota { stored: Some(ByteSize::bytes(bytes)), ..RoleQuota::default() }).await
+}
+
+fn signed_in(mut life: Life, id: &str) -> Life {
+    life.sender = Some(Principal { id: id.into(), ..Principal::default() });
+    life
+}
+
+async fn create(life: &Life, length: usize) -> Response<Body> {
+    life.send("POST", "/files", &[("Upload-Length", &length.to_string())], Body::empty()).await
+}
+
+async fn problem(answer: Response<Body>) -> Value {
+    serde_json::from_slice(&answer.into_body().collect_bytes(1 << 16).await.unwrap()).unwrap()
+}
+
+/// A part of an upload with all its bytes; its path.
+async fn part(life: &Life, length: usize) -> String {
+    let headers = [
+        ("Upload-Length", &*length.to_string()),
+        ("Upload-Concat", "partial"),
+        ("Content-Type", "application/offset+octet-stream"),
+    ];
+    let answer = life.send("POST", "/files", &headers, bytes(length)).await;
+    assert_eq!(answer.status(), StatusCode::CREATED);
+    header(&answer, "location").unwrap()
+}
+
+async fn deferred(life: &Life) -> String {
+    let answer = life.send("POST", "/files", &[("Upload-Defer-Length", "1")], Body::empty()).await;
+    assert_eq!(answer.status(), StatusCode::CREATED);
+    header(&answer, "location").unwrap()
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_refused_with_what_is_taken_until_there_is_room() {
+    let (_world, life) = of_bytes(1_000).await;
+    let first = life.create(600).await;
+    let over = create(&life, 500).await;
+    assert_eq!(over.status(), StatusCode::INSUFFICIENT_STORAGE);
+    let over = problem(over).await;
+    assert!(over["type"].as_str().unwrap().ends_with(":quota-stored"), "{over}");
+    assert_eq!((&over["limit"], &over["used"], &over["needed"]), (&1_000.into(), &600.into(), &500.into()));
+    assert!(over["detail"].as_str().unwrap().contains("delete a content or an unfinished upload"), "{over}");
+
+    let ended = life.send("DELETE", &first, &[], Body::empty()).await;
+    assert_eq!(ended.status(), StatusCode::NO_CONTENT);
+    let second = life.create(500).await;
+    assert_eq!(life.patch(&second, 0, bytes(500), &[]).await.status(), StatusCode::NO_CONTENT);
+    // Now the catalogue counts it.
+    let over = problem(create(&life, 501).await).await;
+    assert!(over["used"].as_u64().unwrap() >= 500, "{over}");
+    let fits = async || (create(&life, 500).await.status() == StatusCode::CREATED).then_some(());
+    until("the room that is left", fits).await;
+}
+
+#[tokio::test]
+async fn one_owner_takes_nothing_of_another_and_nobody_has_no_limit() {
+    let (world, life) = of_bytes(1_000).await;
+    life.create(1_000).await;
+    assert_eq!(create(&life, 1).await.status(), StatusCode::INSUFFICIENT_STORAGE);
+    let life = signed_in(life, "bob");
+    life.create(1_000).await;
+    drop(life);
+    world.live(Settings::default()).await.create(5_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_uploads_at_once_only_those_pass_that_fit_together() {
+    let (_world, life) = of_bytes(1_000).await;
+    let answers = join_all((0..20).map(|_| create(&life, 300))).await;
+    let made = answers.iter().filter(|answer| answer.status() == StatusCode::CREATED).count();
+    assert_eq!(made, 3);
+    let refused = answers.iter().filter(|answer| answer.status() == StatusCode::INSUFFICIENT_STORAGE).count();
+    assert_eq!(refused, 17);
+}
+
+#[tokio::test]
+async fn a_final_upload_takes_the_place_of_its_parts() {
+    let (_world, life) = of_bytes(1_000).await;
+    let (one, two) = (part(&life, 400).await, part(&life, 400).await);
+    // Parts count as long as nothing was made of them.
+    assert_eq!(create(&life, 300).await.status(), StatusCode::INSUFFICIENT_STORAGE);
+    let concat = format!("final;{one} {two}");
+    let joined = life.send("POST", "/files", &[("Upload-Concat", &concat)], Body::empty()).await;
+    assert_eq!(joined.status(), StatusCode::CREATED, "{:?}", problem(joined).await);
+    assert_eq!(create(&life, 300).await.status(), StatusCode::INSUFFICIENT_STORAGE);
+    let fits = async || (create(&life, 200).await.status() == StatusCode::CREATED).then_some(());
+    until("the room that is left", fits).await;
+}
+
+#[tokio::test]
+async fn a_length_that_is_told_later_is_looked_at_then() {
+    let (_world, life) = of_bytes(1_000).await;
+    let path = deferred(&life).await;
+    let over = life.patch(&path, 0, bytes(10), &[("Upload-Length", "1001")]).await;
+    assert_eq!(over.status(), StatusCode::INSUFFICIENT_STORAGE);
+    assert_eq!(problem(over).await["needed"], 1_001);
+    let fits = life.patch(&path, 0, bytes(10), &[("Upload-Length", "1000")]).await;
+    assert_eq!(fits.status(), StatusCode::NO_CONTENT);
+    assert_eq!(create(&life, 1).await.status(), StatusCode::INSUFFICIENT_STORAGE);
+}
+
+#[tokio::test]
+async fn an_upload_without_a_length_gets_no_larger_than_there_is_room() {
+    let (_world, life) = of_bytes(1_000).await;
+    life.create(300).await;
+    let path = deferred(&life).await;
+    let over = life.patch(&path, 0, bytes(900), &[]).await;
+    assert_eq!(over.status(), StatusCode::INSUFFICIENT_STORAGE);
+    assert!(life.offset(&path).await.unwrap() <= 700);
+}
+
+#[tokio::test]
+async fn while_nobody_says_how_much_it_may_be_nothing_begins() {
+    let world = World::new().await;
+    *world.auth.lock().unwrap() = Client::from_service(tower::service_fn(|_| async {
+        let mut answer = Response::new(Body::empty());
+        *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        Ok::<_, std::convert::Infallible>(answer)
+    }));
+    let life = signed_in(world.live(Settings::default()).await, "ann");
+    let answer = create(&life, 1).await;
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(header(&answer, "retry-after").is_some());
+    assert!(
+        problem(answer).await["detail"].as_str().unwrap().contains("how much you may store is not known")
+    );
+}
+
+#[tokio::test]
+async fn the_share_of_unfinished_uploads_is_that_of_the_quota() {
+    let (_world, life) = bounded(RoleQuota { unfinished_uploads: Some(2), ..RoleQuota::default() }).await;
+    life.create(1).await;
+    life.create(1).await;
+    let over = create(&life, 1).await;
+    assert_eq!(over.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(problem(over).await["limit"], 2);
+}
+
+#[tokio::test]
+async fn what_somebody_has_is_for_them_and_admins_to_know_and_who_does_not_answer_is_left_out() {
+    let (_world, mut life) = of_bytes(1_000).await;
+    let path = life.create(600).await;
+    life.create(100).await;
+    assert_eq!(life.patch(&path, 0, bytes(600), &[]).await.status(), StatusCode::NO_CONTENT);
+    let ask = async |life: &Life, query: &str| {
+        let answer = life.raw("GET", &format!("/api/v1/quota{query}"), &[], Body::empty()).await;
+        (answer.status().as_u16(), problem(answer).await)
+    };
+    let known = async || {
+        let (status, view) = ask(&life, "").await;
+        assert_eq!(status, 200, "{view}");
+        (view["stored"]["used"] == 700 && view["unfinished_uploads"]["used"] == 1).then_some(view)
+    };
+    let view = until("what the catalogue counts", known).await;
+    assert_eq!(view["principal"], "ann");
+    assert_eq!(view["stored"]["limit"], 1_000);
+    assert_eq!(view["api_keys"], serde_json::json!({ "limit": 50, "used": 0 }));
+    // The queue of these tests says nothing of owners.
+    assert!(view.get("encodes").is_none() && view.get("encode_minutes").is_none(), "{view}");
+
+    assert_eq!(ask(&life, "?principal=bob").await.0, 403);
+    assert_eq!(ask(&life, "?other=1").await.0, 400);
+    let scopes = vec!["admin".to_owned()];
+    life.sender = Some(Principal { id: "root".into(), scopes, ..Principal::default() });
+    let (status, view) = ask(&life, "?principal=ann").await;
+    assert_eq!((status, &view["stored"]["used"]), (200, &700.into()));
+    life.sender = None;
+    assert_eq!(ask(&life, "").await.0, 401);
+}

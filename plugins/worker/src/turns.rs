@@ -1,0 +1,158 @@
+//! Whose turn it is: of the owners that wait in a queue, each with the first of its due jobs, those with fewer
+//! running jobs come first, and none has more of them than its limit, or one more once what they may work on in a
+//! day is spent. A priority goes before all of that.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use streamgate_contracts::db::{DbError, Row, params};
+use streamgate_contracts::jobs::v1::{Job, JobState, ShareResponse};
+use streamgate_plugin_api::time::rfc3339;
+
+use crate::error::JobError;
+use crate::jobs::Jobs;
+use crate::limits::Limit;
+use crate::spent::{day, day_ends};
+use crate::store::Store;
+
+/// Owners of a queue that are looked at for one job.
+const MAX_OWNERS: u32 = 5_000;
+
+/// The due jobs of a queue that are first among those of their owners, in turn. Owners are found by leaps in an
+/// index: the jobs that one of them has waiting cost the others nothing.
+const HEADS: &str = "WITH RECURSIVE waiting(owner) AS ( \
+         SELECT MIN(owner) FROM job WHERE queue = $1 AND state = 'queued' \
+         UNION ALL \
+         SELECT (SELECT MIN(next.owner) FROM job AS next WHERE next.queue = $1 AND next.state = 'queued' \
+                 AND next.owner > waiting.owner) \
+         FROM waiting WHERE waiting.owner IS NOT NULL) \
+     SELECT head.id, head.owner, (SELECT COUNT(*) FROM job AS beside WHERE beside.queue = $1 \
+         AND beside.state = 'running' AND beside.owner = head.owner) AS running, \
+         COALESCE((SELECT ms FROM spent WHERE spent.owner = head.owner AND spent.day = $4), 0) AS spent \
+     FROM waiting JOIN job AS head ON head.id = ( \
+         SELECT first.id FROM job AS first WHERE first.queue = $1 AND first.state = 'queued' \
+         AND first.owner = waiting.owner AND first.due_at <= $2 \
+         ORDER BY first.priority DESC, first.place, first.id LIMIT 1) \
+     ORDER BY head.priority DESC, running, head.place, head.id LIMIT $3";
+
+/// A job whose turn it may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) id: String,
+    pub(crate) owner: String,
+    pub(crate) running: u64,
+    /// What they worked on today.
+    pub(crate) spent_ms: u64,
+}
+
+/// What a look at a queue finds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// This job's, as long as its owner has fewer running ones than `most`.
+    Of { id: String, most: Option<u64> },
+    /// Jobs are due, and their owners have as many running as they may.
+    Blocked,
+    /// No job is due.
+    None,
+}
+
+impl Store {
+    async fn heads(&self, queue: &str, now: i64) -> Result<Vec<Head>, DbError> {
+        let rows = self.db.query(HEADS, params![queue, now, MAX_OWNERS, day(now)]).await?;
+        let head = |row: Row| {
+            Ok(Head {
+                id: row.get("id")?,
+                owner: row.get("owner")?,
+                running: row.get("running")?,
+                spent_ms: row.get("spent")?,
+            })
+        };
+        rows.into_iter().map(head).collect()
+    }
+
+    /// How many jobs of a queue an owner has in a state.
+    async fn jobs_of(&self, queue: &str, owner: &str, state: JobState) -> Result<u64, DbError> {
+        // Spelled out, so that the index of the state is taken.
+        let sql = format!(
+            "SELECT COUNT(*) AS jobs FROM job WHERE queue = $1 AND owner = $2 AND state = '{}'",
+            state.name()
+        );
+        self.db.query_one(&sql, params![queue, owner]).await?.get("jobs")
+    }
+}
+
+impl Head {
+    /// Why its owner may not have one more running.
+    fn wait(&self, limit: Limit, now: i64) -> Option<String> {
+        if let Some(most) = limit.running.filter(|most| self.running >= *most) {
+            let running = self.running;
+            return Some(format!("{running} of {most} of its owner are running; it starts when one ends"));
+        }
+        limit.day_ms.filter(|most| self.spent_ms >= *most).map(|most| {
+            let minutes = most / 60_000;
+            format!(
+                "the {minutes} minutes of its owner for today are used up; it starts at {}",
+                rfc3339(day_ends(now))
+            )
+        })
+    }
+}
+
+impl Jobs {
+    /// The job of a queue whose turn it is.
+    pub(crate) async fn turn(&self, queue: &str) -> Result<Turn, JobError> {
+        let now = self.now();
+        let heads = self.store().heads(queue, now).await?;
+        let waits = !heads.is_empty();
+        for head in heads {
+            let limit = self.limits().of(&head.owner).await;
+            if head.wait(limit, now).is_none() {
+                return Ok(Turn::Of { id: head.id, most: limit.running });
+            }
+        }
+        Ok(if waits { Turn::Blocked } else { Turn::None })
+    }
+
+    /// What of the workers of a queue an owner has, and may have.
+    pub(crate) async fn share(&self, queue: &str, owner: &str) -> Result<ShareResponse, JobError> {
+        let (now, limit) = (self.now(), self.limits().of(owner).await);
+        Ok(ShareResponse {
+            running: self.store().jobs_of(queue, owner, JobState::Running).await?,
+            waiting: self.store().jobs_of(queue, owner, JobState::Queued).await?,
+            worked_ms: self.store().spent(owner, now).await?,
+            most_running: limit.running,
+            most_ms: limit.day_ms,
+            day_ends_at_ms: day_ends(now),
+        })
+    }
+
+    async fn wait_of(&self, job: &Job, now: i64) -> Result<Option<String>, JobError> {
+        let head = Head {
+            id: job.id.clone(),
+            owner: job.owner.clone(),
+            running: self.store().jobs_of(&job.queue, &job.owner, JobState::Running).await?,
+            spent_ms: self.store().spent(&job.owner, now).await?,
+        };
+        Ok(head.wait(self.limits().of(&job.owner).await, now))
+    }
+
+    /// What each of these jobs waits for besides a worker, in words.
+    pub(crate) async fn waits(&self, jobs: &[Job]) -> Result<Vec<Option<String>>, JobError> {
+        let now = self.now();
+        let mut known: HashMap<(&str, &str), Option<String>> = HashMap::new();
+        let mut waits = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            let is_due = job.state() == JobState::Queued && job.due_at_ms <= now && !job.owner.is_empty();
+            if !is_due {
+                waits.push(None);
+                continue;
+            }
+            let wait = match known.entry((&job.queue, &job.owner)) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => place.insert(self.wait_of(job, now).await?),
+            };
+            waits.push(wait.clone());
+        }
+        Ok(waits)
+    }
+}
