@@ -9,7 +9,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 CONFIG ?= plugins.toml
 # Further arguments of `streamgate run`, such as --set plugins.gateway.listen=0.0.0.0:8080
 ARGS ?=
-# One part of `make bench` (boundary, start, memory, serve, upload, encode, greed or before), `make e2e` or `make fuzz`.
+# One part of `make bench` (boundary, start, memory, serve, upload, encode, list, greed or before), `make e2e` or `make fuzz`.
 ONLY ?=
 # How long `make fuzz` runs each target.
 FUZZ_SECONDS ?= 30

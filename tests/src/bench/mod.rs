@@ -7,6 +7,7 @@ pub mod before;
 pub mod boundary;
 pub mod encode;
 pub mod greed;
+pub mod list;
 pub mod memory;
 pub mod peer;
 pub mod process;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
-use streamgate_tests::bench::{before, boundary, encode, greed, memory, print, serve, start, upload};
+use streamgate_tests::bench::{before, boundary, encode, greed, list, memory, print, serve, start, upload};
 
 /// Measures StreamGate against nginx, ffmpeg and @tus/server on this machine.
 #[derive(Debug, Parser)]
@@ -27,6 +27,8 @@ enum Part {
     Upload,
     /// The ladder against ffmpeg.
     Encode,
+    /// Pages of a catalogue of 100,000 contents.
+    List,
     /// A well-behaved client beside greedy ones.
     Greed,
     /// This build beside the one that `STREAMGATE_BENCH_BEFORE` names; only where it is set.
@@ -51,6 +53,7 @@ async fn main() -> Result<ExitCode> {
             Part::Serve => serve::measure().await?,
             Part::Upload => upload::measure().await?,
             Part::Encode => encode::measure().await?,
+            Part::List => list::measure().await?,
             Part::Greed => greed::measure().await?,
             Part::Before if arguments.parts.is_empty() && std::env::var_os(before::VARIABLE).is_none() => {
                 Vec::new()
