@@ -1,11 +1,12 @@
 // Two creators, a viewer and an admin at the console in headless Chromium: nobody sees, plays or changes
-// what is not theirs, and its owner says who else may, and hands it over.
+// what is not theirs, its owner says who else may and hands it over, and nobody takes more than an admin
+// lets them.
 //
 //   node owners.mjs SERVER-URL SETUP-URL CLIP [folder for pictures, else $PICTURES]
 
 import assert from 'node:assert/strict';
 
-import { at, choose, fill, gone, me, open, press, see } from './people.mjs';
+import { alert, at, choose, fill, gone, me, open, press, see } from './people.mjs';
 import { account, addEvmWallet } from './wallets.mjs';
 
 const [base, setup, clip, pictures = process.env.PICTURES] = process.argv.slice(2);
@@ -160,6 +161,26 @@ try {
     await press(bob, 'Delete permanently');
     await at(bob, '/');
     for (const page of [ann, bob, admin]) await absent(page);
+  });
+
+  await step('an admin bounds what one of them stores, who sees it, and stores no more', async () => {
+    const { principal } = await me(bob);
+    await admin.goto(`${base}/admin`);
+    const user = `[data-principal="${principal}"]`;
+    await admin.locator(`${user} ::-p-text(Quota)`).click();
+    await admin.locator(`${user} input[name=stored]`).fill('0.0001');
+    await admin.locator(`${user} form button[type=submit]`).click();
+    await see(admin, 'The limits are saved.');
+    await picture(admin, 'quota');
+    await bob.goto(`${base}/account`);
+    await bob.waitForFunction(
+      () => /of 100 kB/.test(document.querySelector('[data-testid=usage] [data-kind=stored]')?.textContent),
+    );
+    await picture(bob, 'usage');
+    await bob.goto(base);
+    const picker = await bob.waitForSelector('[data-testid=file-picker]');
+    await picker.uploadFile(clip);
+    await alert(bob, /may store/);
   });
 
   await step('the browser had nothing to complain of', async () => assert.deepEqual(complaints, []));

@@ -32,6 +32,17 @@ pub fn repository() -> PathBuf {
         .to_path_buf()
 }
 
+/// The repository's configuration in a folder, with another preset: two encodes with it do not have the same bytes.
+pub fn config_with(folder: &Path, preset: &str, log: &str) -> String {
+    let text = fs::read_to_string(repository().join("plugins.toml")).expect("readable");
+    let table = "[plugins.transcoder]\n";
+    let changed = text.replacen(table, &format!("{table}preset = \"{preset}\"\nlog = \"{log}\"\n"), 1);
+    assert_ne!(text, changed);
+    let path = folder.join("plugins.toml");
+    fs::write(&path, changed).expect("written");
+    path.display().to_string()
+}
+
 /// Folder of the binaries of this build: `<target>/debug` or `<target>/release`.
 #[must_use]
 pub fn binaries() -> PathBuf {

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
-use streamgate_tests::server::{Server, Setup, repository};
+use streamgate_tests::server::{Server, Setup, config_with};
 use streamgate_tests::tus::upload_file;
 use streamgate_tests::wait::eventually;
 use streamgate_tests::{clips, media, objects};
@@ -17,17 +17,6 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Of one process: an encode takes more in this time, one that waits for the storage does not.
 const LOOK: Duration = Duration::from_millis(300);
 const IDLE_TICKS: u64 = 4;
-
-/// The repository's configuration with another preset, so that two runs do not write the same bytes.
-fn write_config(folder: &TempDir, preset: &str, log: &str) -> String {
-    let text = fs::read_to_string(repository().join("plugins.toml")).expect("readable");
-    let table = "[plugins.transcoder]\n";
-    let changed = text.replacen(table, &format!("{table}preset = \"{preset}\"\nlog = \"{log}\"\n"), 1);
-    assert_ne!(text, changed);
-    let path = folder.path().join("plugins.toml");
-    fs::write(&path, changed).expect("written");
-    path.display().to_string()
-}
 
 /// What every object of a content is: another file in its place is another inode.
 fn files(server: &Server, id: &str) -> BTreeMap<String, (u64, u64, i64)> {
@@ -67,7 +56,7 @@ async fn ended(process: Pid) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_wakes_up_after_another_one_took_over_changes_nothing_and_the_result_is_whole() {
     let folder = TempDir::new().expect("a temporary folder");
-    let config = write_config(&folder, "superfast", "info");
+    let config = config_with(folder.path(), "superfast", "info");
     let setup = Setup::default().config(&config).set("plugins.transcoder.lease", "3s");
     // The replaced runs have to be there still when they wake up.
     let setup = setup.set("kernel.drain_deadline", "10m").set("plugins.storage-fs.isolation", "process");
@@ -88,7 +77,7 @@ async fn a_run_that_wakes_up_after_another_one_took_over_changes_nothing_and_the
 
     assert_eq!(server.control(&["swap", "storage-fs"]).await, "storage-fs is swapped");
     // With another log level it is exchanged without a question whether it takes its settings as it is.
-    write_config(&folder, "ultrafast", "debug");
+    config_with(folder.path(), "ultrafast", "debug");
     assert_eq!(server.control(&["reload"]).await, "swapped transcoder");
     let content = server.finished(&id).await;
     let written = files(&server, &id);

@@ -2,13 +2,12 @@
 //! has other bytes, players go on to the end, and what was replaced goes when its time is over.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use bytes::Bytes;
 use streamgate_tests::api::Content;
-use streamgate_tests::server::{Server, Setup, repository};
+use streamgate_tests::server::{Server, Setup, config_with};
 use streamgate_tests::tus::upload_file;
 use streamgate_tests::wait::{eventually, every};
 use streamgate_tests::{clips, media, objects, tools};
@@ -18,17 +17,6 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 const PATIENCE: Duration = Duration::from_secs(240);
 /// Of the clip, which takes longer to encode than the first segments to play.
 const SECONDS: f64 = 40.0;
-
-/// The repository's configuration with another preset.
-fn write_config(folder: &TempDir, preset: &str, log: &str) -> String {
-    let text = fs::read_to_string(repository().join("plugins.toml")).expect("readable");
-    let table = "[plugins.transcoder]\n";
-    let changed = text.replacen(table, &format!("{table}preset = \"{preset}\"\nlog = \"{log}\"\n"), 1);
-    assert_ne!(text, changed);
-    let path = folder.path().join("plugins.toml");
-    fs::write(&path, changed).expect("written");
-    path.display().to_string()
-}
 
 fn watched(content: &Content) -> bool {
     content.watchable() && content.renditions.iter().filter(|it| it.segments > 1).count() > 1
@@ -70,7 +58,7 @@ async fn unchanged(server: &Server, answers: &BTreeMap<String, Bytes>) -> usize 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_address_has_other_bytes_after_a_kill_and_another_preset_and_the_old_objects_go_in_time() {
     let folder = TempDir::new().expect("a temporary folder");
-    let config = write_config(&folder, "superfast", "info");
+    let config = config_with(folder.path(), "superfast", "info");
     let setup = Setup::default().config(&config).set("plugins.metadata.replaced_renditions", "20s");
     let mut server = setup.start().await;
     let id = upload_file(&server, &clips::plain("1280x720", "25", SECONDS)).await.expect("uploaded");
@@ -78,7 +66,7 @@ async fn no_address_has_other_bytes_after_a_kill_and_another_preset_and_the_old_
     assert_ne!(content.state, "ready", "the encode was over before it could be killed");
     let before = answers(&server, &content).await;
     server.kill().await;
-    write_config(&folder, "ultrafast", "info");
+    config_with(folder.path(), "ultrafast", "info");
     server.restart().await;
 
     // Whoever plays has all of it until the next generation has as much, and for its time after that.
@@ -124,7 +112,7 @@ async fn players_that_began_before_a_kill_reach_the_end() {
     let folder = TempDir::new().expect("a temporary folder");
     play_meanwhile(&folder, async |server| {
         server.kill().await;
-        write_config(&folder, "ultrafast", "info");
+        config_with(folder.path(), "ultrafast", "info");
         server.restart().await;
     })
     .await;
@@ -135,7 +123,7 @@ async fn players_that_began_before_a_reload_reach_the_end() {
     let folder = TempDir::new().expect("a temporary folder");
     play_meanwhile(&folder, async |server| {
         // With another log level it is exchanged without a question whether it takes its settings as it is.
-        write_config(&folder, "ultrafast", "debug");
+        config_with(folder.path(), "ultrafast", "debug");
         assert_eq!(server.control(&["reload"]).await, "swapped transcoder");
     })
     .await;
@@ -144,7 +132,7 @@ async fn players_that_began_before_a_reload_reach_the_end() {
 /// Players play a content from its first segments on, and another preset is set in the meantime.
 async fn play_meanwhile(folder: &TempDir, change: impl AsyncFnOnce(&mut Server)) {
     let dir = tools::node_project("tests/players").expect("the players can be installed from npm");
-    let config = write_config(folder, "superfast", "info");
+    let config = config_with(folder.path(), "superfast", "info");
     let mut server = Setup::default().config(&config).start().await;
     let id = upload_file(&server, &clips::plain("1280x720", "25", SECONDS)).await.expect("uploaded");
     server.content_when(&id, PATIENCE, watched).await;

@@ -51,7 +51,7 @@ pub(crate) fn router() -> Router<Api> {
 }
 
 impl Editor {
-    fn of(headers: &HeaderMap) -> Self {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
         Self { by: By::of(headers), expected: expected(headers) }
     }
 }

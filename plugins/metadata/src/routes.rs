@@ -121,6 +121,14 @@ impl IntoResponse for StoreError {
                 .with("limit", minutes)
                 .with("until", rfc3339(until_ms))
             }
+            Self::NoRoom { limit, used, needed } => Problem::new(
+                StatusCode::INSUFFICIENT_STORAGE,
+                "quota-stored",
+                "Its new owner may not store that much",
+            )
+            .with("limit", limit)
+            .with("used", used)
+            .with("needed", needed),
             Self::Forbidden(_) | Self::Precondition(_) | Self::Superseded { .. } => {
                 Problem::new(StatusCode::CONFLICT, "wrong-state", "The content's state does not allow this")
             }

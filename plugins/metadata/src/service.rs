@@ -27,9 +27,10 @@ impl From<StoreError> for Status {
             }
             StoreError::NotYours(_) => Self::permission_denied(message),
             StoreError::Invalid(_) | StoreError::NoPerson(_) => Self::invalid_argument(message),
-            StoreError::Limit(_) | StoreError::Full(_) | StoreError::Spent { .. } => {
-                Self::resource_exhausted(message)
-            }
+            StoreError::Limit(_)
+            | StoreError::Full(_)
+            | StoreError::Spent { .. }
+            | StoreError::NoRoom { .. } => Self::resource_exhausted(message),
             StoreError::Busy(_) => Self::aborted(message),
             StoreError::Unavailable(_) => Self::unavailable(message),
             StoreError::Db(error) => error.into(),

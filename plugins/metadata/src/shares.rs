@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use prost::{DecodeError, Message as _};
-use streamgate_contracts::audit::By;
 use streamgate_contracts::auth::v1::auth_client::AuthClient;
-use streamgate_contracts::auth::v1::{FindRequest, Person, Role};
+use streamgate_contracts::auth::v1::{FindRequest, Person, QuotaRequest, Role};
 use streamgate_contracts::catalogue::v1::{Content, Right, Share};
 use streamgate_contracts::db::{Batch, params};
 use streamgate_plugin_api::time::{millis, now_ms};
+use tonic::{Response, Status};
 
+use crate::captions::Editor;
 use crate::catalogue::{Catalogue, checked_id, unchanged};
 use crate::changes::Urgency;
 use crate::cursor::title_key;
@@ -87,13 +88,6 @@ pub(crate) fn indexed(mut batch: Batch, before: &Content, after: &Content) -> Ba
     batch
 }
 
-/// A change of who has a right to a content: by whom, and to which revision it is bound.
-#[derive(Debug)]
-pub(crate) struct Change {
-    pub(crate) by: By,
-    pub(crate) expected: Option<u64>,
-}
-
 impl Catalogue {
     /// Lets somebody view or edit a content. `with`: `role:` and a role, a wallet, or the id of a principal.
     pub(crate) async fn share(
@@ -101,7 +95,7 @@ impl Catalogue {
         id: &str,
         with: &str,
         right: Right,
-        change: &Change,
+        editor: &Editor,
     ) -> Result<Entry, StoreError> {
         let name = match with.strip_prefix(ROLE) {
             Some(role) if ROLES.contains(&role) => with.to_owned(),
@@ -124,11 +118,11 @@ impl Catalogue {
             give(content, &name, right)
         };
         let detail = format!("{name} may {}", verb(right));
-        self.change_rights(id, apply, ("content.share", detail), change).await
+        self.change_rights(id, apply, ("content.share", detail), editor).await
     }
 
     /// Takes back what a content was shared for.
-    pub(crate) async fn unshare(&self, id: &str, with: &str, change: &Change) -> Result<Entry, StoreError> {
+    pub(crate) async fn unshare(&self, id: &str, with: &str, editor: &Editor) -> Result<Entry, StoreError> {
         let shares = self.get(id).await?.shares;
         // Whoever is not a principal any more is named by their id.
         let given = [with.to_owned(), of_principal(with)];
@@ -145,7 +139,7 @@ impl Catalogue {
             take_back(content, &name);
             Ok(())
         };
-        self.change_rights(id, apply, ("content.unshare", name.clone()), change).await
+        self.change_rights(id, apply, ("content.unshare", name.clone()), editor).await
     }
 
     /// Gives a content another owner; `former` is what the one before may do with it from now on.
@@ -154,7 +148,7 @@ impl Catalogue {
         id: &str,
         to: &str,
         former: Right,
-        change: &Change,
+        editor: &Editor,
     ) -> Result<Entry, StoreError> {
         let person = self.person(to).await?;
         let creates = [Role::Creator, Role::Admin].map(i32::from);
@@ -164,6 +158,7 @@ impl Catalogue {
             return Err(StoreError::NoPerson(reason));
         }
         let owner = person.principal;
+        self.may_store(id, &owner).await?;
         let apply = |content: &mut Content| {
             let before = std::mem::replace(&mut content.owner, owner.clone());
             content.shares.retain(|share| principal_of(share) != Some(owner.as_str()));
@@ -176,7 +171,7 @@ impl Catalogue {
                 }
             }
         };
-        self.change_rights(id, apply, ("content.hand-over", format!("to {owner}")), change).await
+        self.change_rights(id, apply, ("content.hand-over", format!("to {owner}")), editor).await
     }
 
     async fn change_rights(
@@ -184,17 +179,30 @@ impl Catalogue {
         id: &str,
         apply: impl Fn(&mut Content) -> Result<(), StoreError>,
         (action, detail): (&str, String),
-        change: &Change,
+        editor: &Editor,
     ) -> Result<Entry, StoreError> {
         let bound = |content: &mut Content| {
-            unchanged(content, change.expected)?;
+            unchanged(content, editor.expected)?;
             apply(content)
         };
-        let note = |batch, _: &Content, _: &Content| change.by.note(batch, action, id, detail.as_str());
+        let note = |batch, _: &Content, _: &Content| editor.by.note(batch, action, id, detail.as_str());
         self.store.update_with(checked_id(id)?, bound, note).await?;
         self.feed.touch(id, Urgency::Now);
         self.work.notify_one();
         self.entry(id).await
+    }
+
+    /// Refuses what the quota of its new owner has no room for.
+    async fn may_store(&self, id: &str, owner: &str) -> Result<(), StoreError> {
+        let request = QuotaRequest { principal: owner.to_owned() };
+        let quota = answered(AuthClient::new(self.outside.auth.clone()).quota(request)).await?;
+        let Some(limit) = quota.stored.filter(|_| !owner.is_empty()) else { return Ok(()) };
+        let (used, needed) =
+            (self.store.usage(owner).await?.bytes, self.store.stored_bytes(id, owner).await?);
+        match used.saturating_add(needed) > limit {
+            true => Err(StoreError::NoRoom { limit, used, needed }),
+            false => Ok(()),
+        }
     }
 
     /// Whom somebody names.
@@ -212,16 +220,21 @@ impl Catalogue {
 
     /// Who has these ids or wallets, in their order.
     pub(crate) async fn people(&self, names: Vec<String>) -> Result<Vec<Person>, StoreError> {
-        let unavailable = |reason: String| {
-            StoreError::Unavailable(format!("`auth` does not say who that is: {reason}; try again"))
-        };
         let mut auth = AuthClient::new(self.outside.auth.clone());
-        let answer = tokio::time::timeout(DEADLINE, auth.find(FindRequest { names })).await;
-        let answer = answer
-            .map_err(|_| unavailable(format!("no answer within {DEADLINE:?}")))?
-            .map_err(|status| unavailable(status.message().to_owned()))?;
-        Ok(answer.into_inner().people)
+        Ok(answered(auth.find(FindRequest { names })).await?.people)
     }
+}
+
+/// What `auth` says, in time.
+async fn answered<T>(call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, StoreError> {
+    let unavailable = |reason: &str| {
+        StoreError::Unavailable(format!(
+            "`auth` does not say who that is, or how much is theirs: {reason}; try again"
+        ))
+    };
+    let answer = tokio::time::timeout(DEADLINE, call).await;
+    let answer = answer.map_err(|_| unavailable(&format!("no answer within {DEADLINE:?}")))?;
+    answer.map(Response::into_inner).map_err(|status| unavailable(status.message()))
 }
 
 fn give(content: &mut Content, name: &str, right: Right) -> Result<(), StoreError> {

@@ -8,14 +8,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
-use streamgate_contracts::audit::By;
 use streamgate_contracts::auth::v1::Person;
 use streamgate_contracts::catalogue::v1::{Content, Right, Share};
 use streamgate_plugin_api::Problem;
 use streamgate_plugin_api::time::rfc3339;
 
-use crate::routes::{Api, etag, expected, json, parsed};
-use crate::shares::{self, Change};
+use crate::captions::Editor;
+use crate::routes::{Api, etag, json, parsed};
+use crate::shares;
 use crate::store::{Entry, StoreError};
 
 const BODIES: [&str; 1] = ["application/json"];
@@ -130,12 +130,6 @@ impl Api {
     }
 }
 
-impl Change {
-    fn of(headers: &HeaderMap) -> Self {
-        Self { by: By::of(headers), expected: expected(headers) }
-    }
-}
-
 async fn list(
     State(api): State<Api>,
     Path(id): Path<String>,
@@ -154,7 +148,7 @@ async fn share(
     let (parts, body) = read.map_err(IntoResponse::into_response)?;
     api.held(&id, &parts.headers, Right::Own).await.map_err(IntoResponse::into_response)?;
     let Sharing { right } = parsed(&body, "object").map_err(|problem| problem.into_response())?;
-    let shared = api.catalogue.share(&id, &with, right.into(), &Change::of(&parts.headers)).await;
+    let shared = api.catalogue.share(&id, &with, right.into(), &Editor::of(&parts.headers)).await;
     let Entry { content, .. } = shared.map_err(IntoResponse::into_response)?;
     Ok(api.shares_of(&content).await)
 }
@@ -165,7 +159,7 @@ async fn unshare(
     headers: HeaderMap,
 ) -> Result<StatusCode, StoreError> {
     api.held(&id, &headers, Right::Own).await?;
-    api.catalogue.unshare(&id, &with, &Change::of(&headers)).await?;
+    api.catalogue.unshare(&id, &with, &Editor::of(&headers)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -180,8 +174,7 @@ async fn hand_over(
     api.held(&id, &parts.headers, Right::Own).await.map_err(IntoResponse::into_response)?;
     let HandOver { owner, former } = parsed(&body, "object").map_err(|problem| problem.into_response())?;
     let former = former.map_or(Right::None, Right::from);
-    let change = Change::of(&parts.headers);
-    let handed = api.catalogue.hand_over(&id, &owner, former, &change).await;
+    let handed = api.catalogue.hand_over(&id, &owner, former, &Editor::of(&parts.headers)).await;
     handed.map_err(IntoResponse::into_response)?;
     Ok(StatusCode::NO_CONTENT)
 }

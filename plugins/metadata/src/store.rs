@@ -68,6 +68,11 @@ pub(crate) enum StoreError {
         rfc3339(*until_ms)
     )]
     Spent { minutes: u64, until_ms: i64 },
+    #[error(
+        "its new owner has {used} of {limit} bytes, and this takes {needed}: they have to delete something, or an admin \
+         has to raise their quota"
+    )]
+    NoRoom { limit: u64, used: u64, needed: u64 },
     #[error("the content `{0}` is changed by too many others at once; try again")]
     Busy(String),
     #[error("{0}")]

@@ -96,6 +96,13 @@ impl Store {
         Err(StoreError::Unavailable("contents from before are being counted; ask again".into()))
     }
 
+    /// How much a content takes that somebody else has; what is theirs already takes nothing more.
+    pub(crate) async fn stored_bytes(&self, id: &str, owner: &str) -> Result<u64, StoreError> {
+        let sql = "SELECT COALESCE(bytes, 0) AS bytes FROM contents WHERE id = $1 AND owner <> $2";
+        let row = self.db.query_opt(sql, params![id, owner]).await?;
+        Ok(row.map_or(Ok(0), |row| row.get("bytes"))?)
+    }
+
     /// Counts some contents that were there before there was a count.
     async fn count_more(&self, owner: &str) -> Result<(), StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM contents WHERE owner = $1 AND bytes IS NULL LIMIT $2");

@@ -173,6 +173,29 @@ async fn a_content_that_is_handed_over_is_its_new_owners_and_the_bus_is_told() {
 }
 
 #[tokio::test]
+async fn nobody_is_handed_more_than_their_quota_has_room_for() {
+    let world = World::new();
+    let life = world.live(gated()).await;
+    anns(&world, &life, 2).await;
+    for (number, bytes) in [(1, 900), (2, 200)] {
+        let source = Some(Source { bytes, ..Source::default() });
+        let facts = UpdateRequest { id: id(number), source, ..UpdateRequest::default() };
+        life.catalogue.clone().update(facts).await.unwrap();
+    }
+    let to_eve = r#"{"owner":"eve"}"#;
+    assert_eq!(status(&life, ANN, "PUT", &format!("/{}/owner", id(1)), to_eve).await, 204);
+    let (code, problem) = ask(&life, ANN, ("PUT", &format!("/{}/owner", id(2)), to_eve)).await;
+    assert_eq!(
+        (code, problem["type"].as_str()),
+        (507, Some("urn:streamgate:problem:quota-stored")),
+        "{problem}"
+    );
+    let said = [&problem["limit"], &problem["used"], &problem["needed"]];
+    assert_eq!(said, [&json!(1_000), &json!(900), &json!(200)]);
+    assert_eq!(status(&life, ANN, "PUT", &format!("/{}/owner", id(2)), r#"{"owner":"bob"}"#).await, 204);
+}
+
+#[tokio::test]
 async fn a_deleted_content_leaves_nothing_shared() {
     let world = World::new();
     let life = world.live(gated()).await;

@@ -236,7 +236,7 @@ fn said(bytes: &[u8]) -> Response<Body> {
     answer
 }
 
-/// `Auth.Audit`, `Auth.FirstAdmin` and `Auth.Find` by hand.
+/// `Auth.Audit`, `Auth.FirstAdmin`, `Auth.Find` and `Auth.Quota` by hand.
 async fn auth(
     request: Request<Body>,
     log: &Mutex<Vec<[String; 5]>>,
@@ -244,7 +244,9 @@ async fn auth(
     dumb: bool,
 ) -> Response<Body> {
     use prost::Message as _;
-    use streamgate_contracts::auth::v1::{AuditRequest, FindRequest, FindResponse, FirstAdminResponse};
+    use streamgate_contracts::auth::v1::{
+        AuditRequest, FindRequest, FindResponse, FirstAdminResponse, QuotaRequest, QuotaResponse,
+    };
     let mut answer = Response::new(Body::from(vec![0; 5]));
     answer.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
     if dumb {
@@ -254,7 +256,7 @@ async fn auth(
     answer.headers_mut().insert("grpc-status", "0".parse().unwrap());
     let path = request.uri().path().to_owned();
     let body = request.into_body().collect_bytes(1 << 16).await.unwrap().slice(5..);
-    let said = match path.as_str() {
+    let message = match path.as_str() {
         "/streamgate.auth.v1.Auth/FirstAdmin" => {
             FirstAdminResponse { principal: first_admin }.encode_to_vec()
         }
@@ -267,13 +269,14 @@ async fn auth(
             log.lock().unwrap().push([it.action, it.principal, it.subject, it.detail, it.address]);
             return answer;
         }
+        // Eve has room for a thousand bytes.
+        "/streamgate.auth.v1.Auth/Quota" => {
+            let stored = (QuotaRequest::decode(body).unwrap().principal == "eve").then_some(1_000);
+            QuotaResponse { stored, ..QuotaResponse::default() }.encode_to_vec()
+        }
         other => panic!("{other}"),
     };
-    let mut message = vec![0];
-    message.extend_from_slice(&u32::try_from(said.len()).unwrap().to_be_bytes());
-    message.extend_from_slice(&said);
-    *answer.body_mut() = Body::from(message);
-    answer
+    said(&message)
 }
 
 /// Ann, Bob and Eve create, Vic views. Their wallets are called as they are.
