@@ -110,6 +110,12 @@ try {
       await gone(page, '[data-content]');
       await plays(page);
     }
+    const renamed = await ann.evaluate(async (path) => {
+      const headers = { 'content-type': 'application/merge-patch+json' };
+      return (await fetch(path, { method: 'PATCH', headers, body: '{"title":"Renamed meanwhile"}' })).status;
+    }, `/api/v1/contents/${content}`);
+    assert.equal(renamed, 200);
+    await see(vic, 'Renamed meanwhile');
     await ann.goto(base);
     await ann.waitForSelector(`[data-content="${content}"] [data-openness=unlisted]`);
   });
@@ -174,7 +180,7 @@ try {
     await picture(admin, 'quota');
     await bob.goto(`${base}/account`);
     await bob.waitForFunction(
-      () => /of 100 kB/.test(document.querySelector('[data-testid=usage] [data-kind=stored]')?.textContent),
+      () => /of 100 KB/.test(document.querySelector('[data-testid=usage] [data-kind=stored]')?.textContent),
     );
     await picture(bob, 'usage');
     await bob.goto(base);

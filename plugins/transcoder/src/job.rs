@@ -190,7 +190,10 @@ impl Attempt<'_> {
         match self.attempt().await {
             Ok(end) => end,
             Err(PublishError::Gone) => {
-                self.clean_up().await;
+                // A catalogue that was restored does not know every content that there is, nor that one was deleted.
+                if self.is_deleted().await {
+                    self.clean_up().await;
+                }
                 End::Nothing("the content is gone")
             }
             // What is there is theirs.

@@ -32,6 +32,8 @@ struct Inner {
     segments: BTreeMap<String, Vec<catalogue::Segment>>,
     playable_with: Vec<String>,
     gone: bool,
+    /// With that, that it was deleted is not known.
+    forgotten: bool,
     cancel: bool,
     /// The largest fence so far.
     fence: u64,
@@ -322,7 +324,9 @@ impl Catalogue for World {
         &self,
         _: Request<catalogue::DeletedRequest>,
     ) -> Result<Response<catalogue::DeletedResponse>, Status> {
-        Err(Status::unimplemented(""))
+        let inner = self.0.lock().unwrap();
+        let ids = if inner.gone && !inner.forgotten { vec![ID.to_owned()] } else { Vec::new() };
+        Ok(Response::new(catalogue::DeletedResponse { ids }))
     }
     async fn standing(
         &self,
@@ -498,6 +502,16 @@ async fn a_deleted_content_leaves_nothing_behind() {
     world.run_once().await;
     assert_eq!(world.ends(), ["complete the content is gone"]);
     assert!(world.0.lock().unwrap().objects.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_content_that_the_catalogue_only_does_not_know_nothing_is_removed() {
+    let world = World::with(&clip());
+    world.0.lock().unwrap().gone = true;
+    world.0.lock().unwrap().forgotten = true;
+    world.run_once().await;
+    assert_eq!(world.ends(), ["complete the content is gone"]);
+    assert!(world.0.lock().unwrap().objects.contains_key(&format!("{ID}/source")));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

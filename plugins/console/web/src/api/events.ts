@@ -1,7 +1,7 @@
-// The one stream of content changes (server-sent events) that all pages share. It
-// reconnects by itself, says when it did (changes in between were missed), and sleeps
-// while the page is hidden: browsers allow six connections a host over HTTP/1.1. They keep
-// those of pages that were left, for whoever goes back.
+// The stream of content changes (server-sent events) of the page that is open: of all contents, or of
+// one, which who has its address may follow when no list shows it. It reconnects by itself, says when it
+// did (changes in between were missed), and sleeps while the page is hidden: browsers allow six
+// connections a host over HTTP/1.1. They keep those of pages that were left, for whoever goes back.
 
 import type { Content } from "./types";
 
@@ -123,4 +123,10 @@ function read<T>(event: MessageEvent<string>): T | null {
   }
 }
 
+/** The changes of all contents that whoever is here may know of. */
 export const changes = new ChangeStream("/api/v1/contents/events");
+
+/** The changes of one content, beginning with how it is. */
+export function changesOf(id: string): ChangeStream {
+  return new ChangeStream(`/api/v1/contents/${encodeURIComponent(id)}/events`);
+}

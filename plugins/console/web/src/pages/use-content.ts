@@ -1,7 +1,8 @@
-// One content, kept alive by the stream of changes.
+// One content, kept alive by the stream of its changes.
 
-import { useCallback, useEffect, useState } from "react";
+import { useCallback, useEffect, useMemo, useState } from "react";
 import { ApiError, api, isAbort, messageOf } from "../api/client";
+import { changesOf } from "../api/events";
 import type { Content } from "../api/types";
 import { useChanges } from "../api/use-changes";
 
@@ -42,17 +43,13 @@ export function useContent(id: string): ContentView {
     return () => controller.abort();
   }, [load]);
 
-  useChanges({
-    changed: (changed) => {
-      if (changed.id === id) {
-        setContent((old) =>
-          old && Date.parse(old.updated_at) > Date.parse(changed.updated_at) ? old : changed,
-        );
-      }
-    },
-    deleted: (deleted) => {
-      if (deleted === id) setGone(true);
-    },
+  const stream = useMemo(() => changesOf(id), [id]);
+  useChanges(gone ? null : stream, {
+    changed: (changed) =>
+      setContent((old) =>
+        old && Date.parse(old.updated_at) > Date.parse(changed.updated_at) ? old : changed,
+      ),
+    deleted: () => setGone(true),
     opened: () => void load(),
   });
 

@@ -3,6 +3,7 @@
 
 import { useCallback, useEffect, useReducer, useRef } from "react";
 import { api, type ContentFilter, isAbort, messageOf, type Sort } from "../api/client";
+import { changes } from "../api/events";
 import type { Content } from "../api/types";
 import { useChanges } from "../api/use-changes";
 import { matches } from "../lib/states";
@@ -135,7 +136,7 @@ export function useLibrary({ q, state: stateFilter, sort, whose, me }: Wanted) {
     return () => inFlight.current?.abort();
   }, [load]);
 
-  const connection = useChanges({
+  const connection = useChanges(changes, {
     changed: (content) => {
       const filter: LiveFilter = { q, state: stateFilter, sort };
       dispatch({ type: "changed", content, filter: whose ? { ...filter, whose, me } : filter });
