@@ -215,7 +215,7 @@ async fn what_is_shared_is_played_until_it_is_taken_back_and_what_is_handed_over
     let give = |right: &str| Some(json!({ "right": right }));
     assert_eq!(asked.status(&ann, "PUT", &share(&vic_id), give("view")).await, 200);
     becomes(&vic, 200).await;
-    assert_eq!(listed(&server, &vic, "?shared=me").await, [asked.id.clone()]);
+    assert_eq!(listed(&server, &vic, "?shared=me").await, std::slice::from_ref(&asked.id));
     becomes(&bob, 403).await;
     // By their wallet, and by a role.
     let wallet = wallet::address(2);
@@ -240,7 +240,10 @@ async fn what_is_shared_is_played_until_it_is_taken_back_and_what_is_handed_over
     assert_eq!(asked.status(&ann, "PUT", &format!("{content}/owner"), to_bob).await, 204);
     becomes(&ann, 403).await;
     assert_eq!(asked.status(&ann, "GET", content, None).await, 404);
-    assert_eq!(listed(&server, &server.client(), &format!("?owner={bob_id}")).await, [asked.id.clone()]);
+    assert_eq!(
+        listed(&server, &server.client(), &format!("?owner={bob_id}")).await,
+        std::slice::from_ref(&asked.id)
+    );
     assert_eq!(asked.status(&bob, "DELETE", content, None).await, 204);
 }
 
