@@ -102,8 +102,7 @@ impl Store {
 
     /// Whether there is such a principal.
     pub(crate) async fn has_principal(&self, id: &str) -> Result<bool, DbError> {
-        let row = self.db.query_opt("SELECT id FROM principals WHERE id = $1", params![id]).await?;
-        Ok(row.is_some())
+        Ok(self.name_of(id).await?.is_some())
     }
 
     /// The name of a principal; none: there is no such principal.

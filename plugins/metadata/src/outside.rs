@@ -1,9 +1,26 @@
 //! What the catalogue needs from the rest of the system besides its database. It exists so
 //! that tests can drive the whole plugin without a kernel.
 
+use std::time::Duration;
+
 use streamgate_contracts::jobs::v1::jobs_client::JobsClient;
 use streamgate_contracts::outbox::Bus;
 use streamgate_plugin_api::Client;
+use tonic::{Response, Status};
+
+/// The queue in which contents wait to be encoded.
+pub(crate) const TRANSCODE: &str = "transcode";
+/// How long `auth` may take.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// What `auth` says in time, or why it does not.
+pub(crate) async fn answered<T>(
+    call: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<T, String> {
+    let answer = tokio::time::timeout(DEADLINE, call).await;
+    let answer = answer.map_err(|_| format!("no answer within {DEADLINE:?}"))?;
+    answer.map(Response::into_inner).map_err(|status| status.message().to_owned())
+}
 
 /// Objects, jobs and the bus. Cheap to clone.
 #[derive(Clone)]

@@ -10,6 +10,7 @@ use streamgate_contracts::db::{DbError, Row, params, places};
 
 use crate::catalogue::Catalogue;
 use crate::changes::Urgency;
+use crate::outside::answered;
 use crate::rights::{Caller, Holders};
 use crate::shares;
 use crate::store::{Store, StoreError};
@@ -20,8 +21,6 @@ const PAGE: u32 = 200;
 const EVERY: Duration = Duration::from_secs(300);
 /// The same while `auth` does not say whose they are.
 const AGAIN: Duration = Duration::from_secs(5);
-/// How long `auth` may take.
-const DEADLINE: Duration = Duration::from_secs(5);
 /// Contents that one question may name.
 const MAX_ASKED: usize = 500;
 
@@ -97,11 +96,8 @@ impl Catalogue {
 
     async fn first_admin(&self) -> Result<String, Unclaimed> {
         let mut auth = AuthClient::new(self.outside.auth.clone());
-        let answer = tokio::time::timeout(DEADLINE, auth.first_admin(FirstAdminRequest {})).await;
-        let answer = answer
-            .map_err(|_| Unclaimed::Auth(format!("no answer within {DEADLINE:?}")))?
-            .map_err(|status| Unclaimed::Auth(status.message().to_owned()))?;
-        let admin = answer.into_inner().principal;
+        let answer = answered(auth.first_admin(FirstAdminRequest {})).await.map_err(Unclaimed::Auth)?;
+        let admin = answer.principal;
         if admin.is_empty() { Err(Unclaimed::NoAdmin) } else { Ok(admin) }
     }
 }

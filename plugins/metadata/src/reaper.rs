@@ -14,6 +14,7 @@ use streamgate_plugin_api::time::now_ms;
 use crate::catalogue::Catalogue;
 use crate::graves::Tombstone;
 use crate::objects::Media;
+use crate::outside::TRANSCODE;
 use crate::store::StoreError;
 
 /// Rows of one round.
@@ -154,7 +155,7 @@ async fn enqueue_retries(catalogue: &Catalogue) -> Result<(), String> {
     for id in pending {
         let content = catalogue.store.find(&id).await.map_err(|error| error.to_string())?;
         let request = EnqueueRequest {
-            queue: "transcode".into(),
+            queue: TRANSCODE.into(),
             payload: Bytes::from(serde_json::json!({ "content": id }).to_string()),
             dedupe_key: id.clone(),
             owner: content.map(|content| content.owner).unwrap_or_default(),

@@ -9,16 +9,14 @@ use streamgate_contracts::auth::v1::{FindRequest, Person, QuotaRequest, Role};
 use streamgate_contracts::catalogue::v1::{Content, Right, Share};
 use streamgate_contracts::db::{Batch, params};
 use streamgate_plugin_api::time::{millis, now_ms};
-use tonic::{Response, Status};
 
 use crate::captions::Editor;
 use crate::catalogue::{Catalogue, checked_id, unchanged};
 use crate::changes::Urgency;
 use crate::cursor::title_key;
+use crate::outside::answered;
 use crate::store::{Entry, StoreError};
 
-/// How long `auth` may take.
-const DEADLINE: Duration = Duration::from_secs(5);
 /// With how many a content may be shared.
 const MAX_SHARES: usize = 64;
 /// Shares that were taken back and are remembered, so that whoever had them is told.
@@ -195,7 +193,8 @@ impl Catalogue {
     /// Refuses what the quota of its new owner has no room for.
     async fn may_store(&self, id: &str, owner: &str) -> Result<(), StoreError> {
         let request = QuotaRequest { principal: owner.to_owned() };
-        let quota = answered(AuthClient::new(self.outside.auth.clone()).quota(request)).await?;
+        let quota =
+            answered(AuthClient::new(self.outside.auth.clone()).quota(request)).await.map_err(unavailable)?;
         let Some(limit) = quota.stored.filter(|_| !owner.is_empty()) else { return Ok(()) };
         let (used, needed) =
             (self.store.usage(owner).await?.bytes, self.store.stored_bytes(id, owner).await?);
@@ -221,20 +220,14 @@ impl Catalogue {
     /// Who has these ids or wallets, in their order.
     pub(crate) async fn people(&self, names: Vec<String>) -> Result<Vec<Person>, StoreError> {
         let mut auth = AuthClient::new(self.outside.auth.clone());
-        Ok(answered(auth.find(FindRequest { names })).await?.people)
+        Ok(answered(auth.find(FindRequest { names })).await.map_err(unavailable)?.people)
     }
 }
 
-/// What `auth` says, in time.
-async fn answered<T>(call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, StoreError> {
-    let unavailable = |reason: &str| {
-        StoreError::Unavailable(format!(
-            "`auth` does not say who that is, or how much is theirs: {reason}; try again"
-        ))
-    };
-    let answer = tokio::time::timeout(DEADLINE, call).await;
-    let answer = answer.map_err(|_| unavailable(&format!("no answer within {DEADLINE:?}")))?;
-    answer.map(Response::into_inner).map_err(|status| unavailable(status.message()))
+fn unavailable(reason: String) -> StoreError {
+    StoreError::Unavailable(format!(
+        "`auth` does not say who that is, or how much is theirs: {reason}; try again"
+    ))
 }
 
 fn give(content: &mut Content, name: &str, right: Right) -> Result<(), StoreError> {

@@ -313,7 +313,9 @@ impl Store {
             if newest(&rungs) > limits::RENDITIONS {
                 return Err(StoreError::Invalid(format!("at most {} renditions", limits::RENDITIONS)));
             }
-            let changed = after.fence != before.fence || rungs != known;
+            if after.fence == before.fence && rungs == known {
+                return Ok(before);
+            }
             let mut batch = write_row(self.change(), &before, &mut after);
             batch = generations::write_turns(batch, id, &known, &rungs);
             for (place, rung) in rungs.iter().enumerate() {
@@ -331,9 +333,6 @@ impl Store {
                         batch.push(sql, params![id, folder, place, spec, rung.spec.is_coming()])
                     }
                 };
-            }
-            if !changed {
-                return Ok(before);
             }
             match usage::count(batch, Some(&before), &after).tell(news_of(&after)).run().await {
                 Ok(_) => return Ok(after),

@@ -9,6 +9,7 @@ use streamgate_contracts::db::{Batch, params};
 use streamgate_contracts::jobs::v1::ShareRequest;
 
 use crate::catalogue::Catalogue;
+use crate::outside::TRANSCODE;
 use crate::store::{COLUMNS, Store, StoreError, content_of};
 
 /// Contents from before there was a count that are counted at once.
@@ -65,7 +66,7 @@ impl Catalogue {
         if owner.is_empty() {
             return Ok(());
         }
-        let request = ShareRequest { queue: "transcode".into(), owner: owner.to_owned() };
+        let request = ShareRequest { queue: TRANSCODE.into(), owner: owner.to_owned() };
         let mut jobs = self.outside.jobs.clone();
         let Ok(Ok(share)) = tokio::time::timeout(QUEUE_DEADLINE, jobs.share(request)).await else {
             return Ok(());
