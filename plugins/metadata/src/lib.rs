@@ -33,6 +33,7 @@ mod positions;
 mod reaper;
 mod rights;
 mod routes;
+mod rungs;
 mod search;
 mod service;
 mod settings;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use prost::Message as _;
 use streamgate_contracts::access::v1::Openness;
 use streamgate_contracts::catalogue::v1::{
-    Content, ContentState, Rendition, RenditionSegments, RenditionTimeline, Source, Turn,
+    Content, ContentState, Rendition, RenditionTimeline, Source, Turn,
 };
 use streamgate_contracts::db::{Batch, Db, DbError, Migrations, Param, Row, params, places};
 use streamgate_contracts::events::{
@@ -21,10 +21,8 @@ use streamgate_plugin_api::time::{now_ms, rfc3339};
 use streamgate_plugin_api::{BusError, Event};
 
 use crate::cursor::title_key;
-use crate::fence;
 use crate::generations;
 use crate::lifecycle::ForbiddenStep;
-use crate::limits;
 use crate::positions::POSITION;
 use crate::rights::Holders;
 use crate::search::search_text;
@@ -34,7 +32,7 @@ use crate::timeline::{self, BadSegments, Totals};
 use crate::usage;
 
 /// How often a write is computed anew because another one came first.
-const ATTEMPTS: usize = 32;
+pub(crate) const ATTEMPTS: usize = 32;
 /// How often a read of several tables is repeated to get one revision.
 const READS: usize = 16;
 
@@ -158,7 +156,7 @@ impl Store {
     }
 
     /// Until when what is replaced now is served.
-    fn until_ms(&self) -> i64 {
+    pub(crate) fn until_ms(&self) -> i64 {
         now_ms().saturating_add(i64::try_from(self.replaced_renditions.as_millis()).unwrap_or(i64::MAX))
     }
 
@@ -288,135 +286,6 @@ impl Store {
         Err(StoreError::Busy(id.to_owned()))
     }
 
-    /// Adds renditions, or replaces those of the same names.
-    pub(crate) async fn put_renditions(
-        &self,
-        id: &str,
-        specs: &[Rendition],
-        fence: u64,
-    ) -> Result<Content, StoreError> {
-        for _ in 0..ATTEMPTS {
-            let before = self.get(id).await?;
-            let mut after = before.clone();
-            fence::pass(&mut after, fence)?;
-            if before.state() == ContentState::Uploading {
-                let reason = "a content that is still uploading has no renditions";
-                return Err(StoreError::Precondition(reason.into()));
-            }
-            if let Some(spec) = specs.iter().find(|it| before.texts.iter().any(|text| text.name == it.name)) {
-                return Err(StoreError::Invalid(format!("`{}` is the name of a text", spec.name)));
-            }
-            let known = self.rungs_of(&[id]).await?.remove(id).unwrap_or_default();
-            generations::check(&known, specs)?;
-            let mut rungs = with_specs(&known, specs);
-            generations::settle(&mut rungs, before.state(), now_ms(), self.until_ms());
-            if newest(&rungs) > limits::RENDITIONS {
-                return Err(StoreError::Invalid(format!("at most {} renditions", limits::RENDITIONS)));
-            }
-            if after.fence == before.fence && rungs == known {
-                return Ok(before);
-            }
-            let mut batch = write_row(self.change(), &before, &mut after);
-            batch = generations::write_turns(batch, id, &known, &rungs);
-            for (place, rung) in rungs.iter().enumerate() {
-                let before = known.get(place).map(|rung| packed(&rung.spec));
-                let (folder, spec) = (rung.spec.folder(), packed(&rung.spec));
-                batch = match before {
-                    Some(before) if before == spec => batch,
-                    Some(_) => {
-                        let sql = "UPDATE renditions SET spec = $3 WHERE content = $1 AND name = $2";
-                        batch.push_expect(sql, params![id, folder, spec], 1)
-                    }
-                    None => {
-                        let sql = "INSERT INTO renditions (content, name, position, spec, segments, bytes, ticks, coming) \
-                            VALUES ($1, $2, $3, $4, 0, 0, 0, $5)";
-                        batch.push(sql, params![id, folder, place, spec, rung.spec.is_coming()])
-                    }
-                };
-            }
-            match usage::count(batch, Some(&before), &after).tell(news_of(&after)).run().await {
-                Ok(_) => return Ok(after),
-                Err(DbError::Conflict { .. } | DbError::UniqueViolation { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(StoreError::Busy(id.to_owned()))
-    }
-
-    /// Adds segments, or replaces those of the same numbers, and changes the content, all
-    /// in one transaction.
-    pub(crate) async fn put_segments(
-        &self,
-        id: &str,
-        added: &[RenditionSegments],
-        apply: impl Fn(&mut Content) -> Result<(), StoreError>,
-    ) -> Result<Content, StoreError> {
-        for _ in 0..ATTEMPTS {
-            let before = self.get(id).await?;
-            let mut after = before.clone();
-            apply(&mut after)?;
-            let known = self.rungs_of(&[id]).await?.remove(id).unwrap_or_default();
-            let mut rungs = known.clone();
-            let newest = generations::newest(&known);
-            let mut batch = write_row(self.change(), &before, &mut after);
-            for group in added {
-                let name = &group.rendition;
-                let Some(rung) = rungs.iter_mut().find(|rung| rung.spec.folder() == *name) else {
-                    let reason = format!("there is no rendition `{name}`; put it before its segments");
-                    return Err(StoreError::Precondition(reason));
-                };
-                if Some(rung.spec.generation) != newest {
-                    let reason = format!("`{name}` takes no segments: there is a newer generation");
-                    return Err(StoreError::Precondition(reason));
-                }
-                let stored = self.chunks(id, name, &timeline::chunks_of(&group.segments)).await?;
-                let merged = timeline::merge(name, rung.totals, stored, group.segments.clone())?;
-                rung.totals = merged.totals;
-                let Totals { segments, bytes, ticks } = merged.totals;
-                batch = batch.push_expect(
-                    "UPDATE renditions SET segments = $3, bytes = $4, ticks = $5 WHERE content = $1 AND name = $2",
-                    params![id, name, segments, bytes, ticks],
-                    1,
-                );
-                for (chunk, data) in merged.chunks {
-                    batch = batch.push(
-                        "INSERT INTO segments (content, rendition, chunk, data) VALUES ($1, $2, $3, $4) \
-                         ON CONFLICT (content, rendition, chunk) DO UPDATE SET data = excluded.data",
-                        params![id, name, chunk, data],
-                    );
-                }
-            }
-            generations::settle(&mut rungs, before.state(), now_ms(), self.until_ms());
-            batch = generations::write_turns(batch, id, &known, &rungs);
-            match usage::count(batch, Some(&before), &after).tell(news_of(&after)).run().await {
-                Ok(_) => return Ok(after),
-                Err(DbError::Conflict { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(StoreError::Busy(id.to_owned()))
-    }
-
-    async fn chunks(
-        &self,
-        id: &str,
-        rendition: &str,
-        wanted: &[u32],
-    ) -> Result<Vec<(u32, Bytes)>, StoreError> {
-        let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else { return Ok(Vec::new()) };
-        let sql = "SELECT chunk, data FROM segments WHERE content = $1 AND rendition = $2 \
-            AND chunk BETWEEN $3 AND $4 ORDER BY chunk";
-        let rows = self.db.query(sql, params![id, rendition, *first, *last]).await?;
-        let mut chunks = Vec::with_capacity(rows.len());
-        for row in rows {
-            let chunk: u32 = row.get("chunk")?;
-            if wanted.binary_search(&chunk).is_ok() {
-                chunks.push((chunk, row.get("data")?));
-            }
-        }
-        Ok(chunks)
-    }
-
     /// A content with all its renditions and segments, consistent with one revision;
     /// without them when `known_revision` is the current one.
     pub(crate) async fn timeline(
@@ -498,7 +367,7 @@ impl Store {
     }
 
     /// Of all generations.
-    async fn rungs_of(&self, ids: &[&str]) -> Result<HashMap<String, Vec<Rung>>, StoreError> {
+    pub(crate) async fn rungs_of(&self, ids: &[&str]) -> Result<HashMap<String, Vec<Rung>>, StoreError> {
         let mut all: HashMap<String, Vec<Rung>> = HashMap::new();
         for some in ids.chunks(100) {
             let sql = format!(
@@ -524,7 +393,7 @@ impl Store {
 
 /// The update of a content's row under the revision it was read at; sets the new revision
 /// and time in `after`. The batch is one of [`Store::change`].
-fn write_row(batch: Batch, before: &Content, after: &mut Content) -> Batch {
+pub(crate) fn write_row(batch: Batch, before: &Content, after: &mut Content) -> Batch {
     after.revision = before.revision + 1;
     // People see it: it never goes backwards for one content.
     after.updated_at_ms = now_ms().max(before.updated_at_ms);
@@ -575,7 +444,7 @@ fn told_of_rights(batch: Batch, before: &Content, after: &Content) -> Batch {
 }
 
 /// Tells the bus what a content has become.
-fn news_of(content: &Content) -> Result<Event, BusError> {
+pub(crate) fn news_of(content: &Content) -> Result<Event, BusError> {
     let payload = ContentChanged {
         id: content.id.clone(),
         revision: content.revision,
@@ -590,33 +459,6 @@ type Assembled = Option<(u64, Vec<RenditionTimeline>)>;
 /// Renditions are in this order, whichever came first: pictures, small ones first, then sounds.
 fn order(spec: &Rendition) -> impl Ord + '_ {
     (spec.kind, spec.height, spec.track, spec.target_bitrate, spec.name.as_str(), spec.generation)
-}
-
-/// The renditions with those that are put: in the order of before, then the new ones.
-fn with_specs(known: &[Rung], specs: &[Rendition]) -> Vec<Rung> {
-    let mut rungs = known.to_vec();
-    for spec in specs {
-        match rungs.iter_mut().find(|rung| rung.spec.folder() == spec.folder()) {
-            Some(rung) => rung.spec = Rendition { turn: rung.spec.turn, ..spec.clone() },
-            None => {
-                let turn = generations::begins(known, spec);
-                let spec = Rendition { turn, ..spec.clone() };
-                rungs.push(Rung { spec, totals: Totals::default() });
-            }
-        }
-    }
-    rungs
-}
-
-/// How many renditions there are of the newest generation.
-fn newest(rungs: &[Rung]) -> usize {
-    let newest = generations::newest(rungs);
-    rungs.iter().filter(|rung| Some(rung.spec.generation) == newest).count()
-}
-
-/// A rendition as its row holds it.
-fn packed(spec: &Rendition) -> Bytes {
-    Rendition { turn: None, ..spec.clone() }.encode_to_vec().into()
 }
 
 fn assemble(rows: impl IntoIterator<Item = Row>) -> Result<Assembled, StoreError> {
