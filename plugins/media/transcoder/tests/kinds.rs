@@ -109,7 +109,7 @@ fn every_input_has_a_name_of_its_own_and_what_is_to_be_repaired_is_one_of_them()
 
 #[test]
 fn the_page_on_media_lists_what_is_tested_here_and_nothing_else() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/media.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../docs/media.md");
     let there = std::fs::read_to_string(&path).unwrap();
     let right = page::with_table(&there, &all());
     if std::env::var("INSTA_UPDATE").is_ok_and(|update| update == "always") {
