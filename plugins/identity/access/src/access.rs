@@ -34,7 +34,7 @@ use crate::grants::{Grant, Grants, Key};
 use crate::policy::{Openness, Policy};
 use crate::settings::Settings;
 use crate::standing::Standings;
-use crate::store::{self, DecisionRow, REASON_CHARS, Store};
+use crate::store::{self, DecisionRow, PolicyRow, REASON_CHARS, Store};
 use crate::tree::Leaf;
 use crate::truth::Truth;
 use crate::viewer::Viewer;
@@ -159,18 +159,47 @@ impl Access {
 
     /// The policy of a content.
     pub(crate) async fn policy(&self, content: &str) -> Result<Arc<Policy>, DbError> {
-        let shared = &self.shared;
-        if let Some((snapshot, policy)) = shared.policies.get(content)
-            && shared.epochs.hold(&snapshot)
-        {
+        if let Some(policy) = self.kept(content) {
             return Ok(policy);
         }
-        let mut snapshot = Snapshot::default();
-        shared.epochs.note(&mut snapshot, About::Content(content));
-        let row = shared.store.policy(content).await?;
-        let policy = Arc::new(Policy::read(row, shared.settings.default, content));
-        shared.policies.insert(content.to_owned(), (snapshot, policy.clone()));
-        Ok(policy)
+        let snapshot = self.shared.epochs.snapshot(About::Content(content));
+        let mut rows = self.shared.store.policies(&[content]).await?;
+        Ok(self.keep(content, snapshot, rows.remove(content)))
+    }
+
+    /// The policies of some contents, by content. Those that are not in memory are read at once.
+    pub(crate) async fn policies<'a>(
+        &self,
+        contents: &'a [String],
+    ) -> Result<HashMap<&'a str, Arc<Policy>>, DbError> {
+        let (mut policies, mut missing) = (HashMap::new(), HashMap::new());
+        for content in contents.iter().map(String::as_str) {
+            match self.kept(content) {
+                Some(policy) => drop(policies.insert(content, policy)),
+                None => drop(missing.insert(content, self.shared.epochs.snapshot(About::Content(content)))),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(policies);
+        }
+        let ids: Vec<&str> = missing.keys().copied().collect();
+        let mut rows = self.shared.store.policies(&ids).await?;
+        for (content, snapshot) in missing {
+            policies.insert(content, self.keep(content, snapshot, rows.remove(content)));
+        }
+        Ok(policies)
+    }
+
+    fn kept(&self, content: &str) -> Option<Arc<Policy>> {
+        let (snapshot, policy) = self.shared.policies.get(content)?;
+        self.shared.epochs.hold(&snapshot).then_some(policy)
+    }
+
+    /// Keeps what was read since a snapshot.
+    fn keep(&self, content: &str, snapshot: Snapshot, row: Option<PolicyRow>) -> Arc<Policy> {
+        let policy = Arc::new(Policy::read(row, self.shared.settings.default, content));
+        self.shared.policies.insert(content.to_owned(), (snapshot, policy.clone()));
+        policy
     }
 
     /// Whether a viewer may play a content. It always answers: what fails is not known.

@@ -50,6 +50,13 @@ impl Epochs {
         snapshot.0.push((index, self.counters[index].load(SeqCst)));
     }
 
+    /// How this one alone stands now.
+    pub(crate) fn snapshot(&self, about: About<'_>) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        self.note(&mut snapshot, about);
+        snapshot
+    }
+
     /// Whether nothing happened since.
     pub(crate) fn hold(&self, snapshot: &Snapshot) -> bool {
         snapshot.0.iter().all(|(index, then)| self.counters[*index].load(SeqCst) == *then)

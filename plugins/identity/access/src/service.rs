@@ -1,10 +1,13 @@
 //! The `access` capability: the internal contract of `access.proto` over [`Access`].
 
 use streamgate_contracts::access::v1::access_server::{self, AccessServer};
-use streamgate_contracts::access::v1::{DecideRequest, Decision, Openness, PolicyRequest, PolicyResponse};
+use streamgate_contracts::access::v1::{
+    DecideRequest, Decision, Openness, PoliciesRequest, PoliciesResponse, PolicyRequest, PolicyResponse,
+};
 use tonic::{Request, Response, Status};
 
 use crate::access::Access;
+use crate::policy::Policy;
 use crate::routes::uuid;
 use crate::viewer::Viewer;
 
@@ -17,7 +20,14 @@ pub(crate) fn router(access: Access) -> axum::Router {
     tonic::service::Routes::new(server).into_axum_router()
 }
 
+/// Contents whose policies are read in one call.
+const MAX_CONTENTS: usize = 200;
+
 struct Service(Access);
+
+fn to_wire(policy: &Policy) -> PolicyResponse {
+    PolicyResponse { openness: Openness::from(policy.openness).into(), revision: policy.revision }
+}
 
 fn content(text: &str) -> Result<String, Status> {
     uuid(text, "content").map_err(|error| Status::invalid_argument(error.to_string()))
@@ -27,8 +37,22 @@ fn content(text: &str) -> Result<String, Status> {
 impl access_server::Access for Service {
     async fn policy(&self, request: Request<PolicyRequest>) -> Result<Response<PolicyResponse>, Status> {
         let policy = self.0.policy(&content(&request.into_inner().content)?).await?;
-        let openness = Openness::from(policy.openness).into();
-        Ok(Response::new(PolicyResponse { openness, revision: policy.revision }))
+        Ok(Response::new(to_wire(&policy)))
+    }
+
+    async fn policies(
+        &self,
+        request: Request<PoliciesRequest>,
+    ) -> Result<Response<PoliciesResponse>, Status> {
+        let contents = request.into_inner().contents;
+        if contents.len() > MAX_CONTENTS {
+            let message = format!("{} contents at once; at most {MAX_CONTENTS}", contents.len());
+            return Err(Status::invalid_argument(message));
+        }
+        let contents = contents.iter().map(|id| content(id)).collect::<Result<Vec<_>, _>>()?;
+        let policies = self.0.policies(&contents).await?;
+        let policies = contents.iter().map(|id| to_wire(&policies[id.as_str()])).collect();
+        Ok(Response::new(PoliciesResponse { policies }))
     }
 
     async fn decide(&self, request: Request<DecideRequest>) -> Result<Response<Decision>, Status> {

@@ -1,11 +1,11 @@
 //! The SQL of the access control. What is changed is in one transaction with its entry for the audit
 //! log and what the bus is told of it; a generation only ever grows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
 use streamgate_contracts::audit::Entry;
-use streamgate_contracts::db::{Batch, Db, DbError, Migrations, Row, params};
+use streamgate_contracts::db::{Batch, Db, DbError, Migrations, Row, params, places};
 use streamgate_contracts::events::{TYPE_ACCESS_CHANGED, TYPE_ACCESS_REVOKED};
 use streamgate_contracts::outbox::{self, Each};
 
@@ -83,18 +83,23 @@ pub(crate) struct Shown {
 }
 
 impl Store {
-    pub(crate) async fn policy(&self, content: &str) -> Result<Option<PolicyRow>, DbError> {
-        let sql = "SELECT openness, rule, revision, changed_at_ms FROM policies WHERE content = $1";
-        let row = self.db.query_opt(sql, params![content]).await?;
-        let read = |row: Row| -> Result<PolicyRow, DbError> {
-            Ok(PolicyRow {
+    /// The rows of the contents that have one, by content.
+    pub(crate) async fn policies(&self, contents: &[&str]) -> Result<HashMap<String, PolicyRow>, DbError> {
+        let sql = format!(
+            "SELECT content, openness, rule, revision, changed_at_ms FROM policies WHERE content IN ({})",
+            places(contents.len())
+        );
+        let values = contents.iter().flat_map(|content| params![*content]).collect();
+        let read = |row: Row| {
+            let policy = PolicyRow {
                 openness: row.get("openness")?,
                 rule: row.get("rule")?,
                 revision: row.get("revision")?,
                 changed_at_ms: row.get("changed_at_ms")?,
-            })
+            };
+            Ok((row.get("content")?, policy))
         };
-        row.map(read).transpose()
+        self.db.query(&sql, values).await?.into_iter().map(read).collect()
     }
 
     /// Changes a policy, if it is at the revision `expected` (0: nobody has said anything yet); says

@@ -47,6 +47,28 @@ async fn a_content_without_a_policy_is_for_whoever_may_change_it_unless_the_sett
 }
 
 #[tokio::test]
+async fn policies_of_many_contents_are_answered_in_their_order_also_after_a_change() {
+    let world = World::new();
+    let life = world.live(None, json!({})).await;
+    let other = "01920000-0000-7000-8000-0000000000ff".to_owned();
+    let contents = [other.clone(), CONTENT.to_owned(), other, CONTENT.to_owned()];
+    for openness in ["public", "unlisted"] {
+        let revision = life.put_policy(json!({ "openness": openness })).await;
+        let said = life.policies(&contents).await.unwrap();
+        let said: Vec<_> = said.iter().map(|policy| (policy.openness(), policy.revision)).collect();
+        let default = (Openness::Private, 0);
+        let changed = (if openness == "public" { Openness::Public } else { Openness::Unlisted }, revision);
+        assert_eq!(said, [default, changed, default, changed]);
+    }
+    assert_eq!(life.policies(&[]).await.unwrap(), []);
+    let many = vec![CONTENT.to_owned(); 201];
+    let refused = life.policies(&many).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+    assert!(refused.message().contains("201 contents"), "{}", refused.message());
+    assert_eq!(life.policies(&["x".to_owned()]).await.unwrap_err().code(), tonic::Code::InvalidArgument);
+}
+
+#[tokio::test]
 async fn a_policy_is_changed_by_whom_it_may_and_only_as_it_was_read() {
     let world = World::new();
     let life = world.live(None, json!({})).await;

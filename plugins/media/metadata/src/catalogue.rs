@@ -212,9 +212,11 @@ impl Catalogue {
         for round in 1.. {
             let (entries, more) = self.store.list(&filter, sight).await?;
             let next = entries.last().filter(|_| more).map(|last| Cursor::of(filter.order, &last.content));
+            let contents: Vec<&Content> = entries.iter().map(|entry| &entry.content).collect();
+            let shown = self.policies.show_each(&contents, sight, Where::List).await?;
             let mut page = Vec::with_capacity(entries.len());
-            for entry in entries {
-                if self.policies.show(&entry.content, sight, Where::List).await? {
+            for (entry, shown) in entries.into_iter().zip(shown) {
+                if shown {
                     page.push(entry);
                 } else {
                     self.feed.policy(&entry.content.id);
@@ -242,9 +244,11 @@ impl Catalogue {
             let noted = self.store.noted_listings(&after, MAX_PAGE as usize).await?;
             let Some((last, _)) = noted.last() else { return Ok(()) };
             after.clone_from(last);
-            for (id, openness) in noted {
-                if self.policies.openness(&id).await? != openness {
-                    self.feed.policy(&id);
+            let ids: Vec<&str> = noted.iter().map(|(id, _)| id.as_str()).collect();
+            let policies = self.policies.openness_of(&ids).await?;
+            for ((id, noted), openness) in noted.iter().zip(policies) {
+                if *noted != openness {
+                    self.feed.policy(id);
                 }
             }
         }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use quick_cache::sync::Cache;
 use streamgate_contracts::access::v1::access_client::AccessClient;
-use streamgate_contracts::access::v1::{Openness, PolicyRequest};
+use streamgate_contracts::access::v1::{Openness, PoliciesRequest, PolicyResponse};
 use streamgate_contracts::catalogue::v1::{Content, ContentState, Right};
 use streamgate_plugin_api::Client;
 
@@ -16,6 +16,8 @@ use crate::store::StoreError;
 
 /// Contents of which it is remembered.
 const CAPACITY: usize = 16_384;
+/// Contents of one call to `access`.
+const AT_ONCE: usize = 100;
 /// How long `access` may take.
 const DEADLINE: Duration = Duration::from_secs(5);
 
@@ -80,38 +82,49 @@ impl Policies {
         Sight { all: self.0.is_none() || caller.is_admin(), caller }
     }
 
-    /// How open a content is; without `access` every one is public.
+    /// How open a content is.
     ///
     /// # Errors
     /// `access` does not say.
     pub(crate) async fn openness(&self, content: &str) -> Result<Openness, StoreError> {
-        let Some(shared) = &self.0 else { return Ok(Openness::Public) };
-        if let Some((openness, asked)) = shared.known.get(content)
-            && asked.elapsed() < shared.max_age
-        {
-            return Ok(openness);
-        }
-        let (changes, asked) = (shared.changes.load(Ordering::SeqCst), Instant::now());
-        let mut access = shared.access.clone();
-        let asking = access.policy(PolicyRequest { content: content.to_owned() });
-        let unavailable = |reason: String| {
-            StoreError::Unavailable(format!(
-                "`access` does not say who may know of `{content}`: {reason}; try again"
-            ))
+        Ok(self.openness_of(&[content]).await?[0])
+    }
+
+    /// How open each of some contents is; without `access` every one is public. Those that are not
+    /// remembered are asked for in one call.
+    ///
+    /// # Errors
+    /// `access` does not say.
+    pub(crate) async fn openness_of(&self, contents: &[&str]) -> Result<Vec<Openness>, StoreError> {
+        let Some(shared) = &self.0 else { return Ok(vec![Openness::Public; contents.len()]) };
+        let asked = Instant::now();
+        let known = |id: &&str| {
+            let (openness, since) = shared.known.get(*id)?;
+            (asked.duration_since(since) < shared.max_age).then_some(openness)
         };
-        let answer = tokio::time::timeout(DEADLINE, asking)
-            .await
-            .map_err(|_| unavailable(format!("no answer within {DEADLINE:?}")))?
-            .map_err(|status| unavailable(status.message().to_owned()))?;
-        let openness = match answer.into_inner().openness() {
-            // What this version does not know is for nobody.
-            Openness::Unspecified => Openness::Private,
-            openness => openness,
-        };
-        if shared.changes.load(Ordering::SeqCst) == changes {
-            shared.known.insert(content.to_owned(), (openness, asked));
+        let mut found: Vec<Option<Openness>> = contents.iter().map(known).collect();
+        let missing: Vec<String> = (contents.iter().zip(&found))
+            .filter(|(_, openness)| openness.is_none())
+            .map(|(id, _)| (*id).to_owned())
+            .collect();
+        for some in missing.chunks(AT_ONCE) {
+            let changes = shared.changes.load(Ordering::SeqCst);
+            let policies = shared.ask(some).await?;
+            let keep = shared.changes.load(Ordering::SeqCst) == changes;
+            let left = found.iter_mut().filter(|openness| openness.is_none());
+            for ((slot, id), policy) in left.zip(some).zip(policies) {
+                let openness = match policy.openness() {
+                    // What this version does not know is for nobody.
+                    Openness::Unspecified => Openness::Private,
+                    openness => openness,
+                };
+                if keep {
+                    shared.known.insert(id.clone(), (openness, asked));
+                }
+                *slot = Some(openness);
+            }
         }
-        Ok(openness)
+        Ok(found.into_iter().flatten().collect())
     }
 
     /// An event told that the policy is another one.
@@ -132,14 +145,55 @@ impl Policies {
         sight: &Sight,
         place: Where,
     ) -> Result<bool, StoreError> {
-        if sight.is_sure(content) {
-            return Ok(true);
+        Ok(self.show_each(&[content], sight, place).await?[0])
+    }
+
+    /// Whether the sender of a request may know of each of some contents upon which they come at this place.
+    ///
+    /// # Errors
+    /// `access` does not say.
+    pub(crate) async fn show_each(
+        &self,
+        contents: &[&Content],
+        sight: &Sight,
+        place: Where,
+    ) -> Result<Vec<bool>, StoreError> {
+        let depends = |content: &Content| !sight.is_sure(content) && is_presentable(content.state());
+        let ids: Vec<&str> = contents.iter().filter(|it| depends(it)).map(|it| it.id.as_str()).collect();
+        let mut openness = self.openness_of(&ids).await?.into_iter();
+        let shows = |content: &&Content| match depends(content) {
+            true => openness.next().is_some_and(|openness| {
+                is_listed(openness) || (place == Where::Address && is_addressed(openness))
+            }),
+            false => sight.is_sure(*content),
+        };
+        Ok(contents.iter().map(shows).collect())
+    }
+}
+
+impl Shared {
+    /// What `access` says of some contents, one for each.
+    async fn ask(&self, contents: &[String]) -> Result<Vec<PolicyResponse>, StoreError> {
+        let unavailable = |reason: String| {
+            let of = match contents {
+                [one] => format!("`{one}`"),
+                more => format!("{} contents", more.len()),
+            };
+            StoreError::Unavailable(format!(
+                "`access` does not say who may know of {of}: {reason}; try again"
+            ))
+        };
+        let mut access = self.access.clone();
+        let asking = access.policies(PoliciesRequest { contents: contents.to_vec() });
+        let answer = tokio::time::timeout(DEADLINE, asking)
+            .await
+            .map_err(|_| unavailable(format!("no answer within {DEADLINE:?}")))?
+            .map_err(|status| unavailable(status.message().to_owned()))?;
+        let policies = answer.into_inner().policies;
+        match policies.len() == contents.len() {
+            true => Ok(policies),
+            false => Err(unavailable(format!("it answered with {} policies", policies.len()))),
         }
-        if !is_presentable(content.state()) {
-            return Ok(false);
-        }
-        let openness = self.openness(&content.id).await?;
-        Ok(is_listed(openness) || (place == Where::Address && is_addressed(openness)))
     }
 }
 

@@ -87,6 +87,21 @@ async fn who_may_not_play_a_content_does_not_learn_that_it_exists() {
 }
 
 #[tokio::test]
+async fn a_page_costs_one_call_of_access_and_the_next_time_none() {
+    let world = World::new();
+    let life = world.live(gated()).await;
+    some(&world, &life).await;
+    drop(life);
+    let life = world.live(gated()).await;
+    let before = world.calls.load(Ordering::SeqCst);
+    for _ in 0..2 {
+        let (_, page) = life.call("GET", "", "").await;
+        assert_eq!(titles(&page), ["Token", "Open"]);
+        assert_eq!(world.calls.load(Ordering::SeqCst), before + 1);
+    }
+}
+
+#[tokio::test]
 async fn nothing_is_shown_to_strangers_while_access_does_not_answer() {
     let world = World::new();
     let life = world.live(gated()).await;

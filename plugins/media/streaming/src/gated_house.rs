@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use streamgate_contracts::access::v1::access_server::{Access, AccessServer};
 use streamgate_contracts::access::v1::{
-    DecideRequest, Decision, Openness, PolicyRequest, PolicyResponse, Verdict,
+    DecideRequest, Decision, Openness, PoliciesRequest, PoliciesResponse, PolicyRequest, PolicyResponse,
+    Verdict,
 };
 use streamgate_contracts::auth::v1::auth_server::{Auth, AuthServer};
 use streamgate_contracts::auth::v1::authenticate_response::Outcome;
@@ -51,6 +52,10 @@ impl Access for Doorman {
         self.policies.fetch_add(1, Ordering::SeqCst);
         let openness = self.openness.lock().unwrap().ok_or_else(|| Status::unavailable("asleep"))?;
         Ok(Reply::new(PolicyResponse { openness: openness.into(), revision: 1 }))
+    }
+
+    async fn policies(&self, _: Call<PoliciesRequest>) -> Result<Reply<PoliciesResponse>, Status> {
+        Err(Status::unimplemented("streaming asks for one at a time"))
     }
 
     async fn decide(&self, call: Call<DecideRequest>) -> Result<Reply<Decision>, Status> {

@@ -14,7 +14,9 @@ use serde_json::{Value, json};
 use streamgate_access::{Access, Outside, Settings};
 use streamgate_chain_evm::Standalone;
 use streamgate_contracts::access::v1::access_client::AccessClient;
-use streamgate_contracts::access::v1::{DecideRequest, Decision, Openness, PolicyRequest, PolicyResponse};
+use streamgate_contracts::access::v1::{
+    DecideRequest, Decision, Openness, PoliciesRequest, PolicyRequest, PolicyResponse,
+};
 use streamgate_contracts::catalogue::v1::Right;
 use streamgate_contracts::catalogue::v1::catalogue_client::CatalogueClient;
 use streamgate_contracts::events::{AccessChanged, AccessRevoked, TYPE_ACCESS_CHANGED, TYPE_ACCESS_REVOKED};
@@ -280,6 +282,11 @@ impl Life {
 
     pub async fn policy(&self) -> PolicyResponse {
         self.service.clone().policy(PolicyRequest { content: CONTENT.into() }).await.unwrap().into_inner()
+    }
+
+    pub async fn policies(&self, contents: &[String]) -> Result<Vec<PolicyResponse>, tonic::Status> {
+        let request = PoliciesRequest { contents: contents.to_vec() };
+        Ok(self.service.clone().policies(request).await?.into_inner().policies)
     }
 
     pub async fn openness(&self) -> Openness {

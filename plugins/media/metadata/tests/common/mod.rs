@@ -6,7 +6,7 @@ pub mod people;
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,9 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 use streamgate_contracts::access::v1::access_server::{self, AccessServer};
-use streamgate_contracts::access::v1::{DecideRequest, Decision, Openness, PolicyRequest, PolicyResponse};
+use streamgate_contracts::access::v1::{
+    DecideRequest, Decision, Openness, PoliciesRequest, PoliciesResponse, PolicyRequest, PolicyResponse,
+};
 use streamgate_contracts::auth::v1::{Person, Role};
 use streamgate_contracts::catalogue::v1::catalogue_client::CatalogueClient;
 use streamgate_contracts::catalogue::v1::*;
@@ -58,6 +60,8 @@ pub struct World {
     pub first_admin: Arc<Mutex<String>>,
     /// `access` and `auth` do not answer.
     pub dumb: Arc<AtomicBool>,
+    /// How often `access` was called.
+    pub calls: Arc<AtomicUsize>,
     engine: Engine,
     _directory: tempfile::TempDir,
 }
@@ -99,6 +103,7 @@ impl World {
             log: Arc::default(),
             first_admin: Arc::default(),
             dumb: Arc::default(),
+            calls: Arc::default(),
             engine,
             _directory: directory,
         }
@@ -111,7 +116,8 @@ impl World {
             let (enqueued, share) = (enqueued.clone(), *share.lock().unwrap());
             async move { Ok::<_, std::convert::Infallible>(enqueue(request, &enqueued, share).await) }
         }));
-        let access = Door { policies: self.policies.clone(), dumb: self.dumb.clone() };
+        let access =
+            Door { policies: self.policies.clone(), dumb: self.dumb.clone(), calls: self.calls.clone() };
         let access = tonic::service::Routes::new(AccessServer::new(access)).into_axum_router();
         let access = Client::from_service(access);
         let (log, dumb, first_admin) = (self.log.clone(), self.dumb.clone(), self.first_admin.clone());
@@ -299,20 +305,33 @@ fn person(name: &str) -> Person {
 struct Door {
     policies: Arc<Mutex<HashMap<String, Openness>>>,
     dumb: Arc<AtomicBool>,
+    calls: Arc<AtomicUsize>,
 }
 
 #[tonic::async_trait]
 impl access_server::Access for Door {
     async fn policy(
         &self,
-        request: tonic::Request<PolicyRequest>,
+        _: tonic::Request<PolicyRequest>,
     ) -> Result<tonic::Response<PolicyResponse>, tonic::Status> {
+        Err(tonic::Status::unimplemented("the catalogue asks for many at once"))
+    }
+
+    async fn policies(
+        &self,
+        request: tonic::Request<PoliciesRequest>,
+    ) -> Result<tonic::Response<PoliciesResponse>, tonic::Status> {
         if self.dumb.load(Ordering::SeqCst) {
             return Err(tonic::Status::unavailable("not now"));
         }
-        let said = self.policies.lock().unwrap().get(&request.get_ref().content).copied();
-        let openness = said.unwrap_or(Openness::Private).into();
-        Ok(tonic::Response::new(PolicyResponse { openness, revision: 1 }))
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        let policies = self.policies.lock().unwrap();
+        let policy = |content| {
+            let openness = policies.get(content).copied().unwrap_or(Openness::Private).into();
+            PolicyResponse { openness, revision: 1 }
+        };
+        let policies = request.get_ref().contents.iter().map(policy).collect();
+        Ok(tonic::Response::new(PoliciesResponse { policies }))
     }
 
     async fn decide(
