@@ -13,21 +13,21 @@ use streamgate_plugin_api::Client;
 use streamgate_plugin_api::time::{Clock, millis};
 
 use crate::audit::Entry;
-use crate::contract_wallet::ContractWallets;
-use crate::credentials::{Credentials, Given};
 use crate::error::{AuthError, Why};
-use crate::jwt::{self, BadToken};
-use crate::keys::Keys;
-use crate::limits::{Limiter, network};
-use crate::nonce::Nonces;
-use crate::origin::{self, Origin};
-use crate::principal::{Credential, Identity, Scope, rights};
-use crate::refresh::Successors;
-use crate::rules::Rules;
+use crate::filters::credentials::{Credentials, Given};
+use crate::filters::limits::{Limiter, network};
+use crate::filters::rules::Rules;
+use crate::people::principal::{Credential, Identity, Scope, rights};
 use crate::secret;
+use crate::session::jwt::{self, BadToken};
+use crate::session::keys::Keys;
+use crate::session::refresh::Successors;
+use crate::session::warm::Warm;
 use crate::settings::Settings;
+use crate::sign_in::contract_wallet::ContractWallets;
+use crate::sign_in::nonce::Nonces;
+use crate::sign_in::origin::{self, Origin};
 use crate::store::{self, KeyRow, SessionRow, Store};
-use crate::warm::Warm;
 
 /// Refusals of one principal within a minute that are put on record; there may be any number.
 const RECORDED_REFUSALS: u32 = 60;
@@ -460,7 +460,7 @@ pub(crate) fn wallet_name(kind: &str, address: &str) -> String {
 /// the address alone. None: it is no wallet.
 pub(crate) fn wallet_of(name: &str) -> Option<(&'static str, String)> {
     let ethereum = |chain: &str, text: &str| {
-        let address = crate::siwe::address(text).ok()?.to_checksum(None);
+        let address = crate::sign_in::siwe::address(text).ok()?.to_checksum(None);
         let digits = chain.is_empty() || chain.bytes().all(|byte| byte.is_ascii_digit());
         let address = if chain.is_empty() { address } else { format!("{chain}:{address}") };
         digits.then_some(("ethereum", address))
@@ -471,9 +471,9 @@ pub(crate) fn wallet_of(name: &str) -> Option<(&'static str, String)> {
             None => ethereum("", rest),
             Some((chain, address)) => ethereum(chain, address),
         },
-        None => crate::siws::address(name).ok().map(|_| ("solana", name.to_owned())),
+        None => crate::sign_in::siws::address(name).ok().map(|_| ("solana", name.to_owned())),
         Some(("solana", address)) => {
-            crate::siws::address(address).ok().map(|_| ("solana", address.to_owned()))
+            crate::sign_in::siws::address(address).ok().map(|_| ("solana", address.to_owned()))
         }
         Some(_) => None,
     }

@@ -10,9 +10,9 @@ use streamgate_plugin_api::time::millis;
 use crate::audit::Entry;
 use crate::auth::Auth;
 use crate::error::AuthError;
-use crate::principal::Role;
+use crate::people::principal::Role;
 use crate::secret;
-use crate::warm::Whose;
+use crate::session::warm::Whose;
 
 /// How long the address is good. Whoever asked for it has a browser at hand.
 const LINK_TTL: std::time::Duration = std::time::Duration::from_secs(15 * 60);

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use crate::auth::Auth;
-use crate::origin::Origin;
+use crate::sign_in::origin::Origin;
 
 /// Below `/api/v1/auth/`.
 const OPEN: [&str; 6] = ["challenge", "sign-in", "refresh", "logout", "me", "wallets"];

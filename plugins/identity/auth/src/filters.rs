@@ -1,6 +1,10 @@
 //! The capabilities `authenticate` and `authorize`: what the ingress asks about the head of each
 //! request before a plugin gets it. The first finds out who sent it; the second says whether they may.
 
+pub(crate) mod credentials;
+pub(crate) mod limits;
+pub(crate) mod rules;
+
 use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -10,10 +14,10 @@ use streamgate_plugin_api::Principal;
 
 use crate::audit::Entry;
 use crate::auth::Auth;
-use crate::credentials::Credentials;
 use crate::error::{AuthError, Why};
-use crate::principal::Identity;
-use crate::rules::Need;
+use crate::filters::credentials::Credentials;
+use crate::filters::rules::Need;
+use crate::people::principal::Identity;
 
 const METHOD: HeaderName = HeaderName::from_static("x-filter-method");
 const PATH: HeaderName = HeaderName::from_static("x-filter-path");

@@ -5,45 +5,25 @@
 //! the ingress, and `/api/v1/auth` to everyone. It knows principals and what they may be trusted with
 //! in general, and nothing of contents: who may watch what is decided elsewhere.
 
-mod api_keys;
 mod audit;
 mod auth;
-mod bootstrap;
 mod by_hand;
 mod commands;
-mod contract_wallet;
 mod cors;
-mod credentials;
 mod date;
-mod endings;
-mod envelope;
 mod error;
 mod filters;
 #[doc(hidden)]
 pub mod fuzz;
 mod ingress;
-mod jwt;
-mod keys;
-mod limits;
-mod nonce;
-mod origin;
-mod principal;
-mod quotas;
-mod refresh;
-mod roles;
+mod people;
 mod routes;
-mod rules;
 mod secret;
 mod service;
-mod sessions;
+mod session;
 mod settings;
 mod sign_in;
-mod signature;
-mod siwe;
-mod siws;
 mod store;
-mod typed_data;
-mod warm;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,11 +33,11 @@ use streamgate_plugin_api::changes::HOST_CHANGED;
 use streamgate_plugin_api::{Host, Plugin, SettingsProblem, StartError, export_plugin};
 
 pub use auth::{Auth, OpenError};
-pub use bootstrap::Bootstrap;
-pub use contract_wallet::{ChainWallets, ContractWallets, NoContractWallets, Verdict};
-pub use quotas::RoleQuota;
-pub use rules::{Need, Rule};
+pub use filters::rules::{Need, Rule};
+pub use people::bootstrap::Bootstrap;
+pub use people::quotas::RoleQuota;
 pub use settings::Settings;
+pub use sign_in::contract_wallet::{ChainWallets, ContractWallets, NoContractWallets, Verdict};
 
 /// How often what has expired is removed.
 const TIDY: Duration = Duration::from_secs(60);

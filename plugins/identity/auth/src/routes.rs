@@ -11,13 +11,13 @@ use serde_json::{Value, json};
 use streamgate_plugin_api::Body;
 use streamgate_plugin_api::time::rfc3339;
 
-use crate::api_keys::NewKey;
 use crate::auth::Auth;
 use crate::cors::cors;
-use crate::credentials::{self, Credentials};
 use crate::error::{AuthError, Why};
-use crate::principal::{Credential, Identity, Scope};
-use crate::sessions::{Target, Tokens};
+use crate::filters::credentials::{self, Credentials};
+use crate::people::api_keys::NewKey;
+use crate::people::principal::{Credential, Identity, Scope};
+use crate::session::sessions::{Target, Tokens};
 use crate::sign_in::{Proof, Wanted};
 use crate::store::KeyRow;
 
@@ -425,7 +425,7 @@ async fn principals(
     let mut items = Vec::with_capacity(rows.len());
     for (id, name, created_at_ms) in rows {
         let roles = auth.store().roles(&id).await?;
-        let (roles, _) = crate::principal::rights(&roles, None);
+        let (roles, _) = crate::people::principal::rights(&roles, None);
         let wallets = auth.store().wallets(&id).await?;
         let wallets: Vec<_> =
             wallets.iter().map(|wallet| crate::auth::wallet_name(&wallet.kind, &wallet.address)).collect();

@@ -13,9 +13,9 @@ use tonic::{Request, Response, Status};
 
 use crate::audit::Entry;
 use crate::auth::Auth;
-use crate::credentials::Credentials;
-use crate::principal::Credential;
-use crate::sessions::Target;
+use crate::filters::credentials::Credentials;
+use crate::people::principal::Credential;
+use crate::session::sessions::Target;
 
 /// Requests here are a few header fields.
 const MAX_MESSAGE_BYTES: usize = 256 * 1024;
@@ -122,7 +122,7 @@ impl auth_server::Auth for Service {
     }
 }
 
-fn identity_of(identity: crate::principal::Identity) -> Identity {
+fn identity_of(identity: crate::people::principal::Identity) -> Identity {
     let credential = identity.credential.name();
     let (session, api_key) = match identity.credential {
         Credential::Session(id) => (id, String::new()),

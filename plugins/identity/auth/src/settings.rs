@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use streamgate_plugin_api::SettingsProblem;
 use streamgate_plugin_api::settings::{ByteSize, Duration};
 
-use crate::origin::Origin;
-use crate::quotas::{self, RoleQuota};
-use crate::rules::{self, Rule};
+use crate::filters::rules::{self, Rule};
+use crate::people::quotas::{self, RoleQuota};
+use crate::sign_in::origin::Origin;
 
 /// More wallets of one viewer `access` does not look at.
 const MAX_WALLETS: u32 = 32;

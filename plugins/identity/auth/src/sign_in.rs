@@ -1,6 +1,15 @@
 //! From a challenge to a signature, and from that to a session, or to a second wallet of a principal.
 //! The nonce is taken in the transaction that gives what was asked for: of any number of posts of one signature, one wins.
 
+pub(crate) mod contract_wallet;
+mod envelope;
+pub(crate) mod nonce;
+pub(crate) mod origin;
+pub(crate) mod signature;
+pub(crate) mod siwe;
+pub(crate) mod siws;
+pub(crate) mod typed_data;
+
 use alloy_primitives::{B256, eip191_hash_message};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -11,18 +20,18 @@ use uuid::Uuid;
 
 use crate::audit::Entry;
 use crate::auth::{Auth, wallet_name};
-use crate::contract_wallet::Verdict;
-use crate::credentials::Credentials;
-use crate::endings;
 use crate::error::{AuthError, Why};
-use crate::nonce::{Nonce, Purpose};
-use crate::origin::Origin;
-use crate::sessions::Tokens;
-use crate::signature;
-use crate::siwe::{self, Message, Terms};
-use crate::siws::{self, SignIn};
-use crate::typed_data;
-use crate::warm::Whose;
+use crate::filters::credentials::Credentials;
+use crate::session::endings;
+use crate::session::sessions::Tokens;
+use crate::session::warm::Whose;
+use crate::sign_in::contract_wallet::Verdict;
+use crate::sign_in::nonce::{Nonce, Purpose};
+use crate::sign_in::origin::Origin;
+use crate::sign_in::signature;
+use crate::sign_in::siwe::{self, Message, Terms};
+use crate::sign_in::siws::{self, SignIn};
+use crate::sign_in::typed_data;
 
 const STATEMENT: &str = "Sign in to StreamGate. This costs nothing and sends no transaction.";
 const LINK_STATEMENT: &str = "Link this wallet to my StreamGate account. This sends no transaction.";

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use streamgate_contracts::db::{Batch, Db, DbError, Migrations, Row, Rows, params};
 
 use crate::audit::Entry;
-use crate::nonce::Nonce;
-use crate::principal::{Role, Scope};
+use crate::people::principal::{Role, Scope};
+use crate::sign_in::nonce::Nonce;
 
 /// Rows that a sweep removes at once.
 const SWEEP: u32 = 1_000;

@@ -5,9 +5,9 @@ use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use streamgate_contracts::renditions::folder;
 
-use crate::answer::{Entity, IMMUTABLE, etag_of};
-use crate::path::{self, ContentId, Item};
-use crate::token::{self, Claims, Key};
+use crate::gate::token::{self, Claims, Key};
+use crate::object::answer::{Entity, IMMUTABLE, etag_of};
+use crate::object::path::{self, ContentId, Item};
 
 const HERE: &str = "0199c3a4-5b6c-7d8e-9f01-23456789abcd";
 const THERE: &str = "0199c3a4-5b6c-7d8e-9f01-23456789abce";

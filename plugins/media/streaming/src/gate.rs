@@ -2,6 +2,17 @@
 //! grant costs no call to anybody; every other one is decided by `access`, for whom `auth` says that
 //! its sender is.
 
+pub(crate) mod clock;
+mod flight;
+pub(crate) mod grants;
+pub(crate) mod neighbour;
+mod policies;
+pub(crate) mod refusal;
+mod standings;
+pub(crate) mod store;
+pub(crate) mod token;
+pub(crate) mod viewers;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,16 +21,16 @@ use http::{HeaderValue, Response, header};
 use streamgate_contracts::events::{AccessChanged, AccessRevoked, CredentialEnded};
 use streamgate_plugin_api::{Body, address};
 
-use crate::clock::Clock;
-use crate::grants::{Grant, Grants, Lifetimes};
-use crate::neighbour::Neighbour;
-use crate::path::{ContentId, Item};
-use crate::policies::{Openness, Policies};
-use crate::refusal::{Refusal, VARY};
-use crate::standings::{Standing, Standings};
-use crate::store::Store;
-use crate::token::{self, Claims, Key};
-use crate::viewers::{Viewer, Viewers};
+use crate::gate::clock::Clock;
+use crate::gate::grants::{Grant, Grants, Lifetimes};
+use crate::gate::neighbour::Neighbour;
+use crate::gate::policies::{Openness, Policies};
+use crate::gate::refusal::{Refusal, VARY};
+use crate::gate::standings::{Standing, Standings};
+use crate::gate::store::Store;
+use crate::gate::token::{self, Claims, Key};
+use crate::gate::viewers::{Viewer, Viewers};
+use crate::object::path::{ContentId, Item};
 
 /// Of segments: nobody else may keep them, and their viewer long enough to seek back.
 const PRIVATE: HeaderValue = HeaderValue::from_static("private, max-age=300");

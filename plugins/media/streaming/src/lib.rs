@@ -4,37 +4,16 @@
 //! keeps nothing that the catalogue and storage do not have, but for who is playing what that is
 //! not for everyone: `access` decides, and it is enforced here.
 
-mod answer;
-mod choices;
-mod clock;
-mod conditions;
-mod contents;
-mod convert;
-mod dash;
-mod documents;
-mod flight;
 #[doc(hidden)]
 pub mod fuzz;
 mod gate;
-mod grants;
-mod hls;
-mod languages;
-mod neighbour;
-mod objects;
-mod path;
-mod policies;
-mod rates;
-mod refusal;
+mod manifest;
+mod object;
 mod routes;
 #[cfg(test)]
+#[path = "tests/samples.rs"]
 mod samples;
 mod settings;
-mod standings;
-mod store;
-mod texts;
-mod timeline;
-mod token;
-mod viewers;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,16 +26,16 @@ use streamgate_contracts::events::{
 use streamgate_plugin_api::{Event, Health, Host, Plugin, SettingsProblem, StartError, export_plugin};
 use tokio::time::MissedTickBehavior;
 
-use crate::contents::{Contents, Limits, Watcher};
-use crate::documents::Style;
+use crate::gate::grants::Lifetimes;
+use crate::gate::neighbour::Neighbour;
+use crate::gate::token::Key;
 use crate::gate::{Capabilities, Gate};
-use crate::grants::Lifetimes;
-use crate::neighbour::Neighbour;
-use crate::objects::Objects;
-use crate::path::ContentId;
+use crate::manifest::contents::{Contents, Limits, Watcher};
+use crate::manifest::documents::Style;
+use crate::object::objects::Objects;
+use crate::object::path::ContentId;
 use crate::routes::Site;
 pub use crate::settings::Settings;
-use crate::token::Key;
 
 /// How often grants that are too old are removed from the database.
 const SWEEP: Duration = Duration::from_secs(600);
