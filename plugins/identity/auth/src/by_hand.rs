@@ -32,7 +32,7 @@ impl Auth {
         let entry = Entry::new(&change.action, outcome, &change.by, &change.through)
             .on(&change.plugin)
             .detail(&change.detail);
-        if let Err(error) = self.store().record_as(&entry, change.at_ms, &change.id).await {
+        if let Err(error) = self.base.store.record_as(&entry, change.at_ms, &change.id).await {
             tracing::warn!(%error, action = change.action, "a change of the host is not in the audit log yet");
             return None;
         }

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use crate::auth::Auth;
-use crate::sign_in::origin::Origin;
+use crate::origin::Origin;
 
 /// Below `/api/v1/auth/`.
 const OPEN: [&str; 6] = ["challenge", "sign-in", "refresh", "logout", "me", "wallets"];
@@ -34,7 +34,7 @@ pub(crate) async fn cors(State(auth): State<Auth>, request: Request, next: Next)
     }
     let origin = request.headers().get(header::ORIGIN).cloned();
     let preflight = request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    let may = origin.as_ref().and_then(|origin| may(&auth.origins(), auth.guests(), origin));
+    let may = origin.as_ref().and_then(|origin| may(&auth.sites.ours(), auth.sites.guests(), origin));
     if request.method() == Method::OPTIONS && preflight {
         let mut answer = StatusCode::NO_CONTENT.into_response();
         let headers = answer.headers_mut();

@@ -7,7 +7,9 @@
 
 mod audit;
 mod auth;
+mod base;
 mod by_hand;
+mod check;
 mod commands;
 mod cors;
 mod date;
@@ -16,13 +18,16 @@ mod filters;
 #[doc(hidden)]
 pub mod fuzz;
 mod ingress;
+mod origin;
 mod people;
+mod principal;
 mod routes;
 mod secret;
 mod service;
 mod session;
 mod settings;
 mod sign_in;
+mod sites;
 mod store;
 
 use std::sync::Arc;
@@ -32,11 +37,11 @@ use streamgate_contracts::outbox::Bus;
 use streamgate_plugin_api::changes::HOST_CHANGED;
 use streamgate_plugin_api::{Host, Plugin, SettingsProblem, StartError, export_plugin};
 
-pub use auth::{Auth, OpenError};
+pub use auth::Auth;
+pub use error::OpenError;
 pub use filters::rules::{Need, Rule};
 pub use people::bootstrap::Bootstrap;
-pub use people::quotas::RoleQuota;
-pub use settings::Settings;
+pub use settings::{RoleQuota, Settings};
 pub use sign_in::contract_wallet::{ChainWallets, ContractWallets, NoContractWallets, Verdict};
 
 /// How often what has expired is removed.
@@ -51,7 +56,7 @@ impl Plugin for Running {
     type Settings = Settings;
 
     fn check(settings: &Settings) -> Vec<SettingsProblem> {
-        settings::check(settings)
+        check::check(settings)
     }
 
     async fn start(host: Host, settings: Settings) -> Result<Self, StartError> {

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::people::principal::Scope;
+use crate::principal::Scope;
 
 /// More rules than anybody reads.
 const MAX_RULES: usize = 256;

@@ -8,12 +8,12 @@ use streamgate_contracts::db::{DbError, params};
 use uuid::Uuid;
 
 use crate::audit::Entry;
-use crate::auth::Auth;
 use crate::date::parse_rfc3339;
 use crate::error::{AuthError, Why};
-use crate::filters::credentials::{Credentials, KEY_PREFIX};
-use crate::people::principal::{Credential, Scope};
+use crate::people::People;
+use crate::principal::{Credential, Identity, Scope, rights};
 use crate::secret;
+use crate::session::credentials::KEY_PREFIX;
 use crate::session::endings;
 use crate::session::warm::Whose;
 use crate::store::KeyRow;
@@ -21,6 +21,8 @@ use crate::store::KeyRow;
 const MAX_NAME_CHARS: usize = 100;
 /// Characters of a key that are shown later: the fixed prefix and eight of 43.
 pub(crate) const SHOWN: usize = KEY_PREFIX.len() + 8;
+/// How exactly the last use of a key is remembered.
+const LAST_USED_MS: i64 = 60_000;
 
 /// A key to be.
 #[derive(Debug, Deserialize)]
@@ -34,19 +36,52 @@ pub(crate) struct NewKey {
     principal: Option<String>,
 }
 
-impl Auth {
+impl People {
+    /// The identity of the text of a key.
+    pub(crate) async fn by_key(&self, text: &str) -> Result<Identity, AuthError> {
+        let key = self.store.key(&secret::digest(text)).await?;
+        let key =
+            key.ok_or_else(|| Why::InvalidToken.because("There is no such API key; it may be revoked."))?;
+        self.by_key_row(key).await
+    }
+
+    /// The identity of the key of this id.
+    pub(crate) async fn by_key_id(&self, id: &str) -> Result<Identity, AuthError> {
+        let key = self.store.key_of(id).await?;
+        self.by_key_row(key.ok_or_else(|| Why::SessionEnded.because("The API key was revoked."))?).await
+    }
+
+    async fn by_key_row(&self, key: KeyRow) -> Result<Identity, AuthError> {
+        let now_ms = self.clock.now_ms();
+        if key.expires_at_ms.is_some_and(|end| end <= now_ms) {
+            return Err(Why::TokenExpired.because("The API key has expired."));
+        }
+        if key.last_used_at_ms.is_none_or(|used| now_ms.saturating_sub(used) >= LAST_USED_MS) {
+            self.store.touch_key(&key.id, now_ms).await?;
+        }
+        let (roles, scopes) = rights(&self.store.roles(&key.principal).await?, Some(&key.scopes));
+        Ok(Identity {
+            wallets: self.store.wallet_names(&key.principal).await?,
+            principal: key.principal,
+            credential: Credential::ApiKey(key.id),
+            roles,
+            scopes,
+            expires_at_ms: key.expires_at_ms,
+        })
+    }
+
     /// Makes a key; the text is the key itself, which nobody sees again.
     pub(crate) async fn create_key(
         &self,
         wanted: NewKey,
-        from: &Credentials,
+        identity: &Identity,
+        address: &str,
     ) -> Result<(KeyRow, String), AuthError> {
-        let identity = self.authenticate(from).await?;
         let is_admin = identity.scopes.contains(&Scope::Admin);
         if matches!(identity.credential, Credential::ApiKey(_)) && !is_admin {
             return Err(Why::Forbidden.because("A key makes no keys: sign in with a wallet."));
         }
-        let now_ms = self.now_ms();
+        let now_ms = self.clock.now_ms();
         let invalid = |detail: &str| Why::InvalidRequest.because(detail);
         let name = wanted.name.trim().to_owned();
         if name.is_empty() || name.chars().count() > MAX_NAME_CHARS || name.chars().any(char::is_control) {
@@ -65,9 +100,7 @@ impl Auth {
                 if !is_admin {
                     return Err(Why::Forbidden.because("Only admins make keys for others."));
                 }
-                if !self.store().has_principal(&other).await? {
-                    return Err(Why::NotFound.because("There is no such principal."));
-                }
+                self.known(&other).await?;
                 other
             }
             _ => {
@@ -90,7 +123,7 @@ impl Auth {
             expires_at_ms,
             last_used_at_ms: None,
         };
-        self.insert_key(&key, &identity.principal, &from.address).await?;
+        self.insert_key(&key, &identity.principal, address).await?;
         Ok((key, text))
     }
 
@@ -98,7 +131,7 @@ impl Auth {
     pub(crate) async fn insert_key(&self, key: &KeyRow, by: &str, address: &str) -> Result<(), AuthError> {
         let scopes = scope_names(&key.scopes);
         let most = self.most_keys(&key.principal).await?;
-        let batch = self.store().db.batch().push_expect(
+        let batch = self.store.db.batch().push_expect(
             "INSERT INTO api_keys (id, principal, name, prefix, hash, scopes, created_at_ms, expires_at_ms) \
              SELECT $1, $2, $3, $4, $5, $6, $7, $8 \
              WHERE (SELECT COUNT(*) FROM api_keys WHERE principal = $2) < $9",
@@ -128,20 +161,23 @@ impl Auth {
 
     /// Revokes a key of the caller, or of anybody if the caller is an admin. A key of less than that
     /// revokes itself alone: it may be lost.
-    pub(crate) async fn revoke_key(&self, id: &str, from: &Credentials) -> Result<(), AuthError> {
-        let identity = self.authenticate(from).await?;
+    pub(crate) async fn revoke_key(
+        &self,
+        id: &str,
+        identity: &Identity,
+        address: &str,
+    ) -> Result<(), AuthError> {
         let is_admin = identity.scopes.contains(&Scope::Admin);
         if matches!(&identity.credential, Credential::ApiKey(own) if own != id) && !is_admin {
             return Err(Why::Forbidden.because("A key revokes no other key: sign in with a wallet."));
         }
         let batch = endings::one_key(
-            self.store().db.batch(),
+            self.store.db.batch(),
             "id = $1 AND ($2 = 1 OR principal = $3)",
             params![id, is_admin, &identity.principal],
         );
-        let entry =
-            Entry::new("key.revoke", AuditOutcome::Changed, &identity.principal, &from.address).on(id);
-        match self.ending(entry.push(batch, self.now_ms()), Whose::Everybody).await {
+        let entry = Entry::new("key.revoke", AuditOutcome::Changed, &identity.principal, address).on(id);
+        match self.sessions.ending(entry.push(batch, self.clock.now_ms()), Whose::Everybody).await {
             Ok(_) => Ok(()),
             Err(DbError::Conflict { .. }) => Err(Why::NotFound.because("You have no such key.")),
             Err(error) => Err(error.into()),

@@ -3,8 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use streamgate_contracts::auth::v1::{AuditOutcome, QuotaResponse};
 use streamgate_contracts::db::{DbError, Row, params};
@@ -12,10 +10,10 @@ use streamgate_plugin_api::settings::ByteSize;
 use streamgate_plugin_api::time::rfc3339;
 
 use crate::audit::Entry;
-use crate::auth::Auth;
 use crate::error::{AuthError, Why};
-use crate::filters::credentials::Credentials;
-use crate::people::principal::{Role, Scope};
+use crate::people::People;
+use crate::principal::{Role, rights};
+use crate::settings::RoleQuota;
 use crate::store::Store;
 
 /// The kinds of limits, and the most that each may be.
@@ -30,22 +28,6 @@ const API_KEYS: usize = 4;
 /// A limit that is none, in JSON and in the database.
 const UNLIMITED: &str = "unlimited";
 const UNLIMITED_ROW: i64 = -1;
-
-/// How much each principal of a role may use. What is not set has no limit of this kind.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct RoleQuota {
-    /// Bytes of all contents, renditions too.
-    pub stored: Option<ByteSize>,
-    /// Contents that are encoded at the same time.
-    pub encodes: Option<u64>,
-    /// Minutes of sources that are encoded in a day (UTC).
-    pub encode_minutes: Option<u64>,
-    /// Unfinished uploads. Without it: `max_unfinished_per_caller` of `upload`.
-    pub unfinished_uploads: Option<u64>,
-    /// API keys. Without it: `max_keys`.
-    pub api_keys: Option<u64>,
-}
 
 /// One of each kind. `None`: no limit.
 type Limits = [Option<u64>; KINDS.len()];
@@ -117,7 +99,7 @@ fn by_role(quotas: &BTreeMap<String, RoleQuota>, granted: &BTreeSet<Role>) -> Li
     if granted.contains(&Role::Admin) {
         return limits;
     }
-    let (roles, _) = crate::people::principal::rights(granted, None);
+    let (roles, _) = rights(granted, None);
     for quota in roles.iter().filter_map(|role| quotas.get(role.name())) {
         for (limit, own) in limits.iter_mut().zip(quota.limits()) {
             *limit = (*limit).max(own);
@@ -184,11 +166,11 @@ fn set_of(row: &Row) -> Result<Set, DbError> {
     Ok(Set { amounts, by: row.get("set_by")?, at_ms: row.get("set_at_ms")? })
 }
 
-impl Auth {
+impl People {
     async fn limits(&self, principal: &str) -> Result<(Limits, Option<Set>), DbError> {
-        let granted = self.store().roles(principal).await?;
-        let set = self.store().quota(principal).await?;
-        let roles = by_role(&self.settings().quotas, &granted);
+        let granted = self.store.roles(principal).await?;
+        let set = self.store.quota(principal).await?;
+        let roles = by_role(&self.settings.quotas, &granted);
         Ok((effective(roles, set.as_ref(), granted.contains(&Role::Admin)), set))
     }
 
@@ -196,24 +178,19 @@ impl Auth {
     pub(crate) async fn quota(&self, principal: &str) -> Result<QuotaResponse, DbError> {
         let ([stored, encodes, encode_minutes, unfinished_uploads, api_keys], _) =
             self.limits(principal).await?;
-        let api_keys = Some(api_keys.unwrap_or_else(|| self.settings().max_keys.into()));
-        let api_keys_held = self.store().keys_held(principal).await?;
+        let api_keys = Some(api_keys.unwrap_or_else(|| self.settings.max_keys.into()));
+        let api_keys_held = self.store.keys_held(principal).await?;
         Ok(QuotaResponse { stored, encodes, encode_minutes, unfinished_uploads, api_keys, api_keys_held })
     }
 
     /// How many API keys a principal may have.
     pub(crate) async fn most_keys(&self, principal: &str) -> Result<u64, DbError> {
         let (limits, _) = self.limits(principal).await?;
-        Ok(limits[API_KEYS].unwrap_or_else(|| self.settings().max_keys.into()))
+        Ok(limits[API_KEYS].unwrap_or_else(|| self.settings.max_keys.into()))
     }
 
     /// The limits of a principal, for themselves and for admins.
-    pub(crate) async fn show_quota(&self, principal: &str, from: &Credentials) -> Result<Value, AuthError> {
-        let identity = self.authenticate(from).await?;
-        if identity.principal != principal {
-            self.with_scope(from, Scope::Admin, "quota.read").await?;
-            self.known(principal).await?;
-        }
+    pub(crate) async fn show_quota(&self, principal: &str) -> Result<Value, AuthError> {
         let (limits, set) = self.limits(principal).await?;
         let set_for_them = set.map(|set| {
             let amounts = named(set.amounts.map(|amount| amount.map_or(Value::Null, Amount::json)));
@@ -229,21 +206,21 @@ impl Auth {
         &self,
         principal: &str,
         body: &Map<String, Value>,
-        from: &Credentials,
+        by: &str,
+        address: &str,
     ) -> Result<(), AuthError> {
-        let admin = self.with_scope(from, Scope::Admin, "quota.set").await?;
         self.known(principal).await?;
         let amounts = amounts(body)?;
-        let now_ms = self.now_ms();
+        let now_ms = self.clock.now_ms();
         let [stored, encodes, encode_minutes, unfinished_uploads, api_keys] =
             amounts.map(|amount| amount.map(Amount::row));
-        let batch = self.store().db.batch().push(
+        let batch = self.store.db.batch().push(
             "INSERT INTO quotas (principal, stored, encodes, encode_minutes, unfinished_uploads, api_keys, set_by, \
              set_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (principal) DO UPDATE SET \
              stored = $2, encodes = $3, encode_minutes = $4, unfinished_uploads = $5, api_keys = $6, set_by = $7, \
              set_at_ms = $8",
             params![
-                principal, stored, encodes, encode_minutes, unfinished_uploads, api_keys, &admin.principal, now_ms
+                principal, stored, encodes, encode_minutes, unfinished_uploads, api_keys, by, now_ms
             ],
         );
         let words = KINDS.iter().zip(amounts).filter_map(|((kind, _), amount)| {
@@ -252,36 +229,30 @@ impl Auth {
             })
         });
         let words = words.collect::<Vec<_>>().join(", ");
-        let entry = Entry::new("quota.set", AuditOutcome::Changed, &admin.principal, &from.address)
-            .on(principal)
-            .detail(words);
+        let entry = Entry::new("quota.set", AuditOutcome::Changed, by, address).on(principal).detail(words);
         entry.push(batch, now_ms).run().await?;
         Ok(())
     }
 
     /// From now on a principal has the limits of their roles.
-    pub(crate) async fn clear_quota(&self, principal: &str, from: &Credentials) -> Result<(), AuthError> {
-        let admin = self.with_scope(from, Scope::Admin, "quota.clear").await?;
+    pub(crate) async fn clear_quota(
+        &self,
+        principal: &str,
+        by: &str,
+        address: &str,
+    ) -> Result<(), AuthError> {
         self.known(principal).await?;
         let batch = self
-            .store()
+            .store
             .db
             .batch()
             .push_expect("DELETE FROM quotas WHERE principal = $1", params![principal], 1)
             .frees_space();
-        let entry =
-            Entry::new("quota.clear", AuditOutcome::Changed, &admin.principal, &from.address).on(principal);
-        match entry.push(batch, self.now_ms()).run().await {
+        let entry = Entry::new("quota.clear", AuditOutcome::Changed, by, address).on(principal);
+        match entry.push(batch, self.clock.now_ms()).run().await {
             // Nothing was set: that is what is wanted.
             Ok(_) | Err(DbError::Conflict { statement: 0, .. }) => Ok(()),
             Err(error) => Err(error.into()),
-        }
-    }
-
-    async fn known(&self, principal: &str) -> Result<(), AuthError> {
-        match self.store().has_principal(principal).await? {
-            true => Ok(()),
-            false => Err(Why::NotFound.because("There is no such principal.")),
         }
     }
 }

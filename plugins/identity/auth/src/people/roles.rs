@@ -4,23 +4,26 @@ use streamgate_contracts::auth::v1::AuditOutcome;
 use streamgate_contracts::db::{DbError, params};
 
 use crate::audit::Entry;
-use crate::auth::Auth;
 use crate::error::{AuthError, Why};
-use crate::filters::credentials::Credentials;
-use crate::people::principal::{Role, Scope};
+use crate::people::People;
+use crate::principal::Role;
 use crate::session::warm::Whose;
 
-impl Auth {
-    /// Grants a role to a principal, or takes it.
+/// What the audit log calls it.
+pub(crate) fn role_action(granted: bool) -> &'static str {
+    if granted { "role.grant" } else { "role.take" }
+}
+
+impl People {
+    /// Grants a role to a principal, or takes it. `by` is an admin.
     pub(crate) async fn set_role(
         &self,
         principal: &str,
         role: &str,
         granted: bool,
-        from: &Credentials,
+        by: &str,
+        address: &str,
     ) -> Result<(), AuthError> {
-        let action = if granted { "role.grant" } else { "role.take" };
-        let admin = self.with_scope(from, Scope::Admin, action).await?;
         let role = match Role::parse(role) {
             Some(Role::Viewer) | None => {
                 let detail = "Roles that are granted are `creator` and `admin`; everybody is a viewer.";
@@ -28,17 +31,15 @@ impl Auth {
             }
             Some(role) => role,
         };
-        if !self.store().has_principal(principal).await? {
-            return Err(Why::NotFound.because("There is no such principal."));
-        }
-        let _forgetting = self.shared.warm.forgetting(Whose::Principal(principal));
-        let now_ms = self.now_ms();
-        let batch = self.store().db.batch();
+        self.known(principal).await?;
+        let _forgetting = self.sessions.warm.forgetting(Whose::Principal(principal));
+        let now_ms = self.clock.now_ms();
+        let batch = self.store.db.batch();
         let batch = if granted {
             batch.push(
                 "INSERT INTO roles (principal, role, granted_at_ms, granted_by) VALUES ($1, $2, $3, $4) \
                  ON CONFLICT (principal, role) DO NOTHING",
-                params![principal, role.name(), now_ms, &admin.principal],
+                params![principal, role.name(), now_ms, by],
             )
         } else {
             batch
@@ -56,7 +57,7 @@ impl Auth {
                 .push("DELETE FROM roles WHERE principal = $1 AND role = $2", params![principal, role.name()])
                 .frees_space()
         };
-        let entry = Entry::new(action, AuditOutcome::Changed, &admin.principal, &from.address)
+        let entry = Entry::new(role_action(granted), AuditOutcome::Changed, by, address)
             .on(principal)
             .detail(role.name());
         match entry.push(batch, now_ms).run().await {

@@ -1,15 +1,17 @@
 //! Sessions and API keys that end before their time: whoever began something with one is told, so
 //! that it ends too.
 
+use std::sync::Arc;
+
 use streamgate_contracts::db::{Batch, DbError, Outcome, Param};
 use streamgate_contracts::events::TYPE_CREDENTIAL_ENDED;
 use streamgate_contracts::outbox::Each;
 use streamgate_plugin_api::trace;
 
-use crate::auth::Auth;
+use crate::session::Sessions;
 use crate::session::warm::Whose;
 
-/// Adds to a batch for [`Auth::ending`] that the sessions end which a condition over `params` names, and
+/// Adds to a batch for [`Sessions::ending`] that the sessions end which a condition over `params` names, and
 /// that it is told of each.
 pub(crate) fn sessions(batch: Batch, which: &str, params: Vec<Param>) -> Batch {
     told(batch, "session", which, &params).push(&format!("DELETE FROM sessions WHERE {which}"), params)
@@ -40,21 +42,25 @@ fn told(batch: Batch, kind: &str, which: &str, params: &[Param]) -> Batch {
     })
 }
 
-impl Auth {
+impl Sessions {
     /// Runs a batch that may end sessions or keys of these principals, and tells which. It goes to its
     /// end whether anybody waits or not: who signs out closes the page.
-    pub(crate) async fn ending(&self, batch: Batch, whose: Whose<'_>) -> Result<Vec<Outcome>, DbError> {
-        let auth = self.clone();
+    pub(crate) async fn ending(
+        self: &Arc<Self>,
+        batch: Batch,
+        whose: Whose<'_>,
+    ) -> Result<Vec<Outcome>, DbError> {
+        let sessions = self.clone();
         let principal = match whose {
             Whose::Principal(id) => Some(id.to_owned()),
             Whose::Everybody => None,
         };
         let ending = async move {
             let whose = principal.as_deref().map_or(Whose::Everybody, Whose::Principal);
-            let forgetting = auth.shared.warm.forgetting(whose);
+            let forgetting = sessions.warm.forgetting(whose);
             let outcomes = batch.frees_space().run().await?;
             drop(forgetting);
-            auth.shared.outbox.soon().await;
+            sessions.outbox.soon().await;
             Ok(outcomes)
         };
         let ended = tokio::spawn(trace::in_context(trace::current(), ending)).await;

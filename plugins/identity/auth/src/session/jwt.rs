@@ -9,7 +9,7 @@ use jsonwebtoken::errors::{ErrorKind, Result as JwtResult};
 use jsonwebtoken::{Algorithm, Validation};
 use serde::{Deserialize, Serialize};
 
-use crate::people::principal::Role;
+use crate::principal::Role;
 use crate::session::keys::Keys;
 
 /// Longest token that is read, in bytes.

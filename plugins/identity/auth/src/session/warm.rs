@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use quick_cache::sync::Cache;
 use sha2::{Digest as _, Sha256};
 
-use crate::people::principal::Identity;
+use crate::principal::Identity;
 
 /// Credentials that are remembered.
 const CAPACITY: usize = 8_192;
@@ -124,7 +124,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::people::principal::Credential;
+    use crate::principal::Credential;
 
     fn identity(principal: &str, expires_at_ms: Option<i64>) -> Identity {
         Identity {

@@ -1,15 +1,17 @@
 //! Nonces that the server needs no memory for: each carries when it ends, what has to be known again
 //! of its challenge, and a code (HMAC, RFC 2104) by which the server knows it as its own. Any number
 //! of challenges may be open, whoever asked for them. That a nonce counts once is not seen to here:
-//! see [`Store::taking`](crate::store::Store::taking).
+//! see [`Store::taking`].
 
 use std::io;
 use std::path::Path;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
+use streamgate_contracts::db::{Batch, DbError, params};
 
 use crate::secret;
+use crate::store::Store;
 
 /// Bytes of the code; half of what HMAC-SHA-256 gives (RFC 2104 §5).
 const CODE: usize = 16;
@@ -89,6 +91,23 @@ impl Nonces {
         }
         code.update(body);
         code
+    }
+}
+
+impl Store {
+    /// Whether this nonce was used.
+    pub(crate) async fn is_used(&self, nonce: &Nonce) -> Result<bool, DbError> {
+        let sql = "SELECT nonce FROM used_nonces WHERE nonce = $1";
+        Ok(self.db.query_opt(sql, params![&nonce.text]).await?.is_some())
+    }
+
+    /// A batch that fails at its first statement when the nonce was used before.
+    pub(crate) fn taking(&self, nonce: &Nonce) -> Batch {
+        self.db.batch().push_expect(
+            "INSERT INTO used_nonces (nonce, expires_at_ms) VALUES ($1, $2) ON CONFLICT (nonce) DO NOTHING",
+            params![&nonce.text, nonce.expires_at_ms],
+            1,
+        )
     }
 }
 

@@ -7,7 +7,7 @@ use alloy_primitives::Address;
 
 use crate::date::parse_rfc3339;
 use crate::error::{AuthError, Why};
-use crate::sign_in::origin::Origin;
+use crate::origin::Origin;
 
 /// Longest message that is read, in bytes.
 pub(crate) const MAX_BYTES: usize = 8 * 1024;

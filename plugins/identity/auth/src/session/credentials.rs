@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, Method};
 use streamgate_plugin_api::address;
 
 use crate::error::{AuthError, Why};
-use crate::sign_in::origin::Origin;
+use crate::origin::Origin;
 
 /// What API keys begin with.
 pub(crate) const KEY_PREFIX: &str = "sgk_";
