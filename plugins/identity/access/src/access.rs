@@ -25,11 +25,10 @@ use streamgate_plugin_api::time::{Clock, millis};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 use crate::audit::Audit;
-use crate::chain::Chains;
+use crate::chain::{Chains, Undone};
 use crate::decision::{Decision, Ruling, evidence_view};
 use crate::epochs::{About, Epochs, Snapshot};
 use crate::evaluate::{Evaluation, Facts, Findings};
-use crate::follow::{self, Undone};
 use crate::grants::{Grant, Grants, Key};
 use crate::policy::{Openness, Policy};
 use crate::settings::Settings;
@@ -117,7 +116,7 @@ impl Access {
         let epochs = Arc::new(Epochs::default());
         // Whoever hears of it and asks again is not answered with what was decided before.
         let raised = epochs.clone();
-        let bus = outside.bus.seen_by(move |event| follow::told(&raised, event));
+        let bus = outside.bus.seen_by(move |event| raised.told(event));
         let access = Self {
             shared: Arc::new(Shared {
                 audit: Audit::new(db.clone(), outside.auth),
@@ -141,16 +140,6 @@ impl Access {
         };
         access.take_up().await?;
         Ok(access)
-    }
-
-    /// The public REST API.
-    pub fn public(&self) -> axum::Router {
-        crate::routes::router(self.clone())
-    }
-
-    /// The `access` capability.
-    pub fn internal(&self) -> axum::Router {
-        crate::service::router(self.clone())
     }
 
     pub(crate) fn now_ms(&self) -> i64 {

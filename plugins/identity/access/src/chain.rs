@@ -60,6 +60,14 @@ struct Floor {
     settled: Option<bool>,
 }
 
+/// What a reorganisation undid.
+#[derive(Debug)]
+pub(crate) enum Undone {
+    Transfer(ChainTransfer),
+    /// All above a block, of which nothing may have been told.
+    Above(ChainReorganised),
+}
+
 /// Whether transfers of something are told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Watched {

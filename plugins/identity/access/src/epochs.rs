@@ -5,6 +5,9 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
+use streamgate_contracts::events::{AccessChanged, AccessRevoked, TYPE_ACCESS_CHANGED, TYPE_ACCESS_REVOKED};
+use streamgate_plugin_api::Event;
+
 const COUNTERS: usize = 1 << 16;
 
 /// What an event is about.
@@ -42,6 +45,25 @@ impl Epochs {
     /// Something happened.
     pub(crate) fn raise(&self, about: About<'_>) {
         self.counters[self.index(about)].fetch_add(1, SeqCst);
+    }
+
+    /// What this server decided, in this run or another, and tells: decisions before that do not hold.
+    pub(crate) fn told(&self, event: &Event) {
+        let read = match event.r#type.as_str() {
+            TYPE_ACCESS_CHANGED => event.parse::<AccessChanged>().map(|changed| {
+                self.raise(About::Content(&changed.content));
+            }),
+            TYPE_ACCESS_REVOKED => {
+                event.parse::<AccessRevoked>().map(|revoked| match revoked.principal.as_str() {
+                    "" => self.raise(About::Content(&revoked.content)),
+                    principal => self.raise(About::Principal(principal)),
+                })
+            }
+            _ => Ok(()),
+        };
+        if let Err(error) = read {
+            tracing::warn!(subject = event.subject, %error, "an event was not understood");
+        }
     }
 
     /// Remembers how this one stands now.

@@ -11,17 +11,16 @@ use streamgate_contracts::audit::{By, Entry};
 use streamgate_contracts::db::DbError;
 use streamgate_contracts::deletions::MAX_ASKED;
 use streamgate_contracts::events::{
-    AccessChanged, AccessRevoked, ChainReorganised, ChainTransfer, ContentDeleted, ContentStanding,
-    TYPE_ACCESS_CHANGED, TYPE_ACCESS_REVOKED, TYPE_CHAIN_REORGANISED, TYPE_CHAIN_TRANSFER,
-    TYPE_CONTENT_DELETED, TYPE_CONTENT_STANDING,
+    ChainReorganised, ChainTransfer, ContentDeleted, ContentStanding, TYPE_CHAIN_REORGANISED,
+    TYPE_CHAIN_TRANSFER, TYPE_CONTENT_DELETED, TYPE_CONTENT_STANDING,
 };
 use streamgate_plugin_api::Event;
 use streamgate_plugin_api::time::millis;
 
 use crate::access::{Access, because};
 use crate::caip::{self, Asset};
-use crate::chain::Watched;
-use crate::epochs::{About, Epochs};
+use crate::chain::{Undone, Watched};
+use crate::epochs::About;
 use crate::grants::{Grant, Key};
 
 /// Grants that are looked at again at the same time.
@@ -44,14 +43,6 @@ const RECONCILE_AGAIN: Duration = Duration::from_secs(60);
 const FORGET_AGAIN: Duration = Duration::from_secs(1);
 /// How often a decision is asked for that is out of date when it comes.
 const ATTEMPTS: usize = 3;
-
-/// What a reorganisation undid.
-#[derive(Debug)]
-pub(crate) enum Undone {
-    Transfer(ChainTransfer),
-    /// All above a block, of which nothing may have been told.
-    Above(ChainReorganised),
-}
 
 impl Access {
     /// Does all that goes on by itself, until it is dropped: looks again at what is in doubt, at what
@@ -94,7 +85,7 @@ impl Access {
                 self.doubt(keys, "Whose the content is, or with whom it is shared, was changed");
             }),
             _ => {
-                told(&self.shared.epochs, event);
+                self.shared.epochs.told(event);
                 Ok(())
             }
         };
@@ -361,24 +352,5 @@ impl Access {
             drop(grants);
             self.doubt(keys, "The server was started anew");
         }
-    }
-}
-
-/// What this server decided, in this run or another, and tells: decisions before that do not hold.
-pub(crate) fn told(epochs: &Epochs, event: &Event) {
-    let read = match event.r#type.as_str() {
-        TYPE_ACCESS_CHANGED => event.parse::<AccessChanged>().map(|changed| {
-            epochs.raise(About::Content(&changed.content));
-        }),
-        TYPE_ACCESS_REVOKED => {
-            event.parse::<AccessRevoked>().map(|revoked| match revoked.principal.as_str() {
-                "" => epochs.raise(About::Content(&revoked.content)),
-                principal => epochs.raise(About::Principal(principal)),
-            })
-        }
-        _ => Ok(()),
-    };
-    if let Err(error) = read {
-        tracing::warn!(subject = event.subject, %error, "an event was not understood");
     }
 }
