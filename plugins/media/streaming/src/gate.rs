@@ -28,7 +28,7 @@ use crate::gate::policies::{Openness, Policies};
 use crate::gate::refusal::{Refusal, VARY};
 use crate::gate::standings::{Standing, Standings};
 use crate::gate::store::Store;
-use crate::gate::token::{self, Claims, Key};
+use crate::gate::token::{Claims, Key};
 use crate::gate::viewers::{Viewer, Viewers};
 use crate::object::path::{ContentId, Item};
 
@@ -131,7 +131,7 @@ impl Gate {
         if self.policies.fresh(content)? == Openness::Public {
             return Some(Pass::Open);
         }
-        let claims = self.claims(content, request)?;
+        let claims = self.key.claims(content, request.uri.query())?;
         let grant = self.grants.find(&claims.grant)?;
         let now = self.clock.now_ms();
         let taken_up =
@@ -163,10 +163,6 @@ impl Gate {
             self.standings.renew(&grant.standing, now_ms);
         }
         warm
-    }
-
-    fn claims(&self, content: ContentId, request: &Parts) -> Option<Claims> {
-        self.key.read(content, token::in_query(request.uri.query())?)
     }
 
     /// The pass of a request for an item of this content.
@@ -220,7 +216,7 @@ impl Gate {
     }
 
     async fn shown(&self, content: ContentId, request: &Parts) -> Shown {
-        let Some(claims) = self.claims(content, request) else { return Shown::Nothing };
+        let Some(claims) = self.key.claims(content, request.uri.query()) else { return Shown::Nothing };
         let grant = match self.grants.find(&claims.grant) {
             Some(grant) => grant,
             None => match self.revived(content, &claims).await {
@@ -257,8 +253,7 @@ impl Gate {
             return Ok(None);
         }
         let holder = self.store.holder(&claims.grant).await;
-        let Some(viewer) = holder.filter(|viewer| token::hash_of(&viewer.principal) == claims.principal)
-        else {
+        let Some(viewer) = holder.filter(|viewer| claims.is_of(&viewer.principal)) else {
             return Ok(None);
         };
         let standing = self.standings.of(content, viewer);
@@ -293,12 +288,7 @@ impl Gate {
 
     /// A new grant.
     fn grant(&self, content: ContentId, standing: Arc<Standing>, generation: u64, now_ms: u64) -> Arc<Grant> {
-        let claims = Claims {
-            grant: token::random(),
-            principal: token::hash_of(&standing.viewer.principal),
-            generation,
-            issued_at: now_ms / 1000,
-        };
+        let claims = Claims::new(&standing.viewer.principal, generation, now_ms);
         let token = self.key.mint(content, &claims);
         self.grants.admit(Grant::new(&claims, standing, token, now_ms), now_ms)
     }

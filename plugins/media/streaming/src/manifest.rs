@@ -2,6 +2,7 @@
 //! [`hls`] and [`dash`] write it down, [`documents`] keeps what was written, and [`contents`] is all that
 //! is known. It knows nothing of media bytes, and nothing of who may have what.
 
+mod chapters;
 mod choices;
 pub(crate) mod contents;
 mod convert;

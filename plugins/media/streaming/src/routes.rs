@@ -15,7 +15,6 @@ use streamgate_plugin_api::{Body, Problem};
 use tower::Service;
 
 use crate::gate::refusal::VARY;
-use crate::gate::token::QUERY;
 use crate::gate::{Gate, Pass};
 use crate::manifest::contents::{ContentError, Contents};
 use crate::manifest::documents::{Missing, Snapshot, thumbnails};
@@ -23,13 +22,10 @@ use crate::manifest::texts;
 use crate::manifest::timeline::Track;
 use crate::object::answer::{method_not_allowed, options, personal, problem};
 use crate::object::objects::{ObjectError, Objects, Wanted};
-use crate::object::path::{self, ContentId, Item, PREFIX};
+use crate::object::path::{self, BEGAN, ContentId, Item, PREFIX, QUERY};
 
 /// The largest index of thumbnails that a token is put into; a day of them takes a tenth.
 const MAX_INDEX_BYTES: usize = 16 << 20;
-
-/// The parameter that says with which generation a player began.
-pub(crate) const BEGAN: &str = "g=";
 
 /// The public service.
 #[derive(Clone)]

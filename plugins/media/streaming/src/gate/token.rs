@@ -14,8 +14,6 @@ use sha2::{Digest as _, Sha256};
 
 use crate::object::path::ContentId;
 
-/// What it stands behind in a URL: `?t=…`.
-pub(crate) const QUERY: &str = "?t=";
 const PARAMETER: &str = "t=";
 /// The key's file in the plugin's data directory.
 const KEY_FILE: &str = "token.key";
@@ -34,7 +32,7 @@ pub(crate) type GrantId = [u8; 16];
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Claims {
     pub(crate) grant: GrantId,
-    /// See [`hash_of`].
+    /// The first bytes of SHA-256 of its id.
     pub(crate) principal: [u8; 8],
     /// Of the decision that the grant rests on.
     pub(crate) generation: u64,
@@ -43,20 +41,32 @@ pub(crate) struct Claims {
 }
 
 /// `N` bytes from the system's generator.
-pub(crate) fn random<const N: usize>() -> [u8; N] {
+fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).expect("the system has random numbers, or nothing here could be safe");
     bytes
 }
 
+impl Claims {
+    /// What a new grant says.
+    pub(crate) fn new(principal: &str, generation: u64, now_ms: u64) -> Self {
+        Self { grant: random(), principal: hash_of(principal), generation, issued_at: now_ms / 1000 }
+    }
+
+    /// Whether the grant was given to this principal.
+    pub(crate) fn is_of(&self, principal: &str) -> bool {
+        self.principal == hash_of(principal)
+    }
+}
+
 /// The first bytes of SHA-256 of a principal's id.
-pub(crate) fn hash_of(principal: &str) -> [u8; 8] {
+fn hash_of(principal: &str) -> [u8; 8] {
     let digest = Sha256::digest(principal.as_bytes());
     std::array::from_fn(|place| digest[place])
 }
 
 /// The token of a request's query.
-pub(crate) fn in_query(query: Option<&str>) -> Option<&str> {
+fn in_query(query: Option<&str>) -> Option<&str> {
     query?.split('&').find_map(|pair| pair.strip_prefix(PARAMETER))
 }
 
@@ -97,6 +107,11 @@ impl Key {
         let tag = self.mac(content, &bytes).finalize().into_bytes();
         bytes.extend(&tag[..TAG_BYTES]);
         URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// What the token of a request's query says, as [`Key::read`] does.
+    pub(crate) fn claims(&self, content: ContentId, query: Option<&str>) -> Option<Claims> {
+        self.read(content, in_query(query)?)
     }
 
     /// What a token says, if it was made with this key for this content. Takes the same time

@@ -9,7 +9,7 @@ use crate::manifest::choices::{Caption, Sound, captions, sounds};
 use crate::manifest::rates::{peak, rate};
 use crate::manifest::texts::Escaped;
 use crate::manifest::timeline::{Kind, NotPlayable, Offer, Segment, Timeline, Track, micros};
-use crate::routes::BEGAN;
+use crate::object::path::BEGAN;
 
 /// The media type of a manifest (ISO/IEC 23009-1 annex C).
 pub(crate) const MEDIA_TYPE: &str = "application/dash+xml";

@@ -6,12 +6,12 @@ use std::sync::OnceLock;
 
 use http::HeaderValue;
 
-use crate::gate::token::QUERY;
+use crate::manifest::chapters::chapters;
 use crate::manifest::texts::{self, Text};
 use crate::manifest::timeline::{NotPlayable, Phase, Timeline, Track};
 use crate::manifest::{dash, hls};
 use crate::object::answer::{self, Entity};
-use crate::object::path::Item;
+use crate::object::path::{Item, QUERY};
 
 /// Stands behind every URI of a template. What people wrote holds no control characters.
 const PLACE: &str = "\u{1}";
@@ -195,7 +195,7 @@ impl Snapshot {
                 if let Phase::Waiting(why) = timeline.phase {
                     return Some(Err(Missing::NotPlayable(NotPlayable { why })));
                 }
-                let written = || texts::chapters(timeline);
+                let written = || chapters(timeline);
                 let kept = documents
                     .chapters
                     .get_or_init(|| written().map(|text| keep(text, texts::MEDIA_TYPE, timeline.growing())));

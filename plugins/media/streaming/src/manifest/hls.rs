@@ -8,7 +8,7 @@ use crate::manifest::choices::{Caption, Sound, captions, sounds};
 use crate::manifest::rates::{average, peak};
 use crate::manifest::texts::Text;
 use crate::manifest::timeline::{Kind, NotPlayable, Offer, Timeline, Track, micros};
-use crate::routes::BEGAN;
+use crate::object::path::BEGAN;
 
 /// Everything used here is in version 7; I-frame playlists of fMP4 and `EXT-X-MAP` need 6.
 const VERSION: u32 = 7;

@@ -7,6 +7,10 @@ use streamgate_contracts::renditions;
 
 /// The public prefix.
 pub(crate) const PREFIX: &str = "/v/";
+/// What a token stands behind in a URL: `?t=…`.
+pub(crate) const QUERY: &str = "?t=";
+/// The parameter that says with which generation a player began.
+pub(crate) const BEGAN: &str = "g=";
 
 /// A content's id: a UUID, in the one form in which it stands in paths.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
