@@ -58,8 +58,8 @@ pub struct Access {
     pub(crate) shared: Arc<Shared>,
 }
 
-/// What is outside.
-pub struct Outside {
+/// The capabilities that this plugin calls, and the bus.
+pub struct Dependencies {
     /// The `database` capability.
     pub database: Client,
     /// The `chain` capability, for EVM chains.
@@ -109,24 +109,24 @@ impl Access {
     ///
     /// # Errors
     /// When the database does not answer, or does not fit this version.
-    pub async fn open(outside: Outside, settings: Settings, clock: Clock) -> Result<Self, DbError> {
-        let db = Db::open(outside.database, "access", store::migrations()).await?;
+    pub async fn open(dependencies: Dependencies, settings: Settings, clock: Clock) -> Result<Self, DbError> {
+        let db = Db::open(dependencies.database, "access", store::migrations()).await?;
         let (timeout, lease) = (settings.chain_timeout.get(), settings.watch_lease.get());
-        let chains = Chains::new(outside.chain, outside.solana, timeout, lease);
+        let chains = Chains::new(dependencies.chain, dependencies.solana, timeout, lease);
         let epochs = Arc::new(Epochs::default());
         // Whoever hears of it and asks again is not answered with what was decided before.
         let raised = epochs.clone();
-        let bus = outside.bus.seen_by(move |event| raised.told(event));
+        let bus = dependencies.bus.seen_by(move |event| raised.told(event));
         let access = Self {
             shared: Arc::new(Shared {
-                audit: Audit::new(db.clone(), outside.auth),
+                audit: Audit::new(db.clone(), dependencies.auth),
                 store: Store { db: db.clone() },
                 clock,
                 chains,
                 epochs,
                 outbox: Outbox::new(db, bus),
-                standings: Standings::new(outside.catalogue.clone()),
-                deletions: Deletions::new(outside.catalogue),
+                standings: Standings::new(dependencies.catalogue.clone()),
+                deletions: Deletions::new(dependencies.catalogue),
                 grants: Mutex::default(),
                 doubts: Mutex::default(),
                 doubted: Notify::new(),

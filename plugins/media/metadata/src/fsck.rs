@@ -85,7 +85,7 @@ pub(crate) async fn run(catalogue: Catalogue, words: Vec<String>, out: Output) -
             }
         }
     }
-    let media = Media::new(catalogue.outside.storage.clone());
+    let media = Media::new(catalogue.dependencies.storage.clone());
     let mut check = Check { catalogue, media, out, json, sums: Sums::default() };
     match check.all(repair).await {
         Ok(()) if check.sums.broken + check.sums.orphans == 0 => CLEAN,

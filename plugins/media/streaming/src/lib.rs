@@ -59,7 +59,8 @@ impl Plugin for Streaming {
         ));
         let health = host.health("catalogue");
         health.healthy();
-        let watcher = Arc::new(Outside { objects: objects.clone(), health, failing: AtomicBool::new(false) });
+        let watcher =
+            Arc::new(CatalogueWatch { objects: objects.clone(), health, failing: AtomicBool::new(false) });
         let limits = Limits {
             cache_bytes: settings.timeline_cache.get(),
             max_age: settings.timeline_max_age.get(),
@@ -190,13 +191,13 @@ fn take_deleted(contents: &Contents, event: &Event) {
 }
 
 /// Carries what the contents find out to the objects in memory and to the plugin's health.
-struct Outside {
+struct CatalogueWatch {
     objects: Arc<Objects>,
     health: Health,
     failing: AtomicBool,
 }
 
-impl Watcher for Outside {
+impl Watcher for CatalogueWatch {
     fn outdated(&self, id: ContentId) {
         self.objects.forget(id);
     }

@@ -24,7 +24,7 @@ pub(crate) async fn answered<T>(
 
 /// Objects, jobs and the bus. Cheap to clone.
 #[derive(Clone)]
-pub struct Outside {
+pub struct Dependencies {
     /// The `storage` capability.
     pub storage: Client,
     /// The `jobs` capability.
@@ -37,15 +37,15 @@ pub struct Outside {
     pub bus: Bus,
 }
 
-impl Outside {
+impl Dependencies {
     /// From the capabilities `storage`, `jobs`, `access` and `auth`, and the bus.
     pub fn new(storage: Client, jobs: Client, access: Client, auth: Client, bus: Bus) -> Self {
         Self { storage, jobs: JobsClient::new(jobs), access, auth, bus }
     }
 }
 
-impl std::fmt::Debug for Outside {
+impl std::fmt::Debug for Dependencies {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Outside").finish_non_exhaustive()
+        f.debug_struct("Dependencies").finish_non_exhaustive()
     }
 }

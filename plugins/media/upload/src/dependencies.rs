@@ -23,7 +23,7 @@ const DEADLINE: Duration = Duration::from_secs(15);
 
 /// Catalogue, jobs, storage, the audit log and the bus. Cheap to clone.
 #[derive(Clone)]
-pub struct Outside {
+pub struct Dependencies {
     pub(crate) storage: Client,
     /// The `catalogue` capability.
     pub(crate) contents: Client,
@@ -35,7 +35,7 @@ pub struct Outside {
     pub(crate) bus: Bus,
 }
 
-impl Outside {
+impl Dependencies {
     /// From the capabilities `storage`, `catalogue`, `jobs` and `auth`, and the bus.
     pub fn new(storage: Client, catalogue: Client, jobs: Client, auth: Client, bus: Bus) -> Self {
         let contents = catalogue.clone();
@@ -136,9 +136,9 @@ impl Outside {
     }
 }
 
-impl std::fmt::Debug for Outside {
+impl std::fmt::Debug for Dependencies {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Outside").finish_non_exhaustive()
+        f.debug_struct("Dependencies").finish_non_exhaustive()
     }
 }
 

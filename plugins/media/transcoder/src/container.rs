@@ -11,7 +11,7 @@ const MOST: usize = 1000;
 
 /// What one track of a container says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Outside {
+pub(crate) struct TrackFacts {
     /// What its sample entry is called, in MP4 and MOV.
     pub(crate) entry: Option<[u8; 4]>,
     /// Width and height of a pixel, as far as they are said.
@@ -19,7 +19,7 @@ pub(crate) struct Outside {
 }
 
 /// The tracks of a container by their index, where its `format` (libav's name of it) is one that is read here.
-pub(crate) fn tracks(blocks: &Arc<Blocks>, format: &str) -> Vec<Outside> {
+pub(crate) fn tracks(blocks: &Arc<Blocks>, format: &str) -> Vec<TrackFacts> {
     let is = |wanted: &str| format.split(',').any(|name| name == wanted);
     match () {
         () if is("mov") => boxed(blocks),
@@ -54,7 +54,7 @@ fn boxes(blocks: &Arc<Blocks>, within: Range<u64>) -> impl Iterator<Item = ([u8;
     std::iter::from_fn(next).take(MOST)
 }
 
-fn boxed(blocks: &Arc<Blocks>) -> Vec<Outside> {
+fn boxed(blocks: &Arc<Blocks>) -> Vec<TrackFacts> {
     /// What stands in a visual sample entry before its boxes (§12.1.3).
     const VISUAL_SAMPLE_ENTRY: u64 = 78;
     let inside = |within: Range<u64>, kind: &'static [u8; 4]| {
@@ -74,7 +74,7 @@ fn boxed(blocks: &Arc<Blocks>) -> Vec<Outside> {
                 |at: usize| said.get(at..)?.first_chunk::<4>().map(|bytes| u32::from_be_bytes(*bytes));
             number(0).zip(number(4))
         });
-        Some(Outside {
+        Some(TrackFacts {
             entry: Some(kind),
             aspect: aspect.filter(|(width, height)| *width > 0 && *height > 0),
         })
@@ -116,7 +116,7 @@ fn number(data: &[u8], with_marker: bool) -> Option<(u64, usize)> {
     Some((if with_marker { value } else { value & ((1 << (7 * length)) - 1) }, length))
 }
 
-fn matroska(blocks: &Arc<Blocks>) -> Vec<Outside> {
+fn matroska(blocks: &Arc<Blocks>) -> Vec<TrackFacts> {
     const SEGMENT: u64 = 0x1853_8067;
     const TRACKS: u64 = 0x1654_AE6B;
     const TRACK_ENTRY: u64 = 0xAE;
@@ -150,7 +150,7 @@ fn matroska(blocks: &Arc<Blocks>) -> Vec<Outside> {
     let entries = tracks.into_iter().flat_map(|tracks| elements(blocks, tracks));
     entries
         .filter(|(id, _)| *id == TRACK_ENTRY)
-        .map(|(_, place)| Outside { entry: None, aspect: track(place) })
+        .map(|(_, place)| TrackFacts { entry: None, aspect: track(place) })
         .collect()
 }
 
@@ -183,8 +183,8 @@ mod tests {
         let tracks_of = [track(b"apcn", Some((4, 3))), track(b"apac", None)].concat();
         let file = [bx(b"ftyp", b"qt  "), bx(b"moov", &tracks_of)].concat();
         let found = tracks(&blocks(file), "mov,mp4,m4a,3gp,3g2,mj2");
-        assert_eq!(found[0], Outside { entry: Some(*b"apcn"), aspect: Some((4, 3)) });
-        assert_eq!(found[1], Outside { entry: Some(*b"apac"), aspect: None });
+        assert_eq!(found[0], TrackFacts { entry: Some(*b"apcn"), aspect: Some((4, 3)) });
+        assert_eq!(found[1], TrackFacts { entry: Some(*b"apac"), aspect: None });
     }
 
     #[test]
@@ -203,7 +203,7 @@ mod tests {
         let file =
             [element(&[0x1A, 0x45, 0xDF, 0xA3], b""), vec![0x18, 0x53, 0x80, 0x67, 0xFF], tracks_of].concat();
         let found = tracks(&blocks(file), "matroska,webm");
-        assert_eq!(found, [Outside { entry: None, aspect: Some((4, 3)) }]);
+        assert_eq!(found, [TrackFacts { entry: None, aspect: Some((4, 3)) }]);
     }
 
     proptest! {
