@@ -5,8 +5,8 @@
 pub(crate) mod clock;
 mod flight;
 pub(crate) mod grants;
-pub(crate) mod neighbour;
 mod policies;
+pub(crate) mod provider;
 pub(crate) mod refusal;
 mod standings;
 pub(crate) mod store;
@@ -23,8 +23,8 @@ use streamgate_plugin_api::{Body, address};
 
 use crate::gate::clock::Clock;
 use crate::gate::grants::{Grant, Grants, Lifetimes};
-use crate::gate::neighbour::Neighbour;
 use crate::gate::policies::{Openness, Policies};
+use crate::gate::provider::Provider;
 use crate::gate::refusal::{Refusal, VARY};
 use crate::gate::standings::{Standing, Standings};
 use crate::gate::store::Store;
@@ -37,9 +37,9 @@ const PRIVATE: HeaderValue = HeaderValue::from_static("private, max-age=300");
 
 /// What the gate asks.
 pub(crate) struct Capabilities {
-    pub(crate) access: Neighbour,
-    pub(crate) auth: Neighbour,
-    pub(crate) database: Neighbour,
+    pub(crate) access: Provider,
+    pub(crate) auth: Provider,
+    pub(crate) database: Provider,
 }
 
 /// Enforces who may play what.

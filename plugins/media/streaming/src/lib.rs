@@ -27,7 +27,7 @@ use streamgate_plugin_api::{Event, Health, Host, Plugin, SettingsProblem, StartE
 use tokio::time::MissedTickBehavior;
 
 use crate::gate::grants::Lifetimes;
-use crate::gate::neighbour::Neighbour;
+use crate::gate::provider::Provider;
 use crate::gate::token::Key;
 use crate::gate::{Capabilities, Gate};
 use crate::manifest::contents::{Contents, Limits, Watcher};
@@ -111,14 +111,11 @@ fn gate(host: &Host, settings: &Settings) -> Result<Arc<Gate>, StartError> {
         settings.max_grants as usize,
     )
     .with_addresses(settings.addresses_per_player as usize);
-    let neighbour = |name| {
-        Neighbour::new(name, host.service(name), settings.access_timeout.get(), Some(host.health(name)))
+    let provider = |name| {
+        Provider::new(name, host.service(name), settings.access_timeout.get(), Some(host.health(name)))
     };
-    let capabilities = Capabilities {
-        access: neighbour("access"),
-        auth: neighbour("auth"),
-        database: neighbour("database"),
-    };
+    let capabilities =
+        Capabilities { access: provider("access"), auth: provider("auth"), database: provider("database") };
     let key = Key::open(host.data_dir())?;
     let policy_max_age = settings.policy_max_age.get();
     let gate = Arc::new(Gate::new(key, capabilities, lifetimes, policy_max_age, Arc::default()));

@@ -11,7 +11,7 @@ use streamgate_contracts::access::v1::{Openness as Said, PolicyRequest};
 
 use crate::gate::clock::Clock;
 use crate::gate::flight::Flight;
-use crate::gate::neighbour::Neighbour;
+use crate::gate::provider::Provider;
 use crate::gate::refusal::Refusal;
 use crate::object::path::ContentId;
 
@@ -33,7 +33,7 @@ pub(crate) enum Openness {
 
 /// All policies.
 pub(crate) struct Policies {
-    access: Arc<Neighbour>,
+    access: Arc<Provider>,
     clock: Arc<Clock>,
     max_age_ms: u64,
     known: Cache<ContentId, Arc<Policy>>,
@@ -53,7 +53,7 @@ struct Policy {
 }
 
 impl Policies {
-    pub(crate) fn new(access: Arc<Neighbour>, clock: Arc<Clock>, max_age: Duration) -> Self {
+    pub(crate) fn new(access: Arc<Provider>, clock: Arc<Clock>, max_age: Duration) -> Self {
         let max_age_ms = u64::try_from(max_age.as_millis()).unwrap_or(u64::MAX);
         Self { access, clock, max_age_ms, known: Cache::new(CAPACITY) }
     }
@@ -112,7 +112,7 @@ impl Policies {
     async fn question(&self, content: ContentId) -> Result<Openness, Refusal> {
         let request = PolicyRequest { content: content.to_string() };
         let mut client = AccessClient::new(self.access.client.clone());
-        match self.access.asked(client.policy(request)).await.map(|it| it.into_inner().openness()) {
+        match self.access.call(client.policy(request)).await.map(|it| it.into_inner().openness()) {
             // Who has the address of an unlisted one may play it.
             Some(Said::Public | Said::Unlisted) => Ok(Openness::Public),
             Some(Said::Gated | Said::Private | Said::Unspecified) => Ok(Openness::Closed),

@@ -11,7 +11,7 @@ use streamgate_contracts::access::v1::{DecideRequest, Decision, Verdict};
 
 use crate::gate::clock::Clock;
 use crate::gate::flight::Flight;
-use crate::gate::neighbour::Neighbour;
+use crate::gate::provider::Provider;
 use crate::gate::refusal::Refusal;
 use crate::gate::viewers::{Viewer, ViewerKey, Viewers};
 use crate::object::path::ContentId;
@@ -159,7 +159,7 @@ impl Standing {
 
 /// All standings.
 pub(crate) struct Standings {
-    access: Arc<Neighbour>,
+    access: Arc<Provider>,
     viewers: Arc<Viewers>,
     clock: Arc<Clock>,
     table: Mutex<Table>,
@@ -173,7 +173,7 @@ struct Table {
 }
 
 impl Standings {
-    pub(crate) fn new(access: Arc<Neighbour>, viewers: Arc<Viewers>, clock: Arc<Clock>) -> Self {
+    pub(crate) fn new(access: Arc<Provider>, viewers: Arc<Viewers>, clock: Arc<Clock>) -> Self {
         let table = Table { of: HashMap::new(), count: 0, sweep_at: 0 };
         Self { access, viewers, clock, table: Mutex::new(table) }
     }
@@ -262,7 +262,7 @@ impl Standings {
             wallets: viewer.wallets,
         };
         let mut client = AccessClient::new(self.access.client.clone());
-        let decision = self.access.asked(client.decide(request)).await;
+        let decision = self.access.call(client.decide(request)).await;
         decision
             .map(tonic::Response::into_inner)
             .ok_or_else(|| Refusal::unavailable("The access plugin does not say whether you may play this"))

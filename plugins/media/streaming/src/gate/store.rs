@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use streamgate_contracts::db::{Db, DbError, Migrations, params};
 use tokio::sync::OnceCell;
 
-use crate::gate::neighbour::Neighbour;
+use crate::gate::provider::Provider;
 use crate::gate::token::GrantId;
 use crate::gate::viewers::Viewer;
 
@@ -15,7 +15,7 @@ const SWEEP: u32 = 1000;
 
 /// The namespace `streaming` of the database, opened when it is first needed.
 pub(crate) struct Store {
-    database: Neighbour,
+    database: Provider,
     db: OnceCell<Db>,
 }
 
@@ -28,7 +28,7 @@ pub(crate) fn migrations() -> Migrations {
 }
 
 impl Store {
-    pub(crate) fn new(database: Neighbour) -> Self {
+    pub(crate) fn new(database: Provider) -> Self {
         Self { database, db: OnceCell::new() }
     }
 
@@ -49,12 +49,12 @@ impl Store {
         ];
         let insert = "INSERT INTO grants (id, principal, credential, roles, scopes, wallets, issued_at) \
                       VALUES ($1, $2, $3, $4, $5, $6, $7)";
-        self.database.asked(async { self.db().await?.execute(insert, row).await }).await;
+        self.database.call(async { self.db().await?.execute(insert, row).await }).await;
     }
 
     /// Who holds a grant. `None` also when the database does not say so, or not by which credential.
     pub(crate) async fn holder(&self, id: &GrantId) -> Option<Viewer> {
-        let viewer: Option<Viewer> = self.database.asked(self.read(id)).await?;
+        let viewer: Option<Viewer> = self.database.call(self.read(id)).await?;
         viewer.filter(|viewer| viewer.is_anonymous() == viewer.credential.is_empty())
     }
 
@@ -81,6 +81,6 @@ impl Store {
         let issued_at = i64::try_from(issued_at).unwrap_or(i64::MAX);
         let delete = "DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE issued_at < $1 LIMIT $2)";
         let round = async || self.db().await?.execute(delete, params![issued_at, SWEEP]).await;
-        while self.database.asked::<_, DbError>(round()).await == Some(u64::from(SWEEP)) {}
+        while self.database.call::<_, DbError>(round()).await == Some(u64::from(SWEEP)) {}
     }
 }

@@ -10,7 +10,7 @@ use streamgate_contracts::auth::v1::authenticate_response::Outcome;
 use streamgate_contracts::auth::v1::identify_response::Outcome as Now;
 use streamgate_contracts::auth::v1::{AuthenticateRequest, IdentifyRequest, Identity, Role};
 
-use crate::gate::neighbour::Neighbour;
+use crate::gate::provider::Provider;
 use crate::gate::refusal::Refusal;
 
 const NO_OUTCOME: &str = "The auth plugin answered without an outcome";
@@ -76,11 +76,11 @@ impl From<Identity> for Viewer {
 
 /// The `auth` capability.
 pub(crate) struct Viewers {
-    auth: Neighbour,
+    auth: Provider,
 }
 
 impl Viewers {
-    pub(crate) fn new(auth: Neighbour) -> Self {
+    pub(crate) fn new(auth: Provider) -> Self {
         Self { auth }
     }
 
@@ -101,7 +101,7 @@ impl Viewers {
             return Ok(Viewer::default());
         }
         let mut client = AuthClient::new(self.auth.client.clone());
-        let Some(response) = self.auth.asked(client.authenticate(request)).await else {
+        let Some(response) = self.auth.call(client.authenticate(request)).await else {
             return Err(Refusal::unavailable("The auth plugin does not say who is asking"));
         };
         match response.into_inner().outcome {
@@ -121,7 +121,7 @@ impl Viewers {
         }
         let request = IdentifyRequest { credential: viewer.credential.to_string() };
         let mut client = AuthClient::new(self.auth.client.clone());
-        let Some(response) = self.auth.asked(client.identify(request)).await else {
+        let Some(response) = self.auth.call(client.identify(request)).await else {
             return Err(Refusal::unavailable("The auth plugin does not say whether you are still signed in"));
         };
         match response.into_inner().outcome {

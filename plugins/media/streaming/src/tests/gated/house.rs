@@ -22,7 +22,7 @@ use super::*;
 use crate::gate::Capabilities;
 use crate::gate::clock::Clock;
 use crate::gate::grants::Lifetimes;
-use crate::gate::neighbour::Neighbour;
+use crate::gate::provider::Provider;
 use crate::gate::token::Key;
 use crate::object::path::Folder;
 
@@ -295,11 +295,11 @@ pub(super) fn gate(
 ) -> Arc<Gate> {
     let routes = tonic::service::Routes::new(AccessServer::new(doorman.clone()));
     let auth = tonic::service::Routes::new(AuthServer::new(reception.clone()));
-    let neighbour = |name, client| Neighbour::new(name, client, Duration::from_secs(5), None);
+    let provider = |name, client| Provider::new(name, client, Duration::from_secs(5), None);
     let capabilities = Capabilities {
-        access: neighbour("access", Client::from_service(routes.into_axum_router())),
-        auth: neighbour("auth", Client::from_service(auth.into_axum_router())),
-        database: neighbour("database", Client::from_service(engine.router())),
+        access: provider("access", Client::from_service(routes.into_axum_router())),
+        auth: provider("auth", Client::from_service(auth.into_axum_router())),
+        database: provider("database", Client::from_service(engine.router())),
     };
     Arc::new(Gate::new(Key::new(&[key; 32]), capabilities, lifetimes, MINUTE, doorman.clock.clone()))
 }

@@ -1,5 +1,5 @@
-//! Another plugin that is asked over its capability: whether it answers is told once when it
-//! changes, not with every question.
+//! Another plugin, called over its capability. Whether it answers is reported once when it
+//! changes, not with every call.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use streamgate_plugin_api::{Client, Health};
 
 /// A capability, and how its provider does.
-pub(crate) struct Neighbour {
+pub(crate) struct Provider {
     name: &'static str,
     pub(crate) client: Client,
     timeout: Duration,
@@ -17,7 +17,7 @@ pub(crate) struct Neighbour {
     failing: AtomicBool,
 }
 
-impl Neighbour {
+impl Provider {
     pub(crate) fn new(name: &'static str, client: Client, timeout: Duration, health: Option<Health>) -> Self {
         if let Some(health) = &health {
             health.healthy();
@@ -26,8 +26,8 @@ impl Neighbour {
     }
 
     /// What it answers; `None` if that is an error, or does not come in time.
-    pub(crate) async fn asked<T, E: Display>(&self, asking: impl Future<Output = Result<T, E>>) -> Option<T> {
-        match tokio::time::timeout(self.timeout, asking).await {
+    pub(crate) async fn call<T, E: Display>(&self, request: impl Future<Output = Result<T, E>>) -> Option<T> {
+        match tokio::time::timeout(self.timeout, request).await {
             Ok(Ok(answer)) => {
                 if self.failing.swap(false, Ordering::AcqRel) {
                     tracing::info!(capability = self.name, "it answers again");
