@@ -42,7 +42,7 @@ pub fn stream_token(data: &[u8]) {
     }
     let mut bytes = data.iter().copied().chain(std::iter::repeat(0));
     let claims = Claims {
-        grant: std::array::from_fn(|_| bytes.next().unwrap_or(0)),
+        playback: std::array::from_fn(|_| bytes.next().unwrap_or(0)),
         principal: std::array::from_fn(|_| bytes.next().unwrap_or(0)),
         generation: u64::from_be_bytes(std::array::from_fn(|_| bytes.next().unwrap_or(0))),
         issued_at: bytes.by_ref().take(5).fold(0, |all, byte| all << 8 | u64::from(byte)),

@@ -1,10 +1,10 @@
 //! Who may have what of contents that are not for everyone. A request with a good token of a warm
-//! grant costs no call to anybody; every other one is decided by `access`, for whom `auth` says that
+//! playback session costs no call to anybody; every other one is decided by `access`, for whom `auth` says that
 //! its sender is.
 
 pub(crate) mod clock;
 mod flight;
-pub(crate) mod grants;
+pub(crate) mod playback;
 mod policies;
 pub(crate) mod provider;
 pub(crate) mod refusal;
@@ -22,7 +22,7 @@ use streamgate_contracts::events::{AccessChanged, AccessRevoked, CredentialEnded
 use streamgate_plugin_api::{Body, address};
 
 use crate::gate::clock::Clock;
-use crate::gate::grants::{Grant, Grants, Lifetimes};
+use crate::gate::playback::{Lifetimes, PlaybackSession, PlaybackSessions};
 use crate::gate::policies::{Openness, Policies};
 use crate::gate::provider::Provider;
 use crate::gate::refusal::{Refusal, VARY};
@@ -49,7 +49,7 @@ pub(crate) struct Gate {
     policies: Arc<Policies>,
     viewers: Arc<Viewers>,
     standings: Arc<Standings>,
-    grants: Grants,
+    playbacks: PlaybackSessions,
     store: Arc<Store>,
 }
 
@@ -57,17 +57,17 @@ pub(crate) struct Gate {
 pub(crate) enum Pass {
     /// Everybody may.
     Open,
-    /// One who showed the token of this grant.
-    Token(Arc<Grant>),
-    /// One who showed credentials, with a grant that playlists can carry.
-    Credentials(Arc<Grant>),
+    /// One who showed the token of this playback session.
+    Token(Arc<PlaybackSession>),
+    /// One who showed credentials, with a playback session that playlists can carry.
+    Credentials(Arc<PlaybackSession>),
     /// One who showed credentials and is not playing.
     Looking,
 }
 
 /// What a token comes to.
 enum Shown {
-    Good(Arc<Grant>),
+    Good(Arc<PlaybackSession>),
     /// It was good once, and says why it is no more.
     Refused(Refusal),
     /// None, forged, of another content, or too old.
@@ -75,16 +75,16 @@ enum Shown {
 }
 
 impl Pass {
-    fn grant(&self) -> Option<&Arc<Grant>> {
+    fn playback(&self) -> Option<&Arc<PlaybackSession>> {
         match self {
-            Self::Token(grant) | Self::Credentials(grant) => Some(grant),
+            Self::Token(playback) | Self::Credentials(playback) => Some(playback),
             Self::Open | Self::Looking => None,
         }
     }
 
     /// The token that playlists carry on.
     pub(crate) fn token(&self) -> Option<&str> {
-        self.grant().map(|grant| grant.token.as_str())
+        self.playback().map(|playback| playback.token.as_str())
     }
 
     /// Says on an object's answer who may keep it.
@@ -120,7 +120,7 @@ impl Gate {
             policies: Arc::new(Policies::new(access.clone(), clock.clone(), policy_max_age)),
             standings: Arc::new(Standings::new(access, viewers.clone(), clock.clone())),
             viewers,
-            grants: Grants::new(lifetimes),
+            playbacks: PlaybackSessions::new(lifetimes),
             store: Arc::new(Store::new(capabilities.database)),
             clock,
         }
@@ -132,35 +132,35 @@ impl Gate {
             return Some(Pass::Open);
         }
         let claims = self.key.claims(content, request.uri.query())?;
-        let grant = self.grants.find(&claims.grant)?;
+        let playback = self.playbacks.find(&claims.playback)?;
         let now = self.clock.now_ms();
         let taken_up =
-            || self.at_its_place(&grant, item, request, now).is_ok() && taken_up(&grant, item, now);
-        (self.warm(&grant, now) && taken_up()).then_some(Pass::Token(grant))
+            || self.at_its_place(&playback, item, request, now).is_ok() && taken_up(&playback, item, now);
+        (self.warm(&playback, now) && taken_up()).then_some(Pass::Token(playback))
     }
 
     /// Notes where something is played, if that is known.
     fn at_its_place(
         &self,
-        grant: &Grant,
+        playback: &PlaybackSession,
         item: Item<'_>,
         request: &Parts,
         now_ms: u64,
     ) -> Result<(), Refusal> {
-        let most = self.grants.lifetimes.addresses;
+        let most = self.playbacks.lifetimes.addresses;
         let Some(client) = address::client(&request.headers).filter(|_| most > 0 && item.is_played()) else {
             return Ok(());
         };
-        let from = grant.played_from(address::network(client), now_ms, most);
+        let from = playback.played_from(address::network(client), now_ms, most);
         from.map_err(|wait_ms| Refusal::too_many_addresses(most, wait_ms.div_ceil(1000)))
     }
 
-    /// Whether the grant holds as it is.
-    fn warm(&self, grant: &Grant, now_ms: u64) -> bool {
-        let warm =
-            grant.standing.holds(grant.generation, now_ms) && grant.alive(now_ms, &self.grants.lifetimes);
+    /// Whether the playback session holds as it is.
+    fn warm(&self, playback: &PlaybackSession, now_ms: u64) -> bool {
+        let warm = playback.standing.holds(playback.generation, now_ms)
+            && playback.alive(now_ms, &self.playbacks.lifetimes);
         if warm {
-            self.standings.renew(&grant.standing, now_ms);
+            self.standings.renew(&playback.standing, now_ms);
         }
         warm
     }
@@ -176,21 +176,26 @@ impl Gate {
         request: &Parts,
     ) -> Result<Pass, Refusal> {
         let pass = self.permitted(content, item, request).await?;
-        if let Some(grant) = pass.grant() {
-            self.take_up(grant, item, request)?;
+        if let Some(playback) = pass.playback() {
+            self.take_up(playback, item, request)?;
         }
         Ok(pass)
     }
 
-    /// Notes the use of a grant. When the first thing is played with it, it is written down who holds
+    /// Notes the use of a playback session. When the first thing is played with it, it is written down who holds
     /// it, in the background: what a crash loses of that costs one look at credentials.
-    fn take_up(&self, grant: &Arc<Grant>, item: Item<'_>, request: &Parts) -> Result<(), Refusal> {
+    fn take_up(
+        &self,
+        playback: &Arc<PlaybackSession>,
+        item: Item<'_>,
+        request: &Parts,
+    ) -> Result<(), Refusal> {
         let now = self.clock.now_ms();
-        self.at_its_place(grant, item, request, now)?;
-        if !taken_up(grant, item, now) && self.grants.place(grant, now)? {
-            let (store, grant) = (self.store.clone(), grant.clone());
+        self.at_its_place(playback, item, request, now)?;
+        if !taken_up(playback, item, now) && self.playbacks.place(playback, now)? {
+            let (store, playback) = (self.store.clone(), playback.clone());
             tokio::spawn(async move {
-                store.keep(&grant.id, &grant.standing.viewer, grant.issued_at).await;
+                store.keep(&playback.id, &playback.standing.viewer, playback.issued_at).await;
             });
         }
         Ok(())
@@ -201,7 +206,7 @@ impl Gate {
             return Ok(Pass::Open);
         }
         let before = match self.shown(content, request).await {
-            Shown::Good(grant) => return Ok(Pass::Token(grant)),
+            Shown::Good(playback) => return Ok(Pass::Token(playback)),
             Shown::Refused(refusal) if !refusal.is_final() => return Err(refusal),
             Shown::Refused(refusal) => Some(refusal),
             Shown::Nothing => None,
@@ -217,42 +222,46 @@ impl Gate {
 
     async fn shown(&self, content: ContentId, request: &Parts) -> Shown {
         let Some(claims) = self.key.claims(content, request.uri.query()) else { return Shown::Nothing };
-        let grant = match self.grants.find(&claims.grant) {
-            Some(grant) => grant,
+        let playback = match self.playbacks.find(&claims.playback) {
+            Some(playback) => playback,
             None => match self.revived(content, &claims).await {
-                Ok(Some(grant)) => grant,
+                Ok(Some(playback)) => playback,
                 Ok(None) => return Shown::Nothing,
                 Err(refusal) => return Shown::Refused(refusal),
             },
         };
         let now = self.clock.now_ms();
-        if !grant.alive(now, &self.grants.lifetimes) {
+        if !playback.alive(now, &self.playbacks.lifetimes) {
             return Shown::Nothing;
         }
-        if self.warm(&grant, now) {
-            return Shown::Good(grant);
+        if self.warm(&playback, now) {
+            return Shown::Good(playback);
         }
-        if let Some(refusal) = grant.standing.ended(grant.generation) {
+        if let Some(refusal) = playback.standing.ended(playback.generation) {
             return Shown::Refused(refusal);
         }
-        let asked = self.standings.ask(&grant.standing).await;
+        let asked = self.standings.ask(&playback.standing).await;
         // It may have been allowed anew, under another generation; and who was playing is told why that ended.
-        match grant.standing.ended(grant.generation).or(asked.err()) {
+        match playback.standing.ended(playback.generation).or(asked.err()) {
             Some(refusal) => Shown::Refused(refusal),
-            None => Shown::Good(grant),
+            None => Shown::Good(playback),
         }
     }
 
-    /// A grant that is not in memory: given by another run, or one that had to make room. `None`
+    /// A playback session that is not in memory: given by another run, or one that had to make room. `None`
     /// when it is too old, or nobody knows whose it was.
-    async fn revived(&self, content: ContentId, claims: &Claims) -> Result<Option<Arc<Grant>>, Refusal> {
+    async fn revived(
+        &self,
+        content: ContentId,
+        claims: &Claims,
+    ) -> Result<Option<Arc<PlaybackSession>>, Refusal> {
         let now = self.clock.now_ms();
-        let lifetimes = &self.grants.lifetimes;
+        let lifetimes = &self.playbacks.lifetimes;
         let age = now.saturating_sub(claims.issued_at * 1000);
         if age > lifetimes.idle_ms.min(lifetimes.max_ms) {
             return Ok(None);
         }
-        let holder = self.store.holder(&claims.grant).await;
+        let holder = self.store.holder(&claims.playback).await;
         let Some(viewer) = holder.filter(|viewer| claims.is_of(&viewer.principal)) else {
             return Ok(None);
         };
@@ -261,8 +270,8 @@ impl Gate {
         if let Some(refusal) = standing.ended(claims.generation) {
             return Err(refusal);
         }
-        let grant = Grant::new(claims, standing, self.key.mint(content, claims), now).again();
-        Ok(Some(self.grants.admit(grant, now)))
+        let playback = PlaybackSession::new(claims, standing, self.key.mint(content, claims), now).again();
+        Ok(Some(self.playbacks.admit(playback, now)))
     }
 
     async fn by_credentials(
@@ -277,20 +286,26 @@ impl Gate {
         let present = match item {
             // Each player has one of its own.
             Item::Multivariant | Item::Manifest => None,
-            _ => self.grants.latest(&standing, now),
+            _ => self.playbacks.latest(&standing, now),
         };
         if present.is_none() && item.is_beside() {
             return Ok(Pass::Looking);
         }
-        let grant = present.unwrap_or_else(|| self.grant(content, standing, generation, now));
-        Ok(Pass::Credentials(grant))
+        let playback = present.unwrap_or_else(|| self.playback(content, standing, generation, now));
+        Ok(Pass::Credentials(playback))
     }
 
-    /// A new grant.
-    fn grant(&self, content: ContentId, standing: Arc<Standing>, generation: u64, now_ms: u64) -> Arc<Grant> {
+    /// A new playback session.
+    fn playback(
+        &self,
+        content: ContentId,
+        standing: Arc<Standing>,
+        generation: u64,
+        now_ms: u64,
+    ) -> Arc<PlaybackSession> {
         let claims = Claims::new(&standing.viewer.principal, generation, now_ms);
         let token = self.key.mint(content, &claims);
-        self.grants.admit(Grant::new(&claims, standing, token, now_ms), now_ms)
+        self.playbacks.admit(PlaybackSession::new(&claims, standing, token, now_ms), now_ms)
     }
 
     /// An event says that a policy is another one.
@@ -316,16 +331,16 @@ impl Gate {
 
     /// Removes what is too old to be of use from the database.
     pub(crate) async fn sweep(&self) {
-        let oldest = self.clock.now_ms().saturating_sub(self.grants.lifetimes.max_ms) / 1000;
+        let oldest = self.clock.now_ms().saturating_sub(self.playbacks.lifetimes.max_ms) / 1000;
         self.store.sweep(oldest).await;
     }
 }
 
-/// Notes the use of a grant. False: something is to be played with it, and it has no place.
-fn taken_up(grant: &Grant, item: Item<'_>, now_ms: u64) -> bool {
+/// Notes the use of a playback session. False: something is to be played with it, and it has no place.
+fn taken_up(playback: &PlaybackSession, item: Item<'_>, now_ms: u64) -> bool {
     if item.is_played() {
-        return grant.play(now_ms);
+        return playback.play(now_ms);
     }
-    grant.used(now_ms);
+    playback.used(now_ms);
     true
 }

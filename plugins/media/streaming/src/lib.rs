@@ -26,7 +26,7 @@ use streamgate_contracts::events::{
 use streamgate_plugin_api::{Event, Health, Host, Plugin, SettingsProblem, StartError, export_plugin};
 use tokio::time::MissedTickBehavior;
 
-use crate::gate::grants::Lifetimes;
+use crate::gate::playback::Lifetimes;
 use crate::gate::provider::Provider;
 use crate::gate::token::Key;
 use crate::gate::{Capabilities, Gate};
@@ -37,7 +37,7 @@ use crate::object::path::ContentId;
 use crate::routes::Site;
 pub use crate::settings::Settings;
 
-/// How often grants that are too old are removed from the database.
+/// How often playback sessions that are too old are removed from the database.
 const SWEEP: Duration = Duration::from_secs(600);
 
 /// The plugin.
@@ -123,7 +123,7 @@ fn gate(host: &Host, settings: &Settings) -> Result<Arc<Gate>, StartError> {
     Ok(gate)
 }
 
-/// Follows what `access` and `auth` tell, and removes old grants, until the plugin stops.
+/// Follows what `access` and `auth` tell, and removes old playback sessions, until the plugin stops.
 fn follow_access(host: &Host, gate: &Arc<Gate>) -> Result<(), StartError> {
     let mut told = host.subscribe(events::ACCESS_ANY)?;
     let mut ended = host.subscribe(events::CREDENTIAL_ENDED_ANY)?;

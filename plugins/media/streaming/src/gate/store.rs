@@ -1,5 +1,5 @@
-//! Who holds which grant, in the database: what a token does not say and a run needs that did not
-//! give it, after a restart or on another node. Without a database grants end with their run.
+//! Who holds which playback session, in the database: what a token does not say and a run needs that did not
+//! give it, after a restart or on another node. Without a database playback sessions end with their run.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,7 +7,7 @@ use streamgate_contracts::db::{Db, DbError, Migrations, params};
 use tokio::sync::OnceCell;
 
 use crate::gate::provider::Provider;
-use crate::gate::token::GrantId;
+use crate::gate::token::PlaybackId;
 use crate::gate::viewers::Viewer;
 
 /// Rows that a sweep removes at once.
@@ -36,8 +36,8 @@ impl Store {
         self.db.get_or_try_init(|| Db::open(self.database.client.clone(), "streaming", migrations())).await
     }
 
-    /// Keeps who holds a grant. `issued_at` in Unix seconds.
-    pub(crate) async fn keep(&self, id: &GrantId, viewer: &Viewer, issued_at: u64) {
+    /// Keeps who holds a playback session. `issued_at` in Unix seconds.
+    pub(crate) async fn keep(&self, id: &PlaybackId, viewer: &Viewer, issued_at: u64) {
         let row = params![
             URL_SAFE_NO_PAD.encode(id),
             &*viewer.principal,
@@ -52,13 +52,13 @@ impl Store {
         self.database.call(async { self.db().await?.execute(insert, row).await }).await;
     }
 
-    /// Who holds a grant. `None` also when the database does not say so, or not by which credential.
-    pub(crate) async fn holder(&self, id: &GrantId) -> Option<Viewer> {
+    /// Who holds a playback session. `None` also when the database does not say so, or not by which credential.
+    pub(crate) async fn holder(&self, id: &PlaybackId) -> Option<Viewer> {
         let viewer: Option<Viewer> = self.database.call(self.read(id)).await?;
         viewer.filter(|viewer| viewer.is_anonymous() == viewer.credential.is_empty())
     }
 
-    async fn read(&self, id: &GrantId) -> Result<Option<Viewer>, DbError> {
+    async fn read(&self, id: &PlaybackId) -> Result<Option<Viewer>, DbError> {
         let select = "SELECT principal, credential, roles, scopes, wallets FROM grants WHERE id = $1";
         let row = self.db().await?.query_opt(select, params![URL_SAFE_NO_PAD.encode(id)]).await?;
         let Some(row) = row else { return Ok(None) };
@@ -76,7 +76,7 @@ impl Store {
         }))
     }
 
-    /// Removes grants that were given before `issued_at`, in Unix seconds.
+    /// Removes playback sessions that were given before `issued_at`, in Unix seconds.
     pub(crate) async fn sweep(&self, issued_at: u64) {
         let issued_at = i64::try_from(issued_at).unwrap_or(i64::MAX);
         let delete = "DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE issued_at < $1 LIMIT $2)";

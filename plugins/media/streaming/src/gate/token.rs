@@ -1,5 +1,5 @@
-//! What a gated URL carries: a few bytes that name a grant, with an HMAC-SHA256 over them and the
-//! content, in base64url. Whoever has one may ask in the name of that grant; it says nothing that
+//! What a gated URL carries: a few bytes that name a playback session, with an HMAC-SHA256 over them and the
+//! content, in base64url. Whoever has one may ask in the name of that playback session; it says nothing that
 //! could be read about its viewer. Never logged.
 
 use std::fs::{self, File, OpenOptions};
@@ -25,16 +25,16 @@ const BYTES: usize = CLAIM_BYTES + TAG_BYTES;
 /// In base64url. A multiple of four from a multiple of three bytes: each token has one form only.
 pub(crate) const LENGTH: usize = BYTES / 3 * 4;
 
-/// A grant's name: 128 random bits.
-pub(crate) type GrantId = [u8; 16];
+/// A playback session's name: 128 random bits.
+pub(crate) type PlaybackId = [u8; 16];
 
 /// What a token says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Claims {
-    pub(crate) grant: GrantId,
+    pub(crate) playback: PlaybackId,
     /// The first bytes of SHA-256 of its id.
     pub(crate) principal: [u8; 8],
-    /// Of the decision that the grant rests on.
+    /// Of the decision that the playback session rests on.
     pub(crate) generation: u64,
     /// Unix time, seconds; 40 bits.
     pub(crate) issued_at: u64,
@@ -48,12 +48,12 @@ fn random<const N: usize>() -> [u8; N] {
 }
 
 impl Claims {
-    /// What a new grant says.
+    /// What a new playback session says.
     pub(crate) fn new(principal: &str, generation: u64, now_ms: u64) -> Self {
-        Self { grant: random(), principal: hash_of(principal), generation, issued_at: now_ms / 1000 }
+        Self { playback: random(), principal: hash_of(principal), generation, issued_at: now_ms / 1000 }
     }
 
-    /// Whether the grant was given to this principal.
+    /// Whether the playback session was given to this principal.
     pub(crate) fn is_of(&self, principal: &str) -> bool {
         self.principal == hash_of(principal)
     }
@@ -96,11 +96,11 @@ impl Key {
         self.0.clone().chain_update(content.bytes()).chain_update(claims)
     }
 
-    /// The token of a grant for this content.
+    /// The token of a playback session for this content.
     pub(crate) fn mint(&self, content: ContentId, claims: &Claims) -> String {
         let mut bytes = Vec::with_capacity(BYTES);
         bytes.push(VERSION);
-        bytes.extend(claims.grant);
+        bytes.extend(claims.playback);
         bytes.extend(claims.principal);
         bytes.extend(claims.generation.to_be_bytes());
         bytes.extend(&claims.issued_at.to_be_bytes()[3..]);
@@ -135,12 +135,12 @@ fn decode(token: &str) -> Option<[u8; BYTES]> {
 
 fn parse(claims: &[u8]) -> Option<Claims> {
     let (version, rest) = claims.split_first()?;
-    let (grant, rest) = rest.split_first_chunk()?;
+    let (playback, rest) = rest.split_first_chunk()?;
     let (principal, rest) = rest.split_first_chunk()?;
     let (generation, issued_at) = rest.split_first_chunk()?;
     let seconds: &[u8; 5] = issued_at.try_into().ok()?;
     (*version == VERSION).then(|| Claims {
-        grant: *grant,
+        playback: *playback,
         principal: *principal,
         generation: u64::from_be_bytes(*generation),
         issued_at: seconds.iter().fold(0, |all, byte| all << 8 | u64::from(*byte)),
@@ -198,7 +198,7 @@ mod tests {
     }
 
     fn claims() -> Claims {
-        Claims { grant: [7; 16], principal: hash_of("ada"), generation: 3, issued_at: 1_760_000_000 }
+        Claims { playback: [7; 16], principal: hash_of("ada"), generation: 3, issued_at: 1_760_000_000 }
     }
 
     #[test]
@@ -277,9 +277,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_token_reads_back(grant: [u8; 16], principal: [u8; 8], generation: u64, issued_at in 0_u64..1 << 40) {
+        fn every_token_reads_back(playback: [u8; 16], principal: [u8; 8], generation: u64, issued_at in 0_u64..1 << 40) {
             let key = Key::new(&[1; 32]);
-            let claims = Claims { grant, principal, generation, issued_at };
+            let claims = Claims { playback, principal, generation, issued_at };
             prop_assert_eq!(key.read(content(), &key.mint(content(), &claims)), Some(claims));
         }
 

@@ -15,7 +15,7 @@ use streamgate_contracts::access::v1::Openness;
 use streamgate_sqlite::Engine;
 
 use super::*;
-use crate::gate::grants::Lifetimes;
+use crate::gate::playback::Lifetimes;
 use crate::gate::token::Key;
 use house::*;
 
@@ -346,7 +346,7 @@ async fn a_token_lives_as_long_as_it_is_used_and_never_longer_than_its_bound() {
     assert_refused(&house.segment(&idle).await, 401, "not-signed-in", "Only for members.");
     house.clock.pass(28 * MINUTE);
     assert_refused(&house.segment(&used).await, 401, "not-signed-in", "Only for members.");
-    // With a session a new grant takes its place.
+    // With a session a new playback session takes its place.
     let got = house.get(&format!("360p/index.m3u8?t={used}"), &[ADA]).await;
     assert_eq!(got.status, StatusCode::OK);
     assert!(!tokens_in(got.text()).contains(&used));
@@ -527,7 +527,7 @@ async fn two_keys_of_one_principal_are_decided_about_apart() {
 }
 
 #[tokio::test]
-async fn a_grant_that_had_to_make_room_comes_back_by_its_token() {
+async fn a_playback_session_that_had_to_make_room_comes_back_by_its_token() {
     let lifetimes = Lifetimes::new(30 * MINUTE, 12 * 60 * MINUTE, 5, 8);
     let house = House::with(ContentState::Ready, lifetimes);
     let first = house.play(ADA).await;

@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 use super::*;
 use crate::gate::Capabilities;
 use crate::gate::clock::Clock;
-use crate::gate::grants::Lifetimes;
+use crate::gate::playback::Lifetimes;
 use crate::gate::provider::Provider;
 use crate::gate::token::Key;
 use crate::object::path::Folder;
@@ -272,7 +272,7 @@ impl House {
         self.gate.changed(&AccessChanged { content: ID.into(), revision: 2 });
     }
 
-    /// How many grants are written down.
+    /// How many playback sessions are written down.
     pub(super) async fn written(&self) -> i64 {
         let database = Client::from_service(self.engine.router());
         let db = streamgate_contracts::db::Db::open(database, "streaming", crate::gate::store::migrations());
@@ -281,8 +281,8 @@ impl House {
     }
 
     /// Waits until so many are.
-    pub(super) async fn settled(&self, grants: i64) {
-        until(async || self.written().await >= grants).await;
+    pub(super) async fn settled(&self, playbacks: i64) {
+        until(async || self.written().await >= playbacks).await;
     }
 }
 

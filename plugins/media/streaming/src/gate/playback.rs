@@ -1,6 +1,6 @@
-//! Grants: who may play what, each with the token that stands for it. One that plays holds a place,
+//! Playback sessions: who may play what, each with the token that stands for it. One that plays holds a place,
 //! of which its principal has so many, and is played from so many addresses at once: its token can be
-//! passed on. Bounded; a grant that was played with and had to make room, or
+//! passed on. Bounded; a playback session that was played with and had to make room, or
 //! that another run gave, comes back by its token.
 
 use std::cmp::Reverse;
@@ -12,16 +12,16 @@ use std::time::Duration;
 
 use crate::gate::refusal::Refusal;
 use crate::gate::standings::Standing;
-use crate::gate::token::{Claims, GrantId};
+use crate::gate::token::{Claims, PlaybackId};
 
 /// A player that asked for no segment for so many milliseconds gives its place to one that does, and so does an address.
 const SILENT_MS: u64 = 20_000;
-/// How long a grant goes on that nothing is played with.
+/// How long a playback session goes on that nothing is played with.
 const UNPLAYED_MS: u64 = 300_000;
 /// Those of one principal; with one more the one that was used longest ago goes.
 const UNPLAYED: usize = 32;
 
-/// How long grants live, and how many there may be.
+/// How long playback sessions live, and how many there may be.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Lifetimes {
     /// After its last use.
@@ -42,15 +42,15 @@ impl Lifetimes {
         Self { idle_ms: ms(idle), max_ms: ms(max), per_principal, capacity, addresses: 0 }
     }
 
-    /// With a bound on the addresses of one grant.
+    /// With a bound on the addresses of one playback session.
     pub(crate) fn with_addresses(self, addresses: usize) -> Self {
         Self { addresses, ..self }
     }
 }
 
 /// A player that may play one content.
-pub(crate) struct Grant {
-    pub(crate) id: GrantId,
+pub(crate) struct PlaybackSession {
+    pub(crate) id: PlaybackId,
     pub(crate) standing: Arc<Standing>,
     /// Of the decision that it was given by.
     pub(crate) generation: u64,
@@ -67,11 +67,11 @@ pub(crate) struct Grant {
     addresses: Mutex<Vec<(IpAddr, u64)>>,
 }
 
-impl Grant {
+impl PlaybackSession {
     /// One that nothing was played with.
     pub(crate) fn new(claims: &Claims, standing: Arc<Standing>, token: String, now_ms: u64) -> Self {
         Self {
-            id: claims.grant,
+            id: claims.playback,
             standing,
             generation: claims.generation,
             issued_at: claims.issued_at,
@@ -149,20 +149,20 @@ impl Grant {
     }
 }
 
-/// All grants.
-pub(crate) struct Grants {
+/// All playback sessions.
+pub(crate) struct PlaybackSessions {
     pub(crate) lifetimes: Lifetimes,
     table: RwLock<Table>,
 }
 
 #[derive(Default)]
 struct Table {
-    by_id: HashMap<GrantId, Arc<Grant>>,
+    by_id: HashMap<PlaybackId, Arc<PlaybackSession>>,
     /// Of those who are signed in.
-    by_principal: HashMap<Arc<str>, Vec<Arc<Grant>>>,
+    by_principal: HashMap<Arc<str>, Vec<Arc<PlaybackSession>>>,
 }
 
-impl Grants {
+impl PlaybackSessions {
     pub(crate) fn new(lifetimes: Lifetimes) -> Self {
         Self { lifetimes, table: RwLock::default() }
     }
@@ -175,49 +175,51 @@ impl Grants {
         self.table.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn find(&self, id: &GrantId) -> Option<Arc<Grant>> {
+    pub(crate) fn find(&self, id: &PlaybackId) -> Option<Arc<PlaybackSession>> {
         self.table().by_id.get(id).cloned()
     }
 
     /// The one of this standing that was used last, if it is good.
-    pub(crate) fn latest(&self, standing: &Arc<Standing>, now_ms: u64) -> Option<Arc<Grant>> {
+    pub(crate) fn latest(&self, standing: &Arc<Standing>, now_ms: u64) -> Option<Arc<PlaybackSession>> {
         let table = self.table();
-        let of_standing = table.of(standing).iter().filter(|grant| Arc::ptr_eq(&grant.standing, standing));
-        let good = of_standing.filter(|grant| grant.good(now_ms, &self.lifetimes));
-        good.max_by_key(|grant| grant.last_ms()).cloned()
+        let of_standing =
+            table.of(standing).iter().filter(|playback| Arc::ptr_eq(&playback.standing, standing));
+        let good = of_standing.filter(|playback| playback.good(now_ms, &self.lifetimes));
+        good.max_by_key(|playback| playback.last_ms()).cloned()
     }
 
-    /// Takes a grant in; the one that is there already if there is one of the same name.
-    pub(crate) fn admit(&self, grant: Grant, now_ms: u64) -> Arc<Grant> {
+    /// Takes a playback session in; the one that is there already if there is one of the same name.
+    pub(crate) fn admit(&self, playback: PlaybackSession, now_ms: u64) -> Arc<PlaybackSession> {
         let mut table = self.table_mut();
-        if let Some(present) = table.by_id.get(&grant.id) {
+        if let Some(present) = table.by_id.get(&playback.id) {
             return present.clone();
         }
-        let grant = Arc::new(grant);
-        let viewer = &grant.standing.viewer;
+        let playback = Arc::new(playback);
+        let viewer = &playback.standing.viewer;
         if !viewer.is_anonymous() {
             table.tidy(&viewer.principal, now_ms, &self.lifetimes);
         }
         if table.by_id.len() >= self.lifetimes.capacity {
             table.make_room(now_ms, &self.lifetimes);
         }
-        table.by_id.insert(grant.id, grant.clone());
-        table.by_principal.entry(viewer.principal.clone()).or_default().push(grant.clone());
-        grant
+        table.by_id.insert(playback.id, playback.clone());
+        table.by_principal.entry(viewer.principal.clone()).or_default().push(playback.clone());
+        playback
     }
 
-    /// Gives a grant a place, if it has none. With all places of its principal taken, the player that
+    /// Gives a playback session a place, if it has none. With all places of its principal taken, the player that
     /// was silent longest loses its own, and has to find another when it goes on. True: it is the
-    /// grant's first.
+    /// playback session's first.
     ///
     /// # Errors
     /// None of them was silent for long enough.
-    pub(crate) fn place(&self, grant: &Grant, now_ms: u64) -> Result<bool, Refusal> {
+    pub(crate) fn place(&self, playback: &PlaybackSession, now_ms: u64) -> Result<bool, Refusal> {
         // Nobody else finds the same place.
         let table = self.table_mut();
-        while !grant.play(now_ms) {
-            let Some((quietest, last_ms)) = table.quietest(&grant.standing, now_ms, &self.lifetimes) else {
-                grant.place_ms.store(now_ms.max(1), Relaxed);
+        while !playback.play(now_ms) {
+            let Some((quietest, last_ms)) = table.quietest(&playback.standing, now_ms, &self.lifetimes)
+            else {
+                playback.place_ms.store(now_ms.max(1), Relaxed);
                 continue;
             };
             let silent_ms = now_ms.saturating_sub(last_ms);
@@ -227,12 +229,12 @@ impl Grants {
             }
             quietest.leave(last_ms);
         }
-        Ok(!grant.played.swap(true, Relaxed))
+        Ok(!playback.played.swap(true, Relaxed))
     }
 }
 
 impl Table {
-    fn of(&self, standing: &Standing) -> &[Arc<Grant>] {
+    fn of(&self, standing: &Standing) -> &[Arc<PlaybackSession>] {
         self.by_principal.get(&standing.viewer.principal).map_or(&[], Vec::as_slice)
     }
 
@@ -243,14 +245,14 @@ impl Table {
         standing: &Standing,
         now_ms: u64,
         lifetimes: &Lifetimes,
-    ) -> Option<(&Arc<Grant>, u64)> {
+    ) -> Option<(&Arc<PlaybackSession>, u64)> {
         if standing.viewer.is_anonymous() {
             return None;
         }
-        let places = self.of(standing).iter().map(|grant| (grant, grant.place_ms.load(Relaxed)));
+        let places = self.of(standing).iter().map(|playback| (playback, playback.place_ms.load(Relaxed)));
         let taken: Vec<_> = places
             .filter(|(_, last_ms)| *last_ms > 0)
-            .filter(|(grant, last_ms)| grant.good(now_ms, lifetimes) || !grant.leave(*last_ms))
+            .filter(|(playback, last_ms)| playback.good(now_ms, lifetimes) || !playback.leave(*last_ms))
             .collect();
         let full = taken.len() >= lifetimes.per_principal;
         taken.into_iter().min_by_key(|(_, last_ms)| *last_ms).filter(|_| full)
@@ -258,21 +260,22 @@ impl Table {
 
     /// Forgets what is dead of a principal, and makes room for one more that nothing is played with.
     fn tidy(&mut self, principal: &str, now_ms: u64, lifetimes: &Lifetimes) {
-        let Some(grants) = self.by_principal.get_mut(principal) else { return };
-        let mut gone: Vec<_> = grants.extract_if(.., |grant| !grant.alive(now_ms, lifetimes)).collect();
-        let unplayed: Vec<_> = grants.iter().filter(|grant| !grant.played.load(Relaxed)).collect();
-        let oldest = unplayed.iter().min_by_key(|grant| grant.last_ms()).map(|grant| grant.id);
+        let Some(playbacks) = self.by_principal.get_mut(principal) else { return };
+        let mut gone: Vec<_> =
+            playbacks.extract_if(.., |playback| !playback.alive(now_ms, lifetimes)).collect();
+        let unplayed: Vec<_> = playbacks.iter().filter(|playback| !playback.played.load(Relaxed)).collect();
+        let oldest = unplayed.iter().min_by_key(|playback| playback.last_ms()).map(|playback| playback.id);
         if unplayed.len() >= UNPLAYED {
-            gone.extend(grants.extract_if(.., |grant| Some(grant.id) == oldest));
+            gone.extend(playbacks.extract_if(.., |playback| Some(playback.id) == oldest));
         }
-        for grant in gone {
-            self.by_id.remove(&grant.id);
+        for playback in gone {
+            self.by_id.remove(&playback.id);
         }
     }
 
     /// Removes what is dead, and what was used longest ago until an eighth is free.
     fn make_room(&mut self, now_ms: u64, lifetimes: &Lifetimes) {
-        self.by_id.retain(|_, grant| grant.alive(now_ms, lifetimes));
+        self.by_id.retain(|_, playback| playback.alive(now_ms, lifetimes));
         let most = lifetimes.capacity - (lifetimes.capacity / 8).max(1);
         if self.by_id.len() > most {
             let mut ages: Vec<_> = self.by_id.values().map(|it| (Reverse(it.last_ms()), it.id)).collect();
@@ -282,14 +285,14 @@ impl Table {
             }
         }
         let kept = &self.by_id;
-        self.by_principal.retain(|_, grants| {
-            grants.retain(|grant| kept.contains_key(&grant.id));
-            !grants.is_empty()
+        self.by_principal.retain(|_, playbacks| {
+            playbacks.retain(|playback| kept.contains_key(&playback.id));
+            !playbacks.is_empty()
         });
     }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-#[path = "../tests/grants.rs"]
+#[path = "../tests/playback.rs"]
 mod tests;
