@@ -27,7 +27,7 @@ use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use crate::audit::Audit;
 use crate::chain::{Chains, Undone};
 use crate::decision::{Decision, Ruling, evidence_view};
-use crate::epochs::{About, Epochs, Snapshot};
+use crate::epochs::{Subject, Epochs, Snapshot};
 use crate::evaluate::{Evaluation, Facts, Findings};
 use crate::grants::{Grant, Grants, Key};
 use crate::policy::{Openness, Policy};
@@ -155,7 +155,7 @@ impl Access {
             return Ok(policy);
         }
         let mut snapshot = Snapshot::default();
-        shared.epochs.note(&mut snapshot, About::Content(content));
+        shared.epochs.note(&mut snapshot, Subject::Content(content));
         let row = shared.store.policy(content).await?;
         let policy = Arc::new(Policy::read(row, shared.settings.default, content));
         shared.policies.insert(content.to_owned(), (snapshot, policy.clone()));
@@ -238,10 +238,10 @@ impl Access {
     async fn attempt(&self, key: &Key, viewer: &Viewer) -> Result<Decision, DbError> {
         let shared = &self.shared;
         let mut snapshot = Snapshot::default();
-        shared.epochs.note(&mut snapshot, About::Content(&key.content));
-        shared.epochs.note(&mut snapshot, About::Principal(&key.principal));
+        shared.epochs.note(&mut snapshot, Subject::Content(&key.content));
+        shared.epochs.note(&mut snapshot, Subject::Principal(&key.principal));
         for wallet in &viewer.wallets {
-            shared.epochs.note(&mut snapshot, About::Wallet(wallet));
+            shared.epochs.note(&mut snapshot, Subject::Wallet(wallet));
         }
         let policy = self.policy(&key.content).await?;
         let known = shared.store.known(key).await?;
@@ -390,7 +390,7 @@ impl Access {
             false => Default::default(),
         };
         for chain in tree.leaves.iter().filter_map(Leaf::chain) {
-            self.shared.epochs.note(snapshot, About::Chain(chain));
+            self.shared.epochs.note(snapshot, Subject::Chain(chain));
         }
         let delegated = tree.leaves.iter().any(|leaf| matches!(leaf, Leaf::Holds { delegated: true, .. }));
         let vaults = match delegated && viewer.is_signed_in() {
@@ -440,7 +440,7 @@ impl Access {
         let entry = by.changed("access.revoke", format!("{content} of {principal}"), reason);
         let generation =
             self.shared.store.revoke((content, principal), bar, (reason, self.now_ms()), &entry).await?;
-        self.shared.epochs.raise(About::Principal(principal));
+        self.shared.epochs.raise(Subject::Principal(principal));
         self.shared.grants.lock().remove_viewer(content, principal);
         self.shared.audit.noted();
         self.told_revoked(content, principal, generation, reason).await;
@@ -451,7 +451,7 @@ impl Access {
     pub(crate) async fn revoke_all(&self, content: &str, reason: &str, by: &By) -> Result<u64, DbError> {
         let entry = by.changed("access.revoke", content, reason);
         let generation = self.shared.store.revoke_all(content, (reason, self.now_ms()), &entry).await?;
-        self.shared.epochs.raise(About::Content(content));
+        self.shared.epochs.raise(Subject::Content(content));
         self.shared.audit.noted();
         self.drop_grants(content);
         self.told_revoked(content, "", generation, reason).await;

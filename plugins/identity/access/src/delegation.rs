@@ -185,7 +185,7 @@ impl<'t> Evaluation<'t> {
         for (index, vault, _) in &page {
             let Some(leaf) = open.get(index) else { continue };
             for wallet in caip::wallets_of(vault).into_iter().flatten() {
-                self.epochs.note(self.snapshot, epochs::About::Wallet(&wallet));
+                self.epochs.note(self.snapshot, epochs::Subject::Wallet(&wallet));
                 found.vaults.insert(wallet);
             }
             questions.push((leaf.asset.chain.clone(), holding(vault, leaf.asset, leaf.at_least)));

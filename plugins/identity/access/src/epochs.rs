@@ -12,7 +12,7 @@ const COUNTERS: usize = 1 << 16;
 
 /// What an event is about.
 #[derive(Debug, Clone, Copy, Hash)]
-pub(crate) enum About<'a> {
+pub(crate) enum Subject<'a> {
     Content(&'a str),
     Principal(&'a str),
     /// `eip155:0x…`, whatever it holds.
@@ -38,12 +38,12 @@ impl Default for Epochs {
 }
 
 impl Epochs {
-    fn index(&self, about: About<'_>) -> usize {
+    fn index(&self, about: Subject<'_>) -> usize {
         self.hasher.hash_one(about) as usize % COUNTERS
     }
 
     /// Something happened.
-    pub(crate) fn raise(&self, about: About<'_>) {
+    pub(crate) fn raise(&self, about: Subject<'_>) {
         self.counters[self.index(about)].fetch_add(1, SeqCst);
     }
 
@@ -51,12 +51,12 @@ impl Epochs {
     pub(crate) fn told(&self, event: &Event) {
         let read = match event.r#type.as_str() {
             TYPE_ACCESS_CHANGED => event.parse::<AccessChanged>().map(|changed| {
-                self.raise(About::Content(&changed.content));
+                self.raise(Subject::Content(&changed.content));
             }),
             TYPE_ACCESS_REVOKED => {
                 event.parse::<AccessRevoked>().map(|revoked| match revoked.principal.as_str() {
-                    "" => self.raise(About::Content(&revoked.content)),
-                    principal => self.raise(About::Principal(principal)),
+                    "" => self.raise(Subject::Content(&revoked.content)),
+                    principal => self.raise(Subject::Principal(principal)),
                 })
             }
             _ => Ok(()),
@@ -67,7 +67,7 @@ impl Epochs {
     }
 
     /// Remembers how this one stands now.
-    pub(crate) fn note(&self, snapshot: &mut Snapshot, about: About<'_>) {
+    pub(crate) fn note(&self, snapshot: &mut Snapshot, about: Subject<'_>) {
         let index = self.index(about);
         snapshot.0.push((index, self.counters[index].load(SeqCst)));
     }
@@ -86,10 +86,10 @@ mod tests {
     fn what_happened_to_one_of_many_names_is_noticed() {
         let epochs = Epochs::default();
         let mut snapshot = Snapshot::default();
-        epochs.note(&mut snapshot, About::Content("a"));
-        epochs.note(&mut snapshot, About::Wallet("b"));
+        epochs.note(&mut snapshot, Subject::Content("a"));
+        epochs.note(&mut snapshot, Subject::Wallet("b"));
         assert!(epochs.hold(&snapshot));
-        epochs.raise(About::Wallet("b"));
+        epochs.raise(Subject::Wallet("b"));
         assert!(!epochs.hold(&snapshot));
     }
 }

@@ -20,7 +20,7 @@ use streamgate_plugin_api::time::millis;
 use crate::access::{Access, because};
 use crate::caip::{self, Asset};
 use crate::chain::{Undone, Watched};
-use crate::epochs::About;
+use crate::epochs::Subject;
 use crate::grants::{Grant, Key};
 
 /// Grants that are looked at again at the same time.
@@ -80,7 +80,7 @@ impl Access {
                 self.shared.deletions.heard(&deleted.id);
             }),
             TYPE_CONTENT_STANDING => event.parse::<ContentStanding>().map(|changed| {
-                self.shared.epochs.raise(About::Content(&changed.id));
+                self.shared.epochs.raise(Subject::Content(&changed.id));
                 let keys = self.shared.grants.lock().of_content(&changed.id);
                 self.doubt(keys, "Whose the content is, or with whom it is shared, was changed");
             }),
@@ -104,7 +104,7 @@ impl Access {
         };
         let parties = [&transfer.from, &transfer.to].into_iter();
         for wallet in parties.filter_map(|account| caip::wallets_of(account)).flatten() {
-            self.shared.epochs.raise(About::Wallet(&wallet));
+            self.shared.epochs.raise(Subject::Wallet(&wallet));
             for asset in &alike {
                 let touched = self.shared.grants.lock().touched(&wallet, asset);
                 self.doubt(touched, &cause);
@@ -116,7 +116,7 @@ impl Access {
     /// told of that block or not.
     fn reorganised(&self, reorganised: &ChainReorganised) {
         let ChainReorganised { chain, block, .. } = reorganised;
-        self.shared.epochs.raise(About::Chain(chain));
+        self.shared.epochs.raise(Subject::Chain(chain));
         let above = self.shared.grants.lock().above(chain, *block);
         let cause = format!("{chain} went another way after block {block}");
         for key in above {
@@ -224,7 +224,7 @@ impl Access {
                 let Watched::Broken(reason) = state else { continue };
                 let resting = self.shared.grants.lock().resting_on(asset);
                 for key in &resting {
-                    self.shared.epochs.raise(About::Content(&key.content));
+                    self.shared.epochs.raise(Subject::Content(&key.content));
                 }
                 self.doubt(resting, reason);
             }
@@ -273,11 +273,11 @@ impl Access {
 
     /// A content is gone for certain, and all that was said of it goes.
     async fn deleted(&self, content: &str) {
-        self.shared.epochs.raise(About::Content(content));
+        self.shared.epochs.raise(Subject::Content(content));
         self.drop_grants(content);
         match self.shared.store.forget(content, self.now_ms()).await {
             Ok(()) => {
-                self.shared.epochs.raise(About::Content(content));
+                self.shared.epochs.raise(Subject::Content(content));
                 tracing::info!(content, "the content was deleted, and with it its policy");
             }
             // Nobody plays what the catalogue does not know; the rows are all that is left.
@@ -291,7 +291,7 @@ impl Access {
 
     /// A policy was changed, or taken back.
     pub(crate) async fn policy_changed(&self, content: &str) {
-        self.shared.epochs.raise(About::Content(content));
+        self.shared.epochs.raise(Subject::Content(content));
         self.shared.outbox.soon().await;
         let keys = self.shared.grants.lock().of_content(content);
         self.doubt(keys, "The policy of the content was changed");
@@ -307,7 +307,7 @@ impl Access {
         entry: &Entry,
     ) -> Result<bool, DbError> {
         let done = self.shared.store.put_plan(principal, plan, ends_at_ms, entry).await?;
-        self.shared.epochs.raise(About::Principal(principal));
+        self.shared.epochs.raise(Subject::Principal(principal));
         self.shared.audit.noted();
         let keys = self.shared.grants.lock().of_principal(principal);
         self.doubt(keys, "The subscription was changed");
@@ -322,7 +322,7 @@ impl Access {
         entry: &Entry,
     ) -> Result<(), DbError> {
         self.shared.store.put_vaults(principal, vaults, entry).await?;
-        self.shared.epochs.raise(About::Principal(principal));
+        self.shared.epochs.raise(Subject::Principal(principal));
         self.shared.audit.noted();
         let keys = self.shared.grants.lock().of_principal(principal);
         self.doubt(keys, "The vaults were changed");
