@@ -27,7 +27,7 @@ use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use crate::audit::Audit;
 use crate::chain::{Chains, Undone};
 use crate::decision::{Decision, Ruling, evidence_view};
-use crate::epochs::{Subject, Epochs, Snapshot};
+use crate::epochs::{Epochs, Snapshot, Subject};
 use crate::evaluate::{Evaluation, Facts, Findings};
 use crate::grants::{Grant, Grants, Key};
 use crate::policy::{Openness, Policy};
@@ -111,8 +111,8 @@ impl Access {
     /// When the database does not answer, or does not fit this version.
     pub async fn open(dependencies: Dependencies, settings: Settings, clock: Clock) -> Result<Self, DbError> {
         let db = Db::open(dependencies.database, "access", store::migrations()).await?;
-        let (timeout, lease) = (settings.chain_timeout.get(), settings.watch_lease.get());
-        let chains = Chains::new(dependencies.chain, dependencies.solana, timeout, lease);
+        let (timeout, watch_for) = (settings.chain_timeout.get(), settings.watch_lease.get());
+        let chains = Chains::new(dependencies.chain, dependencies.solana, timeout, watch_for);
         let epochs = Arc::new(Epochs::default());
         // Whoever hears of it and asks again is not answered with what was decided before.
         let raised = epochs.clone();

@@ -17,7 +17,7 @@ use tonic::Code;
 
 /// Questions of one call.
 const IN_ONE: usize = 256;
-/// Leases that are renewed at the same time.
+/// Watches that are renewed at the same time.
 const RENEWED_AT_ONCE: usize = 16;
 /// Contracts that are followed at once.
 const MAX_FOLLOWED: usize = 4_096;
@@ -31,7 +31,7 @@ pub(crate) struct Chains {
     evm: ChainClient<Client>,
     solana: ChainClient<Client>,
     timeout: Duration,
-    lease: Duration,
+    watch_for: Duration,
     followed: Mutex<HashMap<String, Followed>>,
     told: Mutex<Told>,
 }
@@ -84,13 +84,13 @@ fn unknown(reason: impl Into<String>) -> Answer {
 }
 
 impl Chains {
-    pub(crate) fn new(evm: Client, solana: Client, timeout: Duration, lease: Duration) -> Self {
+    pub(crate) fn new(evm: Client, solana: Client, timeout: Duration, watch_for: Duration) -> Self {
         let [evm, solana] = [evm, solana].map(|client| {
             ChainClient::new(client)
                 .max_decoding_message_size(MAX_MESSAGE_BYTES)
                 .max_encoding_message_size(MAX_MESSAGE_BYTES)
         });
-        Self { evm, solana, timeout, lease, followed: Mutex::default(), told: Mutex::default() }
+        Self { evm, solana, timeout, watch_for, followed: Mutex::default(), told: Mutex::default() }
     }
 
     /// All who know chains, by the name of their capability.
@@ -279,10 +279,10 @@ impl Chains {
 
     async fn watch(&self, asset: &str, asked_ms: i64, now_ms: i64) -> Watched {
         // It outlives what is noted here, so that nothing is lost in between.
-        let lease_ms = u32::try_from((self.lease + self.timeout).as_millis()).unwrap_or(u32::MAX);
+        let watch_ms = u32::try_from((self.watch_for + self.timeout).as_millis()).unwrap_or(u32::MAX);
         let mut client = self.client(asset);
         let call =
-            client.watch(WatchRequest { assets: vec![asset.to_owned()], lease_ms: lease_ms.min(86_400_000) });
+            client.watch(WatchRequest { assets: vec![asset.to_owned()], lease_ms: watch_ms.min(86_400_000) });
         let above = match tokio::time::timeout(self.timeout, call).await {
             Ok(Ok(response)) => response.into_inner().from.first().map_or(0, |at| at.block),
             Ok(Err(status)) if status.code() == Code::FailedPrecondition => {
@@ -305,8 +305,10 @@ impl Chains {
         if known.is_none() && followed.len() >= MAX_FOLLOWED {
             return Watched::No;
         }
-        followed
-            .insert(asset.to_owned(), Followed { until_ms: now_ms + millis(self.lease), asked_ms, above });
+        followed.insert(
+            asset.to_owned(),
+            Followed { until_ms: now_ms + millis(self.watch_for), asked_ms, above },
+        );
         Watched::Above(above)
     }
 

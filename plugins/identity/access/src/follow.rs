@@ -27,7 +27,7 @@ use crate::grants::{Grant, Key};
 const AT_ONCE: usize = 32;
 /// How often the clock is looked at.
 const TICK: Duration = Duration::from_millis(200);
-/// How often leases are renewed and what is old is removed.
+/// How often watches are renewed and what is old is removed.
 const TIDY: Duration = Duration::from_secs(60);
 /// After a reorganisation a chain may answer from a block that is gone for a moment; so what it
 /// touched is looked at once more, this much later.

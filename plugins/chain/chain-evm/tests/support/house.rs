@@ -118,8 +118,13 @@ impl House {
         };
         let storage = streamgate_storage_fs::open_storage(&folder.join("objects"), &storage).unwrap();
         let storage = Client::from_service(storage);
-        let outside =
-            streamgate_metadata::Dependencies::new(storage.clone(), nobody(), nobody(), nobody(), publish.clone());
+        let outside = streamgate_metadata::Dependencies::new(
+            storage.clone(),
+            nobody(),
+            nobody(),
+            nobody(),
+            publish.clone(),
+        );
         let (shutdown, defaults) = (
             CancellationToken::new(),
             streamgate_metadata::Settings { gated: false, ..streamgate_metadata::Settings::default() },
