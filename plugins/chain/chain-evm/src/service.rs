@@ -21,8 +21,8 @@ use crate::settings::Finality;
 
 const MAX_ASSETS: usize = 256;
 const MAX_SIGNATURE: usize = 32 * 1024;
-const MAX_LEASE_MS: u32 = 24 * 3600 * 1000;
-const LEASE_MS: u32 = 3600 * 1000;
+const MAX_WATCH_MS: u32 = 24 * 3600 * 1000;
+const WATCH_MS: u32 = 3600 * 1000;
 const MAX_FEE_BLOCKS: u32 = 256;
 const FEE_BLOCKS: u32 = 20;
 
@@ -96,14 +96,14 @@ impl Chains for ChainService {
     }
 
     async fn watch(&self, request: WatchRequest) -> Result<WatchResponse, Status> {
-        let WatchRequest { assets, lease_ms } = request;
+        let WatchRequest { assets, lease_ms: watch_ms } = request;
         if assets.is_empty() || assets.len() > MAX_ASSETS {
             return Err(invalid(format!("{} assets are not between 1 and {MAX_ASSETS}", assets.len())));
         }
-        if lease_ms > MAX_LEASE_MS {
-            return Err(invalid(format!("a lease of {lease_ms} ms is longer than a day")));
+        if watch_ms > MAX_WATCH_MS {
+            return Err(invalid(format!("a watch of {watch_ms} ms is longer than a day")));
         }
-        let lease = if lease_ms == 0 { LEASE_MS } else { lease_ms };
+        let watch_ms = if watch_ms == 0 { WATCH_MS } else { watch_ms };
         let mut parsed = Vec::with_capacity(assets.len());
         for text in &assets {
             let asset = Asset::parse(text).map_err(invalid)?;
@@ -119,7 +119,7 @@ impl Chains for ChainService {
         let now = now_ms();
         for asset in &parsed {
             let most = self.registry.max_watched();
-            if !store.watch(asset, now + i64::from(lease), most, now).await? {
+            if !store.watch(asset, now + i64::from(watch_ms), most, now).await? {
                 return Err(Status::resource_exhausted(format!(
                     "{most} contracts of {} are watched already; raise `max_watched`",
                     asset.chain

@@ -225,7 +225,7 @@ impl Store {
             .map(drop)
     }
 
-    /// Forgets where a chain stands that nobody watches at `now`, and leases that ended.
+    /// Forgets where a chain stands that nobody watches at `now`, and watches that ended.
     pub(crate) async fn forget(&self, chain: ChainId, now: i64) -> Result<(), DbError> {
         let chain = chain.to_string();
         // Somebody may have begun to watch since the caller looked.

@@ -25,11 +25,10 @@ use streamgate_plugin_api::time::{Clock, millis};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 use crate::audit::Audit;
-use crate::chain::Chains;
+use crate::chain::{Chains, Undone};
 use crate::decision::{Decision, Ruling, evidence_view};
-use crate::epochs::{About, Epochs, Snapshot};
+use crate::epochs::{Epochs, Snapshot, Subject};
 use crate::evaluate::{Evaluation, Facts, Findings};
-use crate::follow::{self, Undone};
 use crate::grants::{Grant, Grants, Key};
 use crate::policy::{Openness, Policy};
 use crate::settings::Settings;
@@ -59,8 +58,8 @@ pub struct Access {
     pub(crate) shared: Arc<Shared>,
 }
 
-/// What is outside.
-pub struct Outside {
+/// The capabilities that this plugin calls, and the bus.
+pub struct Dependencies {
     /// The `database` capability.
     pub database: Client,
     /// The `chain` capability, for EVM chains.
@@ -88,8 +87,8 @@ pub(crate) struct Shared {
     pub(crate) standings: Standings,
     pub(crate) grants: Mutex<Grants>,
     /// Grants that have to be looked at again. There are no more than grants.
-    pub(crate) doubts: Mutex<BTreeSet<Key>>,
-    pub(crate) doubted: Notify,
+    pub(crate) invalidated: Mutex<BTreeSet<Key>>,
+    pub(crate) recheck: Notify,
     /// What was undone, and when what it touched is looked at once more.
     pub(crate) settling: Mutex<VecDeque<(i64, Undone)>>,
     policies: Cache<String, (Snapshot, Arc<Policy>)>,
@@ -110,27 +109,27 @@ impl Access {
     ///
     /// # Errors
     /// When the database does not answer, or does not fit this version.
-    pub async fn open(outside: Outside, settings: Settings, clock: Clock) -> Result<Self, DbError> {
-        let db = Db::open(outside.database, "access", store::migrations()).await?;
-        let (timeout, lease) = (settings.chain_timeout.get(), settings.watch_lease.get());
-        let chains = Chains::new(outside.chain, outside.solana, timeout, lease);
+    pub async fn open(dependencies: Dependencies, settings: Settings, clock: Clock) -> Result<Self, DbError> {
+        let db = Db::open(dependencies.database, "access", store::migrations()).await?;
+        let (timeout, watch_for) = (settings.chain_timeout.get(), settings.watch_lease.get());
+        let chains = Chains::new(dependencies.chain, dependencies.solana, timeout, watch_for);
         let epochs = Arc::new(Epochs::default());
         // Whoever hears of it and asks again is not answered with what was decided before.
         let raised = epochs.clone();
-        let bus = outside.bus.seen_by(move |event| follow::told(&raised, event));
+        let bus = dependencies.bus.seen_by(move |event| raised.on_event(event));
         let access = Self {
             shared: Arc::new(Shared {
-                audit: Audit::new(db.clone(), outside.auth),
+                audit: Audit::new(db.clone(), dependencies.auth),
                 store: Store { db: db.clone() },
                 clock,
                 chains,
                 epochs,
                 outbox: Outbox::new(db, bus),
-                standings: Standings::new(outside.catalogue.clone()),
-                deletions: Deletions::new(outside.catalogue),
+                standings: Standings::new(dependencies.catalogue.clone()),
+                deletions: Deletions::new(dependencies.catalogue),
                 grants: Mutex::default(),
-                doubts: Mutex::default(),
-                doubted: Notify::new(),
+                invalidated: Mutex::default(),
+                recheck: Notify::new(),
                 settling: Mutex::default(),
                 policies: Cache::new(POLICIES),
                 decisions: Cache::new(settings.cached_decisions),
@@ -139,18 +138,8 @@ impl Access {
                 settings,
             }),
         };
-        access.take_up().await?;
+        access.load().await?;
         Ok(access)
-    }
-
-    /// The public REST API.
-    pub fn public(&self) -> axum::Router {
-        crate::routes::router(self.clone())
-    }
-
-    /// The `access` capability.
-    pub fn internal(&self) -> axum::Router {
-        crate::service::router(self.clone())
     }
 
     pub(crate) fn now_ms(&self) -> i64 {
@@ -162,7 +151,7 @@ impl Access {
         if let Some(policy) = self.kept(content) {
             return Ok(policy);
         }
-        let snapshot = self.shared.epochs.snapshot(About::Content(content));
+        let snapshot = self.shared.epochs.snapshot(Subject::Content(content));
         let mut rows = self.shared.store.policies(&[content]).await?;
         Ok(self.keep(content, snapshot, rows.remove(content)))
     }
@@ -176,7 +165,7 @@ impl Access {
         for content in contents.iter().map(String::as_str) {
             match self.kept(content) {
                 Some(policy) => drop(policies.insert(content, policy)),
-                None => drop(missing.insert(content, self.shared.epochs.snapshot(About::Content(content)))),
+                None => drop(missing.insert(content, self.shared.epochs.snapshot(Subject::Content(content)))),
             }
         }
         if missing.is_empty() {
@@ -278,10 +267,10 @@ impl Access {
     async fn attempt(&self, key: &Key, viewer: &Viewer) -> Result<Decision, DbError> {
         let shared = &self.shared;
         let mut snapshot = Snapshot::default();
-        shared.epochs.note(&mut snapshot, About::Content(&key.content));
-        shared.epochs.note(&mut snapshot, About::Principal(&key.principal));
+        shared.epochs.note(&mut snapshot, Subject::Content(&key.content));
+        shared.epochs.note(&mut snapshot, Subject::Principal(&key.principal));
         for wallet in &viewer.wallets {
-            shared.epochs.note(&mut snapshot, About::Wallet(wallet));
+            shared.epochs.note(&mut snapshot, Subject::Wallet(wallet));
         }
         let policy = self.policy(&key.content).await?;
         let known = shared.store.known(key).await?;
@@ -329,7 +318,7 @@ impl Access {
             blocks: ruling.blocks(),
             valid_until_ms,
             ends: until_ms == Some(valid_until_ms),
-            doubt: None,
+            cause: None,
         };
         let allowed = ruling.verdict == Verdict::Allowed;
         if allowed && self.is_full(key) {
@@ -358,8 +347,8 @@ impl Access {
             outcome,
             viewer: serde_json::to_string(viewer).unwrap_or_default(),
             revokes: is_last,
-            told: (is_last && !key.principal.is_empty()).then(|| {
-                let cause = gone.as_ref().and_then(|grant| grant.doubt.as_deref());
+            notice: (is_last && !key.principal.is_empty()).then(|| {
+                let cause = gone.as_ref().and_then(|grant| grant.cause.as_deref());
                 because(cause, &ruling.reason)
             }),
         };
@@ -381,10 +370,10 @@ impl Access {
                 return Ok(unkept(viewer.clone(), too_many(ruling.revision), generation, now_ms));
             }
         } else if is_last {
-            let cause = gone.and_then(|grant| grant.doubt);
+            let cause = gone.and_then(|grant| grant.cause);
             let reason = because(cause.as_deref(), &ruling.reason);
             match key.principal.is_empty() {
-                false => self.told_revoked(&key.content, &key.principal, generation, &reason).await,
+                false => self.notify_revoked(&key.content, &key.principal, generation, &reason).await,
                 // Who is not signed in has no name that could be told.
                 true => drop(self.revoke_all(&key.content, &reason, &By::default()).await?),
             }
@@ -430,7 +419,7 @@ impl Access {
             false => Default::default(),
         };
         for chain in tree.leaves.iter().filter_map(Leaf::chain) {
-            self.shared.epochs.note(snapshot, About::Chain(chain));
+            self.shared.epochs.note(snapshot, Subject::Chain(chain));
         }
         let delegated = tree.leaves.iter().any(|leaf| matches!(leaf, Leaf::Holds { delegated: true, .. }));
         let vaults = match delegated && viewer.is_signed_in() {
@@ -480,10 +469,10 @@ impl Access {
         let entry = by.changed("access.revoke", format!("{content} of {principal}"), reason);
         let generation =
             self.shared.store.revoke((content, principal), bar, (reason, self.now_ms()), &entry).await?;
-        self.shared.epochs.raise(About::Principal(principal));
+        self.shared.epochs.raise(Subject::Principal(principal));
         self.shared.grants.lock().remove_viewer(content, principal);
         self.shared.audit.noted();
-        self.told_revoked(content, principal, generation, reason).await;
+        self.notify_revoked(content, principal, generation, reason).await;
         Ok(generation)
     }
 
@@ -491,10 +480,10 @@ impl Access {
     pub(crate) async fn revoke_all(&self, content: &str, reason: &str, by: &By) -> Result<u64, DbError> {
         let entry = by.changed("access.revoke", content, reason);
         let generation = self.shared.store.revoke_all(content, (reason, self.now_ms()), &entry).await?;
-        self.shared.epochs.raise(About::Content(content));
+        self.shared.epochs.raise(Subject::Content(content));
         self.shared.audit.noted();
         self.drop_grants(content);
-        self.told_revoked(content, "", generation, reason).await;
+        self.notify_revoked(content, "", generation, reason).await;
         Ok(generation)
     }
 
@@ -507,7 +496,7 @@ impl Access {
 
     /// What was granted to a principal below this generation holds no more; without a name, to anybody.
     /// The bus is told of it, if it takes that soon, before the caller goes on.
-    async fn told_revoked(&self, content: &str, principal: &str, generation: u64, reason: &str) {
+    async fn notify_revoked(&self, content: &str, principal: &str, generation: u64, reason: &str) {
         tracing::info!(content, principal, generation, reason, "access was taken back");
         self.shared.outbox.soon().await;
     }

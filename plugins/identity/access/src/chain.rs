@@ -17,7 +17,7 @@ use tonic::Code;
 
 /// Questions of one call.
 const IN_ONE: usize = 256;
-/// Leases that are renewed at the same time.
+/// Watches that are renewed at the same time.
 const RENEWED_AT_ONCE: usize = 16;
 /// Contracts that are followed at once.
 const MAX_FOLLOWED: usize = 4_096;
@@ -31,9 +31,9 @@ pub(crate) struct Chains {
     evm: ChainClient<Client>,
     solana: ChainClient<Client>,
     timeout: Duration,
-    lease: Duration,
+    watch_for: Duration,
     followed: Mutex<HashMap<String, Followed>>,
-    told: Mutex<Told>,
+    reported: Mutex<Reported>,
 }
 
 /// A contract whose transfers are told.
@@ -46,7 +46,7 @@ struct Followed {
 }
 
 #[derive(Default)]
-struct Told {
+struct Reported {
     /// By chain: the last block that a transfer was told of, and whether that chain is read so far.
     floors: HashMap<String, Floor>,
     /// Hashes of blocks that are no longer part of their chain.
@@ -58,6 +58,14 @@ struct Floor {
     block: u64,
     /// Whether the chain is read at older blocks than its last one; none before the first answer.
     settled: Option<bool>,
+}
+
+/// What a reorganisation undid.
+#[derive(Debug)]
+pub(crate) enum Undone {
+    Transfer(ChainTransfer),
+    /// All above a block, of which nothing may have been told.
+    Above(ChainReorganised),
 }
 
 /// Whether transfers of something are told.
@@ -76,13 +84,13 @@ fn unknown(reason: impl Into<String>) -> Answer {
 }
 
 impl Chains {
-    pub(crate) fn new(evm: Client, solana: Client, timeout: Duration, lease: Duration) -> Self {
+    pub(crate) fn new(evm: Client, solana: Client, timeout: Duration, watch_for: Duration) -> Self {
         let [evm, solana] = [evm, solana].map(|client| {
             ChainClient::new(client)
                 .max_decoding_message_size(MAX_MESSAGE_BYTES)
                 .max_encoding_message_size(MAX_MESSAGE_BYTES)
         });
-        Self { evm, solana, timeout, lease, followed: Mutex::default(), told: Mutex::default() }
+        Self { evm, solana, timeout, watch_for, followed: Mutex::default(), reported: Mutex::default() }
     }
 
     /// All who know chains, by the name of their capability.
@@ -176,9 +184,9 @@ impl Chains {
         if answers.len() != count {
             return all(format!("{chain} gave {} answers to {count} questions", answers.len()));
         }
-        let mut told = self.told.lock();
+        let mut reported = self.reported.lock();
         let checked = answers.into_iter().map(|answer| match &answer.at {
-            Some(at) if told.gone.contains(&at.block_hash) => {
+            Some(at) if reported.gone.contains(&at.block_hash) => {
                 unknown(format!("block {} of {chain} was undone", at.block))
             }
             Some(at) if at.block < least => {
@@ -190,37 +198,37 @@ impl Chains {
         });
         let checked: Vec<Answer> = checked.collect();
         if let Some(at) = checked.iter().find_map(|answer| answer.at.as_ref())
-            && (told.floors.len() < MAX_CHAINS || told.floors.contains_key(chain))
+            && (reported.floors.len() < MAX_CHAINS || reported.floors.contains_key(chain))
         {
             let settled = at.finality() != Finality::Latest;
-            told.floors.entry(chain.to_owned()).or_default().settled = Some(settled);
+            reported.floors.entry(chain.to_owned()).or_default().settled = Some(settled);
         }
         checked
     }
 
     /// No answer counts from a block below this one: a transfer was told of it.
     fn floor(&self, chain: &str) -> Floor {
-        self.told.lock().floors.get(chain).copied().unwrap_or_default()
+        self.reported.lock().floors.get(chain).copied().unwrap_or_default()
     }
 
     /// Remembers how far a chain is, or that a block is gone.
-    pub(crate) fn heard(&self, transfer: &ChainTransfer) {
-        let mut told = self.told.lock();
+    pub(crate) fn on_transfer(&self, transfer: &ChainTransfer) {
+        let mut reported = self.reported.lock();
         if transfer.removed {
-            if !told.gone.contains(&transfer.block_hash) {
-                told.gone.push_back(transfer.block_hash.clone());
+            if !reported.gone.contains(&transfer.block_hash) {
+                reported.gone.push_back(transfer.block_hash.clone());
             }
-            if told.gone.len() > MAX_GONE {
-                told.gone.pop_front();
+            if reported.gone.len() > MAX_GONE {
+                reported.gone.pop_front();
             }
         } else {
             // The same transaction may come back in the same block.
-            told.gone.retain(|hash| *hash != transfer.block_hash);
+            reported.gone.retain(|hash| *hash != transfer.block_hash);
         }
-        if told.floors.len() >= MAX_CHAINS && !told.floors.contains_key(&transfer.chain) {
+        if reported.floors.len() >= MAX_CHAINS && !reported.floors.contains_key(&transfer.chain) {
             return;
         }
-        let floor = told.floors.entry(transfer.chain.clone()).or_default();
+        let floor = reported.floors.entry(transfer.chain.clone()).or_default();
         floor.block = match transfer.removed {
             true => floor.block.min(transfer.block.saturating_sub(1)),
             false => floor.block.max(transfer.block),
@@ -230,7 +238,7 @@ impl Chains {
     /// A chain went another way: what was told above this block is no bound any more, since the chain
     /// may be shorter for a while.
     pub(crate) fn reorganised(&self, reorganised: &ChainReorganised) {
-        if let Some(floor) = self.told.lock().floors.get_mut(&reorganised.chain) {
+        if let Some(floor) = self.reported.lock().floors.get_mut(&reorganised.chain) {
             floor.block = floor.block.min(reorganised.block);
         }
         let of_chain =
@@ -271,10 +279,10 @@ impl Chains {
 
     async fn watch(&self, asset: &str, asked_ms: i64, now_ms: i64) -> Watched {
         // It outlives what is noted here, so that nothing is lost in between.
-        let lease_ms = u32::try_from((self.lease + self.timeout).as_millis()).unwrap_or(u32::MAX);
+        let watch_ms = u32::try_from((self.watch_for + self.timeout).as_millis()).unwrap_or(u32::MAX);
         let mut client = self.client(asset);
         let call =
-            client.watch(WatchRequest { assets: vec![asset.to_owned()], lease_ms: lease_ms.min(86_400_000) });
+            client.watch(WatchRequest { assets: vec![asset.to_owned()], lease_ms: watch_ms.min(86_400_000) });
         let above = match tokio::time::timeout(self.timeout, call).await {
             Ok(Ok(response)) => response.into_inner().from.first().map_or(0, |at| at.block),
             Ok(Err(status)) if status.code() == Code::FailedPrecondition => {
@@ -297,8 +305,10 @@ impl Chains {
         if known.is_none() && followed.len() >= MAX_FOLLOWED {
             return Watched::No;
         }
-        followed
-            .insert(asset.to_owned(), Followed { until_ms: now_ms + millis(self.lease), asked_ms, above });
+        followed.insert(
+            asset.to_owned(),
+            Followed { until_ms: now_ms + millis(self.watch_for), asked_ms, above },
+        );
         Watched::Above(above)
     }
 

@@ -7,7 +7,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use alloy_primitives::Address;
 use streamgate_contracts::chain::v1::question::About;
 use streamgate_contracts::chain::v1::{Answer, Delegation};
 
@@ -15,16 +14,13 @@ use crate::caip::{self, Asset};
 use crate::chain::Watched;
 use crate::epochs;
 use crate::evaluate::{
-    Asked, Evaluation, Findings, Role, address, call_data, evidence, holding, number, state, truth, word,
+    Asked, Evaluation, Findings, Role, address, evidence, holding, incoming, number, state, truth, word,
 };
 use crate::tree::Leaf;
 use crate::truth::Truth;
 
-/// The registry of delegate.xyz v2, at the same address on all chains where there is one.
-const REGISTRY: &str = "0x00000000000000447e69651d841bd8d104bed493";
-/// Of `Delegation { type, to, from, rights, contract, tokenId, amount }[]` as an answer: where its length
-/// stands, where the first `from` does, and how far it is to the next one.
-pub(crate) const LENGTH_WORD: u32 = 1;
+/// Of `Delegation { type, to, from, rights, contract, tokenId, amount }[]` as an answer: where the first `from`
+/// stands, and how far it is to the next one.
 const FIRST_FROM: u32 = 4;
 const WORDS_OF_ONE: u32 = 7;
 /// Delegations to one wallet that are looked at. Their words are all within what a chain plugin keeps of an answer.
@@ -38,13 +34,6 @@ pub(crate) const MAX_NAMED: usize = 8;
 
 /// What a viewer can do about it.
 const NAME_IT: &str = "Name the wallet that holds the token as a vault, and it is looked at by itself";
-
-/// What lists everything that is delegated to an account: the contract, and what it is called with.
-pub(crate) fn incoming(account: &str, chain: &str) -> (String, Vec<u8>) {
-    let address = account.rsplit_once(':').and_then(|(_, text)| text.parse::<Address>().ok());
-    let argument = address.unwrap_or_default().into_word().0;
-    (format!("{chain}:{REGISTRY}"), call_data("getIncomingDelegations(address)", argument))
-}
 
 /// A leaf that its own wallets do not fulfil.
 struct Open<'a> {
@@ -196,7 +185,7 @@ impl<'t> Evaluation<'t> {
         for (index, vault, _) in &page {
             let Some(leaf) = open.get(index) else { continue };
             for wallet in caip::wallets_of(vault).into_iter().flatten() {
-                self.epochs.note(self.snapshot, epochs::About::Wallet(&wallet));
+                self.epochs.note(self.snapshot, epochs::Subject::Wallet(&wallet));
                 found.vaults.insert(wallet);
             }
             questions.push((leaf.asset.chain.clone(), holding(vault, leaf.asset, leaf.at_least)));

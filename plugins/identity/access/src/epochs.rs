@@ -5,11 +5,14 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
+use streamgate_contracts::events::{AccessChanged, AccessRevoked, TYPE_ACCESS_CHANGED, TYPE_ACCESS_REVOKED};
+use streamgate_plugin_api::Event;
+
 const COUNTERS: usize = 1 << 16;
 
 /// What an event is about.
 #[derive(Debug, Clone, Copy, Hash)]
-pub(crate) enum About<'a> {
+pub(crate) enum Subject<'a> {
     Content(&'a str),
     Principal(&'a str),
     /// `eip155:0x…`, whatever it holds.
@@ -35,25 +38,44 @@ impl Default for Epochs {
 }
 
 impl Epochs {
-    fn index(&self, about: About<'_>) -> usize {
+    fn index(&self, about: Subject<'_>) -> usize {
         self.hasher.hash_one(about) as usize % COUNTERS
     }
 
     /// Something happened.
-    pub(crate) fn raise(&self, about: About<'_>) {
+    pub(crate) fn raise(&self, about: Subject<'_>) {
         self.counters[self.index(about)].fetch_add(1, SeqCst);
     }
 
+    /// What this server decided, in this run or another, and tells: decisions before that do not hold.
+    pub(crate) fn on_event(&self, event: &Event) {
+        let read = match event.r#type.as_str() {
+            TYPE_ACCESS_CHANGED => event.parse::<AccessChanged>().map(|changed| {
+                self.raise(Subject::Content(&changed.content));
+            }),
+            TYPE_ACCESS_REVOKED => {
+                event.parse::<AccessRevoked>().map(|revoked| match revoked.principal.as_str() {
+                    "" => self.raise(Subject::Content(&revoked.content)),
+                    principal => self.raise(Subject::Principal(principal)),
+                })
+            }
+            _ => Ok(()),
+        };
+        if let Err(error) = read {
+            tracing::warn!(subject = event.subject, %error, "an event was not understood");
+        }
+    }
+
     /// Remembers how this one stands now.
-    pub(crate) fn note(&self, snapshot: &mut Snapshot, about: About<'_>) {
+    pub(crate) fn note(&self, snapshot: &mut Snapshot, about: Subject<'_>) {
         let index = self.index(about);
         snapshot.0.push((index, self.counters[index].load(SeqCst)));
     }
 
     /// How this one alone stands now.
-    pub(crate) fn snapshot(&self, about: About<'_>) -> Snapshot {
+    pub(crate) fn snapshot(&self, subject: Subject<'_>) -> Snapshot {
         let mut snapshot = Snapshot::default();
-        self.note(&mut snapshot, about);
+        self.note(&mut snapshot, subject);
         snapshot
     }
 
@@ -71,10 +93,10 @@ mod tests {
     fn what_happened_to_one_of_many_names_is_noticed() {
         let epochs = Epochs::default();
         let mut snapshot = Snapshot::default();
-        epochs.note(&mut snapshot, About::Content("a"));
-        epochs.note(&mut snapshot, About::Wallet("b"));
+        epochs.note(&mut snapshot, Subject::Content("a"));
+        epochs.note(&mut snapshot, Subject::Wallet("b"));
         assert!(epochs.hold(&snapshot));
-        epochs.raise(About::Wallet("b"));
+        epochs.raise(Subject::Wallet("b"));
         assert!(!epochs.hold(&snapshot));
     }
 }

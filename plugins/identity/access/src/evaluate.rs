@@ -11,11 +11,15 @@ use streamgate_plugin_api::time::rfc3339;
 
 use crate::caip::{self, Asset};
 use crate::chain::{Chains, Watched};
-use crate::delegation;
 use crate::epochs;
 use crate::tree::{Leaf, Operand, Tree};
 use crate::truth::Truth;
 use crate::viewer::Viewer;
+
+/// The registry of delegate.xyz v2, at the same address on all chains where there is one.
+const REGISTRY: &str = "0x00000000000000447e69651d841bd8d104bed493";
+/// Where the length of what it lists stands in its answer.
+const LENGTH_WORD: u32 = 1;
 
 /// What is known without a chain.
 #[derive(Debug, Clone, Default)]
@@ -237,8 +241,8 @@ impl Evaluation<'_> {
                     return add(chain, word(&contract, data, 0), Role::Owner);
                 }
                 for account in &accounts {
-                    let (registry, data) = delegation::incoming(account, chain);
-                    add(chain, word(&registry, data, delegation::LENGTH_WORD), Role::Count(account.clone()));
+                    let (registry, data) = incoming(account, chain);
+                    add(chain, word(&registry, data, LENGTH_WORD), Role::Count(account.clone()));
                 }
             }
             Leaf::Call { contract, data, word, comparison, operand } => {
@@ -329,6 +333,13 @@ pub(crate) fn word(contract: &str, data: Vec<u8>, word: u32) -> About {
         comparison,
         operand: "0".into(),
     })
+}
+
+/// What lists everything that is delegated to an account: the contract, and what it is called with.
+pub(crate) fn incoming(account: &str, chain: &str) -> (String, Vec<u8>) {
+    let address = account.rsplit_once(':').and_then(|(_, text)| text.parse::<Address>().ok());
+    let argument = address.unwrap_or_default().into_word().0;
+    (format!("{chain}:{REGISTRY}"), call_data("getIncomingDelegations(address)", argument))
 }
 
 /// A call with one argument.

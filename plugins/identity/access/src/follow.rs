@@ -11,24 +11,23 @@ use streamgate_contracts::audit::{By, Entry};
 use streamgate_contracts::db::DbError;
 use streamgate_contracts::deletions::MAX_ASKED;
 use streamgate_contracts::events::{
-    AccessChanged, AccessRevoked, ChainReorganised, ChainTransfer, ContentDeleted, ContentStanding,
-    TYPE_ACCESS_CHANGED, TYPE_ACCESS_REVOKED, TYPE_CHAIN_REORGANISED, TYPE_CHAIN_TRANSFER,
-    TYPE_CONTENT_DELETED, TYPE_CONTENT_STANDING,
+    ChainReorganised, ChainTransfer, ContentDeleted, ContentStanding, TYPE_CHAIN_REORGANISED,
+    TYPE_CHAIN_TRANSFER, TYPE_CONTENT_DELETED, TYPE_CONTENT_STANDING,
 };
 use streamgate_plugin_api::Event;
 use streamgate_plugin_api::time::millis;
 
 use crate::access::{Access, because};
 use crate::caip::{self, Asset};
-use crate::chain::Watched;
-use crate::epochs::{About, Epochs};
+use crate::chain::{Undone, Watched};
+use crate::epochs::Subject;
 use crate::grants::{Grant, Key};
 
 /// Grants that are looked at again at the same time.
 const AT_ONCE: usize = 32;
 /// How often the clock is looked at.
 const TICK: Duration = Duration::from_millis(200);
-/// How often leases are renewed and what is old is removed.
+/// How often watches are renewed and what is old is removed.
 const TIDY: Duration = Duration::from_secs(60);
 /// After a reorganisation a chain may answer from a block that is gone for a moment; so what it
 /// touched is looked at once more, this much later.
@@ -44,14 +43,6 @@ const RECONCILE_AGAIN: Duration = Duration::from_secs(60);
 const FORGET_AGAIN: Duration = Duration::from_secs(1);
 /// How often a decision is asked for that is out of date when it comes.
 const ATTEMPTS: usize = 3;
-
-/// What a reorganisation undid.
-#[derive(Debug)]
-pub(crate) enum Undone {
-    Transfer(ChainTransfer),
-    /// All above a block, of which nothing may have been told.
-    Above(ChainReorganised),
-}
 
 impl Access {
     /// Does all that goes on by itself, until it is dropped: looks again at what is in doubt, at what
@@ -70,10 +61,10 @@ impl Access {
     }
 
     /// Takes an event of the bus: a transfer, a deleted content, another owner, or what another run decided.
-    pub async fn heard(&self, event: &Event) {
+    pub async fn on_event(&self, event: &Event) {
         let done = match event.r#type.as_str() {
             TYPE_CHAIN_TRANSFER => event.parse::<ChainTransfer>().map(|transfer| {
-                self.shared.chains.heard(&transfer);
+                self.shared.chains.on_transfer(&transfer);
                 self.transferred(&transfer);
                 if transfer.removed {
                     self.settle(Undone::Transfer(transfer));
@@ -86,15 +77,15 @@ impl Access {
             }),
             // Anybody may have said so: nothing goes before the catalogue says it, too.
             TYPE_CONTENT_DELETED => event.parse::<ContentDeleted>().map(|deleted| {
-                self.shared.deletions.heard(&deleted.id);
+                self.shared.deletions.on_deleted(&deleted.id);
             }),
             TYPE_CONTENT_STANDING => event.parse::<ContentStanding>().map(|changed| {
-                self.shared.epochs.raise(About::Content(&changed.id));
+                self.shared.epochs.raise(Subject::Content(&changed.id));
                 let keys = self.shared.grants.lock().of_content(&changed.id);
-                self.doubt(keys, "Whose the content is, or with whom it is shared, was changed");
+                self.invalidate(keys, "Whose the content is, or with whom it is shared, was changed");
             }),
             _ => {
-                told(&self.shared.epochs, event);
+                self.shared.epochs.on_event(event);
                 Ok(())
             }
         };
@@ -113,10 +104,10 @@ impl Access {
         };
         let parties = [&transfer.from, &transfer.to].into_iter();
         for wallet in parties.filter_map(|account| caip::wallets_of(account)).flatten() {
-            self.shared.epochs.raise(About::Wallet(&wallet));
+            self.shared.epochs.raise(Subject::Wallet(&wallet));
             for asset in &alike {
                 let touched = self.shared.grants.lock().touched(&wallet, asset);
-                self.doubt(touched, &cause);
+                self.invalidate(touched, &cause);
             }
         }
     }
@@ -125,13 +116,13 @@ impl Access {
     /// told of that block or not.
     fn reorganised(&self, reorganised: &ChainReorganised) {
         let ChainReorganised { chain, block, .. } = reorganised;
-        self.shared.epochs.raise(About::Chain(chain));
+        self.shared.epochs.raise(Subject::Chain(chain));
         let above = self.shared.grants.lock().above(chain, *block);
         let cause = format!("{chain} went another way after block {block}");
         for key in above {
             // What is known of it already, such as which transfer was undone, says more.
-            let known = self.shared.grants.lock().get(&key).and_then(|grant| grant.doubt.clone());
-            self.doubt([key], known.as_deref().unwrap_or(&cause));
+            let known = self.shared.grants.lock().get(&key).and_then(|grant| grant.cause.clone());
+            self.invalidate([key], known.as_deref().unwrap_or(&cause));
         }
     }
 
@@ -143,13 +134,13 @@ impl Access {
     }
 
     /// Has grants looked at again.
-    pub(crate) fn doubt(&self, keys: impl IntoIterator<Item = Key>, cause: &str) {
+    pub(crate) fn invalidate(&self, keys: impl IntoIterator<Item = Key>, cause: &str) {
         for key in keys {
-            if self.shared.grants.lock().doubt(&key, cause) {
-                self.shared.doubts.lock().insert(key);
+            if self.shared.grants.lock().invalidate(&key, cause) {
+                self.shared.invalidated.lock().insert(key);
             }
         }
-        self.shared.doubted.notify_one();
+        self.shared.recheck.notify_one();
     }
 
     async fn look_again(&self) {
@@ -163,8 +154,8 @@ impl Access {
             }
             tokio::select! {
                 Some(()) = under_way.next() => {}
-                () = self.shared.doubted.notified(), if waiting.is_empty() => {
-                    waiting.extend(std::mem::take(&mut *self.shared.doubts.lock()));
+                () = self.shared.recheck.notified(), if waiting.is_empty() => {
+                    waiting.extend(std::mem::take(&mut *self.shared.invalidated.lock()));
                 }
             }
         }
@@ -172,7 +163,7 @@ impl Access {
 
     /// Looks at one grant again. Who is not let in for sure is not let in.
     async fn look_at(&self, key: Key) {
-        let Some(Grant { viewer, doubt, .. }) = self.shared.grants.lock().get(&key).cloned() else { return };
+        let Some(Grant { viewer, cause, .. }) = self.shared.grants.lock().get(&key).cloned() else { return };
         let mut decision = self.decide(&key.content, viewer.clone()).await;
         for _ in 1..ATTEMPTS {
             if self.shared.epochs.hold(&decision.snapshot) {
@@ -187,12 +178,12 @@ impl Access {
         // A refusal has taken it back already. What is not known has not, and does unless another
         // credential of the principal is let in.
         let (Some(grant), true) = self.shared.grants.lock().leave(&key) else { return };
-        let reason = because(doubt.as_deref(), &decision.ruling.reason);
+        let reason = because(cause.as_deref(), &decision.ruling.reason);
         if let Err(error) = self.revoke(&key.content, &key.principal, None, &reason, &By::default()).await {
             tracing::error!(content = key.content, %error, "access could not be taken back; it is tried again");
             self.shared.grants.lock().put(key.clone(), grant, usize::MAX);
             tokio::time::sleep(TICK).await;
-            self.doubt([key], doubt.as_deref().unwrap_or_default());
+            self.invalidate([key], cause.as_deref().unwrap_or_default());
         }
     }
 
@@ -204,7 +195,7 @@ impl Access {
             let now_ms = self.now_ms();
             let over = self.shared.grants.lock().over(now_ms);
             if !over.is_empty() {
-                self.doubt(over, "Its time is over");
+                self.invalidate(over, "Its time is over");
             }
             loop {
                 let settled = {
@@ -233,9 +224,9 @@ impl Access {
                 let Watched::Broken(reason) = state else { continue };
                 let resting = self.shared.grants.lock().resting_on(asset);
                 for key in &resting {
-                    self.shared.epochs.raise(About::Content(&key.content));
+                    self.shared.epochs.raise(Subject::Content(&key.content));
                 }
-                self.doubt(resting, reason);
+                self.invalidate(resting, reason);
             }
             let before_ms = now_ms - millis(self.shared.settings.decision_retention.get());
             match self.shared.store.sweep(before_ms).await {
@@ -282,17 +273,17 @@ impl Access {
 
     /// A content is gone for certain, and all that was said of it goes.
     async fn deleted(&self, content: &str) {
-        self.shared.epochs.raise(About::Content(content));
+        self.shared.epochs.raise(Subject::Content(content));
         self.drop_grants(content);
         match self.shared.store.forget(content, self.now_ms()).await {
             Ok(()) => {
-                self.shared.epochs.raise(About::Content(content));
+                self.shared.epochs.raise(Subject::Content(content));
                 tracing::info!(content, "the content was deleted, and with it its policy");
             }
             // Nobody plays what the catalogue does not know; the rows are all that is left.
             Err(error) => {
                 tracing::error!(content, %error, "what was said of a deleted content is still there");
-                self.shared.deletions.heard(content);
+                self.shared.deletions.on_deleted(content);
                 tokio::time::sleep(FORGET_AGAIN).await;
             }
         }
@@ -300,10 +291,10 @@ impl Access {
 
     /// A policy was changed, or taken back.
     pub(crate) async fn policy_changed(&self, content: &str) {
-        self.shared.epochs.raise(About::Content(content));
+        self.shared.epochs.raise(Subject::Content(content));
         self.shared.outbox.soon().await;
         let keys = self.shared.grants.lock().of_content(content);
-        self.doubt(keys, "The policy of the content was changed");
+        self.invalidate(keys, "The policy of the content was changed");
     }
 
     /// Sets until when somebody has a plan; `None` ends it. `false`: it was not there, or there are
@@ -316,10 +307,10 @@ impl Access {
         entry: &Entry,
     ) -> Result<bool, DbError> {
         let done = self.shared.store.put_plan(principal, plan, ends_at_ms, entry).await?;
-        self.shared.epochs.raise(About::Principal(principal));
+        self.shared.epochs.raise(Subject::Principal(principal));
         self.shared.audit.noted();
         let keys = self.shared.grants.lock().of_principal(principal);
-        self.doubt(keys, "The subscription was changed");
+        self.invalidate(keys, "The subscription was changed");
         Ok(done)
     }
 
@@ -331,16 +322,16 @@ impl Access {
         entry: &Entry,
     ) -> Result<(), DbError> {
         self.shared.store.put_vaults(principal, vaults, entry).await?;
-        self.shared.epochs.raise(About::Principal(principal));
+        self.shared.epochs.raise(Subject::Principal(principal));
         self.shared.audit.noted();
         let keys = self.shared.grants.lock().of_principal(principal);
-        self.doubt(keys, "The vaults were changed");
+        self.invalidate(keys, "The vaults were changed");
         Ok(())
     }
 
     /// Takes up again whoever was let in before a restart, and looks at all of them: something may
     /// have happened meanwhile.
-    pub(crate) async fn take_up(&self) -> Result<(), DbError> {
+    pub(crate) async fn load(&self) -> Result<(), DbError> {
         let now_ms = self.now_ms();
         let mut after = Key::default();
         loop {
@@ -353,32 +344,13 @@ impl Access {
                 let wallets = viewer.wallets.iter().cloned().collect();
                 let (assets, blocks) = Default::default();
                 let grant =
-                    Grant { viewer, assets, wallets, blocks, valid_until_ms, ends: true, doubt: None };
+                    Grant { viewer, assets, wallets, blocks, valid_until_ms, ends: true, cause: None };
                 if !grants.put(key, grant, self.shared.settings.max_grants) {
                     return Ok(());
                 }
             }
             drop(grants);
-            self.doubt(keys, "The server was started anew");
+            self.invalidate(keys, "The server was started anew");
         }
-    }
-}
-
-/// What this server decided, in this run or another, and tells: decisions before that do not hold.
-pub(crate) fn told(epochs: &Epochs, event: &Event) {
-    let read = match event.r#type.as_str() {
-        TYPE_ACCESS_CHANGED => event.parse::<AccessChanged>().map(|changed| {
-            epochs.raise(About::Content(&changed.content));
-        }),
-        TYPE_ACCESS_REVOKED => {
-            event.parse::<AccessRevoked>().map(|revoked| match revoked.principal.as_str() {
-                "" => epochs.raise(About::Content(&revoked.content)),
-                principal => epochs.raise(About::Principal(principal)),
-            })
-        }
-        _ => Ok(()),
-    };
-    if let Err(error) = read {
-        tracing::warn!(subject = event.subject, %error, "an event was not understood");
     }
 }

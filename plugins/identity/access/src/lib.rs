@@ -38,7 +38,7 @@ use streamgate_contracts::outbox::Bus;
 use streamgate_plugin_api::{Host, Plugin, SettingsProblem, StartError, SubscribeOptions, export_plugin};
 use tokio::task::JoinHandle;
 
-pub use access::{Access, Outside};
+pub use access::{Access, Dependencies};
 pub use policy::{Openness, Written};
 pub use rule::{
     AllowList, AtLeast, ContractCall, Native, Rule, RuleError, SolanaAsset, Subscription, TimeWindow, Token,
@@ -71,7 +71,7 @@ impl Plugin for Running {
             let options = SubscribeOptions { capacity: CAPACITY, ..SubscribeOptions::new(subject) };
             subscriptions.push(host.subscribe_with(options)?);
         }
-        let outside = Outside {
+        let dependencies = Dependencies {
             database: host.service("database"),
             chain: host.service("chain"),
             solana: host.service("chain-solana"),
@@ -79,7 +79,8 @@ impl Plugin for Running {
             catalogue: host.service("catalogue"),
             bus: Bus::of(&host),
         };
-        let access = Access::open(outside, settings, streamgate_plugin_api::time::Clock::system()).await?;
+        let access =
+            Access::open(dependencies, settings, streamgate_plugin_api::time::Clock::system()).await?;
         host.provide("access", access.internal())?;
         host.serve(access.public());
         let health = host.health("revocation");
@@ -93,7 +94,7 @@ impl Plugin for Running {
             let access = access.clone();
             tasks.push(host.spawn(async move {
                 while let Some(event) = subscription.next().await {
-                    access.heard(&event).await;
+                    access.on_event(&event).await;
                 }
             }));
         }

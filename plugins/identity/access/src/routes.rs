@@ -48,8 +48,14 @@ const MAX_LIMIT: usize = 200;
 
 type Answer = Result<Response, ApiError>;
 
-/// The public router.
-pub(crate) fn router(access: Access) -> Router {
+impl Access {
+    /// The public REST API.
+    pub fn public(&self) -> Router {
+        router(self.clone())
+    }
+}
+
+fn router(access: Access) -> Router {
     Router::new()
         .route("/api/v1/access/contents/{id}", get(show).put(change).delete(take_back))
         .route("/api/v1/access/contents/{id}/me", get(me))

@@ -14,10 +14,12 @@ use crate::viewer::Viewer;
 /// Requests here are a few names.
 const MAX_MESSAGE_BYTES: usize = 256 * 1024;
 
-/// The internal service as an axum router.
-pub(crate) fn router(access: Access) -> axum::Router {
-    let server = AccessServer::new(Service(access)).max_decoding_message_size(MAX_MESSAGE_BYTES);
-    tonic::service::Routes::new(server).into_axum_router()
+impl Access {
+    /// The `access` capability.
+    pub fn internal(&self) -> axum::Router {
+        let server = AccessServer::new(Service(self.clone())).max_decoding_message_size(MAX_MESSAGE_BYTES);
+        tonic::service::Routes::new(server).into_axum_router()
+    }
 }
 
 /// Contents whose policies are read in one call.

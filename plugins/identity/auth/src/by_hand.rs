@@ -9,8 +9,8 @@ use crate::audit::Entry;
 use crate::auth::Auth;
 
 /// Keeps what the host tells, until the bus closes.
-pub(crate) async fn keep(auth: Auth, host: Host, mut told: Subscription) {
-    while let Some(event) = told.next().await {
+pub(crate) async fn keep(auth: Auth, host: Host, mut changes: Subscription) {
+    while let Some(event) = changes.next().await {
         let Some(kept) = auth.keep_change(&event).await else { continue };
         if let Err(error) = host.publish(kept).await {
             tracing::warn!(%error, "the host tells of a change again");
@@ -32,7 +32,7 @@ impl Auth {
         let entry = Entry::new(&change.action, outcome, &change.by, &change.through)
             .on(&change.plugin)
             .detail(&change.detail);
-        if let Err(error) = self.store().record_as(&entry, change.at_ms, &change.id).await {
+        if let Err(error) = self.base.store.record_as(&entry, change.at_ms, &change.id).await {
             tracing::warn!(%error, action = change.action, "a change of the host is not in the audit log yet");
             return None;
         }

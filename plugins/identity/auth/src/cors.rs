@@ -34,7 +34,7 @@ pub(crate) async fn cors(State(auth): State<Auth>, request: Request, next: Next)
     }
     let origin = request.headers().get(header::ORIGIN).cloned();
     let preflight = request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    let may = origin.as_ref().and_then(|origin| may(&auth.origins(), auth.guests(), origin));
+    let may = origin.as_ref().and_then(|origin| may(&auth.sites.ours(), auth.sites.guests(), origin));
     if request.method() == Method::OPTIONS && preflight {
         let mut answer = StatusCode::NO_CONTENT.into_response();
         let headers = answer.headers_mut();

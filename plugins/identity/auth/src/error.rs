@@ -1,10 +1,26 @@
 //! Why a request was not granted: one list of reasons, each a problem type that a page can explain.
 
+use std::io;
+
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 use streamgate_contracts::auth::v1::Refusal;
 use streamgate_contracts::db::DbError;
 use streamgate_plugin_api::Problem;
+
+/// Why the sign-in did not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The database is not there, or does not fit this version.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// A file of secrets cannot be read or written.
+    #[error("{0}")]
+    Files(#[from] io::Error),
+    /// A setting that `check` would have found.
+    #[error("{0}")]
+    Settings(String),
+}
 
 /// Why not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,36 +1,176 @@
 //! The capabilities `authenticate` and `authorize`: what the ingress asks about the head of each
 //! request before a plugin gets it. The first finds out who sent it; the second says whether they may.
 
+mod limits;
+pub(crate) mod rules;
+
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use streamgate_contracts::auth::v1::AuditOutcome;
 use streamgate_plugin_api::Principal;
+use streamgate_plugin_api::time::Clock;
 
 use crate::audit::Entry;
-use crate::auth::Auth;
-use crate::credentials::Credentials;
+use crate::base::Base;
 use crate::error::{AuthError, Why};
-use crate::principal::Identity;
-use crate::rules::Need;
+use crate::filters::limits::{Limiter, network};
+use crate::filters::rules::{Need, Rules};
+use crate::people::People;
+use crate::principal::{Credential, Identity, Scope};
+use crate::session::Sessions;
+use crate::session::credentials::{Credentials, Given};
+use crate::settings::Settings;
+use crate::sites::Sites;
+use crate::store::Store;
 
 const METHOD: HeaderName = HeaderName::from_static("x-filter-method");
 const PATH: HeaderName = HeaderName::from_static("x-filter-path");
 /// Why a cookie is not good, from the one filter to the other.
 const REFUSAL: HeaderName = HeaderName::from_static("x-streamgate-refusal");
 
+/// Refusals of one principal within a minute that are put on record; there may be any number.
+const RECORDED_REFUSALS: u32 = 60;
+
 /// What a cookie may be: who has one of these is nobody, and told so where somebody is needed.
 const STALE: [Why; 3] = [Why::InvalidToken, Why::TokenExpired, Why::SessionEnded];
 
+/// Who a caller is and what they may do; how often they may try.
+pub(crate) struct Filters {
+    store: Store,
+    settings: Arc<Settings>,
+    clock: Clock,
+    sessions: Arc<Sessions>,
+    people: Arc<People>,
+    sites: Arc<Sites>,
+    rules: Rules,
+    addresses: Limiter,
+    challenges: Limiter,
+    wallets: Limiter,
+    /// Of each principal, those that are put on record.
+    refusals: Limiter,
+}
+
+impl Filters {
+    pub(crate) fn new(base: Base, sessions: Arc<Sessions>, people: Arc<People>, sites: Arc<Sites>) -> Self {
+        let Base { store, settings, clock } = base;
+        Self {
+            store,
+            clock,
+            sessions,
+            people,
+            sites,
+            rules: Rules::new(settings.rules.clone()),
+            addresses: Limiter::new(settings.attempts_per_address),
+            challenges: Limiter::new(settings.challenges_per_address),
+            wallets: Limiter::new(settings.attempts_per_wallet),
+            refusals: Limiter::new(RECORDED_REFUSALS),
+            settings,
+        }
+    }
+
+    /// Who sends these credentials.
+    pub(crate) async fn authenticate(&self, credentials: &Credentials) -> Result<Identity, AuthError> {
+        match credentials.given(self.sites.is_secure())? {
+            None => Err(Why::NotSignedIn.because("Sign in, or send an access token or an API key.")),
+            Some(Given::ApiKey(key)) => self.sessions.warm(key, self.people.by_key(key)).await,
+            Some(Given::Bearer(token)) => self.sessions.warm(token, self.sessions.by_token(token)).await,
+            Some(Given::Cookie(token)) => {
+                let identity = self.sessions.warm(token, self.sessions.by_token(token)).await?;
+                credentials.same_site(&self.sites.ours())?;
+                Ok(identity)
+            }
+        }
+    }
+
+    /// The same, refused unless it may use this scope.
+    pub(crate) async fn with_scope(
+        &self,
+        credentials: &Credentials,
+        scope: Scope,
+        action: &str,
+    ) -> Result<Identity, AuthError> {
+        let identity = self.authenticate(credentials).await?;
+        if identity.scopes.contains(&scope) {
+            return Ok(identity);
+        }
+        let entry = Entry::new(action, AuditOutcome::Refused, &identity.principal, &credentials.address)
+            .detail(format!("without the scope {}", scope.name()));
+        self.store.record(&entry, self.clock.now_ms()).await?;
+        Err(Why::Forbidden.because(format!("It needs the scope `{}`.", scope.name())))
+    }
+
+    /// The same, refused unless it is a session.
+    pub(crate) async fn with_session(
+        &self,
+        credentials: &Credentials,
+    ) -> Result<(Identity, String), AuthError> {
+        let identity = self.authenticate(credentials).await?;
+        match &identity.credential {
+            Credential::Session(id) => {
+                let id = id.clone();
+                Ok((identity, id))
+            }
+            Credential::ApiKey(_) => {
+                Err(Why::Forbidden.because("An API key is not enough for this: sign in with a wallet."))
+            }
+        }
+    }
+
+    /// Whose this credential is now, of which nothing but the name is at hand.
+    pub(crate) async fn identify(&self, credential: &Credential) -> Result<Identity, AuthError> {
+        match credential {
+            Credential::Session(id) => self.sessions.by_id(id).await,
+            Credential::ApiKey(id) => self.people.by_key_id(id).await,
+        }
+    }
+
+    /// Takes one attempt of an address.
+    pub(crate) fn limit_address(&self, address: &str) -> Result<(), AuthError> {
+        let most = self.settings.attempts_per_address;
+        self.limit(&self.addresses, &network(address), "attempts_per_address", most)
+    }
+
+    /// Takes one challenge of an address.
+    pub(crate) fn limit_challenges(&self, address: &str) -> Result<(), AuthError> {
+        let most = self.settings.challenges_per_address;
+        self.limit(&self.challenges, &network(address), "challenges_per_address", most)
+    }
+
+    /// Takes one attempt of a wallet.
+    pub(crate) fn limit_wallet(&self, wallet: &str) -> Result<(), AuthError> {
+        let most = self.settings.attempts_per_wallet;
+        self.limit(&self.wallets, wallet, "attempts_per_wallet", most)
+    }
+
+    fn limit(&self, limiter: &Limiter, key: &str, setting: &'static str, most: u32) -> Result<(), AuthError> {
+        let attempt = limiter.attempt(key, self.clock.now_ms());
+        attempt.map_err(|retry_after| AuthError::TooManyAttempts { retry_after, setting, most })
+    }
+
+    /// Puts a request that was refused to a principal on record, unless there were many.
+    pub(crate) async fn record_request(&self, entry: &Entry) {
+        let now_ms = self.clock.now_ms();
+        if self.refusals.attempt(&entry.principal, now_ms).is_err() {
+            return;
+        }
+        if let Err(error) = self.store.record(entry, now_ms).await {
+            tracing::warn!(%error, "a refusal could not be put on record");
+        }
+    }
+}
+
 /// The capability `authenticate`.
-pub(crate) fn authenticate(auth: Auth) -> Router {
-    Router::new().fallback(find_out).with_state(auth)
+pub(crate) fn authenticate(filters: Arc<Filters>) -> Router {
+    Router::new().fallback(find_out).with_state(filters)
 }
 
 /// The capability `authorize`.
-pub(crate) fn authorize(auth: Auth) -> Router {
-    Router::new().fallback(allow).with_state(auth)
+pub(crate) fn authorize(filters: Arc<Filters>) -> Router {
+    Router::new().fallback(allow).with_state(filters)
 }
 
 /// The method of the request in question. Without one it counts as a change.
@@ -39,10 +179,10 @@ fn method(headers: &HeaderMap) -> Method {
     method.unwrap_or(Method::POST)
 }
 
-async fn find_out(State(auth): State<Auth>, headers: HeaderMap) -> Response {
+async fn find_out(State(filters): State<Arc<Filters>>, headers: HeaderMap) -> Response {
     let credentials = Credentials::of(&method(&headers), &headers);
     let mut answer = StatusCode::NO_CONTENT.into_response();
-    match auth.authenticate(&credentials).await {
+    match filters.authenticate(&credentials).await {
         Ok(identity) => principal(identity).put_on(answer.headers_mut()),
         Err(AuthError::Refused { why: Why::NotSignedIn, .. }) => {}
         // A browser sends its cookie with everything, also for pages that are for everybody.
@@ -56,10 +196,10 @@ async fn find_out(State(auth): State<Auth>, headers: HeaderMap) -> Response {
     answer
 }
 
-async fn allow(State(auth): State<Auth>, headers: HeaderMap) -> Result<StatusCode, AuthError> {
+async fn allow(State(filters): State<Arc<Filters>>, headers: HeaderMap) -> Result<StatusCode, AuthError> {
     let method = method(&headers);
     let path = headers.get(PATH).map(HeaderValue::as_bytes).unwrap_or_default();
-    let need = auth.shared.rules.need(method.as_str(), path);
+    let need = filters.rules.need(method.as_str(), path);
     if need == Need::Nothing {
         return Ok(StatusCode::NO_CONTENT);
     }
@@ -86,7 +226,7 @@ async fn allow(State(auth): State<Auth>, headers: HeaderMap) -> Result<StatusCod
                 &principal.id,
                 &Credentials::of(&method, &headers).address,
             );
-            auth.record_request(&entry.on(path).detail(&detail)).await;
+            filters.record_request(&entry.on(path).detail(&detail)).await;
             Err(Why::Forbidden.because(detail))
         }
         _ => Ok(StatusCode::NO_CONTENT),

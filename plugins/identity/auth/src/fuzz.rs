@@ -1,8 +1,8 @@
 //! Entries for the fuzz targets, not an API: bytes as a client may send them, and what must hold whatever they are.
 
-use crate::siwe::{self, Message};
-use crate::typed_data::SignIn;
-use crate::{signature, siws};
+use crate::sign_in::siwe::{self, Message};
+use crate::sign_in::typed_data::SignIn;
+use crate::sign_in::{signature, siws};
 
 /// What a wallet is said to have signed, its address and its signature: what is read is printed as it
 /// was, and nothing that is made up signs anything.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use streamgate_plugin_api::{Body, Client, Host};
 
 use crate::auth::Auth;
-use crate::bootstrap::Bootstrap;
+use crate::people::bootstrap::Bootstrap;
 
 /// How often it is looked whether all have started.
 const START: Duration = Duration::from_millis(500);

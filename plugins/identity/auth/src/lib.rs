@@ -5,45 +5,30 @@
 //! the ingress, and `/api/v1/auth` to everyone. It knows principals and what they may be trusted with
 //! in general, and nothing of contents: who may watch what is decided elsewhere.
 
-mod api_keys;
 mod audit;
 mod auth;
-mod bootstrap;
+mod base;
 mod by_hand;
+mod check;
 mod commands;
-mod contract_wallet;
 mod cors;
-mod credentials;
 mod date;
-mod endings;
-mod envelope;
 mod error;
 mod filters;
 #[doc(hidden)]
 pub mod fuzz;
 mod ingress;
-mod jwt;
-mod keys;
-mod limits;
-mod nonce;
 mod origin;
+mod people;
 mod principal;
-mod quotas;
-mod refresh;
-mod roles;
 mod routes;
-mod rules;
 mod secret;
 mod service;
-mod sessions;
+mod session;
 mod settings;
 mod sign_in;
-mod signature;
-mod siwe;
-mod siws;
+mod sites;
 mod store;
-mod typed_data;
-mod warm;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,12 +37,12 @@ use streamgate_contracts::outbox::Bus;
 use streamgate_plugin_api::changes::HOST_CHANGED;
 use streamgate_plugin_api::{Host, Plugin, SettingsProblem, StartError, export_plugin};
 
-pub use auth::{Auth, OpenError};
-pub use bootstrap::Bootstrap;
-pub use contract_wallet::{ChainWallets, ContractWallets, NoContractWallets, Verdict};
-pub use quotas::RoleQuota;
-pub use rules::{Need, Rule};
-pub use settings::Settings;
+pub use auth::Auth;
+pub use error::OpenError;
+pub use filters::rules::{Need, Rule};
+pub use people::bootstrap::Bootstrap;
+pub use settings::{RoleQuota, Settings};
+pub use sign_in::contract_wallet::{ChainWallets, ContractWallets, NoContractWallets, Verdict};
 
 /// How often what has expired is removed.
 const TIDY: Duration = Duration::from_secs(60);
@@ -71,7 +56,7 @@ impl Plugin for Running {
     type Settings = Settings;
 
     fn check(settings: &Settings) -> Vec<SettingsProblem> {
-        settings::check(settings)
+        check::check(settings)
     }
 
     async fn start(host: Host, settings: Settings) -> Result<Self, StartError> {
@@ -97,10 +82,10 @@ impl Plugin for Running {
         host.provide("authorize", auth.authorization())?;
         host.provide("command-admin", auth.commands())?;
         host.serve(auth.public());
-        let told = host.subscribe(HOST_CHANGED)?;
-        let keeping = host.spawn(by_hand::keep(auth.clone(), host.clone(), told));
+        let changes = host.subscribe(HOST_CHANGED)?;
+        let keeping = host.spawn(by_hand::keep(auth.clone(), host.clone(), changes));
         let events = auth.clone();
-        let telling = host.spawn(async move { events.tell().await });
+        let publishing = host.spawn(async move { events.publish().await });
         let health = host.health("tidying");
         health.healthy();
         let announced = auth.clone();
@@ -116,7 +101,7 @@ impl Plugin for Running {
             }
         });
         let following = host.spawn(ingress::follow(host.clone(), announced, first));
-        Ok(Self { tasks: [keeping, telling, tidying, following] })
+        Ok(Self { tasks: [keeping, publishing, tidying, following] })
     }
 
     async fn stop(self) {

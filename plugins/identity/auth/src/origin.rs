@@ -1,12 +1,8 @@
-//! Where this server is reached: the only sites that a message may be signed for, and whose pages
-//! may change anything with a cookie. It comes from the settings, or from where the ingress listens,
-//! never from a request's `Host`.
+//! An origin (RFC 6454) in the spelling that browsers use.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::settings::Settings;
-
-/// An origin (RFC 6454): scheme, host and port.
+/// Scheme, host and port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Origin {
     pub(crate) scheme: String,
@@ -70,32 +66,6 @@ impl Origin {
     }
 }
 
-/// The origins of the settings; without `public_url` those of this machine at the ports of the
-/// ingress, under the names that browsers have for it: `localhost` first, which is the one to print.
-/// With `plain_http` also the address that the ingress is bound to, if it is one of the network.
-pub(crate) fn all(settings: &Settings, ingress: &[SocketAddr]) -> Result<Vec<Origin>, String> {
-    let mut texts = Vec::new();
-    if settings.public_url.is_empty() {
-        for address in ingress {
-            let port = if address.port() == 80 { String::new() } else { format!(":{}", address.port()) };
-            let names: &[&str] = match address.ip() {
-                IpAddr::V4(ip) if ip.is_loopback() || ip.is_unspecified() => &["localhost", "127.0.0.1"],
-                // One socket takes both kinds of addresses then.
-                IpAddr::V6(ip) if ip.is_unspecified() => &["localhost", "127.0.0.1", "[::1]"],
-                IpAddr::V6(ip) if ip.is_loopback() => &["localhost", "[::1]"],
-                IpAddr::V4(ip) if settings.plain_http => &[&ip.to_string()],
-                IpAddr::V6(ip) if settings.plain_http => &[&format!("[{ip}]")],
-                _ => &[],
-            };
-            texts.extend(names.iter().map(|host| format!("http://{host}{port}")));
-        }
-    } else {
-        texts.push(settings.public_url.clone());
-    }
-    texts.extend(settings.origins.iter().cloned());
-    texts.iter().map(|text| Origin::parse(text, settings.plain_http)).collect()
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -138,32 +108,6 @@ mod tests {
     fn plain_http_of_another_machine_is_for_who_allows_it() {
         assert_eq!(Origin::parse("http://192.168.0.5:8080", true).unwrap().text(), "http://192.168.0.5:8080");
         assert!(Origin::parse("ftp://192.168.0.5", true).is_err());
-    }
-
-    #[test]
-    fn without_an_address_in_the_settings_it_is_where_the_ingress_listens_on_this_machine() {
-        let at = |texts: &[&str]| -> Vec<SocketAddr> { texts.iter().map(|it| it.parse().unwrap()).collect() };
-        let of = |settings: &Settings, addresses: &[SocketAddr]| -> Vec<String> {
-            all(settings, addresses).unwrap().iter().map(Origin::text).collect()
-        };
-        let open = Settings { public_url: String::new(), origins: Vec::new(), ..Settings::default() };
-        let local = ["http://localhost:18472", "http://127.0.0.1:18472"];
-        assert_eq!(of(&open, &at(&["127.0.0.1:18472"])), local);
-        assert_eq!(of(&open, &at(&["0.0.0.0:18472"])), local);
-        assert_eq!(of(&open, &at(&["[::1]:80"])), ["http://localhost", "http://[::1]"]);
-        assert_eq!(
-            of(&open, &at(&["[::]:8080"])),
-            ["http://localhost:8080", "http://127.0.0.1:8080", "http://[::1]:8080"]
-        );
-        // Another machine's name for this one is a choice of the operator.
-        assert!(of(&open, &at(&["192.168.0.5:8080"])).is_empty());
-        let trusting = Settings { plain_http: true, ..open.clone() };
-        assert_eq!(of(&trusting, &at(&["192.168.0.5:8080"])), ["http://192.168.0.5:8080"]);
-        assert_eq!(of(&trusting, &at(&["[fd00::1]:80"])), ["http://[fd00::1]"]);
-        assert_eq!(of(&trusting, &at(&["0.0.0.0:8080"]))[0], "http://localhost:8080");
-        assert!(of(&open, &[]).is_empty());
-        let set = Settings { public_url: "http://localhost:8080".into(), ..open };
-        assert_eq!(of(&set, &at(&["127.0.0.1:18472"])), ["http://localhost:8080"]);
     }
 
     #[test]

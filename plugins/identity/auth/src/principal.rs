@@ -145,6 +145,14 @@ pub(crate) fn rights(
     (roles, all)
 }
 
+/// CAIP-10 without the chain, but for contracts: `eip155:0x…`, `eip155:137:0x…`, `solana:…`.
+pub(crate) fn wallet_name(kind: &str, address: &str) -> String {
+    match kind {
+        "ethereum" => format!("eip155:{address}"),
+        _ => format!("{kind}:{address}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,13 +11,14 @@ use serde_json::{Value, json};
 use streamgate_plugin_api::Body;
 use streamgate_plugin_api::time::rfc3339;
 
-use crate::api_keys::NewKey;
 use crate::auth::Auth;
 use crate::cors::cors;
-use crate::credentials::{self, Credentials};
 use crate::error::{AuthError, Why};
-use crate::principal::{Credential, Identity, Scope};
-use crate::sessions::{Target, Tokens};
+use crate::people::api_keys::NewKey;
+use crate::people::roles::role_action;
+use crate::principal::{Credential, Identity, Scope, rights};
+use crate::session::credentials::{self, Credentials};
+use crate::session::sessions::{Target, Tokens};
 use crate::sign_in::{Proof, Wanted};
 use crate::store::KeyRow;
 
@@ -25,8 +26,14 @@ const MAX_BODY_BYTES: usize = 32 * 1024;
 const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 200;
 
-/// The public router.
-pub(crate) fn router(auth: Auth) -> Router {
+impl Auth {
+    /// The public REST API.
+    pub fn public(&self) -> Router {
+        router(self.clone())
+    }
+}
+
+fn router(auth: Auth) -> Router {
     Router::new()
         .route("/api/v1/auth/challenge", post(challenge))
         .route("/api/v1/auth/sign-in", post(sign_in))
@@ -62,7 +69,7 @@ async fn read<T: DeserializeOwned>(request: Request) -> Result<(Credentials, T),
 
 /// The same with a signature in it, which is two characters a byte.
 async fn read_proof(auth: &Auth, request: Request) -> Result<(Credentials, Proof), AuthError> {
-    let signature = usize::try_from(auth.settings().max_signature.get()).unwrap_or(usize::MAX);
+    let signature = usize::try_from(auth.base.settings.max_signature.get()).unwrap_or(usize::MAX);
     read_at_most(MAX_BODY_BYTES.saturating_add(signature.saturating_mul(2)), request).await
 }
 
@@ -88,14 +95,15 @@ async fn read_at_most<T: DeserializeOwned>(
 
 async fn challenge(State(auth): State<Auth>, request: Request) -> Result<Response, AuthError> {
     let (from, wanted) = read::<Wanted>(request).await?;
-    let principal = if wanted.link { auth.with_session(&from).await?.0.principal } else { String::new() };
-    let asked = auth.challenge(wanted, &from, &principal)?;
+    let principal =
+        if wanted.link { auth.filters.with_session(&from).await?.0.principal } else { String::new() };
+    let asked = auth.sign_in.challenge(wanted, &from, &principal)?;
     Ok(answer(StatusCode::OK, &json!(asked)))
 }
 
 async fn sign_in(State(auth): State<Auth>, request: Request) -> Result<Response, AuthError> {
     let (from, proof) = read_proof(&auth, request).await?;
-    let tokens = auth.sign_in(&proof, &from).await?;
+    let tokens = auth.sign_in.sign_in(&proof, &from).await?;
     Ok(given(&auth, &tokens, proof.cookies))
 }
 
@@ -109,12 +117,12 @@ struct RefreshBody {
 async fn refresh(State(auth): State<Auth>, request: Request) -> Result<Response, AuthError> {
     let (from, body) = read::<RefreshBody>(request).await?;
     if let Some(token) = body.refresh_token {
-        return Ok(given(&auth, &auth.refresh(&token, &from).await?, false));
+        return Ok(given(&auth, &auth.sign_in.refresh(&token, &from).await?, false));
     }
-    let token = from.refresh(auth.is_secure())?;
+    let token = from.refresh(auth.sites.is_secure())?;
     let token = token.ok_or_else(|| Why::NotSignedIn.because("There is no refresh token."))?;
-    from.same_site(&auth.origins())?;
-    match auth.refresh(token, &from).await {
+    from.same_site(&auth.sites.ours())?;
+    match auth.sign_in.refresh(token, &from).await {
         Ok(tokens) => Ok(given(&auth, &tokens, true)),
         Err(error @ AuthError::Refused { .. }) => Ok(without_cookies(&auth, error.into_response())),
         Err(error) => Err(error),
@@ -132,9 +140,10 @@ struct SetupBody {
 async fn set_up(State(auth): State<Auth>, request: Request) -> Result<Response, AuthError> {
     let (from, body) = read::<SetupBody>(request).await?;
     if body.cookies {
-        from.same_site(&auth.origins())?;
+        from.same_site(&auth.sites.ours())?;
     }
-    let tokens = auth.set_up(&body.code, &from).await?;
+    auth.filters.limit_address(&from.address)?;
+    let tokens = auth.people.set_up(&body.code, &from).await?;
     Ok(given(&auth, &tokens, body.cookies))
 }
 
@@ -149,38 +158,39 @@ struct AdminSessionBody {
 async fn admin_session(State(auth): State<Auth>, request: Request) -> Result<Response, AuthError> {
     let (from, body) = read::<AdminSessionBody>(request).await?;
     if body.cookies {
-        from.same_site(&auth.origins())?;
+        from.same_site(&auth.sites.ours())?;
     }
-    let tokens = auth.admin_session(&body.token, &from).await?;
+    auth.filters.limit_address(&from.address)?;
+    let tokens = auth.people.admin_session(&body.token, &from).await?;
     Ok(given(&auth, &tokens, body.cookies))
 }
 
 async fn logout(State(auth): State<Auth>, method: Method, headers: HeaderMap) -> Result<Response, AuthError> {
     let from = Credentials::of(&method, &headers);
-    let (identity, session) = match auth.with_session(&from).await {
+    let (identity, session) = match auth.filters.with_session(&from).await {
         Ok(found) => found,
         // Of what is over nothing but the cookies is left.
         Err(AuthError::Refused { why: Why::NotSignedIn | Why::SessionEnded | Why::TokenExpired, .. })
             if !from.cookie.is_empty() =>
         {
-            from.same_site(&auth.origins())?;
+            from.same_site(&auth.sites.ours())?;
             return Ok(without_cookies(&auth, StatusCode::NO_CONTENT.into_response()));
         }
         Err(error) => return Err(error),
     };
-    auth.end_sessions(&identity.principal, Some(&session), &from.address).await?;
+    auth.sessions.end_sessions(&identity.principal, Some(&session), &from.address).await?;
     Ok(without_cookies(&auth, StatusCode::NO_CONTENT.into_response()))
 }
 
 async fn me(State(auth): State<Auth>, method: Method, headers: HeaderMap) -> Result<Response, AuthError> {
-    let identity = match auth.authenticate(&Credentials::of(&method, &headers)).await {
+    let identity = match auth.filters.authenticate(&Credentials::of(&method, &headers)).await {
         Ok(identity) => Some(identity),
         // Pages ask this of every visitor: that nobody is signed in is an answer. A credential that is
         // not good is a refusal all the same.
         Err(AuthError::Refused { why: Why::NotSignedIn, .. }) => None,
         Err(error) => return Err(error),
     };
-    Ok(answer(StatusCode::OK, &identity_view(identity.as_ref(), auth.site())))
+    Ok(answer(StatusCode::OK, &identity_view(identity.as_ref(), auth.sites.main())))
 }
 
 async fn wallets(
@@ -188,8 +198,8 @@ async fn wallets(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, AuthError> {
-    let identity = auth.authenticate(&Credentials::of(&method, &headers)).await?;
-    let wallets = auth.store().wallets(&identity.principal).await?;
+    let identity = auth.filters.authenticate(&Credentials::of(&method, &headers)).await?;
+    let wallets = auth.base.store.wallets(&identity.principal).await?;
     let items: Vec<_> = wallets
         .iter()
         .map(|wallet| {
@@ -201,7 +211,7 @@ async fn wallets(
 
 async fn link(State(auth): State<Auth>, request: Request) -> Result<Response, AuthError> {
     let (from, proof) = read_proof(&auth, request).await?;
-    auth.link(&proof, &from).await?;
+    auth.sign_in.link(&proof, &from).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -211,7 +221,7 @@ async fn unlink(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, AuthError> {
-    auth.unlink(&kind, &address, &Credentials::of(&method, &headers)).await?;
+    auth.sign_in.unlink(&kind, &address, &Credentials::of(&method, &headers)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -220,8 +230,8 @@ async fn sessions(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, AuthError> {
-    let (identity, current) = auth.with_session(&Credentials::of(&method, &headers)).await?;
-    let sessions = auth.store().sessions(&identity.principal, auth.now_ms()).await?;
+    let (identity, current) = auth.filters.with_session(&Credentials::of(&method, &headers)).await?;
+    let sessions = auth.base.store.sessions(&identity.principal, auth.base.clock.now_ms()).await?;
     let items: Vec<_> = sessions
         .iter()
         .map(|session| {
@@ -246,8 +256,8 @@ async fn end_sessions(
     headers: HeaderMap,
 ) -> Result<Response, AuthError> {
     let from = Credentials::of(&method, &headers);
-    let (identity, _) = auth.with_session(&from).await?;
-    auth.end_sessions(&identity.principal, None, &from.address).await?;
+    let (identity, _) = auth.filters.with_session(&from).await?;
+    auth.sessions.end_sessions(&identity.principal, None, &from.address).await?;
     Ok(without_cookies(&auth, StatusCode::NO_CONTENT.into_response()))
 }
 
@@ -258,23 +268,24 @@ async fn end_session(
     headers: HeaderMap,
 ) -> Result<Response, AuthError> {
     let from = Credentials::of(&method, &headers);
-    let (identity, _) = auth.with_session(&from).await?;
-    match auth.end_sessions(&identity.principal, Some(&id), &from.address).await? {
+    let (identity, _) = auth.filters.with_session(&from).await?;
+    match auth.sessions.end_sessions(&identity.principal, Some(&id), &from.address).await? {
         0 => Err(Why::NotFound.because("You have no such session.")),
         _ => Ok(StatusCode::NO_CONTENT.into_response()),
     }
 }
 
 async fn keys(State(auth): State<Auth>, method: Method, headers: HeaderMap) -> Result<Response, AuthError> {
-    let identity = auth.authenticate(&Credentials::of(&method, &headers)).await?;
-    let keys = auth.store().keys(&identity.principal).await?;
+    let identity = auth.filters.authenticate(&Credentials::of(&method, &headers)).await?;
+    let keys = auth.base.store.keys(&identity.principal).await?;
     let items: Vec<_> = keys.iter().map(key_view).collect();
     Ok(answer(StatusCode::OK, &json!({ "items": items })))
 }
 
 async fn create_key(State(auth): State<Auth>, request: Request) -> Result<Response, AuthError> {
     let (from, wanted) = read::<NewKey>(request).await?;
-    let (key, text) = auth.create_key(wanted, &from).await?;
+    let identity = auth.filters.authenticate(&from).await?;
+    let (key, text) = auth.people.create_key(wanted, &identity, &from.address).await?;
     let mut view = key_view(&key);
     view["key"] = text.into();
     Ok(answer(StatusCode::CREATED, &view))
@@ -286,7 +297,9 @@ async fn revoke_key(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, AuthError> {
-    auth.revoke_key(&id, &Credentials::of(&method, &headers)).await?;
+    let from = Credentials::of(&method, &headers);
+    let identity = auth.filters.authenticate(&from).await?;
+    auth.people.revoke_key(&id, &identity, &from.address).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -296,8 +309,7 @@ async fn grant(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, AuthError> {
-    auth.set_role(&id, &role, true, &Credentials::of(&method, &headers)).await?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    set_role(&auth, &id, &role, true, &Credentials::of(&method, &headers)).await
 }
 
 async fn take(
@@ -306,7 +318,18 @@ async fn take(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, AuthError> {
-    auth.set_role(&id, &role, false, &Credentials::of(&method, &headers)).await?;
+    set_role(&auth, &id, &role, false, &Credentials::of(&method, &headers)).await
+}
+
+async fn set_role(
+    auth: &Auth,
+    id: &str,
+    role: &str,
+    granted: bool,
+    from: &Credentials,
+) -> Result<Response, AuthError> {
+    let admin = auth.filters.with_scope(from, Scope::Admin, role_action(granted)).await?;
+    auth.people.set_role(id, role, granted, &admin.principal, &from.address).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -316,7 +339,12 @@ async fn quota(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, AuthError> {
-    Ok(answer(StatusCode::OK, &auth.show_quota(&id, &Credentials::of(&method, &headers)).await?))
+    let from = Credentials::of(&method, &headers);
+    if auth.filters.authenticate(&from).await?.principal != id {
+        auth.filters.with_scope(&from, Scope::Admin, "quota.read").await?;
+        auth.people.known(&id).await?;
+    }
+    Ok(answer(StatusCode::OK, &auth.people.show_quota(&id).await?))
 }
 
 async fn set_quota(
@@ -325,8 +353,9 @@ async fn set_quota(
     request: Request,
 ) -> Result<Response, AuthError> {
     let (from, body) = read(request).await?;
-    auth.set_quota(&id, &body, &from).await?;
-    Ok(answer(StatusCode::OK, &auth.show_quota(&id, &from).await?))
+    let admin = auth.filters.with_scope(&from, Scope::Admin, "quota.set").await?;
+    auth.people.set_quota(&id, &body, &admin.principal, &from.address).await?;
+    Ok(answer(StatusCode::OK, &auth.people.show_quota(&id).await?))
 }
 
 async fn clear_quota(
@@ -335,7 +364,9 @@ async fn clear_quota(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, AuthError> {
-    auth.clear_quota(&id, &Credentials::of(&method, &headers)).await?;
+    let from = Credentials::of(&method, &headers);
+    let admin = auth.filters.with_scope(&from, Scope::Admin, "quota.clear").await?;
+    auth.people.clear_quota(&id, &admin.principal, &from.address).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -347,8 +378,9 @@ async fn sign_out(
     headers: HeaderMap,
 ) -> Result<Response, AuthError> {
     let from = Credentials::of(&method, &headers);
-    let admin = auth.with_scope(&from, Scope::Admin, "revoke").await?;
-    let ended = auth.revoke(Target::Principal(&id), &admin.principal, "an admin signed them out").await?;
+    let admin = auth.filters.with_scope(&from, Scope::Admin, "revoke").await?;
+    let ended =
+        auth.sessions.revoke(Target::Principal(&id), &admin.principal, "an admin signed them out").await?;
     Ok(answer(StatusCode::OK, &json!({ "ended": ended })))
 }
 
@@ -391,9 +423,9 @@ async fn audit(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, AuthError> {
-    auth.with_scope(&Credentials::of(&method, &headers), Scope::Admin, "audit.read").await?;
+    auth.filters.with_scope(&Credentials::of(&method, &headers), Scope::Admin, "audit.read").await?;
     let (cursor, principal, limit) = PageQuery::read(query)?;
-    let mut rows = auth.store().audit(&cursor, &principal, limit + 1).await?;
+    let mut rows = auth.base.store.audit(&cursor, &principal, limit + 1).await?;
     let more = rows.len() > limit;
     rows.truncate(limit);
     let next = rows.last().filter(|_| more).map(|row| row.id.clone());
@@ -416,19 +448,17 @@ async fn principals(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, AuthError> {
-    auth.with_scope(&Credentials::of(&method, &headers), Scope::Admin, "principals.read").await?;
+    auth.filters.with_scope(&Credentials::of(&method, &headers), Scope::Admin, "principals.read").await?;
     let (cursor, _, limit) = PageQuery::read(query)?;
-    let mut rows = auth.store().principals(&cursor, limit + 1).await?;
+    let mut rows = auth.base.store.principals(&cursor, limit + 1).await?;
     let more = rows.len() > limit;
     rows.truncate(limit);
     let next = rows.last().filter(|_| more).map(|(id, ..)| id.clone());
     let mut items = Vec::with_capacity(rows.len());
     for (id, name, created_at_ms) in rows {
-        let roles = auth.store().roles(&id).await?;
-        let (roles, _) = crate::principal::rights(&roles, None);
-        let wallets = auth.store().wallets(&id).await?;
-        let wallets: Vec<_> =
-            wallets.iter().map(|wallet| crate::auth::wallet_name(&wallet.kind, &wallet.address)).collect();
+        let roles = auth.base.store.roles(&id).await?;
+        let (roles, _) = rights(&roles, None);
+        let wallets = auth.base.store.wallet_names(&id).await?;
         items.push(json!({
             "id": id, "name": name, "created_at": rfc3339(created_at_ms), "roles": roles, "wallets": wallets,
         }));
@@ -437,7 +467,7 @@ async fn principals(
 }
 
 async fn jwks(State(auth): State<Auth>) -> Response {
-    let mut response = answer(StatusCode::OK, &auth.shared.keys.jwks());
+    let mut response = answer(StatusCode::OK, &auth.sessions.jwks());
     let headers = response.headers_mut();
     // A new key signs at once: whoever meets an unknown `kid` asks again.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=60"));
@@ -490,13 +520,13 @@ fn given(auth: &Auth, tokens: &Tokens, cookies: bool) -> Response {
         &tokens.access_token,
         &tokens.refresh_token,
         tokens.refresh_expires_in,
-        auth.is_secure(),
+        auth.sites.is_secure(),
     );
     with_cookies(answer(StatusCode::OK, &view), cookies)
 }
 
 fn without_cookies(auth: &Auth, response: Response) -> Response {
-    with_cookies(response, credentials::set("", "", 0, auth.is_secure()))
+    with_cookies(response, credentials::set("", "", 0, auth.sites.is_secure()))
 }
 
 fn with_cookies(mut response: Response, cookies: [String; 2]) -> Response {

@@ -13,19 +13,22 @@ use tonic::{Request, Response, Status};
 
 use crate::audit::Entry;
 use crate::auth::Auth;
-use crate::credentials::Credentials;
-use crate::principal::Credential;
-use crate::sessions::Target;
+use crate::principal::{self, Credential};
+use crate::session::credentials::Credentials;
+use crate::session::sessions::Target;
+use crate::sign_in::wallet_of;
 
 /// Requests here are a few header fields.
 const MAX_MESSAGE_BYTES: usize = 256 * 1024;
 /// Names that one question may have.
 const MAX_NAMES: usize = 100;
 
-/// The internal service as an axum router.
-pub(crate) fn router(auth: Auth) -> axum::Router {
-    let server = AuthServer::new(Service(auth)).max_decoding_message_size(MAX_MESSAGE_BYTES);
-    tonic::service::Routes::new(server).into_axum_router()
+impl Auth {
+    /// The `auth` capability.
+    pub fn internal(&self) -> axum::Router {
+        let server = AuthServer::new(Service(self.clone())).max_decoding_message_size(MAX_MESSAGE_BYTES);
+        tonic::service::Routes::new(server).into_axum_router()
+    }
 }
 
 struct Service(Auth);
@@ -45,7 +48,7 @@ impl auth_server::Auth for Service {
             sec_fetch_site: request.sec_fetch_site,
             ..Credentials::default()
         };
-        let outcome = match self.0.authenticate(&credentials).await {
+        let outcome = match self.0.filters.authenticate(&credentials).await {
             Ok(identity) => Outcome::Identity(identity_of(identity)),
             Err(error) => Outcome::Refusal(error.into_refusal()?),
         };
@@ -60,7 +63,7 @@ impl auth_server::Auth for Service {
         let credential = credential.ok_or_else(|| {
             Status::invalid_argument("a credential is called `session:` or `key:` and its id")
         })?;
-        let outcome = match self.0.identify(&credential).await {
+        let outcome = match self.0.filters.identify(&credential).await {
             Ok(identity) => Now::Identity(identity_of(identity)),
             Err(error) => Now::Refusal(error.into_refusal()?),
         };
@@ -81,7 +84,7 @@ impl auth_server::Auth for Service {
             detail: request.detail,
             address: request.address,
         };
-        let id = self.0.store().record(&entry, self.0.now_ms()).await?;
+        let id = self.0.base.store.record(&entry, self.0.base.clock.now_ms()).await?;
         Ok(Response::new(AuditResponse { id }))
     }
 
@@ -93,7 +96,7 @@ impl auth_server::Auth for Service {
             Some(Wanted::Principal(id)) => Target::Principal(id),
             None => return Err(Status::invalid_argument("nothing is named that could be revoked")),
         };
-        let ended = self.0.revoke(target, "", &request.reason).await?;
+        let ended = self.0.sessions.revoke(target, "", &request.reason).await?;
         Ok(Response::new(RevokeResponse { ended }))
     }
 
@@ -101,7 +104,7 @@ impl auth_server::Auth for Service {
         &self,
         _request: Request<FirstAdminRequest>,
     ) -> Result<Response<FirstAdminResponse>, Status> {
-        let principal = self.0.store().first_admin().await?.unwrap_or_default();
+        let principal = self.0.base.store.first_admin().await?.unwrap_or_default();
         Ok(Response::new(FirstAdminResponse { principal }))
     }
 
@@ -112,17 +115,17 @@ impl auth_server::Auth for Service {
         }
         let mut people = Vec::with_capacity(names.len());
         for name in &names {
-            people.push(self.0.find(name).await?.unwrap_or_default());
+            people.push(self.0.people.find(name, wallet_of(name)).await?.unwrap_or_default());
         }
         Ok(Response::new(FindResponse { people }))
     }
 
     async fn quota(&self, request: Request<QuotaRequest>) -> Result<Response<QuotaResponse>, Status> {
-        Ok(Response::new(self.0.quota(&request.get_ref().principal).await?))
+        Ok(Response::new(self.0.people.quota(&request.get_ref().principal).await?))
     }
 }
 
-fn identity_of(identity: crate::principal::Identity) -> Identity {
+fn identity_of(identity: principal::Identity) -> Identity {
     let credential = identity.credential.name();
     let (session, api_key) = match identity.credential {
         Credential::Session(id) => (id, String::new()),

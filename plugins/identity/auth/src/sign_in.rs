@@ -1,28 +1,43 @@
 //! From a challenge to a signature, and from that to a session, or to a second wallet of a principal.
 //! The nonce is taken in the transaction that gives what was asked for: of any number of posts of one signature, one wins.
 
+pub(crate) mod contract_wallet;
+mod envelope;
+pub(crate) mod nonce;
+pub(crate) mod signature;
+pub(crate) mod siwe;
+pub(crate) mod siws;
+pub(crate) mod typed_data;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
 use alloy_primitives::{B256, eip191_hash_message};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use streamgate_contracts::auth::v1::AuditOutcome;
 use streamgate_contracts::db::{DbError, params};
-use streamgate_plugin_api::time::{millis, rfc3339};
+use streamgate_plugin_api::time::{Clock, millis, rfc3339};
 use uuid::Uuid;
 
 use crate::audit::Entry;
-use crate::auth::{Auth, wallet_name};
-use crate::contract_wallet::Verdict;
-use crate::credentials::Credentials;
-use crate::endings;
+use crate::base::Base;
 use crate::error::{AuthError, Why};
-use crate::nonce::{Nonce, Purpose};
+use crate::filters::Filters;
 use crate::origin::Origin;
-use crate::sessions::Tokens;
-use crate::signature;
-use crate::siwe::{self, Message, Terms};
-use crate::siws::{self, SignIn};
-use crate::typed_data;
-use crate::warm::Whose;
+use crate::principal::wallet_name;
+use crate::session::credentials::Credentials;
+use crate::session::sessions::Tokens;
+use crate::session::warm::Whose;
+use crate::session::{Sessions, endings};
+use crate::settings::Settings;
+use crate::sign_in::contract_wallet::{ContractWallets, Verdict};
+use crate::sign_in::nonce::{Nonce, Nonces, Purpose};
+use crate::sign_in::siwe::{Message, Terms};
+use crate::sign_in::siws::SignIn as Input;
+use crate::sites::Sites;
+use crate::store::Store;
 
 const STATEMENT: &str = "Sign in to StreamGate. This costs nothing and sends no transaction.";
 const LINK_STATEMENT: &str = "Link this wallet to my StreamGate account. This sends no transaction.";
@@ -75,7 +90,7 @@ pub(crate) struct Asked {
     typed_data: Option<Value>,
     /// For `signIn` of Solana's wallets, which write the same text of it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    input: Option<SignIn>,
+    input: Option<Input>,
 }
 
 /// A signature, and what it is said to be of.
@@ -113,7 +128,48 @@ impl Signed {
     }
 }
 
-impl Auth {
+/// See the module. It owns the key of the nonces.
+pub(crate) struct SignIn {
+    store: Store,
+    settings: Arc<Settings>,
+    clock: Clock,
+    sessions: Arc<Sessions>,
+    filters: Arc<Filters>,
+    sites: Arc<Sites>,
+    nonces: Nonces,
+    contract_wallets: Arc<dyn ContractWallets>,
+}
+
+impl SignIn {
+    /// Reads the key of the nonces in this directory, or makes it.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written.
+    pub(crate) async fn open(
+        directory: &Path,
+        base: Base,
+        sessions: Arc<Sessions>,
+        filters: Arc<Filters>,
+        sites: Arc<Sites>,
+        contract_wallets: Arc<dyn ContractWallets>,
+    ) -> io::Result<Self> {
+        let folder = directory.to_owned();
+        let nonces = tokio::task::spawn_blocking(move || Nonces::open(&folder)).await;
+        let nonces = nonces.map_err(io::Error::other)??;
+        let Base { store, settings, clock } = base;
+        Ok(Self { store, settings, clock, sessions, filters, sites, nonces, contract_wallets })
+    }
+
+    /// New tokens for a refresh token. Only what is refused counts as an attempt: however many people
+    /// share an address, they stay signed in.
+    pub(crate) async fn refresh(&self, token: &str, from: &Credentials) -> Result<Tokens, AuthError> {
+        let refreshed = self.sessions.refresh(token, from).await;
+        if matches!(refreshed, Err(AuthError::Refused { .. })) {
+            self.filters.limit_address(&from.address)?;
+        }
+        refreshed
+    }
+
     /// Makes a nonce, and the message around it if it is known whose it is. `principal` is who links a
     /// wallet; empty: a sign-in. Nothing is kept of it, so that those of one network take nothing from another.
     pub(crate) fn challenge(
@@ -122,11 +178,11 @@ impl Auth {
         credentials: &Credentials,
         principal: &str,
     ) -> Result<Asked, AuthError> {
-        self.limit_challenges(&credentials.address)?;
-        let (now_ms, settings) = (self.now_ms(), self.settings());
+        self.filters.limit_challenges(&credentials.address)?;
+        let (now_ms, settings) = (self.clock.now_ms(), &self.settings);
         let expires_at_ms = now_ms.saturating_add(millis(settings.challenge_ttl.get()));
         let expires_at = rfc3339(expires_at_ms);
-        let origins = self.sites();
+        let origins = self.sites.all();
         // Of the sites that may be signed for, that of the page that asks.
         let site = origins.iter().position(|origin| origin.text() == credentials.origin).unwrap_or(0);
         let origin = origins.get(site);
@@ -141,7 +197,7 @@ impl Auth {
             let known = siws::Known { site: u16::try_from(site).unwrap_or(0), key: key.to_bytes() };
             let terms = self.solana_terms()?;
             let purpose = Purpose { kind: wanted.kind.name(), principal, terms: &terms };
-            let nonce = self.shared.nonces.make(purpose, &known.bytes(), expires_at_ms);
+            let nonce = self.nonces.make(purpose, &known.bytes(), expires_at_ms);
             let input = self.solana_input(&known, &nonce, principal)?;
             let message = Some(input.text());
             return Ok(Asked {
@@ -152,7 +208,7 @@ impl Auth {
                 input: Some(input),
             });
         }
-        let nonce = self.shared.nonces.make(ethereum(principal), &[], expires_at_ms).text;
+        let nonce = self.nonces.make(ethereum(principal), &[], expires_at_ms).text;
         let Some(address) = wanted.address else {
             return Ok(Asked { nonce, expires_at, message: None, typed_data: None, input: None });
         };
@@ -185,11 +241,11 @@ impl Auth {
     }
 
     /// What a wallet of Solana is asked to sign under this nonce.
-    fn solana_input(&self, known: &siws::Known, nonce: &Nonce, principal: &str) -> Result<SignIn, AuthError> {
-        let origins = self.sites();
+    fn solana_input(&self, known: &siws::Known, nonce: &Nonce, principal: &str) -> Result<Input, AuthError> {
+        let origins = self.sites.all();
         let origin = origins.get(usize::from(known.site)).ok_or_else(unknown_nonce)?;
-        let issued_at_ms = nonce.expires_at_ms.saturating_sub(millis(self.settings().challenge_ttl.get()));
-        Ok(SignIn {
+        let issued_at_ms = nonce.expires_at_ms.saturating_sub(millis(self.settings.challenge_ttl.get()));
+        Ok(Input {
             domain: origin.authority.clone(),
             address: known.address(),
             statement: statement(principal).into(),
@@ -203,22 +259,22 @@ impl Auth {
     }
 
     fn solana_chain(&self) -> Result<&str, AuthError> {
-        let chain = self.settings().solana_chains.first();
+        let chain = self.settings.solana_chains.first();
         chain.map(String::as_str).ok_or_else(|| Why::WrongChain.because("Solana is not accepted."))
     }
 
     /// The settings that the text is made of: a nonce from before they changed counts no more.
     fn solana_terms(&self) -> Result<String, AuthError> {
-        let sites: Vec<_> = self.sites().iter().map(Origin::text).collect();
-        let ttl_ms = millis(self.settings().challenge_ttl.get());
+        let sites: Vec<_> = self.sites.all().iter().map(Origin::text).collect();
+        let ttl_ms = millis(self.settings.challenge_ttl.get());
         Ok(format!("{} {ttl_ms} {}", self.solana_chain()?, sites.join(" ")))
     }
 
     /// A session for whoever signed. A wallet that is new becomes a new principal.
     pub(crate) async fn sign_in(&self, proof: &Proof, from: &Credentials) -> Result<Tokens, AuthError> {
-        self.limit_address(&from.address)?;
+        self.filters.limit_address(&from.address)?;
         if proof.cookies {
-            from.same_site(&self.origins())?;
+            from.same_site(&self.sites.ours())?;
         }
         let outcome = match self.verified(proof, "").await {
             Ok(signed) => self.begin(&signed, from).await.map_err(|error| (error, signed.name())),
@@ -227,7 +283,7 @@ impl Auth {
         match outcome {
             Ok(tokens) => Ok(tokens),
             Err((error, wallet)) => {
-                self.record_refusal("sign-in", &wallet, &from.address, &error).await;
+                self.record_refusal("sign-in", &wallet, from, &error).await;
                 Err(error)
             }
         }
@@ -235,14 +291,15 @@ impl Auth {
 
     /// Links a wallet to who is signed in.
     pub(crate) async fn link(&self, proof: &Proof, from: &Credentials) -> Result<(), AuthError> {
-        self.limit_address(&from.address)?;
-        let (identity, _) = self.with_session(from).await?;
-        let linked = match self.verified(proof, &identity.principal).await {
-            Ok(signed) => self.add_wallet(&identity.principal, &signed, from).await,
+        self.filters.limit_address(&from.address)?;
+        let (identity, _) = self.filters.with_session(from).await?;
+        let principal = &identity.principal;
+        let linked = match self.verified(proof, principal).await {
+            Ok(signed) => self.add_wallet(principal, &signed, from).await,
             Err(error) => Err(error),
         };
         if let Err(error) = &linked {
-            self.record_refusal("wallet.link", &identity.principal, &from.address, error).await;
+            self.record_refusal("wallet.link", principal, from, error).await;
         }
         linked
     }
@@ -254,8 +311,8 @@ impl Auth {
         address: &str,
         from: &Credentials,
     ) -> Result<(), AuthError> {
-        let (identity, _) = self.with_session(from).await?;
-        let wallets = self.store().wallets(&identity.principal).await?;
+        let (identity, _) = self.filters.with_session(from).await?;
+        let wallets = self.store.wallets(&identity.principal).await?;
         let Some(wallet) = wallets.iter().find(|wallet| {
             wallet.kind == kind
                 && (wallet.address == address
@@ -264,8 +321,8 @@ impl Auth {
             return Err(Why::NotFound.because("No such wallet is linked to you."));
         };
         let name = wallet_name(kind, &wallet.address);
-        let now_ms = self.now_ms();
-        let batch = self.store().db.batch().push_expect(
+        let now_ms = self.clock.now_ms();
+        let batch = self.store.db.batch().push_expect(
             "DELETE FROM wallets WHERE kind = $1 AND address = $2 AND principal = $3 \
                  AND (SELECT COUNT(*) FROM wallets WHERE principal = $3) > 1",
             params![kind, &wallet.address, &identity.principal],
@@ -276,7 +333,7 @@ impl Auth {
         let batch = endings::sessions(batch, "principal = $1 AND wallet = $2", wallet);
         let entry =
             Entry::new("wallet.unlink", AuditOutcome::Changed, &identity.principal, &from.address).on(&name);
-        match self.ending(entry.push(batch, now_ms), Whose::Principal(&identity.principal)).await {
+        match self.sessions.ending(entry.push(batch, now_ms), Whose::Principal(&identity.principal)).await {
             Ok(_) => Ok(()),
             Err(DbError::Conflict { .. }) => {
                 Err(Why::LastWallet
@@ -284,6 +341,10 @@ impl Auth {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    async fn record_refusal(&self, action: &str, subject: &str, from: &Credentials, error: &AuthError) {
+        self.store.record_refusal(action, subject, &from.address, error, self.clock.now_ms()).await;
     }
 
     /// Who signed, and under which nonce of ours; that it counts once is for the transaction that takes
@@ -294,17 +355,17 @@ impl Auth {
             Kind::Solana => self.verified_solana(proof, principal)?,
         };
         // Only now: else anybody could use up the attempts of a wallet that is not theirs.
-        self.limit_wallet(&signed.name())?;
+        self.filters.limit_wallet(&signed.name())?;
         Ok(signed)
     }
 
     async fn verified_ethereum(&self, proof: &Proof, principal: &str) -> Result<Signed, AuthError> {
         let (message, digest) = said(proof)?;
-        let settings = self.settings();
+        let settings = &self.settings;
         message.check(&Terms {
-            origins: &self.sites(),
+            origins: &self.sites.all(),
             chain_ids: &settings.chain_ids,
-            now_ms: self.now_ms(),
+            now_ms: self.clock.now_ms(),
             skew_ms: millis(settings.clock_skew.get()),
             max_age_ms: millis(settings.challenge_ttl.get()),
         })?;
@@ -314,7 +375,7 @@ impl Auth {
             let (length, most) = (signature.len(), settings.max_signature);
             return Err(invalid(format!("It has {length} bytes, more than {most} (`max_signature`).")));
         }
-        let nonce = self.shared.nonces.read(&message.nonce, ethereum(principal), self.now_ms());
+        let nonce = self.nonces.read(&message.nonce, ethereum(principal), self.clock.now_ms());
         let nonce = nonce.ok_or_else(unknown_nonce)?;
         let address = message.address.to_checksum(None);
         let signed = Signed { kind: Kind::Ethereum, address, nonce };
@@ -324,14 +385,14 @@ impl Auth {
         }
         // What no key of this address signed is the affair of the contract there. Nobody makes us ask it
         // with a nonce that is good no more.
-        if self.store().is_used(&signed.nonce).await? {
+        if self.store.is_used(&signed.nonce).await? {
             return Err(unknown_nonce());
         }
         let no_key = match recovered {
             Ok(_) => "Another wallet signed this message.".to_owned(),
             Err(reason) => reason.to_string(),
         };
-        let (chain, chain_id) = (&self.shared.contract_wallets, message.chain_id);
+        let (chain, chain_id) = (&self.contract_wallets, message.chain_id);
         match chain.verify(chain_id, message.address, digest, &signature).await {
             Verdict::Valid => Ok(Signed { address: format!("{chain_id}:{}", signed.address), ..signed }),
             Verdict::Invalid => {
@@ -358,7 +419,7 @@ impl Auth {
         let nonce = nonce.ok_or_else(|| Why::InvalidRequest.because("`nonce` is missing."))?;
         let terms = self.solana_terms()?;
         let purpose = Purpose { kind: Kind::Solana.name(), principal, terms: &terms };
-        let nonce = self.shared.nonces.read(nonce, purpose, self.now_ms()).ok_or_else(unknown_nonce)?;
+        let nonce = self.nonces.read(nonce, purpose, self.clock.now_ms()).ok_or_else(unknown_nonce)?;
         let known = siws::Known::read(&nonce.known).ok_or_else(unknown_nonce)?;
         let input = self.solana_input(&known, &nonce, principal)?;
         siws::verify(&input.address, &input.text(), proof.signed_message.as_deref(), &proof.signature)?;
@@ -369,11 +430,11 @@ impl Auth {
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let now_ms = self.now_ms();
-            let owner = self.store().owner(signed.kind.name(), &signed.address).await?;
+            let now_ms = self.clock.now_ms();
+            let owner = self.store.owner(signed.kind.name(), &signed.address).await?;
             let is_new = owner.is_none();
             let principal = owner.unwrap_or_else(|| Uuid::now_v7().to_string());
-            let mut batch = self.store().taking(&signed.nonce);
+            let mut batch = self.store.taking(&signed.nonce);
             if is_new {
                 batch = batch
                     .push(
@@ -392,12 +453,13 @@ impl Auth {
                     1,
                 );
             }
-            let roles = self.store().roles(&principal).await?;
-            let (batch, tokens) = self.new_session(batch, &principal, &signed.name(), roles, from)?;
+            let roles = self.store.roles(&principal).await?;
+            let (batch, tokens) =
+                self.sessions.new_session(batch, &principal, &signed.name(), roles, from)?;
             let entry = Entry::new("sign-in", AuditOutcome::Granted, &principal, &from.address)
                 .on(signed.name())
                 .detail(if is_new { "new principal" } else { "" });
-            match self.ending(entry.push(batch, now_ms), Whose::Principal(&principal)).await {
+            match self.sessions.ending(entry.push(batch, now_ms), Whose::Principal(&principal)).await {
                 Ok(_) => return Ok(tokens),
                 Err(DbError::Conflict { statement: 0, .. }) => return Err(unknown_nonce()),
                 Err(DbError::Conflict { .. } | DbError::UniqueViolation { .. }) if attempts < ATTEMPTS => {}
@@ -412,16 +474,16 @@ impl Auth {
         signed: &Signed,
         from: &Credentials,
     ) -> Result<(), AuthError> {
-        match self.store().owner(signed.kind.name(), &signed.address).await? {
+        match self.store.owner(signed.kind.name(), &signed.address).await? {
             Some(owner) if owner != principal => return Err(taken()),
             _ => {}
         }
-        let _forgetting = self.shared.warm.forgetting(Whose::Principal(principal));
-        let now_ms = self.now_ms();
-        let batch = self.store().taking(&signed.nonce).push_expect(
+        let _forgetting = self.sessions.warm.forgetting(Whose::Principal(principal));
+        let now_ms = self.clock.now_ms();
+        let batch = self.store.taking(&signed.nonce).push_expect(
             "INSERT INTO wallets (kind, address, principal, linked_at_ms) SELECT $1, $2, $3, $4 \
                  WHERE (SELECT COUNT(*) FROM wallets WHERE principal = $3) < $5",
-            params![signed.kind.name(), &signed.address, principal, now_ms, self.settings().max_wallets],
+            params![signed.kind.name(), &signed.address, principal, now_ms, self.settings.max_wallets],
             1,
         );
         let entry =
@@ -431,16 +493,37 @@ impl Auth {
             Err(DbError::Conflict { statement: 0, .. }) => Err(unknown_nonce()),
             Err(DbError::Conflict { .. }) => Err(Why::LimitReached.because(format!(
                 "You have {} wallets, the most that may be linked.",
-                self.settings().max_wallets
+                self.settings.max_wallets
             ))),
             Err(DbError::UniqueViolation { .. }) => {
-                match self.store().owner(signed.kind.name(), &signed.address).await? {
+                match self.store.owner(signed.kind.name(), &signed.address).await? {
                     Some(owner) if owner != principal => Err(taken()),
                     _ => Ok(()),
                 }
             }
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// The kind and the address of a wallet as people name it: `eip155:0x…`, `eip155:137:0x…`, `solana:…`, or
+/// the address alone. None: it is no wallet.
+pub(crate) fn wallet_of(name: &str) -> Option<(&'static str, String)> {
+    let ethereum = |chain: &str, text: &str| {
+        let address = siwe::address(text).ok()?.to_checksum(None);
+        let digits = chain.is_empty() || chain.bytes().all(|byte| byte.is_ascii_digit());
+        let address = if chain.is_empty() { address } else { format!("{chain}:{address}") };
+        digits.then_some(("ethereum", address))
+    };
+    match name.split_once(':') {
+        None if name.starts_with("0x") => ethereum("", name),
+        Some(("eip155", rest)) => match rest.split_once(':') {
+            None => ethereum("", rest),
+            Some((chain, address)) => ethereum(chain, address),
+        },
+        None => siws::address(name).ok().map(|_| ("solana", name.to_owned())),
+        Some(("solana", address)) => siws::address(address).ok().map(|_| ("solana", address.to_owned())),
+        Some(_) => None,
     }
 }
 

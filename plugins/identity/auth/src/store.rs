@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use streamgate_contracts::db::{Batch, Db, DbError, Migrations, Row, Rows, params};
+use streamgate_contracts::auth::v1::AuditOutcome;
+use streamgate_contracts::db::{Db, DbError, Migrations, Row, Rows, params};
 
 use crate::audit::Entry;
-use crate::nonce::Nonce;
-use crate::principal::{Role, Scope};
+use crate::error::AuthError;
+use crate::principal::{Role, Scope, wallet_name};
 
 /// Rows that a sweep removes at once.
 const SWEEP: u32 = 1_000;
@@ -78,21 +79,6 @@ pub(crate) struct AuditRow {
 }
 
 impl Store {
-    /// Whether this nonce was used.
-    pub(crate) async fn is_used(&self, nonce: &Nonce) -> Result<bool, DbError> {
-        let sql = "SELECT nonce FROM used_nonces WHERE nonce = $1";
-        Ok(self.db.query_opt(sql, params![&nonce.text]).await?.is_some())
-    }
-
-    /// A batch that fails at its first statement when the nonce was used before.
-    pub(crate) fn taking(&self, nonce: &Nonce) -> Batch {
-        self.db.batch().push_expect(
-            "INSERT INTO used_nonces (nonce, expires_at_ms) VALUES ($1, $2) ON CONFLICT (nonce) DO NOTHING",
-            params![&nonce.text, nonce.expires_at_ms],
-            1,
-        )
-    }
-
     /// Whose wallet this is.
     pub(crate) async fn owner(&self, kind: &str, address: &str) -> Result<Option<String>, DbError> {
         let sql = "SELECT principal FROM wallets WHERE kind = $1 AND address = $2";
@@ -125,6 +111,12 @@ impl Store {
                 })
             })
             .collect()
+    }
+
+    /// The same by their names.
+    pub(crate) async fn wallet_names(&self, principal: &str) -> Result<Vec<String>, DbError> {
+        let wallets = self.wallets(principal).await?;
+        Ok(wallets.iter().map(|wallet| wallet_name(&wallet.kind, &wallet.address)).collect())
     }
 
     /// The roles that were granted to a principal; `viewer` is granted to nobody.
@@ -194,6 +186,22 @@ impl Store {
     /// The same of something that may be told more than once.
     pub(crate) async fn record_as(&self, entry: &Entry, at_ms: i64, id: &str) -> Result<(), DbError> {
         entry.push_as(self.db.batch(), at_ms, id).run().await.map(drop)
+    }
+
+    /// Puts a refusal on record; limits and failures are not, since anybody can make any number.
+    pub(crate) async fn record_refusal(
+        &self,
+        action: &str,
+        subject: &str,
+        address: &str,
+        error: &AuthError,
+        now_ms: i64,
+    ) {
+        let AuthError::Refused { why, .. } = error else { return };
+        let entry = Entry::new(action, AuditOutcome::Refused, "", address).on(subject).detail(why.slug());
+        if let Err(error) = self.record(&entry, now_ms).await {
+            tracing::warn!(%error, action, "a refusal could not be put on record");
+        }
     }
 
     /// A page of the audit log, newest first; `before` is the last id of the page before, or empty.

@@ -39,7 +39,7 @@ impl From<Unwritten> for StoreError {
 
 impl Catalogue {
     fn media(&self) -> Media {
-        Media::new(self.outside.storage.clone())
+        Media::new(self.dependencies.storage.clone())
     }
 
     /// Adds a text, which is WebVTT. Answers the content and the name of the text.

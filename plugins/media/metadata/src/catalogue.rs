@@ -16,12 +16,12 @@ use tokio::sync::Notify;
 
 use crate::changes::{Feed, Urgency};
 use crate::cursor::Cursor;
+use crate::dependencies::Dependencies;
 use crate::fence;
 use crate::graves::with_retry;
 use crate::lifecycle;
 use crate::limits;
 use crate::listing::Filter;
-use crate::outside::Outside;
 use crate::patch::{Patch, difference};
 use crate::policies::{Policies, Sight, Where};
 use crate::store::{Entry, Rung, Store, StoreError};
@@ -39,7 +39,7 @@ const ROUNDS: usize = 5;
 pub(crate) struct Catalogue {
     pub(crate) store: Store,
     pub(crate) feed: Feed,
-    pub(crate) outside: Outside,
+    pub(crate) dependencies: Dependencies,
     pub(crate) policies: Policies,
     /// Changes that the audit log has to be told of.
     pub(crate) audit: Outbox,
@@ -53,12 +53,12 @@ impl Catalogue {
     pub(crate) fn new(
         store: Store,
         feed: Feed,
-        outside: Outside,
+        dependencies: Dependencies,
         policies: Policies,
         replaced_captions: Duration,
     ) -> Self {
-        let audit = Outbox::new(store.db.clone(), outside.auth.clone());
-        Self { store, feed, outside, policies, audit, work: Arc::default(), replaced_captions }
+        let audit = Outbox::new(store.db.clone(), dependencies.auth.clone());
+        Self { store, feed, dependencies, policies, audit, work: Arc::default(), replaced_captions }
     }
 
     pub(crate) async fn create(&self, request: CreateRequest) -> Result<Content, StoreError> {
@@ -346,7 +346,7 @@ impl Catalogue {
         let uri = format!("http://storage/media/{id}/source");
         let request = Request::builder().method(Method::HEAD).uri(uri).body(Body::empty());
         let request = request.map_err(|_| StoreError::NotFound(id.to_owned()))?;
-        let answer = tokio::time::timeout(STORAGE_DEADLINE, self.outside.storage.send(request)).await;
+        let answer = tokio::time::timeout(STORAGE_DEADLINE, self.dependencies.storage.send(request)).await;
         match answer.map_err(|_| unavailable())?.map_err(|_| unavailable())?.status() {
             StatusCode::NOT_FOUND => Ok(false),
             status if status.is_success() => Ok(true),

@@ -13,6 +13,7 @@ mod catalogue;
 mod changes;
 mod cors;
 mod cursor;
+mod dependencies;
 mod fence;
 mod fsck;
 #[doc(hidden)]
@@ -25,7 +26,6 @@ mod limits;
 mod listing;
 mod live;
 mod objects;
-mod outside;
 mod owners;
 mod patch;
 mod policies;
@@ -59,7 +59,7 @@ use streamgate_plugin_api::{Client, Event, Host, Plugin, SettingsProblem, StartE
 use tokio_util::sync::CancellationToken;
 
 pub use begin::OpenError;
-pub use outside::Outside;
+pub use dependencies::Dependencies;
 pub use settings::Settings;
 
 use catalogue::Catalogue;
@@ -93,19 +93,19 @@ impl Metadata {
     /// When the database is not there or does not fit this version, or was lost.
     pub async fn open(
         database: Client,
-        outside: Outside,
+        dependencies: Dependencies,
         settings: Settings,
         shutdown: CancellationToken,
     ) -> Result<Self, OpenError> {
         let db = Db::open(database, "metadata", store::migrations()).await?;
-        let access = settings.gated.then(|| outside.access.clone());
+        let access = settings.gated.then(|| dependencies.access.clone());
         let policies = Policies::new(access, settings.policy_max_age.get());
         let store = Store::new(db, settings.replaced_renditions.get());
-        begin::begin(&store, &Media::new(outside.storage.clone()), settings.begin_anew).await?;
+        begin::begin(&store, &Media::new(dependencies.storage.clone()), settings.begin_anew).await?;
         // Before anybody can listen, so that what they read and what they are then told have no gap in between.
         let last = store.reach().await?.last;
         let feed = Feed::new(usize::try_from(settings.event_backlog).unwrap_or(usize::MAX), last);
-        let catalogue = Catalogue::new(store, feed, outside, policies, settings.replaced_captions.get());
+        let catalogue = Catalogue::new(store, feed, dependencies, policies, settings.replaced_captions.get());
         let count = |setting| usize::try_from(setting).unwrap_or(usize::MAX);
         let places = Places::new(count(settings.max_event_clients), count(settings.event_streams_per_client));
         let live = Live::new(places, settings.heartbeat.get(), shutdown);
@@ -134,8 +134,8 @@ impl Metadata {
 
     /// Shows changes, to clients and on the bus, until it is dropped.
     pub fn show_changes(&self) -> BoxFuture<'static, ()> {
-        let Catalogue { store, feed, outside, policies, .. } = self.catalogue.clone();
-        let outbox = Outbox::new(store.db.clone(), outside.bus);
+        let Catalogue { store, feed, dependencies, policies, .. } = self.catalogue.clone();
+        let outbox = Outbox::new(store.db.clone(), dependencies.bus);
         Box::pin(async move { tokio::join!(feed.run(store, policies), outbox.run()).0 })
     }
 
@@ -202,9 +202,10 @@ impl Plugin for Running {
 
     async fn start(host: Host, settings: Settings) -> Result<Self, StartError> {
         let (access, auth) = (host.service("access"), host.service("auth"));
-        let outside =
-            Outside::new(host.service("storage"), host.service("jobs"), access, auth, Bus::of(&host));
-        let metadata = Metadata::open(host.service("database"), outside, settings, host.shutdown()).await?;
+        let dependencies =
+            Dependencies::new(host.service("storage"), host.service("jobs"), access, auth, Bus::of(&host));
+        let metadata =
+            Metadata::open(host.service("database"), dependencies, settings, host.shutdown()).await?;
         host.provide("catalogue", metadata.internal())?;
         host.provide("command-fsck", metadata.fsck())?;
         host.serve(metadata.public());
@@ -235,13 +236,13 @@ impl Plugin for Running {
 
 /// Follows what `access` tells of policies and `auth` of credentials, until the plugin stops.
 fn follow(host: &Host, metadata: &Metadata) -> Result<tokio::task::JoinHandle<()>, StartError> {
-    let mut told = host.subscribe(events::ACCESS_ANY)?;
+    let mut changes = host.subscribe(events::ACCESS_ANY)?;
     let mut ended = host.subscribe(events::CREDENTIAL_ENDED_ANY)?;
     let metadata = metadata.clone();
     Ok(host.spawn(async move {
         loop {
             let event = tokio::select! {
-                event = told.next() => event,
+                event = changes.next() => event,
                 event = ended.next() => event,
             };
             match event {

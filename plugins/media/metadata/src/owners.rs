@@ -10,7 +10,7 @@ use streamgate_contracts::db::{DbError, Row, params, places};
 
 use crate::catalogue::Catalogue;
 use crate::changes::Urgency;
-use crate::outside::answered;
+use crate::dependencies::answered;
 use crate::rights::{Caller, Holders};
 use crate::shares;
 use crate::store::{Store, StoreError};
@@ -95,7 +95,7 @@ impl Catalogue {
     }
 
     async fn first_admin(&self) -> Result<String, Unclaimed> {
-        let mut auth = AuthClient::new(self.outside.auth.clone());
+        let mut auth = AuthClient::new(self.dependencies.auth.clone());
         let answer = answered(auth.first_admin(FirstAdminRequest {})).await.map_err(Unclaimed::Auth)?;
         let admin = answer.principal;
         if admin.is_empty() { Err(Unclaimed::NoAdmin) } else { Ok(admin) }

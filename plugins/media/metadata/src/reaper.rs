@@ -12,9 +12,9 @@ use streamgate_plugin_api::Body;
 use streamgate_plugin_api::time::now_ms;
 
 use crate::catalogue::Catalogue;
+use crate::dependencies::TRANSCODE;
 use crate::graves::Tombstone;
 use crate::objects::Media;
-use crate::outside::TRANSCODE;
 use crate::store::StoreError;
 
 /// Rows of one round.
@@ -119,7 +119,7 @@ async fn sweep(catalogue: &Catalogue, id: &str) -> Result<u64, String> {
         Request::builder().method(Method::DELETE).uri(format!("http://storage/media/?prefix={id}/"));
     let request = request.body(Body::empty()).map_err(|error| error.to_string())?;
     let answer = tokio::time::timeout(CALL_DEADLINE, async {
-        let answer = catalogue.outside.storage.send(request).await.map_err(|error| error.to_string())?;
+        let answer = catalogue.dependencies.storage.send(request).await.map_err(|error| error.to_string())?;
         let status = answer.status();
         let body = answer.into_body().collect_bytes(64 * 1024).await.map_err(|error| error.to_string())?;
         Ok::<_, String>((status, body))
@@ -137,7 +137,7 @@ async fn sweep(catalogue: &Catalogue, id: &str) -> Result<u64, String> {
 
 /// Removes the objects of renditions whose time is over, then their rows.
 async fn remove_replaced(catalogue: &Catalogue) -> Result<(), String> {
-    let media = Media::new(catalogue.outside.storage.clone());
+    let media = Media::new(catalogue.dependencies.storage.clone());
     let due = catalogue.store.due_renditions(now_ms(), ROUND).await.map_err(|error| error.to_string())?;
     for (id, folder) in due {
         media.remove_folder(&id, &folder).await.map_err(|error| {
@@ -161,7 +161,7 @@ async fn enqueue_retries(catalogue: &Catalogue) -> Result<(), String> {
             owner: content.map(|content| content.owner).unwrap_or_default(),
             ..EnqueueRequest::default()
         };
-        let mut jobs = catalogue.outside.jobs.clone();
+        let mut jobs = catalogue.dependencies.jobs.clone();
         let enqueued = tokio::time::timeout(CALL_DEADLINE, jobs.enqueue(request)).await;
         enqueued
             .map_err(|_| "the job queue does not answer".to_owned())?

@@ -14,7 +14,7 @@ use crate::captions::Editor;
 use crate::catalogue::{Catalogue, checked_id, unchanged};
 use crate::changes::Urgency;
 use crate::cursor::title_key;
-use crate::outside::answered;
+use crate::dependencies::answered;
 use crate::store::{Entry, StoreError};
 
 /// With how many a content may be shared.
@@ -193,8 +193,9 @@ impl Catalogue {
     /// Refuses what the quota of its new owner has no room for.
     async fn may_store(&self, id: &str, owner: &str) -> Result<(), StoreError> {
         let request = QuotaRequest { principal: owner.to_owned() };
-        let quota =
-            answered(AuthClient::new(self.outside.auth.clone()).quota(request)).await.map_err(unavailable)?;
+        let quota = answered(AuthClient::new(self.dependencies.auth.clone()).quota(request))
+            .await
+            .map_err(unavailable)?;
         let Some(limit) = quota.stored.filter(|_| !owner.is_empty()) else { return Ok(()) };
         let (used, needed) =
             (self.store.usage(owner).await?.bytes, self.store.stored_bytes(id, owner).await?);
@@ -219,7 +220,7 @@ impl Catalogue {
 
     /// Who has these ids or wallets, in their order.
     pub(crate) async fn people(&self, names: Vec<String>) -> Result<Vec<Person>, StoreError> {
-        let mut auth = AuthClient::new(self.outside.auth.clone());
+        let mut auth = AuthClient::new(self.dependencies.auth.clone());
         Ok(answered(auth.find(FindRequest { names })).await.map_err(unavailable)?.people)
     }
 }

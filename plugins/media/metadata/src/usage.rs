@@ -9,7 +9,7 @@ use streamgate_contracts::db::{Batch, params};
 use streamgate_contracts::jobs::v1::ShareRequest;
 
 use crate::catalogue::Catalogue;
-use crate::outside::TRANSCODE;
+use crate::dependencies::TRANSCODE;
 use crate::store::{COLUMNS, Store, StoreError, content_of};
 
 /// Contents from before there was a count that are counted at once.
@@ -67,7 +67,7 @@ impl Catalogue {
             return Ok(());
         }
         let request = ShareRequest { queue: TRANSCODE.into(), owner: owner.to_owned() };
-        let mut jobs = self.outside.jobs.clone();
+        let mut jobs = self.dependencies.jobs.clone();
         let Ok(Ok(share)) = tokio::time::timeout(QUEUE_DEADLINE, jobs.share(request)).await else {
             return Ok(());
         };

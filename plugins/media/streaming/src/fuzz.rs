@@ -5,9 +5,9 @@ use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use streamgate_contracts::renditions::folder;
 
-use crate::answer::{Entity, IMMUTABLE, etag_of};
-use crate::path::{self, ContentId, Item};
-use crate::token::{self, Claims, Key};
+use crate::gate::token::{Claims, Key};
+use crate::object::answer::{Entity, IMMUTABLE, etag_of};
+use crate::object::path::{self, ContentId, Item};
 
 const HERE: &str = "0199c3a4-5b6c-7d8e-9f01-23456789abcd";
 const THERE: &str = "0199c3a4-5b6c-7d8e-9f01-23456789abce";
@@ -37,14 +37,12 @@ pub fn stream_path(data: &[u8]) {
 pub fn stream_token(data: &[u8]) {
     let key = Key::new(&[7; 32]);
     let (Some(here), Some(there)) = (ContentId::parse(HERE), ContentId::parse(THERE)) else { return };
-    if let Ok(query) = std::str::from_utf8(data)
-        && let Some(token) = token::in_query(Some(query))
-    {
-        assert!(key.read(here, token).is_none(), "{token:?} was forged");
+    if let Ok(query) = std::str::from_utf8(data) {
+        assert!(key.claims(here, Some(query)).is_none(), "{query:?} was forged");
     }
     let mut bytes = data.iter().copied().chain(std::iter::repeat(0));
     let claims = Claims {
-        grant: std::array::from_fn(|_| bytes.next().unwrap_or(0)),
+        playback: std::array::from_fn(|_| bytes.next().unwrap_or(0)),
         principal: std::array::from_fn(|_| bytes.next().unwrap_or(0)),
         generation: u64::from_be_bytes(std::array::from_fn(|_| bytes.next().unwrap_or(0))),
         issued_at: bytes.by_ref().take(5).fold(0, |all, byte| all << 8 | u64::from(byte)),

@@ -1,6 +1,17 @@
 //! Who may have what of contents that are not for everyone. A request with a good token of a warm
-//! grant costs no call to anybody; every other one is decided by `access`, for whom `auth` says that
+//! playback session costs no call to anybody; every other one is decided by `access`, for whom `auth` says that
 //! its sender is.
+
+pub(crate) mod clock;
+mod flight;
+pub(crate) mod playback;
+mod policies;
+pub(crate) mod provider;
+pub(crate) mod refusal;
+mod standings;
+pub(crate) mod store;
+pub(crate) mod token;
+pub(crate) mod viewers;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,25 +21,25 @@ use http::{HeaderValue, Response, header};
 use streamgate_contracts::events::{AccessChanged, AccessRevoked, CredentialEnded};
 use streamgate_plugin_api::{Body, address};
 
-use crate::clock::Clock;
-use crate::grants::{Grant, Grants, Lifetimes};
-use crate::neighbour::Neighbour;
-use crate::path::{ContentId, Item};
-use crate::policies::{Openness, Policies};
-use crate::refusal::{Refusal, VARY};
-use crate::standings::{Standing, Standings};
-use crate::store::Store;
-use crate::token::{self, Claims, Key};
-use crate::viewers::{Viewer, Viewers};
+use crate::gate::clock::Clock;
+use crate::gate::playback::{Lifetimes, PlaybackSession, PlaybackSessions};
+use crate::gate::policies::{Openness, Policies};
+use crate::gate::provider::Provider;
+use crate::gate::refusal::{Refusal, VARY};
+use crate::gate::standings::{Standing, Standings};
+use crate::gate::store::Store;
+use crate::gate::token::{Claims, Key};
+use crate::gate::viewers::{Viewer, Viewers};
+use crate::object::path::{ContentId, Item};
 
 /// Of segments: nobody else may keep them, and their viewer long enough to seek back.
 const PRIVATE: HeaderValue = HeaderValue::from_static("private, max-age=300");
 
 /// What the gate asks.
 pub(crate) struct Capabilities {
-    pub(crate) access: Neighbour,
-    pub(crate) auth: Neighbour,
-    pub(crate) database: Neighbour,
+    pub(crate) access: Provider,
+    pub(crate) auth: Provider,
+    pub(crate) database: Provider,
 }
 
 /// Enforces who may play what.
@@ -38,7 +49,7 @@ pub(crate) struct Gate {
     policies: Arc<Policies>,
     viewers: Arc<Viewers>,
     standings: Arc<Standings>,
-    grants: Grants,
+    playbacks: PlaybackSessions,
     store: Arc<Store>,
 }
 
@@ -46,34 +57,34 @@ pub(crate) struct Gate {
 pub(crate) enum Pass {
     /// Everybody may.
     Open,
-    /// One who showed the token of this grant.
-    Token(Arc<Grant>),
-    /// One who showed credentials, with a grant that playlists can carry.
-    Credentials(Arc<Grant>),
+    /// One who showed the token of this playback session.
+    Token(Arc<PlaybackSession>),
+    /// One who showed credentials, with a playback session that playlists can carry.
+    Credentials(Arc<PlaybackSession>),
     /// One who showed credentials and is not playing.
     Looking,
 }
 
 /// What a token comes to.
-enum Shown {
-    Good(Arc<Grant>),
+enum Verified {
+    Valid(Arc<PlaybackSession>),
     /// It was good once, and says why it is no more.
     Refused(Refusal),
     /// None, forged, of another content, or too old.
-    Nothing,
+    None,
 }
 
 impl Pass {
-    fn grant(&self) -> Option<&Arc<Grant>> {
+    fn playback(&self) -> Option<&Arc<PlaybackSession>> {
         match self {
-            Self::Token(grant) | Self::Credentials(grant) => Some(grant),
+            Self::Token(playback) | Self::Credentials(playback) => Some(playback),
             Self::Open | Self::Looking => None,
         }
     }
 
     /// The token that playlists carry on.
     pub(crate) fn token(&self) -> Option<&str> {
-        self.grant().map(|grant| grant.token.as_str())
+        self.playback().map(|playback| playback.token.as_str())
     }
 
     /// Says on an object's answer who may keep it.
@@ -109,7 +120,7 @@ impl Gate {
             policies: Arc::new(Policies::new(access.clone(), clock.clone(), policy_max_age)),
             standings: Arc::new(Standings::new(access, viewers.clone(), clock.clone())),
             viewers,
-            grants: Grants::new(lifetimes),
+            playbacks: PlaybackSessions::new(lifetimes),
             store: Arc::new(Store::new(capabilities.database)),
             clock,
         }
@@ -120,42 +131,38 @@ impl Gate {
         if self.policies.fresh(content)? == Openness::Public {
             return Some(Pass::Open);
         }
-        let claims = self.claims(content, request)?;
-        let grant = self.grants.find(&claims.grant)?;
+        let claims = self.key.claims(content, request.uri.query())?;
+        let playback = self.playbacks.find(&claims.playback)?;
         let now = self.clock.now_ms();
-        let taken_up =
-            || self.at_its_place(&grant, item, request, now).is_ok() && taken_up(&grant, item, now);
-        (self.warm(&grant, now) && taken_up()).then_some(Pass::Token(grant))
+        let touched =
+            || self.note_address(&playback, item, request, now).is_ok() && touch(&playback, item, now);
+        (self.warm(&playback, now) && touched()).then_some(Pass::Token(playback))
     }
 
     /// Notes where something is played, if that is known.
-    fn at_its_place(
+    fn note_address(
         &self,
-        grant: &Grant,
+        playback: &PlaybackSession,
         item: Item<'_>,
         request: &Parts,
         now_ms: u64,
     ) -> Result<(), Refusal> {
-        let most = self.grants.lifetimes.addresses;
+        let most = self.playbacks.lifetimes.addresses;
         let Some(client) = address::client(&request.headers).filter(|_| most > 0 && item.is_played()) else {
             return Ok(());
         };
-        let from = grant.played_from(address::network(client), now_ms, most);
+        let from = playback.played_from(address::network(client), now_ms, most);
         from.map_err(|wait_ms| Refusal::too_many_addresses(most, wait_ms.div_ceil(1000)))
     }
 
-    /// Whether the grant holds as it is.
-    fn warm(&self, grant: &Grant, now_ms: u64) -> bool {
-        let warm =
-            grant.standing.holds(grant.generation, now_ms) && grant.alive(now_ms, &self.grants.lifetimes);
+    /// Whether the playback session holds as it is.
+    fn warm(&self, playback: &PlaybackSession, now_ms: u64) -> bool {
+        let warm = playback.standing.holds(playback.generation, now_ms)
+            && playback.alive(now_ms, &self.playbacks.lifetimes);
         if warm {
-            self.standings.renew(&grant.standing, now_ms);
+            self.standings.renew(&playback.standing, now_ms);
         }
         warm
-    }
-
-    fn claims(&self, content: ContentId, request: &Parts) -> Option<Claims> {
-        self.key.read(content, token::in_query(request.uri.query())?)
     }
 
     /// The pass of a request for an item of this content.
@@ -169,21 +176,26 @@ impl Gate {
         request: &Parts,
     ) -> Result<Pass, Refusal> {
         let pass = self.permitted(content, item, request).await?;
-        if let Some(grant) = pass.grant() {
-            self.take_up(grant, item, request)?;
+        if let Some(playback) = pass.playback() {
+            self.note_use(playback, item, request)?;
         }
         Ok(pass)
     }
 
-    /// Notes the use of a grant. When the first thing is played with it, it is written down who holds
+    /// Notes the use of a playback session. When the first thing is played with it, it is written down who holds
     /// it, in the background: what a crash loses of that costs one look at credentials.
-    fn take_up(&self, grant: &Arc<Grant>, item: Item<'_>, request: &Parts) -> Result<(), Refusal> {
+    fn note_use(
+        &self,
+        playback: &Arc<PlaybackSession>,
+        item: Item<'_>,
+        request: &Parts,
+    ) -> Result<(), Refusal> {
         let now = self.clock.now_ms();
-        self.at_its_place(grant, item, request, now)?;
-        if !taken_up(grant, item, now) && self.grants.place(grant, now)? {
-            let (store, grant) = (self.store.clone(), grant.clone());
+        self.note_address(playback, item, request, now)?;
+        if !touch(playback, item, now) && self.playbacks.claim_slot(playback, now)? {
+            let (store, playback) = (self.store.clone(), playback.clone());
             tokio::spawn(async move {
-                store.keep(&grant.id, &grant.standing.viewer, grant.issued_at).await;
+                store.keep(&playback.id, &playback.standing.viewer, playback.issued_at).await;
             });
         }
         Ok(())
@@ -193,11 +205,11 @@ impl Gate {
         if self.policies.get(content).await? == Openness::Public {
             return Ok(Pass::Open);
         }
-        let before = match self.shown(content, request).await {
-            Shown::Good(grant) => return Ok(Pass::Token(grant)),
-            Shown::Refused(refusal) if !refusal.is_final() => return Err(refusal),
-            Shown::Refused(refusal) => Some(refusal),
-            Shown::Nothing => None,
+        let before = match self.verify(content, request).await {
+            Verified::Valid(playback) => return Ok(Pass::Token(playback)),
+            Verified::Refused(refusal) if !refusal.is_final() => return Err(refusal),
+            Verified::Refused(refusal) => Some(refusal),
+            Verified::None => None,
         };
         let answer = match (self.viewers.of(request).await, &before) {
             (Ok(viewer), Some(refusal)) if viewer.is_anonymous() => Err(refusal.clone()),
@@ -208,46 +220,49 @@ impl Gate {
         answer.map_err(|refusal| before.filter(|_| refusal.is_final()).unwrap_or(refusal))
     }
 
-    async fn shown(&self, content: ContentId, request: &Parts) -> Shown {
-        let Some(claims) = self.claims(content, request) else { return Shown::Nothing };
-        let grant = match self.grants.find(&claims.grant) {
-            Some(grant) => grant,
+    async fn verify(&self, content: ContentId, request: &Parts) -> Verified {
+        let Some(claims) = self.key.claims(content, request.uri.query()) else { return Verified::None };
+        let playback = match self.playbacks.find(&claims.playback) {
+            Some(playback) => playback,
             None => match self.revived(content, &claims).await {
-                Ok(Some(grant)) => grant,
-                Ok(None) => return Shown::Nothing,
-                Err(refusal) => return Shown::Refused(refusal),
+                Ok(Some(playback)) => playback,
+                Ok(None) => return Verified::None,
+                Err(refusal) => return Verified::Refused(refusal),
             },
         };
         let now = self.clock.now_ms();
-        if !grant.alive(now, &self.grants.lifetimes) {
-            return Shown::Nothing;
+        if !playback.alive(now, &self.playbacks.lifetimes) {
+            return Verified::None;
         }
-        if self.warm(&grant, now) {
-            return Shown::Good(grant);
+        if self.warm(&playback, now) {
+            return Verified::Valid(playback);
         }
-        if let Some(refusal) = grant.standing.ended(grant.generation) {
-            return Shown::Refused(refusal);
+        if let Some(refusal) = playback.standing.ended(playback.generation) {
+            return Verified::Refused(refusal);
         }
-        let asked = self.standings.ask(&grant.standing).await;
+        let asked = self.standings.ask(&playback.standing).await;
         // It may have been allowed anew, under another generation; and who was playing is told why that ended.
-        match grant.standing.ended(grant.generation).or(asked.err()) {
-            Some(refusal) => Shown::Refused(refusal),
-            None => Shown::Good(grant),
+        match playback.standing.ended(playback.generation).or(asked.err()) {
+            Some(refusal) => Verified::Refused(refusal),
+            None => Verified::Valid(playback),
         }
     }
 
-    /// A grant that is not in memory: given by another run, or one that had to make room. `None`
+    /// A playback session that is not in memory: given by another run, or one that had to make room. `None`
     /// when it is too old, or nobody knows whose it was.
-    async fn revived(&self, content: ContentId, claims: &Claims) -> Result<Option<Arc<Grant>>, Refusal> {
+    async fn revived(
+        &self,
+        content: ContentId,
+        claims: &Claims,
+    ) -> Result<Option<Arc<PlaybackSession>>, Refusal> {
         let now = self.clock.now_ms();
-        let lifetimes = &self.grants.lifetimes;
+        let lifetimes = &self.playbacks.lifetimes;
         let age = now.saturating_sub(claims.issued_at * 1000);
         if age > lifetimes.idle_ms.min(lifetimes.max_ms) {
             return Ok(None);
         }
-        let holder = self.store.holder(&claims.grant).await;
-        let Some(viewer) = holder.filter(|viewer| token::hash_of(&viewer.principal) == claims.principal)
-        else {
+        let holder = self.store.holder(&claims.playback).await;
+        let Some(viewer) = holder.filter(|viewer| claims.is_of(&viewer.principal)) else {
             return Ok(None);
         };
         let standing = self.standings.of(content, viewer);
@@ -255,8 +270,8 @@ impl Gate {
         if let Some(refusal) = standing.ended(claims.generation) {
             return Err(refusal);
         }
-        let grant = Grant::new(claims, standing, self.key.mint(content, claims), now).again();
-        Ok(Some(self.grants.admit(grant, now)))
+        let playback = PlaybackSession::new(claims, standing, self.key.mint(content, claims), now).again();
+        Ok(Some(self.playbacks.admit(playback, now)))
     }
 
     async fn by_credentials(
@@ -271,25 +286,26 @@ impl Gate {
         let present = match item {
             // Each player has one of its own.
             Item::Multivariant | Item::Manifest => None,
-            _ => self.grants.latest(&standing, now),
+            _ => self.playbacks.latest(&standing, now),
         };
         if present.is_none() && item.is_beside() {
             return Ok(Pass::Looking);
         }
-        let grant = present.unwrap_or_else(|| self.grant(content, standing, generation, now));
-        Ok(Pass::Credentials(grant))
+        let playback = present.unwrap_or_else(|| self.begin(content, standing, generation, now));
+        Ok(Pass::Credentials(playback))
     }
 
-    /// A new grant.
-    fn grant(&self, content: ContentId, standing: Arc<Standing>, generation: u64, now_ms: u64) -> Arc<Grant> {
-        let claims = Claims {
-            grant: token::random(),
-            principal: token::hash_of(&standing.viewer.principal),
-            generation,
-            issued_at: now_ms / 1000,
-        };
+    /// A new playback session.
+    fn begin(
+        &self,
+        content: ContentId,
+        standing: Arc<Standing>,
+        generation: u64,
+        now_ms: u64,
+    ) -> Arc<PlaybackSession> {
+        let claims = Claims::new(&standing.viewer.principal, generation, now_ms);
         let token = self.key.mint(content, &claims);
-        self.grants.admit(Grant::new(&claims, standing, token, now_ms), now_ms)
+        self.playbacks.admit(PlaybackSession::new(&claims, standing, token, now_ms), now_ms)
     }
 
     /// An event says that a policy is another one.
@@ -315,16 +331,16 @@ impl Gate {
 
     /// Removes what is too old to be of use from the database.
     pub(crate) async fn sweep(&self) {
-        let oldest = self.clock.now_ms().saturating_sub(self.grants.lifetimes.max_ms) / 1000;
+        let oldest = self.clock.now_ms().saturating_sub(self.playbacks.lifetimes.max_ms) / 1000;
         self.store.sweep(oldest).await;
     }
 }
 
-/// Notes the use of a grant. False: something is to be played with it, and it has no place.
-fn taken_up(grant: &Grant, item: Item<'_>, now_ms: u64) -> bool {
+/// Notes the use of a playback session. False: something is to be played with it, and it has no slot.
+fn touch(playback: &PlaybackSession, item: Item<'_>, now_ms: u64) -> bool {
     if item.is_played() {
-        return grant.play(now_ms);
+        return playback.play(now_ms);
     }
-    grant.used(now_ms);
+    playback.used(now_ms);
     true
 }

@@ -4,37 +4,16 @@
 //! keeps nothing that the catalogue and storage do not have, but for who is playing what that is
 //! not for everyone: `access` decides, and it is enforced here.
 
-mod answer;
-mod choices;
-mod clock;
-mod conditions;
-mod contents;
-mod convert;
-mod dash;
-mod documents;
-mod flight;
 #[doc(hidden)]
 pub mod fuzz;
 mod gate;
-mod grants;
-mod hls;
-mod languages;
-mod neighbour;
-mod objects;
-mod path;
-mod policies;
-mod rates;
-mod refusal;
+mod manifest;
+mod object;
 mod routes;
 #[cfg(test)]
+#[path = "tests/samples.rs"]
 mod samples;
 mod settings;
-mod standings;
-mod store;
-mod texts;
-mod timeline;
-mod token;
-mod viewers;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,18 +26,18 @@ use streamgate_contracts::events::{
 use streamgate_plugin_api::{Event, Health, Host, Plugin, SettingsProblem, StartError, export_plugin};
 use tokio::time::MissedTickBehavior;
 
-use crate::contents::{Contents, Limits, Watcher};
-use crate::documents::Style;
+use crate::gate::playback::Lifetimes;
+use crate::gate::provider::Provider;
+use crate::gate::token::Key;
 use crate::gate::{Capabilities, Gate};
-use crate::grants::Lifetimes;
-use crate::neighbour::Neighbour;
-use crate::objects::Objects;
-use crate::path::ContentId;
+use crate::manifest::contents::{Contents, Limits, Watcher};
+use crate::manifest::documents::Style;
+use crate::object::objects::Objects;
+use crate::object::path::ContentId;
 use crate::routes::Site;
 pub use crate::settings::Settings;
-use crate::token::Key;
 
-/// How often grants that are too old are removed from the database.
+/// How often playback sessions that are too old are removed from the database.
 const SWEEP: Duration = Duration::from_secs(600);
 
 /// The plugin.
@@ -80,7 +59,8 @@ impl Plugin for Streaming {
         ));
         let health = host.health("catalogue");
         health.healthy();
-        let watcher = Arc::new(Outside { objects: objects.clone(), health, failing: AtomicBool::new(false) });
+        let watcher =
+            Arc::new(CatalogueWatch { objects: objects.clone(), health, failing: AtomicBool::new(false) });
         let limits = Limits {
             cache_bytes: settings.timeline_cache.get(),
             max_age: settings.timeline_max_age.get(),
@@ -131,14 +111,11 @@ fn gate(host: &Host, settings: &Settings) -> Result<Arc<Gate>, StartError> {
         settings.max_grants as usize,
     )
     .with_addresses(settings.addresses_per_player as usize);
-    let neighbour = |name| {
-        Neighbour::new(name, host.service(name), settings.access_timeout.get(), Some(host.health(name)))
+    let provider = |name| {
+        Provider::new(name, host.service(name), settings.access_timeout.get(), Some(host.health(name)))
     };
-    let capabilities = Capabilities {
-        access: neighbour("access"),
-        auth: neighbour("auth"),
-        database: neighbour("database"),
-    };
+    let capabilities =
+        Capabilities { access: provider("access"), auth: provider("auth"), database: provider("database") };
     let key = Key::open(host.data_dir())?;
     let policy_max_age = settings.policy_max_age.get();
     let gate = Arc::new(Gate::new(key, capabilities, lifetimes, policy_max_age, Arc::default()));
@@ -146,7 +123,7 @@ fn gate(host: &Host, settings: &Settings) -> Result<Arc<Gate>, StartError> {
     Ok(gate)
 }
 
-/// Follows what `access` and `auth` tell, and removes old grants, until the plugin stops.
+/// Follows what `access` and `auth` tell, and removes old playback sessions, until the plugin stops.
 fn follow_access(host: &Host, gate: &Arc<Gate>) -> Result<(), StartError> {
     let mut told = host.subscribe(events::ACCESS_ANY)?;
     let mut ended = host.subscribe(events::CREDENTIAL_ENDED_ANY)?;
@@ -211,13 +188,13 @@ fn take_deleted(contents: &Contents, event: &Event) {
 }
 
 /// Carries what the contents find out to the objects in memory and to the plugin's health.
-struct Outside {
+struct CatalogueWatch {
     objects: Arc<Objects>,
     health: Health,
     failing: AtomicBool,
 }
 
-impl Watcher for Outside {
+impl Watcher for CatalogueWatch {
     fn outdated(&self, id: ContentId) {
         self.objects.forget(id);
     }

@@ -14,22 +14,18 @@ use streamgate_plugin_api::time::now_ms;
 use streamgate_plugin_api::{Body, Problem};
 use tower::Service;
 
-use crate::answer::{method_not_allowed, options, personal, problem};
-use crate::contents::{ContentError, Contents};
-use crate::documents::{Missing, Snapshot, thumbnails};
+use crate::gate::refusal::VARY;
 use crate::gate::{Gate, Pass};
-use crate::objects::{ObjectError, Objects, Wanted};
-use crate::path::{self, ContentId, Item, PREFIX};
-use crate::refusal::VARY;
-use crate::texts;
-use crate::timeline::Track;
-use crate::token::QUERY;
+use crate::manifest::contents::{ContentError, Contents};
+use crate::manifest::documents::{Missing, Snapshot, thumbnails};
+use crate::manifest::texts;
+use crate::manifest::timeline::Track;
+use crate::object::answer::{method_not_allowed, options, personal, problem};
+use crate::object::objects::{ObjectError, Objects, Wanted};
+use crate::object::path::{self, BEGAN, ContentId, Item, PREFIX, QUERY};
 
 /// The largest index of thumbnails that a token is put into; a day of them takes a tenth.
 const MAX_INDEX_BYTES: usize = 16 << 20;
-
-/// The parameter that says with which generation a player began.
-pub(crate) const BEGAN: &str = "g=";
 
 /// The public service.
 #[derive(Clone)]
@@ -259,5 +255,5 @@ fn unavailable(why: &str) -> Response<Body> {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-#[path = "routes_tests.rs"]
+#[path = "tests/routes.rs"]
 mod tests;

@@ -3,9 +3,9 @@
 use ffmpeg_next::codec::decoder;
 use ffmpeg_next::format::context::Input;
 
+use crate::container::TrackFacts;
 use crate::decode::Want;
 use crate::input::{self, Chosen};
-use crate::outside::Outside;
 use crate::texts::{is_text, unreadable};
 use crate::tracks::ordinal;
 
@@ -31,7 +31,7 @@ impl Choice {
     pub(crate) fn of(
         input: &Input,
         later: &[usize],
-        outside: &[Outside],
+        facts: &[TrackFacts],
         want: Want,
         silent: &[Silent],
     ) -> Self {
@@ -40,7 +40,7 @@ impl Choice {
         if streams > want.max_streams {
             notes.push(format!("Of its {streams} streams, the first {} were looked at.", want.max_streams));
         }
-        let entry = |index: usize| outside.get(index).and_then(|track| track.entry);
+        let entry = |index: usize| facts.get(index).and_then(|track| track.entry);
         let with_entry = |chosen: Vec<Chosen>| {
             let known = chosen.into_iter().filter(|chosen| chosen.index < want.max_streams);
             known.map(|chosen| Chosen { entry: entry(chosen.index), ..chosen }).collect::<Vec<_>>()

@@ -41,7 +41,7 @@ impl Collector {
     /// Takes what the muxer gave.
     pub(crate) fn take(&mut self, sample: &gst::Sample) -> Result<(), EncodeError> {
         let control = Arc::clone(&self.control);
-        let _outside = control.outside();
+        let _waiting = control.waiting();
         let list = sample.buffer_list().ok_or_else(|| engine("the muxer gave no list"))?;
         let mut data = BytesMut::with_capacity(list.calculate_size());
         for buffer in list {

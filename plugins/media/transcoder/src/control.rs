@@ -53,15 +53,15 @@ pub struct Control {
     changed: Condvar,
     stopped: AtomicBool,
     life: AtomicU64,
-    outside: AtomicUsize,
+    waiting: AtomicUsize,
 }
 
 /// While it lives, a media thread waits for the source or the sink.
-pub(crate) struct Outside<'a>(&'a Control);
+pub(crate) struct Waiting<'a>(&'a Control);
 
-impl Drop for Outside<'_> {
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.outside.fetch_sub(1, Ordering::Relaxed);
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
         self.0.alive();
     }
 }
@@ -98,9 +98,9 @@ impl Control {
     }
 
     /// What happens until the guard is dropped has limits of its own: the watchdog waits.
-    pub(crate) fn outside(&self) -> Outside<'_> {
-        self.outside.fetch_add(1, Ordering::Relaxed);
-        Outside(self)
+    pub(crate) fn waiting(&self) -> Waiting<'_> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        Waiting(self)
     }
 
     pub(crate) fn life(&self) -> u64 {
@@ -171,7 +171,7 @@ impl Watchdog {
 
     pub(crate) fn check(&mut self, control: &Control) -> Result<(), EncodeError> {
         let life = control.life();
-        if life != self.life || control.outside.load(Ordering::Relaxed) > 0 {
+        if life != self.life || control.waiting.load(Ordering::Relaxed) > 0 {
             *self = Self { life, since: Instant::now(), stall: self.stall };
         }
         if self.since.elapsed() < self.stall {
@@ -220,10 +220,10 @@ mod tests {
     fn waiting_for_source_or_sink_is_no_silence() {
         let control = Control::new();
         let mut watch = Watchdog::new(&control, Duration::ZERO);
-        let outside = control.outside();
+        let waiting = control.waiting();
         watch.stall = Duration::from_secs(20);
         watch.check(&control).unwrap();
-        drop(outside);
+        drop(waiting);
         watch.stall = Duration::ZERO;
         assert!(watch.check(&control).is_err());
     }

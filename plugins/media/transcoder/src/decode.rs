@@ -13,11 +13,11 @@ use ffmpeg_next as av;
 use gstreamer as gst;
 
 use crate::choice::{Choice, Silent};
+use crate::container;
 use crate::control::{Control, EncodeError, Watchdog};
 use crate::frames::{Pictures, Sounds};
 use crate::input::{self, Chosen};
 use crate::media::{self, Fault, FaultKind};
-use crate::outside;
 use crate::packets::{Lane, Packets};
 use crate::reading::Reading;
 use crate::recordings;
@@ -266,13 +266,13 @@ impl Decoder {
             let to = from / 1000;
             input.seek(to, ..to).map_err(|error| refused(FaultKind::Other, error.to_string()))?;
         }
-        let outside = outside::tracks(blocks, input.format().name());
+        let facts = container::tracks(blocks, input.format().name());
         let later = recordings::later(&input, blocks, control);
         let video = input::picture(&input, &later).map(|chosen| Chosen {
-            aspect: outside.get(chosen.index).and_then(|track| track.aspect),
+            aspect: facts.get(chosen.index).and_then(|track| track.aspect),
             ..chosen
         });
-        let Choice { sounds, texts, notes } = Choice::of(&input, &later, &outside, want, silent);
+        let Choice { sounds, texts, notes } = Choice::of(&input, &later, &facts, want, silent);
         // What is not wanted has its part nevertheless in how recordings follow each other.
         let mut streams: Vec<_> = video.iter().map(|chosen| (chosen.index, Lane::Picture)).collect();
         streams.extend(sounds.iter().enumerate().map(|(at, chosen)| (chosen.index, Lane::Sound(at))));

@@ -83,7 +83,7 @@ struct Reader {
 
 impl Read for Reader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let _outside = self.control.outside();
+        let _waiting = self.control.waiting();
         let (from, end) = {
             let shown = self.tape.lock();
             (shown.at.saturating_add_signed(shown.shift), shown.end)

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use gstreamer_video as gst_video;
 
+use crate::container;
 use crate::decode::{Branch, Decoder};
 use crate::ladder::{Picture, Rate, is_usual, output_rate};
 use crate::media::FaultKind;
-use crate::outside;
 use crate::sink::Facts;
 use crate::source::Blocks;
 
@@ -118,7 +118,7 @@ pub(crate) fn explain(blocks: &Arc<Blocks>, kind: Option<FaultKind>) -> String {
 /// Whether this is an MP4 or MOV file without a `moov`: nothing can tell its pictures apart.
 pub(crate) fn lacks_index(blocks: &Arc<Blocks>) -> bool {
     let head = blocks.read(4, 4).map(|parts| parts.concat()).unwrap_or_default();
-    head == b"ftyp" && !outside::has_tracks(blocks)
+    head == b"ftyp" && !container::has_tracks(blocks)
 }
 
 fn is_text(head: &[u8]) -> bool {

@@ -50,19 +50,19 @@ impl Pump {
     async fn tell_the_others(&self, upload: &Upload) -> Result<(), Unfinished> {
         let failed =
             |service| move |status: Status| Unfinished::Service(service, status.message().to_owned());
-        let Some(content) = self.outside.content(&upload.id).await.map_err(failed("catalogue"))? else {
+        let Some(content) = self.dependencies.content(&upload.id).await.map_err(failed("catalogue"))? else {
             tracing::info!(upload = upload.id, "the content was deleted before its upload was over");
             self.store.end(&upload.id, None).await.map_err(Fault::from)?;
             return Ok(());
         };
         if matches!(content.state(), ContentState::Uploading | ContentState::Uploaded) {
-            match self.outside.content_uploaded(upload, &content).await {
+            match self.dependencies.content_uploaded(upload, &content).await {
                 Ok(()) => {}
                 // The job of an earlier try was faster.
                 Err(status) if status.code() == Code::FailedPrecondition => return self.done(upload).await,
                 Err(status) => return Err(failed("catalogue")(status)),
             }
-            let enqueued = self.outside.enqueue_transcode(&upload.id, &content.owner).await;
+            let enqueued = self.dependencies.enqueue_transcode(&upload.id, &content.owner).await;
             enqueued.map_err(failed("job queue"))?;
         }
         // In any later state the job is enqueued: nothing else leads there.
@@ -85,7 +85,7 @@ impl Pump {
             self.store.end(&upload.id, entry.as_ref()).await.map_err(Fault::from)?;
             return Ok(());
         }
-        match self.outside.content_failed(&upload.id, reason).await {
+        match self.dependencies.content_failed(&upload.id, reason).await {
             Ok(()) => {}
             Err(status) if matches!(status.code(), Code::NotFound | Code::FailedPrecondition) => {}
             Err(status) => return Err(Unfinished::Service("catalogue", status.message().to_owned())),
@@ -102,7 +102,7 @@ impl Pump {
     pub(crate) async fn clean_up(&self, upload: &Upload) -> Result<(), Unfinished> {
         self.objects.remove(&upload.object()).await?;
         if upload.kind != Kind::Partial {
-            let deleted = self.outside.delete_content(&upload.id).await;
+            let deleted = self.dependencies.delete_content(&upload.id).await;
             deleted.map_err(|status| Unfinished::Service("catalogue", status.message().to_owned()))?;
         }
         self.store.bury(&upload.id, self.pace.expiry()).await.map_err(Fault::from)?;

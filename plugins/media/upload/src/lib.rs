@@ -8,6 +8,7 @@
 mod audit;
 mod checksum;
 mod cors;
+mod dependencies;
 mod detach;
 mod fault;
 #[doc(hidden)]
@@ -18,7 +19,6 @@ mod joining;
 mod leases;
 mod metadata;
 mod objects;
-mod outside;
 mod protocol;
 mod quota;
 mod routes;
@@ -45,7 +45,7 @@ use streamgate_plugin_api::{
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-pub use outside::Outside;
+pub use dependencies::Dependencies;
 pub use settings::Settings;
 
 use cors::Cors;
@@ -83,7 +83,11 @@ impl Upload {
     ///
     /// # Errors
     /// When the database is not there or does not fit this version.
-    pub async fn open(database: Client, outside: Outside, settings: Settings) -> Result<Self, DbError> {
+    pub async fn open(
+        database: Client,
+        dependencies: Dependencies,
+        settings: Settings,
+    ) -> Result<Self, DbError> {
         let db = Db::open(database, "upload", store::migrations()).await?;
         let pace = Pace {
             checkpoint: settings.checkpoint.get(),
@@ -92,11 +96,11 @@ impl Upload {
             min_rate: settings.min_rate.get(),
             expire_after: settings.expire_after.get(),
         };
-        let objects = Objects::new(outside.storage.clone());
-        let outbox = Outbox::new(db.clone(), outside.auth.clone());
-        let events = outbox::Outbox::new(db.clone(), outside.bus.clone());
-        let deletions = Arc::new(Deletions::new(outside.contents.clone()));
-        let pump = Pump { store: Store::new(db), objects, outside, pace, noted: Arc::default() };
+        let objects = Objects::new(dependencies.storage.clone());
+        let outbox = Outbox::new(db.clone(), dependencies.auth.clone());
+        let events = outbox::Outbox::new(db.clone(), dependencies.bus.clone());
+        let deletions = Arc::new(Deletions::new(dependencies.contents.clone()));
+        let pump = Pump { store: Store::new(db), objects, dependencies, pace, noted: Arc::default() };
         let uploads = uploads::Uploads::new(pump, &settings);
         let api = Api { uploads, cors: Cors::new(settings.cors_origins) };
         Ok(Self { api, sweep_interval: settings.sweep_interval.get(), outbox, events, deletions })
@@ -115,7 +119,7 @@ impl Upload {
 
     /// Tells the audit log and the bus of uploads, and ends those of deleted contents, until it is
     /// dropped.
-    pub fn tell(&self) -> BoxFuture<'static, ()> {
+    pub fn publish(&self) -> BoxFuture<'static, ()> {
         let (upload, noted) = (self.clone(), self.api.uploads.pump.noted.clone());
         Box::pin(async move {
             tokio::join!(upload.outbox.run(&noted), upload.events.run(), upload.end_deleted()).0
@@ -126,7 +130,7 @@ impl Upload {
     /// too: anybody may have published it. One of which no event came runs out by itself.
     pub fn heard_deleted(&self, id: &str) {
         if protocol::is_id(id) {
-            self.deletions.heard(id);
+            self.deletions.on_deleted(id);
         }
     }
 
@@ -176,8 +180,8 @@ impl Plugin for Running {
     async fn start(host: Host, settings: Settings) -> Result<Self, StartError> {
         let service = |name| host.service(name);
         let [storage, catalogue, jobs, auth] = ["storage", "catalogue", "jobs", "auth"].map(service);
-        let outside = Outside::new(storage, catalogue, jobs, auth, Bus::of(&host));
-        let upload = Upload::open(service("database"), outside, settings).await?;
+        let dependencies = Dependencies::new(storage, catalogue, jobs, auth, Bus::of(&host));
+        let upload = Upload::open(service("database"), dependencies, settings).await?;
 
         let mut deletions = host.subscribe(CONTENT_DELETED_ANY)?;
         let listener = upload.clone();
@@ -197,7 +201,7 @@ impl Plugin for Running {
             None => health.healthy(),
             Some(reason) => health.degraded(reason),
         };
-        let tasks = vec![host.spawn(listen), host.spawn(upload.sweep(report)), host.spawn(upload.tell())];
+        let tasks = vec![host.spawn(listen), host.spawn(upload.sweep(report)), host.spawn(upload.publish())];
         host.serve(upload.public());
         Ok(Self { upload, tasks })
     }

@@ -109,8 +109,8 @@ impl Uploads {
     pub(crate) async fn share(&self, owner: &str) -> Result<Share, Fault> {
         let mut share = Share { bounds: self.unfinished, setting: "max_unfinished_per_caller", stored: None };
         let Some(principal) = principal_of(owner) else { return Ok(share) };
-        let outside = &self.pump.outside;
-        let quota = outside.quota(principal).await.map_err(|status| unknown("auth", &status))?;
+        let dependencies = &self.pump.dependencies;
+        let quota = dependencies.quota(principal).await.map_err(|status| unknown("auth", &status))?;
         if let Some(each) = quota.unfinished_uploads {
             share.bounds.each = each;
             share.setting = "plugins.auth.quotas: unfinished_uploads";
@@ -118,7 +118,7 @@ impl Uploads {
         if let Some(limit) = quota.stored {
             let since_ms = now_ms();
             let contents =
-                outside.usage(principal).await.map_err(|status| unknown("the catalogue", &status))?;
+                dependencies.usage(principal).await.map_err(|status| unknown("the catalogue", &status))?;
             share.stored = Some(Stored { limit, contents, since_ms });
         }
         Ok(share)

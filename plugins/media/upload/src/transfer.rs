@@ -13,10 +13,10 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use crate::dependencies::Dependencies;
 use crate::fault::Fault;
 use crate::incoming::{End, Incoming};
 use crate::objects::{Objects, StorageFault};
-use crate::outside::Outside;
 use crate::store::{State, Store, Upload};
 
 /// How often the catalogue hears of progress.
@@ -48,7 +48,7 @@ impl Pace {
 pub(crate) struct Pump {
     pub(crate) store: Store,
     pub(crate) objects: Objects,
-    pub(crate) outside: Outside,
+    pub(crate) dependencies: Dependencies,
     pub(crate) pace: Pace,
     /// There is something for the audit log.
     pub(crate) noted: Arc<Notify>,
@@ -255,7 +255,7 @@ fn conclude(
 /// Tells the catalogue how far an upload is, one report at a time, and ends the transfer
 /// when the content is gone.
 struct Progress {
-    outside: Outside,
+    dependencies: Dependencies,
     /// None for what has no content: a part of an upload to come.
     content: Option<String>,
     start: u64,
@@ -268,7 +268,7 @@ struct Progress {
 impl Progress {
     fn new(pump: &Pump, upload: &Upload, stop: &CancellationToken) -> Self {
         Self {
-            outside: pump.outside.clone(),
+            dependencies: pump.dependencies.clone(),
             content: (upload.kind != crate::store::Kind::Partial).then(|| upload.id.clone()),
             start: upload.received,
             length: upload.length,
@@ -288,10 +288,11 @@ impl Progress {
             return;
         }
         let done = (self.start + passed).min(length) as f64 / length as f64;
-        let (outside, stop) = (self.outside.clone(), self.stop.clone());
+        let (dependencies, stop) = (self.dependencies.clone(), self.stop.clone());
         let (busy, gone) = (self.busy.clone(), self.gone.clone());
         crate::spawn(async move {
-            let answer = tokio::time::timeout(CATALOGUE_DEADLINE, outside.report_progress(&id, done)).await;
+            let answer =
+                tokio::time::timeout(CATALOGUE_DEADLINE, dependencies.report_progress(&id, done)).await;
             if let Ok(Err(status)) = answer
                 && status.code() == tonic::Code::NotFound
             {

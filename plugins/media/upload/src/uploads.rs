@@ -169,7 +169,7 @@ impl Uploads {
     /// Gives a new upload its content and lets it begin.
     async fn open(&self, upload: &mut Upload) -> Result<(), Fault> {
         if upload.kind != Kind::Partial {
-            let created = self.pump.outside.create_content(upload).await;
+            let created = self.pump.dependencies.create_content(upload).await;
             created.map_err(|status| {
                 Fault::Unavailable(format!("the catalogue failed: {}", status.message()))
             })?;

@@ -84,12 +84,12 @@ fn whose(
 impl Uploads {
     async fn used_by(&self, principal: &str) -> Value {
         let owner = store::owner(&Holder::Principal(principal.to_owned()));
-        let outside = &self.pump.outside;
+        let dependencies = &self.pump.dependencies;
         let since_ms = now_ms();
         let (quota, contents, share, unfinished, reserved) = tokio::join!(
-            part("auth", outside.quota(principal)),
-            part("the catalogue", outside.usage(principal)),
-            part("the job queue", outside.share(principal)),
+            part("auth", dependencies.quota(principal)),
+            part("the catalogue", dependencies.usage(principal)),
+            part("the job queue", dependencies.share(principal)),
             part("the database", self.pump.store.unfinished(&owner)),
             part("the database", self.pump.store.reserved_by(&owner, since_ms)),
         );

@@ -118,14 +118,19 @@ impl House {
         };
         let storage = streamgate_storage_fs::open_storage(&folder.join("objects"), &storage).unwrap();
         let storage = Client::from_service(storage);
-        let outside =
-            streamgate_metadata::Outside::new(storage.clone(), nobody(), nobody(), nobody(), publish.clone());
+        let outside = streamgate_metadata::Dependencies::new(
+            storage.clone(),
+            nobody(),
+            nobody(),
+            nobody(),
+            publish.clone(),
+        );
         let (shutdown, defaults) = (
             CancellationToken::new(),
             streamgate_metadata::Settings { gated: false, ..streamgate_metadata::Settings::default() },
         );
         let metadata = Metadata::open(database(), outside, defaults, shutdown).await.unwrap();
-        let outside = streamgate_access::Outside {
+        let outside = streamgate_access::Dependencies {
             database: database(),
             chain: nobody(),
             solana: nobody(),

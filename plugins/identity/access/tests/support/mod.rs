@@ -11,7 +11,7 @@ use std::time::Duration;
 use alloy_primitives::Address;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use serde_json::{Value, json};
-use streamgate_access::{Access, Outside, Settings};
+use streamgate_access::{Access, Dependencies, Settings};
 use streamgate_chain_evm::Standalone;
 use streamgate_contracts::access::v1::access_client::AccessClient;
 use streamgate_contracts::access::v1::{
@@ -147,9 +147,10 @@ impl World {
         let storage = streamgate_storage_fs::open_storage(&self.folder.path().join("objects"), &settings);
         let storage = Client::from_service(storage.unwrap());
         let bus = Bus::new(|_| std::future::ready(Ok(())));
-        let outside = streamgate_metadata::Outside::new(storage, nobody(), nobody(), nobody(), bus);
+        let dependencies = streamgate_metadata::Dependencies::new(storage, nobody(), nobody(), nobody(), bus);
         let settings = streamgate_metadata::Settings::default();
-        let metadata = Metadata::open(self.database(), outside, settings, CancellationToken::new()).await;
+        let metadata =
+            Metadata::open(self.database(), dependencies, settings, CancellationToken::new()).await;
         let catalogue = Client::from_service(metadata.unwrap().internal());
         *self.catalogue.lock().unwrap() = catalogue.clone();
         CatalogueClient::new(catalogue)
@@ -234,17 +235,18 @@ impl World {
             std::future::ready(Ok(()))
         });
         let catalogue = self.catalogue.lock().unwrap().clone();
-        let outside = Outside { database: self.database(), chain, solana, auth, catalogue, bus: publish };
+        let dependencies =
+            Dependencies { database: self.database(), chain, solana, auth, catalogue, bus: publish };
         let settings: Settings = serde_json::from_value(settings).unwrap();
         let ahead = self.ahead.clone();
         let clock = Clock::told_by(move || now_ms() + ahead.load(SeqCst));
-        let access = Access::open(outside, settings, clock).await.unwrap();
+        let access = Access::open(dependencies, settings, clock).await.unwrap();
         let (listening, working) = (access.clone(), access.clone());
         let mut events = std::mem::replace(events, mpsc::unbounded_channel().1);
         let tasks = vec![
             tokio::spawn(async move {
                 while let Some(event) = events.recv().await {
-                    listening.heard(&event).await;
+                    listening.on_event(&event).await;
                     taking.lock().unwrap().push(event.id);
                 }
             }),

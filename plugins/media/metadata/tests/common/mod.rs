@@ -25,7 +25,7 @@ use streamgate_contracts::database::v1::database_client::DatabaseClient;
 use streamgate_contracts::events;
 use streamgate_contracts::jobs::v1::ShareResponse;
 use streamgate_contracts::outbox::Bus;
-use streamgate_metadata::{Metadata, OpenError, Outside, Settings};
+use streamgate_metadata::{Dependencies, Metadata, OpenError, Settings};
 use streamgate_plugin_api::settings::ByteSize;
 use streamgate_plugin_api::{Body, Client, Event};
 use streamgate_sqlite::Engine;
@@ -130,10 +130,10 @@ impl World {
             events.lock().unwrap().push(event);
             std::future::ready(Ok(()))
         });
-        let outside = Outside::new(self.storage.clone(), jobs, access, auth, bus);
+        let dependencies = Dependencies::new(self.storage.clone(), jobs, access, auth, bus);
         let shutdown = CancellationToken::new();
         let database = Client::from_service(self.engine.router());
-        let metadata = Metadata::open(database, outside, settings, shutdown.clone()).await.unwrap();
+        let metadata = Metadata::open(database, dependencies, settings, shutdown.clone()).await.unwrap();
         Life {
             catalogue: CatalogueClient::new(Client::from_service(metadata.internal())),
             shutdown,
@@ -184,9 +184,9 @@ impl World {
     pub async fn open(&self, settings: Settings) -> Result<Metadata, OpenError> {
         let nobody = || Client::from_service(axum::Router::new());
         let bus = Bus::new(|_| std::future::ready(Ok(())));
-        let outside = Outside::new(self.storage.clone(), nobody(), nobody(), nobody(), bus);
+        let dependencies = Dependencies::new(self.storage.clone(), nobody(), nobody(), nobody(), bus);
         let database = Client::from_service(self.engine.router());
-        Metadata::open(database, outside, settings, CancellationToken::new()).await
+        Metadata::open(database, dependencies, settings, CancellationToken::new()).await
     }
 
     /// All objects and all unfinished ones of the media.

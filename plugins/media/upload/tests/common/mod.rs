@@ -22,7 +22,7 @@ use streamgate_plugin_api::settings::ByteSize;
 use streamgate_plugin_api::time::Clock;
 use streamgate_plugin_api::{Body, Client, Principal, address};
 use streamgate_sqlite::Engine;
-use streamgate_upload::{Outside, Settings, Upload};
+use streamgate_upload::{Dependencies, Settings, Upload};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -65,7 +65,7 @@ impl World {
         let jobs = Queue::default();
         // Whoever asks in these tests may know of everything.
         let nobody = Client::from_service(axum::Router::new());
-        let outside = streamgate_metadata::Outside::new(
+        let dependencies = streamgate_metadata::Dependencies::new(
             storage.clone(),
             jobs.client(),
             nobody.clone(),
@@ -75,7 +75,8 @@ impl World {
         let settings =
             streamgate_metadata::Settings { gated: false, ..streamgate_metadata::Settings::default() };
         let database = Client::from_service(engine.router());
-        let metadata = Metadata::open(database, outside, settings, CancellationToken::new()).await.unwrap();
+        let metadata =
+            Metadata::open(database, dependencies, settings, CancellationToken::new()).await.unwrap();
         let tasks = vec![tokio::spawn(metadata.show_changes()), tokio::spawn(metadata.sweep(|_| {}))];
         Self { jobs, metadata, storage, auth: Mutex::new(nobody), engine, tasks, directory }
     }
@@ -86,7 +87,7 @@ impl World {
 
     /// Starts the upload plugin with a fuse in each of its lines.
     pub async fn live_until(&self, settings: Settings, fuse: Fuse) -> Result<Life, String> {
-        let outside = Outside::new(
+        let dependencies = Dependencies::new(
             fuse.wrap(self.storage.clone()),
             fuse.wrap(Client::from_service(self.metadata.internal())),
             fuse.wrap(self.jobs.client()),
@@ -94,9 +95,10 @@ impl World {
             Bus::new(|_| std::future::ready(Ok(()))),
         );
         let database = fuse.wrap(Client::from_service(self.engine.router()));
-        let upload = Upload::open(database, outside, settings).await.map_err(|error| error.to_string())?;
+        let upload =
+            Upload::open(database, dependencies, settings).await.map_err(|error| error.to_string())?;
         let public = Client::from_service(upload.public());
-        let tasks = [tokio::spawn(upload.sweep(|_| {})), tokio::spawn(upload.tell())];
+        let tasks = [tokio::spawn(upload.sweep(|_| {})), tokio::spawn(upload.publish())];
         Ok(Life { upload, public, tasks, sender: None })
     }
 

@@ -1,0 +1,274 @@
+//! How much of what is everybody's one principal may use: by role, or as an admin set it for them. It
+//! knows limits alone; who has what they bound counts it, and refuses what is too much.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value, json};
+use streamgate_contracts::auth::v1::{AuditOutcome, QuotaResponse};
+use streamgate_contracts::db::{DbError, Row, params};
+use streamgate_plugin_api::settings::ByteSize;
+use streamgate_plugin_api::time::rfc3339;
+
+use crate::audit::Entry;
+use crate::error::{AuthError, Why};
+use crate::people::People;
+use crate::principal::{Role, rights};
+use crate::settings::RoleQuota;
+use crate::store::Store;
+
+/// The kinds of limits, and the most that each may be.
+const KINDS: [(&str, u64); 5] = [
+    ("stored", 1 << 60),
+    ("encodes", 10_000),
+    ("encode_minutes", 1_000_000_000),
+    ("unfinished_uploads", 1_000_000),
+    ("api_keys", 1_000),
+];
+const API_KEYS: usize = 4;
+/// A limit that is none, in JSON and in the database.
+const UNLIMITED: &str = "unlimited";
+const UNLIMITED_ROW: i64 = -1;
+
+/// One of each kind. `None`: no limit.
+type Limits = [Option<u64>; KINDS.len()];
+/// One of each kind. `None`: as the roles have it.
+type Override = [Option<Amount>; KINDS.len()];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Amount {
+    Most(u64),
+    Unlimited,
+}
+
+/// What was set for a principal, by whom and when.
+struct Set {
+    amounts: Override,
+    by: String,
+    at_ms: i64,
+}
+
+impl RoleQuota {
+    fn limits(&self) -> Limits {
+        let Self { stored, encodes, encode_minutes, unfinished_uploads, api_keys } = self;
+        [stored.map(ByteSize::get), *encodes, *encode_minutes, *unfinished_uploads, *api_keys]
+    }
+}
+
+impl Amount {
+    fn limit(self) -> Option<u64> {
+        match self {
+            Self::Most(most) => Some(most),
+            Self::Unlimited => None,
+        }
+    }
+
+    fn of_row(value: i64) -> Self {
+        u64::try_from(value).map_or(Self::Unlimited, Self::Most)
+    }
+
+    fn row(self) -> i64 {
+        self.limit().map_or(UNLIMITED_ROW, |most| i64::try_from(most).unwrap_or(i64::MAX))
+    }
+
+    fn json(self) -> Value {
+        self.limit().map_or_else(|| UNLIMITED.into(), Value::from)
+    }
+}
+
+/// What is wrong with `quotas` of the settings, each with its key.
+pub(crate) fn check(quotas: &BTreeMap<String, RoleQuota>) -> Vec<(String, String)> {
+    let mut wrong = Vec::new();
+    for (role, quota) in quotas {
+        if !matches!(Role::parse(role), Some(Role::Viewer | Role::Creator)) {
+            let text = format!("`{role}` has no quota; write `viewer` or `creator`: admins have no limits");
+            wrong.push((format!("quotas.{role}"), text));
+        }
+        for ((kind, most), limit) in KINDS.iter().zip(quota.limits()) {
+            if let Some(limit) = limit.filter(|limit| limit > most) {
+                let text = format!("{limit} is out of bounds; it must be at most {most}");
+                wrong.push((format!("quotas.{role}.{kind}"), text));
+            }
+        }
+    }
+    wrong
+}
+
+/// The limits of these roles: the largest of those that set one. Admins have none.
+fn by_role(quotas: &BTreeMap<String, RoleQuota>, granted: &BTreeSet<Role>) -> Limits {
+    let mut limits = Limits::default();
+    if granted.contains(&Role::Admin) {
+        return limits;
+    }
+    let (roles, _) = rights(granted, None);
+    for quota in roles.iter().filter_map(|role| quotas.get(role.name())) {
+        for (limit, own) in limits.iter_mut().zip(quota.limits()) {
+            *limit = (*limit).max(own);
+        }
+    }
+    limits
+}
+
+/// The same with what was set for the principal alone.
+fn effective(roles: Limits, set: Option<&Set>, is_admin: bool) -> Limits {
+    let Some(set) = set.filter(|_| !is_admin) else { return roles };
+    std::array::from_fn(|kind| set.amounts[kind].map_or(roles[kind], Amount::limit))
+}
+
+/// What a body of `PUT …/quota` sets.
+fn amounts(body: &Map<String, Value>) -> Result<Override, AuthError> {
+    let invalid = |detail: String| Why::InvalidRequest.because(detail);
+    let mut amounts = Override::default();
+    for (name, value) in body {
+        let Some(kind) = KINDS.iter().position(|(kind, _)| kind == name) else {
+            let kinds = KINDS.map(|(kind, _)| format!("`{kind}`")).join(", ");
+            return Err(invalid(format!("`{}` is no limit; there are {kinds}.", name.escape_default())));
+        };
+        let most = KINDS[kind].1;
+        amounts[kind] = match value {
+            Value::Null => None,
+            Value::String(word) if word == UNLIMITED => Some(Amount::Unlimited),
+            other => {
+                let number = other.as_u64().filter(|number| *number <= most).ok_or_else(|| {
+                    let wanted = format!(
+                        "a whole number up to {most}, \"{UNLIMITED}\", or null for that of the roles"
+                    );
+                    invalid(format!("`{name}` is {other}; it must be {wanted}."))
+                })?;
+                Some(Amount::Most(number))
+            }
+        };
+    }
+    Ok(amounts)
+}
+
+fn named(values: [Value; KINDS.len()]) -> Value {
+    let names = KINDS.iter().map(|(kind, _)| (*kind).to_owned());
+    names.zip(values).collect::<Map<_, _>>().into()
+}
+
+impl Store {
+    async fn keys_held(&self, principal: &str) -> Result<u64, DbError> {
+        let sql = "SELECT COUNT(*) AS held FROM api_keys WHERE principal = $1";
+        self.db.query_one(sql, params![principal]).await?.get("held")
+    }
+
+    async fn quota(&self, principal: &str) -> Result<Option<Set>, DbError> {
+        let row = self.db.query_opt("SELECT * FROM quotas WHERE principal = $1", params![principal]).await?;
+        row.map(|row| set_of(&row)).transpose()
+    }
+}
+
+fn set_of(row: &Row) -> Result<Set, DbError> {
+    let mut amounts = Override::default();
+    for (amount, (kind, _)) in amounts.iter_mut().zip(KINDS) {
+        *amount = row.get::<Option<i64>>(kind)?.map(Amount::of_row);
+    }
+    Ok(Set { amounts, by: row.get("set_by")?, at_ms: row.get("set_at_ms")? })
+}
+
+impl People {
+    async fn limits(&self, principal: &str) -> Result<(Limits, Option<Set>), DbError> {
+        let granted = self.store.roles(principal).await?;
+        let set = self.store.quota(principal).await?;
+        let roles = by_role(&self.settings.quotas, &granted);
+        Ok((effective(roles, set.as_ref(), granted.contains(&Role::Admin)), set))
+    }
+
+    /// The limits of a principal, for other plugins.
+    pub(crate) async fn quota(&self, principal: &str) -> Result<QuotaResponse, DbError> {
+        let ([stored, encodes, encode_minutes, unfinished_uploads, api_keys], _) =
+            self.limits(principal).await?;
+        let api_keys = Some(api_keys.unwrap_or_else(|| self.settings.max_keys.into()));
+        let api_keys_held = self.store.keys_held(principal).await?;
+        Ok(QuotaResponse { stored, encodes, encode_minutes, unfinished_uploads, api_keys, api_keys_held })
+    }
+
+    /// How many API keys a principal may have.
+    pub(crate) async fn most_keys(&self, principal: &str) -> Result<u64, DbError> {
+        let (limits, _) = self.limits(principal).await?;
+        Ok(limits[API_KEYS].unwrap_or_else(|| self.settings.max_keys.into()))
+    }
+
+    /// The limits of a principal, for themselves and for admins.
+    pub(crate) async fn show_quota(&self, principal: &str) -> Result<Value, AuthError> {
+        let (limits, set) = self.limits(principal).await?;
+        let set_for_them = set.map(|set| {
+            let amounts = named(set.amounts.map(|amount| amount.map_or(Value::Null, Amount::json)));
+            json!({ "limits": amounts, "set_by": set.by, "set_at": rfc3339(set.at_ms) })
+        });
+        Ok(
+            json!({ "principal": principal, "limits": named(limits.map(Value::from)), "override": set_for_them }),
+        )
+    }
+
+    /// Sets limits for one principal, in the place of all that were set for them before.
+    pub(crate) async fn set_quota(
+        &self,
+        principal: &str,
+        body: &Map<String, Value>,
+        by: &str,
+        address: &str,
+    ) -> Result<(), AuthError> {
+        self.known(principal).await?;
+        let amounts = amounts(body)?;
+        let now_ms = self.clock.now_ms();
+        let [stored, encodes, encode_minutes, unfinished_uploads, api_keys] =
+            amounts.map(|amount| amount.map(Amount::row));
+        let batch = self.store.db.batch().push(
+            "INSERT INTO quotas (principal, stored, encodes, encode_minutes, unfinished_uploads, api_keys, set_by, \
+             set_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (principal) DO UPDATE SET \
+             stored = $2, encodes = $3, encode_minutes = $4, unfinished_uploads = $5, api_keys = $6, set_by = $7, \
+             set_at_ms = $8",
+            params![
+                principal, stored, encodes, encode_minutes, unfinished_uploads, api_keys, by, now_ms
+            ],
+        );
+        let words = KINDS.iter().zip(amounts).filter_map(|((kind, _), amount)| {
+            amount.map(|amount| {
+                format!("{kind} {}", amount.limit().map_or(UNLIMITED.into(), |most| most.to_string()))
+            })
+        });
+        let words = words.collect::<Vec<_>>().join(", ");
+        let entry = Entry::new("quota.set", AuditOutcome::Changed, by, address).on(principal).detail(words);
+        entry.push(batch, now_ms).run().await?;
+        Ok(())
+    }
+
+    /// From now on a principal has the limits of their roles.
+    pub(crate) async fn clear_quota(
+        &self,
+        principal: &str,
+        by: &str,
+        address: &str,
+    ) -> Result<(), AuthError> {
+        self.known(principal).await?;
+        let batch = self
+            .store
+            .db
+            .batch()
+            .push_expect("DELETE FROM quotas WHERE principal = $1", params![principal], 1)
+            .frees_space();
+        let entry = Entry::new("quota.clear", AuditOutcome::Changed, by, address).on(principal);
+        match entry.push(batch, self.clock.now_ms()).run().await {
+            // Nothing was set: that is what is wanted.
+            Ok(_) | Err(DbError::Conflict { statement: 0, .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_roles_the_largest_limit_counts_and_a_role_without_one_says_nothing() {
+        let quotas = BTreeMap::from([
+            ("viewer".to_owned(), RoleQuota { api_keys: Some(2), encodes: Some(1), ..RoleQuota::default() }),
+            ("creator".to_owned(), RoleQuota { encodes: Some(4), ..RoleQuota::default() }),
+        ]);
+        assert_eq!(by_role(&quotas, &BTreeSet::new()), [None, Some(1), None, None, Some(2)]);
+        assert_eq!(by_role(&quotas, &BTreeSet::from([Role::Creator])), [None, Some(4), None, None, Some(2)]);
+        assert_eq!(by_role(&quotas, &BTreeSet::from([Role::Creator, Role::Admin])), Limits::default());
+    }
+}

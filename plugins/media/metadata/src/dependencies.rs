@@ -1,0 +1,51 @@
+//! What the catalogue needs from the rest of the system besides its database. It exists so
+//! that tests can drive the whole plugin without a kernel.
+
+use std::time::Duration;
+
+use streamgate_contracts::jobs::v1::jobs_client::JobsClient;
+use streamgate_contracts::outbox::Bus;
+use streamgate_plugin_api::Client;
+use tonic::{Response, Status};
+
+/// The queue in which contents wait to be encoded.
+pub(crate) const TRANSCODE: &str = "transcode";
+/// How long `auth` may take.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// What `auth` says in time, or why it does not.
+pub(crate) async fn answered<T>(
+    call: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<T, String> {
+    let answer = tokio::time::timeout(DEADLINE, call).await;
+    let answer = answer.map_err(|_| format!("no answer within {DEADLINE:?}"))?;
+    answer.map(Response::into_inner).map_err(|status| status.message().to_owned())
+}
+
+/// Objects, jobs and the bus. Cheap to clone.
+#[derive(Clone)]
+pub struct Dependencies {
+    /// The `storage` capability.
+    pub storage: Client,
+    /// The `jobs` capability.
+    pub jobs: JobsClient<Client>,
+    /// The `access` capability.
+    pub access: Client,
+    /// The `auth` capability, which keeps the audit log.
+    pub auth: Client,
+    /// Where events go.
+    pub bus: Bus,
+}
+
+impl Dependencies {
+    /// From the capabilities `storage`, `jobs`, `access` and `auth`, and the bus.
+    pub fn new(storage: Client, jobs: Client, access: Client, auth: Client, bus: Bus) -> Self {
+        Self { storage, jobs: JobsClient::new(jobs), access, auth, bus }
+    }
+}
+
+impl std::fmt::Debug for Dependencies {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dependencies").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,319 @@
+//! What is known of contents, kept in memory: one [`Snapshot`] each, asked from the catalogue
+//! when it is missing, when an event said that there is a newer revision, or when it is old.
+//! The catalogue stays the only record; losing everything here costs one question each.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use streamgate_contracts::catalogue::v1::TimelineRequest;
+use streamgate_contracts::catalogue::v1::catalogue_client::CatalogueClient;
+use streamgate_plugin_api::{Client, trace};
+use tonic::Code;
+
+use crate::manifest::convert;
+use crate::manifest::documents::{Snapshot, Style};
+use crate::object::path::ContentId;
+
+/// While the catalogue does not answer, what is known is served for so long.
+const GRACE: Duration = Duration::from_secs(300);
+/// A content that changes faster than it can be read is read no more often than takes a
+/// fifth of the time, and at least this often.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Why nothing is known of a content.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum ContentError {
+    #[error("there is no such content")]
+    NotFound,
+    #[error("the catalogue did not answer: {0}")]
+    Unavailable(Arc<str>),
+}
+
+/// What happens outside when something is found out in here.
+pub(crate) trait Watcher: Send + Sync + 'static {
+    /// Objects of this content may have been removed or replaced.
+    fn outdated(&self, id: ContentId);
+    /// The catalogue answered (`None`), or did not.
+    fn catalogue(&self, error: Option<&str>);
+}
+
+/// How long things known are good.
+#[derive(Debug, Clone)]
+pub(crate) struct Limits {
+    pub(crate) cache_bytes: u64,
+    pub(crate) max_age: Duration,
+    pub(crate) growing_max_age: Duration,
+    pub(crate) timeout: Duration,
+}
+
+/// All contents.
+pub(crate) struct Contents {
+    catalogue: CatalogueClient<Client>,
+    watcher: Arc<dyn Watcher>,
+    limits: Limits,
+    style: Style,
+    /// Times are kept as milliseconds since here.
+    epoch: Instant,
+    known: Cache<ContentId, Arc<Known>, ByWeight>,
+    /// Questions under way; at most one for each content.
+    flights: Mutex<HashMap<ContentId, Flight>>,
+}
+
+/// One content.
+struct Known {
+    snapshot: Arc<Snapshot>,
+    /// The highest revision that an event told of.
+    announced: Arc<AtomicU64>,
+    /// When the catalogue was last asked.
+    asked_ms: AtomicU64,
+    /// When it last answered.
+    answered_ms: AtomicU64,
+    /// Not to be asked again for so long, even if there is a newer revision.
+    pause_ms: u64,
+}
+
+#[derive(Clone, Copy)]
+struct ByWeight;
+
+impl Weighter<ContentId, Arc<Known>> for ByWeight {
+    fn weight(&self, _: &ContentId, known: &Arc<Known>) -> u64 {
+        known.snapshot.timeline.weight()
+    }
+}
+
+type Answer = Result<Arc<Snapshot>, ContentError>;
+
+struct Flight {
+    answer: Shared<BoxFuture<'static, Answer>>,
+    announced: Arc<AtomicU64>,
+    /// The content was deleted meanwhile: the answer must not be kept.
+    doomed: Arc<AtomicBool>,
+}
+
+impl Contents {
+    pub(crate) fn new(catalogue: Client, watcher: Arc<dyn Watcher>, limits: Limits, style: Style) -> Self {
+        let catalogue = CatalogueClient::new(catalogue)
+            .max_decoding_message_size(streamgate_contracts::MAX_MESSAGE_BYTES);
+        // Some 16 KiB a content: ten minutes in seven tracks.
+        let items = usize::try_from(limits.cache_bytes >> 14).unwrap_or(usize::MAX).clamp(32, 4096);
+        Self {
+            catalogue,
+            watcher,
+            style,
+            epoch: Instant::now(),
+            known: Cache::with_weighter(items, limits.cache_bytes, ByWeight),
+            limits,
+            flights: Mutex::default(),
+        }
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// What is known and may be served without asking. Takes no lock that anybody holds for long.
+    pub(crate) fn fresh(&self, id: ContentId) -> Option<Arc<Snapshot>> {
+        let known = self.known.get(&id)?;
+        let age = self.now_ms().saturating_sub(known.asked_ms.load(Ordering::Relaxed));
+        let outdated = known.snapshot.timeline.revision < known.announced.load(Ordering::Acquire);
+        let good = age <= self.max_age(&known.snapshot) && !(outdated && age >= known.pause_ms);
+        good.then(|| known.snapshot.clone())
+    }
+
+    fn max_age(&self, snapshot: &Snapshot) -> u64 {
+        let still = matches!(snapshot.timeline.phase, crate::manifest::timeline::Phase::Ended);
+        let age = if still { self.limits.max_age } else { self.limits.growing_max_age };
+        u64::try_from(age.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// What there is now.
+    ///
+    /// # Errors
+    /// [`ContentError`].
+    pub(crate) async fn get(self: &Arc<Self>, id: ContentId) -> Answer {
+        if let Some(snapshot) = self.fresh(id) {
+            return Ok(snapshot);
+        }
+        let (answer, announced) = self.ask(id);
+        let wanted = announced.load(Ordering::Acquire);
+        let snapshot = answer.await?;
+        if snapshot.timeline.revision >= wanted {
+            return Ok(snapshot);
+        }
+        // The question was under way before the event came: one more.
+        match self.fresh(id) {
+            Some(snapshot) => Ok(snapshot),
+            None => self.ask(id).0.await,
+        }
+    }
+
+    /// Asks the catalogue, or joins those who wait for its answer.
+    fn ask(self: &Arc<Self>, id: ContentId) -> (Shared<BoxFuture<'static, Answer>>, Arc<AtomicU64>) {
+        let mut flights = self.flights();
+        if let Some(flight) = flights.get(&id) {
+            return (flight.answer.clone(), flight.announced.clone());
+        }
+        let before = self.known.peek(&id);
+        let announced = before.as_ref().map(|known| known.announced.clone()).unwrap_or_default();
+        let doomed = Arc::new(AtomicBool::new(false));
+        let asking = self.clone().asked(id, before, announced.clone(), doomed.clone());
+        // A task of its own: those who wait may go away, and the answer is still kept.
+        let task = tokio::spawn(trace::in_context(trace::current(), asking));
+        let answer = task
+            .map(|ended| {
+                ended.unwrap_or_else(|error| Err(ContentError::Unavailable(error.to_string().into())))
+            })
+            .boxed()
+            .shared();
+        flights.insert(id, Flight { answer: answer.clone(), announced: announced.clone(), doomed });
+        (answer, announced)
+    }
+
+    fn flights(&self) -> MutexGuard<'_, HashMap<ContentId, Flight>> {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks, keeps the answer, and ends the flight.
+    async fn asked(
+        self: Arc<Self>,
+        id: ContentId,
+        before: Option<Arc<Known>>,
+        announced: Arc<AtomicU64>,
+        doomed: Arc<AtomicBool>,
+    ) -> Answer {
+        let landing = Landing { contents: &self, id, doomed: &doomed };
+        let started = self.now_ms();
+        let asked = self.question(id, before.as_deref()).await;
+        let now = self.now_ms();
+        let pause_ms = (now.saturating_sub(started) * 4).min(LONGEST_PAUSE.as_millis() as u64);
+        match &asked {
+            Err(ContentError::Unavailable(error)) => self.watcher.catalogue(Some(error)),
+            _ => self.watcher.catalogue(None),
+        }
+        match asked {
+            Ok(Some(snapshot)) => {
+                if before.as_ref().is_some_and(|known| snapshot.timeline.replaces(&known.snapshot.timeline)) {
+                    self.watcher.outdated(id);
+                }
+                let snapshot = Arc::new(snapshot);
+                landing.keep(Arc::new(Known {
+                    snapshot: snapshot.clone(),
+                    announced,
+                    asked_ms: AtomicU64::new(now),
+                    answered_ms: AtomicU64::new(now),
+                    pause_ms,
+                }));
+                Ok(snapshot)
+            }
+            Ok(None) => {
+                let known =
+                    before.ok_or_else(|| ContentError::Unavailable("it knows no first revision".into()))?;
+                known.asked_ms.store(now, Ordering::Relaxed);
+                known.answered_ms.store(now, Ordering::Relaxed);
+                Ok(known.snapshot.clone())
+            }
+            Err(ContentError::NotFound) => {
+                self.known.remove(&id);
+                self.watcher.outdated(id);
+                Err(ContentError::NotFound)
+            }
+            Err(error) => match before {
+                Some(known)
+                    if now.saturating_sub(known.answered_ms.load(Ordering::Relaxed))
+                        < GRACE.as_millis() as u64
+                        && !doomed.load(Ordering::Acquire) =>
+                {
+                    known.asked_ms.store(now, Ordering::Relaxed);
+                    Ok(known.snapshot.clone())
+                }
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// A newer snapshot, or `None` when the one before is the newest.
+    async fn question(
+        &self,
+        id: ContentId,
+        before: Option<&Known>,
+    ) -> Result<Option<Snapshot>, ContentError> {
+        let known_revision = before.map_or(0, |known| known.snapshot.timeline.revision);
+        let request = TimelineRequest { id: id.to_string(), known_revision };
+        let mut catalogue = self.catalogue.clone();
+        let response = match tokio::time::timeout(self.limits.timeout, catalogue.timeline(request)).await {
+            Ok(Ok(response)) => response.into_inner(),
+            Ok(Err(status)) if status.code() == Code::NotFound => return Err(ContentError::NotFound),
+            Ok(Err(status)) => return Err(ContentError::Unavailable(status.to_string().into())),
+            Err(_) => {
+                let text = format!("no answer within {:?}", self.limits.timeout);
+                return Err(ContentError::Unavailable(text.into()));
+            }
+        };
+        if response.unchanged {
+            return Ok(None);
+        }
+        let mut timeline = convert::timeline(response)
+            .map_err(|error| ContentError::Unavailable(error.to_string().into()))?;
+        timeline.settle(before.map(|known| &known.snapshot.timeline));
+        Ok(Some(Snapshot::new(timeline, self.style.clone())))
+    }
+
+    /// An event told of this revision.
+    pub(crate) fn changed(&self, id: ContentId, revision: u64) {
+        if let Some(flight) = self.flights().get(&id) {
+            flight.announced.fetch_max(revision, Ordering::AcqRel);
+        }
+        if let Some(known) = self.known.peek(&id) {
+            known.announced.fetch_max(revision, Ordering::AcqRel);
+        }
+    }
+
+    /// What there is now, whatever is known: somebody asks for something that is not in it, and may have been told of it
+    /// before the event comes.
+    pub(crate) async fn anew(self: &Arc<Self>, id: ContentId) -> Answer {
+        self.ask(id).0.await
+    }
+
+    /// An event told that the content is gone.
+    pub(crate) fn deleted(&self, id: ContentId) {
+        let mut flights = self.flights();
+        if let Some(flight) = flights.remove(&id) {
+            flight.doomed.store(true, Ordering::Release);
+        }
+        self.known.remove(&id);
+        drop(flights);
+        self.watcher.outdated(id);
+    }
+}
+
+/// Ends a flight when it is dropped, also if the one who asks panics.
+struct Landing<'a> {
+    contents: &'a Contents,
+    id: ContentId,
+    doomed: &'a Arc<AtomicBool>,
+}
+
+impl Landing<'_> {
+    fn keep(&self, known: Arc<Known>) {
+        // Under the lock, so that a deletion comes either before and is seen, or after and removes.
+        let _flights = self.contents.flights();
+        if !self.doomed.load(Ordering::Acquire) {
+            self.contents.known.insert(self.id, known);
+        }
+    }
+}
+
+impl Drop for Landing<'_> {
+    fn drop(&mut self) {
+        let mut flights = self.contents.flights();
+        if flights.get(&self.id).is_some_and(|flight| Arc::ptr_eq(&flight.doomed, self.doomed)) {
+            flights.remove(&self.id);
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Addresses below `/v`, the objects of storage behind them, and how an answer is written: ranges,
+//! conditions, errors. It knows nothing of playlists, and nothing of who may have what.
+
+pub(crate) mod answer;
+mod conditions;
+pub(crate) mod objects;
+pub(crate) mod path;
