@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build test e2e bench fuzz lint fmt clean packages packages-test packages-bench
+.PHONY: help run build test e2e bench docs docs-tool fuzz lint fmt clean packages packages-test packages-bench
 
 # Cargo's own variable; an absolute or relative path.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -11,6 +11,9 @@ CONFIG ?= plugins.toml
 ARGS ?=
 # One part of `make bench` (boundary, start, memory, serve, upload, encode, list, greed or before), `make e2e` or `make fuzz`.
 ONLY ?=
+# What builds the documentation, and where it is installed.
+MDBOOK_VERSION := 0.5.4
+MDBOOK := $(TARGET)/tools/mdbook-$(MDBOOK_VERSION)/bin/mdbook
 # How long `make fuzz` runs each target.
 FUZZ_SECONDS ?= 30
 
@@ -27,7 +30,7 @@ build: packages ## Build the server and all plugins (release)
 test: packages-test ## All tests, against the real server where it matters
 	cargo build --locked --workspace --all-targets
 	cargo test --locked --workspace --no-fail-fast
-	cd plugins/console/web && npm test
+	cd plugins/entry/console/web && npm test
 
 e2e: packages-test ## End-to-end tests only; one of them: make e2e ONLY=crash
 	cargo build --locked --workspace --all-targets
@@ -37,6 +40,15 @@ bench: build packages-bench ## Measure against nginx, ffmpeg and @tus/server; ON
 	cargo build --release --locked --package streamgate-tests --bin bench
 	cargo build --release --locked --package streamgate-boundary-bench --examples
 	$(TARGET)/release/bench $(ONLY)
+
+docs: $(MDBOOK) ## Build the documentation as a website; the test `docs` checks its links
+	$(MDBOOK) build docs --dest-dir $(abspath $(TARGET))/docs
+	@echo "$(TARGET)/docs/index.html"
+
+docs-tool: $(MDBOOK)
+
+$(MDBOOK):
+	cargo install --locked --root $(abspath $(TARGET))/tools/mdbook-$(MDBOOK_VERSION) --no-default-features --features search mdbook@$(MDBOOK_VERSION)
 
 fuzz: packages ## Every fuzz target for FUZZ_SECONDS (30); needs a nightly Rust and cargo-fuzz; ONLY=range for one
 	cargo +nightly fuzz build $(ONLY)
@@ -55,7 +67,7 @@ lint: packages ## Formatting, clippy (the examples too) and the console's own li
 	  CARGO_TARGET_DIR=$(abspath $(TARGET)) cargo clippy --locked --manifest-path $$example --all-targets -- -D warnings; \
 	done
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
-	cd plugins/console/web && npm ci --no-audit --no-fund && npm run lint
+	cd plugins/entry/console/web && npm ci --no-audit --no-fund && npm run lint
 	@if command -v cargo-deny >/dev/null; then cargo deny --locked check; \
 	  else echo "The dependencies were not looked at: cargo-deny is not installed (cargo install cargo-deny)."; fi
 
@@ -64,7 +76,7 @@ fmt: ## Format everything
 
 clean: ## Remove what was built (./data stays)
 	cargo clean
-	rm -rf plugins/console/web/node_modules plugins/console/web/dist fuzz/target
+	rm -rf plugins/entry/console/web/node_modules plugins/entry/console/web/dist fuzz/target
 
 packages:
 	@scripts/system-packages build

@@ -134,7 +134,7 @@ enum Command {
     /// Judge a plugin's cdylib, rule by rule, by what every plugin has to do
     ///
     /// Each rule is tried in a process of its own, so nothing that runs is touched. The rules are
-    /// those of docs/plugin-guide.md. Exit code 1 if one is not met.
+    /// those of docs/reference/plugin-rules.md. Exit code 1 if one is not met.
     Conformance(streamgate_conformance::Options),
     /// Load a cdylib, tell of it and end: whether that goes well is seen by how it ends
     #[command(hide = true)]

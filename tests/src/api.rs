@@ -11,7 +11,7 @@ use crate::wait::every;
 
 /// A content.
 #[derive(Debug, Clone, Deserialize)]
-#[allow(missing_docs, reason = "the names are those of docs/http-api.md")]
+#[allow(missing_docs, reason = "the names are those of docs/reference/http")]
 pub struct Content {
     pub id: String,
     pub title: String,
@@ -35,7 +35,7 @@ pub struct Content {
 
 /// A rendition of a content.
 #[derive(Debug, Clone, Deserialize)]
-#[allow(missing_docs, reason = "the names are those of docs/http-api.md")]
+#[allow(missing_docs, reason = "the names are those of docs/reference/http")]
 pub struct Rendition {
     pub name: String,
     pub kind: String,
@@ -49,7 +49,7 @@ pub struct Rendition {
 
 /// A text that can be read along with a content.
 #[derive(Debug, Clone, Deserialize)]
-#[allow(missing_docs, reason = "the names are those of docs/http-api.md")]
+#[allow(missing_docs, reason = "the names are those of docs/reference/http")]
 pub struct Caption {
     pub name: String,
     pub language: Option<String>,
@@ -59,7 +59,7 @@ pub struct Caption {
 
 /// What is known of the uploaded file.
 #[derive(Debug, Clone, Deserialize)]
-#[allow(missing_docs, reason = "the names are those of docs/http-api.md")]
+#[allow(missing_docs, reason = "the names are those of docs/reference/http")]
 pub struct Source {
     pub bytes: Option<u64>,
     pub width: Option<u32>,

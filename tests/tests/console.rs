@@ -1,4 +1,4 @@
-//! The console in headless Chromium (`plugins/console/web/e2e`).
+//! The console in headless Chromium (`plugins/entry/console/web/e2e`).
 
 use std::process::Command;
 
@@ -7,7 +7,8 @@ use streamgate_tests::{clips, tools};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_uploads_watches_and_manages_contents_in_the_console() {
-    let dir = tools::node_project("plugins/console/web/e2e").expect("its tools can be installed from npm");
+    let dir =
+        tools::node_project("plugins/entry/console/web/e2e").expect("its tools can be installed from npm");
     let server = Server::start().await;
     let clip = clips::plain("1280x720", "25", 11.0);
     let output = tools::run(
@@ -24,7 +25,8 @@ async fn a_person_uploads_watches_and_manages_contents_in_the_console() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_nobody_configured_is_set_up_in_the_console() {
-    let dir = tools::node_project("plugins/console/web/e2e").expect("its tools can be installed from npm");
+    let dir =
+        tools::node_project("plugins/entry/console/web/e2e").expect("its tools can be installed from npm");
     let as_it_is = Setup::default().set("plugins.auth.public_url", "").set("plugins.auth.origins", "[]");
     let server = as_it_is.start().await;
     let site = format!("http://localhost:{}", server.port());

@@ -14,10 +14,10 @@ const LOG_LEVEL: &str =
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct KernelSettings {
-    /// Where everything that lasts is kept: a folder per plugin, the control socket, the lock.
+    /// Where all persistent data is stored: a folder per plugin, the control socket, the lock.
     pub data_dir: PathBuf,
-    /// Where plugins (`libstreamgate_<plugin>.so`) are looked for, in this order. Without it: the
-    /// folder of the executable, then `../lib/streamgate` beside it.
+    /// Folders that are searched for plugins (`libstreamgate_<plugin>.so`), in this order. Default:
+    /// the folder of the executable, then `../lib/streamgate` beside it.
     pub plugin_dirs: Option<Vec<PathBuf>>,
     /// What is logged, and how.
     pub log: LogSettings,
@@ -26,23 +26,23 @@ pub struct KernelSettings {
     /// How long a plugin may take to finish its work when it is stopped, unless its own table
     /// says otherwise.
     pub stop_deadline: Duration,
-    /// How often each plugin is asked whether it still answers.
+    /// How often each plugin is pinged.
     pub ping_interval: Duration,
-    /// How long a plugin may take to answer before it counts as unhealthy.
+    /// How long a plugin may take to answer a ping before it counts as unhealthy.
     pub ping_deadline: Duration,
-    /// How long requests that are under way may go on in a plugin that another one has replaced.
+    /// How long running requests may continue in a plugin that was replaced.
     pub drain_deadline: Duration,
-    /// How many panics a plugin may have within a minute. One more, and it is started anew. What a
-    /// request runs into is the end of that request, and counts only while the plugin is unhealthy.
+    /// How many panics a plugin may have within a minute. One more restarts it. A panic in a
+    /// request ends that request, and counts only while the plugin is unhealthy.
     pub panic_budget: u32,
-    /// How often a plugin may be started anew within ten minutes. One more, and it is quarantined:
-    /// it answers 503 until somebody runs `streamgate restart NAME`, or, with a process of its own,
-    /// until `quarantine` is over.
+    /// How often a plugin may be restarted within ten minutes. One more quarantines it: it answers
+    /// 503 until someone runs `streamgate restart NAME`, or, in its own process, until `quarantine`
+    /// is over.
     pub restart_budget: u32,
-    /// The pause before a plugin is started anew; it doubles with each time, up to a minute.
+    /// The pause before a plugin is restarted; it doubles each time, up to a minute.
     pub restart_pause: Duration,
-    /// How long a plugin with a process of its own is quarantined. It doubles with each quarantine
-    /// within a day, up to six hours.
+    /// How long a plugin in its own process is quarantined. It doubles with each quarantine within
+    /// a day, up to six hours.
     pub quarantine: Duration,
 }
 
@@ -51,7 +51,7 @@ pub struct KernelSettings {
 #[serde(deny_unknown_fields, default)]
 #[schemars(inline)]
 pub struct LogSettings {
-    /// `error`, `warn`, `info`, `debug` or `trace`; finer by target after commas: `info,hyper=warn`.
+    /// `error`, `warn`, `info`, `debug` or `trace`; per target after commas: `info,hyper=warn`.
     #[schemars(extend("pattern" = LOG_LEVEL, "examples" = ["info", "warn,hyper=debug"]))]
     pub level: String,
     /// `auto` is `pretty` on a terminal and `json` otherwise.

@@ -1,5 +1,5 @@
 //! `streamgate conformance FILE.so`: judges a plugin, rule by rule, by the spec in
-//! `docs/plugin-guide.md`.
+//! `docs/reference/plugin-rules.md`.
 //!
 //! Every rule is tried in a process of its own, in which the plugin meets a host that records
 //! what it does. So a crash, an `exit` or a hang is what the rule found, and nothing worse. How a
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn the_guide_explains_every_rule_and_no_other() {
-        let guide = include_str!("../../../docs/plugin-guide.md");
+        let guide = include_str!("../../../docs/reference/plugin-rules.md");
         let explained: Vec<_> = guide
             .lines()
             .filter_map(|line| line.split_once(". **`")?.1.split_once('`'))

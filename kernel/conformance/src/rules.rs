@@ -1,4 +1,4 @@
-//! The rules, each with its proof. `docs/plugin-guide.md` says them to people, under the same ids.
+//! The rules, each with its proof. `docs/reference/plugin-rules.md` says them to people, under the same ids.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

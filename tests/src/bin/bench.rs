@@ -1,4 +1,4 @@
-//! `make bench`: see `streamgate_tests::bench` and `docs/benchmarks.md`.
+//! `make bench`: see `streamgate_tests::bench` and `docs/reference/benchmarks.md`.
 
 use std::process::ExitCode;
 

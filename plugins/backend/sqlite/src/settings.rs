@@ -15,40 +15,41 @@ use crate::connection::LinkOptions;
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Settings {
-    /// How many queries of one namespace run at the same time, each on a connection of its own.
+    /// Maximum concurrent queries per namespace, each on its own connection.
     pub readers: u32,
-    /// How many batches of one namespace may wait for the writer; more wait outside.
+    /// How many batches of one namespace may wait for the writer; further ones wait outside the
+    /// queue.
     pub queue: u32,
     /// How long a call waits for its turn before it is answered UNAVAILABLE.
     pub queue_timeout: Duration,
-    /// How many waiting batches at most become durable with one fsync.
+    /// Maximum number of waiting batches that are committed with one fsync.
     pub group: u32,
-    /// How long the statements of one batch, or one query, may run together.
+    /// How long the statements of one batch, or one query, may run in total.
     pub statement_timeout: Duration,
-    /// How many rows one call may hand out; more are an error, never a silent cut.
+    /// Maximum number of rows that one call returns; more are an error, never silently truncated.
     pub max_rows: u32,
-    /// How many bytes one call may hand out.
+    /// Maximum size of the result of one call.
     pub max_result_size: ByteSize,
-    /// How many statements a batch may have.
+    /// Maximum number of statements in a batch.
     pub max_statements: u32,
-    /// How many namespaces, and with them files, there may be.
+    /// Maximum number of namespaces, each of which is a file.
     pub max_namespaces: u32,
-    /// How large the file of a namespace may grow; 0 means as large as the disk allows.
+    /// Maximum size of the file of a namespace; 0 means as large as the disk allows.
     pub max_file_size: ByteSize,
-    /// Memory for pages of each connection.
+    /// Page cache of each connection.
     pub cache_size: ByteSize,
-    /// How large the write-ahead log grows before it is written back into the file.
+    /// Size of the write-ahead log at which it is written back into the file.
     pub checkpoint_size: ByteSize,
-    /// Free space on the disk below which this plugin reports itself as degraded.
+    /// Free space on the disk below which this plugin is degraded.
     pub min_free_space: ByteSize,
-    /// Room on the disk that is set aside for deletions, so that a full disk can be emptied: a file
-    /// beside the databases. While it is in use, other writes are refused. 0 sets nothing aside.
+    /// Space on the disk that is reserved for deletions, so that a full disk can be emptied: a file
+    /// beside the databases. While it is in use, other writes are refused. 0 reserves nothing.
     pub reserve: ByteSize,
-    /// What is checked when a namespace is opened: `off`, `quick` (structure) or `full` (indexes
-    /// too). SQLite repairs what a crash left behind in any case; a check reads the whole file.
+    /// Check when a namespace is opened: `off`, `quick` (structure) or `full` (indexes too). SQLite
+    /// recovers from a crash in any case; a check reads the whole file.
     pub check_on_open: CheckOnOpen,
-    /// Namespaces that are open to other plugins than the one of the same name: by namespace, then by
-    /// plugin, `read` or `write`. Without it a plugin reaches its own and no other.
+    /// Namespaces that other plugins may use, in addition to the namespace of their own name: by
+    /// namespace, then by plugin, "read" or "write".
     pub grants: Grants,
 }
 

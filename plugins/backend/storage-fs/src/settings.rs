@@ -11,19 +11,21 @@ use streamgate_plugin_api::settings::ByteSize;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Directory of the objects, `<root>/<bucket>/<key>`; relative to the working directory. It must be one
-    /// file system. Not set: `objects` in the plugin's data directory.
+    /// Directory of the objects, `<root>/<bucket>/<key>`; relative to the working directory. It
+    /// must be one file system. Default: `objects` in the plugin's data directory.
     pub root: Option<PathBuf>,
-    /// Below this much free space writes are refused with 507 and the component `disk` is degraded.
+    /// Free space that is reserved. Below it, writes are refused with 507 and the component `disk`
+    /// is degraded.
     pub min_free: ByteSize,
-    /// Write resumable uploads past the page cache (O_DIRECT), which costs less CPU and evicts nothing that is
-    /// being served. File systems that cannot do it are noticed and written to the ordinary way.
+    /// Write resumable uploads past the page cache (O_DIRECT), which uses less CPU and evicts
+    /// nothing that is being served. File systems without support are detected and written
+    /// normally.
     pub direct_io: bool,
-    /// Memory for small objects (up to 2 MiB) that are asked for again and again; 0 turns it off.
+    /// Memory for small, frequently read objects (up to 2 MiB); 0 disables it.
     pub cache: ByteSize,
-    /// Buckets that are open to other plugins than the one of the same name: by bucket, then by plugin,
-    /// `read` or `write`. What is set for a bucket takes the place of what is built in for it: `media` is
-    /// what contents consist of.
+    /// Buckets that other plugins may use, in addition to the bucket of their own name: by bucket,
+    /// then by plugin, "read" or "write". The bucket of contents is open to the plugins that
+    /// produce, keep and deliver them; a setting for a bucket replaces its default.
     #[serde(deserialize_with = "with_built_in")]
     pub grants: Grants,
 }

@@ -14,34 +14,34 @@ use crate::schedule;
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Settings {
-    /// How long a lease lasts without a heartbeat, unless the worker asks for another time.
+    /// How long a lease lasts without a heartbeat, unless the worker requests another time.
     pub lease: Duration,
-    /// The longest lease a worker may ask for.
+    /// Maximum lease that a worker may request.
     pub max_lease: Duration,
-    /// How often a job is tried, unless the enqueuer says otherwise.
+    /// How often a job is attempted, unless it was enqueued with another number.
     pub max_attempts: u32,
-    /// How often a job may lose its worker (the server ended, or the worker fell silent) before it
-    /// is set aside as failed. Such an attempt does not count as tried.
+    /// How often a job may lose its worker (the server ended, or the worker stopped responding)
+    /// before it is set aside as failed. Such an attempt does not count.
     pub max_interruptions: u32,
-    /// How often the process that works on a job, and on nothing else, may end by itself before the
-    /// job is set aside. Whoever stops, swaps or restarts it is not counted.
+    /// How often a process that works on this job alone may crash before the job is set aside.
+    /// Stopping, swapping or restarting it does not count.
     pub max_crashes: u32,
-    /// How many jobs of one owner run at the same time in a queue, where `auth` does not say how many
-    /// (`plugins.auth.quotas`) or does not answer; 0: any number.
+    /// Maximum running jobs of one owner in a queue, if `auth` has no limit (`plugins.auth.quotas`)
+    /// or is unavailable; 0: unlimited.
     pub max_running_per_owner: u32,
-    /// The wait after the first failure; it doubles with every further one, with some chance in it.
+    /// The wait after the first failure; it doubles with each further one, with jitter.
     pub backoff: Duration,
-    /// The longest wait between two attempts.
+    /// Maximum wait between two attempts.
     pub max_backoff: Duration,
-    /// How often leases that ran out and schedules that are due are looked for.
+    /// How often expired leases and due schedules are checked.
     pub sweep_interval: Duration,
-    /// How long completed and cancelled jobs are kept to look at.
+    /// How long completed and cancelled jobs are kept for inspection.
     pub retention: Duration,
-    /// How long dead jobs are kept, to look at and to retry.
+    /// How long dead jobs are kept, for inspection and retries.
     pub dead_retention: Duration,
-    /// The largest payload and the largest result of a job.
+    /// Maximum size of the payload and of the result of a job.
     pub max_payload: ByteSize,
-    /// Jobs that are enqueued by the clock.
+    /// Jobs that are enqueued on a schedule.
     pub schedules: Vec<Schedule>,
 }
 

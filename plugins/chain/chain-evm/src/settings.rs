@@ -16,35 +16,35 @@ use crate::caip::Account;
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Whether endpoints may have private, link-local and loopback addresses, and speak plain HTTP.
-    /// For a node of one's own.
+    /// Allow endpoints with private, link-local and loopback addresses, and plain HTTP. For your
+    /// own node.
     pub allow_private: bool,
     /// How long an endpoint may take to answer one call.
     pub deadline: Duration,
-    /// How long the first endpoints are waited for before a further one is asked as well.
+    /// How long to wait for the first endpoints before a further one is called as well.
     pub hedge_after: Duration,
-    /// The largest answer of an endpoint that is read.
+    /// Maximum size of an endpoint's response.
     pub max_answer: ByteSize,
-    /// How often each endpoint must show again that it serves the right chain.
+    /// How often each endpoint must prove that it serves the right chain.
     pub recheck: Duration,
-    /// After so many failures in a row an endpoint rests.
+    /// Consecutive failures after which an endpoint is paused.
     pub breaker_failures: u32,
-    /// How long it rests; it doubles each time, up to 5 minutes.
+    /// How long it is paused; it doubles each time, up to 5 minutes.
     pub breaker_pause: Duration,
-    /// How long the last block that was agreed on counts as the last one.
+    /// How long the last agreed block counts as the latest.
     pub head_ttl: Duration,
-    /// How often a chain is looked at for transfers while somebody watches.
+    /// How often a chain is polled for transfers while tokens are watched.
     pub poll: Duration,
-    /// How often a chain is looked at while nobody does, for its health.
+    /// How often a chain is polled otherwise, for its health.
     pub idle_poll: Duration,
-    /// Gas that a contract may use to answer one call.
+    /// Maximum gas of one contract call.
     pub call_gas: u64,
-    /// Memory for answers at blocks, for each chain.
+    /// Cache for answers at blocks, per chain.
     pub cache: ByteSize,
-    /// Contracts that are watched at once, for each chain.
+    /// Maximum contracts watched at once, per chain.
     pub max_watched: usize,
-    /// How often all contents are compared with what registries were told of them. Changes are seen at
-    /// once through events; this bounds what a lost event can do.
+    /// How often all contents are compared with what was registered. Events report changes at once;
+    /// this limits the effect of a lost event.
     pub reconcile: Duration,
     /// The chains. One without endpoints is off.
     pub chains: Vec<Chain>,

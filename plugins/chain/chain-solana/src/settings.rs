@@ -14,29 +14,28 @@ use crate::caip::ChainId;
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Whether endpoints may have private, link-local and loopback addresses, and speak plain HTTP.
-    /// For a node of one's own.
+    /// Allow endpoints with private, link-local and loopback addresses, and plain HTTP. For your
+    /// own node.
     pub allow_private: bool,
     /// How long an endpoint may take to answer one call.
     pub deadline: Duration,
-    /// How long the first endpoints are waited for before a further one is asked as well.
+    /// How long to wait for the first endpoints before a further one is called as well.
     pub hedge_after: Duration,
-    /// The largest answer of an endpoint that is read.
+    /// Maximum size of an endpoint's response.
     pub max_answer: ByteSize,
-    /// How often each endpoint must show again that it serves the right cluster.
+    /// How often each endpoint must prove that it serves the right cluster.
     pub recheck: Duration,
-    /// After so many failures in a row an endpoint rests.
+    /// Consecutive failures after which an endpoint is paused.
     pub breaker_failures: u32,
-    /// How long it rests; it doubles each time, up to 5 minutes.
+    /// How long it is paused; it doubles each time, up to 5 minutes.
     pub breaker_pause: Duration,
-    /// How long the last block that was agreed on counts as the last one, and what was read since
-    /// it as fresh.
+    /// How long the last agreed block counts as the latest, and what was read since it as fresh.
     pub head_ttl: Duration,
-    /// How often a cluster is looked at while nobody asks, for its health.
+    /// How often an unused cluster is polled, for its health.
     pub idle_poll: Duration,
-    /// Memory for answers, for each cluster.
+    /// Cache for answers, per cluster.
     pub cache: ByteSize,
-    /// An account with more NFTs than this is not looked through for those of a collection.
+    /// Maximum NFTs of an account that are searched for those of a collection.
     pub max_nfts: usize,
     /// The clusters. One without endpoints is off.
     pub chains: Vec<Chain>,

@@ -16,55 +16,60 @@ use crate::filters::Stage;
 pub struct Settings {
     /// Address and port to listen on, or a list of them: "127.0.0.1:8080", "[::]:8080".
     pub listen: Listen,
-    /// Threads that serve connections; 0 means one for each core.
+    /// Threads that serve connections; 0 means one per core.
     pub threads: usize,
-    /// Connections at a time. When all are taken, a newcomer displaces the oldest one of the address (IPv6: the /64)
-    /// with the most; who holds as many as anybody is answered 503. As many streams of HTTP/2 at a time are shared the
-    /// same way.
+    /// Maximum concurrent connections. When all are taken, a new one displaces the oldest
+    /// connection of the address (IPv6: the /64) with the most; an address that itself has the most
+    /// gets 503. The same number of concurrent HTTP/2 streams is shared the same way.
     pub max_connections: usize,
     /// How long a client may take to send the head of a request.
     pub header_timeout: Duration,
-    /// How long a request's body may stand still.
+    /// How long a request's body may stall.
     pub body_timeout: Duration,
-    /// Bytes a second that a request's body must bring, over `body_timeout` of waiting for the client; 0: any.
+    /// Minimum rate of a request's body in bytes per second, averaged over `body_timeout` of
+    /// waiting for the client; 0: any.
     pub min_body_rate: ByteSize,
-    /// How long a plugin may take to begin its answer, without reading the request's body meanwhile; then the request is
-    /// given up and answered 504.
+    /// How long a plugin may take to begin its response without reading the request's body; then
+    /// the request is aborted with 504.
     pub answer_timeout: Duration,
-    /// How long a client may take nothing of a response: a connection of HTTP/1.1, or a stream of HTTP/2, whatever PINGs
-    /// say, but not while others of its connection have their turn. What a connection takes is seen in steps of up to 128
-    /// KiB: with 30 seconds, it has to take some 4 KiB a second; if it was quick so far, 20 KiB a second until it is
-    /// known to be slow. A response that has nothing to send for 3 seconds ends if its client has closed its sending
-    /// side.
+    /// How long a client may read nothing of a response, per HTTP/1.1 connection or HTTP/2 stream.
+    /// PINGs do not count as reading, and time in which other streams of the connection are served
+    /// does not count as waiting. Reading is seen in steps of up to 128 KiB: with 30 seconds, a
+    /// connection must read about 4 KiB per second; if it was fast before, 20 KiB per second until
+    /// it is known to be slow. A response that has nothing to send for 3 seconds ends if its client
+    /// has closed its sending side.
     pub write_timeout: Duration,
-    /// How long a connection is kept without a request. PINGs of HTTP/2 are none. A client that takes the end of a
-    /// response over HTTP/2 in pieces below 1 KiB counts as one without a request.
+    /// How long an idle connection is kept. HTTP/2 PINGs do not keep it. A client that reads the
+    /// end of an HTTP/2 response in pieces below 1 KiB counts as idle.
     pub keep_alive: Duration,
-    /// How long requests in flight may go on when the gateway stops.
+    /// How long running requests may continue when the gateway stops.
     pub drain_timeout: Duration,
-    /// Size of a request's head, all fields together.
+    /// Maximum size of a request's head, all fields together.
     pub max_header_bytes: ByteSize,
-    /// Fields of a request's head, at most 100.
+    /// Maximum number of header fields of a request, at most 100.
     pub max_headers: usize,
-    /// Size of a request's body, but for the paths of `unlimited_bodies`.
+    /// Maximum size of a request's body, except for the paths in `unlimited_bodies`.
     pub max_body: ByteSize,
-    /// Path prefixes where the plugin limits bodies itself; the gateway only watches that they move.
+    /// Path prefixes where the plugin itself limits bodies; the gateway only enforces that they
+    /// progress.
     pub unlimited_bodies: Vec<String>,
     /// Compress text for clients that accept br or gzip.
     pub compression: bool,
-    /// Bodies below this size are not worth compressing.
+    /// Minimum size of a body to compress.
     pub compress_min: ByteSize,
     /// Which requests are logged: "off", "errors" (failed and slow ones) or "all".
     pub access_log: AccessLog,
-    /// With access_log = "errors": what takes longer until its first byte is slow.
+    /// With access_log = "errors": a request is slow if its first byte takes longer.
     pub slow_request: Duration,
-    /// Proxies (addresses or networks such as "10.0.0.0/8") whose X-Forwarded-For, -Proto and -Host are believed.
+    /// Proxies (addresses or networks such as "10.0.0.0/8") whose X-Forwarded-For, -Proto and -Host
+    /// are trusted.
     pub trusted_proxies: Vec<String>,
-    /// What a request has to pass before a plugin gets it: "authenticate" (who sent it), "authorize" (whether they may)
-    /// and "limit" (whether it is one too many), each provided by a plugin. What is listed here and not provided is
-    /// answered 503: nothing passes unjudged.
+    /// Filters that a request must pass before it reaches a plugin: "authenticate" (identify the
+    /// caller), "authorize" (check permissions) and "limit" (rate limit), each provided by a
+    /// plugin. A listed filter that no plugin provides is answered 503. Default: none.
     pub filters: Vec<Stage>,
-    /// Path prefixes whose plugins look at credentials themselves: neither "authenticate" nor "authorize" is asked.
+    /// Path prefixes whose plugins check credentials themselves: "authenticate" and "authorize" are
+    /// skipped.
     pub own_authentication: Vec<String>,
     /// How long a filter may take; then the request is answered 503.
     pub filter_timeout: Duration,

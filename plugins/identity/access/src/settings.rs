@@ -9,24 +9,23 @@ use streamgate_plugin_api::settings::Duration;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Who may play a content of which nobody has said anything: `"private"` (its owner and
-    /// admins) or `"public"` (everyone).
+    /// Policy of a content without one: "private" (its owner and admins) or "public" (everyone).
     pub default: Default,
-    /// How long a viewer is let in without being looked at again. What is told of tokens, policies
-    /// and subscriptions takes it back at once; this bounds what nobody tells of, such as native
-    /// coins and what contracts answer.
+    /// How long a viewer is admitted without a new decision. Events about tokens, policies and
+    /// subscriptions revoke it at once; this limits everything without events, such as native coins
+    /// and contract calls.
     pub decision_max_age: Duration,
-    /// How long a chain may take to answer; then it is not known.
+    /// How long a chain may take to answer; after that the result is unknown.
     pub chain_timeout: Duration,
-    /// Decisions that are made at the same time; more wait, and are not known after `chain_timeout`.
+    /// Maximum concurrent decisions. Further ones queue, and are unknown after `chain_timeout`.
     pub max_deciding: usize,
-    /// Decisions that are kept in memory.
+    /// Decisions cached in memory.
     pub cached_decisions: usize,
-    /// Viewers that are let in at the same time, counted by content; more are not known.
+    /// Maximum viewers admitted at the same time, counted per content; further ones are unknown.
     pub max_grants: usize,
-    /// How long transfers of a token are told after somebody asked for it.
+    /// How long transfers of a token are reported after the last request to watch it.
     pub watch_lease: Duration,
-    /// How long decisions are kept to look at.
+    /// How long decisions are kept for inspection.
     pub decision_retention: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! The REST API under `/api/v1/auth`, and the published keys. See `docs/http-api.md`.
+//! The REST API under `/api/v1/auth`, and the published keys. See `docs/reference/http/auth.md`.
 
 use axum::Router;
 use axum::extract::{Path, Query, Request, State};

@@ -12,70 +12,72 @@ use crate::filters::rules::Rule;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Where people reach this server: `"https://video.example.org"`. Wallets are asked to sign for
-    /// this site, tokens are issued in its name, and `https` makes cookies `Secure`. Empty: this
-    /// machine alone, `http://localhost` at the port that the ingress listens on.
+    /// Public address of this server: `"https://video.example.org"`. Wallets sign for this site,
+    /// tokens are issued in its name, and `https` makes cookies `Secure`. Empty: only this machine,
+    /// `http://localhost` at the port of the ingress.
     #[schemars(extend("format" = "public-url"))]
     pub public_url: String,
-    /// Further addresses of the same server that may be signed in at.
+    /// Further addresses of this server where people can sign in.
     pub origins: Vec<String>,
-    /// Origins of other sites whose pages may sign people in here and ask who they are, with a bearer
-    /// token and never with cookies: `"https://app.example.org"`. Wallets sign for that site then.
+    /// Origins of other sites whose pages may sign people in and read their identity, with bearer
+    /// tokens and never with cookies: `"https://app.example.org"`. Wallets then sign for that site.
     pub allowed_origins: Vec<String>,
-    /// Whether `public_url`, `origins` and `allowed_origins` may be plain `http` on other machines than
-    /// this one, to try it out in a network that you trust: whoever reads along there takes over what
-    /// is signed in.
+    /// Allow plain `http` on other machines in `public_url`, `origins` and `allowed_origins`, for
+    /// tests in a trusted network: anyone who can read its traffic can take over sessions.
     pub plain_http: bool,
     /// EVM chains that a message may be signed for.
     pub chain_ids: Vec<u64>,
-    /// Solana clusters that a message may be signed for; the first is what wallets are asked for.
+    /// Solana clusters that a message may be signed for; the first is the one in challenges.
     pub solana_chains: Vec<String>,
-    /// How long a wallet may take to sign what it was asked to.
+    /// How long a wallet may take to sign a challenge.
     pub challenge_ttl: Duration,
-    /// Longest signature that is taken; a contract wallet's may hold the code of the wallet itself.
+    /// Maximum size of a signature; that of a contract wallet may contain the wallet's code.
     pub max_signature: ByteSize,
-    /// How far a wallet's clock may be off.
+    /// Tolerated difference of a wallet's clock.
     pub clock_skew: Duration,
-    /// How long an access token is good; ending a session ends it at once all the same.
+    /// Lifetime of an access token; ending a session revokes it at once.
     pub access_ttl: Duration,
-    /// How long a session goes on without being refreshed.
+    /// How long a session lasts without being refreshed.
     pub refresh_ttl: Duration,
-    /// How long a session goes on at most, however often it is refreshed.
+    /// Maximum lifetime of a session, however often it is refreshed.
     pub session_ttl: Duration,
-    /// Sessions of one principal; with one more the oldest ends.
+    /// Maximum sessions of one principal; a further one ends the oldest.
     pub max_sessions: u32,
-    /// Wallets of one principal.
+    /// Maximum wallets of one principal.
     pub max_wallets: u32,
-    /// API keys of one principal.
+    /// Maximum API keys of one principal.
     pub max_keys: u32,
-    /// How long a key signs tokens before the next one takes over.
+    /// How long a key signs tokens before the next one replaces it.
     pub key_rotation: Duration,
-    /// How long a key that signs no more is still published, for tokens that it signed. At least
+    /// How long a replaced key is still published, for tokens that it signed. At least
     /// `access_ttl`.
     pub key_overlap: Duration,
-    /// How long a refresh token that was used gets the same answer again, in case that one was lost; "0s": not at all.
-    /// Later it ends its session, since it may be stolen.
+    /// How long a used refresh token gets the same response again, in case that one was lost; "0s":
+    /// not at all. After that, using it again ends the session, because it may be stolen.
     pub refresh_grace: Duration,
-    /// Sign-ins of one address (of IPv6 the /64) within a minute, and refreshes that are refused. Those that are granted
-    /// do not count.
+    /// Sign-ins and refused refreshes of one address (IPv6: the /64) per minute. Successful
+    /// refreshes do not count.
     pub attempts_per_address: u32,
-    /// Challenges of one address (of IPv6 the /64) within a minute.
+    /// Challenges of one address (IPv6: the /64) per minute.
     pub challenges_per_address: u32,
-    /// Sign-ins of one wallet within a minute.
+    /// Sign-ins of one wallet per minute.
     pub attempts_per_wallet: u32,
-    /// How long a credential that was good is taken for good without a look into the database; "0s":
-    /// not at all. What ends on this server ends at once in any case.
+    /// How long a valid credential is cached without reading the database; "0s": not at all.
+    /// Credentials that end on this server end at once in any case.
     pub warm_for: Duration,
-    /// What requests need, for the gateway's filter "authorize". Of all rules that a path is below,
-    /// the longest one counts. `read` is for GET and HEAD, `change` for all other methods but OPTIONS;
-    /// either is "nothing", "sign-in", or one of the scopes "content:read" (viewers), "content:write"
-    /// (creators) and "admin" (admins).
+    /// What requests require, for the filter "authorize" of the gateway. The longest matching path
+    /// applies. `read` is for GET and HEAD, `change` for all other methods, and `options` for
+    /// OPTIONS, which requires what a change requires if `options` is absent. Each is "nothing",
+    /// "sign-in", or one of the scopes "content:read" (viewers), "content:write" (creators) and
+    /// "admin" (admins). Use options = "nothing" only where the plugin answers OPTIONS without any
+    /// effect: browsers send it without credentials before requests from pages of other sites.
+    /// These are the defaults; a custom list replaces them.
     pub rules: Vec<Rule>,
     /// How much of what is everybody's each principal of a role may use, by role: `viewer`, which all are,
     /// and `creator`. Of several roles the largest counts; admins have no limits. An admin may set other
     /// ones for a principal. Without it: no limits.
     pub quotas: BTreeMap<String, RoleQuota>,
-    /// How long the one-time address of the console is good.
+    /// How long the one-time URL of the first admin is valid.
     pub setup_ttl: Duration,
     /// How long entries of the audit log are kept.
     pub audit_retention: Duration,

@@ -1,5 +1,5 @@
 //! The REST API of captions and chapters, under `/api/v1/contents/{id}`. What people upload becomes WebVTT
-//! before it is stored. See `docs/http-api.md`.
+//! before it is stored. See `docs/reference/http/captions.md`.
 
 use axum::Router;
 use axum::extract::{Path, RawQuery, Request, State};

@@ -1,5 +1,5 @@
 //! The REST API under `/api/v1/contents`: reading, changing and deleting contents, and
-//! their live changes. Captions and chapters are in `captions_routes.rs`. See `docs/http-api.md`.
+//! their live changes. Captions and chapters are in `captions_routes.rs`. See `docs/reference/http/contents.md`.
 
 use axum::Router;
 use axum::extract::{Path, Query, RawQuery, Request, State};

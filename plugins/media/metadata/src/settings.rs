@@ -12,46 +12,48 @@ pub struct Settings {
     /// Origins whose pages may read `/api/v1/contents`: `"*"` for all, or for example
     /// `"https://example.org"`.
     pub cors_origins: Vec<String>,
-    /// Origins whose pages may also change and delete contents. The console needs no entry
-    /// here: it has the server's own origin.
+    /// Origins whose pages may also change and delete contents. The console needs no entry: it is
+    /// served from the server's own origin.
     pub cors_write_origins: Vec<String>,
-    /// Whether who may know of which content is asked of the plugin that provides `access`: contents of a
-    /// private policy, uploads and failed ones are only for their owners and admins. Without it
-    /// everybody may know of everything; with it and without that plugin only those may.
+    /// Enforce visibility (requires a plugin that provides `access`): private contents, uploads and
+    /// failed contents are visible only to their owners and admins. If false, all contents are
+    /// visible to everyone. If true without such a plugin, only owners and admins see contents.
     pub gated: bool,
-    /// The longest time that a content's policy is taken for known without asking again. Changes are
-    /// seen at once through events; this bounds what a lost event can do.
+    /// How long a content's policy is cached. Events update it at once; this limits the effect of a
+    /// lost event.
     pub policy_max_age: Duration,
-    /// Searches that run at once; more wait.
+    /// Maximum concurrent searches; further ones wait.
     pub max_searches: u32,
-    /// Searches that one principal, or one address of callers who are not signed in, may have running or
-    /// waiting; more are answered 503.
+    /// Maximum running and waiting searches of one principal, or of one address without one; more
+    /// are answered 503.
     pub searches_per_client: u32,
-    /// How long a search may take, with its waiting.
+    /// How long a search may take, including waiting.
     pub search_timeout: Duration,
-    /// Live-change streams (server-sent events) open at once. When all are taken, a newcomer gets the
-    /// place of the oldest stream of whoever has most of them.
+    /// Maximum concurrent live-change streams (server-sent events). When all are taken, a new one
+    /// displaces the oldest stream of the client with the most.
     pub max_event_clients: u32,
-    /// Live-change streams that one principal, or one address of callers who are not signed in, may have
-    /// open; more are answered 503.
+    /// Maximum live-change streams of one principal, or of one address without one; more are
+    /// answered 503.
     pub event_streams_per_client: u32,
-    /// Changes that a live-change client may be behind before it is disconnected. It comes
-    /// back by itself and is told what it missed.
+    /// How many changes a live-change client may be behind before it is disconnected. It reconnects
+    /// and gets what it missed.
     pub event_backlog: u32,
     /// How often a quiet live-change stream gets a comment, so that proxies keep it open.
     pub heartbeat: Duration,
-    /// How long after a deletion its objects are swept a second time, to catch what was
-    /// being written meanwhile. At least as long as one segment takes to encode.
+    /// How long after a deletion its objects are deleted a second time, to catch concurrent writes.
+    /// At least as long as one segment takes to encode.
     pub sweep_grace: Duration,
-    /// How long the text of captions that were replaced stays at its own address, for players that began
-    /// before and ask for it when a viewer turns captions on. At most the last eight texts stay. `"0s"`: none.
+    /// How long replaced captions stay available at their own address, for players that started
+    /// before and request them later. At most the last eight versions are kept. `"0s"`: not at all.
     pub replaced_captions: Duration,
-    /// How long renditions stay at their own addresses that were encoded anew in another way before they were
-    /// complete, for players that began with them. At least as long as somebody may go on watching with one grant:
-    /// `token_max` of `plugins.streaming`. At most the last four stay. `"0s"`: none.
+    /// How long renditions that were replaced by a new encode before they were complete stay
+    /// available at their own addresses, for players that started with them. At least as long as
+    /// one grant can last: `token_max` of `plugins.streaming`. At most the last four are kept.
+    /// `"0s"`: not at all.
     pub replaced_renditions: Duration,
-    /// Begin an empty catalogue although the storage holds objects of contents. Without it the catalogue
-    /// does not start then: its database was lost, and is to be restored from a backup.
+    /// Start with an empty catalogue although the storage has objects of contents. If false, the
+    /// catalogue does not start in this case: its database was lost, and should be restored from a
+    /// backup.
     pub begin_anew: bool,
 }
 

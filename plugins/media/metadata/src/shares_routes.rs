@@ -1,4 +1,4 @@
-//! The REST API of shares and of the hand-over, under `/api/v1/contents/{id}`. See `docs/http-api.md`.
+//! The REST API of shares and of the hand-over, under `/api/v1/contents/{id}`. See `docs/reference/http/contents.md`.
 
 use std::collections::HashMap;
 

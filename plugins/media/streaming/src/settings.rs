@@ -9,39 +9,50 @@ use streamgate_plugin_api::settings::{ByteSize, Duration};
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Memory for segments that are asked for again and again. "0B" keeps none.
+    /// Memory for frequently requested segments. "0B" disables it.
     pub segment_cache: ByteSize,
-    /// Segments larger than this are streamed from storage and never kept in memory. At most an eighth of segment_cache is used.
+    /// Segments larger than this are streamed from storage and never cached. At most an eighth of
+    /// segment_cache is used.
     pub segment_cache_max_object: ByteSize,
-    /// Memory for what is known of contents: the rows of their segments, playlists and manifests.
+    /// Memory for information about contents: segment rows, playlists and manifests.
     pub timeline_cache: ByteSize,
-    /// The longest time that something known of a complete content is served without asking the catalogue. Changes and deletions are seen at once through events; this bounds what a lost event can do.
+    /// How long information about a complete content is served without asking the catalogue. Events
+    /// report changes and deletions at once; this limits the effect of a lost event.
     pub timeline_max_age: Duration,
     /// The same for a content that still grows.
     pub growing_max_age: Duration,
-    /// How long players and proxies may keep the playlists and manifest of a complete content.
+    /// How long players and proxies may cache the playlists and manifest of a complete content.
     pub playlist_max_age: Duration,
-    /// What playlists announce as the longest segment, at least. A content with longer segments announces those.
+    /// Minimum segment duration that playlists announce. A content with longer segments announces
+    /// those.
     pub target_duration: Duration,
     /// How long the catalogue may take to answer.
     pub catalogue_timeout: Duration,
-    /// How long storage may take to deliver a segment into memory, or to begin one that is streamed.
+    /// How long storage may take to deliver a segment into memory, or to begin a streamed one.
     pub storage_timeout: Duration,
-    /// Whether who may play what is asked of the plugin that provides `access`. Without it everybody may play everything. With it and without that plugin nobody plays anything.
+    /// Enforce access policies (requires a plugin that provides `access`). If false, everyone can
+    /// play everything. If true without such a plugin, no one can play anything.
     pub gated: bool,
-    /// The longest time that a content's policy is taken for known without asking again. Changes are seen at once through events; this bounds what a lost event can do.
+    /// How long a content's policy is cached. Events update it at once; this limits the effect of a
+    /// lost event.
     pub policy_max_age: Duration,
-    /// How long the plugins that provide `access` and `auth` may take to answer. A decision may have to wait for a chain.
+    /// How long the plugins that provide `access` and `auth` may take to answer. A decision may
+    /// wait for a chain.
     pub access_timeout: Duration,
-    /// How long the addresses of a player are good after it last used one.
+    /// How long a player's addresses stay valid after their last use.
     pub token_idle: Duration,
-    /// How long they are good at most; then the player has to be started again.
+    /// Maximum lifetime of a player's addresses; after that the player must be restarted.
     pub token_max: Duration,
-    /// Players of one principal that may play at the same time. One more takes the place of the one that was silent longest, if that asked for no segment in 20 s, and is answered 429 otherwise.
+    /// Maximum active players of one principal. A further one displaces the player that has been
+    /// idle longest if that requested no segment for 20 s, and is otherwise answered 429.
     pub sessions_per_principal: u32,
-    /// Addresses on the internet that one player may be used from at the same time (of IPv6 a whole /64 is one). A player's address can be passed on, and everybody who has it plays with it. One that asked for no segment in 20 s makes room, so that whoever goes from one network to another plays on; from one more the answer is 429. 0 is no bound. Behind a proxy that is not in `trusted_proxies` of the ingress, its addresses count.
+    /// Maximum network addresses that use one player at the same time (an IPv6 /64 counts as one),
+    /// because its address can be passed on. One without a segment request for 20 s frees its slot,
+    /// so a viewer who changes networks can continue; a further one is answered 429. 0 is
+    /// unlimited. Behind a proxy that is not in `trusted_proxies` of the ingress, the proxy's
+    /// addresses count.
     pub addresses_per_player: u32,
-    /// Players that are remembered. With more, those that were silent longest come back by what the database knows.
+    /// Players kept in memory. Beyond that, those idle longest are restored from the database.
     pub max_grants: u32,
 }
 

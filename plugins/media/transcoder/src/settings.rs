@@ -15,38 +15,41 @@ use crate::encode::Passes;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Contents encoded at the same time; 0 means one for every four processors, at least one.
+    /// Contents encoded at the same time; 0 means one per four processors, at least one.
     pub jobs: usize,
     /// x264 speed preset of all rungs: ultrafast, superfast, veryfast, faster, fast, medium, slow, slower, veryslow.
     pub preset: String,
-    /// x264 constant rate factor, 1 (best) to 50; the ladder's bit rates cap what it may cost.
+    /// x264 constant rate factor, 1 (best) to 50; the bit rates of the ladder limit the size.
     pub quality: u32,
-    /// Threads of each video encoder; 0 shares the processors out by size. Renditions of up to 360 lines have one. With more than one the frames are the same each time, but where a rate bound holds not always their bytes.
+    /// Threads of each video encoder; 0 distributes the processors by size. Renditions of up to 360
+    /// lines use one. With more than one, the frames are the same each time, but their bytes may
+    /// differ where a rate limit applies.
     pub encoder_threads: u32,
-    /// How much encoding gives way to everything else on the machine: 0 (not at all) to 19.
+    /// Priority of encoding relative to everything else on the machine: 0 (equal) to 19 (lowest).
     pub nice: i32,
-    /// Passes over a source: "one" encodes all rungs side by side, "two" the smallest watchable one and sound
-    /// first, "auto" takes two for sources that are long or heavy.
+    /// Passes over a source: "one" encodes all rungs side by side, "two" the smallest watchable one
+    /// and audio first, "auto" uses two for sources that are long or heavy.
     pub passes: Passes,
-    /// With passes = "auto": sources at least this long get two.
+    /// With passes = "auto": sources at least this long use two passes.
     pub two_passes_from: Duration,
-    /// Longest source that is encoded.
+    /// Maximum length of a source.
     pub max_duration: Duration,
-    /// Largest source that is encoded.
+    /// Maximum size of a source.
     pub max_bytes: ByteSize,
-    /// Most pixels of a source's picture (width times height).
+    /// Maximum pixels of a source's video (width times height).
     pub max_pixels: u64,
-    /// Streams of a source that are looked at.
+    /// Maximum number of streams of a source that are read.
     pub max_streams: usize,
-    /// Sounds of a source that viewers may choose from (languages, commentaries); the others are left out.
+    /// Maximum audio tracks of a source that viewers can choose from (languages, commentaries); the
+    /// others are left out.
     pub max_sound_tracks: usize,
-    /// Longest time one encode may take.
+    /// Maximum time of one encode.
     pub max_wall_time: Duration,
-    /// An encode that makes no progress for this long is given up.
+    /// An encode without progress for this long is aborted.
     pub stall_timeout: Duration,
-    /// How long a job stays ours without a sign of life.
+    /// How long the lease of a job lasts without a heartbeat.
     pub lease: Duration,
-    /// How long a job waits that finds no room on the disk, before it looks again.
+    /// How long a job waits on a full disk before it checks again.
     pub no_room_pause: Duration,
 }
 

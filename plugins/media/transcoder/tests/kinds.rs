@@ -1,5 +1,5 @@
 //! Inputs of many kinds, each made by the system's ffmpeg as the test runs: containers, codecs, layouts, rates, sizes,
-//! times and colours, crossed. What is right for each stands in the tables of `kinds/`; `docs/media.md` lists them.
+//! times and colours, crossed. What is right for each stands in the tables of `kinds/`; `docs/reference/media.md` lists them.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
@@ -109,12 +109,12 @@ fn every_input_has_a_name_of_its_own_and_what_is_to_be_repaired_is_one_of_them()
 
 #[test]
 fn the_page_on_media_lists_what_is_tested_here_and_nothing_else() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../docs/media.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../docs/reference/media.md");
     let there = std::fs::read_to_string(&path).unwrap();
     let right = page::with_table(&there, &all());
     if std::env::var("INSTA_UPDATE").is_ok_and(|update| update == "always") {
         std::fs::write(&path, &right).unwrap();
         return;
     }
-    assert!(there == right, "docs/media.md differs: INSTA_UPDATE=always writes it anew");
+    assert!(there == right, "docs/reference/media.md differs: INSTA_UPDATE=always writes it anew");
 }

@@ -1,4 +1,4 @@
-//! The HTTP face of uploads: tus 1.0.0 under `/files`. See `docs/http-api.md`.
+//! The HTTP face of uploads: tus 1.0.0 under `/files`. See `docs/reference/http/uploads.md`.
 
 use std::time::{Duration, UNIX_EPOCH};
 

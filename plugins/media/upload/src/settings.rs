@@ -9,31 +9,31 @@ use streamgate_plugin_api::settings::{ByteSize, Duration};
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// Largest upload (`Tus-Max-Size`).
+    /// Maximum size of an upload (`Tus-Max-Size`).
     pub max_size: ByteSize,
-    /// Bytes that are received before they are put on disk and acknowledged for good: what a
-    /// crash of the server costs a running upload at most.
+    /// Bytes received before they are synced to disk and acknowledged: the most that a crash of the
+    /// server costs a running upload.
     pub checkpoint: ByteSize,
     /// The same in time, for slow connections.
     pub checkpoint_interval: Duration,
-    /// How long an unfinished upload is kept after its last sign of life.
+    /// How long an unfinished upload is kept after its last activity.
     pub expire_after: Duration,
-    /// Uploads that transfer bytes at the same moment; more are answered 503 and come again. When
-    /// all are taken, a newcomer gets the place of whoever has the most.
+    /// Maximum concurrent transfers; further ones are answered 503 and retry. When all are taken, a
+    /// new one displaces a transfer of the caller with the most.
     pub max_transfers: u32,
-    /// The same for one caller, which is a principal, or an address where nobody is signed in; more
-    /// are answered 429.
+    /// The same for one caller, which is a principal, or an address without one; more are answered
+    /// 429.
     pub max_transfers_per_caller: u32,
-    /// Unfinished uploads that are kept at once; beyond that no new ones are created.
+    /// Maximum number of unfinished uploads; beyond it no new ones are created.
     pub max_unfinished: u32,
     /// The same for one caller; more are answered 429.
     pub max_unfinished_per_caller: u32,
-    /// A transfer of which nothing arrives for this long is ended; what came is kept.
+    /// A transfer without data for this long is ended; received bytes are kept.
     pub idle_timeout: Duration,
-    /// Bytes that a transfer has to bring per second, on average over `idle_timeout`; a slower one
-    /// is ended, what came is kept. 0 takes them as slow as they are.
+    /// Minimum rate of a transfer in bytes per second, averaged over `idle_timeout`; a slower one
+    /// is ended, and received bytes are kept. 0 means no minimum.
     pub min_rate: ByteSize,
-    /// How often expired uploads are looked for, and unfinished hand-overs repeated.
+    /// How often expired uploads are removed, and unfinished hand-overs retried.
     pub sweep_interval: Duration,
     /// Origins whose pages may upload: `"*"` for all, or for example `"https://example.org"`.
     pub cors_origins: Vec<String>,

@@ -1,4 +1,4 @@
-//! The table of `docs/media.md`, from the tables of the inputs.
+//! The table of `docs/reference/media.md`, from the tables of the inputs.
 
 use super::{Kind, PENDING};
 

@@ -9,7 +9,7 @@ import { useMayChange } from "../session/use-session";
 import { Icon } from "../ui/icons";
 import { notify } from "../ui/notices";
 
-/** What the server takes (`docs/http-api.md`, Patches). */
+/** What the server takes (`docs/reference/http/contents.md`, Patches). */
 const TITLE_CHARS = 200;
 const DESCRIPTION_CHARS = 5_000;
 /** The counter shows when so little of the room is left. */
