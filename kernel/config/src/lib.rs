@@ -8,6 +8,7 @@ mod files;
 mod graph;
 mod notices;
 mod options;
+mod schema;
 mod secrets;
 mod settings;
 mod show;
