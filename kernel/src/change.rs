@@ -7,28 +7,24 @@
 //! One change at a time, from the first look at the configuration to its last step; the stop of
 //! all is one of them. What runs has a version, and a plan is good for the one that it was made for.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use streamgate_config::Sources;
 use streamgate_control::{Step, planned, stale, words};
 use streamgate_health::{Phase, Stage};
-use streamgate_plugin_api::abi::RResult;
-use tokio::sync::MutexGuard;
+use tokio::sync::{Mutex, MutexGuard};
 
-use crate::check::{Edition, Planned};
-use crate::lifecycle::{Composition, Entry, Kernel, Run};
+use crate::composition::{Composition, Plan, Plugins};
+use crate::edition::{Edition, Planned};
+use crate::parts::Parts;
+use crate::run::{Entry, Run};
+use crate::runs::Runs;
 
 /// How long a change waits until those that route by the prefixes have taken them.
 const ROUTED_WITHIN: Duration = Duration::from_secs(1);
-
-/// Where the configuration comes from, to be read again.
-#[derive(Debug, Clone)]
-pub(crate) struct Origin {
-    pub(crate) config: PathBuf,
-    pub(crate) sets: Vec<String>,
-}
+/// Why a plugin is stopped that cannot run beside its successor.
+const EXCHANGED: &str = "it is exchanged";
 
 /// A step that was taken, with what it takes to undo it.
 enum Done {
@@ -41,27 +37,32 @@ enum Done {
     Exchanged(Arc<Entry>, Arc<Planned>),
 }
 
-/// Every plugin that differs, in the order of the steps.
-struct Plan {
-    /// That of the composition from which it differs.
-    version: u64,
-    edition: Edition,
-    steps: Vec<(Step, String)>,
+/// Changes what runs, one change at a time.
+pub(crate) struct Changes {
+    parts: Arc<Parts>,
+    composition: Arc<Composition>,
+    runs: Arc<Runs>,
+    /// Held by the change that is under way.
+    changing: Mutex<()>,
 }
 
-impl Kernel {
+impl Changes {
+    pub(crate) fn new(parts: Arc<Parts>, composition: Arc<Composition>, runs: Arc<Runs>) -> Self {
+        Self { parts, composition, runs, changing: Mutex::default() }
+    }
+
     /// Replaces a plugin by a build that is loaded anew from its file, or from `file` instead.
     ///
     /// # Errors
     /// Why nothing has changed.
-    pub(crate) async fn swap(self: &Arc<Self>, name: &str, file: Option<&str>) -> Result<String, String> {
+    pub(crate) async fn swap(&self, name: &str, file: Option<&str>) -> Result<String, String> {
         let _one = self.begin()?;
-        self.composition.load().find(name).ok_or_else(|| self.unknown(name))?;
+        self.composition.now().find(name)?;
         let set = file.map(|file| format!("plugins.{name}.file={}", toml_string(file)));
         if let Some(file) = file.filter(|file| !Path::new(file).is_file()) {
             return Err(format!("there is no file {file}; nothing has changed"));
         }
-        let mut plan = self.plan(set, Some(name)).await?;
+        let mut plan = self.composition.plan(set, Some(name)).await?;
         plan.steps = vec![(Step::Swap, name.to_owned())];
         self.apply(plan, false).await?;
         Ok(format!("{name} is swapped"))
@@ -72,13 +73,13 @@ impl Kernel {
     ///
     /// # Errors
     /// Why nothing has changed.
-    pub(crate) async fn reload(self: &Arc<Self>, dry: bool, version: Option<u64>) -> Result<String, String> {
+    pub(crate) async fn reload(&self, dry: bool, version: Option<u64>) -> Result<String, String> {
         if dry {
-            let plan = self.plan(None, None).await?;
+            let plan = self.composition.plan(None, None).await?;
             return Ok(planned(&plan.steps, plan.version));
         }
         let _one = self.begin()?;
-        let plan = self.plan(None, None).await?;
+        let plan = self.composition.plan(None, None).await?;
         let plan = Plan { version: version.unwrap_or(plan.version), ..plan };
         Ok(words(&self.apply(plan, true).await?, true))
     }
@@ -86,49 +87,23 @@ impl Kernel {
     /// Begins a change, which is the only one until it lets go.
     fn begin(&self) -> Result<MutexGuard<'_, ()>, String> {
         let one = self.changing.try_lock();
-        if *self.phase.borrow() != Phase::Running {
+        if *self.parts.phase.borrow() != Phase::Running {
             return Err("streamgate starts or stops; try again when it runs".to_owned());
         }
         one.map_err(|_| "another change is under way; try again when it is done".to_owned())
     }
 
-    /// Reads and judges the configuration, and finds what differs. `fresh` is loaded anew.
-    async fn plan(self: &Arc<Self>, set: Option<String>, fresh: Option<&str>) -> Result<Plan, String> {
-        let composition = self.composition.load_full();
-        let (kernel, current, fresh) = (self.clone(), composition.clone(), fresh.map(str::to_owned));
-        let judged = self.planning.look(self.stopping.cancelled(), move || {
-            let Origin { config, mut sets } = kernel.origin.clone();
-            sets.extend(set);
-            let (sources, problems) = Sources::read(&config, std::env::vars_os(), &sets);
-            let known = current.plugins.iter().map(|entry| entry.planned.load().library.clone());
-            let known = known.filter(|library| Some(&library.manifest.name) != fresh.as_ref()).collect();
-            let data_dir = kernel.settings.load().data_dir.clone();
-            Edition::check(&sources, problems, Some(&data_dir), known)
-        });
-        let edition = judged.await?.map_err(|problems| {
-            let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
-            format!("the configuration has problems; nothing has changed\n{}", lines.join("\n"))
-        })?;
-        if edition.kernel.data_dir != self.settings.load().data_dir {
-            return Err("kernel.data_dir differs; it takes a stop and a start".to_owned());
-        }
-        let order = edition.graph.order().into_iter();
-        let steps = order.filter_map(|index| {
-            let planned = &edition.plugins[index];
-            let step =
-                composition.find(&planned.name).map_or(Some(Step::Start), |entry| difference(entry, planned));
-            step.map(|step| (step, planned.name.clone()))
-        });
-        let mut steps: Vec<_> = steps.collect();
-        let gone = composition.graph.order().into_iter().rev().map(|index| composition.plugins[index].name());
-        let gone = gone.filter(|name| edition.plugins.iter().all(|planned| planned.name != *name));
-        steps.extend(gone.map(|name| (Step::Stop, name)));
-        Ok(Plan { version: composition.version, edition, steps })
+    /// Stops everything for good. A change that is under way is given up and undone, and no other begins.
+    pub(crate) async fn stop(&self) {
+        self.parts.phase.send_replace(Phase::Stopping);
+        self.parts.stopping.cancel();
+        let _one = self.changing.lock().await;
+        self.runs.stop().await;
     }
 
-    /// Whoever calls it has begun a change.
-    async fn apply(self: &Arc<Self>, plan: Plan, whole: bool) -> Result<Vec<(Step, String)>, String> {
-        let old = self.composition.load_full();
+    /// The caller has begun a change.
+    async fn apply(&self, plan: Plan, whole: bool) -> Result<Vec<(Step, String)>, String> {
+        let old = self.composition.now();
         if plan.version != old.version {
             return Err(stale(plan.version, old.version));
         }
@@ -137,7 +112,7 @@ impl Kernel {
         let mut entries = Vec::new();
         let mut planned: Vec<_> = plugins.into_iter().map(Arc::new).collect();
         for planned in &planned {
-            let known = old.find(&planned.name).cloned();
+            let known = old.get(&planned.name).cloned();
             entries.push(known.unwrap_or_else(|| Entry::new(planned.clone())));
         }
         for (step, name) in plan.steps.iter().filter(|(step, _)| *step != Step::Stop) {
@@ -151,16 +126,15 @@ impl Kernel {
             }
         }
         if whole {
-            self.log.set(&kernel.log);
-            self.settings.store(Arc::new(kernel));
+            self.parts.log.set(&kernel.log);
+            self.parts.settings.store(Arc::new(kernel));
         }
-        let same = entries.iter().map(|entry| entry.name()).eq(old.plugins.iter().map(|entry| entry.name()));
-        let (plugins, graph) =
-            if whole || same { (entries, graph) } else { (old.plugins.clone(), old.graph.clone()) };
+        let same = entries.iter().map(|entry| entry.name()).eq(old.entries.iter().map(|entry| entry.name()));
+        let (entries, graph) =
+            if whole || same { (entries, graph) } else { (old.entries.clone(), old.graph.clone()) };
         let version = old.version + u64::from(!plan.steps.is_empty());
-        self.composition.store(Arc::new(Composition { version, plugins, graph }));
-        self.services.mount(self.composition.load().mounts());
-        let _ = tokio::time::timeout(ROUTED_WITHIN, self.services.routed()).await;
+        self.composition.replace(Plugins { version, entries, graph });
+        let _ = tokio::time::timeout(ROUTED_WITHIN, self.parts.services.routed()).await;
         let mut taken = Vec::new();
         for step in done {
             taken.push(match &step {
@@ -169,17 +143,16 @@ impl Kernel {
                 Done::Swapped(entry, _) | Done::Exchanged(entry, _) => (Step::Swap, entry.name()),
             });
             if let Done::Swapped(_, run) = step {
-                let kernel = self.clone();
-                self.retiring.spawn_on(async move { kernel.retire(&run).await }, &self.runtime);
+                self.runs.retire(run);
             }
         }
         for (_, name) in plan.steps.iter().filter(|(step, _)| *step == Step::Stop) {
-            let Some(entry) = old.find(name) else { continue };
+            let Some(entry) = old.get(name) else { continue };
             let _change = entry.change.claim().await;
             if let Some(run) = entry.run.swap(None) {
                 entry.enter(Stage::Stopping, "it is not in the configuration any more");
-                self.services.withdraw(&run.offers);
-                self.retire(&run).await;
+                self.parts.services.withdraw(&run.offers);
+                run.retire().await;
             }
             entry.enter(Stage::Stopped, "");
             taken.push((Step::Stop, name.clone()));
@@ -190,34 +163,34 @@ impl Kernel {
 
     /// Takes one step. Without an `Ok` it has changed nothing.
     async fn take(
-        self: &Arc<Self>,
+        &self,
         step: Step,
         entry: &Arc<Entry>,
         planned: Arc<Planned>,
         done: &mut Vec<Done>,
     ) -> Result<(), String> {
         let _change = entry.change.claim().await;
-        if self.stopping.is_cancelled() {
+        if self.parts.stopping.is_cancelled() {
             return Err("streamgate stops".to_owned());
         }
         let before = entry.planned.load_full();
         let Some(run) = entry.run.load_full() else {
-            self.bring_up(entry, planned, None).await?;
+            self.runs.bring_up(entry, planned, None).await?;
             done.push(Done::Started(entry.clone(), before));
             return Ok(());
         };
-        if step == Step::Configure && self.configure(&run, &planned).await? {
+        if step == Step::Configure && run.configure(&planned).await? {
             entry.planned.store(planned);
             done.push(Done::Configured(entry.clone(), before));
             return Ok(());
         }
         if !planned.library.manifest.exclusive && !before.library.manifest.exclusive {
-            self.bring_up(entry, planned, Some(&run)).await?;
+            self.runs.bring_up(entry, planned, Some(&run)).await?;
             done.push(Done::Swapped(entry.clone(), run));
             return Ok(());
         }
-        if let Err(reason) = self.exchange(entry, planned).await {
-            return Err(match self.exchange(entry, before).await {
+        if let Err(reason) = self.runs.exchange(entry, planned, EXCHANGED).await {
+            return Err(match self.runs.exchange(entry, before, EXCHANGED).await {
                 Ok(()) => reason,
                 Err(error) => format!("{reason}; and the old one does not start again: {error}"),
             });
@@ -226,36 +199,7 @@ impl Kernel {
         Ok(())
     }
 
-    /// Hands a run its new settings. `false`: it cannot take them while it runs.
-    async fn configure(self: &Arc<Self>, run: &Run, planned: &Planned) -> Result<bool, String> {
-        let Some(instance) = run.instance() else { return Ok(false) };
-        let limit = planned.keys.start_deadline.unwrap_or(self.settings.load().start_deadline).get();
-        let taken = self.on_own_thread(instance.reconfigure(&planned.settings));
-        match tokio::time::timeout(limit, taken).await {
-            Ok(Ok(RResult::ROk(taken))) => Ok(taken),
-            Ok(Ok(RResult::RErr(reason))) => Err(reason.into()),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err(format!("it did not take its settings within {limit:?} (start_deadline)")),
-        }
-    }
-
-    /// Stops a plugin and starts it with another plan; requests wait meanwhile.
-    async fn exchange(self: &Arc<Self>, entry: &Arc<Entry>, planned: Arc<Planned>) -> Result<(), String> {
-        let run = entry.run.swap(None);
-        let _held = run.as_ref().map(|run| self.services.hold(&run.offers));
-        if let Some(run) = run {
-            entry.enter(Stage::Restarting, "it is exchanged");
-            self.services.withdraw(&run.offers);
-            self.retire(&run).await;
-        }
-        let result = self.bring_up(entry, planned, None).await;
-        if let Err(reason) = &result {
-            self.not_started(entry, reason);
-        }
-        result.map(|_| ())
-    }
-
-    async fn undo(self: &Arc<Self>, done: Vec<Done>) {
+    async fn undo(&self, done: Vec<Done>) {
         for step in done.into_iter().rev() {
             let (Done::Started(entry, _)
             | Done::Configured(entry, _)
@@ -267,39 +211,31 @@ impl Kernel {
                 (Done::Started(_, before), new) => {
                     entry.run.store(None);
                     if let Some(new) = new {
-                        let _ = self.end(&new).await;
+                        let _ = new.end().await;
                     }
                     entry.planned.store(before.clone());
-                    match self.composition.load().plugins.iter().any(|own| Arc::ptr_eq(own, entry)) {
-                        true => self.not_started(entry, "a change that had started it was undone"),
+                    match self.composition.now().contains(entry) {
+                        true => self.runs.not_started(entry, "a change that had started it was undone"),
                         false => entry.enter(Stage::Stopped, ""),
                     }
                 }
-                (Done::Configured(_, before), Some(new)) => match self.configure(&new, before).await {
+                (Done::Configured(_, before), Some(new)) => match new.configure(before).await {
                     Ok(true) => entry.planned.store(before.clone()),
-                    _ => _ = self.exchange(entry, before.clone()).await,
+                    _ => _ = self.runs.exchange(entry, before.clone(), EXCHANGED).await,
                 },
                 (Done::Swapped(_, old), new) => {
-                    self.activate(entry, old, new.as_ref());
+                    old.activate(entry, new.as_deref());
                     if let Some(new) = new {
-                        self.retire(&new).await;
+                        new.retire().await;
                     }
                 }
-                (Done::Exchanged(_, before), _) => _ = self.exchange(entry, before.clone()).await,
+                (Done::Exchanged(_, before), _) => {
+                    _ = self.runs.exchange(entry, before.clone(), EXCHANGED).await
+                }
                 // It has failed meanwhile, and is started again: as before.
                 (Done::Configured(_, before), None) => entry.planned.store(before.clone()),
             }
         }
-    }
-}
-
-/// What it takes to make a plugin run as planned.
-fn difference(entry: &Entry, planned: &Planned) -> Option<Step> {
-    let now = entry.planned.load();
-    if !Arc::ptr_eq(&now.library, &planned.library) || now.keys != planned.keys || !entry.is_running() {
-        Some(Step::Swap)
-    } else {
-        (now.settings != planned.settings).then_some(Step::Configure)
     }
 }
 

@@ -10,20 +10,19 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use serde_json::Value;
 use streamgate_config::{Problem, Sources, file_schema, suggest, take_options};
 use streamgate_control::{
-    Change, Control, ControlError, DataDir, Journal, Refused, Signals, health_table, plugin_rights,
-    plugins_table, text,
+    Change, Control, ControlError, Controlled, DataDir, Journal, Refused, Signals, health_table,
+    plugin_rights, plugins_table, text,
 };
 use streamgate_plugin_api::command::Line;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::VERSION;
-use crate::change::Origin;
-use crate::check::{self, Edition};
-use crate::isolate;
-use crate::lifecycle::Kernel;
+use crate::child;
+use crate::composition::Origin;
+use crate::edition::{self, Edition};
+use crate::kernel::Kernel;
 use crate::loader::{self, Library};
-use crate::probe;
 use streamgate_log::Log;
 
 const PROBLEMS: u8 = 1;
@@ -172,8 +171,8 @@ pub fn main() -> ExitCode {
     let began = Instant::now();
     let Cli { mut source, mut command } = Cli::parse();
     match &mut command {
-        Command::Probe { name, file, shown } => probe::child(name, file, shown),
-        Command::Isolated { .. } => return isolate::child(),
+        Command::Probe { name, file, shown } => child::describe(name, file, shown),
+        Command::Isolated { .. } => return child::run(),
         Command::Conformance(options) => return conformance(options, &source.sets),
         Command::Plugin(words) => {
             if let Err(reason) = take_options(words, &mut source.config, &mut source.sets) {
@@ -214,7 +213,7 @@ pub fn main() -> ExitCode {
         Command::Restart { name } => change(&source, &data_dir, &Change::Restart { name }),
         Command::Config(ConfigCommand::Schema) => schema(&sources),
         Command::Config(ConfigCommand::Show { key }) => {
-            let (tables, faults) = check::tables(&sources);
+            let (tables, faults) = edition::tables(&sources);
             let problems = [problems, faults].concat();
             tell("error", &problems);
             match streamgate_config::show(&sources, &tables, &key) {
@@ -428,25 +427,14 @@ async fn until_stopped(
     data_dir: &DataDir,
 ) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let mut signals = Signals::new()?;
-    let mut hangups = signal(SignalKind::hangup())?;
-    let journal = Journal::open(&kernel.settings.load().data_dir);
-    tokio::spawn(journal.clone().tell(kernel.bus.clone()));
-    let control = Control::new(kernel.clone(), journal, &kernel.origin.config);
-    let reloading = control.clone();
-    tokio::spawn(async move {
-        while hangups.recv().await.is_some() {
-            match reloading
-                .change(Change::Reload { dry: false, version: None }, String::new(), "SIGHUP")
-                .await
-            {
-                Ok(steps) => tracing::info!(steps, "reloaded"),
-                Err(reason) => tracing::error!(reason, "not reloaded"),
-            }
-        }
-    });
+    let hangups = signal(SignalKind::hangup())?;
+    let journal = Journal::open(&kernel.parts.settings.load().data_dir);
+    tokio::spawn(journal.clone().tell(kernel.parts.bus.clone()));
+    let control = Control::new(kernel.clone(), journal, &kernel.composition.origin.config);
+    tokio::spawn(control.clone().reload_on_hangup(hangups));
     tokio::spawn(control.serve(data_dir.listen()?));
     let started = tokio::select! {
-        started = kernel.start() => Some(started),
+        started = kernel.runs.start() => Some(started),
         number = signals.next() => {
             tracing::info!(signal = number, "stopping before all plugins have started");
             None
@@ -459,7 +447,7 @@ async fn until_stopped(
         }
         Some(Ok(())) => {
             let report = kernel.health_report();
-            let (status, millis) = (text(&report["status"]), kernel.began.elapsed().as_millis() as u64);
+            let (status, millis) = (text(&report["status"]), kernel.parts.began.elapsed().as_millis() as u64);
             match report["status"] == "healthy" {
                 true => tracing::info!(status, millis, "ready"),
                 false => tracing::warn!(status, millis, "started, but not everything is healthy"),
@@ -470,14 +458,14 @@ async fn until_stopped(
         }
         None => ExitCode::SUCCESS,
     };
-    let log = kernel.log.clone();
+    let log = kernel.parts.log.clone();
     tokio::spawn(async move {
         let number = signals.next().await;
         tracing::error!(signal = number, "ended at once");
         log.flush();
         std::process::exit(128 + number);
     });
-    kernel.stop().await;
+    kernel.changes.stop().await;
     tracing::info!("stopped");
     Ok(code)
 }

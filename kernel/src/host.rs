@@ -13,14 +13,14 @@ use streamgate_plugin_api::abi::{
 use tokio_util::context::TokioContext;
 use tracing_subscriber::filter::Targets;
 
-use crate::lifecycle::{Entry, Kernel, Run};
+use crate::run::{Entry, Run, Supervisor};
 use streamgate_control::COMMAND;
 use streamgate_log::level;
 use streamgate_services::{Guard, Rights, capability, no_mounts, public, refused};
 
 /// One plugin's side of the kernel.
 pub(crate) struct HostSide {
-    kernel: Arc<Kernel>,
+    supervisor: Arc<dyn Supervisor>,
     entry: Arc<Entry>,
     run: Arc<Run>,
     filter: Targets,
@@ -28,11 +28,11 @@ pub(crate) struct HostSide {
 }
 
 impl HostSide {
-    pub(crate) fn new(kernel: Arc<Kernel>, entry: Arc<Entry>, run: Arc<Run>) -> Self {
+    pub(crate) fn new(supervisor: Arc<dyn Supervisor>, entry: Arc<Entry>, run: Arc<Run>) -> Self {
         let filter = run.planned.keys.log.as_deref().unwrap_or_default().parse().unwrap_or_default();
         let manifest = &run.planned.library.manifest;
-        let guard = Guard::new(manifest, kernel.bus.clone(), kernel.runtime.clone());
-        Self { kernel, entry, run, filter, guard }
+        let guard = Guard::new(manifest, run.parts.bus.clone(), run.parts.runtime.clone());
+        Self { supervisor, entry, run, filter, guard }
     }
 
     fn name(&self) -> &str {
@@ -48,7 +48,7 @@ impl HostSide {
     where
         F: Future + Send + 'static,
     {
-        TokioContext::new(future, self.kernel.runtime.clone()).into_ffi()
+        TokioContext::new(future, self.run.parts.runtime.clone()).into_ffi()
     }
 }
 
@@ -58,7 +58,7 @@ impl HostApi for HostSide {
     }
 
     fn log(&self, record: &LogRecord<'_>) {
-        self.kernel.log.write(Some(self.name()), record);
+        self.run.parts.log.write(Some(self.name()), record);
     }
 
     fn serve(&self, service: Service) {
@@ -68,12 +68,12 @@ impl HostApi for HostSide {
                 "serves public routes, but its manifest declares no prefixes"
             );
         }
-        self.kernel.services.offer(&self.run.offers, public(self.name()), service);
+        self.run.parts.services.offer(&self.run.offers, public(self.name()), service);
     }
 
     fn provide(&self, name: &str, service: Service) -> Result<(), String> {
         self.guard.ask(|rights| rights.provide(name))?;
-        self.kernel.services.offer(&self.run.offers, capability(name), service);
+        self.run.parts.services.offer(&self.run.offers, capability(name), service);
         Ok(())
     }
 
@@ -83,21 +83,21 @@ impl HostApi for HostSide {
         }
         // Commands are given by whoever may use the control socket, and by no plugin.
         let name = if name.starts_with(COMMAND) { "" } else { name };
-        self.kernel.services.service(self.guard.stamp(), name)
+        self.run.parts.services.service(self.guard.stamp(), name)
     }
 
     fn next_mounts(&self, after: u64) -> FfiFuture<Mounts> {
         if self.guard.ask(Rights::mounts).is_err() {
             return no_mounts(after);
         }
-        self.inside(self.kernel.services.clone().next_mounts(self.guard.stamp(), self.run.number, after))
+        self.inside(self.run.parts.services.clone().next_mounts(self.guard.stamp(), self.run.number, after))
     }
 
     fn publish(&self, event: Event) -> FfiFuture<RResult<(), RString>> {
         if let Err(reason) = self.guard.ask(|rights| rights.publish(&event.subject)) {
             return std::future::ready(RResult::RErr(reason.into())).into_ffi();
         }
-        let bus = self.kernel.bus.clone();
+        let bus = self.run.parts.bus.clone();
         self.inside(async move {
             bus.publish(event.into()).await.map_err(|error| RString::from(error.to_string())).into()
         })
@@ -108,23 +108,23 @@ impl HostApi for HostSide {
         self.guard.ask(|rights| rights.subscribe(&subject))?;
         let active = self.run.offers.lock().is_active();
         let owner = (self.name(), self.run.number, active);
-        let receiver = self.kernel.bus.subscribe(owner, &subject, &queue, capacity);
+        let receiver = self.run.parts.bus.subscribe(owner, &subject, &queue, capacity);
         receiver.map(Subscription::new).map_err(|error| error.to_string())
     }
 
     fn set_health(&self, component: &str, state: HealthState, reason: &str) {
-        self.kernel.set_health(&self.entry, &self.run, component, state.into(), reason);
+        self.run.set_health(component, state.into(), reason);
     }
 
     fn report(&self) -> String {
-        self.kernel.report().to_string()
+        self.supervisor.report()
     }
 
     fn panicked(&self, message: &str, location: &str) {
-        self.kernel.panicked(&self.entry, &self.run, (message, location), false);
+        self.supervisor.clone().panicked(&self.entry, &self.run, (message, location), false);
     }
 
     fn panicked_in_request(&self, message: &str, location: &str) {
-        self.kernel.panicked(&self.entry, &self.run, (message, location), true);
+        self.supervisor.clone().panicked(&self.entry, &self.run, (message, location), true);
     }
 }

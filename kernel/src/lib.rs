@@ -3,25 +3,31 @@
 //! nothing else, and knows no capability by name.
 //!
 //! ```text
-//! cli ── check ─ loader                          what is to run, and all that is wrong with it
-//!  └─ lifecycle (graph) ─ host ─┬─ services       requests
-//!        │                      ├─ bus            events
-//!        └─ report ─ control    └─ health, log    what became of them
+//! cli ── edition ─ loader                what a configuration names, and all that is wrong with it
+//!  └─ kernel
+//!      ├─ composition                    what should run
+//!      ├─ runs ─ launch ─ host ─ run     what runs: requests, events, health and log of each run
+//!      └─ change                         from one to the other
 //! ```
+//!
+//! Imports between modules go in one direction: a change knows the runs, and the runs know the
+//! composition, and never the other way.
 //!
 //! What the compiler cannot check is in `loader` alone. Nothing here waits on plugin code on a thread that others need.
 
 mod change;
-mod check;
+mod child;
 mod cli;
-mod control;
+mod composition;
+mod edition;
 mod host;
-mod isolate;
-mod lifecycle;
+mod kernel;
+mod launch;
 mod loader;
-mod probe;
-mod recover;
+mod parts;
 mod report;
+mod run;
+mod runs;
 
 pub use cli::main;
 

@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use rustix::fs::{MemfdFlags, Mode, OFlags};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use streamgate_isolation::{Answer, Description, ask};
 use streamgate_plugin_api::abi::{
     API_MAJOR, API_MINOR, FfiFuture, HostHandle, ManifestBlob, PluginModuleRef, RResult, StartArgs,
     StartResult,
@@ -26,7 +27,6 @@ use streamgate_plugin_api::manifest::Manifest;
 use streamgate_plugin_api::settings::SettingsProblem;
 
 use crate::VERSION;
-use crate::probe::{self, Told};
 
 /// Why a cdylib was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -158,16 +158,16 @@ impl Library {
             let fd = file.as_raw_fd();
             let elsewhere = PathBuf::from(format!("/proc/{}/fd/{fd}", std::process::id()));
             let crash = |how| LoadError::Crash { path: shown(), how };
-            let library = match probe::ask(name, &elsewhere, path, None).map_err(crash)? {
-                Told::Plugin(it) if apart.unwrap_or(it.manifest.isolated) => {
+            let library = match ask(name, &elsewhere, path, None).map_err(crash)? {
+                Answer::Plugin(it) if apart.unwrap_or(it.manifest.isolated) => {
                     Ok(Ok(Self::apart(name, path, *it)))
                 }
-                Told::Plugin(_) => {
+                Answer::Plugin(_) => {
                     dlopen(&format!("/proc/self/fd/{fd}")).map(|library| Self::of(name, path, library))
                 }
-                Told::NotOpened(error) => Err(error),
-                Told::Refused(reason) => return Err(LoadError::Refused(reason)),
-                Told::Checked(_) => Err("a process that loads it answers something else".to_owned()),
+                Answer::NotOpened(error) => Err(error),
+                Answer::Refused(reason) => return Err(LoadError::Refused(reason)),
+                Answer::Checked(_) => Err("a process that loads it answers something else".to_owned()),
             };
             match library {
                 Ok(library) => {
@@ -195,7 +195,7 @@ impl Library {
     }
 
     /// One of which a child has told, where `of` has looked at it.
-    fn apart(name: &str, path: &Path, told: probe::Description) -> Self {
+    fn apart(name: &str, path: &Path, told: Description) -> Self {
         let manifest = Manifest { name: name.to_owned(), ..told.manifest };
         Self::new(manifest, path, told.api, Code::Apart(told.schema))
     }
@@ -261,8 +261,8 @@ impl Library {
                 let text = (module.check())(settings.into());
                 serde_json::from_str(text.as_str()).map_err(|error| error.to_string())
             }
-            Code::Apart(_) => match probe::ask(&self.manifest.name, &self.copy, &self.path, Some(settings)) {
-                Ok(Told::Checked(problems)) => Ok(problems),
+            Code::Apart(_) => match ask(&self.manifest.name, &self.copy, &self.path, Some(settings)) {
+                Ok(Answer::Checked(problems)) => Ok(problems),
                 Ok(_) => Err("it did not check them".to_owned()),
                 Err(how) => Err(how),
             },

@@ -1,5 +1,6 @@
 //! Rules of the source tree that no compiler checks.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -147,6 +148,45 @@ fn the_kernel_stays_small() {
         })
         .sum();
     assert!(code <= 2_000, "{code} lines of code without tests");
+}
+
+/// The modules of the kernel, each with those that it names.
+fn kernel_modules() -> BTreeMap<String, BTreeSet<String>> {
+    let files = rust("kernel/src");
+    let stem = |file: &PathBuf| file.file_stem().expect("a name").to_string_lossy().into_owned();
+    let known: BTreeSet<_> = files.iter().map(stem).collect();
+    let named = |file: &PathBuf| {
+        let text = fs::read_to_string(file).expect("readable");
+        let names = text
+            .split("crate::")
+            .skip(1)
+            .map(|rest| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>());
+        names.filter(|name| known.contains(name)).collect()
+    };
+    files.iter().map(|file| (stem(file), named(file))).collect()
+}
+
+/// All modules that one names, and those that they name, itself only if there is a circle.
+fn reached(modules: &BTreeMap<String, BTreeSet<String>>, from: &str) -> BTreeSet<String> {
+    let mut reached = BTreeSet::new();
+    let mut next: Vec<_> = modules[from].iter().collect();
+    while let Some(module) = next.pop() {
+        if reached.insert(module.clone()) {
+            next.extend(&modules[module]);
+        }
+    }
+    reached
+}
+
+#[test]
+fn the_modules_of_the_kernel_name_one_another_in_one_direction() {
+    let modules = kernel_modules();
+    for name in modules.keys() {
+        assert!(!reached(&modules, name).contains(name), "{name} is in a circle: {modules:#?}");
+    }
+    // What should run, what does, and the change from one to the other.
+    assert!(reached(&modules, "change").contains("runs"), "{modules:#?}");
+    assert!(reached(&modules, "runs").contains("composition"), "{modules:#?}");
 }
 
 #[test]

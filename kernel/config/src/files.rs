@@ -1,7 +1,9 @@
 //! Where the cdylibs of plugins are, and what they are called. It looks at names alone.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+use crate::suggest;
 
 const PREFIX: &str = "libstreamgate_";
 const SUFFIX: &str = ".so";
@@ -11,9 +13,22 @@ pub fn file_name(plugin: &str) -> String {
     format!("{PREFIX}{}{SUFFIX}", plugin.replace('-', "_"))
 }
 
-/// The first file of this name in the directories.
-pub fn find(file: &Path, dirs: &[PathBuf]) -> Option<PathBuf> {
-    dirs.iter().map(|dir| dir.join(file)).find(|path| path.is_file())
+/// The cdylib of a plugin: `file` if that is a path, else the first of that name, or of the plugin's
+/// own, in the directories.
+///
+/// # Errors
+/// That there is none, for people.
+pub fn locate(plugin: &str, file: Option<&str>, dirs: &[PathBuf]) -> Result<PathBuf, String> {
+    let wanted = file.map_or_else(|| file_name(plugin), str::to_owned);
+    if wanted.contains('/') {
+        let path = Some(PathBuf::from(&wanted)).filter(|path| path.is_file());
+        return path.ok_or_else(|| format!("there is no {wanted}"));
+    }
+    dirs.iter().map(|dir| dir.join(&wanted)).find(|path| path.is_file()).ok_or_else(|| {
+        let shown: Vec<_> = dirs.iter().map(|dir| dir.display().to_string()).collect();
+        let hint = suggest(plugin, discover(dirs).keys().map(String::as_str), "plugins there");
+        format!("unknown plugin: there is no {wanted} in {}{hint}", shown.join(", "))
+    })
 }
 
 /// The names of all plugins whose cdylibs are in the directories, with the first file of each.

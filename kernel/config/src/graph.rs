@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use streamgate_plugin_api::Manifest;
+
 use crate::{Problem, Sources, suggest};
 
 /// What the order depends on, as a manifest says it.
@@ -16,6 +18,18 @@ pub struct Node {
     pub uses: Vec<String>,
     /// Whether it lets requests in from outside: it starts last and stops first.
     pub ingress: bool,
+}
+
+impl From<&Manifest> for Node {
+    fn from(manifest: &Manifest) -> Self {
+        Self {
+            // A public prefix has one owner, like a capability.
+            provides: manifest.provides.iter().chain(&manifest.prefixes).cloned().collect(),
+            requires: manifest.requires.clone(),
+            uses: manifest.uses.clone(),
+            ingress: manifest.ingress,
+        }
+    }
 }
 
 /// The edges between nodes, by index.

@@ -8,6 +8,7 @@ mod files;
 mod graph;
 mod notices;
 mod options;
+mod schema;
 mod secrets;
 mod settings;
 mod show;
@@ -15,7 +16,7 @@ mod sources;
 mod tables;
 mod wording;
 
-pub use files::{discover, file_name, find};
+pub use files::{discover, file_name, locate};
 pub use graph::{Graph, GraphError, Node};
 pub use notices::notices;
 pub use options::take_options;

@@ -9,7 +9,7 @@ pub(crate) const HIDDEN: &str = "\"(secret)\"";
 /// A place in a schema: a subschema, and what references in it start from (the nearest `$id`).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Node<'a> {
-    schema: &'a Value,
+    pub(crate) schema: &'a Value,
     base: &'a Value,
 }
 
@@ -18,9 +18,16 @@ impl<'a> Node<'a> {
         Self { schema, base: schema }
     }
 
-    fn at(self, schema: &'a Value) -> Self {
+    /// A subschema of this one.
+    pub(crate) fn at(self, schema: &'a Value) -> Self {
         let base = if schema["$id"].is_string() { schema } else { self.base };
         Self { schema, base }
+    }
+
+    /// What it refers to.
+    pub(crate) fn target(self) -> Option<Self> {
+        let pointer = self.schema["$ref"].as_str()?.strip_prefix('#')?;
+        self.base.pointer(pointer).map(|schema| self.at(schema))
     }
 
     /// Itself, and all that it refers to or is made of.
@@ -29,11 +36,9 @@ impl<'a> Node<'a> {
         let mut next = 0;
         // A schema that goes in circles ends somewhere.
         while let Some(part) = parts.get(next).copied().filter(|_| next < 32) {
-            let target = part.schema["$ref"].as_str().and_then(|at| at.strip_prefix('#'));
-            let target = target.and_then(|pointer| part.base.pointer(pointer)).into_iter();
             let composed = ["allOf", "anyOf", "oneOf"].map(|key| part.schema[key].as_array());
-            let composed = composed.into_iter().flatten().flatten();
-            parts.extend(target.chain(composed).map(|schema| part.at(schema)).collect::<Vec<_>>());
+            let composed = composed.into_iter().flatten().flatten().map(|schema| part.at(schema));
+            parts.extend(part.target().into_iter().chain(composed).collect::<Vec<_>>());
             next += 1;
         }
         parts

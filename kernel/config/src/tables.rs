@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use streamgate_plugin_api::SettingsProblem;
 
 use crate::sources::dotted;
-use crate::{KernelSettings, PluginKeys, Problem, Sources, secrets, wording};
+use crate::{KernelSettings, PluginKeys, Problem, Sources, schema, secrets, wording};
 
 /// A plugin's table and the schema of its settings.
 #[derive(Debug, Clone)]
@@ -92,6 +92,15 @@ pub fn check(
     let reserved = json!({ "type": "object", "properties": reserved_properties() });
     schema["properties"]["plugins"]["additionalProperties"] = reserved;
     let mut problems = Vec::new();
+    for table in tables {
+        let faults = schema::faults(&table.schema).into_iter().map(|fault| {
+            let message = format!(
+                "the schema of its settings cannot be checked: {fault}; the plugin has to say it otherwise"
+            );
+            sources.plugin_problem(&table.plugin, None, message)
+        });
+        problems.extend(faults);
+    }
     let found = wording::violations(sources, &schema);
     for (index, table) in tables.iter().enumerate() {
         let fault = |key: &str| {
@@ -213,6 +222,19 @@ mod tests {
     }
 
     #[test]
+    fn a_keyword_that_is_not_known_is_named_and_passes_for_nothing() {
+        let schema = json!({ "type": "object", "properties": { "a": { "if": {}, "then": false } } });
+        let (sources, _) =
+            Sources::read(std::path::Path::new("none.toml"), [], &["plugins.x.a=1".to_owned()]);
+        let values = sources.plugins().map(|(_, values)| values.clone()).next().expect("a table");
+        let table = Table { plugin: "x".into(), values, schema };
+        let said: Vec<_> =
+            check(&sources, &[table], |_, _| Vec::new()).iter().map(|it| it.message.clone()).collect();
+        assert!(said[0].contains("#/properties/a/if: the keyword `if` is not known here"), "{said:?}");
+        assert!(said[1].contains("#/properties/a/then: the keyword `then` is not known here"), "{said:?}");
+    }
+
+    #[test]
     fn definitions_of_two_plugins_with_the_same_name_are_kept_apart() {
         let schema = |kind: &str| {
             json!({
@@ -223,10 +245,9 @@ mod tests {
         };
         let all = BTreeMap::from([("x".to_owned(), schema("string")), ("y".to_owned(), schema("integer"))]);
         let whole = file_schema(&all);
-        let validator = jsonschema::validator_for(&whole).expect("the schema is one");
-        assert!(
-            validator.is_valid(&json!({ "plugins": { "x": { "a": "" }, "y": { "a": 1, "enabled": true } } }))
-        );
-        assert!(!validator.is_valid(&json!({ "plugins": { "x": { "a": 1 } } })));
+        assert_eq!(schema::faults(&whole), Vec::<String>::new());
+        let wrong = |value| schema::violations(&whole, &value).len();
+        assert_eq!(wrong(json!({ "plugins": { "x": { "a": "" }, "y": { "a": 1, "enabled": true } } })), 0);
+        assert_eq!(wrong(json!({ "plugins": { "x": { "a": 1 } } })), 1);
     }
 }

@@ -1,99 +1,92 @@
 //! Violations of a JSON Schema in the words of somebody who edits the file, with the nearest
 //! valid key or value. It never shows the value of a setting that its schema calls secret.
 
-use jsonschema::ValidationError;
-use jsonschema::error::ValidationErrorKind as Kind;
-use jsonschema::paths::Location;
 use serde_json::Value;
 
+use crate::schema::{Kind, Violation};
 use crate::secrets::{is_secret_at, looks_secret};
 use crate::{Problem, Sources};
 
 /// Every violation of the schema by the whole configuration.
 pub(crate) fn violations(sources: &Sources, schema: &Value) -> Vec<Problem> {
-    match jsonschema::options().with_draft(jsonschema::Draft::Draft202012).build(schema) {
-        Ok(validator) => {
-            validator.iter_errors(sources.value()).flat_map(|error| word(sources, schema, &error)).collect()
-        }
-        Err(error) => {
-            vec![sources.problem(&[], true, format!("a plugin's settings schema is not one: {error}"))]
-        }
-    }
+    let found = crate::schema::violations(schema, sources.value());
+    found.iter().flat_map(|violation| word(sources, schema, violation)).collect()
 }
 
-fn word(sources: &Sources, schema: &Value, error: &ValidationError<'_>) -> Vec<Problem> {
-    let path: Vec<_> = error.instance_path().segments().map(|segment| segment.to_string()).collect();
-    let owner = owner(schema, error.schema_path());
+fn word(sources: &Sources, schema: &Value, violation: &Violation<'_>) -> Vec<Problem> {
+    let Violation { path, found, owner, kind } = violation;
     let below = |key: &str| path.iter().cloned().chain([key.to_owned()]).collect::<Vec<_>>();
     let example = example(owner);
-    let message = match error.kind() {
-        Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
+    let message = match kind {
+        Kind::UnknownKeys(unexpected) => {
             let keys: Vec<_> = owner["properties"].as_object().into_iter().flat_map(|p| p.keys()).collect();
-            let unknown = |key: &String| {
+            let unknown = |key: &&str| {
                 let hint = suggest(key, keys.iter().map(|key| key.as_str()), "valid keys");
                 sources.problem(&below(key), looks_secret(key), format!("unknown key{hint}"))
             };
             return unexpected.iter().map(unknown).collect();
         }
-        Kind::Required { property } => {
-            let key = property.as_str().unwrap_or_default();
+        Kind::Missing(key) => {
             let wanted = &owner["properties"][key];
             let hint = wanted["description"].as_str().map(|text| format!(": {}", text.replace('\n', " ")));
             let message = format!("is missing{}{}", hint.unwrap_or_default(), self::example(wanted));
             return vec![sources.problem(&below(key), true, message)];
         }
-        Kind::AnyOf { context } | Kind::OneOfNotValid { context } => match branch(context, &path) {
-            Some(errors) => return errors.iter().flat_map(|error| word(sources, schema, error)).collect(),
-            None => alternatives(context, error.instance(), &example),
+        Kind::Alternatives(each) => match branch(each, path) {
+            Some(meant) => return meant.iter().flat_map(|it| word(sources, schema, it)).collect(),
+            None => alternatives(each, found, &example),
         },
-        Kind::Type { .. } => {
-            let kinds = owner["type"].as_array().cloned().unwrap_or_else(|| vec![owner["type"].clone()]);
+        Kind::Plain(keyword, says) => plain(keyword, says, found, &example),
+        Kind::Several => "has more than one of the forms of which it may have one".into(),
+        Kind::Forbidden => "must not be there, or not so".into(),
+    };
+    vec![sources.problem(path, is_secret_at(schema, path), message)]
+}
+
+fn plain(keyword: &str, says: &Value, found: &Value, example: &str) -> String {
+    match keyword {
+        "type" => {
+            let kinds = says.as_array().cloned().unwrap_or_else(|| vec![says.clone()]);
             let kinds: Vec<_> = kinds.iter().filter_map(|kind| kind_name(kind.as_str()?)).collect();
-            format!("must be {}, not {}{example}", kinds.join(" or "), kind_of(error.instance()))
+            format!("must be {}, not {}{example}", kinds.join(" or "), kind_of(found))
         }
-        Kind::Enum { options } => one_of(options.as_array().map_or(&[][..], Vec::as_slice), error.instance()),
-        Kind::Constant { expected_value } => format!("must be {expected_value}"),
-        Kind::Pattern { pattern } if example.is_empty() => format!("does not have the form {pattern}"),
-        Kind::Pattern { .. } => format!("does not have the right form{example}"),
-        Kind::Minimum { limit } => format!("must be at least {limit}"),
-        Kind::Maximum { limit } => format!("must be at most {limit}"),
-        Kind::ExclusiveMinimum { limit } => format!("must be more than {limit}"),
-        Kind::ExclusiveMaximum { limit } => format!("must be less than {limit}"),
-        Kind::MinLength { limit: 1 } | Kind::MinItems { limit: 1 } => "must not be empty".into(),
-        Kind::MinLength { limit } | Kind::MinItems { limit } => format!("must be at least {limit} long"),
-        Kind::MaxLength { limit } | Kind::MaxItems { limit } => format!("must be at most {limit} long"),
-        _ => error.masked().to_string(),
-    };
-    vec![sources.problem(&path, is_secret_at(schema, &path), message)]
+        "enum" => one_of(says.as_array().map_or(&[][..], Vec::as_slice), found),
+        "const" => format!("must be {says}"),
+        "pattern" if example.is_empty() => {
+            format!("does not have the form {}", says.as_str().unwrap_or_default())
+        }
+        "pattern" => format!("does not have the right form{example}"),
+        "minimum" => format!("must be at least {says}"),
+        "maximum" => format!("must be at most {says}"),
+        "exclusiveMinimum" => format!("must be more than {says}"),
+        "exclusiveMaximum" => format!("must be less than {says}"),
+        "multipleOf" => format!("must be a multiple of {says}"),
+        "minLength" | "minItems" if *says == 1 => "must not be empty".into(),
+        "minLength" | "minItems" => format!("must be at least {says} long"),
+        "maxLength" | "maxItems" => format!("must be at most {says} long"),
+        "minProperties" => format!("must have at least {says} keys"),
+        "maxProperties" => format!("must have at most {says} keys"),
+        _ => "must not have the same item twice".into(),
+    }
 }
 
-/// The subschema that holds the keyword at this location.
-fn owner<'a>(schema: &'a Value, keyword: &Location) -> &'a Value {
-    let pointer = keyword.as_str().rsplit_once('/').map_or("", |(parent, _)| parent);
-    schema.pointer(pointer).unwrap_or(&Value::Null)
-}
-
-/// The errors of the one alternative that was meant: the only one that is not already wrong in
+/// The violations of the one alternative that was meant: the only one that is not already wrong in
 /// the kind of value (`null`, say, which TOML does not have).
-fn branch<'a, 'b>(
-    context: &'a [Vec<ValidationError<'b>>],
-    path: &[String],
-) -> Option<&'a [ValidationError<'b>]> {
-    let wrong_kind = |error: &ValidationError<'_>| {
-        matches!(error.kind(), Kind::Type { .. } | Kind::Constant { .. } | Kind::Enum { .. })
-            && error.instance_path().segments().count() == path.len()
+fn branch<'a, 'b>(each: &'a [Vec<Violation<'b>>], path: &[String]) -> Option<&'a [Violation<'b>]> {
+    let wrong_kind = |it: &Violation<'_>| {
+        matches!(it.kind, Kind::Plain("type" | "const" | "enum", _)) && it.path.len() == path.len()
     };
-    let mut meant = context.iter().filter(|errors| !errors.iter().any(wrong_kind));
+    let mut meant = each.iter().filter(|found| !found.iter().any(wrong_kind));
     let first = meant.next()?;
     meant.next().is_none().then_some(first)
 }
 
-fn alternatives(context: &[Vec<ValidationError<'_>>], found: &Value, example: &str) -> String {
+fn alternatives(each: &[Vec<Violation<'_>>], found: &Value, example: &str) -> String {
     let mut options = Vec::new();
-    for error in context.iter().flatten() {
-        match error.kind() {
-            Kind::Constant { expected_value } => options.push(Value::clone(expected_value)),
-            Kind::Enum { options: more } => options.extend(more.as_array().into_iter().flatten().cloned()),
+    for violation in each.iter().flatten() {
+        match violation.kind {
+            Kind::Plain("const", says) => options.push(says.clone()),
+            Kind::Plain("enum", says) => options.extend(says.as_array().into_iter().flatten().cloned()),
             _ => {}
         }
     }

@@ -17,6 +17,7 @@ use streamgate_plugin_api::command::PREFIX;
 use streamgate_plugin_api::time::now_ms;
 use streamgate_plugin_api::{Body, Client, Problem};
 use tokio::net::UnixListener;
+use tokio::signal::unix::Signal;
 
 use crate::journal::Journal;
 use crate::{CONFIG, Change, Reserved};
@@ -87,6 +88,17 @@ impl<K: Controlled> Control<K> {
         let service = router.into_make_service_with_connect_info::<Peer>();
         if let Err(error) = axum::serve(Reserved::new(listener), service).await {
             tracing::error!(%error, "the control socket is gone");
+        }
+    }
+
+    /// Reloads at each SIGHUP, until the process ends.
+    pub async fn reload_on_hangup(self, mut hangups: Signal) {
+        while hangups.recv().await.is_some() {
+            let change = Change::Reload { dry: false, version: None };
+            match self.change(change, String::new(), "SIGHUP").await {
+                Ok(steps) => tracing::info!(steps, "reloaded"),
+                Err(reason) => tracing::error!(reason, "not reloaded"),
+            }
         }
     }
 

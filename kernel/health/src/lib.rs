@@ -4,6 +4,7 @@
 
 mod recovery;
 mod stage;
+mod summary;
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -16,6 +17,7 @@ use streamgate_log::rfc3339;
 
 pub use recovery::{Budgets, Next, Record};
 pub use stage::{Phase, Stage, State};
+pub use summary::{Seen, summary};
 
 /// More components than any plugin needs; the next ones are not kept.
 const MAX_COMPONENTS: usize = 256;

@@ -22,6 +22,7 @@
 mod body;
 mod child;
 mod confine;
+mod description;
 mod head;
 mod host_side;
 mod limits;
@@ -36,7 +37,8 @@ mod trial;
 mod wire;
 
 pub use self::child::{Loading, child};
+pub use self::description::{Answer, Description, ask};
 pub use self::limits::{ChildSpec, Limits};
 pub use self::parent::{Exited, Started, start};
 pub use self::process::Exit;
-pub use self::trial::{ask, tell};
+pub use self::trial::tell;

@@ -22,11 +22,9 @@ const SURVIVED: i32 = 42;
 /// How long the answer may be.
 const LONGEST: u64 = 16 << 20;
 
-/// Runs a command whose `main` calls [`tell`], and answers what that one tells.
-///
-/// # Errors
-/// How the child ended instead, for people.
-pub fn ask<A: DeserializeOwned>(mut command: Command, question: &impl Serialize) -> Result<A, String> {
+/// Runs a command whose `main` calls [`tell`], and returns what that one answers. The error is how
+/// the child ended instead, for people.
+pub(crate) fn ask<A: DeserializeOwned>(mut command: Command, question: &impl Serialize) -> Result<A, String> {
     let mut asked = || -> io::Result<_> {
         let (mut asked, mut answer) = (in_memory("question")?, in_memory("answer")?);
         serde_json::to_writer(&asked, question)?;

@@ -8,10 +8,9 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::Value;
-use streamgate_config::{Isolation, KernelSettings, PluginKeys, Problem, Sources, Table, suggest};
+use streamgate_config::{Graph, Isolation, KernelSettings, Node, PluginKeys, Problem, Sources, Table};
 
 use crate::loader::Library;
-use streamgate_config::{Graph, Node};
 
 /// A configuration without a fault, with everything it names.
 pub(crate) struct Edition {
@@ -61,7 +60,7 @@ impl Edition {
         }
         let own = |index: usize, settings: &str| libraries[index].check(settings);
         problems.extend(streamgate_config::check(sources, &tables, own));
-        let nodes: Vec<_> = libraries.iter().map(|library| node(library)).collect();
+        let nodes: Vec<_> = libraries.iter().map(|library| Node::from(&library.manifest)).collect();
         let graph = Graph::resolve(&nodes).unwrap_or_else(|errors| {
             let names: Vec<_> = tables.iter().map(|table| table.plugin.as_str()).collect();
             let on_disk = |capability: &str| provider_on_disk(capability, &libraries, &dirs);
@@ -144,21 +143,7 @@ fn load_one(
     sha256: Option<&str>,
     apart: Option<bool>,
 ) -> Result<Arc<Library>, String> {
-    let wanted = file.map_or_else(|| streamgate_config::file_name(name), str::to_owned);
-    let is_path = wanted.contains('/');
-    let path = match is_path {
-        true => Some(PathBuf::from(&wanted)).filter(|path| path.is_file()),
-        false => streamgate_config::find(Path::new(&wanted), dirs),
-    };
-    let path = path.ok_or_else(|| {
-        let shown: Vec<_> = dirs.iter().map(|dir| dir.display().to_string()).collect();
-        if is_path {
-            return format!("there is no {wanted}");
-        }
-        let hint =
-            suggest(name, streamgate_config::discover(dirs).keys().map(String::as_str), "plugins there");
-        format!("unknown plugin: there is no {wanted} in {}{hint}", shown.join(", "))
-    })?;
+    let path = streamgate_config::locate(name, file, dirs)?;
     let right = |library: &Library| {
         sha256.is_none_or(|want| want.eq_ignore_ascii_case(&library.sha256))
             && apart.unwrap_or(library.manifest.isolated) == library.is_apart()
@@ -169,17 +154,6 @@ fn load_one(
         return Ok(same.clone());
     }
     Library::open(name, &path, copies, sha256, apart).map(Arc::new).map_err(|error| error.to_string())
-}
-
-fn node(library: &Library) -> Node {
-    let manifest = &library.manifest;
-    Node {
-        // A public prefix has one owner, like a capability.
-        provides: manifest.provides.iter().chain(&manifest.prefixes).cloned().collect(),
-        requires: manifest.requires.clone(),
-        uses: manifest.uses.clone(),
-        ingress: manifest.ingress,
-    }
 }
 
 /// A plugin that is there, is not enabled, and would provide this.
