@@ -17,7 +17,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt, TryFutureExt};
 use parking_lot::Mutex;
 use streamgate_config::KernelSettings;
-use streamgate_plugin_api::abi::{FfiFuture, HostHandle, Instance, RResult, StartArgs};
+use streamgate_plugin_api::abi::{Extra, FfiFuture, HostHandle, Instance, RResult, StartArgs};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -280,6 +280,7 @@ impl Kernel {
                 name: planned.name.as_str().into(),
                 settings: planned.settings.as_str().into(),
                 data_dir: dir.to_str().ok_or("its data directory's path is not UTF-8")?.into(),
+                extra: Extra::default(),
             };
             let started = match planned.library.is_apart() {
                 true => isolate::start(me, own, run, host, args).boxed(),

@@ -143,6 +143,7 @@ impl Host {
             subject: options.subject.into(),
             queue: options.queue.unwrap_or_default().into(),
             capacity: options.capacity,
+            extra: abi::Extra::default(),
         };
         self.shared.handle.subscribe(options).map(Subscription).map_err(BusError::Refused)
     }

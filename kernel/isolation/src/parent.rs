@@ -124,8 +124,12 @@ pub async fn start(spec: ChildSpec, host: HostHandle, args: StartArgs) -> Result
         ended();
     });
 
-    let start =
-        Start { settings: args.settings.into(), name: args.name.into(), data_dir: args.data_dir.into() };
+    let start = Start {
+        settings: args.settings.into(),
+        name: args.name.into(),
+        data_dir: args.data_dir.into(),
+        extra: args.extra.as_bytes().to_vec(),
+    };
     ask_json::<_, ()>(&peer, "/start", &start).await?;
     let orders_kill = killed_if_dropped.disarm();
     let instance =
