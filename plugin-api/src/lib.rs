@@ -51,6 +51,7 @@ pub mod caller;
 pub mod changes;
 mod client;
 pub mod command;
+pub mod deadline;
 pub mod dirs;
 #[doc(hidden)]
 pub mod drain;

@@ -7,11 +7,13 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
+use streamgate_plugin_api::deadline::Deadline;
 use streamgate_plugin_api::fair::{Full, Holder, Place, Places};
 use streamgate_plugin_api::{Body, Problem};
 use tokio_util::sync::CancellationToken;
@@ -27,6 +29,9 @@ use crate::table::Table;
 use crate::turns::Turns;
 use crate::vet::{self, HeadLimits};
 use crate::watch::InFlight;
+
+/// How much longer a plugin has than the gateway waits for it, so that the answer 504 is the gateway's.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// That the gateway lets nobody in any more: a flag for those who look often, and a token for those
 /// who wait; and that its time is up.
@@ -73,7 +78,7 @@ pub(crate) struct Gateway {
     limits: HeadLimits,
     max_body: u64,
     pace: Pace,
-    answer_timeout: std::time::Duration,
+    answer_timeout: Duration,
     /// Of the streams of HTTP/2: one connection may have a hundred, and each costs memory for as long as its client
     /// likes.
     streams: Places,
@@ -227,6 +232,8 @@ impl Gateway {
                 let body = RequestBody::new(incoming, limit, self.pace, cuts.clone());
                 route.service.send(Request::from_parts(parts, body))
             } else {
+                // Not with a body, whose arrival gives it more time.
+                Deadline::within(self.answer_timeout + GRACE).put_on(&mut parts.headers);
                 route.service.send(Request::from_parts(parts, Body::empty()))
             }
         };
