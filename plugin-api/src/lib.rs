@@ -66,6 +66,7 @@ mod host;
 mod log;
 #[doc(hidden)]
 pub mod manifest;
+pub mod metrics;
 mod panics;
 mod plugin;
 pub mod principal;

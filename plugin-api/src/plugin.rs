@@ -224,6 +224,12 @@ impl<P: Plugin> abi::InstanceApi for Running<P> {
         Guarded::new(None, taken, |panic| RResult::RErr(format!("it panicked: {panic}").into())).into_ffi()
     }
 
+    fn metrics(&self) -> FfiFuture<RString> {
+        let host = self.host.clone();
+        let text = async move { host.metrics().text().into() };
+        Guarded::new(None, text, |_| RString::new()).into_ffi()
+    }
+
     fn stop(&self) -> FfiFuture<()> {
         let (plugin, shutdown) = (Arc::clone(&self.plugin), self.host.shutdown());
         let stopped = async move {

@@ -236,6 +236,7 @@ where
                 let taken = on_own_thread(instance.reconfigure(&settings)).await?;
                 return written(&taken.into_result().map_err(String::from)?);
             }
+            "/metrics" => return written(&instance.metrics().await.as_str()),
             other => return Err(format!("a plugin has no {other}")),
         }
         written(&())

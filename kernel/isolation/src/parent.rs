@@ -181,6 +181,12 @@ impl InstanceApi for ChildInstance {
             .into_ffi()
     }
 
+    fn metrics(&self) -> FfiFuture<RString> {
+        let peer = self.peer.clone();
+        async move { ask_json::<_, String>(&peer, "/metrics", &()).await.unwrap_or_default().into() }
+            .into_ffi()
+    }
+
     fn stop(&self) -> FfiFuture<()> {
         let (peer, hang_up, exited) = (self.peer.clone(), self.hang_up.clone(), self.exited.clone());
         // From now on its time runs, whether anybody waits for it or not.

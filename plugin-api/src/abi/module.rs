@@ -67,6 +67,8 @@ pub trait InstanceApi: Send + Sync + 'static {
     /// Hands changed settings (JSON text) to the running plugin. `false`: it has to be started
     /// anew with them. The error says why it refuses them.
     fn reconfigure(&self, settings: &str) -> FfiFuture<RResult<bool, RString>>;
+    /// The plugin's own figures, as OpenMetrics text without its end.
+    fn metrics(&self) -> FfiFuture<RString>;
     /// Stops the plugin; a second call answers at once.
     fn stop(&self) -> FfiFuture<()>;
 }
@@ -88,6 +90,7 @@ struct InstanceVtable {
     ping: extern "C" fn(*const ()) -> FfiFuture<()>,
     drain: extern "C" fn(*const ()) -> FfiFuture<()>,
     reconfigure: extern "C" fn(*const (), RStr<'_>) -> FfiFuture<RResult<bool, RString>>,
+    metrics: extern "C" fn(*const ()) -> FfiFuture<RString>,
     stop: extern "C" fn(*const ()) -> FfiFuture<()>,
     #[sabi(last_prefix_field)]
     release: extern "C" fn(*const ()),
@@ -103,6 +106,7 @@ impl<I: InstanceApi> TableOf<I> {
         ping: ping::<I>,
         drain: drain::<I>,
         reconfigure: reconfigure::<I>,
+        metrics: metrics::<I>,
         stop: stop::<I>,
         release: release::<I>,
         #[cfg(feature = "next")]
@@ -129,6 +133,10 @@ extern "C" fn reconfigure<I: InstanceApi>(
 ) -> FfiFuture<RResult<bool, RString>> {
     // SAFETY: as above.
     unsafe { &*state.cast::<I>() }.reconfigure(settings.as_str())
+}
+extern "C" fn metrics<I: InstanceApi>(state: *const ()) -> FfiFuture<RString> {
+    // SAFETY: as above.
+    unsafe { &*state.cast::<I>() }.metrics()
 }
 extern "C" fn stop<I: InstanceApi>(state: *const ()) -> FfiFuture<()> {
     // SAFETY: as above.
@@ -163,6 +171,11 @@ impl Instance {
     /// See [`InstanceApi::reconfigure`].
     pub fn reconfigure(&self, settings: &str) -> FfiFuture<RResult<bool, RString>> {
         self.vtable.reconfigure()(self.state, settings.into())
+    }
+
+    /// See [`InstanceApi::metrics`].
+    pub fn metrics(&self) -> FfiFuture<RString> {
+        self.vtable.metrics()(self.state)
     }
 
     /// See [`InstanceApi::stop`].

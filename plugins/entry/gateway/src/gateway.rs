@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::access_log::Log;
 use crate::body::{Content, Cut, Cuts, Pace, RequestBody, ResponseBody};
 use crate::compress::{Compressor, Decision};
+use crate::figures::Figures;
 use crate::filters::Filters;
 use crate::head::{self, Peer, Survey};
 use crate::health::{Health, Report};
@@ -73,6 +74,7 @@ pub(crate) struct Gateway {
     table: Arc<Table>,
     filters: Filters,
     health: Health,
+    figures: Figures,
     log: Log,
     compressor: Option<Compressor>,
     limits: HeadLimits,
@@ -89,11 +91,18 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    pub(crate) fn new(settings: &Settings, table: Arc<Table>, filters: Filters, report: Report) -> Self {
+    pub(crate) fn new(
+        settings: &Settings,
+        table: Arc<Table>,
+        filters: Filters,
+        report: Report,
+        figures: Figures,
+    ) -> Self {
         Self {
             table,
             filters,
             health: Health::new(report),
+            figures,
             log: Log::new(settings.access_log, settings.slow_request.get()),
             compressor: settings.compression.then(|| Compressor::new(settings.compress_min.get())),
             limits: HeadLimits {
@@ -132,6 +141,7 @@ impl Gateway {
         let (mut parts, incoming) = request.into_parts();
         let one_at_a_time = parts.version <= Version::HTTP_11;
         let has_body = !incoming.is_end_stream();
+        let began = (!has_body).then(Instant::now);
         let survey = Survey::of(&parts.headers);
         if survey.origin && !peer.is_trusted() && !self.warned_of_proxy.swap(true, Ordering::Relaxed) {
             tracing::warn!(
@@ -178,6 +188,7 @@ impl Gateway {
         if close || (one_at_a_time && self.stopping.has_begun()) {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        self.figures.answered(response.status(), began.map(|began| began.elapsed()));
         let ending = self.log.answer(beginning, response.status(), &peer.address, &request_id);
         let endless = response
             .headers()
