@@ -10,7 +10,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use serde_json::Value;
 use streamgate_config::{Problem, Sources, file_schema, suggest, take_options};
 use streamgate_control::{
-    Change, Control, ControlError, Controlled, DataDir, Journal, Refused, Signals, health_table,
+    Change, Control, ControlError, Controlled, DataDir, Journal, Refused, Signals, health_table, metrics_path,
     plugin_rights, plugins_table, text,
 };
 use streamgate_plugin_api::command::Line;
@@ -90,6 +90,11 @@ enum Command {
         /// As JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Print the figures of the running streamgate and its plugins, as OpenMetrics text
+    Metrics {
+        /// Only of this plugin
+        name: Option<String>,
     },
     /// Replace a plugin of the running streamgate by a new build, without a pause
     ///
@@ -202,6 +207,12 @@ pub fn main() -> ExitCode {
             let text = if json { pretty(report) } else { health_table(report) };
             (text, report["status"] == "healthy")
         }),
+        Command::Metrics { name } => {
+            ask(&data_dir, &metrics_path(name.as_deref()), |told| match &told["Err"] {
+                Value::Null => (text(&told["Ok"]), true),
+                reason => (text(reason), false),
+            })
+        }
         Command::Swap { name, file } => {
             // The server may have another working directory.
             let file = file.map(|file| std::path::absolute(&file).unwrap_or(file));

@@ -104,7 +104,7 @@ impl HostApi for HostSide {
     }
 
     fn subscribe(&self, options: SubscribeOptions) -> Result<Subscription, String> {
-        let SubscribeOptions { subject, queue, capacity } = options;
+        let SubscribeOptions { subject, queue, capacity, .. } = options;
         self.guard.ask(|rights| rights.subscribe(&subject))?;
         let active = self.run.offers.lock().is_active();
         let owner = (self.name(), self.run.number, active);

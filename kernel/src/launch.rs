@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use futures_util::{FutureExt, TryFutureExt};
 use streamgate_health::Phase;
 use streamgate_isolation::{ChildSpec, Limits};
-use streamgate_plugin_api::abi::{HostHandle, Instance, RResult, StartArgs};
+use streamgate_plugin_api::abi::{Extra, HostHandle, Instance, RResult, StartArgs};
 use streamgate_services::Offers;
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
@@ -72,6 +72,7 @@ async fn start(
             name: planned.name.as_str().into(),
             settings: planned.settings.as_str().into(),
             data_dir: dir.to_str().ok_or("its data directory's path is not UTF-8")?.into(),
+            extra: Extra::default(),
         };
         let started = match planned.library.is_apart() {
             true => start_apart(supervisor, own, run, host, args).boxed(),

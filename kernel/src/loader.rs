@@ -11,6 +11,8 @@ use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use abi_stable::StableAbi;
+use abi_stable::abi_stability::abi_checking::check_layout_compatibility;
 use abi_stable::library::{AbiHeaderRef, LibHeader, RootModule};
 use async_ffi::FutureExt;
 use libloading::os::unix::{Library as RawLibrary, RTLD_LOCAL, RTLD_NOW};
@@ -230,7 +232,7 @@ impl Library {
             })
             .map_err(|reason| LoadError::Manifest { path: shown.clone(), reason })?;
         let module =
-            module(blob.header()).map_err(|detail| LoadError::Layout { path: shown, api, detail })?;
+            module(blob.header(), api.1).map_err(|detail| LoadError::Layout { path: shown, api, detail })?;
         Ok(Self::new(manifest, path, api, Code::Here(module)))
     }
 
@@ -291,7 +293,7 @@ fn read_manifest(blob: &ManifestBlob) -> Result<Manifest, String> {
 
 /// The entries, after abi_stable has compared its own version and the layouts of all types. Its
 /// check of crate versions is left out: the window above is ours.
-fn module(header: *const LibHeader) -> Result<PluginModuleRef, String> {
+fn module(header: *const LibHeader, minor: u32) -> Result<PluginModuleRef, String> {
     if header.is_null() {
         return Err("it has no library header".into());
     }
@@ -300,14 +302,21 @@ fn module(header: *const LibHeader) -> Result<PluginModuleRef, String> {
     // `lib_header_from_path`: the symbol is not abi_stable's, so that cdylibs linked into one
     // process as rlibs do not clash.)
     let header = unsafe { std::mem::transmute::<*const LibHeader, AbiHeaderRef>(header) };
-    header.upgrade().and_then(LibHeader::check_layout::<PluginModuleRef>).map_err(|error| {
-        let text = error.to_string();
-        // Before that it shows both layouts in full.
-        let text = text.find("Error:").map_or(text.as_str(), |at| &text[at..]);
-        let lines: Vec<_> =
-            text.lines().map(str::trim_end).filter(|line| !line.is_empty()).take(24).collect();
-        lines.join("\n           ")
-    })
+    let header = header.upgrade().map_err(|error| shortened(&error.to_string()))?;
+    let (theirs, ours) = (header.layout().ok_or("it has no layout")?, PluginModuleRef::LAYOUT);
+    // Only the second one may have more fields. `LibHeader::check_layout` would put the host first,
+    // and refuse whatever is older than the host.
+    let (older, newer) = if minor < API_MINOR { (theirs, ours) } else { (ours, theirs) };
+    check_layout_compatibility(older, newer).map_err(|error| shortened(&error.to_string()))?;
+    // SAFETY: the layouts are those of a `PluginModuleRef` of this version or the one before it.
+    unsafe { header.unchecked_layout() }.map_err(|error| error.to_string())
+}
+
+/// What abi_stable says without both layouts in full, which it shows before.
+fn shortened(text: &str) -> String {
+    let text = text.find("Error:").map_or(text, |at| &text[at..]);
+    let lines: Vec<_> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).take(24).collect();
+    lines.join("\n           ")
 }
 
 /// A file without a name, in the nearest directory that is there.

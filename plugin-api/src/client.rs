@@ -14,6 +14,7 @@ use tower::util::Oneshot;
 use tower::{Service, ServiceExt};
 
 use crate::body::{BoxError, to_abi};
+use crate::deadline::{self, Deadline, Timer};
 use crate::drain::{Open, Requests};
 use crate::guard::{self, Guarded};
 use crate::trace::{self, TraceContext};
@@ -22,7 +23,7 @@ use crate::{Body, Problem, abi, grpc, panics};
 /// A handle to a service of another plugin: a tower service, and so a channel for tonic clients.
 ///
 /// A call carries the `traceparent` of the request that is being handled, unless the request has
-/// one of its own. While nobody provides the service, it answers 503; a gRPC client gets that and
+/// one of its own, and the time that is left of it ([`deadline`](crate::deadline)). While nobody provides the service, it answers 503; a gRPC client gets that and
 /// every other problem as a gRPC status with the problem's words.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -61,9 +62,15 @@ impl Client {
         if let Some(context) = context {
             context.put_on(&mut parts.headers);
         }
+        let timer = Timer::new(Deadline::pass_on(&mut parts.headers));
         let head = abi::RequestHead::encode(&parts);
         let body = to_abi(body, context, None);
-        ResponseFuture { inner: self.service.call(abi::Request { head, body }), is_grpc, failure: None }
+        ResponseFuture {
+            inner: self.service.call(abi::Request { head, body }),
+            timer,
+            is_grpc,
+            failure: None,
+        }
     }
 }
 
@@ -88,6 +95,8 @@ where
 /// The response to come.
 pub struct ResponseFuture {
     inner: FfiFuture<abi::Response>,
+    /// The provider has the same; it may hang, or not be there yet.
+    timer: Timer,
     /// Whether the request was one of gRPC.
     is_grpc: bool,
     /// A problem that is put into words of gRPC.
@@ -99,9 +108,15 @@ impl Future for ResponseFuture {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if self.failure.is_none() {
-            let response = ready!(Pin::new(&mut self.inner).poll(cx));
-            let parts = response.head.decode()?;
-            let response = http::Response::from_parts(parts, Body::crossed(response.body));
+            let response = match Pin::new(&mut self.inner).poll(cx) {
+                Poll::Ready(response) => {
+                    http::Response::from_parts(response.head.decode()?, Body::crossed(response.body))
+                }
+                Poll::Pending => {
+                    ready!(self.timer.poll(cx));
+                    deadline::exceeded().into_http()
+                }
+            };
             if !self.is_grpc || grpc::is_grpc(response.headers()) {
                 return Poll::Ready(Ok(response));
             }
@@ -176,12 +191,13 @@ where
             }
         };
         let context = TraceContext::of(&parts.headers);
+        let timer = Timer::new(Deadline::of(&parts.headers));
         let Some(service) = self.service.clone() else {
             return std::future::ready(panicked("its service is gone")).into_ffi();
         };
         let request = Some(http::Request::from_parts(parts, Body::crossed(request.body)));
         let open = self.requests.as_ref().map(Open::new);
-        let answer = Answer { state: State::Asked { service, request }, context, open };
+        let answer = Answer { state: State::Asked { service, request }, context, timer, open };
         Guarded::new(context, answer, |message| panicked(&message)).into_ffi()
     }
 }
@@ -193,6 +209,7 @@ pin_project_lite::pin_project! {
         #[pin]
         state: State<S>,
         context: Option<TraceContext>,
+        timer: Timer,
         open: Option<Open>,
     }
 }
@@ -216,6 +233,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<abi::Response> {
         let mut this = self.project();
         panics::of_request(|| {
+            let _entered = this.timer.enter();
             loop {
                 let next = match this.state.as_mut().project() {
                     StateProjection::Asked { service, request } => match request.take() {
@@ -224,7 +242,10 @@ where
                         None => return Poll::Pending,
                     },
                     StateProjection::Answering { answering } => {
-                        let Ok(response) = ready!(answering.poll(cx));
+                        let Poll::Ready(Ok(response)) = answering.poll(cx) else {
+                            ready!(this.timer.poll(cx));
+                            return Poll::Ready(deadline::exceeded().into_abi());
+                        };
                         let (parts, body) = response.into_parts();
                         let head = abi::ResponseHead::encode(&parts);
                         let open = this.open.take();

@@ -107,6 +107,7 @@ impl From<Event> for abi::Event {
             datacontenttype: event.datacontenttype.into(),
             traceparent: event.traceparent.unwrap_or_default().into(),
             data: event.data.into(),
+            extra: abi::Extra::default(),
         }
     }
 }

@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::drain::Requests;
+use crate::metrics::Metrics;
 use crate::{BusError, Client, Event, HttpService, StartError, SubscribeOptions, Subscription, abi, trace};
 
 pub use crate::abi::HealthState;
@@ -26,6 +27,7 @@ struct Shared {
     shutdown: CancellationToken,
     runtime: Handle,
     requests: Arc<Requests>,
+    metrics: Metrics,
 }
 
 /// One public prefix, and what answers there.
@@ -52,7 +54,8 @@ impl Host {
     pub(crate) fn new(handle: abi::HostHandle, plugin: String, data_dir: PathBuf, runtime: Handle) -> Self {
         let shutdown = CancellationToken::new();
         let requests = Arc::new(Requests::new(&shutdown));
-        Self { shared: Arc::new(Shared { handle, plugin, data_dir, shutdown, runtime, requests }) }
+        let metrics = Metrics::new(&plugin);
+        Self { shared: Arc::new(Shared { handle, plugin, data_dir, shutdown, runtime, requests, metrics }) }
     }
 
     /// The runtime of this library.
@@ -68,6 +71,11 @@ impl Host {
     /// The plugin's name.
     pub fn plugin(&self) -> &str {
         &self.shared.plugin
+    }
+
+    /// The plugin's own figures, which `streamgate metrics` prints.
+    pub fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
     }
 
     /// A directory of the plugin's own, `<kernel.data_dir>/<plugin>`. It exists.
@@ -143,6 +151,7 @@ impl Host {
             subject: options.subject.into(),
             queue: options.queue.unwrap_or_default().into(),
             capacity: options.capacity,
+            extra: abi::Extra::default(),
         };
         self.shared.handle.subscribe(options).map(Subscription).map_err(BusError::Refused)
     }

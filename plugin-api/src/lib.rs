@@ -51,6 +51,7 @@ pub mod caller;
 pub mod changes;
 mod client;
 pub mod command;
+pub mod deadline;
 pub mod dirs;
 #[doc(hidden)]
 pub mod drain;
@@ -65,6 +66,7 @@ mod host;
 mod log;
 #[doc(hidden)]
 pub mod manifest;
+pub mod metrics;
 mod panics;
 mod plugin;
 pub mod principal;

@@ -98,6 +98,7 @@ where
                 .collect(),
             trace_id: trace_id.as_str().into(),
             span_id: span_id.as_str().into(),
+            extra: Extra::default(),
         };
         with_host(|host| host.log(&record));
     }

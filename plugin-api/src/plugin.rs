@@ -95,8 +95,14 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for StartError {
 /// The entries of `P`, for the macro.
 pub fn module<P: Plugin>() -> abi::PluginModuleRef {
     use abi_stable::prefix_type::PrefixTypeTrait;
-    abi::PluginModule { settings_schema: settings_schema::<P>, check: check::<P>, start: start::<P> }
-        .leak_into_prefix()
+    abi::PluginModule {
+        settings_schema: settings_schema::<P>,
+        check: check::<P>,
+        start: start::<P>,
+        #[cfg(feature = "next")]
+        next: abi::next::entry,
+    }
+    .leak_into_prefix()
 }
 
 extern "C" fn settings_schema<P: Plugin>() -> RString {
@@ -216,6 +222,12 @@ impl<P: Plugin> abi::InstanceApi for Running<P> {
             }
         };
         Guarded::new(None, taken, |panic| RResult::RErr(format!("it panicked: {panic}").into())).into_ffi()
+    }
+
+    fn metrics(&self) -> FfiFuture<RString> {
+        let host = self.host.clone();
+        let text = async move { host.metrics().text().into() };
+        Guarded::new(None, text, |_| RString::new()).into_ffi()
     }
 
     fn stop(&self) -> FfiFuture<()> {

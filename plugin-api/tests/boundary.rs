@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body as AxumBody;
@@ -10,7 +11,7 @@ use axum::extract::Request;
 use axum::routing::{get, post};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, StreamBody};
-use streamgate_plugin_api::{Body, Client, trace};
+use streamgate_plugin_api::{Body, Client, deadline, trace};
 
 fn get_request(path: &str) -> http::Request<Body> {
     http::Request::builder().uri(path).body(Body::empty()).unwrap()
@@ -164,4 +165,71 @@ async fn a_size_that_is_known_stays_known() {
 async fn a_body_over_the_limit_is_refused_before_it_is_read() {
     let error = Body::from(vec![0; 11]).collect_bytes(10).await.unwrap_err();
     assert_eq!(error.to_string(), "the body is longer than 10 bytes");
+}
+
+/// A service that calls another one, then never answers. `dropped` once it was given up.
+fn endless(dropped: Arc<AtomicBool>, nested: Client) -> Client {
+    struct Dropped(Arc<AtomicBool>);
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+    Client::from_service(Router::new().fallback(move || {
+        let (dropped, nested) = (Dropped(dropped.clone()), nested.clone());
+        async move {
+            let _dropped = dropped;
+            let _ = nested.send(get_request("http://nested/")).await;
+            std::future::pending::<()>().await;
+        }
+    }))
+}
+
+#[tokio::test]
+async fn a_request_past_its_deadline_is_answered_504_its_handler_is_dropped_and_what_it_calls_knows() {
+    let (sender, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    let nested = Client::from_service(Router::new().fallback(move |request: Request| async move {
+        let _ = sender.send((deadline::current(), request.headers().get("grpc-timeout").cloned()));
+    }));
+    let dropped = Arc::new(AtomicBool::new(false));
+    let client = endless(dropped.clone(), nested);
+    let mut request = get_request("http://endless/");
+    request.headers_mut().insert("grpc-timeout", "50m".parse().unwrap());
+    let response = client.send(request).await.unwrap();
+    assert_eq!(response.status(), 504);
+    let problem = response.into_body().collect_bytes(1 << 10).await.unwrap();
+    assert!(String::from_utf8_lossy(&problem).contains("deadline-exceeded"));
+    assert!(dropped.load(Ordering::SeqCst));
+    let (current, header) = seen.recv().await.unwrap();
+    assert!(current.unwrap().remaining() <= Duration::from_millis(50));
+    assert!(header.unwrap().to_str().unwrap().ends_with('u'));
+    assert_eq!(deadline::current(), None);
+}
+
+#[tokio::test]
+async fn an_answer_before_the_deadline_streams_on_after_it() {
+    let router = Router::new().route(
+        "/",
+        get(|| async {
+            let late = futures_util::stream::once(async {
+                tokio::time::sleep(Duration::from_millis(60)).await;
+                assert_eq!(deadline::current(), None);
+                Ok::<_, std::io::Error>("late")
+            });
+            AxumBody::from_stream(late)
+        }),
+    );
+    let mut request = get_request("/");
+    request.headers_mut().insert("grpc-timeout", "30m".parse().unwrap());
+    let response = Client::from_service(router).send(request).await.unwrap();
+    assert_eq!(response.into_body().collect_bytes(1 << 10).await.unwrap(), "late");
+}
+
+#[tokio::test]
+async fn a_client_of_grpc_learns_that_the_outcome_is_unknown() {
+    let client = endless(Arc::default(), Client::from_service(Router::new()));
+    let mut request = get_request("http://endless/");
+    request.headers_mut().insert("grpc-timeout", "10m".parse().unwrap());
+    request.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+    assert_eq!(client.send(request).await.unwrap().headers()["grpc-status"], "2");
 }

@@ -68,6 +68,7 @@ impl Passing {
             datacontenttype: event.datacontenttype.clone(),
             traceparent: event.traceparent.clone(),
             data: data.into(),
+            extra: event.extra.clone(),
         })
     }
 }

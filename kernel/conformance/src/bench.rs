@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::Request;
 use serde_json::Value;
-use streamgate_plugin_api::abi::{FfiFuture, HostHandle, Instance, Service, StartArgs};
+use streamgate_plugin_api::abi::{Extra, FfiFuture, HostHandle, Instance, Service, StartArgs};
 use streamgate_plugin_api::{Body, Client, Manifest};
 use tokio::runtime::Handle;
 
@@ -69,6 +69,7 @@ impl Bench {
             settings: settings.into(),
             name: self.manifest.name.as_str().into(),
             data_dir: self.data_dir.display().to_string().into(),
+            extra: Extra::default(),
         };
         let start = self.loaded.start.clone();
         // On a thread of its own: it may keep it.

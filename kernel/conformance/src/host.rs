@@ -12,8 +12,8 @@ use async_ffi::FutureExt;
 use http::StatusCode;
 use parking_lot::Mutex;
 use streamgate_plugin_api::abi::{
-    Event, EventSource, FfiFuture, HealthState, HostApi, LogRecord, Mounts, RResult, RString, RVec, Service,
-    SubscribeOptions, Subscription,
+    Event, EventSource, Extra, FfiFuture, HealthState, HostApi, LogRecord, Mounts, RResult, RString, RVec,
+    Service, SubscribeOptions, Subscription,
 };
 use streamgate_plugin_api::refusal::Refusal;
 use streamgate_plugin_api::{Body, HttpService, Manifest, Problem};
@@ -90,7 +90,7 @@ impl HostApi for Recorder {
             if after > 0 {
                 std::future::pending::<()>().await;
             }
-            Mounts { generation: 1, mounts: RVec::new() }
+            Mounts { generation: 1, mounts: RVec::new(), extra: Extra::default() }
         }
         .into_ffi()
     }

@@ -5,6 +5,7 @@
 
 mod descriptors;
 mod journal;
+mod metrics;
 mod planning;
 mod rights;
 mod server;
@@ -27,6 +28,7 @@ use tokio::net::UnixListener;
 
 pub use descriptors::{FEW, Reserved, raise};
 pub use journal::Journal;
+pub use metrics::metrics_path;
 pub use planning::Planning;
 pub use rights::plugin_rights;
 pub use server::{Control, Controlled};

@@ -20,6 +20,7 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::Signal;
 
 use crate::journal::Journal;
+use crate::metrics::figures;
 use crate::{CONFIG, Change, Reserved};
 
 /// What can be asked of a running streamgate.
@@ -30,6 +31,9 @@ pub trait Controlled: Send + Sync + 'static {
     fn health_report(&self) -> Value;
     /// Changes what runs. The error is why everything is as it was.
     fn change(self: &Arc<Self>, change: Change) -> impl Future<Output = Result<String, String>> + Send;
+    /// The figures that plugins tell of themselves, of all that run or of one, each as OpenMetrics text without its
+    /// end. The error is that there is no such plugin.
+    fn metrics(&self, name: Option<&str>) -> impl Future<Output = Result<Vec<String>, String>> + Send;
     /// All capabilities that plugins provide.
     fn provided(&self) -> Vec<String>;
     /// Whoever provides a capability.
@@ -76,12 +80,25 @@ impl<K: Controlled> Control<K> {
         report
     }
 
+    /// The host's figures and the plugins', as one OpenMetrics text.
+    async fn metrics(&self, name: Option<&str>) -> Result<String, String> {
+        let own = self.kernel.metrics(name).await?;
+        Ok(figures(&self.kernel.report(), name) + &own.concat() + "# EOF\n")
+    }
+
     /// Answers on the socket until the process ends. Only this user can connect, so there is nobody
     /// to be guarded against.
     pub async fn serve(self, listener: UnixListener) {
         let router = Router::new()
             .route("/plugins", get(async |State(it): State<Self>| Json(it.report())))
             .route("/health", get(async |State(it): State<Self>| Json(it.kernel.health_report())))
+            .route("/metrics", get(async |State(it): State<Self>| Json(it.metrics(None).await)))
+            .route(
+                "/metrics/{name}",
+                get(async |State(it): State<Self>, Path(name): Path<String>| {
+                    Json(it.metrics(Some(&name)).await)
+                }),
+            )
             .route("/change", post(change::<K>))
             .route("/command/{name}", post(command::<K>))
             .with_state(self);

@@ -18,7 +18,7 @@ use hyper::body::Incoming;
 use parking_lot::Mutex;
 use rustix::process::Signal;
 use serde::Serialize;
-use streamgate_plugin_api::abi::{FfiFuture, HostHandle, Instance, StartArgs, StartResult};
+use streamgate_plugin_api::abi::{Extra, FfiFuture, HostHandle, Instance, StartArgs, StartResult};
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -236,6 +236,7 @@ where
                 let taken = on_own_thread(instance.reconfigure(&settings)).await?;
                 return written(&taken.into_result().map_err(String::from)?);
             }
+            "/metrics" => return written(&instance.metrics().await.as_str()),
             other => return Err(format!("a plugin has no {other}")),
         }
         written(&())
@@ -249,6 +250,7 @@ where
             settings: start.settings.into(),
             name: start.name.into(),
             data_dir: start.data_dir.into(),
+            extra: Extra::from_bytes(start.extra.into()),
         };
         let (host, runtime) = (self.host.clone(), Handle::current());
         let started = tokio::task::spawn_blocking(move || runtime.block_on(begin(host, args)));

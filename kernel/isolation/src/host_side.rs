@@ -14,7 +14,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use parking_lot::Mutex;
 use streamgate_plugin_api::abi::{
-    HealthState, HostHandle, LogField, LogRecord, RVec, Service, SubscribeOptions, Subscription,
+    Extra, HealthState, HostHandle, LogField, LogRecord, RVec, Service, SubscribeOptions, Subscription,
 };
 
 use crate::body::{Gone, Outgoing};
@@ -104,11 +104,7 @@ impl HostSide {
                 published.into_result().map(|()| Bytes::new()).map_err(String::from)
             }
             "/health" => {
-                let state = match fields.number() {
-                    0 => HealthState::Healthy,
-                    1 => HealthState::Degraded,
-                    _ => HealthState::Unhealthy,
-                };
+                let state = HealthState::from(u8::try_from(fields.number()).unwrap_or(u8::MAX));
                 let component = fields.text();
                 self.host.set_health(&component, state, &fields.text());
                 done
@@ -142,10 +138,12 @@ impl HostSide {
     async fn mounts(&self, after: Bytes) -> Result<Bytes, String> {
         let after = after.first_chunk::<8>().map_or(0, |after| u64::from_be_bytes(*after));
         let mounts = self.host.next_mounts(after).await;
-        let mut names = MountNames { generation: mounts.generation, mounts: Vec::new() };
+        let extra = mounts.extra.as_bytes().to_vec();
+        let mut names = MountNames { generation: mounts.generation, mounts: Vec::new(), extra };
         let mut services = HashMap::new();
         for mount in mounts.mounts {
-            let name = MountName { plugin: mount.plugin.into(), prefix: mount.prefix.into() };
+            let extra = mount.extra.as_bytes().to_vec();
+            let name = MountName { plugin: mount.plugin.into(), prefix: mount.prefix.into(), extra };
             services.insert(name.key(), mount.service);
             names.mounts.push(name);
         }
@@ -160,6 +158,7 @@ impl HostSide {
                 subject: fields.text().into(),
                 queue: fields.text().into(),
                 capacity: fields.number() as usize,
+                extra: Extra::from_bytes(fields.bytes()),
             };
             let place = self.subscriptions.clone().try_acquire_owned();
             let place = place.map_err(|_| format!("it has {SUBSCRIPTIONS} subscriptions already"))?;
@@ -201,6 +200,7 @@ fn write(host: &HostHandle, mut message: Fields) {
             .collect::<RVec<_>>(),
         trace_id: trace_id.as_str().into(),
         span_id: span_id.as_str().into(),
+        extra: Extra::from_bytes(message.bytes()),
     });
 }
 

@@ -90,7 +90,7 @@ impl Outbox {
             let value = if field.value.len() > TEXT { "\"(too long)\"" } else { field.value.as_str() };
             message = message.text(&field.name).text(value);
         }
-        let message = message.finish();
+        let message = message.bytes(record.extra.as_bytes()).finish();
         let len = message.len();
         if self.waiting.fetch_add(len, Relaxed) > BYTES || self.records.try_send(message).is_err() {
             self.waiting.fetch_sub(len, Relaxed);

@@ -124,8 +124,12 @@ pub async fn start(spec: ChildSpec, host: HostHandle, args: StartArgs) -> Result
         ended();
     });
 
-    let start =
-        Start { settings: args.settings.into(), name: args.name.into(), data_dir: args.data_dir.into() };
+    let start = Start {
+        settings: args.settings.into(),
+        name: args.name.into(),
+        data_dir: args.data_dir.into(),
+        extra: args.extra.as_bytes().to_vec(),
+    };
     ask_json::<_, ()>(&peer, "/start", &start).await?;
     let orders_kill = killed_if_dropped.disarm();
     let instance =
@@ -174,6 +178,12 @@ impl InstanceApi for ChildInstance {
     fn reconfigure(&self, settings: &str) -> FfiFuture<RResult<bool, RString>> {
         let (peer, settings) = (self.peer.clone(), settings.to_owned());
         async move { ask_json::<_, bool>(&peer, "/reconfigure", &settings).await.map_err(RString::from).into() }
+            .into_ffi()
+    }
+
+    fn metrics(&self) -> FfiFuture<RString> {
+        let peer = self.peer.clone();
+        async move { ask_json::<_, String>(&peer, "/metrics", &()).await.unwrap_or_default().into() }
             .into_ffi()
     }
 

@@ -14,8 +14,8 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use parking_lot::RwLock;
 use streamgate_plugin_api::abi::{
-    Event, EventSource, FfiFuture, HealthState, HostApi, LogRecord, Mount, Mounts, RResult, RString, Service,
-    SubscribeOptions, Subscription,
+    Event, EventSource, Extra, FfiFuture, HealthState, HostApi, LogRecord, Mount, Mounts, RResult, RString,
+    Service, SubscribeOptions, Subscription,
 };
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tracing_subscriber::filter::Targets;
@@ -123,10 +123,15 @@ impl HostApi for RemoteHost {
             let mount = |name: crate::wire::MountName| {
                 let field = HeaderValue::try_from(name.key()).ok()?;
                 let service = peer.service(Authority::from_static(MOUNT), Some(field));
-                Some(Mount { plugin: name.plugin.into(), prefix: name.prefix.into(), service })
+                Some(Mount {
+                    plugin: name.plugin.into(),
+                    prefix: name.prefix.into(),
+                    service,
+                    extra: Extra::from_bytes(name.extra.into()),
+                })
             };
             let mounts = names.mounts.into_iter().filter_map(mount).collect();
-            Mounts { generation: names.generation, mounts }
+            Mounts { generation: names.generation, mounts, extra: Extra::from_bytes(names.extra.into()) }
         }
         .into_ffi()
     }
@@ -142,7 +147,8 @@ impl HostApi for RemoteHost {
 
     fn subscribe(&self, options: SubscribeOptions) -> Result<Subscription, String> {
         let capacity = u32::try_from(options.capacity).unwrap_or(u32::MAX);
-        let message = Message::new().text(&options.subject).text(&options.queue).number(capacity).finish();
+        let message = Message::new().text(&options.subject).text(&options.queue).number(capacity);
+        let message = message.bytes(options.extra.as_bytes()).finish();
         let peer = self.peer.clone();
         let response =
             self.at_once(async move { peer.open(HOST, "/subscribe", Outgoing::full(message)).await })?;
@@ -150,12 +156,7 @@ impl HostApi for RemoteHost {
     }
 
     fn set_health(&self, component: &str, state: HealthState, reason: &str) {
-        let number = match state {
-            HealthState::Healthy => 0,
-            HealthState::Degraded => 1,
-            HealthState::Unhealthy => 2,
-        };
-        let message = Message::new().number(number).text(component).text(reason);
+        let message = Message::new().number(u32::from(state as u8)).text(component).text(reason);
         self.outbox.notice("/health", Some(component.to_owned()), message);
     }
 

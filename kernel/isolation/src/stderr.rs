@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use streamgate_plugin_api::abi::{HostHandle, LogRecord, RStr, RVec};
+use streamgate_plugin_api::abi::{Extra, HostHandle, LogRecord, RStr, RVec};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio_util::sync::CancellationToken;
 
@@ -107,6 +107,7 @@ pub(crate) fn write(host: &HostHandle, level: u8, target: &str, message: &str) {
             fields: RVec::new(),
             trace_id: RStr::from(""),
             span_id: RStr::from(""),
+            extra: Extra::default(),
         });
     }
 }

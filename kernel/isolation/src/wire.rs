@@ -7,13 +7,13 @@ use std::path::PathBuf;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
-use streamgate_plugin_api::abi::Event;
+use streamgate_plugin_api::abi::{Event, Extra};
 
 use crate::Limits;
 
 /// Grows with every change of what stands here. Both sides are one program, unless somebody
 /// exchanged its file meanwhile.
-pub(crate) const PROTOCOL: u32 = 1;
+pub(crate) const PROTOCOL: u32 = 2;
 
 /// Open requests on one connection; [`RESERVED`] of them are for what is not a plugin's request.
 pub(crate) const STREAMS: u32 = 1024;
@@ -62,6 +62,7 @@ pub(crate) struct Start {
     pub(crate) settings: String,
     pub(crate) name: String,
     pub(crate) data_dir: String,
+    pub(crate) extra: Vec<u8>,
 }
 
 /// One public prefix.
@@ -69,6 +70,7 @@ pub(crate) struct Start {
 pub(crate) struct MountName {
     pub(crate) plugin: String,
     pub(crate) prefix: String,
+    pub(crate) extra: Vec<u8>,
 }
 
 impl MountName {
@@ -82,6 +84,7 @@ impl MountName {
 pub(crate) struct MountNames {
     pub(crate) generation: u64,
     pub(crate) mounts: Vec<MountName>,
+    pub(crate) extra: Vec<u8>,
 }
 
 impl Hello {
@@ -189,6 +192,7 @@ pub(crate) fn event_message(event: &Event) -> Bytes {
         .text(&event.datacontenttype)
         .text(&event.traceparent)
         .bytes(event.data.as_slice())
+        .bytes(event.extra.as_bytes())
         .finish()
 }
 
@@ -202,6 +206,7 @@ pub(crate) fn event(mut fields: Fields) -> Event {
         datacontenttype: fields.text().into(),
         traceparent: fields.text().into(),
         data: fields.bytes().into(),
+        extra: Extra::from_bytes(fields.bytes()),
     }
 }
 

@@ -13,8 +13,8 @@ use http_body_util::{BodyExt, StreamBody};
 use parking_lot::Mutex;
 use streamgate_isolation::{ChildSpec, Limits, Started, start};
 use streamgate_plugin_api::abi::{
-    Event, EventSource, FfiFuture, HealthState, HostApi, HostHandle, LogRecord, Mounts, RResult, RString,
-    Service, StartArgs, SubscribeOptions, Subscription,
+    Event, EventSource, Extra, FfiFuture, HealthState, HostApi, HostHandle, LogRecord, Mounts, RResult,
+    RString, Service, StartArgs, SubscribeOptions, Subscription,
 };
 use streamgate_plugin_api::{Body, Client, HttpService};
 use tokio::sync::mpsc;
@@ -164,6 +164,7 @@ impl Scene {
             settings: serde_json::json!({ "mode": self.mode }).to_string().into(),
             name: "subject".into(),
             data_dir: self.dir.path().to_str().unwrap().into(),
+            extra: Extra::default(),
         };
         start(spec, HostHandle::new(host), args).await
     }

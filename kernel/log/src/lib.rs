@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value, json};
 use streamgate_config::{LogFormat, LogSettings};
-use streamgate_plugin_api::abi::{LogField, LogRecord};
+use streamgate_plugin_api::abi::{Extra, LogField, LogRecord};
 use tracing::{Event, Level, Subscriber};
 use tracing_serde::fields::AsMap;
 use tracing_subscriber::filter::Targets;
@@ -224,6 +224,7 @@ impl<S: Subscriber> Layer<S> for Kernel {
                 .collect(),
             trace_id: "".into(),
             span_id: "".into(),
+            extra: Extra::default(),
         };
         self.0.write(None, &record);
     }
@@ -258,6 +259,7 @@ mod tests {
             fields: fields.iter().map(field).collect(),
             trace_id: "4bf9".into(),
             span_id: "00f0".into(),
+            extra: Extra::default(),
         }
     }
 

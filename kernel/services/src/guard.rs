@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_ffi::FutureExt;
 use streamgate_bus::Bus;
 use streamgate_plugin_api::Manifest;
-use streamgate_plugin_api::abi::{FfiFuture, Mounts, RVec, Stamp};
+use streamgate_plugin_api::abi::{Extra, FfiFuture, Mounts, RVec, Stamp};
 use streamgate_plugin_api::refusal::{Refusal, Refusals};
 use tokio::runtime::Handle;
 
@@ -54,6 +54,9 @@ impl Guard {
 pub fn no_mounts(after: u64) -> FfiFuture<Mounts> {
     match after {
         u64::MAX => std::future::pending().into_ffi(),
-        _ => std::future::ready(Mounts { generation: u64::MAX, mounts: RVec::new() }).into_ffi(),
+        _ => {
+            std::future::ready(Mounts { generation: u64::MAX, mounts: RVec::new(), extra: Extra::default() })
+                .into_ffi()
+        }
     }
 }

@@ -18,7 +18,9 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, StatusCode};
 use parking_lot::Mutex;
 use streamgate_plugin_api::Problem;
-use streamgate_plugin_api::abi::{CallService, FfiFuture, Mount, Mounts, Request, Response, Service, Stamp};
+use streamgate_plugin_api::abi::{
+    CallService, Extra, FfiFuture, Mount, Mounts, Request, Response, Service, Stamp,
+};
 use tokio::sync::watch;
 
 pub use self::guard::{Guard, no_mounts};
@@ -336,9 +338,9 @@ impl Services {
         let mounts = self.mounts.lock().clone();
         let mounts = mounts.into_iter().map(|(prefix, plugin)| {
             let service = Service::new(Handle(self.slot(public(&plugin)), caller.clone()));
-            Mount { plugin: plugin.into(), prefix: prefix.into(), service }
+            Mount { plugin: plugin.into(), prefix: prefix.into(), service, extra: Extra::default() }
         });
-        Mounts { generation, mounts: mounts.collect() }
+        Mounts { generation, mounts: mounts.collect(), extra: Extra::default() }
     }
 }
 

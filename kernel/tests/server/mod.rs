@@ -16,9 +16,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A directory with `plugins.toml` and a folder of plugins.
 pub(crate) struct Place {
     pub(crate) dir: TempDir,
+    /// The host.
+    pub(crate) binary: PathBuf,
 }
 
-fn binary() -> &'static Path {
+pub(crate) fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_streamgate"))
 }
 
@@ -33,7 +35,7 @@ impl Place {
             format!("[kernel]\nplugin_dirs = [\"lib\"]\n{config}"),
         )
         .unwrap();
-        let place = Self { dir };
+        let place = Self { dir, binary: binary().to_owned() };
         for name in ["echo", "caller", "gate"] {
             place.link(name);
         }
@@ -59,7 +61,7 @@ impl Place {
 
     /// The command, to which arguments and environment can be added.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(binary());
+        let mut command = Command::new(&self.binary);
         command.current_dir(self.dir.path()).args(args).stdin(Stdio::null());
         // The caller's are settings of the server too; tests start without them.
         for (name, _) in std::env::vars_os() {

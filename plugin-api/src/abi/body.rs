@@ -1,10 +1,11 @@
 //! Bodies: nothing, one piece, or a stream of pieces that may end in trailers.
 
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use abi_stable::StableAbi;
-use abi_stable::std_types::RString;
+use abi_stable::prefix_type::WithMetadata;
 use async_ffi::{ContextExt, FfiContext, FfiPoll};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
@@ -12,19 +13,23 @@ use http_body::{Frame, SizeHint};
 use super::head::{decode_fields, encode_fields};
 use super::{FfiBytes, HeadError};
 
-/// What polling a stream of frames answers.
-#[repr(C, u8)]
+/// What polling a stream of frames answers. No enum, whose kinds could not become more: a kind that
+/// the reader does not know breaks the body off.
+#[repr(C)]
 #[derive(StableAbi)]
-pub enum FfiFrame {
-    /// Bytes of the body.
-    Data(FfiBytes),
-    /// The trailers, in the flat form of a head's fields.
-    Trailers(FfiBytes),
-    /// The body broke off; the text says why.
-    Failed(RString),
-    /// There is no more.
-    End,
+struct FfiFrame {
+    kind: u8,
+    bytes: FfiBytes,
 }
+
+/// Bytes of the body.
+const DATA: u8 = 0;
+/// The trailers, in the flat form of a head's fields.
+const TRAILERS: u8 = 1;
+/// The body broke off; the text says why.
+const FAILED: u8 = 2;
+/// There is no more.
+const END: u8 = 3;
 
 /// Where frames come from on the side that sends them. The SDK's implementation enters its
 /// runtime and catches panics in every poll and in the drop.
@@ -41,10 +46,33 @@ pub struct Body {
     has_first: bool,
     stream: *mut (),
     poll: Option<extern "C" fn(*mut (), &mut FfiContext<'_>) -> FfiPoll<FfiFrame>>,
-    release: Option<extern "C" fn(*mut ())>,
+    vtable: Option<BodyVtableRef>,
     lower: u64,
     upper: u64,
     has_upper: bool,
+}
+
+/// New functions go behind the last one; a body of an older side has none there.
+#[repr(C)]
+#[derive(StableAbi)]
+#[sabi(kind(Prefix(prefix_ref = BodyVtableRef)))]
+#[sabi(missing_field(option))]
+struct BodyVtable {
+    #[sabi(last_prefix_field)]
+    release: extern "C" fn(*mut ()),
+    #[cfg(feature = "next")]
+    next: extern "C" fn() -> u64,
+}
+
+/// The table of one type.
+struct TableOf<S>(PhantomData<S>);
+
+impl<S: FrameSource> TableOf<S> {
+    const TABLE: &'static WithMetadata<BodyVtable> = &WithMetadata::new(BodyVtable {
+        release: release_source::<S>,
+        #[cfg(feature = "next")]
+        next: super::next::entry,
+    });
 }
 
 // SAFETY: the stream behind the pointer is a `FrameSource`, which is `Send`, and is reached only
@@ -56,17 +84,20 @@ extern "C" fn poll_source<S: FrameSource>(stream: *mut (), cx: &mut FfiContext<'
     // of its box, and the caller holds the only reference (`&mut Body`).
     let source = unsafe { Pin::new_unchecked(&mut *stream.cast::<S>()) };
     let polled = cx.with_context(|cx| source.poll_frame(cx));
-    FfiPoll::from_poll(polled.map(|frame| match frame {
-        None => FfiFrame::End,
-        Some(Err(reason)) => FfiFrame::Failed(reason.into()),
-        Some(Ok(frame)) => match frame.into_data() {
-            Ok(data) => FfiFrame::Data(data.into()),
-            Err(frame) => match frame.into_trailers() {
-                Ok(trailers) => FfiFrame::Trailers(encode_fields(&trailers)),
-                // `Frame` is data or trailers; anything newer is not for us.
-                Err(_) => FfiFrame::Data(FfiBytes::empty()),
+    FfiPoll::from_poll(polled.map(|frame| {
+        let (kind, bytes) = match frame {
+            None => (END, FfiBytes::empty()),
+            Some(Err(reason)) => (FAILED, reason.into_bytes().into()),
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => (DATA, data.into()),
+                Err(frame) => match frame.into_trailers() {
+                    Ok(trailers) => (TRAILERS, encode_fields(&trailers)),
+                    // `Frame` is data or trailers; anything newer is not for us.
+                    Err(_) => (DATA, FfiBytes::empty()),
+                },
             },
-        },
+        };
+        FfiFrame { kind, bytes }
     }))
 }
 
@@ -83,7 +114,7 @@ impl Body {
             has_first: false,
             stream: std::ptr::null_mut(),
             poll: None,
-            release: None,
+            vtable: None,
             lower: 0,
             upper: 0,
             has_upper: true,
@@ -103,7 +134,7 @@ impl Body {
             first: first.map_or(FfiBytes::empty(), FfiBytes::from),
             stream: Box::into_raw(Box::new(source)).cast(),
             poll: Some(poll_source::<S>),
-            release: Some(release_source::<S>),
+            vtable: Some(BodyVtableRef(TableOf::<S>::TABLE.static_as_prefix())),
             lower: hint.lower(),
             upper: hint.upper().unwrap_or(0),
             has_upper: hint.upper().is_some(),
@@ -138,23 +169,33 @@ impl Body {
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
         let Some(poll) = self.poll else { return Poll::Ready(None) };
+        #[cfg(feature = "next")]
+        super::next::check_entry(self.vtable.and_then(|vtable| vtable.next()));
         let stream = self.stream;
-        match cx.with_ffi_context(|cx| poll(stream, cx)) {
-            FfiPoll::Pending => Poll::Pending,
-            FfiPoll::Panicked => self.end(Err("the sender of the body panicked".to_owned())),
-            FfiPoll::Ready(FfiFrame::End) => {
-                self.close();
-                Poll::Ready(None)
-            }
-            FfiPoll::Ready(FfiFrame::Failed(reason)) => self.end(Err(reason.into())),
-            FfiPoll::Ready(FfiFrame::Data(data)) => {
-                let data = Bytes::from(data);
+        let frame = match cx.with_ffi_context(|cx| poll(stream, cx)) {
+            FfiPoll::Ready(frame) => frame,
+            FfiPoll::Pending => return Poll::Pending,
+            FfiPoll::Panicked => return self.end(Err("the sender of the body panicked".to_owned())),
+        };
+        match frame.kind {
+            DATA => {
+                let data = Bytes::from(frame.bytes);
                 self.sent(data.len());
                 Poll::Ready(Some(Ok(Frame::data(data))))
             }
-            FfiPoll::Ready(FfiFrame::Trailers(fields)) => self.end(
-                decode_fields(fields).map(Frame::trailers).map_err(|error: HeadError| error.to_string()),
+            TRAILERS => self.end(
+                decode_fields(frame.bytes)
+                    .map(Frame::trailers)
+                    .map_err(|error: HeadError| error.to_string()),
             ),
+            END => {
+                self.close();
+                Poll::Ready(None)
+            }
+            FAILED => self.end(Err(String::from_utf8_lossy(frame.bytes.as_slice()).into_owned())),
+            kind => self.end(Err(format!(
+                "its sender speaks a later version of the plugin API: a frame of the kind {kind} is unknown here"
+            ))),
         }
     }
 
@@ -171,8 +212,8 @@ impl Body {
     fn close(&mut self) {
         self.poll = None;
         (self.lower, self.upper, self.has_upper) = (0, 0, true);
-        if let Some(release) = self.release.take() {
-            release(self.stream);
+        if let Some(vtable) = self.vtable.take() {
+            vtable.release()(self.stream);
         }
     }
 

@@ -1,12 +1,14 @@
 //! Events and subscriptions.
 
+use std::marker::PhantomData;
 use std::task::{Context, Poll};
 
 use abi_stable::StableAbi;
+use abi_stable::prefix_type::WithMetadata;
 use abi_stable::std_types::{ROption, RString};
 use async_ffi::{ContextExt, FfiContext, FfiPoll};
 
-use super::FfiBytes;
+use super::{Extra, FfiBytes};
 
 /// A CloudEvent (version 1.0) on its way across. Empty text stands for an absent attribute.
 #[repr(C)]
@@ -28,6 +30,8 @@ pub struct Event {
     pub traceparent: RString,
     /// CloudEvents `data`.
     pub data: FfiBytes,
+    /// Fields of later versions.
+    pub extra: Extra,
 }
 
 /// What a subscriber asks for.
@@ -40,6 +44,8 @@ pub struct SubscribeOptions {
     pub queue: RString,
     /// How many events wait here before `publish` does.
     pub capacity: usize,
+    /// Fields of later versions.
+    pub extra: Extra,
 }
 
 /// Where events come from on the host's side.
@@ -54,7 +60,30 @@ pub trait EventSource: Send + 'static {
 pub struct Subscription {
     state: *mut (),
     poll: extern "C" fn(*mut (), &mut FfiContext<'_>) -> FfiPoll<ROption<Event>>,
+    vtable: SubscriptionVtableRef,
+}
+
+/// New functions go behind the last one; a subscription of an older side has none there.
+#[repr(C)]
+#[derive(StableAbi)]
+#[sabi(kind(Prefix(prefix_ref = SubscriptionVtableRef)))]
+#[sabi(missing_field(option))]
+struct SubscriptionVtable {
+    #[sabi(last_prefix_field)]
     release: extern "C" fn(*mut ()),
+    #[cfg(feature = "next")]
+    next: extern "C" fn() -> u64,
+}
+
+/// The table of one type.
+struct TableOf<S>(PhantomData<S>);
+
+impl<S: EventSource> TableOf<S> {
+    const TABLE: &'static WithMetadata<SubscriptionVtable> = &WithMetadata::new(SubscriptionVtable {
+        release: release::<S>,
+        #[cfg(feature = "next")]
+        next: super::next::entry,
+    });
 }
 
 // SAFETY: `state` is a boxed `EventSource`, which is `Send`, reached only through `&mut self`.
@@ -75,11 +104,14 @@ extern "C" fn release<S>(state: *mut ()) {
 impl Subscription {
     /// A subscription that hands out what `source` yields.
     pub fn new<S: EventSource>(source: S) -> Self {
-        Self { state: Box::into_raw(Box::new(source)).cast(), poll: poll::<S>, release: release::<S> }
+        let vtable = SubscriptionVtableRef(TableOf::<S>::TABLE.static_as_prefix());
+        Self { state: Box::into_raw(Box::new(source)).cast(), poll: poll::<S>, vtable }
     }
 
     /// The next event, or `None` when the bus has closed.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        #[cfg(feature = "next")]
+        super::next::check_entry(self.vtable.next());
         let (poll, state) = (self.poll, self.state);
         match cx.with_ffi_context(|cx| poll(state, cx)) {
             FfiPoll::Ready(event) => Poll::Ready(event.into_option()),
@@ -91,6 +123,6 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        (self.release)(self.state);
+        self.vtable.release()(self.state);
     }
 }

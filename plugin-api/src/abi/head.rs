@@ -29,7 +29,8 @@ const STAMP_ROOM: usize = 96;
 
 const TOO_SHORT: HeadError = HeadError("it is shorter than it says");
 
-/// Method, target, version and fields of a request (RFC 9110 section 6).
+/// Method, target, version and fields of a request (RFC 9110 section 6). What a later version adds is
+/// one more field, as `traceparent` is: a side that does not know it hands it on.
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct RequestHead {
@@ -221,6 +222,8 @@ fn fields_len(headers: &HeaderMap) -> usize {
 }
 
 fn put_fields(out: &mut Vec<u8>, headers: &HeaderMap) {
+    #[cfg(feature = "next")]
+    let headers = &super::next::with_field(headers);
     // `HeaderMap` holds at most 32,768 fields, and each name is shorter than 64 KiB.
     out.put_u16_le(headers.len() as u16);
     for (name, value) in headers {
@@ -352,6 +355,8 @@ impl<'a> Reader<'a> {
             }
             headers.try_append(name, value).map_err(|_| HeadError("there are too many fields"))?;
         }
+        #[cfg(feature = "next")]
+        super::next::take_field(&mut headers);
         Ok(headers)
     }
 }

@@ -7,11 +7,11 @@ use abi_stable::prefix_type::WithMetadata;
 use abi_stable::std_types::{RResult, RStr, RString, RVec};
 use async_ffi::FfiFuture;
 
-use super::{Event, Service, SubscribeOptions, Subscription};
+use super::{Event, Extra, Service, SubscribeOptions, Subscription};
 
 /// The state of one component of a plugin.
 #[repr(u8)]
-#[derive(StableAbi, Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HealthState {
     /// It does what it should.
     Healthy,
@@ -21,7 +21,20 @@ pub enum HealthState {
     Unhealthy,
 }
 
-/// One field of a log record.
+/// It crosses as a number, since an enum could not grow. A state that this side does not know is one
+/// that somebody should look at.
+impl From<u8> for HealthState {
+    fn from(number: u8) -> Self {
+        match number {
+            0 => Self::Healthy,
+            2 => Self::Unhealthy,
+            _ => Self::Degraded,
+        }
+    }
+}
+
+/// One field of a log record. It does not grow: a value may be any JSON, and what belongs to all of
+/// them goes into the record's `extra`.
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct LogField<'a> {
@@ -47,6 +60,8 @@ pub struct LogRecord<'a> {
     pub trace_id: RStr<'a>,
     /// See `trace_id`.
     pub span_id: RStr<'a>,
+    /// Fields of later versions.
+    pub extra: Extra,
 }
 
 /// One public prefix, and what answers there.
@@ -59,6 +74,8 @@ pub struct Mount {
     pub prefix: RString,
     /// What answers.
     pub service: Service,
+    /// Fields of later versions.
+    pub extra: Extra,
 }
 
 /// All public prefixes of the moment.
@@ -69,6 +86,8 @@ pub struct Mounts {
     pub generation: u64,
     /// In no particular order.
     pub mounts: RVec<Mount>,
+    /// Fields of later versions.
+    pub extra: Extra,
 }
 
 /// The host's side of the boundary, one value per running plugin. No call may block or unwind.
@@ -116,11 +135,11 @@ unsafe impl Send for HostHandle {}
 // SAFETY: as above.
 unsafe impl Sync for HostHandle {}
 
-/// New functions go behind the last one; an older plugin does not see them.
+/// New functions go behind the last one; an older host has none there.
 #[repr(C)]
 #[derive(StableAbi)]
 #[sabi(kind(Prefix(prefix_ref = HostVtableRef)))]
-#[sabi(missing_field(panic))]
+#[sabi(missing_field(option))]
 struct HostVtable {
     retain: extern "C" fn(*const ()),
     release: extern "C" fn(*const ()),
@@ -132,11 +151,13 @@ struct HostVtable {
     next_mounts: extern "C" fn(*const (), u64) -> FfiFuture<Mounts>,
     publish: extern "C" fn(*const (), Event) -> FfiFuture<RResult<(), RString>>,
     subscribe: extern "C" fn(*const (), SubscribeOptions) -> RResult<Subscription, RString>,
-    set_health: extern "C" fn(*const (), RStr<'_>, HealthState, RStr<'_>),
+    set_health: extern "C" fn(*const (), RStr<'_>, u8, RStr<'_>),
     report: extern "C" fn(*const ()) -> RString,
-    #[sabi(last_prefix_field)]
     panicked: extern "C" fn(*const (), RStr<'_>, RStr<'_>),
+    #[sabi(last_prefix_field)]
     panicked_in_request: extern "C" fn(*const (), RStr<'_>, RStr<'_>),
+    #[cfg(feature = "next")]
+    next: extern "C" fn() -> u64,
 }
 
 /// What `state` points to: one more indirection, so that a thin pointer crosses.
@@ -160,6 +181,8 @@ extern "C" fn log_enabled(state: *const (), level: u8, target: RStr<'_>) -> bool
     api(state).log_enabled(level, target.as_str())
 }
 extern "C" fn log(state: *const (), record: &LogRecord<'_>) {
+    #[cfg(feature = "next")]
+    super::next::check(&record.extra);
     api(state).log(record);
 }
 extern "C" fn serve(state: *const (), service: Service) {
@@ -175,13 +198,17 @@ extern "C" fn next_mounts(state: *const (), after: u64) -> FfiFuture<Mounts> {
     api(state).next_mounts(after)
 }
 extern "C" fn publish(state: *const (), event: Event) -> FfiFuture<RResult<(), RString>> {
+    #[cfg(feature = "next")]
+    super::next::check(&event.extra);
     api(state).publish(event)
 }
 extern "C" fn subscribe(state: *const (), options: SubscribeOptions) -> RResult<Subscription, RString> {
+    #[cfg(feature = "next")]
+    super::next::check(&options.extra);
     api(state).subscribe(options).map_err(RString::from).into()
 }
-extern "C" fn set_health(state: *const (), component: RStr<'_>, health: HealthState, reason: RStr<'_>) {
-    api(state).set_health(component.as_str(), health, reason.as_str());
+extern "C" fn set_health(state: *const (), component: RStr<'_>, health: u8, reason: RStr<'_>) {
+    api(state).set_health(component.as_str(), health.into(), reason.as_str());
 }
 extern "C" fn report(state: *const ()) -> RString {
     api(state).report().into()
@@ -208,6 +235,8 @@ const VTABLE: HostVtable = HostVtable {
     report,
     panicked,
     panicked_in_request,
+    #[cfg(feature = "next")]
+    next: super::next::entry,
 };
 
 const VTABLE_WITH_METADATA: &WithMetadata<HostVtable> = &WithMetadata::new(VTABLE);
@@ -222,6 +251,8 @@ impl HostHandle {
 
     /// See [`HostApi::log_enabled`].
     pub fn log_enabled(&self, level: u8, target: &str) -> bool {
+        #[cfg(feature = "next")]
+        super::next::check_entry(self.vtable.next());
         self.vtable.log_enabled()(self.state, level, target.into())
     }
     /// See [`HostApi::log`].
@@ -260,7 +291,7 @@ impl HostHandle {
     }
     /// See [`HostApi::set_health`].
     pub fn set_health(&self, component: &str, state: HealthState, reason: &str) {
-        self.vtable.set_health()(self.state, component.into(), state, reason.into());
+        self.vtable.set_health()(self.state, component.into(), state as u8, reason.into());
     }
     /// See [`HostApi::report`].
     pub fn report(&self) -> String {

@@ -17,19 +17,23 @@ mod body;
 mod bytes;
 mod event;
 mod export;
+mod extra;
 mod head;
 mod host;
 mod known;
 mod module;
 mod names;
+#[cfg(feature = "next")]
+pub(crate) mod next;
 mod service;
 #[cfg(test)]
 mod tests;
 
-pub use self::body::{Body, FfiFrame, FrameSource};
+pub use self::body::{Body, FrameSource};
 pub use self::bytes::FfiBytes;
 pub use self::event::{Event, EventSource, SubscribeOptions, Subscription};
 pub use self::export::{ManifestBlob, lib_header, module_result};
+pub use self::extra::Extra;
 pub use self::head::{HeadError, RequestHead, ResponseHead, Stamp};
 pub use self::host::{HealthState, HostApi, HostHandle, LogField, LogRecord, Mount, Mounts};
 pub use self::module::{
@@ -42,6 +46,6 @@ pub use async_ffi::FfiFuture;
 
 /// The version of this boundary. A plugin built for this minor version or the one before it
 /// loads; the major version changes only when the boundary is made anew.
-pub const API_MAJOR: u32 = 1;
+pub const API_MAJOR: u32 = 2;
 /// See [`API_MAJOR`].
-pub const API_MINOR: u32 = 1;
+pub const API_MINOR: u32 = if cfg!(feature = "next") { 1 } else { 0 };

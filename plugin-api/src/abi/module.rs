@@ -1,13 +1,16 @@
 //! What a plugin's cdylib exports: its entries, and one running instance.
 
+use std::marker::PhantomData;
+
 use abi_stable::StableAbi;
 use abi_stable::library::RootModule;
 use abi_stable::package_version_strings;
+use abi_stable::prefix_type::WithMetadata;
 use abi_stable::sabi_types::VersionStrings;
 use abi_stable::std_types::{RResult, RStr, RString};
 use async_ffi::FfiFuture;
 
-use super::HostHandle;
+use super::{Extra, HostHandle};
 
 /// The symbol of the library header, as abi_stable names it.
 pub const ROOT_SYMBOL: &str = abi_stable::library::ROOT_MODULE_LOADER_NAME;
@@ -22,16 +25,18 @@ pub struct StartArgs {
     pub name: RString,
     /// A directory of its own, which exists.
     pub data_dir: RString,
+    /// Fields of later versions.
+    pub extra: Extra,
 }
 
 /// A running plugin, or why it did not start.
 pub type StartResult = RResult<Instance, RString>;
 
-/// The entries of a plugin. New ones go behind the last; an older host does not see them.
+/// The entries of a plugin. New ones go behind the last; an older plugin has none there.
 #[repr(C)]
 #[derive(StableAbi)]
 #[sabi(kind(Prefix(prefix_ref = PluginModuleRef)))]
-#[sabi(missing_field(panic))]
+#[sabi(missing_field(option))]
 pub struct PluginModule {
     /// The JSON Schema of the settings, as JSON text.
     pub settings_schema: extern "C" fn() -> RString,
@@ -41,6 +46,9 @@ pub struct PluginModule {
     /// Starts the plugin.
     #[sabi(last_prefix_field)]
     pub start: extern "C" fn(HostHandle, StartArgs) -> FfiFuture<StartResult>,
+    /// That of the next version.
+    #[cfg(feature = "next")]
+    pub next: extern "C" fn() -> u64,
 }
 
 impl RootModule for PluginModuleRef {
@@ -59,6 +67,8 @@ pub trait InstanceApi: Send + Sync + 'static {
     /// Hands changed settings (JSON text) to the running plugin. `false`: it has to be started
     /// anew with them. The error says why it refuses them.
     fn reconfigure(&self, settings: &str) -> FfiFuture<RResult<bool, RString>>;
+    /// The plugin's own figures, as OpenMetrics text without its end.
+    fn metrics(&self) -> FfiFuture<RString>;
     /// Stops the plugin; a second call answers at once.
     fn stop(&self) -> FfiFuture<()>;
 }
@@ -68,11 +78,40 @@ pub trait InstanceApi: Send + Sync + 'static {
 #[derive(StableAbi)]
 pub struct Instance {
     state: *const (),
+    vtable: InstanceVtableRef,
+}
+
+/// New functions go behind the last one; an older plugin has none there.
+#[repr(C)]
+#[derive(StableAbi)]
+#[sabi(kind(Prefix(prefix_ref = InstanceVtableRef)))]
+#[sabi(missing_field(option))]
+struct InstanceVtable {
     ping: extern "C" fn(*const ()) -> FfiFuture<()>,
     drain: extern "C" fn(*const ()) -> FfiFuture<()>,
     reconfigure: extern "C" fn(*const (), RStr<'_>) -> FfiFuture<RResult<bool, RString>>,
+    metrics: extern "C" fn(*const ()) -> FfiFuture<RString>,
     stop: extern "C" fn(*const ()) -> FfiFuture<()>,
+    #[sabi(last_prefix_field)]
     release: extern "C" fn(*const ()),
+    #[cfg(feature = "next")]
+    next: extern "C" fn() -> u64,
+}
+
+/// The table of one type.
+struct TableOf<I>(PhantomData<I>);
+
+impl<I: InstanceApi> TableOf<I> {
+    const TABLE: &'static WithMetadata<InstanceVtable> = &WithMetadata::new(InstanceVtable {
+        ping: ping::<I>,
+        drain: drain::<I>,
+        reconfigure: reconfigure::<I>,
+        metrics: metrics::<I>,
+        stop: stop::<I>,
+        release: release::<I>,
+        #[cfg(feature = "next")]
+        next: super::next::entry,
+    });
 }
 
 // SAFETY: `state` is a boxed `InstanceApi`, which is `Send + Sync`.
@@ -95,6 +134,10 @@ extern "C" fn reconfigure<I: InstanceApi>(
     // SAFETY: as above.
     unsafe { &*state.cast::<I>() }.reconfigure(settings.as_str())
 }
+extern "C" fn metrics<I: InstanceApi>(state: *const ()) -> FfiFuture<RString> {
+    // SAFETY: as above.
+    unsafe { &*state.cast::<I>() }.metrics()
+}
 extern "C" fn stop<I: InstanceApi>(state: *const ()) -> FfiFuture<()> {
     // SAFETY: as above.
     unsafe { &*state.cast::<I>() }.stop()
@@ -109,37 +152,40 @@ impl Instance {
     pub fn new<I: InstanceApi>(instance: I) -> Self {
         Self {
             state: Box::into_raw(Box::new(instance)).cast_const().cast(),
-            ping: ping::<I>,
-            drain: drain::<I>,
-            reconfigure: reconfigure::<I>,
-            stop: stop::<I>,
-            release: release::<I>,
+            vtable: InstanceVtableRef(TableOf::<I>::TABLE.static_as_prefix()),
         }
     }
 
     /// See [`InstanceApi::ping`].
     pub fn ping(&self) -> FfiFuture<()> {
-        (self.ping)(self.state)
+        #[cfg(feature = "next")]
+        super::next::check_entry(self.vtable.next());
+        self.vtable.ping()(self.state)
     }
 
     /// See [`InstanceApi::drain`].
     pub fn drain(&self) -> FfiFuture<()> {
-        (self.drain)(self.state)
+        self.vtable.drain()(self.state)
     }
 
     /// See [`InstanceApi::reconfigure`].
     pub fn reconfigure(&self, settings: &str) -> FfiFuture<RResult<bool, RString>> {
-        (self.reconfigure)(self.state, settings.into())
+        self.vtable.reconfigure()(self.state, settings.into())
+    }
+
+    /// See [`InstanceApi::metrics`].
+    pub fn metrics(&self) -> FfiFuture<RString> {
+        self.vtable.metrics()(self.state)
     }
 
     /// See [`InstanceApi::stop`].
     pub fn stop(&self) -> FfiFuture<()> {
-        (self.stop)(self.state)
+        self.vtable.stop()(self.state)
     }
 }
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        (self.release)(self.state);
+        self.vtable.release()(self.state);
     }
 }

@@ -1,8 +1,10 @@
 //! A service: one function from a request to the future of a response.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use abi_stable::StableAbi;
+use abi_stable::prefix_type::WithMetadata;
 use async_ffi::FfiFuture;
 
 use super::{Body, RequestHead, ResponseHead};
@@ -33,14 +35,39 @@ pub trait CallService: Send + Sync + 'static {
     fn call(&self, request: Request) -> FfiFuture<Response>;
 }
 
-/// A shared handle to a service of either side.
+/// A shared handle to a service of either side. What every request goes through stands in the
+/// handle itself, so that a call reads no table.
 #[repr(C)]
 #[derive(StableAbi)]
 pub struct Service {
     state: *const (),
     call: extern "C" fn(*const (), Request) -> FfiFuture<Response>,
+    vtable: ServiceVtableRef,
+}
+
+/// New functions go behind the last one; a service of an older side has none there.
+#[repr(C)]
+#[derive(StableAbi)]
+#[sabi(kind(Prefix(prefix_ref = ServiceVtableRef)))]
+#[sabi(missing_field(option))]
+struct ServiceVtable {
     retain: extern "C" fn(*const ()),
+    #[sabi(last_prefix_field)]
     release: extern "C" fn(*const ()),
+    #[cfg(feature = "next")]
+    next: extern "C" fn() -> u64,
+}
+
+/// The table of one type.
+struct TableOf<S>(PhantomData<S>);
+
+impl<S: CallService> TableOf<S> {
+    const TABLE: &'static WithMetadata<ServiceVtable> = &WithMetadata::new(ServiceVtable {
+        retain: retain::<S>,
+        release: release::<S>,
+        #[cfg(feature = "next")]
+        next: super::next::entry,
+    });
 }
 
 // SAFETY: `state` is an `Arc` of a `CallService`, which is `Send + Sync`.
@@ -69,27 +96,28 @@ impl Service {
         Self {
             state: Arc::into_raw(Arc::new(service)).cast(),
             call: call::<S>,
-            retain: retain::<S>,
-            release: release::<S>,
+            vtable: ServiceVtableRef(TableOf::<S>::TABLE.static_as_prefix()),
         }
     }
 
     /// Begins to answer a request.
     pub fn call(&self, request: Request) -> FfiFuture<Response> {
+        #[cfg(feature = "next")]
+        super::next::check_entry(self.vtable.next());
         (self.call)(self.state, request)
     }
 }
 
 impl Clone for Service {
     fn clone(&self) -> Self {
-        (self.retain)(self.state);
-        Self { state: self.state, call: self.call, retain: self.retain, release: self.release }
+        self.vtable.retain()(self.state);
+        Self { state: self.state, call: self.call, vtable: self.vtable }
     }
 }
 
 impl Drop for Service {
     fn drop(&mut self) {
-        (self.release)(self.state);
+        self.vtable.release()(self.state);
     }
 }
 

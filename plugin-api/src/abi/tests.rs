@@ -1,6 +1,74 @@
-//! What the macro writes is what the loader looks for.
+//! What the macro writes is what the loader looks for, and whatever crosses can grow.
+
+use std::collections::BTreeMap;
+
+use abi_stable::StableAbi;
+use abi_stable::type_layout::{TLField, TypeLayout};
 
 use super::*;
+
+/// Types of this crate that never get a field more, and why they need none.
+const CLOSED: [(&str, &str); 8] = [
+    ("Extra", "it is a list of fields with numbers"),
+    ("FfiBytes", "bytes are bytes; what else there is stands beside them"),
+    ("FfiFrame", "its kind is a number, and what a kind carries is bytes"),
+    ("LogField", "a value is any JSON; what belongs to all of them is the record's"),
+    ("Request", "its head is a list of named fields, and its body has a table"),
+    ("RequestHead", "it is a list of named fields"),
+    ("Response", "its head is a list of named fields, and its body has a table"),
+    ("ResponseHead", "it is a list of named fields"),
+];
+
+fn fields(layout: &'static TypeLayout) -> Vec<TLField> {
+    let own = layout.get_fields().into_iter().flat_map(|fields| fields.iter());
+    own.chain(layout.phantom_fields().iter()).collect()
+}
+
+/// All types that can be reached from this one, by their names.
+fn reach(layout: &'static TypeLayout, seen: &mut BTreeMap<String, &'static TypeLayout>) {
+    if seen.insert(layout.full_type().to_string(), layout).is_some() {
+        return;
+    }
+    for field in fields(layout) {
+        reach(field.layout(), seen);
+        for function in field.function_range().iter() {
+            function.get_params_ret_iter().for_each(|value| reach(value.layout(), seen));
+        }
+    }
+}
+
+/// A table of functions, something with one, or something with room for further fields.
+fn grows(layout: &'static TypeLayout) -> bool {
+    let grows = |field: &TLField| {
+        let kind = field.layout().full_type().to_string();
+        kind.contains("PrefixRef") || kind.contains("VtableRef") || kind == "Extra"
+    };
+    layout.is_prefix_kind() || fields(layout).iter().any(grows)
+}
+
+#[test]
+fn every_type_that_crosses_can_get_a_field_more_while_older_plugins_load() {
+    let mut seen = BTreeMap::new();
+    reach(PluginModuleRef::LAYOUT, &mut seen);
+    let own: Vec<_> =
+        seen.into_values().filter(|layout| layout.package() == "streamgate-plugin-api").collect();
+    for name in
+        ["Instance", "StartArgs", "Event", "SubscribeOptions", "Mount", "Mounts", "LogRecord", "Service"]
+            .into_iter()
+            .chain(["Body", "Subscription", "HostHandle"])
+            .chain(CLOSED.map(|(name, _)| name))
+    {
+        assert!(own.iter().any(|layout| layout.name() == name), "{name} is not found; is the search broken?");
+    }
+    for layout in own {
+        let closed = CLOSED.iter().any(|(name, _)| *name == layout.name());
+        assert!(
+            grows(layout) != closed,
+            "{} crosses the boundary and cannot grow: give it a table or an `extra: Extra`, or say why not",
+            layout.full_type(),
+        );
+    }
+}
 
 #[test]
 fn the_manifest_can_be_read_from_the_exported_data_alone() {

@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::announce::Announcer;
 use crate::error::JobError;
+use crate::figures::Figures;
 use crate::identity::Identity;
 use crate::limits::Limits;
 use crate::policy::{chance, is_queue};
@@ -50,6 +51,7 @@ struct Shared {
     shutdown: CancellationToken,
     now: Clock,
     limits: Limits,
+    figures: Figures,
     /// There is something for the audit log.
     noted: Notify,
 }
@@ -102,8 +104,9 @@ impl Jobs {
     ) -> Self {
         let limits = Limits::new(auth, settings.max_running_per_owner);
         let waiting = Waiting::default();
-        let noted = Notify::new();
-        let shared = Shared { store, settings, home, waiting, announcer, shutdown, now, limits, noted };
+        let (noted, figures) = (Notify::new(), Figures::default());
+        let shared =
+            Shared { store, settings, home, waiting, announcer, shutdown, now, limits, figures, noted };
         Self { shared: Arc::new(shared) }
     }
 
@@ -150,7 +153,12 @@ impl Jobs {
         if job.state() != JobState::Running {
             self.wake(&job.queue);
         }
+        self.shared.figures.changed(job);
         self.shared.announcer.changed(job);
+    }
+
+    pub(crate) fn figures(&self) -> &Figures {
+        &self.shared.figures
     }
 
     pub(crate) async fn enqueue(&self, wanted: Enqueue) -> Result<Job, JobError> {

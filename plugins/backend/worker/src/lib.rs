@@ -5,6 +5,7 @@
 
 mod announce;
 mod error;
+mod figures;
 #[doc(hidden)]
 pub mod fuzz;
 mod identity;
@@ -75,6 +76,7 @@ impl Plugin for Worker {
         }
         clock.record(&jobs).await?;
 
+        jobs.figures().register(host.metrics());
         let health = host.health("jobs");
         health.healthy();
         let tasks = vec![
@@ -85,6 +87,7 @@ impl Plugin for Worker {
                 host.shutdown(),
             )),
             host.spawn(jobs.clone().tell(host.service("auth"))),
+            host.spawn(figures::count(jobs.clone(), host.shutdown())),
             host.spawn(sweep::run(jobs.clone(), clock, health, host.shutdown())),
         ];
         host.provide("jobs", JobsService::router(jobs.clone()))?;

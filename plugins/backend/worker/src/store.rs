@@ -385,6 +385,18 @@ impl Store {
         self.free(which, params![now, max_interruptions, error, &home.node, &home.process]).await
     }
 
+    /// How many jobs have not ended, by queue and state, of at most a thousand queues.
+    pub(crate) async fn counts(&self) -> Result<Vec<(String, String, i64)>, DbError> {
+        let of = |state| {
+            format!(
+                "SELECT queue, '{state}' AS state, count(*) AS jobs FROM job WHERE state = '{state}' GROUP BY queue"
+            )
+        };
+        let sql = format!("{} UNION ALL {} LIMIT 1000", of("queued"), of("running"));
+        let rows = self.db.query(&sql, params![]).await?;
+        rows.into_iter().map(|row| Ok((row.get("queue")?, row.get("state")?, row.get("jobs")?))).collect()
+    }
+
     /// The processes that work on jobs and end with this one at the latest, and how many jobs each has.
     pub(crate) async fn processes(&self, home: &Identity) -> Result<Vec<(String, u32)>, DbError> {
         let sql = "SELECT worker_process, count(*) AS jobs FROM job \

@@ -8,6 +8,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use streamgate_plugin_api::deadline::GRPC_TIMEOUT;
 use streamgate_plugin_api::{Body, Client, Problem, principal};
 
 use crate::settings::Settings;
@@ -109,6 +110,8 @@ impl Filters {
         *head = parts.headers.clone();
         // Of a body that stays here.
         head.remove(CONTENT_LENGTH);
+        // How long the caller waits is no reason to judge less.
+        head.remove(GRPC_TIMEOUT);
         for (name, text) in [(METHOD, parts.method.as_str()), (PATH, parts.uri.path())] {
             // A target may hold bytes that no field can: nobody can judge it.
             let value = HeaderValue::from_bytes(text.as_bytes()).map_err(|_| unreadable())?;

@@ -7,11 +7,13 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
+use streamgate_plugin_api::deadline::Deadline;
 use streamgate_plugin_api::fair::{Full, Holder, Place, Places};
 use streamgate_plugin_api::{Body, Problem};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::access_log::Log;
 use crate::body::{Content, Cut, Cuts, Pace, RequestBody, ResponseBody};
 use crate::compress::{Compressor, Decision};
+use crate::figures::Figures;
 use crate::filters::Filters;
 use crate::head::{self, Peer, Survey};
 use crate::health::{Health, Report};
@@ -27,6 +30,9 @@ use crate::table::Table;
 use crate::turns::Turns;
 use crate::vet::{self, HeadLimits};
 use crate::watch::InFlight;
+
+/// How much longer a plugin has than the gateway waits for it, so that the answer 504 is the gateway's.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// That the gateway lets nobody in any more: a flag for those who look often, and a token for those
 /// who wait; and that its time is up.
@@ -68,12 +74,13 @@ pub(crate) struct Gateway {
     table: Arc<Table>,
     filters: Filters,
     health: Health,
+    figures: Figures,
     log: Log,
     compressor: Option<Compressor>,
     limits: HeadLimits,
     max_body: u64,
     pace: Pace,
-    answer_timeout: std::time::Duration,
+    answer_timeout: Duration,
     /// Of the streams of HTTP/2: one connection may have a hundred, and each costs memory for as long as its client
     /// likes.
     streams: Places,
@@ -84,11 +91,18 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    pub(crate) fn new(settings: &Settings, table: Arc<Table>, filters: Filters, report: Report) -> Self {
+    pub(crate) fn new(
+        settings: &Settings,
+        table: Arc<Table>,
+        filters: Filters,
+        report: Report,
+        figures: Figures,
+    ) -> Self {
         Self {
             table,
             filters,
             health: Health::new(report),
+            figures,
             log: Log::new(settings.access_log, settings.slow_request.get()),
             compressor: settings.compression.then(|| Compressor::new(settings.compress_min.get())),
             limits: HeadLimits {
@@ -127,6 +141,7 @@ impl Gateway {
         let (mut parts, incoming) = request.into_parts();
         let one_at_a_time = parts.version <= Version::HTTP_11;
         let has_body = !incoming.is_end_stream();
+        let began = (!has_body).then(Instant::now);
         let survey = Survey::of(&parts.headers);
         if survey.origin && !peer.is_trusted() && !self.warned_of_proxy.swap(true, Ordering::Relaxed) {
             tracing::warn!(
@@ -173,6 +188,7 @@ impl Gateway {
         if close || (one_at_a_time && self.stopping.has_begun()) {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        self.figures.answered(response.status(), began.map(|began| began.elapsed()));
         let ending = self.log.answer(beginning, response.status(), &peer.address, &request_id);
         let endless = response
             .headers()
@@ -227,6 +243,8 @@ impl Gateway {
                 let body = RequestBody::new(incoming, limit, self.pace, cuts.clone());
                 route.service.send(Request::from_parts(parts, body))
             } else {
+                // Not with a body, whose arrival gives it more time.
+                Deadline::within(self.answer_timeout + GRACE).put_on(&mut parts.headers);
                 route.service.send(Request::from_parts(parts, Body::empty()))
             }
         };

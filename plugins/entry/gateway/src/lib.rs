@@ -7,6 +7,7 @@ mod access_log;
 mod body;
 mod compress;
 mod connection;
+mod figures;
 mod filters;
 mod frames;
 #[doc(hidden)]
@@ -28,6 +29,7 @@ use std::sync::Arc;
 
 use streamgate_plugin_api::{Host, Plugin, SettingsProblem, StartError, export_plugin};
 
+pub use crate::figures::Figures;
 pub use crate::filters::{Filters, Stage};
 pub use crate::handover::Handover;
 pub use crate::health::Report;
@@ -59,7 +61,8 @@ impl Plugin for GatewayPlugin {
         let report: Report = Arc::new(move || report_host.report());
         let filters = Filters::new(&settings, |stage| host.service(stage));
         let taken = handover::take(&host).await;
-        let server = Server::start(&settings, table.clone(), filters, report, taken)?;
+        let figures = Figures::new(host.metrics());
+        let server = Server::start(&settings, table.clone(), filters, (report, figures), taken)?;
         host.provide("ingress", server.handover().router(host.data_dir()))?;
         for address in server.addresses() {
             // Not as a URL: which name people sign in under is said by whoever knows.

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::connection::{Protocols, linger, plain};
+use crate::figures::Figures;
 use crate::filters::Filters;
 use crate::gateway::{Gateway, busy};
 use crate::handover::Handover;
@@ -95,7 +96,7 @@ impl Server {
         settings: &Settings,
         table: Arc<Table>,
         filters: Filters,
-        report: Report,
+        (report, figures): (Report, Figures),
         mut taken: Vec<Listener>,
     ) -> Result<Self, ListenError> {
         let (mut listeners, mut addresses, mut handover) = (Vec::new(), Vec::new(), Vec::new());
@@ -115,7 +116,7 @@ impl Server {
             write: settings.write_timeout.get(),
         };
         let protocols = Protocols::new(patience, settings.max_header_bytes.get() as usize);
-        let gateway = Arc::new(Gateway::new(settings, table, filters, report));
+        let gateway = Arc::new(Gateway::new(settings, table, filters, report, figures));
         let stop = gateway.stopping.token();
         let threads = match settings.threads {
             0 => thread::available_parallelism().map_or(1, usize::from),

@@ -657,8 +657,9 @@ async fn an_address_that_is_taken_is_an_error_that_names_it() {
     };
     let table = Arc::new(streamgate_gateway::Table::new(vec![]));
     let filters = streamgate_gateway::Filters::new(&taken, |_| unreachable!("there are none"));
-    let error = streamgate_gateway::Server::start(&taken, table, filters, Arc::new(|| json!({})), Vec::new())
-        .unwrap_err();
+    let figures = streamgate_gateway::Figures::new(&streamgate_plugin_api::metrics::Metrics::new("gateway"));
+    let told = (Arc::new(|| json!({})) as streamgate_gateway::Report, figures);
+    let error = streamgate_gateway::Server::start(&taken, table, filters, told, Vec::new()).unwrap_err();
     assert!(error.to_string().contains(&first.address.to_string()), "{error}");
 }
 

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use axum::Router;
 use serde_json::json;
-use streamgate_gateway::{Filters, Report, Route, Server, Settings, Table};
+use streamgate_gateway::{Figures, Filters, Report, Route, Server, Settings, Table};
 use streamgate_plugin_api::Client;
+use streamgate_plugin_api::metrics::Metrics;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -52,7 +53,8 @@ pub(crate) fn start_filtered(
             .map(|(prefix, router)| Route { prefix: prefix.into(), service: Client::from_service(router) }),
     );
     let filters = Filters::new(settings, filters);
-    let server = Server::start(settings, table.clone(), filters, report, Vec::new()).unwrap();
+    let figures = Figures::new(&Metrics::new("gateway"));
+    let server = Server::start(settings, table.clone(), filters, (report, figures), Vec::new()).unwrap();
     let address = server.addresses()[0];
     Gateway { server, table, address }
 }

@@ -1,0 +1,66 @@
+//! The plugin's figures: how many jobs wait and run in each queue, and how many have ended how.
+
+use std::time::Duration;
+
+use streamgate_contracts::jobs::v1::Job;
+use streamgate_plugin_api::metrics::{Counter, Family, Gauge, Labels, Metrics};
+use tokio_util::sync::CancellationToken;
+
+use crate::jobs::Jobs;
+
+/// Between two counts, which read the indexes of all jobs that have not ended.
+const INTERVAL: Duration = Duration::from_secs(15);
+
+/// Queues are named by plugins; one that invents names shall not fill the memory.
+const MOST: usize = 1_000;
+
+/// By queue and state.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Figures {
+    jobs: Family<Labels<2>, Gauge>,
+    changes: Family<Labels<2>, Counter>,
+}
+
+fn labels(queue: &str, state: &str) -> Labels<2> {
+    [("queue", queue.to_owned()), ("state", state.to_owned())]
+}
+
+impl Figures {
+    pub(crate) fn register(&self, metrics: &Metrics) {
+        metrics.register("jobs", "Jobs that have not ended", self.jobs.clone());
+        metrics.register(
+            "job_changes",
+            "Changes of jobs, by the state that they led to",
+            self.changes.clone(),
+        );
+    }
+
+    pub(crate) fn changed(&self, job: &Job) {
+        let labels = labels(&job.queue, job.state().name());
+        if self.changes.len() < MOST || self.changes.contains(&labels) {
+            self.changes.get_or_create(&labels).inc();
+        }
+    }
+}
+
+/// Counts jobs until the token is cancelled.
+pub(crate) async fn count(jobs: Jobs, shutdown: CancellationToken) {
+    let counting = async {
+        let mut ticks = tokio::time::interval(INTERVAL);
+        loop {
+            ticks.tick().await;
+            match jobs.store().counts().await {
+                Ok(counts) => {
+                    let gauges = &jobs.figures().jobs;
+                    gauges.clear();
+                    for (queue, state, count) in counts {
+                        gauges.get_or_create(&labels(&queue, &state)).set(count);
+                    }
+                }
+                // The sweep tells of a database that does not answer.
+                Err(error) => tracing::debug!(%error, "jobs cannot be counted"),
+            }
+        }
+    };
+    shutdown.run_until_cancelled(counting).await;
+}
