@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use serde_json::Value;
-use streamgate_tests::server::{binaries, command, repository};
+use streamgate_tests::server::{Setup, binaries, command, repository};
 use tempfile::TempDir;
 use toml_edit::{DocumentMut, Item};
 
@@ -141,6 +141,17 @@ async fn the_default_edition_shows_every_key_with_its_default() {
         })
         .collect();
     assert!(differing.is_empty(), "{differing:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_console_there_is_still_the_system_report() {
+    let mut server = Setup::default().set("plugins.console.enabled", false).start().await;
+    let report = server.json("/api/v1/system").await.expect("the report");
+    let plugins = report["plugins"].as_array().expect("plugins");
+    let has = |name: &str| plugins.iter().any(|plugin| plugin["name"] == name);
+    assert!(has("system") && !has("console"), "{report}");
+    assert!(report["kernel"]["version"].is_string(), "{report}");
+    server.stop().await;
 }
 
 /// A TOML value as JSON.

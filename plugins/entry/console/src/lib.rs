@@ -1,6 +1,6 @@
-//! The web console: a page to upload, watch and look after contents, embedded in this library, and
-//! the system report that it shows. It keeps nothing: everything the page does goes through the
-//! public HTTP API, which any other client can use as well.
+//! The web console: a page to upload, watch and look after contents, embedded in this library. It
+//! keeps nothing: everything the page does goes through the public HTTP API, which any other client
+//! can use as well.
 
 mod assets;
 mod routes;
@@ -16,8 +16,7 @@ impl Plugin for Console {
     type Settings = Settings;
 
     async fn start(host: Host, _: Settings) -> Result<Self, StartError> {
-        let reporter = host.clone();
-        host.serve(routes::router(move || reporter.report()));
+        host.serve(routes::router());
         host.health("page").healthy();
         Ok(Self)
     }
@@ -26,8 +25,8 @@ impl Plugin for Console {
 export_plugin! {
     Console {
         name: "console",
-        description: "The web console and the system report",
+        description: "The web console",
         provides: ["console"],
-        prefixes: ["/", "/api/v1/system"],
+        prefixes: ["/"],
     }
 }

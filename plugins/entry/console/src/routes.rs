@@ -1,12 +1,10 @@
-//! The public routes: the page with its files, and the system report.
+//! The public routes: the page with its files.
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use serde_json::Value;
 use streamgate_plugin_api::Problem;
 
 use crate::assets::{self, Asset};
@@ -34,24 +32,9 @@ const PAGES: &[&str] = &["", "account", "admin", "sign-in", "system"];
 /// Pages about one thing: `/watch/{id}`.
 const PAGES_ABOUT: &[&str] = &["watch"];
 
-/// The router; `report` makes the system report.
-pub(crate) fn router<R>(report: R) -> Router
-where
-    R: Fn() -> Value + Clone + Send + Sync + 'static,
-{
-    Router::new()
-        .route("/api/v1/system", get(move || async move { system(report()) }))
-        .method_not_allowed_fallback(|| async { method_not_allowed() })
-        .fallback(page)
-}
-
-fn system(report: Value) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, "application/json"),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
-    (headers, report.to_string()).into_response()
+/// The router.
+pub(crate) fn router() -> Router {
+    Router::new().fallback(page)
 }
 
 async fn page(request: Request) -> Response {
@@ -149,7 +132,7 @@ fn method_not_allowed() -> Response {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use serde_json::json;
+    use serde_json::Value;
     use tower::ServiceExt;
 
     use super::*;
@@ -159,8 +142,7 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let app = router(|| json!({"plugins": []}));
-        let response = app.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let response = router().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, 16 << 20).await.unwrap();
         (parts.status, parts.headers, bytes.to_vec())
@@ -307,20 +289,11 @@ mod tests {
 
     #[tokio::test]
     async fn only_reading_is_allowed() {
-        for path in ["/", "/system", "/api/v1/system"] {
+        for path in ["/", "/system"] {
             let (status, headers, _) = ask(Method::POST, path, &[]).await;
             assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
             assert_eq!(headers["allow"], "GET, HEAD", "{path}");
             assert_eq!(headers["content-type"], "application/problem+json", "{path}");
         }
-    }
-
-    #[tokio::test]
-    async fn the_system_report_is_the_hosts_and_never_kept() {
-        let (status, headers, body) = get("/api/v1/system").await;
-        assert_eq!(status, StatusCode::OK);
-        assert_eq!(headers["content-type"], "application/json");
-        assert_eq!(headers["cache-control"], "no-store");
-        assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), json!({"plugins": []}));
     }
 }
