@@ -10,8 +10,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use serde_json::Value;
 use streamgate_config::{Problem, Sources, file_schema, suggest, take_options};
 use streamgate_control::{
-    Change, Control, ControlError, Controlled, DataDir, Journal, Refused, Signals, health_table, metrics_path,
-    plugin_rights, plugins_table, text,
+    Change, Control, ControlError, Controlled, DataDir, Journal, Refused, Signals, health_table,
+    metrics_path, plugin_rights, plugins_table, text,
 };
 use streamgate_plugin_api::command::Line;
 use tokio::runtime::Builder;

@@ -13,6 +13,7 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use streamgate_health::{Budgets, Next, Phase, Stage, State, Status, worst};
+use streamgate_plugin_api::abi::Stamp;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
@@ -112,7 +113,9 @@ impl Runs {
         why: &str,
     ) -> Result<(), String> {
         let run = entry.run.swap(None);
-        let _held = run.as_ref().map(|run| self.parts.services.hold(&run.offers));
+        let manifest = &planned.library.manifest;
+        let stamp = Stamp::new(&manifest.name, manifest.ingress);
+        let _held = run.as_ref().map(|run| self.parts.services.hold(&run.offers, &stamp));
         entry.enter(Stage::Restarting, why);
         if let Some(run) = run {
             self.parts.services.withdraw(&run.offers);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
+use serde_json::Value;
 use streamgate_tests::server::{Server, Setup, repository};
 use streamgate_tests::tus::{Upload, upload_file};
 use streamgate_tests::wait::eventually;
@@ -80,6 +81,20 @@ impl Config {
         assert_ne!(text, changed);
         std::fs::write(self.path(), changed).expect("written");
     }
+}
+
+/// The gateway looks for a predecessor while it starts, which on a restart is itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_plugin_of_the_default_edition_restarts_on_request() {
+    let mut server = Server::start().await;
+    let plugins: Value = serde_json::from_str(&server.control(&["plugins", "--json"]).await).expect("JSON");
+    let names: Vec<_> = plugins["plugins"].as_array().expect("a list").iter().map(|it| &it["name"]).collect();
+    assert!(names.iter().any(|name| *name == "gateway"), "{plugins:#}");
+    for name in names.iter().filter_map(|name| name.as_str()) {
+        assert_eq!(server.control(&["restart", name]).await, format!("{name} runs"));
+    }
+    server.ready().await;
+    assert_eq!(server.stop().await.code(), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

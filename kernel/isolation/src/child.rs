@@ -191,11 +191,12 @@ where
     let serving =
         tokio::spawn(serve(requests, move |to, parts, body| served.clone().answer(to, parts, body)));
     // Either of them ends when the parent hangs up, or is gone.
-    tokio::select! {
-        _ = connection => {}
-        _ = serving => {}
-    }
-    Ok(())
+    let ended = tokio::select! {
+        ended = connection => ended,
+        ended = serving => ended,
+    };
+    let broke = |reason: String| format!("its connection to the host broke off: {reason}");
+    ended.map_err(|error| broke(error.to_string()))?.map_err(broke)
 }
 
 impl<S> Served<S>

@@ -112,7 +112,8 @@ pub async fn start(spec: ChildSpec, host: HostHandle, args: StartArgs) -> Result
     let (hung_up, over) = (hang_up.clone(), ended.clone());
     tokio::spawn(async move {
         tokio::select! {
-            () = connection => {}
+            // Why it ended is told by the child's exit.
+            _ = connection => {}
             () = hung_up.cancelled() => {}
         }
         over();

@@ -60,12 +60,13 @@ fn io(socket: UnixStream) -> std::io::Result<TokioIo<tokio::net::UnixStream>> {
 }
 
 impl Peer {
-    /// Begins to speak. The future carries the connection, and ends with it.
+    /// Begins to speak. The future carries the connection, and ends with it: with an error if it was not
+    /// the other side that hung up.
     pub(crate) async fn connect(
         socket: UnixStream,
         name: &str,
         obituary: Gone,
-    ) -> Result<(Arc<Self>, impl Future<Output = ()> + Send + 'static), String> {
+    ) -> Result<(Arc<Self>, impl Future<Output = Result<(), String>> + Send + 'static), String> {
         let io = io(socket).map_err(|error| error.to_string())?;
         let handshake = Builder::new(TokioExecutor::new())
             .initial_stream_window_size(STREAM_WINDOW)
@@ -79,10 +80,7 @@ impl Peer {
         let (sender, connection) = handshake.await.map_err(|error| error.to_string())?;
         let peer =
             Self { sender, permits: Permits::new(), open: Arc::default(), obituary, name: name.to_owned() };
-        Ok((Arc::new(peer), async move {
-            // Why it ended is told by the other process's exit.
-            let _ = connection.await;
-        }))
+        Ok((Arc::new(peer), async move { connection.await.or_else(broke) }))
     }
 
     /// A service that the other side has, as this side hands it out.
@@ -287,7 +285,19 @@ where
                 }
             }),
         );
-    connection.await.map_err(|error| error.to_string())
+    connection.await.or_else(broke)
+}
+
+/// How a connection broke that neither side hung up.
+fn broke(error: hyper::Error) -> Result<(), String> {
+    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(&error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<h2::Error>().filter(|error| !error.is_io()) {
+            return Err(error.to_string());
+        }
+        cause = error.source();
+    }
+    Ok(())
 }
 
 /// Lets a service of this side answer.

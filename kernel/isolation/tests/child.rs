@@ -244,6 +244,25 @@ async fn what_crosses_the_boundary_crosses_to_another_process_too() {
     assert!(!runs(started.pid));
 }
 
+/// As of a body that came over another connection, whose end is a frame of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_outlives_thousands_of_bodies_with_frames_without_bytes() {
+    let (scene, host) = scene();
+    let started = scene.start(host).await.unwrap();
+    let back = scene.told.client("thing");
+    for n in 0..1_000 {
+        let (pieces, body) = pieces_of_a_body();
+        for piece in ["", "x", ""] {
+            pieces.try_send(Ok(http_body::Frame::data(Bytes::from(piece)))).unwrap();
+        }
+        drop(pieces);
+        let request = http::Request::post("/back").body(body).unwrap();
+        let answer = back.send(request).await.unwrap().into_body().collect_bytes(16).await;
+        assert_eq!(answer.unwrap(), "x", "the {n}th; {:?}", started.exited.now());
+    }
+    started.instance.stop().await;
+}
+
 fn event(subject: &str) -> Event {
     Event {
         id: "1".into(),

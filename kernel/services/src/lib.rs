@@ -60,8 +60,8 @@ struct Slot {
     /// `the capability "x"` or `the plugin "x"`, for the answer when it is empty.
     what: String,
     present: ArcSwapOption<Provider>,
-    /// Whether requests wait while nobody is there.
-    held: watch::Sender<bool>,
+    /// The plugin whose start requests wait for while nothing is there.
+    held: watch::Sender<Option<Stamp>>,
     back: Mutex<Back>,
 }
 
@@ -99,7 +99,7 @@ impl Slot {
 
     async fn wait(self: Arc<Self>, request: Request) -> Response {
         // Whoever holds a slot lets it go, at the latest when its plugin's deadlines are over.
-        let _ = self.held.subscribe().wait_for(|held| !held).await;
+        let _ = self.held.subscribe().wait_for(Option::is_none).await;
         // Not held while it is waited for.
         let call = match &*self.present.load() {
             Some(provider) => provider.service.call(request),
@@ -118,7 +118,8 @@ impl CallService for Handle {
         if let Some(provider) = &*self.0.present.load() {
             return provider.service.call(request);
         }
-        if *self.0.held.borrow() {
+        // A plugin that calls itself while it starts would wait for its own start.
+        if self.0.held.borrow().as_ref().is_some_and(|starting| *starting != self.1) {
             return self.0.clone().wait(request).into_ffi();
         }
         // It may have been filled and let go between these two looks.
@@ -183,7 +184,7 @@ pub struct Held(Vec<Arc<Slot>>);
 impl Drop for Held {
     fn drop(&mut self) {
         for slot in &self.0 {
-            slot.held.send_replace(false);
+            slot.held.send_replace(None);
         }
     }
 }
@@ -213,7 +214,7 @@ impl Services {
 
     fn slot(&self, key: String) -> Arc<Slot> {
         let empty = |what| {
-            let (present, held) = (ArcSwapOption::empty(), watch::Sender::new(false));
+            let (present, held) = (ArcSwapOption::empty(), watch::Sender::new(None));
             Arc::new(Slot { what, present, held, back: Mutex::new(Back::Soon) })
         };
         self.slots.lock().entry(key).or_insert_with_key(|key| empty(key.clone())).clone()
@@ -301,10 +302,11 @@ impl Services {
         drop((services, gone));
     }
 
-    /// Lets requests wait for a successor in the slots that a run fills.
-    pub fn hold(&self, offers: &Mutex<Offers>) -> Held {
+    /// Lets requests wait for a successor in the slots that a run of a plugin fills; not those of the
+    /// plugin itself, whose stamp is given.
+    pub fn hold(&self, offers: &Mutex<Offers>, plugin: &Stamp) -> Held {
         let slots = self.filled_by(offers.lock().run);
-        slots.iter().for_each(|slot| _ = slot.held.send_replace(true));
+        slots.iter().for_each(|slot| _ = slot.held.send_replace(Some(plugin.clone())));
         Held(slots)
     }
 
@@ -439,15 +441,17 @@ mod tests {
         let handle = services.service(Stamp::new("a", false), "x");
         let old = offers(&services, 1, capability("x"), 201);
         services.activate(&old, None);
-        let held = services.hold(&old);
+        let held = services.hold(&old, &Stamp::new("p", false));
         services.withdraw(&old);
         let mut waiting = begin(&handle);
         assert!((&mut waiting).now_or_never().is_none());
+        let own = services.service(Stamp::new("p", false), "x");
+        assert_eq!(status(&own), 503, "it would wait for its own start");
         let new = offers(&services, 2, capability("x"), 202);
         services.activate(&new, None);
         drop(held);
         assert_eq!(waiting.now_or_never().unwrap().head.decode().unwrap().status.as_u16(), 202);
-        let held = services.hold(&new);
+        let held = services.hold(&new, &Stamp::new("p", false));
         services.withdraw(&new);
         drop(held);
         assert_eq!(status(&handle), 503);

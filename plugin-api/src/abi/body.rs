@@ -157,7 +157,8 @@ impl Body {
         !self.has_first && self.poll.is_none()
     }
 
-    /// The next frame.
+    /// The next frame. Data frames without bytes are left out: they carry nothing, and HTTP/2 peers count
+    /// them as an attack (`h2` ends a connection after a hundred).
     ///
     /// # Errors
     /// The reason why the body broke off.
@@ -165,8 +166,10 @@ impl Body {
         if self.has_first {
             self.has_first = false;
             let data = Bytes::from(std::mem::replace(&mut self.first, FfiBytes::empty()));
-            self.sent(data.len());
-            return Poll::Ready(Some(Ok(Frame::data(data))));
+            if !data.is_empty() {
+                self.sent(data.len());
+                return Poll::Ready(Some(Ok(Frame::data(data))));
+            }
         }
         let Some(poll) = self.poll else { return Poll::Ready(None) };
         #[cfg(feature = "next")]
@@ -180,6 +183,11 @@ impl Body {
         match frame.kind {
             DATA => {
                 let data = Bytes::from(frame.bytes);
+                if data.is_empty() {
+                    // Not in a loop: a sender of nothing else would keep the thread.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 self.sent(data.len());
                 Poll::Ready(Some(Ok(Frame::data(data))))
             }

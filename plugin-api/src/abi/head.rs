@@ -45,7 +45,7 @@ pub struct ResponseHead {
 }
 
 /// A caller's name, ready to be put into heads.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamp(Box<[u8]>);
 
 impl Stamp {
