@@ -46,16 +46,20 @@
 
 pub mod abi;
 pub mod address;
+pub mod backoff;
 mod body;
 pub mod caller;
 pub mod changes;
 mod client;
 pub mod command;
+pub mod conditional;
+pub mod cors;
 pub mod dirs;
 #[doc(hidden)]
 pub mod drain;
 mod event;
 pub mod fair;
+pub mod flight;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod grants;
@@ -69,10 +73,13 @@ mod panics;
 mod plugin;
 pub mod principal;
 mod problem;
+pub mod problems;
 pub mod process;
+pub mod range;
 pub mod refusal;
 mod request;
 pub mod runtime;
+pub mod secret;
 pub mod settings;
 pub mod slots;
 pub mod tempo;
