@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use streamgate_contracts::db::DbError;
+use streamgate_contracts::storage::{self, StorageError};
 use streamgate_plugin_api::tempo::Tempo;
 use streamgate_plugin_api::time::{millis, now_ms};
 use tokio::sync::Notify;
@@ -15,7 +16,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::fault::Fault;
 use crate::incoming::{End, Incoming};
-use crate::objects::{Objects, StorageFault};
 use crate::outside::Outside;
 use crate::store::{State, Store, Upload};
 
@@ -47,7 +47,7 @@ impl Pace {
 #[derive(Debug, Clone)]
 pub(crate) struct Pump {
     pub(crate) store: Store,
-    pub(crate) objects: Objects,
+    pub(crate) objects: storage::Client,
     pub(crate) outside: Outside,
     pub(crate) pace: Pace,
     /// There is something for the audit log.
@@ -108,10 +108,10 @@ impl Pump {
                     given_up = landed.given_up;
                 }
                 Some(Err(error)) => {
-                    if let StorageFault::Full { kept: Some(kept) } = error {
+                    if let StorageError::Full { kept: Some(kept) } = error {
                         offset = offset.max(kept.min(recorded.received + incoming.meter().passed()));
                     }
-                    if let StorageFault::Gap { have } = error {
+                    if let StorageError::Gap { have } = error {
                         self.fall_back(&mut recorded, have).await?;
                         offset = recorded.received;
                     }
@@ -181,7 +181,7 @@ impl Pump {
         stop: &CancellationToken,
         progress: &Progress,
         tempo: &mut Tempo,
-    ) -> Result<Landed, StorageFault> {
+    ) -> Result<Landed, StorageError> {
         let end = stop.child_token();
         let append = self.objects.append(path, offset, incoming.piece(self.pace.checkpoint, end.clone()));
         let mut append = Box::pin(append);
@@ -217,7 +217,8 @@ impl Pump {
             if end.is_cancelled() || incoming.end().is_some() {
                 let ended = *ended.get_or_insert(now);
                 if now.duration_since(ended) >= SETTLE {
-                    return Err(StorageFault::Unavailable("does not put its bytes on disk".into()));
+                    let why = "does not put its bytes on disk".to_owned();
+                    return Err(StorageError::Unavailable { request: path.to_owned(), why });
                 }
             }
             progress.report(passed);
