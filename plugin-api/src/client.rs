@@ -9,7 +9,6 @@ use std::task::{Context, Poll, ready};
 use async_ffi::{FfiFuture, FutureExt};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::StatusCode;
 use tower::util::Oneshot;
 use tower::{Service, ServiceExt};
 
@@ -18,7 +17,7 @@ use crate::deadline::{self, Deadline, Timer};
 use crate::drain::{Open, Requests};
 use crate::guard::{self, Guarded};
 use crate::trace::{self, TraceContext};
-use crate::{Body, Problem, abi, grpc, panics};
+use crate::{Body, Problem, abi, grpc, panics, problems};
 
 /// A handle to a service of another plugin: a tower service, and so a channel for tonic clients.
 ///
@@ -185,8 +184,7 @@ where
             Ok(parts) => parts,
             Err(error) => {
                 let problem =
-                    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "boundary", "The request was garbled")
-                        .detail(error.to_string());
+                    Problem::of(problems::BOUNDARY).detail(format!("The request was garbled: {error}"));
                 return std::future::ready(problem.into_abi()).into_ffi();
             }
         };
@@ -268,7 +266,7 @@ where
 
 fn panicked(message: &str) -> abi::Response {
     tracing::error!(%message, "a request handler panicked; the request is answered with 500");
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal-error", "Something went wrong here")
+    Problem::of(problems::INTERNAL_ERROR)
         .detail("The request ran into a fault of the server, which has been logged.")
         .into_abi()
 }

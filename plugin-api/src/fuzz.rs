@@ -2,13 +2,16 @@
 //! hold whatever they are.
 
 use std::fmt::{Debug, Display};
+use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
 use http::uri::{Authority, Scheme};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
 use serde::de::IntoDeserializer;
 
 use crate::abi::{RequestHead, ResponseHead};
+use crate::conditional::{Validators, Verdict};
+use crate::range::Part;
 use crate::settings::{ByteSize, Duration};
 use crate::trace::TraceContext;
 
@@ -32,6 +35,38 @@ pub fn boundary_head(data: &[u8]) {
         let back = ResponseHead::encode(&parts).decode().expect("what was written is read");
         assert!((back.status, back.version) == (parts.status, parts.version));
         assert_same(&back.headers, &parts.headers);
+    }
+}
+
+/// A byte for the number of bytes, then header fields, one a line: a byte that chooses the name, and the value.
+pub fn range(data: &[u8]) {
+    let names = [
+        header::RANGE,
+        header::IF_RANGE,
+        header::IF_MATCH,
+        header::IF_NONE_MATCH,
+        header::IF_MODIFIED_SINCE,
+        header::IF_UNMODIFIED_SINCE,
+    ];
+    let Some((size, fields)) = data.split_first() else { return };
+    let size = u64::from(*size);
+    let mut request = HeaderMap::new();
+    for line in fields.split(|byte| *byte == b'\n') {
+        let Some((name, value)) = line.split_first() else { continue };
+        if let Ok(value) = HeaderValue::from_bytes(value) {
+            request.append(names[usize::from(*name) % names.len()].clone(), value);
+        }
+    }
+    let etag = HeaderValue::from_static("\"abc\"");
+    let modified = UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
+    let validators = Validators { etag: Some(&etag), modified: Some(modified) };
+    if validators.judge(&request) != Verdict::Holds {
+        assert!(names[2..].iter().any(|name| request.contains_key(name)));
+    }
+    match Part::of(&Method::GET, &request, &validators, size) {
+        Part::Slice(first, end) => assert!(first < end && end <= size, "{first}..{end} of {size}"),
+        Part::Unsatisfiable => assert!(request.contains_key(header::RANGE)),
+        Part::Whole => {}
     }
 }
 

@@ -203,6 +203,14 @@ impl Health {
         self.set(HealthState::Healthy, "");
     }
 
+    /// Whether there is trouble, and which: healthy or degraded.
+    pub fn report(&self, trouble: Option<&str>) {
+        match trouble {
+            None => self.healthy(),
+            Some(reason) => self.degraded(reason),
+        }
+    }
+
     /// It works, but not as it should.
     pub fn degraded(&self, reason: impl AsRef<str>) {
         self.set(HealthState::Degraded, reason.as_ref());

@@ -46,11 +46,14 @@
 
 pub mod abi;
 pub mod address;
+pub mod backoff;
 mod body;
 pub mod caller;
 pub mod changes;
 mod client;
 pub mod command;
+pub mod conditional;
+pub mod cors;
 pub mod deadline;
 pub mod dirs;
 #[doc(hidden)]
@@ -58,6 +61,7 @@ pub mod drain;
 mod event;
 mod failpoint;
 pub mod fair;
+pub mod flight;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod grants;
@@ -72,10 +76,13 @@ mod panics;
 mod plugin;
 pub mod principal;
 mod problem;
+pub mod problems;
 pub mod process;
+pub mod range;
 pub mod refusal;
 mod request;
 pub mod runtime;
+pub mod secret;
 pub mod settings;
 pub mod slots;
 pub mod tempo;

@@ -4,6 +4,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value};
 
+use crate::problems::ProblemType;
 use crate::{Body, abi};
 
 /// A problem as `application/problem+json` (RFC 9457 section 3).
@@ -23,7 +24,12 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem of the type `urn:streamgate:problem:<slug>`. The title is the same for every
+    /// A problem of a type that StreamGate knows. What is particular goes into [`detail`](Self::detail).
+    pub fn of(kind: ProblemType) -> Self {
+        Self::new(kind.status(), kind.slug, kind.title)
+    }
+
+    /// A problem of a plugin's own type `urn:streamgate:problem:<slug>`. The title is the same for every
     /// occurrence; what is particular goes into [`detail`](Self::detail).
     pub fn new(status: StatusCode, slug: &str, title: &str) -> Self {
         let mut members = Map::new();

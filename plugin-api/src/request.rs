@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Request, StatusCode, header};
+use http::{Request, header};
 
-use crate::{Body, BodyError, Problem};
+use crate::{Body, BodyError, Problem, problems};
 
 /// A request's body of at most `most` bytes, if it is of one of these media types; else the problem to
 /// answer with: 415 for another type, which includes none (a form of another site cannot send a type
@@ -22,20 +22,16 @@ pub async fn read<B: Into<Body>>(
     let given = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let given = given.unwrap_or_default().split(';').next().unwrap_or_default().trim();
     if !media_types.iter().any(|known| known.eq_ignore_ascii_case(given)) {
-        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         let detail = format!("Send `{}`.", media_types.join("` or `"));
-        return Err(Problem::new(status, "unsupported-media-type", "Wrong media type").detail(detail));
+        return Err(Problem::of(problems::UNSUPPORTED_MEDIA_TYPE).detail(detail));
     }
     Ok((parts, body.into().collect_bytes(most).await?))
 }
 
 impl From<BodyError> for Problem {
     fn from(error: BodyError) -> Self {
-        let (status, slug, title) = match error.is_too_long() {
-            true => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
-            false => (StatusCode::BAD_REQUEST, "broken-body", "The body did not arrive whole"),
-        };
-        Self::new(status, slug, title).detail(format!("{error}."))
+        let kind = if error.is_too_long() { problems::TOO_LARGE } else { problems::BROKEN_BODY };
+        Self::of(kind).detail(format!("{error}."))
     }
 }
 

@@ -62,9 +62,80 @@ pub fn rfc3339(unix_ms: i64) -> String {
     humantime::format_rfc3339_millis(UNIX_EPOCH + since).to_string()
 }
 
+/// A time as RFC 3339 section 5.6 writes it, with any offset, in milliseconds since the Unix epoch; none for what is
+/// before it. `T` and `Z` may be small.
+#[must_use]
+pub fn parse_rfc3339(text: &str) -> Option<i64> {
+    let text = text.to_ascii_uppercase();
+    let (local, offset_ms) = match text.strip_suffix('Z') {
+        Some(local) => (local, 0),
+        None => {
+            let (local, offset) = text.split_at_checked(text.len().checked_sub(6)?)?;
+            (local, offset_ms(offset)?)
+        }
+    };
+    let (seconds, fraction) = local.split_once('.').unwrap_or((local, "0"));
+    if seconds.as_bytes().get(10) != Some(&b'T')
+        || fraction.is_empty()
+        || !fraction.bytes().all(|byte| byte.is_ascii_digit())
+    {
+        return None;
+    }
+    let since = humantime::parse_rfc3339(&format!("{seconds}Z")).ok()?.duration_since(UNIX_EPOCH).ok()?;
+    let fraction: i64 = format!("{fraction:0<3}")[..3].parse().ok()?;
+    Some(millis(since) + fraction - offset_ms).filter(|ms| *ms >= 0)
+}
+
+/// `+01:00`.
+fn offset_ms(text: &str) -> Option<i64> {
+    let sign = match text.as_bytes().first()? {
+        b'+' => 1,
+        b'-' => -1,
+        _ => return None,
+    };
+    let (hours, minutes) = text.get(1..)?.split_once(':')?;
+    let number = |text: &str, below: i64| -> Option<i64> {
+        let digits = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+        digits.then(|| text.parse::<i64>().ok()).flatten().filter(|number| *number < below)
+    };
+    Some(sign * (number(hours, 24)? * 60 + number(minutes, 60)?) * 60_000)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_read_with_any_offset_in_the_spellings_of_the_standard() {
+        assert_eq!(parse_rfc3339("1970-01-01T00:00:01.5Z"), Some(1_500));
+        assert_eq!(parse_rfc3339("1970-01-01T01:00:00+01:00"), Some(0));
+        assert_eq!(parse_rfc3339("1970-01-01T01:00:01.5+01:00"), Some(1_500));
+        assert_eq!(parse_rfc3339("1970-01-01T00:00:00-23:59"), Some(86_340_000));
+        assert_eq!(parse_rfc3339("1970-01-01t00:00:01z"), Some(1_000));
+        assert_eq!(parse_rfc3339(&format!("1970-01-01T00:00:01.{}Z", "5".repeat(60))), Some(1_555));
+        assert_eq!(parse_rfc3339("2024-02-29T11:59:59.999Z"), Some(1_709_207_999_999));
+        for text in [
+            "1970-01-01 00:00:00Z",
+            "1970-01-01T00:00:00",
+            "1970-01-01T00:00Z",
+            "1970-13-01T00:00:00Z",
+            "1970-02-30T00:00:00Z",
+            "1970-01-01T25:00:00Z",
+            "1970-01-01T00:00:00.Z",
+            "1970-01-01T00:00:00.+1Z",
+            "1970-01-01T00:00:00+24:00",
+            "1970-01-01T00:00:00+01",
+            "1970-01-01T00:00:00+0100",
+            "1970-01-01T00:00:00ü1:00",
+            "1969-12-31T23:59:59Z",
+            "1970-01-01T00:00:00+01:00",
+            "Thu, 01 Jan 1970 00:00:00 GMT",
+            "soon",
+            "",
+        ] {
+            assert_eq!(parse_rfc3339(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn times_are_written_as_rfc_3339_says() {

@@ -1,6 +1,6 @@
 //! The typed calls between StreamGate plugins: clients and servers generated from the
-//! protobuf files in `proto/`, the SQL client [`db::Db`], the outbox of the audit log
-//! ([`audit::Outbox`]), the event subjects, the outbox of events ([`outbox::Outbox`]), what is
+//! protobuf files in `proto/`, the SQL client [`db::Db`], the client of objects [`storage::Client`], the outbox of
+//! the audit log ([`audit::Outbox`]), the event subjects, the outbox of events ([`outbox::Outbox`]), what is
 //! asked before a deletion is believed ([`deletions::Deletions`]), where [`renditions`] are, how a write of
 //! an earlier lease is refused ([`fence`]), and what [`scopes`] let somebody do.
 //!
@@ -81,6 +81,7 @@ pub mod outbox;
 pub mod renditions;
 pub mod scopes;
 mod states;
+pub mod storage;
 
 pub use states::UnknownState;
 

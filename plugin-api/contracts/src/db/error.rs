@@ -1,7 +1,6 @@
 //! What can go wrong between a plugin and its database.
 
-use http::StatusCode;
-use streamgate_plugin_api::Problem;
+use streamgate_plugin_api::{Problem, problems};
 use tonic::{Code, Status};
 
 /// Metadata key of an error status: index of the statement of the batch that failed.
@@ -161,7 +160,7 @@ impl DbError {
         let Self::Unknown { message } = self else { return None };
         tracing::error!(%message, "the database's answer was lost; whether a change was made is unknown");
         Some(
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "outcome-unknown", "The outcome is unknown").detail(
+            Problem::of(problems::OUTCOME_UNKNOWN).detail(
                 "The answer of the database was lost. The change may have been made or not: look at it before you \
                  make it again.",
             ),

@@ -12,6 +12,7 @@ use streamgate_contracts::deletions::Deletions;
 use streamgate_contracts::events;
 use streamgate_contracts::jobs::v1 as jobs;
 use streamgate_contracts::jobs::v1::jobs_client::JobsClient;
+use streamgate_contracts::storage::StorageError;
 use streamgate_plugin_api::{Client, Host};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -21,7 +22,7 @@ use tonic::{Code, Status};
 use crate::control::{Control, EncodeError};
 use crate::encode::{Options, Report, encode};
 use crate::ladder::Rate;
-use crate::objects::{ObjectError, Objects, StoredSource};
+use crate::objects::{Objects, StoredSource};
 use crate::publish::{Entry, Progress, PublishError, Publisher};
 use crate::sink::{Earlier, Existing, Kind, Rendition, Sink};
 use crate::source::Source;
@@ -201,10 +202,7 @@ impl Attempt<'_> {
                 tracing::warn!(content = self.content, job = self.job.id, why, "a write was refused");
                 End::LeaseLost
             }
-            Err(PublishError::Storage(ObjectError::Missing(name))) if name == "source" => {
-                End::Refused("The uploaded file is not in the storage any more.".to_owned())
-            }
-            Err(error @ (PublishError::Storage(ObjectError::Full) | PublishError::Full(_))) => {
+            Err(error @ (PublishError::Storage(StorageError::Full { .. }) | PublishError::Full(_))) => {
                 End::NoRoom(error.to_string())
             }
             Err(error) => End::Again(error.to_string()),
@@ -229,7 +227,9 @@ impl Attempt<'_> {
             }
             _ => {}
         }
-        let size = objects.source_size().await?;
+        let Some(size) = objects.source_size().await? else {
+            return Ok(End::Refused("The uploaded file is not in the storage any more.".to_owned()));
+        };
         let mut ground = Ground::find(timeline, &objects).await?;
         loop {
             let (sink, publisher, progress) =
@@ -473,11 +473,8 @@ async fn renditions(
     let mut renditions = Vec::new();
     for row in &timeline.renditions {
         let Some(rendition) = &row.rendition else { continue };
-        let init = match objects.get(&format!("{}/init.mp4", rendition.folder())).await {
-            Ok(init) => init,
-            Err(ObjectError::Missing(_)) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
+        let init = objects.get(&format!("{}/init.mp4", rendition.folder())).await?;
+        let Some(init) = init else { return Ok(None) };
         let kind = match rendition.kind() {
             catalogue::RenditionKind::Audio => {
                 Kind::Audio { sample_rate: rendition.sample_rate, channels: rendition.channels }

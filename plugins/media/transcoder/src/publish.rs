@@ -13,12 +13,14 @@ use streamgate_contracts::catalogue::v1 as catalogue;
 use streamgate_contracts::catalogue::v1::catalogue_client::CatalogueClient;
 use streamgate_contracts::fence;
 use streamgate_contracts::renditions::folder;
+use streamgate_contracts::storage::StorageError;
+use streamgate_plugin_api::backoff::Backoff;
 use streamgate_plugin_api::{Client, failpoint};
 use tokio::sync::mpsc;
 use tonic::{Code, Status};
 
 use crate::chapters;
-use crate::objects::{ObjectError, Objects};
+use crate::objects::Objects;
 use crate::sink::{Chapter, Facts, Kind, Rendition, Segment, Sink, SinkError, Text};
 
 /// Results that may wait to be stored; more make the encoder wait.
@@ -27,6 +29,7 @@ const QUEUED: usize = 16;
 const WRITES: usize = 4;
 /// How often a catalogue call is tried.
 const TRIES: u32 = 6;
+const BACKOFF: Backoff = Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(4) };
 
 /// Why results could not be published.
 #[derive(Debug, thiserror::Error)]
@@ -45,16 +48,16 @@ pub(crate) enum PublishError {
     Catalogue(String),
     /// The storage failed.
     #[error(transparent)]
-    Storage(ObjectError),
+    Storage(StorageError),
     /// The catalogue has no room for the step.
     #[error("the catalogue has no room: {0}")]
     Full(String),
 }
 
-impl From<ObjectError> for PublishError {
-    fn from(error: ObjectError) -> Self {
+impl From<StorageError> for PublishError {
+    fn from(error: StorageError) -> Self {
         match error {
-            ObjectError::Superseded(_) => Self::Superseded(error.to_string()),
+            StorageError::PreconditionFailed(_) => Self::Superseded(error.to_string()),
             error => Self::Storage(error),
         }
     }
@@ -143,8 +146,7 @@ async fn retry<T, F>(mut call: impl FnMut() -> F) -> Result<T, PublishError>
 where
     F: Future<Output = Result<tonic::Response<T>, Status>>,
 {
-    let mut pause = Duration::from_millis(100);
-    for _ in 1..TRIES {
+    for failures in 1..TRIES {
         match call().await {
             Ok(response) => return Ok(response.into_inner()),
             Err(status) if transient(status.code()) => {
@@ -152,8 +154,7 @@ where
             }
             Err(status) => return Err(status.into()),
         }
-        tokio::time::sleep(pause).await;
-        pause *= 2;
+        tokio::time::sleep(BACKOFF.after(failures)).await;
     }
     Ok(call().await?.into_inner())
 }

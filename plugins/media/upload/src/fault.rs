@@ -1,9 +1,11 @@
 //! Everything that can be wrong with a request of tus, each with its status and its words.
 
 use axum::response::{IntoResponse, Response};
-use http::{HeaderName, StatusCode, header};
+use http::{HeaderName, header};
 use streamgate_contracts::db::DbError;
+use streamgate_contracts::storage::StorageError;
 use streamgate_plugin_api::Problem;
+use streamgate_plugin_api::problems::{self, ProblemType};
 
 use crate::protocol::{TUS_VERSION, UPLOAD_OFFSET, VERSION};
 
@@ -71,31 +73,31 @@ impl Fault {
         Self::Header { header, problem: problem.into() }
     }
 
-    fn kind(&self) -> (u16, &'static str, &'static str) {
+    fn kind(&self) -> ProblemType {
         match self {
-            Self::Version(_) => (412, "tus-version", "Unsupported version of tus"),
-            Self::Header { .. } => (400, "invalid-header", "A header is not valid"),
-            Self::NotFound => (404, "not-found", "There is no such upload"),
-            Self::Gone => (410, "upload-gone", "The upload has ended"),
-            Self::Offset { .. } => (409, "offset-mismatch", "The offset is not the current one"),
-            Self::MediaType => (415, "unsupported-media-type", "Wrong media type"),
-            Self::TooLarge { .. } => (413, "too-large", "The upload is too large"),
-            Self::BeyondLength { .. } => (413, "beyond-length", "The body goes beyond the upload's length"),
-            Self::Checksum => (460, "checksum-mismatch", "Checksum mismatch"),
-            Self::Forbidden(_) => (403, "forbidden", "Not possible with this upload"),
-            Self::Conflict(_) => (409, "conflict", "The upload's state does not allow this"),
-            Self::Locked(_) => (423, "locked", "The upload is in use"),
-            Self::BrokeOff(_) => (400, "body-broke-off", "The body broke off"),
-            Self::Idle => (408, "idle", "The body did not go on"),
-            Self::Slow { .. } => (408, "too-slow", "The body came too slowly"),
-            Self::Share { .. } => (429, "upload-share", "Too many uploads of one caller"),
-            Self::Displaced => (429, "upload-displaced", "Another caller has the place"),
-            Self::Crowded => (503, "too-many-uploads", "Too many uploads"),
-            Self::Unavailable(_) => (503, "unavailable", "Not possible at the moment"),
-            Self::Stored { .. } => (507, "quota-stored", "You may not store as much"),
-            Self::Full => (507, "insufficient-storage", "There is no space left"),
-            Self::Internal(_) => (500, "internal", "Something went wrong here"),
-            Self::Method => (405, "method-not-allowed", "The method is not allowed here"),
+            Self::Version(_) => problems::TUS_VERSION,
+            Self::Header { .. } => problems::INVALID_HEADER,
+            Self::NotFound => problems::NOT_FOUND,
+            Self::Gone => problems::UPLOAD_GONE,
+            Self::Offset { .. } => problems::OFFSET_MISMATCH,
+            Self::MediaType => problems::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooLarge { .. } => problems::TOO_LARGE,
+            Self::BeyondLength { .. } => problems::BEYOND_LENGTH,
+            Self::Checksum => problems::CHECKSUM_MISMATCH,
+            Self::Forbidden(_) => problems::FORBIDDEN,
+            Self::Conflict(_) => problems::CONFLICT,
+            Self::Locked(_) => problems::LOCKED,
+            Self::BrokeOff(_) => problems::BODY_BROKE_OFF,
+            Self::Idle => problems::IDLE,
+            Self::Slow { .. } => problems::TOO_SLOW,
+            Self::Share { .. } => problems::UPLOAD_SHARE,
+            Self::Displaced => problems::UPLOAD_DISPLACED,
+            Self::Crowded => problems::TOO_MANY_UPLOADS,
+            Self::Unavailable(_) => problems::UNAVAILABLE,
+            Self::Stored { .. } => problems::QUOTA_STORED,
+            Self::Full => problems::INSUFFICIENT_STORAGE,
+            Self::Internal(_) => problems::INTERNAL,
+            Self::Method => problems::METHOD_NOT_ALLOWED,
         }
     }
 }
@@ -121,11 +123,22 @@ impl From<DbError> for Fault {
     }
 }
 
+impl From<StorageError> for Fault {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::Full { .. } => Self::Full,
+            StorageError::Unavailable { why, .. } => Self::Unavailable(format!("the storage {why}")),
+            StorageError::Refused { status, .. } => {
+                Self::Unavailable(format!("the storage answered {status}"))
+            }
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+}
+
 impl IntoResponse for Fault {
     fn into_response(self) -> Response {
-        let (status, slug, title) = self.kind();
-        let status = StatusCode::from_u16(status).expect("every status above is between 100 and 999");
-        let mut problem = Problem::new(status, slug, title).detail(format!("{self}."));
+        let mut problem = Problem::of(self.kind()).detail(format!("{self}."));
         match &self {
             Self::Version(_) => problem = problem.header(TUS_VERSION, VERSION),
             Self::Offset { current, .. } => {

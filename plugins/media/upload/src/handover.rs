@@ -3,12 +3,12 @@
 //! be repeated; after a crash the sweeper begins again at the first.
 
 use streamgate_contracts::catalogue::v1::ContentState;
+use streamgate_contracts::storage::StorageError;
 use streamgate_plugin_api::failpoint;
 use tonic::{Code, Status};
 
 use crate::audit;
 use crate::fault::Fault;
-use crate::objects::StorageFault;
 use crate::store::{Kind, Upload};
 use crate::transfer::Pump;
 
@@ -16,7 +16,7 @@ use crate::transfer::Pump;
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum Unfinished {
     #[error(transparent)]
-    Storage(#[from] StorageFault),
+    Storage(#[from] StorageError),
     #[error("the {0} failed: {1}")]
     Service(&'static str, String),
     #[error(transparent)]
@@ -39,12 +39,12 @@ impl Pump {
     }
 
     /// Makes the object visible. False: its bytes are not there any more.
-    async fn publish_object(&self, upload: &Upload) -> Result<bool, StorageFault> {
+    async fn publish_object(&self, upload: &Upload) -> Result<bool, StorageError> {
         let path = upload.object();
         match self.objects.complete(&path, upload.received).await {
             Ok(()) => Ok(true),
             // Either it was made visible before a crash, or somebody took it away.
-            Err(StorageFault::Gap { .. }) => Ok(self.objects.size(&path).await? == Some(upload.received)),
+            Err(StorageError::Gap { .. }) => Ok(self.objects.size(&path).await? == Some(upload.received)),
             Err(fault) => Err(fault),
         }
     }
@@ -104,7 +104,7 @@ impl Pump {
 
     /// Removes what an ended upload left behind. The caller holds its lease.
     pub(crate) async fn clean_up(&self, upload: &Upload) -> Result<(), Unfinished> {
-        self.objects.remove(&upload.object()).await?;
+        self.objects.delete(&upload.object()).await?;
         if upload.kind != Kind::Partial {
             let deleted = self.dependencies.delete_content(&upload.id).await;
             deleted.map_err(|status| Unfinished::Service("catalogue", status.message().to_owned()))?;

@@ -26,7 +26,7 @@ impl Pump {
             let end = begin + part.received;
             while upload.received < end {
                 let before = upload.received;
-                let Some(body) = self.objects.read(&part.object(), before - begin).await? else {
+                let Some(body) = self.objects.open(&part.object(), before - begin).await? else {
                     return self
                         .give_up(upload, "a part of the upload was lost in storage; upload the file again")
                         .await;

@@ -18,7 +18,6 @@ mod incoming;
 mod joining;
 mod leases;
 mod metadata;
-mod objects;
 mod protocol;
 mod quota;
 mod routes;
@@ -39,6 +38,7 @@ use streamgate_contracts::db::{Db, DbError};
 use streamgate_contracts::deletions::Deletions;
 use streamgate_contracts::events::{CONTENT_DELETED_ANY, ContentDeleted};
 use streamgate_contracts::outbox::{self, Bus};
+use streamgate_contracts::storage;
 use streamgate_plugin_api::{
     Client, Host, Plugin, SettingsProblem, StartError, export_plugin, runtime, trace,
 };
@@ -48,8 +48,6 @@ use tokio::task::JoinHandle;
 pub use dependencies::Dependencies;
 pub use settings::Settings;
 
-use cors::Cors;
-use objects::Objects;
 use routes::Api;
 use store::Store;
 use transfer::{Pace, Pump};
@@ -96,13 +94,13 @@ impl Upload {
             min_rate: settings.min_rate.get(),
             expire_after: settings.expire_after.get(),
         };
-        let objects = Objects::new(dependencies.storage.clone());
+        let objects = storage::Client::new(dependencies.storage.clone());
         let outbox = Outbox::new(db.clone(), dependencies.auth.clone());
         let events = outbox::Outbox::new(db.clone(), dependencies.bus.clone());
         let deletions = Arc::new(Deletions::new(dependencies.contents.clone()));
         let pump = Pump { store: Store::new(db), objects, dependencies, pace, noted: Arc::default() };
         let uploads = uploads::Uploads::new(pump, &settings);
-        let api = Api { uploads, cors: Cors::new(settings.cors_origins) };
+        let api = Api { uploads, cors_origins: settings.cors_origins.into() };
         Ok(Self { api, sweep_interval: settings.sweep_interval.get(), outbox, events, deletions })
     }
 
@@ -197,10 +195,7 @@ impl Plugin for Running {
         };
         let health = host.health("hand-over");
         health.healthy();
-        let report = move |trouble: Option<&str>| match trouble {
-            None => health.healthy(),
-            Some(reason) => health.degraded(reason),
-        };
+        let report = move |trouble: Option<&str>| health.report(trouble);
         let tasks = vec![host.spawn(listen), host.spawn(upload.sweep(report)), host.spawn(upload.publish())];
         host.serve(upload.public());
         Ok(Self { upload, tasks })

@@ -1,5 +1,6 @@
 //! The HTTP face of uploads: tus 1.0.0 under `/files`. See `docs/reference/http/uploads.md`.
 
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use axum::Router;
@@ -7,11 +8,11 @@ use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use streamgate_plugin_api::Body;
+use streamgate_plugin_api::{Body, cors};
 
 use crate::audit::Caller;
 use crate::checksum;
-use crate::cors::Cors;
+use crate::cors::CORS;
 use crate::fault::Fault;
 use crate::protocol::{self, *};
 use crate::store::{self, Kind, Upload};
@@ -21,7 +22,7 @@ use crate::uploads::Uploads;
 #[derive(Debug, Clone)]
 pub(crate) struct Api {
     pub(crate) uploads: Uploads,
-    pub(crate) cors: Cors,
+    pub(crate) cors_origins: Arc<[String]>,
 }
 
 /// The public router.
@@ -50,7 +51,14 @@ async fn answer(api: &Api, request: Request, id: Option<String>) -> Response {
     headers.insert(TUS_RESUMABLE, HeaderValue::from_static(VERSION));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    api.cors.decorate(origin.as_ref(), preflight, headers);
+    if !cors::is_any(&api.cors_origins) {
+        cors::vary(headers);
+    }
+    let allowed = origin.and_then(|origin| cors::allowed(&api.cors_origins, Some(&origin)));
+    if preflight {
+        CORS.preflight(allowed.clone(), headers);
+    }
+    CORS.expose(allowed, headers);
     response
 }
 

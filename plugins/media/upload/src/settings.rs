@@ -2,8 +2,8 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use streamgate_plugin_api::SettingsProblem;
 use streamgate_plugin_api::settings::{ByteSize, Duration};
+use streamgate_plugin_api::{SettingsProblem, cors};
 
 /// Settings of uploads.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -86,23 +86,8 @@ pub(crate) fn check(settings: &Settings) -> Vec<SettingsProblem> {
         demand(bound > 0, key, "must be at least 1");
     }
     demand(settings.min_rate.get() <= 1 << 20, "min_rate", "must be at most 1MiB; 0 for none");
-    for origin in settings.cors_origins.iter().filter(|origin| !is_origin(origin)) {
-        let text = format!("`{origin}` is no origin; write \"*\" or, for example, \"https://example.org\"");
-        demand(false, "cors_origins", &text);
-    }
+    problems.extend(cors::check("cors_origins", &settings.cors_origins));
     problems
-}
-
-/// RFC 6454 §6.2: scheme, host and optional port, nothing after them; or `*`.
-fn is_origin(text: &str) -> bool {
-    if text == "*" {
-        return true;
-    }
-    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    host.is_some_and(|host| {
-        let fits = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'/' | b'?' | b'#' | b'@' | b'*');
-        !host.is_empty() && host.bytes().all(fits)
-    })
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use streamgate_contracts::db::DbError;
+use streamgate_contracts::storage::{self, StorageError};
 use streamgate_plugin_api::failpoint;
 use streamgate_plugin_api::tempo::Tempo;
 use streamgate_plugin_api::time::{millis, now_ms};
@@ -17,7 +18,6 @@ use tokio_util::sync::CancellationToken;
 use crate::dependencies::Dependencies;
 use crate::fault::Fault;
 use crate::incoming::{End, Incoming};
-use crate::objects::{Objects, StorageFault};
 use crate::store::{State, Store, Upload};
 
 /// How often the catalogue hears of progress.
@@ -48,7 +48,7 @@ impl Pace {
 #[derive(Debug, Clone)]
 pub(crate) struct Pump {
     pub(crate) store: Store,
-    pub(crate) objects: Objects,
+    pub(crate) objects: storage::Client,
     pub(crate) dependencies: Dependencies,
     pub(crate) pace: Pace,
     /// There is something for the audit log.
@@ -110,10 +110,10 @@ impl Pump {
                     given_up = landed.given_up;
                 }
                 Some(Err(error)) => {
-                    if let StorageFault::Full { kept: Some(kept) } = error {
+                    if let StorageError::Full { kept: Some(kept) } = error {
                         offset = offset.max(kept.min(recorded.received + incoming.meter().passed()));
                     }
-                    if let StorageFault::Gap { have } = error {
+                    if let StorageError::Gap { have } = error {
                         self.fall_back(&mut recorded, have).await?;
                         offset = recorded.received;
                     }
@@ -186,7 +186,7 @@ impl Pump {
         stop: &CancellationToken,
         progress: &Progress,
         tempo: &mut Tempo,
-    ) -> Result<Landed, StorageFault> {
+    ) -> Result<Landed, StorageError> {
         let end = stop.child_token();
         let append = self.objects.append(path, offset, incoming.piece(self.pace.checkpoint, end.clone()));
         let mut append = Box::pin(append);
@@ -222,7 +222,8 @@ impl Pump {
             if end.is_cancelled() || incoming.end().is_some() {
                 let ended = *ended.get_or_insert(now);
                 if now.duration_since(ended) >= SETTLE {
-                    return Err(StorageFault::Unavailable("does not put its bytes on disk".into()));
+                    let why = "does not put its bytes on disk".to_owned();
+                    return Err(StorageError::Unavailable { request: path.to_owned(), why });
                 }
             }
             progress.report(passed);

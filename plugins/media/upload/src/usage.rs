@@ -16,7 +16,7 @@ use streamgate_contracts::jobs::v1::ShareResponse;
 use streamgate_contracts::scopes;
 use streamgate_plugin_api::fair::Holder;
 use streamgate_plugin_api::time::{now_ms, rfc3339};
-use streamgate_plugin_api::{Principal, Problem};
+use streamgate_plugin_api::{Principal, Problem, problems};
 use tonic::Status;
 
 use crate::store;
@@ -35,7 +35,7 @@ struct Of {
 
 pub(crate) fn router(uploads: Uploads) -> Router {
     let method = async || {
-        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not allowed here")
+        Problem::of(problems::METHOD_NOT_ALLOWED)
             .detail("What somebody may use is set at `/api/v1/auth/principals/{id}/quota`.")
     };
     Router::new().route("/api/v1/quota", get(show).fallback(method)).with_state(uploads)
@@ -60,17 +60,15 @@ fn whose(
     query: Result<Query<Of>, QueryRejection>,
     caller: Option<Principal>,
 ) -> Result<String, Box<Problem>> {
-    let invalid = |detail: String| {
-        Problem::new(StatusCode::BAD_REQUEST, "invalid-request", "The request is not valid").detail(detail)
-    };
+    let invalid = |detail: String| Problem::of(problems::INVALID_REQUEST).detail(detail);
     let Query(Of { principal }) = query.map_err(|rejection| Box::new(invalid(rejection.body_text())))?;
     let Some(caller) = caller else {
-        let problem = Problem::new(StatusCode::UNAUTHORIZED, "not-signed-in", "Nobody is signed in");
+        let problem = Problem::of(problems::NOT_SIGNED_IN);
         return Err(problem.detail("Sign in first.").header(header::WWW_AUTHENTICATE, "Bearer").into());
     };
     match principal {
         Some(id) if id != caller.id && !scopes::has(&caller.scopes, scopes::ADMIN) => {
-            let problem = Problem::new(StatusCode::FORBIDDEN, "forbidden", "This is not allowed to you");
+            let problem = Problem::of(problems::FORBIDDEN);
             Err(problem.detail("What others use is for admins to know.").into())
         }
         Some(id) if id.is_empty() || id.len() > MAX_ID => {
