@@ -11,7 +11,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::abi::{HostHandle, LogField, LogRecord};
+use crate::abi::{Extra, HostHandle, LogField, LogRecord};
 use crate::trace;
 
 static HOST: RwLock<Option<HostHandle>> = RwLock::new(None);

@@ -19,7 +19,7 @@ pub struct KernelSettings {
     /// Folders that are searched for plugins (`libstreamgate_<plugin>.so`), in this order. Default:
     /// the folder of the executable, then `../lib/streamgate` beside it.
     pub plugin_dirs: Option<Vec<PathBuf>>,
-    /// What is logged, and how.
+    /// Log level and format.
     pub log: LogSettings,
     /// How long a plugin may take to start, unless its own table says otherwise.
     pub start_deadline: Duration,
@@ -46,7 +46,7 @@ pub struct KernelSettings {
     pub quarantine: Duration,
 }
 
-/// What is logged, and how.
+/// Log level and format.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(inline)]
@@ -118,25 +118,25 @@ pub struct PluginKeys {
     /// Whether the plugin is loaded.
     #[schemars(extend("default" = true))]
     pub enabled: Option<bool>,
-    /// The cdylib, if it is not `libstreamgate_<plugin>.so`: a path, or a file name to be looked
-    /// for in `kernel.plugin_dirs`.
+    /// The cdylib, if it is not `libstreamgate_<plugin>.so`: a path, or a file name in
+    /// `kernel.plugin_dirs`.
     pub file: Option<PathBuf>,
     /// The SHA-256 of the cdylib in hexadecimal digits; another build is refused.
     #[schemars(extend("pattern" = "^[0-9A-Fa-f]{64}$"))]
     pub sha256: Option<String>,
-    /// Whether the process ends when this plugin does not start.
+    /// Whether the process ends if this plugin does not start.
     pub required: bool,
-    /// What this plugin logs, in the form of `kernel.log.level`.
+    /// Log level of this plugin, in the form of `kernel.log.level`.
     #[schemars(extend("pattern" = LOG_LEVEL, "examples" = ["debug", "warn,hyper=debug"]))]
     pub log: Option<String>,
     /// How long it may take to start, instead of `kernel.start_deadline`.
     pub start_deadline: Option<Duration>,
     /// How long it may take to stop, instead of `kernel.stop_deadline`.
     pub stop_deadline: Option<Duration>,
-    /// Where the plugin runs: in this process, or in a child of its own, which may crash. Without
-    /// it: in a child if its author says so.
+    /// Where the plugin runs: in this process, or in its own child process, which may crash.
+    /// Default: as its author chose.
     pub isolation: Option<Isolation>,
-    /// What the child may use, with `isolation = "process"`.
+    /// Permissions of the child process, with `isolation = "process"`.
     pub process: ProcessKeys,
 }
 
@@ -151,22 +151,22 @@ pub enum Isolation {
     Process,
 }
 
-/// What the child process of a plugin may use. Its own data it may read and write in any case.
+/// Permissions of a plugin's child process. It can always read and write its own data.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(inline)]
 pub struct ProcessKeys {
-    /// Private memory. Past it an allocation fails, which ends the child. Without it: no limit.
+    /// Private memory. Beyond it an allocation fails, which ends the child. Default: unlimited.
     pub memory: Option<ByteSize>,
-    /// Processor time of one run, in whole seconds. Past it the child is ended. Without it: no
-    /// limit.
+    /// Processor time of one run, in whole seconds. Beyond it the child is ended. Default:
+    /// unlimited.
     pub cpu_time: Option<Duration>,
-    /// Open files. Without it: as many as the host may have.
+    /// Open files. Default: the host's limit.
     #[schemars(range(min = 32))]
     pub open_files: Option<u64>,
     /// Whether it may open connections and listen.
     pub network: bool,
-    /// Files and folders that it may read and execute, besides the system's.
+    /// Files and folders that it may read and execute, in addition to the system's.
     pub read: Vec<PathBuf>,
     /// Files and folders that it may change.
     pub write: Vec<PathBuf>,

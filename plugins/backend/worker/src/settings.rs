@@ -45,8 +45,8 @@ pub struct Settings {
     pub schedules: Vec<Schedule>,
 }
 
-/// A job that is enqueued by the clock. A run is left out while the one before it has not ended;
-/// runs that were missed become one.
+/// A job that is enqueued on a schedule. A run is skipped while the previous one has not ended;
+/// missed runs are combined into one.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Schedule {
@@ -54,8 +54,8 @@ pub struct Schedule {
     pub name: String,
     /// The queue that the job goes to.
     pub queue: String,
-    /// When, in UTC: minute, hour, day of month, month, day of week; a sixth field in front is
-    /// seconds. `@daily` and its like work too.
+    /// Cron expression in UTC: minute, hour, day of month, month, day of week; an optional sixth
+    /// field in front is seconds. `@daily` and similar names work too.
     pub cron: String,
     /// The job's payload.
     #[serde(default)]

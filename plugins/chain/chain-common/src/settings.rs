@@ -17,22 +17,22 @@ const MAX_ENDPOINTS: usize = 16;
 /// The largest `max_lag` of a chain.
 const MOST_LAG: u64 = 10_000;
 
-/// What each endpoint of a plugin may do and has to keep to.
+/// Permissions and limits of each endpoint of a plugin.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Whether it may have an address that is not public, and speak plain HTTP.
+    /// Whether it may have a private address and use plain HTTP.
     pub allow_private: bool,
     /// How long it may take to answer one call.
     pub deadline: Duration,
-    /// How long the first endpoints are waited for before a further one is asked as well.
+    /// How long to wait for the first endpoints before a further one is called as well.
     pub hedge_after: Duration,
-    /// The largest answer that is read.
+    /// Maximum size of a response.
     pub max_answer: ByteSize,
-    /// How often it must show again which chain it serves.
+    /// How often it must prove which chain it serves.
     pub recheck: Duration,
-    /// After so many failures in a row it rests.
+    /// Consecutive failures after which it is paused.
     pub breaker_failures: u32,
-    /// How long it rests at first; it doubles each time, up to 5 minutes.
+    /// How long it is paused first; it doubles each time, up to 5 minutes.
     pub breaker_pause: Duration,
 }
 

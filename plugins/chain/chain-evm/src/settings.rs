@@ -73,11 +73,10 @@ pub struct Chain {
     /// An endpoint so many blocks behind the highest that was agreed on is not believed.
     #[serde(default = "max_lag")]
     pub max_lag: u64,
-    /// The last block may be so old; past that an endpoint stands still. `"0s"` takes any age.
+    /// Maximum age of the latest block; an older endpoint is ignored. `"0s"`: unlimited.
     #[serde(default = "max_age")]
     pub max_age: Duration,
-    /// A reorganisation of more blocks ends the watching of transfers until the plugin is started
-    /// anew.
+    /// A deeper reorganisation, in blocks, stops watching transfers until the plugin is restarted.
     #[serde(default = "reorg_depth")]
     pub reorg_depth: u64,
     /// CAIP-10 of the contract that contents are registered in: `"eip155:1:0x…"`.
@@ -123,12 +122,12 @@ pub struct Chain {
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Finality {
-    /// The last one; it may be undone.
+    /// The latest block; it may be reorganised.
     #[default]
     Latest,
-    /// One that is hardly ever undone.
+    /// A block that is rarely reorganised.
     Safe,
-    /// One that is never undone.
+    /// A block that is never reorganised.
     Finalized,
 }
 

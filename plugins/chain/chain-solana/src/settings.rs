@@ -57,18 +57,17 @@ pub struct Chain {
     #[serde(default)]
     #[schemars(extend("writeOnly" = true))]
     pub endpoints: Vec<String>,
-    /// How many endpoints must agree on a block and an answer. Without it: two if there are two
-    /// or more, else one.
+    /// How many endpoints must agree on a block and an answer. Default: two if there are two or
+    /// more, else one.
     #[serde(default)]
     pub quorum: Option<usize>,
-    /// The commitment of what is read unless the question says otherwise: `confirmed` or
-    /// `finalized`.
+    /// The default commitment of reads: `confirmed` or `finalized`.
     #[serde(default)]
     pub finality: Finality,
-    /// An endpoint so many slots behind the highest that was agreed on is not believed.
+    /// An endpoint that is more slots behind the highest agreed one is ignored.
     #[serde(default = "max_lag")]
     pub max_lag: u64,
-    /// The last block may be so old; past that an endpoint stands still. `"0s"` takes any age.
+    /// Maximum age of the latest block; an older endpoint is ignored. `"0s"`: unlimited.
     #[serde(default = "max_age")]
     pub max_age: Duration,
 }

@@ -73,9 +73,9 @@ pub struct Settings {
     /// effect: browsers send it without credentials before requests from pages of other sites.
     /// These are the defaults; a custom list replaces them.
     pub rules: Vec<Rule>,
-    /// How much of what is everybody's each principal of a role may use, by role: `viewer`, which all are,
-    /// and `creator`. Of several roles the largest counts; admins have no limits. An admin may set other
-    /// ones for a principal. Without it: no limits.
+    /// Quotas of each principal, by role: `viewer`, which everyone has, and `creator`. With several
+    /// roles the largest limit applies; admins have no limits. An admin can override them for a
+    /// principal. Default: no limits.
     pub quotas: BTreeMap<String, RoleQuota>,
     /// How long the one-time URL of the first admin is valid.
     pub setup_ttl: Duration,
