@@ -11,7 +11,7 @@ use serde_json::Value;
 use streamgate_config::{Problem, Sources, file_schema, suggest, take_options};
 use streamgate_control::{
     Change, Control, ControlError, Controlled, DataDir, Journal, Refused, Signals, health_table,
-    metrics_path, plugin_rights, plugins_table, text,
+    metrics_path, metrics_text, plugin_rights, plugins_table, text,
 };
 use streamgate_plugin_api::command::Line;
 use tokio::runtime::Builder;
@@ -207,12 +207,7 @@ pub fn main() -> ExitCode {
             let text = if json { pretty(report) } else { health_table(report) };
             (text, report["status"] == "healthy")
         }),
-        Command::Metrics { name } => {
-            ask(&data_dir, &metrics_path(name.as_deref()), |told| match &told["Err"] {
-                Value::Null => (text(&told["Ok"]), true),
-                reason => (text(reason), false),
-            })
-        }
+        Command::Metrics { name } => ask(&data_dir, &metrics_path(name.as_deref()), metrics_text),
         Command::Swap { name, file } => {
             // The server may have another working directory.
             let file = file.map(|file| std::path::absolute(&file).unwrap_or(file));

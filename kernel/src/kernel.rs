@@ -2,28 +2,23 @@
 //! what the control socket may have of them.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use async_ffi::FutureExt;
-use futures_util::future::join_all;
 use serde_json::Value;
 use streamgate_control::{Change, Controlled};
 use streamgate_log::Log;
 use streamgate_plugin_api::Client;
-use streamgate_plugin_api::abi::Stamp;
+use streamgate_plugin_api::abi::{Instance, Stamp};
 use streamgate_plugin_api::caller::KERNEL;
 use tokio::runtime::Handle;
-use tokio::time::timeout;
 
 use crate::change::Changes;
 use crate::composition::{Composition, Origin};
 use crate::edition::Edition;
 use crate::parts::Parts;
 use crate::report;
+use crate::run::Entry;
 use crate::runs::Runs;
-
-/// How long a plugin has to report its metrics; the others are printed without it then.
-const METRICS: Duration = Duration::from_secs(2);
 
 /// The kernel at work.
 pub(crate) struct Kernel {
@@ -71,20 +66,10 @@ impl Controlled for Kernel {
         }
     }
 
-    async fn metrics(&self, name: Option<&str>) -> Result<Vec<String>, String> {
+    fn running(&self) -> Vec<(String, Arc<Instance>)> {
         let plugins = self.composition.now();
-        let entries = match name {
-            Some(name) => std::slice::from_ref(plugins.find(name)?),
-            None => &plugins.entries,
-        };
-        let asked = entries.iter().filter_map(|entry| {
-            let instance = entry.run.load_full()?.instance()?;
-            // A plugin that keeps its thread is not waited for.
-            let metrics = async move { timeout(METRICS, instance.metrics()).await }.into_ffi();
-            Some(timeout(METRICS, self.parts.on_own_thread(metrics)))
-        });
-        let answers = join_all(asked).await.into_iter().flatten().flatten().flatten();
-        Ok(answers.map(String::from).collect())
+        let instance = |it: &Arc<Entry>| Some((it.name(), it.run.load().as_ref()?.instance()?));
+        plugins.entries.iter().filter_map(instance).collect()
     }
 
     fn provided(&self) -> Vec<String> {

@@ -28,7 +28,7 @@ use tokio::net::UnixListener;
 
 pub use descriptors::{FEW, Reserved, raise};
 pub use journal::Journal;
-pub use metrics::metrics_path;
+pub use metrics::{metrics_path, metrics_text};
 pub use planning::Planning;
 pub use rights::plugin_rights;
 pub use server::{Control, Controlled};

@@ -1,10 +1,18 @@
 //! The host's own figures of itself and each plugin, as OpenMetrics text: those that its report has, in another form.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
+use streamgate_plugin_api::abi::Instance;
+use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 use crate::text;
+
+/// How long a plugin has to report its metrics; the others are printed without it then.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A name, its type, what it is, and its value in the report of one plugin.
 type Figure = (&'static str, &'static str, &'static str, fn(&Value) -> Option<f64>);
@@ -50,8 +58,43 @@ pub fn metrics_path(plugin: Option<&str>) -> String {
     name.map_or("/metrics".to_owned(), |name| format!("/metrics/{name}"))
 }
 
+/// The text in an answer to that, and whether it is one of metrics.
+pub fn metrics_text(answer: &Value) -> (String, bool) {
+    match &answer["Err"] {
+        Value::Null => (text(&answer["Ok"]), true),
+        reason => (text(reason), false),
+    }
+}
+
+/// The host's figures and those that its plugins report, as one OpenMetrics text.
+pub(crate) async fn collect(
+    report: &Value,
+    running: Vec<(String, Arc<Instance>)>,
+    plugin: Option<&str>,
+) -> String {
+    let asked = running.into_iter().filter(|(name, _)| plugin.is_none_or(|plugin| plugin == name));
+    let asked: Vec<_> = asked.map(|(name, instance)| (name, tokio::spawn(of_plugin(instance)))).collect();
+    let mut out = figures(report, plugin);
+    for (name, text) in asked {
+        match text.await.ok().flatten() {
+            Some(text) => out += &text,
+            None => tracing::warn!(plugin = name, "a plugin did not report its metrics in time"),
+        }
+    }
+    out + "# EOF\n"
+}
+
+/// Those that one plugin reports. Its code may keep the thread that calls it.
+async fn of_plugin(instance: Arc<Instance>) -> Option<String> {
+    let runtime = Handle::current();
+    let asking = tokio::task::spawn_blocking(move || {
+        runtime.block_on(async { timeout(PATIENCE, instance.metrics()).await })
+    });
+    timeout(PATIENCE, asking).await.ok()?.ok()?.ok().map(String::from)
+}
+
 /// Those of one plugin, or of the host and all plugins.
-pub(crate) fn figures(report: &Value, plugin: Option<&str>) -> String {
+fn figures(report: &Value, plugin: Option<&str>) -> String {
     let of = |items: &Value, key: &str| -> Vec<Value> {
         let items = items.as_array().into_iter().flatten();
         items.filter(|item| plugin.is_none_or(|plugin| item[key] == plugin)).cloned().collect()

@@ -12,6 +12,7 @@ use axum::serve::IncomingStream;
 use axum::{Json, Router};
 use http::{Request, StatusCode, header};
 use serde_json::Value;
+use streamgate_plugin_api::abi::Instance;
 use streamgate_plugin_api::changes::HostChanged;
 use streamgate_plugin_api::command::PREFIX;
 use streamgate_plugin_api::time::now_ms;
@@ -20,7 +21,7 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::Signal;
 
 use crate::journal::Journal;
-use crate::metrics::figures;
+use crate::metrics;
 use crate::{CONFIG, Change, Reserved};
 
 /// What can be asked of a running streamgate.
@@ -31,9 +32,8 @@ pub trait Controlled: Send + Sync + 'static {
     fn health_report(&self) -> Value;
     /// Changes what runs. The error is why everything is as it was.
     fn change(self: &Arc<Self>, change: Change) -> impl Future<Output = Result<String, String>> + Send;
-    /// The figures that plugins tell of themselves, of all that run or of one, each as OpenMetrics text without its
-    /// end. The error is that there is no such plugin.
-    fn metrics(&self, name: Option<&str>) -> impl Future<Output = Result<Vec<String>, String>> + Send;
+    /// All plugins that run, by their names.
+    fn running(&self) -> Vec<(String, Arc<Instance>)>;
     /// All capabilities that plugins provide.
     fn provided(&self) -> Vec<String>;
     /// Whoever provides a capability.
@@ -80,10 +80,16 @@ impl<K: Controlled> Control<K> {
         report
     }
 
-    /// The host's figures and the plugins', as one OpenMetrics text.
+    /// The figures of the host and its plugins, or of one of these.
     async fn metrics(&self, name: Option<&str>) -> Result<String, String> {
-        let own = self.kernel.metrics(name).await?;
-        Ok(figures(&self.kernel.report(), name) + &own.concat() + "# EOF\n")
+        let report = self.kernel.report();
+        let mut plugins = report["plugins"].as_array().into_iter().flatten();
+        match name {
+            Some(name) if !plugins.any(|plugin| plugin["name"] == name) => {
+                Err(format!("there is no plugin `{name}`"))
+            }
+            _ => Ok(metrics::collect(&report, self.kernel.running(), name).await),
+        }
     }
 
     /// Answers on the socket until the process ends. Only this user can connect, so there is nobody

@@ -1,7 +1,5 @@
 //! What the macro writes is what the loader looks for, and whatever crosses can grow.
 
-use std::collections::BTreeMap;
-
 use abi_stable::StableAbi;
 use abi_stable::type_layout::{TLField, TypeLayout};
 
@@ -24,15 +22,18 @@ fn fields(layout: &'static TypeLayout) -> Vec<TLField> {
     own.chain(layout.phantom_fields().iter()).collect()
 }
 
-/// All types that can be reached from this one, by their names.
-fn reach(layout: &'static TypeLayout, seen: &mut BTreeMap<String, &'static TypeLayout>) {
-    if seen.insert(layout.full_type().to_string(), layout).is_some() {
+/// All types that can be reached from this one.
+fn reach(layout: &'static TypeLayout, seen: &mut Vec<&'static TypeLayout>) {
+    // By address: names leave out what a generic type is of.
+    if seen.iter().any(|other| std::ptr::eq(*other, layout)) {
         return;
     }
+    seen.push(layout);
     for field in fields(layout) {
         reach(field.layout(), seen);
         for function in field.function_range().iter() {
-            function.get_params_ret_iter().for_each(|value| reach(value.layout(), seen));
+            let values = function.param_type_layouts.iter().chain(function.return_type_layout());
+            values.for_each(|layout| reach(layout(), seen));
         }
     }
 }
@@ -48,10 +49,9 @@ fn grows(layout: &'static TypeLayout) -> bool {
 
 #[test]
 fn every_type_that_crosses_can_get_a_field_more_while_older_plugins_load() {
-    let mut seen = BTreeMap::new();
+    let mut seen = Vec::new();
     reach(PluginModuleRef::LAYOUT, &mut seen);
-    let own: Vec<_> =
-        seen.into_values().filter(|layout| layout.package() == "streamgate-plugin-api").collect();
+    let own: Vec<_> = seen.into_iter().filter(|layout| layout.package() == "streamgate-plugin-api").collect();
     for name in
         ["Instance", "StartArgs", "Event", "SubscribeOptions", "Mount", "Mounts", "LogRecord", "Service"]
             .into_iter()
