@@ -94,7 +94,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    fn instance(&self) -> Option<Arc<Instance>> {
+    pub(crate) fn instance(&self) -> Option<Arc<Instance>> {
         self.instance.lock().clone()
     }
 
