@@ -3,7 +3,7 @@
 //! `fsck` tells of. What is replaced stays at its address for a while: players may have begun with it.
 
 use streamgate_contracts::audit::By;
-use streamgate_contracts::catalogue::v1::{Chapter, Content, TextTrack};
+use streamgate_contracts::catalogue::v1::{Chapter, Content, Right, TextTrack};
 use streamgate_contracts::db::{DbError, params};
 use streamgate_plugin_api::Body;
 use streamgate_plugin_api::time::now_ms;
@@ -12,6 +12,7 @@ use crate::catalogue::{Catalogue, checked_id, unchanged};
 use crate::changes::Urgency;
 use crate::objects::{Media, Unwritten};
 use crate::positions::POSITION;
+use crate::rights::Caller;
 use crate::store::{Entry, Store, StoreError};
 use crate::texts::{self, About, object};
 
@@ -24,8 +25,20 @@ const VERSIONS: u32 = 16;
 #[derive(Debug, Clone)]
 pub(crate) struct Editor {
     pub(crate) by: By,
+    pub(crate) caller: Caller,
     /// The revision that they saw, if it matters to them.
     pub(crate) expected: Option<u64>,
+}
+
+impl Editor {
+    /// Checks, in each attempt of a write, what was checked of an earlier state of the content: the right,
+    /// and the revision.
+    pub(crate) fn may(&self, right: Right, content: &Content) -> Result<(), StoreError> {
+        if !self.caller.may(right, content) {
+            return Err(StoreError::NotYours(content.id.clone()));
+        }
+        unchanged(content, self.expected)
+    }
 }
 
 impl From<Unwritten> for StoreError {
@@ -53,7 +66,7 @@ impl Catalogue {
         let name = texts::fresh_name();
         let text = TextTrack { name: name.clone(), version: 1, bytes: size(&vtt), ..TextTrack::default() };
         let apply = |content: &mut Content| {
-            unchanged(content, editor.expected)?;
+            editor.may(Right::Edit, content)?;
             content.texts.push(text.clone());
             about.apply(content, &name)?;
             texts::fits(content)
@@ -81,10 +94,10 @@ impl Catalogue {
         let media = self.media();
         for _ in 0..ATTEMPTS {
             let content = self.get(id).await?;
-            unchanged(&content, editor.expected)?;
+            editor.may(Right::Edit, &content)?;
             let version = self.claim(&content, name, &vtt).await?;
             let apply = |content: &mut Content| {
-                unchanged(content, editor.expected)?;
+                editor.may(Right::Edit, content)?;
                 let text = texts::find_mut(content, name)?;
                 // Versions only grow: an address never shows another text.
                 if text.version >= version {
@@ -151,7 +164,7 @@ impl Catalogue {
         editor: &Editor,
     ) -> Result<Content, StoreError> {
         let apply = |content: &mut Content| {
-            unchanged(content, editor.expected)?;
+            editor.may(Right::Edit, content)?;
             about.apply(content, name)?;
             texts::fits(content)
         };
@@ -161,7 +174,7 @@ impl Catalogue {
     /// Removes a text.
     pub(crate) async fn remove_text(&self, id: &str, name: &str, editor: &Editor) -> Result<(), StoreError> {
         let apply = |content: &mut Content| {
-            unchanged(content, editor.expected)?;
+            editor.may(Right::Edit, content)?;
             texts::find(content, name)?;
             content.texts.retain(|text| text.name != name);
             Ok(())
@@ -179,7 +192,7 @@ impl Catalogue {
         editor: &Editor,
     ) -> Result<Entry, StoreError> {
         let apply = |content: &mut Content| {
-            unchanged(content, editor.expected)?;
+            editor.may(Right::Edit, content)?;
             content.chapters = chapters.to_vec();
             texts::fits(content)
         };

@@ -17,6 +17,7 @@ use streamgate_plugin_api::{Body, Problem};
 use crate::captions::Editor;
 use crate::limits;
 use crate::patch::line;
+use crate::rights::Caller;
 use crate::routes::{Api, bad_fields, bad_query, content_response, etag, expected, json, parsed, query_of};
 use crate::store::StoreError;
 use crate::texts::{self, About};
@@ -52,7 +53,7 @@ pub(crate) fn router() -> Router<Api> {
 
 impl Editor {
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        Self { by: By::of(headers), expected: expected(headers) }
+        Self { by: By::of(headers), caller: Caller::of(headers), expected: expected(headers) }
     }
 }
 

@@ -14,6 +14,7 @@ use streamgate_contracts::deletions::MAX_ASKED;
 use streamgate_plugin_api::Body;
 use tokio::sync::Notify;
 
+use crate::captions::Editor;
 use crate::changes::{Feed, Urgency};
 use crate::cursor::Cursor;
 use crate::dependencies::Dependencies;
@@ -268,20 +269,14 @@ impl Catalogue {
     }
 
     /// Changes what people may change, if the content is still at the revision they saw.
-    pub(crate) async fn patch(
-        &self,
-        id: &str,
-        patch: &Patch,
-        expected_revision: Option<u64>,
-        by: &By,
-    ) -> Result<Entry, StoreError> {
+    pub(crate) async fn patch(&self, id: &str, patch: &Patch, editor: &Editor) -> Result<Entry, StoreError> {
         let apply = |content: &mut Content| {
-            unchanged(content, expected_revision)?;
+            editor.may(Right::Edit, content)?;
             patch.apply(content);
             Ok(())
         };
         let with = |batch, before: &Content, after: &Content| {
-            by.note(batch, "content.change", id, difference(before, after))
+            editor.by.note(batch, "content.change", id, difference(before, after))
         };
         let content = self.store.update_with(checked_id(id)?, apply, with).await?;
         self.feed.touch(&content.id, Urgency::Now);
@@ -291,8 +286,13 @@ impl Catalogue {
 
     /// Removes a content; its objects follow.
     /// False: there was none.
-    pub(crate) async fn delete(&self, id: &str, by: &By) -> Result<bool, StoreError> {
-        if !self.store.bury(checked_id(id)?, by).await? {
+    pub(crate) async fn delete(
+        &self,
+        id: &str,
+        by: &By,
+        may: impl Fn(&Content) -> Result<(), StoreError>,
+    ) -> Result<bool, StoreError> {
+        if !self.store.bury(checked_id(id)?, by, may).await? {
             return Ok(false);
         }
         tracing::info!(content = id, principal = by.principal, "content deleted");

@@ -9,7 +9,7 @@ use streamgate_plugin_api::Event;
 use streamgate_plugin_api::time::now_ms;
 
 use crate::positions::POSITION;
-use crate::store::{Store, StoreError};
+use crate::store::{ATTEMPTS, Store, StoreError};
 
 /// A deleted content whose objects may not all be gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,9 +22,26 @@ pub(crate) struct Tombstone {
 
 impl Store {
     /// Removes a content and leaves a tombstone. False: there was no such content.
-    pub(crate) async fn bury(&self, id: &str, by: &By) -> Result<bool, StoreError> {
-        let now = now_ms();
-        let Some(content) = self.find(id).await? else { return Ok(false) };
+    /// `may` refuses; a content that has another owner by then is not removed.
+    pub(crate) async fn bury(
+        &self,
+        id: &str,
+        by: &By,
+        may: impl Fn(&Content) -> Result<(), StoreError>,
+    ) -> Result<bool, StoreError> {
+        for _ in 0..ATTEMPTS {
+            let Some(content) = self.find(id).await? else { return Ok(false) };
+            may(&content)?;
+            if self.bury_as(&content, by).await? {
+                return Ok(true);
+            }
+        }
+        Err(StoreError::Busy(id.to_owned()))
+    }
+
+    /// False: it has another owner than this, or is not there any more.
+    async fn bury_as(&self, content: &Content, by: &By) -> Result<bool, StoreError> {
+        let (now, id) = (now_ms(), content.id.as_str());
         let sql = format!(
             "INSERT INTO tombstones (id, deleted_at_ms, due_at_ms, sweeps, failures, clean, listed, owner, \
              shares, unlisted_position, position) \
@@ -34,7 +51,7 @@ impl Store {
         let batch = self
             .change()
             .push(&sql, params![id, now])
-            .push_expect("DELETE FROM contents WHERE id = $1", params![id], 1)
+            .push_expect("DELETE FROM contents WHERE id = $1 AND owner = $2", params![id, &content.owner], 1)
             .push("DELETE FROM shared WHERE content = $1", params![id])
             .push("DELETE FROM renditions WHERE content = $1", params![id])
             .push("DELETE FROM segments WHERE content = $1", params![id])
@@ -42,7 +59,7 @@ impl Store {
             .frees_space();
         let deleted = ContentDeleted { id: id.to_owned() };
         let batch = batch.tell(Event::json(content_deleted(id), TYPE_CONTENT_DELETED, &deleted));
-        let buried = by.note(batch, "content.delete", id, called(&content)).run().await;
+        let buried = by.note(batch, "content.delete", id, called(content)).run().await;
         match buried {
             Ok(_) => Ok(true),
             Err(DbError::Conflict { .. }) => Ok(false),

@@ -35,6 +35,8 @@ const REPLAYED: usize = 500;
 /// whoever is there is with each of its changes.
 const LOST: Duration = shares::REMEMBERED;
 const LOST_LIVE: Duration = Duration::from_secs(60);
+/// Contents of which a client is not told twice that they are gone.
+const REMEMBERED_GONE: usize = 256;
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// Opens streams of live changes, up to a number at once, which callers share fairly.
@@ -104,7 +106,7 @@ impl Live {
     ) -> Response {
         let displaced = follower.place.displacement().cancelled_owned();
         let last = begin.position;
-        let client = Client { notices, begin, last, only, over: false, follower };
+        let client = Client { notices, begin, last, only, over: false, follower, gone: VecDeque::new() };
         let events = stream::unfold(client, next)
             .take_until(displaced)
             .take_until(self.shutdown.clone().cancelled_owned());
@@ -209,6 +211,8 @@ struct Client {
     only: Option<String>,
     over: bool,
     follower: Follower,
+    /// Contents that it was told are gone for it, and not of since. The oldest are forgotten.
+    gone: VecDeque<String>,
 }
 
 impl Client {
@@ -216,6 +220,21 @@ impl Client {
     fn knows(&self, notice: &Notice) -> bool {
         let told = self.begin.told.get(&notice.content).copied().unwrap_or(0);
         notice.position <= self.begin.position.max(told)
+    }
+
+    /// Whether an event tells more than the one before of its content: what is gone changes unseen.
+    fn is_news(&mut self, content: &str, gone: bool) -> bool {
+        let known = self.gone.iter().position(|id| id == content);
+        match (gone, known) {
+            (true, Some(_)) => return false,
+            (true, None) => {
+                self.gone.truncate(REMEMBERED_GONE - 1);
+                self.gone.push_front(content.to_owned());
+            }
+            (false, Some(index)) => drop(self.gone.remove(index)),
+            (false, None) => {}
+        }
+        true
     }
 
     /// Puts the id on an event, if it is a new one.
@@ -251,6 +270,9 @@ async fn next(mut client: Client) -> Option<(Result<Event, Infallible>, Client)>
         let Some((event, gone)) = event_of(&notice, &client.follower.sight, client.only.is_some()) else {
             continue;
         };
+        if !client.is_news(&notice.content, gone) {
+            continue;
+        }
         // Nothing follows the end of the only content.
         client.over = client.only.is_some() && gone;
         let event = client.marked(event, notice.told);

@@ -17,6 +17,7 @@ use streamgate_plugin_api::Problem;
 use streamgate_plugin_api::fair::{Full, Holder};
 use streamgate_plugin_api::time::{now_ms, rfc3339};
 
+use crate::captions::Editor;
 use crate::captions_routes;
 use crate::catalogue::Catalogue;
 use crate::cors::Cors;
@@ -106,6 +107,9 @@ impl IntoResponse for StoreError {
         let problem = match self {
             Self::NotFound(_) => return not_found(&detail).into_response(),
             Self::Deleted(_) => return not_found(&detail).into_response(),
+            Self::NotShared(_) => {
+                Problem::new(StatusCode::NOT_FOUND, "not-found", "The content is not shared with them")
+            }
             Self::NoText(_) => Problem::new(StatusCode::NOT_FOUND, "not-found", "There are no such captions"),
             Self::Limit(_) => {
                 Problem::new(StatusCode::CONFLICT, "limit-reached", "The content has no more room")
@@ -362,14 +366,13 @@ async fn change(
 ) -> Result<Response, Response> {
     let read = streamgate_plugin_api::read(request, &PATCHES, MAX_PATCH_BYTES).await;
     let (parts, body) = read.map_err(IntoResponse::into_response)?;
-    let expected = expected(&parts.headers);
     let patch: Map<String, Value> = parsed(&body, "object").map_err(|problem| problem.into_response())?;
     let patch = Patch::from_json(patch).map_err(bad_fields)?;
     let sight = api.sight(&parts.headers);
     api.catalogue.held(&id, &sight, Right::Edit).await.map_err(IntoResponse::into_response)?;
     let entry = api
         .catalogue
-        .patch(&id, &patch, expected, &By::of(&parts.headers))
+        .patch(&id, &patch, &Editor::of(&parts.headers))
         .await
         .map_err(IntoResponse::into_response)?;
     Ok(content_response(StatusCode::OK, &entry, &sight))
@@ -381,7 +384,9 @@ async fn remove(
     headers: HeaderMap,
 ) -> Result<StatusCode, StoreError> {
     api.held(&id, &headers, Right::Own).await?;
-    if api.catalogue.delete(&id, &By::of(&headers)).await? {
+    let editor = Editor::of(&headers);
+    let may = |content: &Content| editor.may(Right::Own, content);
+    if api.catalogue.delete(&id, &editor.by, may).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(StoreError::NotFound(id))

@@ -18,9 +18,10 @@ impl From<StoreError> for Status {
     fn from(error: StoreError) -> Self {
         let message = error.to_string();
         match error {
-            StoreError::NotFound(_) | StoreError::Deleted(_) | StoreError::NoText(_) => {
-                Self::not_found(message)
-            }
+            StoreError::NotFound(_)
+            | StoreError::NotShared(_)
+            | StoreError::Deleted(_)
+            | StoreError::NoText(_) => Self::not_found(message),
             StoreError::Superseded { newest, .. } => fence::refusal(message, newest),
             StoreError::Forbidden(_) | StoreError::Precondition(_) | StoreError::Changed { .. } => {
                 Self::failed_precondition(message)
@@ -96,7 +97,7 @@ impl catalogue_server::Catalogue for Service {
 
     /// Deleting what is gone is no error: callers repeat it until it was heard.
     async fn delete(&self, request: Request<DeleteRequest>) -> Result<Response<DeleteResponse>, Status> {
-        self.0.delete(&request.get_ref().id, &By::default()).await?;
+        self.0.delete(&request.get_ref().id, &By::default(), |_| Ok(())).await?;
         Ok(Response::new(DeleteResponse {}))
     }
 

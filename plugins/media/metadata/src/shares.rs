@@ -11,11 +11,12 @@ use streamgate_contracts::db::{Batch, params};
 use streamgate_plugin_api::time::{millis, now_ms};
 
 use crate::captions::Editor;
-use crate::catalogue::{Catalogue, checked_id, unchanged};
+use crate::catalogue::{Catalogue, checked_id};
 use crate::changes::Urgency;
 use crate::cursor::title_key;
 use crate::dependencies::answered;
 use crate::store::{Entry, StoreError};
+use crate::usage;
 
 /// With how many a content may be shared.
 const MAX_SHARES: usize = 64;
@@ -116,28 +117,28 @@ impl Catalogue {
             give(content, &name, right)
         };
         let detail = format!("{name} may {}", verb(right));
-        self.change_rights(id, apply, ("content.share", detail), editor).await
+        self.change_rights(id, apply, |batch| batch, ("content.share", detail), editor).await
     }
 
     /// Takes back what a content was shared for.
     pub(crate) async fn unshare(&self, id: &str, with: &str, editor: &Editor) -> Result<Entry, StoreError> {
         let shares = self.get(id).await?.shares;
-        // Whoever is not a principal any more is named by their id.
+        // A principal who was deleted is named by the id.
         let given = [with.to_owned(), of_principal(with)];
         let known = shares.into_iter().find(|share| given.contains(&share.name));
         let name = match known {
             Some(share) => share.name,
+            None if with.starts_with(ROLE) => with.to_owned(),
             None => of_principal(&self.person(with).await?.principal),
         };
         let apply = |content: &mut Content| {
             if !in_force(content).any(|share| share.name == name) {
-                let reason = format!("the content is not shared with `{}`", short(with));
-                return Err(StoreError::NoPerson(reason));
+                return Err(StoreError::NotShared(short(with)));
             }
             take_back(content, &name);
             Ok(())
         };
-        self.change_rights(id, apply, ("content.unshare", name.clone()), editor).await
+        self.change_rights(id, apply, |batch| batch, ("content.unshare", name.clone()), editor).await
     }
 
     /// Gives a content another owner; `former` is what the one before may do with it from now on.
@@ -156,7 +157,7 @@ impl Catalogue {
             return Err(StoreError::NoPerson(reason));
         }
         let owner = person.principal;
-        self.may_store(id, &owner).await?;
+        let limit = self.may_store(id, &owner).await?;
         let apply = |content: &mut Content| {
             let before = std::mem::replace(&mut content.owner, owner.clone());
             content.shares.retain(|share| principal_of(share) != Some(owner.as_str()));
@@ -169,39 +170,53 @@ impl Catalogue {
                 }
             }
         };
-        self.change_rights(id, apply, ("content.hand-over", format!("to {owner}")), editor).await
+        // Another hand-over may take the room meanwhile.
+        let guard = |batch: Batch| match limit {
+            Some(limit) => usage::fits(batch, id, &owner, limit),
+            None => batch,
+        };
+        let note = ("content.hand-over", format!("to {owner}"));
+        match self.change_rights(id, apply, guard, note, editor).await {
+            Err(StoreError::Busy(busy)) => {
+                self.may_store(id, &owner).await?;
+                Err(StoreError::Busy(busy))
+            }
+            handed => handed,
+        }
     }
 
     async fn change_rights(
         &self,
         id: &str,
         apply: impl Fn(&mut Content) -> Result<(), StoreError>,
+        guard: impl Fn(Batch) -> Batch,
         (action, detail): (&str, String),
         editor: &Editor,
     ) -> Result<Entry, StoreError> {
         let bound = |content: &mut Content| {
-            unchanged(content, editor.expected)?;
+            editor.may(Right::Own, content)?;
             apply(content)
         };
-        let note = |batch, _: &Content, _: &Content| editor.by.note(batch, action, id, detail.as_str());
-        self.store.update_with(checked_id(id)?, bound, note).await?;
+        let with =
+            |batch, _: &Content, _: &Content| editor.by.note(guard(batch), action, id, detail.as_str());
+        self.store.update_with(checked_id(id)?, bound, with).await?;
         self.feed.touch(id, Urgency::Now);
         self.work.notify_one();
         self.entry(id).await
     }
 
-    /// Refuses what the quota of its new owner has no room for.
-    async fn may_store(&self, id: &str, owner: &str) -> Result<(), StoreError> {
+    /// Refuses what the quota of its new owner has no room for; answers the quota.
+    async fn may_store(&self, id: &str, owner: &str) -> Result<Option<u64>, StoreError> {
         let request = QuotaRequest { principal: owner.to_owned() };
         let quota = answered(AuthClient::new(self.dependencies.auth.clone()).quota(request))
             .await
             .map_err(unavailable)?;
-        let Some(limit) = quota.stored.filter(|_| !owner.is_empty()) else { return Ok(()) };
+        let Some(limit) = quota.stored.filter(|_| !owner.is_empty()) else { return Ok(None) };
         let (used, needed) =
             (self.store.usage(owner).await?.bytes, self.store.stored_bytes(id, owner).await?);
         match used.saturating_add(needed) > limit {
             true => Err(StoreError::NoRoom { limit, used, needed }),
-            false => Ok(()),
+            false => Ok(Some(limit)),
         }
     }
 

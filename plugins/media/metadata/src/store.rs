@@ -83,6 +83,8 @@ pub(crate) enum StoreError {
     NotYours(String),
     #[error("{0}")]
     NoPerson(String),
+    #[error("the content is not shared with `{0}`")]
+    NotShared(String),
     #[error("the content was changed in the meantime: it is at revision {current}")]
     Changed { current: u64 },
     #[error(transparent)]

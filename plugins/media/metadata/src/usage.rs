@@ -36,6 +36,13 @@ pub(crate) fn count_file(batch: Batch, before: &Content, after: &Content) -> Bat
     if same { batch } else { count(batch, Some(before), after) }
 }
 
+/// Lets a batch that gave a content this owner through only if all that the owner has fits the limit.
+pub(crate) fn fits(batch: Batch, id: &str, owner: &str, limit: u64) -> Batch {
+    let sql = "UPDATE contents SET bytes = bytes WHERE id = $1 AND (SELECT \
+               CAST(COALESCE(SUM(c.bytes), 0) AS BIGINT) FROM contents c WHERE c.owner = $2) <= $3";
+    batch.push_expect(sql, params![id, owner, limit.min(i64::MAX as u64)], 1)
+}
+
 fn push(batch: Batch, before: Option<&Content>, after: &Content, guard: &str) -> Batch {
     batch.push(&counting(guard), params![&after.id, file_bytes(before, after)])
 }
