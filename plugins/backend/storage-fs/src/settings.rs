@@ -23,7 +23,7 @@ pub struct Settings {
     pub cache: ByteSize,
     /// Buckets that are open to other plugins than the one of the same name: by bucket, then by plugin,
     /// `read` or `write`. What is set for a bucket takes the place of what is built in for it: `media` is
-    /// what contents consist of.
+    /// what contents consist of, `uploads` the parts of uploads that are joined later.
     #[serde(deserialize_with = "with_built_in")]
     pub grants: Grants,
 }
@@ -49,8 +49,11 @@ fn grants() -> Grants {
         ("streaming", Access::Read),
         ("chain-evm", Access::Read),
     ];
-    let of_media = of_media.map(|(plugin, access)| (plugin.to_owned(), access));
-    [("media".to_owned(), of_media.into())].into()
+    let of_uploads = [("upload", Access::Write)];
+    let named = |(plugin, access): (&str, Access)| (plugin.to_owned(), access);
+    let of_media = of_media.into_iter().map(named).collect();
+    let of_uploads = of_uploads.into_iter().map(named).collect();
+    [("media".to_owned(), of_media), ("uploads".to_owned(), of_uploads)].into()
 }
 
 /// Who opens a bucket of a third party's must not close that of contents.
@@ -70,6 +73,7 @@ mod tests {
         let text = r#"{ "grants": { "reports": { "metadata": "read" } } }"#;
         let settings: Settings = serde_json::from_str(text).unwrap();
         assert_eq!(settings.grants["media"]["streaming"], Access::Read);
+        assert_eq!(settings.grants["uploads"]["upload"], Access::Write);
         assert_eq!(settings.grants["reports"]["metadata"], Access::Read);
         let closed: Settings = serde_json::from_str(r#"{ "grants": { "media": {} } }"#).unwrap();
         assert!(closed.grants["media"].is_empty());
