@@ -19,10 +19,11 @@ use crate::announce::Announcer;
 use crate::error::JobError;
 use crate::identity::Identity;
 use crate::limits::Limits;
+use crate::owners::Owners;
 use crate::policy::{chance, is_queue};
 use crate::settings::Settings;
 use crate::store::{AfterFailure, Beat, Filter, Leased, Lessee, NewJob, SWEEP, Store};
-use crate::turns::Turn;
+use crate::turns::{Head, Turn};
 use crate::waiting::Waiting;
 
 const MAX_NAME: usize = 256;
@@ -50,8 +51,16 @@ struct Shared {
     shutdown: CancellationToken,
     now: Clock,
     limits: Limits,
+    owners: Owners,
     /// There is something for the audit log.
     noted: Notify,
+}
+
+/// The capabilities that say whose jobs may run.
+#[derive(Debug, Clone)]
+pub(crate) struct Outside {
+    pub(crate) auth: Client,
+    pub(crate) catalogue: Client,
 }
 
 /// What is to be enqueued.
@@ -65,6 +74,7 @@ pub(crate) struct Enqueue {
     pub(crate) due_at: i64,
     pub(crate) traceparent: String,
     pub(crate) owner: String,
+    pub(crate) content: String,
 }
 
 /// Who wants a job, and for how long.
@@ -98,12 +108,14 @@ impl Jobs {
         announcer: Announcer,
         shutdown: CancellationToken,
         now: Clock,
-        auth: Client,
+        outside: Outside,
     ) -> Self {
-        let limits = Limits::new(auth, settings.max_running_per_owner);
+        let limits = Limits::new(outside.auth, settings.max_running_per_owner);
+        let owners = Owners::new(outside.catalogue);
         let waiting = Waiting::default();
         let noted = Notify::new();
-        let shared = Shared { store, settings, home, waiting, announcer, shutdown, now, limits, noted };
+        let shared =
+            Shared { store, settings, home, waiting, announcer, shutdown, now, limits, owners, noted };
         Self { shared: Arc::new(shared) }
     }
 
@@ -123,6 +135,11 @@ impl Jobs {
     /// How much of the workers each owner may have.
     pub(crate) fn limits(&self) -> &Limits {
         &self.shared.limits
+    }
+
+    /// Whose contents are, for which jobs wait.
+    pub(crate) fn owners(&self) -> &Owners {
+        &self.shared.owners
     }
 
     /// Tells the audit log who changed jobs, until the plugin stops.
@@ -159,6 +176,7 @@ impl Jobs {
         check_length("dedupe_key", &wanted.dedupe_key)?;
         check_length("traceparent", &wanted.traceparent)?;
         check_length("owner", &wanted.owner)?;
+        check_length("content", &wanted.content)?;
         self.check_payload("payload", &wanted.payload)?;
         if wanted.max_attempts > MAX_ATTEMPTS {
             return Err(JobError::Invalid(format!("max_attempts is more than {MAX_ATTEMPTS}")));
@@ -174,6 +192,7 @@ impl Jobs {
             due_at: wanted.due_at,
             traceparent: wanted.traceparent,
             owner: wanted.owner,
+            content: wanted.content,
         };
         for _ in 0..TRIES {
             if let Some(job) = self.store().insert(&job, self.now()).await? {
@@ -217,13 +236,17 @@ impl Jobs {
             let due = self.store().next_due(&want.queue).await?;
             let wait = match due.map(|due| due.saturating_sub(self.now())) {
                 Some(wait) if wait <= 0 => match self.turn(&want.queue).await? {
-                    Turn::Of { id, most } => match self.take((&id, most), &lessee).await? {
-                        Some(leased) => return Ok(Some(self.told(leased, lessee.lease))),
-                        // Its process has a job to end first, which wakes it.
-                        None if self.is_held_back(&id, &lessee).await? => MAX_WAIT,
-                        // Another worker was faster; there may be a second job.
-                        None => Duration::ZERO,
-                    },
+                    // It is another owner's by now: whose turn it is, is looked at again.
+                    Turn::Of { head, .. } if self.moved(&head).await? => continue,
+                    Turn::Of { head: Head { id, owner, .. }, most } => {
+                        match self.take((&id, &owner, most), &lessee).await? {
+                            Some(leased) => return Ok(Some(self.told(leased, lessee.lease))),
+                            // Its process has a job to end first, which wakes it.
+                            None if self.is_held_back(&id, &lessee).await? => MAX_WAIT,
+                            // Another worker was faster; there may be a second job.
+                            None => Duration::ZERO,
+                        }
+                    }
                     // A job that ends here wakes it; one that ends elsewhere, or another limit, does not.
                     Turn::Blocked => BLOCKED_WAIT,
                     Turn::None => Duration::ZERO,
@@ -245,13 +268,13 @@ impl Jobs {
     /// Leases a job that is due now. If the caller goes away meanwhile, the job goes back.
     async fn take(
         &self,
-        (id, most): (&str, Option<u64>),
+        (id, owner, most): (&str, &str, Option<u64>),
         lessee: &Lessee,
     ) -> Result<Option<Leased>, JobError> {
         let (send, leased) = oneshot::channel();
-        let (jobs, id, lessee) = (self.clone(), id.to_owned(), lessee.clone());
+        let (jobs, id, owner, lessee) = (self.clone(), id.to_owned(), owner.to_owned(), lessee.clone());
         tokio::spawn(async move {
-            let taken = jobs.store().lease((&id, most), &lessee, jobs.now()).await;
+            let taken = jobs.store().lease((&id, &owner, most), &lessee, jobs.now()).await;
             if let Ok(Some(leased)) = &taken {
                 jobs.shared.announcer.changed(&leased.job);
             }
