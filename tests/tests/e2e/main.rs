@@ -40,5 +40,6 @@ mod third_party;
 mod tracks;
 mod trouble;
 mod tus_clients;
+mod uploads;
 mod wallet;
 mod webhook;

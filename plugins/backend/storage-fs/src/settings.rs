@@ -51,8 +51,11 @@ fn grants() -> Grants {
         ("streaming", Access::Read),
         ("registry-evm", Access::Read),
     ];
-    let of_media = of_media.map(|(plugin, access)| (plugin.to_owned(), access));
-    [("media".to_owned(), of_media.into())].into()
+    let of_uploads = [("upload", Access::Write)];
+    let named = |(plugin, access): (&str, Access)| (plugin.to_owned(), access);
+    let of_media = of_media.into_iter().map(named).collect();
+    let of_uploads = of_uploads.into_iter().map(named).collect();
+    [("media".to_owned(), of_media), ("uploads".to_owned(), of_uploads)].into()
 }
 
 /// Who opens a bucket of a third party's must not close that of contents.
@@ -72,6 +75,7 @@ mod tests {
         let text = r#"{ "grants": { "reports": { "metadata": "read" } } }"#;
         let settings: Settings = serde_json::from_str(text).unwrap();
         assert_eq!(settings.grants["media"]["streaming"], Access::Read);
+        assert_eq!(settings.grants["uploads"]["upload"], Access::Write);
         assert_eq!(settings.grants["reports"]["metadata"], Access::Read);
         let closed: Settings = serde_json::from_str(r#"{ "grants": { "media": {} } }"#).unwrap();
         assert!(closed.grants["media"].is_empty());

@@ -20,10 +20,11 @@ use crate::error::JobError;
 use crate::figures::Figures;
 use crate::identity::Identity;
 use crate::limits::Limits;
+use crate::owners::Owners;
 use crate::policy::{chance, is_queue};
 use crate::settings::Settings;
 use crate::store::{AfterFailure, Beat, Filter, Leased, Lessee, NewJob, SWEEP, Store};
-use crate::turns::Turn;
+use crate::turns::{Head, Turn};
 use crate::waiting::Waiting;
 
 const MAX_NAME: usize = 256;
@@ -52,8 +53,16 @@ struct Shared {
     now: Clock,
     limits: Limits,
     figures: Figures,
+    owners: Owners,
     /// There is something for the audit log.
     noted: Notify,
+}
+
+/// The capabilities that say whose jobs may run.
+#[derive(Debug, Clone)]
+pub(crate) struct Dependencies {
+    pub(crate) auth: Client,
+    pub(crate) catalogue: Client,
 }
 
 /// What is to be enqueued.
@@ -67,6 +76,7 @@ pub(crate) struct Enqueue {
     pub(crate) due_at: i64,
     pub(crate) traceparent: String,
     pub(crate) owner: String,
+    pub(crate) content: String,
 }
 
 /// Who wants a job, and for how long.
@@ -100,13 +110,25 @@ impl Jobs {
         announcer: Announcer,
         shutdown: CancellationToken,
         now: Clock,
-        auth: Client,
+        dependencies: Dependencies,
     ) -> Self {
-        let limits = Limits::new(auth, settings.max_running_per_owner);
+        let limits = Limits::new(dependencies.auth, settings.max_running_per_owner);
+        let owners = Owners::new(dependencies.catalogue);
         let waiting = Waiting::default();
         let (noted, figures) = (Notify::new(), Figures::default());
-        let shared =
-            Shared { store, settings, home, waiting, announcer, shutdown, now, limits, figures, noted };
+        let shared = Shared {
+            store,
+            settings,
+            home,
+            waiting,
+            announcer,
+            shutdown,
+            now,
+            limits,
+            owners,
+            figures,
+            noted,
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -126,6 +148,11 @@ impl Jobs {
     /// How much of the workers each owner may have.
     pub(crate) fn limits(&self) -> &Limits {
         &self.shared.limits
+    }
+
+    /// Whose contents are, for which jobs wait.
+    pub(crate) fn owners(&self) -> &Owners {
+        &self.shared.owners
     }
 
     /// Tells the audit log who changed jobs, until the plugin stops.
@@ -167,6 +194,7 @@ impl Jobs {
         check_length("dedupe_key", &wanted.dedupe_key)?;
         check_length("traceparent", &wanted.traceparent)?;
         check_length("owner", &wanted.owner)?;
+        check_length("content", &wanted.content)?;
         self.check_payload("payload", &wanted.payload)?;
         if wanted.max_attempts > MAX_ATTEMPTS {
             return Err(JobError::Invalid(format!("max_attempts is more than {MAX_ATTEMPTS}")));
@@ -182,6 +210,7 @@ impl Jobs {
             due_at: wanted.due_at,
             traceparent: wanted.traceparent,
             owner: wanted.owner,
+            content: wanted.content,
         };
         for _ in 0..TRIES {
             if let Some(job) = self.store().insert(&job, self.now()).await? {
@@ -225,13 +254,17 @@ impl Jobs {
             let due = self.store().next_due(&want.queue).await?;
             let wait = match due.map(|due| due.saturating_sub(self.now())) {
                 Some(wait) if wait <= 0 => match self.turn(&want.queue).await? {
-                    Turn::Of { id, most } => match self.take((&id, most), &lessee).await? {
-                        Some(leased) => return Ok(Some(self.lease_of(leased, lessee.lease))),
-                        // Its process has a job to end first, which wakes it.
-                        None if self.is_held_back(&id, &lessee).await? => MAX_WAIT,
-                        // Another worker was faster; there may be a second job.
-                        None => Duration::ZERO,
-                    },
+                    // Its owner has changed: take the turn again.
+                    Turn::Of { head, .. } if self.moved(&head).await? => continue,
+                    Turn::Of { head: Head { id, owner, .. }, most } => {
+                        match self.take((&id, &owner, most), &lessee).await? {
+                            Some(leased) => return Ok(Some(self.lease_of(leased, lessee.lease))),
+                            // Its process has a job to end first, which wakes it.
+                            None if self.is_held_back(&id, &lessee).await? => MAX_WAIT,
+                            // Another worker was faster; there may be a second job.
+                            None => Duration::ZERO,
+                        }
+                    }
                     // A job that ends here wakes it; one that ends elsewhere, or another limit, does not.
                     Turn::Blocked => BLOCKED_WAIT,
                     Turn::None => Duration::ZERO,
@@ -253,13 +286,13 @@ impl Jobs {
     /// Leases a job that is due now. If the caller goes away meanwhile, the job goes back.
     async fn take(
         &self,
-        (id, most): (&str, Option<u64>),
+        (id, owner, most): (&str, &str, Option<u64>),
         lessee: &Lessee,
     ) -> Result<Option<Leased>, JobError> {
         let (send, leased) = oneshot::channel();
-        let (jobs, id, lessee) = (self.clone(), id.to_owned(), lessee.clone());
+        let (jobs, id, owner, lessee) = (self.clone(), id.to_owned(), owner.to_owned(), lessee.clone());
         tokio::spawn(async move {
-            let taken = jobs.store().lease((&id, most), &lessee, jobs.now()).await;
+            let taken = jobs.store().lease((&id, &owner, most), &lessee, jobs.now()).await;
             if let Ok(Some(leased)) = &taken {
                 failpoint("worker.leased");
                 jobs.shared.announcer.changed(&leased.job);

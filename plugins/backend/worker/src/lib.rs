@@ -11,6 +11,7 @@ pub mod fuzz;
 mod identity;
 mod jobs;
 mod limits;
+mod owners;
 mod policy;
 mod routes;
 mod schedule;
@@ -33,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::announce::Announcer;
 use crate::identity::Identity;
-use crate::jobs::Jobs;
+use crate::jobs::{Dependencies, Jobs};
 use crate::service::JobsService;
 use crate::store::Store;
 use crate::sweep::Clock;
@@ -67,7 +68,7 @@ impl Plugin for Worker {
             // Whoever waits for a job here is sent to the run that takes over.
             host.draining(),
             streamgate_plugin_api::time::Clock::system(),
-            host.service("auth"),
+            Dependencies { auth: host.service("auth"), catalogue: host.service("catalogue") },
         );
 
         let freed = jobs.free_orphaned().await?;
@@ -88,6 +89,11 @@ impl Plugin for Worker {
             )),
             host.spawn(jobs.clone().tell(host.service("auth"))),
             host.spawn(figures::count(jobs.clone(), host.shutdown())),
+            host.spawn(owners::run(
+                jobs.clone(),
+                host.subscribe(events::CONTENT_STANDING_ANY)?,
+                host.shutdown(),
+            )),
             host.spawn(sweep::run(jobs.clone(), clock, health, host.shutdown())),
         ];
         host.provide("jobs", JobsService::router(jobs.clone()))?;
@@ -124,9 +130,9 @@ streamgate_plugin_api::export_plugin! {
         description: "Durable jobs: queues with leases, retries, dead letters, priorities and schedules",
         provides: ["jobs"],
         requires: ["database"],
-        uses: ["auth"],
+        uses: ["auth", "catalogue"],
         prefixes: ["/api/v1/jobs"],
         publishes: ["job.*.enqueued", "job.*.changed"],
-        subscribes: ["job.*.enqueued"],
+        subscribes: ["job.*.enqueued", "content.*.standing"],
     }
 }

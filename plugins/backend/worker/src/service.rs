@@ -43,10 +43,18 @@ fn text(metadata: &MetadataMap, key: &str) -> String {
 impl JobsContract for JobsService {
     async fn enqueue(&self, request: Request<EnqueueRequest>) -> Result<Response<Job>, Status> {
         let traceparent = text(request.metadata(), "traceparent");
-        let EnqueueRequest { queue, payload, dedupe_key, priority, max_attempts, due_at_ms: due_at, owner } =
-            request.into_inner();
-        let wanted =
-            Enqueue { queue, payload, dedupe_key, priority, max_attempts, due_at, traceparent, owner };
+        let asked = request.into_inner();
+        let wanted = Enqueue {
+            queue: asked.queue,
+            payload: asked.payload,
+            dedupe_key: asked.dedupe_key,
+            priority: asked.priority,
+            max_attempts: asked.max_attempts,
+            due_at: asked.due_at_ms,
+            traceparent,
+            owner: asked.owner,
+            content: asked.content,
+        };
         Ok(Response::new(self.jobs.enqueue(wanted).await?))
     }
 

@@ -45,6 +45,8 @@ pub(crate) struct NewJob {
     pub(crate) traceparent: String,
     /// A principal; empty: nobody.
     pub(crate) owner: String,
+    /// The content that it is for; empty: none.
+    pub(crate) content: String,
 }
 
 /// Who takes a lease.
@@ -117,6 +119,7 @@ impl Store {
             ("0004_fence", include_str!("../migrations/0004_fence.sql")),
             ("0005_owners", include_str!("../migrations/0005_owners.sql")),
             ("0006_spent", include_str!("../migrations/0006_spent.sql")),
+            ("0007_content", include_str!("../migrations/0007_content.sql")),
         ]);
         Ok(Self { db: Db::open(client, "worker", migrations).await? })
     }
@@ -146,13 +149,13 @@ impl Store {
         self.db.query_one(sql, params![queue]).await?.get("due")
     }
 
-    /// Leases the due job `id`, unless its owner has `most` running in its queue. One that has to be
+    /// Leases the due job `id` of this owner, unless they have `most` running in its queue. One that has to be
     /// alone waits until the lessee's process has no other, and nothing overtakes it there. The lease's
     /// fence is larger than every one before, also where an older copy of this database was put back: that
     /// is why it follows the time, as far as that goes forwards.
     pub(crate) async fn lease(
         &self,
-        (id, most): (&str, Option<u64>),
+        (id, owner, most): (&str, &str, Option<u64>),
         lessee: &Lessee,
         now: i64,
     ) -> Result<Option<Leased>, DbError> {
@@ -161,7 +164,7 @@ impl Store {
             "UPDATE job SET state = 'running', attempt = attempt + 1, worker = $3, lease = $4, lease_ms = $5, \
                  lease_until = $6, node = $7, process = $8, worker_process = $9, updated_at = $2, \
                  fence = (SELECT last FROM fencing), worked_ms = 0 \
-             WHERE state = 'queued' AND id = $1 AND due_at <= $2 AND NOT {HELD_BACK} \
+             WHERE state = 'queued' AND id = $1 AND owner = $11 AND due_at <= $2 AND NOT {HELD_BACK} \
              AND ($10 IS NULL OR (SELECT COUNT(*) FROM job AS beside WHERE beside.queue = job.queue \
                  AND beside.state = 'running' AND beside.owner = job.owner) < $10) \
              RETURNING {COLUMNS}, crashes, interruptions",
@@ -173,7 +176,8 @@ impl Store {
         };
         let until = now.saturating_add(lessee.lease_ms);
         let (worker, lease, in_process) = (&lessee.worker, &lessee.lease, lessee.process.as_deref());
-        let params = params![id, now, worker, lease, lessee.lease_ms, until, node, process, in_process, most];
+        let params =
+            params![id, now, worker, lease, lessee.lease_ms, until, node, process, in_process, most, owner];
         // The counter first: on a database with several writers its row makes them wait for one another.
         let batch = self.db.batch().push_expect(fence, params![now], 1).push_expect(&sql, params, 1);
         let rows = match batch.run().await {
@@ -546,8 +550,9 @@ pub(crate) struct Changed {
 fn insertion(job: &NewJob, now: i64) -> (String, Vec<Param>) {
     let sql = format!(
         "INSERT INTO job (id, queue, state, payload, dedupe_key, priority, attempt, max_attempts, interruptions, \
-             progress, error, created_at, due_at, updated_at, lease_ms, lease_until, worker, result, traceparent, place, owner) \
-         VALUES ($1, $2, 'queued', $3, $4, $5, 0, $6, 0, 0.0, '', $7, $8, $7, 0, 0, '', $9, $10, $1, $11) \
+             progress, error, created_at, due_at, updated_at, lease_ms, lease_until, worker, result, traceparent, place, owner, \
+             content) \
+         VALUES ($1, $2, 'queued', $3, $4, $5, 0, $6, 0, 0.0, '', $7, $8, $7, 0, 0, '', $9, $10, $1, $11, $12) \
          ON CONFLICT DO NOTHING RETURNING {COLUMNS}"
     );
     let params = params![
@@ -562,6 +567,7 @@ fn insertion(job: &NewJob, now: i64) -> (String, Vec<Param>) {
         Bytes::new(),
         &job.traceparent,
         &job.owner,
+        &job.content,
     ];
     (sql, params)
 }

@@ -125,6 +125,7 @@ impl Clock {
                 due_at: now,
                 traceparent: String::new(),
                 owner: String::new(),
+                content: String::new(),
             };
             let next_at = next_after(cron, now).unwrap_or(i64::MAX);
             match jobs.store().run_schedule(&row, next_at, &job, now).await? {

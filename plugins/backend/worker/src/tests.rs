@@ -8,9 +8,10 @@ mod model;
 mod owners;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 
+use axum::response::IntoResponse as _;
 use streamgate_contracts::events::JobChanged;
 use streamgate_contracts::jobs::v1::Job;
 use streamgate_plugin_api::Client;
@@ -23,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::announce::Announcer;
 use crate::error::JobError;
 use crate::identity::Identity;
-use crate::jobs::{Enqueue, Jobs, Lease, Want};
+use crate::jobs::{Dependencies, Enqueue, Jobs, Lease, Want};
 use crate::settings::Settings;
 use crate::store::Store;
 
@@ -35,7 +36,27 @@ struct Fixture {
     shutdown: CancellationToken,
     jobs: Jobs,
     changes: Receiver<JobChanged>,
-    auth: Client,
+    dependencies: Dependencies,
+    /// Whose all contents are; empty: the catalogue does not answer.
+    owner: Arc<Mutex<String>>,
+}
+
+/// The tag of `Content.owner`, a field of bytes with the number 19.
+const OWNER: [u8; 2] = [0x9a, 0x01];
+
+/// A catalogue that knows nothing but whose all contents are.
+fn catalogue_of(owner: Arc<Mutex<String>>) -> Client {
+    let answer = move || async move {
+        let owner = owner.lock().unwrap().clone();
+        if owner.is_empty() {
+            return http::StatusCode::SERVICE_UNAVAILABLE.into_response();
+        }
+        // A frame of gRPC with `Content.owner`.
+        let length = owner.len() as u8;
+        let message = [&[0, 0, 0, 0, length + 3, OWNER[0], OWNER[1], length], owner.as_bytes()].concat();
+        ([("content-type", "application/grpc"), ("grpc-status", "0")], message).into_response()
+    };
+    Client::from_service(axum::Router::new().fallback(answer))
 }
 
 impl Fixture {
@@ -53,17 +74,21 @@ impl Fixture {
         let engine = Engine::new(directory.path(), streamgate_sqlite::Settings::default());
         let time = Arc::new(AtomicI64::new(1_000_000));
         let shutdown = CancellationToken::new();
+        let owner = Arc::default();
+        let catalogue = catalogue_of(Arc::clone(&owner));
+        let dependencies = Dependencies { auth, catalogue };
         let (jobs, changes) =
-            open(&engine, settings, home("first"), told_by(&time), &shutdown, auth.clone()).await;
-        Self { _directory: directory, engine, time, shutdown, jobs, changes, auth }
+            open(&engine, settings, home("first"), told_by(&time), &shutdown, dependencies.clone()).await;
+        Self { _directory: directory, engine, time, shutdown, jobs, changes, dependencies, owner }
     }
 
     /// The same database, as another process of the same node sees it.
     async fn restart(&mut self, process: &str) {
         let settings = self.jobs.settings().clone();
         let now = told_by(&self.time);
-        let auth = self.auth.clone();
-        let (jobs, changes) = open(&self.engine, settings, home(process), now, &self.shutdown, auth).await;
+        let dependencies = self.dependencies.clone();
+        let (jobs, changes) =
+            open(&self.engine, settings, home(process), now, &self.shutdown, dependencies).await;
         jobs.free_orphaned().await.unwrap();
         (self.jobs, self.changes) = (jobs, changes);
     }
@@ -88,11 +113,11 @@ async fn open(
     home: Identity,
     now: Clock,
     shutdown: &CancellationToken,
-    auth: Client,
+    dependencies: Dependencies,
 ) -> (Jobs, Receiver<JobChanged>) {
     let store = Store::open(Client::from_service(engine.router())).await.unwrap();
     let (announcer, changes) = Announcer::new();
-    let jobs = Jobs::new(store, settings, home, announcer, shutdown.clone(), now, auth);
+    let jobs = Jobs::new(store, settings, home, announcer, shutdown.clone(), now, dependencies);
     (jobs, changes)
 }
 
@@ -100,8 +125,9 @@ async fn open(
 async fn open_at(directory: &Path, settings: Settings) -> Jobs {
     let engine = Engine::new(directory, streamgate_sqlite::Settings::default());
     let home = Identity::load(directory).unwrap();
-    let auth = Client::from_service(axum::Router::new());
-    open(&engine, settings, home, Clock::system(), &CancellationToken::new(), auth).await.0
+    let silent = || Client::from_service(axum::Router::new());
+    let dependencies = Dependencies { auth: silent(), catalogue: silent() };
+    open(&engine, settings, home, Clock::system(), &CancellationToken::new(), dependencies).await.0
 }
 
 fn job_for(queue: &str) -> Enqueue {

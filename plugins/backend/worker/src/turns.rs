@@ -26,7 +26,7 @@ const HEADS: &str = "WITH RECURSIVE waiting(owner) AS ( \
          SELECT (SELECT MIN(next.owner) FROM job AS next WHERE next.queue = $1 AND next.state = 'queued' \
                  AND next.owner > waiting.owner) \
          FROM waiting WHERE waiting.owner IS NOT NULL) \
-     SELECT head.id, head.owner, (SELECT COUNT(*) FROM job AS beside WHERE beside.queue = $1 \
+     SELECT head.id, head.owner, head.content, (SELECT COUNT(*) FROM job AS beside WHERE beside.queue = $1 \
          AND beside.state = 'running' AND beside.owner = head.owner) AS running, \
          COALESCE((SELECT ms FROM spent WHERE spent.owner = head.owner AND spent.day = $4), 0) AS spent \
      FROM waiting JOIN job AS head ON head.id = ( \
@@ -40,6 +40,8 @@ const HEADS: &str = "WITH RECURSIVE waiting(owner) AS ( \
 pub(crate) struct Head {
     pub(crate) id: String,
     pub(crate) owner: String,
+    /// The content that it is for; empty: none.
+    pub(crate) content: String,
     pub(crate) running: u64,
     /// What they worked on today.
     pub(crate) spent_ms: u64,
@@ -49,7 +51,7 @@ pub(crate) struct Head {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Turn {
     /// This job's, as long as its owner has fewer running ones than `most`.
-    Of { id: String, most: Option<u64> },
+    Of { head: Head, most: Option<u64> },
     /// Jobs are due, and their owners have as many running as they may.
     Blocked,
     /// No job is due.
@@ -63,6 +65,7 @@ impl Store {
             Ok(Head {
                 id: row.get("id")?,
                 owner: row.get("owner")?,
+                content: row.get("content")?,
                 running: row.get("running")?,
                 spent_ms: row.get("spent")?,
             })
@@ -107,7 +110,7 @@ impl Jobs {
         for head in heads {
             let limit = self.limits().of(&head.owner).await;
             if head.wait(limit, now).is_none() {
-                return Ok(Turn::Of { id: head.id, most: limit.running });
+                return Ok(Turn::Of { head, most: limit.running });
             }
         }
         Ok(if waits { Turn::Blocked } else { Turn::None })
@@ -130,6 +133,7 @@ impl Jobs {
         let head = Head {
             id: job.id.clone(),
             owner: job.owner.clone(),
+            content: String::new(),
             running: self.store().jobs_of(&job.queue, &job.owner, JobState::Running).await?,
             spent_ms: self.store().spent(&job.owner, now).await?,
         };

@@ -158,6 +158,7 @@ async fn enqueue_retries(catalogue: &Catalogue) -> Result<(), String> {
             queue: TRANSCODE.into(),
             payload: Bytes::from(serde_json::json!({ "content": id }).to_string()),
             dedupe_key: id.clone(),
+            content: id.clone(),
             owner: content.map(|content| content.owner).unwrap_or_default(),
             ..EnqueueRequest::default()
         };

@@ -104,8 +104,15 @@ impl Store {
         Err(StoreError::Unavailable("contents from before are being counted; ask again".into()))
     }
 
-    /// How much a content takes that somebody else has; what is theirs already takes nothing more.
+    /// How much a content takes that somebody else has, or will take once it is uploaded, as far as that is known;
+    /// what is theirs already takes nothing more.
     pub(crate) async fn stored_bytes(&self, id: &str, owner: &str) -> Result<u64, StoreError> {
+        if let Some(content) = self.find(id).await?
+            && content.state() == ContentState::Uploading
+            && content.owner != owner
+        {
+            return Ok(content.source.map_or(0, |source| source.bytes));
+        }
         let sql = "SELECT COALESCE(bytes, 0) AS bytes FROM contents WHERE id = $1 AND owner <> $2";
         let row = self.db.query_opt(sql, params![id, owner]).await?;
         Ok(row.map_or(Ok(0), |row| row.get("bytes"))?)

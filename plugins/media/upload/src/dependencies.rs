@@ -130,6 +130,7 @@ impl Dependencies {
             payload: serde_json::json!({ "content": id }).to_string().into(),
             dedupe_key: id.to_owned(),
             owner: owner.to_owned(),
+            content: id.to_owned(),
             ..EnqueueRequest::default()
         };
         soon(self.jobs.clone().enqueue(request)).await.map(drop)

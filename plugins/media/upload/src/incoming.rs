@@ -79,6 +79,25 @@ impl Incoming {
         state.end.clone().filter(|_| state.left.is_empty())
     }
 
+    /// What the upload may still take of it.
+    pub(crate) fn room(&self) -> u64 {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.room.saturating_add(state.left.len() as u64)
+    }
+
+    /// Lets the upload take no more than `room` bytes from here on.
+    pub(crate) fn narrow(&self, room: u64) {
+        let mut guard = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = &mut *guard;
+        match room.checked_sub(state.left.len() as u64) {
+            Some(room) => state.room = state.room.min(room),
+            None => {
+                state.left.clear();
+                state.end = Some(End::TooLong);
+            }
+        }
+    }
+
     /// Whether the checksum that came with it holds for all that passed; true without one.
     pub(crate) fn checksum_holds(&self) -> bool {
         let taken = self.state.lock().unwrap_or_else(PoisonError::into_inner).checksum.take();
@@ -216,6 +235,27 @@ mod tests {
             let incoming = Incoming::new(AnyBody::from_stream(stream::iter(frames)), 10, None);
             let got = incoming.piece(9, CancellationToken::new()).collect().await.unwrap().to_bytes();
             assert_eq!((&got[..], incoming.end()), (&b"ab"[..], Some(End::Broken("reset".into()))));
+        });
+    }
+
+    #[test]
+    fn what_is_narrowed_takes_what_there_is_room_for_and_not_a_byte_more() {
+        run(async {
+            let take = async |incoming: &Incoming| {
+                incoming.piece(2, CancellationToken::new()).collect().await.unwrap().to_bytes()
+            };
+            let frames = vec![b"abc".to_vec(), b"de".to_vec()];
+            let incoming = Incoming::new(body(frames.clone()), 10, None);
+            assert_eq!((&take(&incoming).await[..], incoming.room()), (&b"ab"[..], 8));
+            incoming.narrow(3);
+            assert_eq!((&take(&incoming).await[..], incoming.room()), (&b"cd"[..], 1));
+            assert_eq!((&take(&incoming).await[..], incoming.end()), (&b"e"[..], Some(End::Whole)));
+
+            let incoming = Incoming::new(body(frames), 10, None);
+            take(&incoming).await;
+            // One byte of the first frame is at hand already.
+            incoming.narrow(0);
+            assert_eq!((take(&incoming).await.len(), incoming.end()), (0, Some(End::TooLong)));
         });
     }
 

@@ -18,6 +18,7 @@ mod incoming;
 mod joining;
 mod leases;
 mod metadata;
+mod owner;
 mod protocol;
 mod quota;
 mod routes;
@@ -36,7 +37,9 @@ use futures_util::future::BoxFuture;
 use streamgate_contracts::audit::Outbox;
 use streamgate_contracts::db::{Db, DbError};
 use streamgate_contracts::deletions::Deletions;
-use streamgate_contracts::events::{CONTENT_DELETED_ANY, ContentDeleted};
+use streamgate_contracts::events::{
+    CONTENT_DELETED_ANY, CONTENT_STANDING_ANY, ContentDeleted, ContentStanding,
+};
 use streamgate_contracts::outbox::{self, Bus};
 use streamgate_contracts::storage;
 use streamgate_plugin_api::{
@@ -132,6 +135,17 @@ impl Upload {
         }
     }
 
+    /// An event says that the content of this id may have another owner. The catalogue is asked, and an event that
+    /// was lost costs nothing: every request at the upload asks, too.
+    pub async fn on_standing(&self, id: &str) {
+        if !protocol::is_id(id) {
+            return;
+        }
+        if let Err(fault) = self.api.uploads.follow(id).await {
+            tracing::warn!(upload = id, reason = %fault, "whose an upload is could not be looked up");
+        }
+    }
+
     async fn end_deleted(&self) {
         let places = Arc::new(Semaphore::new(ENDINGS));
         loop {
@@ -193,10 +207,25 @@ impl Plugin for Running {
                 }
             }
         };
+        let mut standings = host.subscribe(CONTENT_STANDING_ANY)?;
+        let follower = upload.clone();
+        let follow = async move {
+            while let Some(event) = standings.next().await {
+                match event.parse::<ContentStanding>() {
+                    Ok(changed) => follower.on_standing(&changed.id).await,
+                    Err(error) => tracing::warn!(%error, "an event about a content's owner cannot be read"),
+                }
+            }
+        };
         let health = host.health("hand-over");
         health.healthy();
         let report = move |trouble: Option<&str>| health.report(trouble);
-        let tasks = vec![host.spawn(listen), host.spawn(upload.sweep(report)), host.spawn(upload.publish())];
+        let tasks = vec![
+            host.spawn(listen),
+            host.spawn(follow),
+            host.spawn(upload.sweep(report)),
+            host.spawn(upload.publish()),
+        ];
         host.serve(upload.public());
         Ok(Self { upload, tasks })
     }
@@ -218,6 +247,6 @@ export_plugin! {
         uses: ["auth"],
         prefixes: ["/files", "/api/v1/quota"],
         publishes: ["content.*.uploaded"],
-        subscribes: ["content.*.deleted"],
+        subscribes: ["content.*.deleted", "content.*.standing"],
     }
 }

@@ -1,14 +1,22 @@
 //! How much one principal may store. `auth` says how much that is, the catalogue what their contents take; what
 //! their uploads take is counted here, in the statement that adds another one, so that two at once never both get
-//! the last room. Where nobody signs in there is no limit.
+//! the last room. An upload without a length sets its room aside piece by piece, before the piece is written, and
+//! gives back what it did not use. Where nobody signs in there is no limit.
 
+use streamgate_contracts::auth::v1::QuotaResponse;
 use streamgate_contracts::db::{Batch, DbError, params};
 use streamgate_plugin_api::time::now_ms;
 use tonic::Status;
 
 use crate::fault::Fault;
 use crate::store::{Bounds, Store, UNFINISHED, Upload, principal_of};
+use crate::transfer::Pump;
 use crate::uploads::Uploads;
+
+/// How often a smaller piece is looked for after others took the room.
+const TRIES: usize = 4;
+/// A piece takes no longer: `checkpoint_interval` at most, and what storage needs to settle.
+const PIECE_MS: i64 = 600_000;
 
 /// What an owner may store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +41,8 @@ pub(crate) struct Share {
 /// The bytes that uploads of the owner `owner` take or will take, besides `id` and what the catalogue counts since
 /// `since`; each a place of a parameter.
 pub(crate) fn reserved(owner: &str, id: &str, since: &str) -> String {
-    let sum = "SELECT CAST(COALESCE(SUM(COALESCE(length, received)), 0) AS BIGINT) FROM uploads";
+    let sum = "SELECT CAST(COALESCE(SUM(COALESCE(length, CASE WHEN ahead > received THEN ahead ELSE received END)), 0) \
+               AS BIGINT) FROM uploads";
     format!(
         "(({sum} WHERE owner = {owner} AND id <> {id} AND {UNFINISHED}) \
          + ({sum} WHERE owner = {owner} AND id <> {id} AND state = 'done' AND kind = 'partial' AND used_by IS NULL) \
@@ -47,6 +56,11 @@ impl Stored {
     pub(crate) fn with(&self, upload: &Upload) -> u64 {
         let adds = if upload.parts.is_empty() { upload.length.unwrap_or(upload.received) } else { 0 };
         self.contents.saturating_add(adds)
+    }
+
+    /// What is said where one that has `used` may have nothing beyond `end` of an upload.
+    fn over(&self, used: u64, end: u64) -> Fault {
+        Fault::Stored { limit: self.limit, used, needed: end.saturating_add(1) }
     }
 }
 
@@ -73,6 +87,40 @@ impl Store {
             Err(DbError::Conflict { .. }) => Err(self.over(upload, stored).await?.unwrap_or(Fault::Gone)),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Sets room aside for an upload without a length up to `end`, if there is room for it.
+    async fn set_aside(&self, upload: &Upload, end: u64, stored: &Stored) -> Result<bool, DbError> {
+        let sql = format!(
+            "UPDATE uploads SET ahead = $2, updated_at_ms = $3 WHERE id = $1 AND state = 'receiving' \
+             AND length IS NULL AND {} + $6 <= $7",
+            reserved("$4", "$1", "$5")
+        );
+        let takes = stored.contents.saturating_add(end);
+        let values = params![&upload.id, end, now_ms(), &upload.owner, stored.since_ms, takes, stored.limit];
+        match self.db.batch().push_expect(&sql, values, 1).run().await {
+            Ok(_) => Ok(true),
+            Err(DbError::Conflict { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives back what was set aside for an upload and not used.
+    pub(crate) async fn give_back(&self, id: &str) -> Result<(), DbError> {
+        let sql = "UPDATE uploads SET ahead = 0 WHERE id = $1 AND ahead > 0";
+        self.db.batch().push(sql, params![id]).frees_space().run().await.map(drop)
+    }
+
+    /// The same of uploads whose transfer ended with its run.
+    pub(crate) async fn free_ahead(&self) -> Result<(), DbError> {
+        let which = "state = 'receiving' AND ahead > received AND updated_at_ms < $1";
+        let before = now_ms() - PIECE_MS;
+        let some = format!("SELECT id FROM uploads WHERE {which} LIMIT 1");
+        if self.db.query(&some, params![before]).await?.is_empty() {
+            return Ok(());
+        }
+        let sql = format!("UPDATE uploads SET ahead = 0 WHERE {which}");
+        self.db.batch().push(&sql, params![before]).frees_space().run().await.map(drop)
     }
 
     /// What is said of an upload for which there is no room; none if there is.
@@ -109,18 +157,12 @@ impl Uploads {
     pub(crate) async fn share(&self, owner: &str) -> Result<Share, Fault> {
         let mut share = Share { bounds: self.unfinished, setting: "max_unfinished_per_caller", stored: None };
         let Some(principal) = principal_of(owner) else { return Ok(share) };
-        let dependencies = &self.pump.dependencies;
-        let quota = dependencies.quota(principal).await.map_err(|status| unknown("auth", &status))?;
+        let quota = self.pump.quota(principal).await?;
         if let Some(each) = quota.unfinished_uploads {
             share.bounds.each = each;
             share.setting = "plugins.auth.quotas: unfinished_uploads";
         }
-        if let Some(limit) = quota.stored {
-            let since_ms = now_ms();
-            let contents =
-                dependencies.usage(principal).await.map_err(|status| unknown("the catalogue", &status))?;
-            share.stored = Some(Stored { limit, contents, since_ms });
-        }
+        share.stored = self.pump.stored_of(principal, &quota).await?;
         Ok(share)
     }
 
@@ -131,19 +173,63 @@ impl Uploads {
             None => Ok(()),
         }
     }
+}
 
-    /// How large an upload without a length may get, and what to say of one that gets larger.
-    pub(crate) async fn most(&self, upload: &Upload) -> Result<(u64, Fault), Fault> {
-        let max = self.max_size();
-        let Some(stored) = self.share(&upload.owner).await?.stored else {
-            return Ok((max, Fault::TooLarge { max }));
+/// What may be written of a piece of an upload without a length.
+#[derive(Debug, Clone)]
+pub(crate) struct Room {
+    /// Up to where; at least what is there.
+    pub(crate) end: u64,
+    /// Why no further.
+    pub(crate) over: Option<Fault>,
+}
+
+impl Pump {
+    /// Sets room aside for an upload without a length, up to `wanted`: of what its owner may store, who may be
+    /// another one than at its beginning.
+    pub(crate) async fn set_aside(&self, upload: &Upload, (from, wanted): (u64, u64)) -> Result<Room, Fault> {
+        let upload = self.followed(upload.clone()).await?;
+        let Some(stored) = self.stored(&upload.owner).await? else {
+            return Ok(Room { end: wanted, over: None });
         };
-        let used = self.pump.store.reserved(upload, &stored).await?.saturating_add(stored.contents);
-        let left = stored.limit.saturating_sub(used);
-        if left >= max {
-            return Ok((max, Fault::TooLarge { max }));
+        let mut end = wanted;
+        for _ in 0..TRIES {
+            if self.store.set_aside(&upload, end, &stored).await? {
+                let over = (end < wanted).then(|| stored.over(stored.limit.saturating_sub(end), end));
+                return Ok(Room { end, over });
+            }
+            let used = self.store.reserved(&upload, &stored).await?.saturating_add(stored.contents);
+            let left = stored.limit.saturating_sub(used);
+            if left >= end {
+                return Err(Fault::Gone);
+            }
+            if left <= from {
+                return Ok(Room { end: from, over: Some(stored.over(used, from)) });
+            }
+            end = left;
         }
-        Ok((left, Fault::Stored { limit: stored.limit, used, needed: left.saturating_add(1) }))
+        // Others take what there is, as fast as it is looked for.
+        Ok(Room { end: from, over: Some(stored.over(stored.limit.saturating_sub(from), from)) })
+    }
+
+    /// What an owner may store; none: as much as there is.
+    async fn stored(&self, owner: &str) -> Result<Option<Stored>, Fault> {
+        match principal_of(owner) {
+            Some(principal) => self.stored_of(principal, &self.quota(principal).await?).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn stored_of(&self, principal: &str, quota: &QuotaResponse) -> Result<Option<Stored>, Fault> {
+        let Some(limit) = quota.stored else { return Ok(None) };
+        let since_ms = now_ms();
+        let usage = self.dependencies.usage(principal).await;
+        let contents = usage.map_err(|status| unknown("the catalogue", &status))?;
+        Ok(Some(Stored { limit, contents, since_ms }))
+    }
+
+    async fn quota(&self, principal: &str) -> Result<QuotaResponse, Fault> {
+        self.dependencies.quota(principal).await.map_err(|status| unknown("auth", &status))
     }
 }
 

@@ -133,6 +133,7 @@ pub(crate) fn migrations() -> Migrations {
         ("0004_sender", include_str!("../migrations/0004_sender.sql")),
         ("0005_outbox", streamgate_contracts::outbox::TABLE),
         ("0006_reserved", include_str!("../migrations/0006_reserved.sql")),
+        ("0007_ahead", include_str!("../migrations/0007_ahead.sql")),
     ])
 }
 
@@ -343,12 +344,34 @@ impl Store {
     pub(crate) async fn end(&self, id: &str, entry: Option<&Entry>) -> Result<bool, DbError> {
         let sql = "UPDATE uploads SET state = 'ending', updated_at_ms = $2 \
             WHERE id = $1 AND state NOT IN ('ending', 'gone')";
-        let batch = self.db.batch().push_expect(sql, params![id, now_ms()], 1).frees_space();
+        self.end_where((sql, params![id, now_ms()]), entry).await
+    }
+
+    /// The same of one whose time is over, unless it has gone on since it was seen: another run of the plugin,
+    /// here or on another node, may be at work on it.
+    pub(crate) async fn end_unmoved(&self, seen: &Upload, entry: Option<&Entry>) -> Result<bool, DbError> {
+        let sql = "UPDATE uploads SET state = 'ending', updated_at_ms = $2 \
+            WHERE id = $1 AND state = $3 AND expires_at_ms = $4 AND used_by IS NULL";
+        let values = params![&seen.id, now_ms(), seen.state.name(), seen.expires_at_ms];
+        self.end_where((sql, values), entry).await
+    }
+
+    async fn end_where(
+        &self,
+        (sql, values): (&str, Vec<Param>),
+        entry: Option<&Entry>,
+    ) -> Result<bool, DbError> {
+        let batch = self.db.batch().push_expect(sql, values, 1).frees_space();
         match noting(batch, entry).run().await {
             Ok(_) => Ok(true),
             Err(DbError::Conflict { .. }) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// An upload is somebody else's now.
+    pub(crate) async fn give_to(&self, id: &str, owner: &str) -> Result<(), DbError> {
+        self.db.execute("UPDATE uploads SET owner = $2 WHERE id = $1", params![id, owner]).await.map(drop)
     }
 
     /// Nothing of an upload is left. Parts it had claimed are free again.
@@ -497,12 +520,30 @@ mod tests {
         }
     }
 
+    async fn store_in(folder: &std::path::Path) -> Store {
+        let engine = Engine::new(folder, Settings::default());
+        Store::new(Db::open(Client::from_service(engine.router()), "upload", migrations()).await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_went_on_since_a_sweeper_saw_it_is_not_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store_in(folder.path()).await;
+        let seen = Upload { state: State::Creating, expires_at_ms: 1, ..upload() };
+        store.insert(&seen, MANY, None).await.unwrap();
+        // The run that creates it gets done with it, after another one has read the row.
+        store.step(&seen.id, State::Creating, State::Receiving, 2).await.unwrap();
+        assert!(!store.end_unmoved(&seen, None).await.unwrap());
+        let begun = Upload { state: State::Receiving, expires_at_ms: 2, ..seen };
+        store.advance(&Upload { received: 10, ..begun.clone() }, 3).await.unwrap();
+        assert!(!store.end_unmoved(&begun, None).await.unwrap());
+        assert!(store.end_unmoved(&Upload { expires_at_ms: 3, ..begun }, None).await.unwrap());
+    }
+
     #[tokio::test]
     async fn what_was_received_never_goes_back_because_of_a_run_that_was_overtaken() {
         let folder = tempfile::tempdir().unwrap();
-        let engine = Engine::new(folder.path(), Settings::default());
-        let db = Db::open(Client::from_service(engine.router()), "upload", migrations()).await.unwrap();
-        let store = Store::new(db);
+        let store = store_in(folder.path()).await;
         let begun = upload();
         store.insert(&begun, MANY, None).await.unwrap();
         let at = |received| Upload { received, ..begun.clone() };

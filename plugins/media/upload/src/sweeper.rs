@@ -13,16 +13,16 @@ use crate::uploads::Uploads;
 
 /// Rows that are read at once.
 const PAGE: u32 = 100;
-/// A creation takes no longer than its calls to the catalogue and the database.
+/// A creation takes no longer: see [`crate::uploads::CREATION`]. Younger ones belong to a run that may be at work
+/// still, this one, the one before it or one of another node.
 const CREATION_MS: i64 = 120_000;
 const FIRST_BACK_OFF: Duration = Duration::from_millis(500);
 
 /// Works until the end of the process. `report` hears after each round what is wrong.
 pub(crate) async fn run(uploads: Uploads, interval: Duration, report: impl Fn(Option<&str>) + Send) {
-    let started_at_ms = now_ms();
     let mut back_off = FIRST_BACK_OFF;
     loop {
-        let trouble = round(&uploads, started_at_ms).await;
+        let trouble = round(&uploads).await;
         report(trouble.as_deref());
         if trouble.is_some() {
             // Not sooner, whoever asks: what failed would fail again.
@@ -39,7 +39,7 @@ pub(crate) async fn run(uploads: Uploads, interval: Duration, report: impl Fn(Op
 }
 
 /// One look at everything that is due; answers the last thing that went wrong.
-pub(crate) async fn round(uploads: &Uploads, started_at_ms: i64) -> Option<String> {
+pub(crate) async fn round(uploads: &Uploads) -> Option<String> {
     let mut trouble = None;
     let mut after = String::new();
     loop {
@@ -47,19 +47,23 @@ pub(crate) async fn round(uploads: &Uploads, started_at_ms: i64) -> Option<Strin
             Ok(page) => page,
             Err(error) => return Some(format!("the uploads cannot be read: {error}")),
         };
-        let Some(last) = page.last() else { return trouble };
+        let Some(last) = page.last() else { break };
         after.clone_from(&last.id);
         for upload in page {
             let id = upload.id.clone();
-            if let Err(reason) = work_off(uploads, upload, started_at_ms).await {
+            if let Err(reason) = work_off(uploads, upload).await {
                 tracing::warn!(upload = id, reason, "an upload cannot be finished or removed yet");
                 trouble = Some(format!("uploads cannot be finished or removed: {reason}"));
             }
         }
     }
+    if let Err(error) = uploads.pump.store.free_ahead().await {
+        trouble = Some(format!("room that was set aside cannot be freed: {error}"));
+    }
+    trouble
 }
 
-async fn work_off(uploads: &Uploads, seen: Upload, started_at_ms: i64) -> Result<(), String> {
+async fn work_off(uploads: &Uploads, seen: Upload) -> Result<(), String> {
     // Whoever has the lease is doing it already.
     let Some(lease) = uploads.leases.try_take(&seen.id) else { return Ok(()) };
     let store = &uploads.pump.store;
@@ -70,20 +74,23 @@ async fn work_off(uploads: &Uploads, seen: Upload, started_at_ms: i64) -> Result
     let expired = upload.expires_at_ms <= now;
     let ends = match upload.state {
         // Its maker died, or is beyond hope.
-        State::Creating => upload.created_at_ms < started_at_ms || upload.created_at_ms + CREATION_MS < now,
+        State::Creating => upload.created_at_ms + CREATION_MS < now,
         State::Receiving => expired,
         State::Done => expired && upload.kind == Kind::Partial && upload.used_by.is_none(),
         State::Joining | State::Finishing | State::Ending | State::Gone => false,
     };
     if ends {
-        if expired {
-            tracing::info!(upload = upload.id, received = upload.received, "an upload expired");
-        }
         let entry = match expired {
             true => audit::expired(&upload),
             false => audit::failed(&upload, "the server stopped while it was created"),
         };
-        store.end(&upload.id, entry.as_ref()).await.map_err(|error| words(error.into()))?;
+        let ended = store.end_unmoved(&upload, entry.as_ref()).await;
+        if !ended.map_err(|error| words(error.into()))? {
+            return Ok(());
+        }
+        if expired {
+            tracing::info!(upload = upload.id, received = upload.received, "an upload expired");
+        }
         uploads.pump.noted.notify_one();
         upload.state = State::Ending;
     }

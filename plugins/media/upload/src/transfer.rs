@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::dependencies::Dependencies;
 use crate::fault::Fault;
 use crate::incoming::{End, Incoming};
+use crate::quota::Room;
 use crate::store::{State, Store, Upload};
 
 /// How often the catalogue hears of progress.
@@ -79,10 +80,25 @@ impl Pump {
         let mut recorded = upload.clone();
         let mut offset = upload.received;
         let mut tempo = Tempo::new(self.pace.min_rate, self.pace.idle_timeout);
-        let mut given_up = None;
+        let (mut given_up, mut over) = (None, None);
         let mut fault = None;
         loop {
             let ended = incoming.end().is_some() || stop.is_cancelled() || given_up.is_some();
+            let mut size = self.pace.checkpoint;
+            if !ended && fault.is_none() && upload.length.is_none() {
+                match self.room_for_piece(&recorded, offset, incoming, announced).await {
+                    Ok(Some(room)) => {
+                        size = room.end.saturating_sub(offset).max(1);
+                        over = room.over;
+                    }
+                    Ok(None) => {}
+                    // What came before is recorded in the next round.
+                    Err(fault) => {
+                        given_up = Some(fault);
+                        continue;
+                    }
+                }
+            }
             // What the last piece brought is recorded while this one is under way.
             let due = verified && offset > recorded.received && !is_overlong(incoming);
             let target = Upload { received: offset, ..recorded.clone() };
@@ -90,8 +106,9 @@ impl Pump {
             let (record, landed) = if ended || fault.is_some() {
                 (record.await, None)
             } else {
+                let at = (offset, size);
                 let (record, landed) =
-                    tokio::join!(record, self.piece(&path, offset, incoming, stop, &progress, &mut tempo));
+                    tokio::join!(record, self.piece(&path, at, incoming, stop, &progress, &mut tempo));
                 (record, Some(landed))
             };
             match record {
@@ -129,7 +146,11 @@ impl Pump {
         if let Some(fault) = fault {
             return Err(fault.into());
         }
-        let complete = conclude(incoming, announced, stop, given_up, upload.length.unwrap_or(0));
+        let complete = match (conclude(incoming, announced, stop, given_up, upload.length.unwrap_or(0)), over)
+        {
+            (Err(Fault::BeyondLength { .. }), Some(over)) => Err(over),
+            (complete, _) => complete,
+        };
         if verified {
             return complete;
         }
@@ -141,6 +162,28 @@ impl Pump {
         self.record(&target).await?;
         *upload = target.recorded();
         Ok(())
+    }
+
+    /// Room for the next piece of an upload without a length; none: it takes no more, and only the body's end is
+    /// looked for.
+    async fn room_for_piece(
+        &self,
+        upload: &Upload,
+        offset: u64,
+        incoming: &Incoming,
+        announced: Option<u64>,
+    ) -> Result<Option<Room>, Fault> {
+        let rest = announced.map(|length| length.saturating_sub(incoming.meter().passed()));
+        let most = incoming.room().min(self.pace.checkpoint);
+        let wanted = rest.filter(|rest| *rest > 0).map_or(most, |rest| rest.min(most));
+        if wanted == 0 {
+            return Ok(None);
+        }
+        let room = self.set_aside(upload, (offset, offset.saturating_add(wanted))).await?;
+        if room.over.is_some() {
+            incoming.narrow(room.end.saturating_sub(offset));
+        }
+        Ok(Some(room))
     }
 
     pub(crate) async fn record(&self, upload: &Upload) -> Result<(), Fault> {
@@ -181,14 +224,14 @@ impl Pump {
     async fn piece(
         &self,
         path: &str,
-        offset: u64,
+        (offset, size): (u64, u64),
         incoming: &Incoming,
         stop: &CancellationToken,
         progress: &Progress,
         tempo: &mut Tempo,
     ) -> Result<Landed, StorageError> {
         let end = stop.child_token();
-        let append = self.objects.append(path, offset, incoming.piece(self.pace.checkpoint, end.clone()));
+        let append = self.objects.append(path, offset, incoming.piece(size, end.clone()));
         let mut append = Box::pin(append);
         let mut ticks = tokio::time::interval(PROGRESS.min(self.pace.checkpoint_interval));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

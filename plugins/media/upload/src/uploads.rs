@@ -25,6 +25,11 @@ use crate::transfer::Pump;
 /// How long an answer waits for the hand-over, so that clients find the rest of the system
 /// informed. It goes on without them.
 const COURTESY: Duration = Duration::from_secs(2);
+/// How long the catalogue and the database may take until a new upload can begin; one that is `creating` for longer
+/// has no maker any more.
+const CREATION: Duration = Duration::from_secs(60);
+/// After how long the creation of a final upload gives way to the same request, come again.
+const CUT_OFF_MS: i64 = 2_000;
 
 /// The uploads. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -141,7 +146,9 @@ impl Uploads {
             NotAdded::Db(error) => error.into(),
         })?;
         self.pump.noted.notify_one();
-        if let Err(fault) = self.open(&mut upload).await {
+        let opened = tokio::time::timeout(CREATION, self.open(&mut upload)).await;
+        let late = |_| Err(Fault::Unavailable("the catalogue or the database did not answer in time".into()));
+        if let Err(fault) = opened.unwrap_or_else(late) {
             let _ = self.end_under(&upload.id, audit::failed(&upload, &fault.to_string()), lease).await;
             return Err(fault);
         }
@@ -195,10 +202,15 @@ impl Uploads {
         }
         // The same request again, because its answer was lost, gets the same answer.
         if let Some(user) = parts.first().and_then(|part| part.used_by.as_ref())
-            && let Ok(earlier) = self.pump.store.get(user).await
+            && let Some(earlier) = self.pump.store.find(user).await?
             && earlier.parts == ids
         {
-            return Ok(Joinable::Already(Box::new(earlier)));
+            if earlier.state == State::Creating {
+                return Err(self.cut_off(&earlier).await?);
+            }
+            if let Ok(earlier) = self.own(user, caller).await {
+                return Ok(Joinable::Already(Box::new(earlier)));
+            }
         }
         let mut total: u64 = 0;
         for Upload { id, kind, state, used_by, received, .. } in &parts {
@@ -223,10 +235,25 @@ impl Uploads {
         Ok(Joinable::Free { total })
     }
 
+    /// Of an earlier request for the same final upload nothing is known: it may have ended with its run. If it takes
+    /// long, and not here, it is ended, and fails if there is still somebody at work on it.
+    async fn cut_off(&self, earlier: &Upload) -> Result<Fault, Fault> {
+        let store = &self.pump.store;
+        let entry = audit::failed(earlier, "the same was asked for again while it was created");
+        if earlier.created_at_ms + CUT_OFF_MS < now_ms()
+            && let Some(_lease) = self.leases.try_take(&earlier.id)
+            && store.end_unmoved(earlier, entry.as_ref()).await?
+        {
+            self.pump.noted.notify_one();
+            self.work.notify_one();
+        }
+        Ok(Fault::Unavailable("an earlier request is still creating it; ask again".into()))
+    }
+
     /// tus 1.0 §HEAD. Whoever is still sending to the upload is stopped first: its client
     /// has come back, and the offset must not move under it.
     pub(crate) async fn head(&self, id: &str, caller: &Caller) -> Result<Upload, Fault> {
-        let upload = caller.own(self.pump.store.get(id).await?)?;
+        let upload = self.own(id, caller).await?;
         if upload.state != State::Receiving {
             return Ok(upload);
         }
@@ -253,12 +280,12 @@ impl Uploads {
         caller: Caller,
         body: Body,
     ) -> Result<Upload, Fault> {
-        caller.own(self.pump.store.get(id).await?)?;
+        self.own(id, &caller).await?;
         let lease = self.take(id).await?;
         if lease.stop.is_cancelled() {
             return Err(Fault::Locked("a newer request took the upload over"));
         }
-        let mut upload = self.pump.store.get(id).await?;
+        let mut upload = self.own(id, &caller).await?;
         if upload.kind == Kind::Final {
             return Err(Fault::Forbidden("a final upload takes no data: it is joined from its parts"));
         }
@@ -312,8 +339,9 @@ impl Uploads {
         let _running = self.transfers.read().await;
         let (most, beyond) = match upload.length {
             Some(length) => (length, Fault::BeyondLength { length }),
-            None => self.most(upload).await?,
+            None => (self.max_size, Fault::TooLarge { max: self.max_size }),
         };
+        let deferred = upload.length.is_none();
         let room = most.saturating_sub(upload.received);
         let verified = announced.checksum.is_none();
         let incoming = Incoming::new(body, room, announced.checksum);
@@ -323,9 +351,13 @@ impl Uploads {
             received = &mut run => received,
             () = place.displaced() => {
                 stop.cancel();
-                run.await
+                run.as_mut().await
             }
         };
+        drop(run);
+        if deferred && let Err(error) = self.pump.store.give_back(&upload.id).await {
+            tracing::warn!(upload = upload.id, %error, "room that was set aside is given back later");
+        }
         match received {
             Err(Fault::Locked(_)) if !lease.stop.is_cancelled() => Err(Fault::Displaced),
             Err(Fault::BeyondLength { .. }) => Err(beyond),
@@ -335,7 +367,7 @@ impl Uploads {
 
     /// tus 1.0 §Termination.
     pub(crate) async fn terminate(&self, id: &str, caller: &Caller) -> Result<(), Fault> {
-        let upload = caller.own(self.pump.store.get(id).await?)?;
+        let upload = self.own(id, caller).await?;
         if let Some(user) = &upload.used_by
             && let Ok(user) = self.pump.store.get(user).await
             && user.state != State::Done
@@ -401,7 +433,7 @@ impl Uploads {
         upload
     }
 
-    async fn take(&self, id: &str) -> Result<Lease, Fault> {
+    pub(crate) async fn take(&self, id: &str) -> Result<Lease, Fault> {
         let busy = |_| Fault::Locked("another request is still at work on the upload");
         self.leases.take(id).await.map_err(busy)
     }

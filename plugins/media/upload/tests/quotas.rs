@@ -137,6 +137,90 @@ async fn an_upload_without_a_length_gets_no_larger_than_there_is_room() {
     assert!(life.offset(&path).await.unwrap() <= 700);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_uploads_without_a_length_at_once_no_more_is_taken_than_there_is_room() {
+    let (_world, life) = of_bytes(100_000).await;
+    let mut paths = Vec::new();
+    for _ in 0..10 {
+        paths.push(deferred(&life).await);
+    }
+    let frames = || {
+        let frames = (0..90).map(|_| Ok::<_, std::io::Error>(bytes(1_000)));
+        Body::from_stream(futures_util::stream::iter(frames))
+    };
+    let answers = join_all(paths.iter().map(|path| life.patch(path, 0, frames(), &[]))).await;
+    let taken = answers.iter().filter(|answer| answer.status() == StatusCode::NO_CONTENT).count();
+    assert!(taken <= 1, "{taken} of 90,000 bytes each were taken");
+    for answer in answers.into_iter().filter(|answer| answer.status() != StatusCode::NO_CONTENT) {
+        assert_eq!(answer.status(), StatusCode::INSUFFICIENT_STORAGE, "{:?}", problem(answer).await);
+    }
+    let mut stored = 0;
+    for path in &paths {
+        stored += life.offset(path).await.unwrap();
+    }
+    assert!(stored <= 100_000, "{stored} bytes");
+
+    // Nothing stays set aside: what is left can be used.
+    let (left, path) = (100_000 - stored, deferred(&life).await);
+    assert_eq!(life.patch(&path, 0, bytes(left), &[]).await.status(), StatusCode::NO_CONTENT);
+    let over = life.patch(&path, left, bytes(1), &[]).await;
+    assert_eq!(over.status(), StatusCode::INSUFFICIENT_STORAGE);
+    let over = problem(over).await;
+    assert_eq!(over["limit"], 100_000, "{over}");
+    let view = life.raw("GET", "/api/v1/quota", &[], Body::empty()).await;
+    assert_eq!(problem(view).await["stored"]["used"], 100_000);
+}
+
+#[tokio::test]
+async fn what_is_handed_over_is_its_new_owners_to_go_on_with_and_counts_as_theirs() {
+    let (world, ann) = of_bytes(1_000).await;
+    let bob = signed_in(world.live(Settings::default()).await, "bob");
+    let (known, open) = (ann.create(600).await, deferred(&ann).await);
+    assert_eq!(ann.patch(&open, 0, bytes(300), &[]).await.status(), StatusCode::NO_CONTENT);
+    for path in [&known, &open] {
+        world.hand_over(&id_of(path), "bob").await;
+        for method in ["HEAD", "DELETE"] {
+            assert_eq!(ann.send(method, path, &[], Body::empty()).await.status(), 404, "{method}");
+        }
+        assert_eq!(ann.patch(path, 0, bytes(1), &[]).await.status(), StatusCode::NOT_FOUND);
+        assert!(bob.offset(path).await.is_some());
+    }
+    // All of the known length is bob's, and what comes of the other one.
+    assert_eq!(bob.patch(&open, 300, bytes(101), &[]).await.status(), StatusCode::INSUFFICIENT_STORAGE);
+    assert_eq!(bob.patch(&open, 300, bytes(100), &[]).await.status(), StatusCode::NO_CONTENT);
+    assert_eq!(create(&bob, 1).await.status(), StatusCode::INSUFFICIENT_STORAGE);
+    ann.create(1_000).await;
+
+    // Whole or not: it is bob's alone to end.
+    assert_eq!(bob.patch(&known, 0, bytes(600), &[]).await.status(), StatusCode::NO_CONTENT);
+    let state = async || (world.content(&id_of(&known)).await?["state"] == "uploaded").then_some(());
+    until("an uploaded content", state).await;
+    assert_eq!(ann.send("DELETE", &known, &[], Body::empty()).await.status(), StatusCode::NOT_FOUND);
+    assert!(world.object(&format!("media/{}/source", id_of(&known))).await.is_some());
+    for path in [known, open] {
+        assert_eq!(bob.send("DELETE", &path, &[], Body::empty()).await.status(), StatusCode::NO_CONTENT);
+        assert_eq!(world.content(&id_of(&path)).await, None);
+    }
+}
+
+#[tokio::test]
+async fn a_hand_over_that_is_heard_of_ends_what_its_former_owner_sends() {
+    let (world, ann) = of_bytes(1_000).await;
+    let path = ann.create(10).await;
+    let silent = Body::from_stream(futures_util::stream::pending::<Result<bytes::Bytes, std::io::Error>>());
+    let sending = ann.patch(&path, 0, silent, &[]);
+    let handing = async {
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        // Nothing changes because of an event alone.
+        ann.upload.heard_standing(&id_of(&path)).await;
+        world.hand_over(&id_of(&path), "bob").await;
+        ann.upload.heard_standing(&id_of(&path)).await;
+    };
+    let (answer, ()) = tokio::join!(sending, handing);
+    assert_eq!(answer.status(), StatusCode::LOCKED);
+    assert_eq!(ann.offset(&path).await, None);
+}
+
 #[tokio::test]
 async fn while_nobody_says_how_much_it_may_be_nothing_begins() {
     let world = World::new().await;

@@ -262,3 +262,49 @@ async fn one_owner_with_many_jobs_costs_the_others_no_time() {
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(2), "{took:?}");
 }
+
+async fn enqueue_for(fixture: &Fixture, owner: &str, content: &str) -> String {
+    let wanted = Enqueue { owner: owner.into(), content: content.into(), ..job_for("q") };
+    fixture.jobs.enqueue(wanted).await.unwrap().id
+}
+
+#[tokio::test]
+async fn a_job_that_waits_because_of_its_owner_goes_on_when_its_content_is_somebody_elses() {
+    let fixture = at_most(1).await;
+    enqueue(&fixture, "ann").await;
+    let waits = enqueue_for(&fixture, "ann", "a-content").await;
+    next(&fixture).await.unwrap();
+    assert!(next(&fixture).await.is_none());
+    // An event changes nothing as long as the catalogue does not say the same.
+    fixture.jobs.follow("a-content").await.unwrap();
+    assert!(next(&fixture).await.is_none());
+
+    *fixture.owner.lock().unwrap() = "bob".into();
+    fixture.jobs.follow("another-content").await.unwrap();
+    assert!(next(&fixture).await.is_none());
+    fixture.jobs.follow("a-content").await.unwrap();
+    let (job, _) = next(&fixture).await.unwrap();
+    assert_eq!((&job.id, job.owner.as_str()), (&waits, "bob"));
+    // What runs stays whose it was when it began.
+    *fixture.owner.lock().unwrap() = "cid".into();
+    fixture.jobs.follow("a-content").await.unwrap();
+    assert_eq!(fixture.jobs.get(&job.id).await.unwrap().owner, "bob");
+}
+
+#[tokio::test]
+async fn without_any_event_a_job_is_leased_for_who_owns_its_content_then() {
+    let (auth, _world) = quota_of(RoleQuota { encode_minutes: Some(1), ..RoleQuota::default() }).await;
+    let fixture = Fixture::beside(Settings::default(), auth).await;
+    enqueue(&fixture, "bob").await;
+    let (job, proof) = next(&fixture).await.unwrap();
+    fixture.jobs.complete(&job.id, &proof, "".into(), MINUTE).await.unwrap();
+    let id = enqueue_for(&fixture, "ann", "a-content").await;
+    *fixture.owner.lock().unwrap() = "bob".into();
+    assert!(next(&fixture).await.is_none(), "bob's minutes are used up");
+    assert_eq!(fixture.jobs.get(&id).await.unwrap().owner, "bob");
+    *fixture.owner.lock().unwrap() = "ann".into();
+    fixture.jobs.follow("a-content").await.unwrap();
+    let (job, proof) = next(&fixture).await.unwrap();
+    fixture.jobs.complete(&job.id, &proof, "".into(), MINUTE).await.unwrap();
+    assert_eq!(fixture.jobs.share("q", "ann").await.unwrap().worked_ms, MINUTE);
+}

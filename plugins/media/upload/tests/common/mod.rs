@@ -13,7 +13,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::Value;
 use streamgate_contracts::database::v1::database_client::DatabaseClient;
 use streamgate_contracts::database::v1::value::Kind;
-use streamgate_contracts::database::v1::{QueryRequest, Value as Cell};
+use streamgate_contracts::database::v1::{ExecuteRequest, QueryRequest, Statement, Value as Cell};
 use streamgate_contracts::jobs::v1::jobs_server::{Jobs, JobsServer};
 use streamgate_contracts::jobs::v1::*;
 use streamgate_contracts::outbox::Bus;
@@ -110,6 +110,23 @@ impl World {
             .header("x-streamgate-scopes", "content:read,content:write,admin");
         let request = request.body(Body::empty()).unwrap();
         api.send(request).await.unwrap().status()
+    }
+
+    /// As the catalogue has it after a hand-over.
+    pub async fn hand_over(&self, id: &str, owner: &str) {
+        let text = |text: &str| Cell { kind: Some(Kind::Text(text.to_owned())) };
+        let statement = Statement {
+            sql: "UPDATE contents SET owner = $2 WHERE id = $1".into(),
+            params: vec![text(id), text(owner)],
+            expect_rows: Some(1),
+        };
+        let request = ExecuteRequest {
+            namespace: "metadata".into(),
+            statements: vec![statement],
+            ..ExecuteRequest::default()
+        };
+        let database = Client::from_service(self.engine.router());
+        DatabaseClient::new(database).execute(request).await.unwrap();
     }
 
     pub fn path(&self) -> &std::path::Path {

@@ -1,0 +1,132 @@
+//! Jobs that wait for a content belong to its owner, whoever that is by now: the catalogue is asked before one is
+//! leased, whose minutes then count. One that its owner's limits hold back is moved when an event says that the content
+//! changed hands, and for a lost event once in a while.
+
+use std::time::Duration;
+
+use streamgate_contracts::catalogue::v1::GetRequest;
+use streamgate_contracts::catalogue::v1::catalogue_client::CatalogueClient;
+use streamgate_contracts::db::{DbError, params};
+use streamgate_contracts::events::ContentStanding;
+use streamgate_plugin_api::{Client, Subscription};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::jobs::Jobs;
+use crate::store::Store;
+use crate::turns::Head;
+
+/// How long the catalogue may take to answer.
+const DEADLINE: Duration = Duration::from_secs(2);
+/// How often all waiting jobs are looked at.
+const EVERY: Duration = Duration::from_secs(300);
+/// Contents that are read at once.
+const PAGE: u32 = 200;
+
+/// Whose contents are.
+#[derive(Debug, Clone)]
+pub(crate) struct Owners {
+    catalogue: CatalogueClient<Client>,
+}
+
+impl Owners {
+    pub(crate) fn new(catalogue: Client) -> Self {
+        Self { catalogue: CatalogueClient::new(catalogue) }
+    }
+
+    /// The owner of a content. None while that is not known, or where nobody owns it: its jobs stay whose they are.
+    async fn of(&self, content: &str) -> Option<String> {
+        let request = GetRequest { id: content.to_owned() };
+        let reason = match timeout(DEADLINE, self.catalogue.clone().get(request)).await {
+            Ok(Ok(content)) => return Some(content.into_inner().owner).filter(|owner| !owner.is_empty()),
+            Ok(Err(status)) => status.message().to_owned(),
+            Err(_) => "no answer in time".to_owned(),
+        };
+        tracing::debug!(content, reason, "the catalogue does not say whose a content is");
+        None
+    }
+}
+
+impl Store {
+    /// Gives what waits for a content to its owner; the queues in which something moved.
+    async fn give_to(&self, content: &str, owner: &str) -> Result<Vec<String>, DbError> {
+        let sql = "UPDATE job SET owner = $2 WHERE state = 'queued' AND content = $1 AND content <> '' AND owner <> $2 \
+                   RETURNING queue";
+        let rows = self.db.execute_returning(sql, params![content, owner]).await?;
+        rows.into_iter().map(|row| row.get("queue")).collect()
+    }
+
+    async fn awaited(&self, after: &str) -> Result<Vec<String>, DbError> {
+        let sql = "SELECT DISTINCT content FROM job WHERE state = 'queued' AND content <> '' AND content > $1 \
+                   ORDER BY content LIMIT $2";
+        let rows = self.db.query(sql, params![after, PAGE]).await?;
+        rows.into_iter().map(|row| row.get("content")).collect()
+    }
+
+    async fn is_awaited(&self, content: &str) -> Result<bool, DbError> {
+        let sql = "SELECT id FROM job WHERE state = 'queued' AND content = $1 AND content <> '' LIMIT 1";
+        Ok(!self.db.query(sql, params![content]).await?.is_empty())
+    }
+}
+
+impl Jobs {
+    /// Whether a job that is about to be leased turns out to be another owner's. It is theirs then.
+    pub(crate) async fn moved(&self, head: &Head) -> Result<bool, DbError> {
+        if head.content.is_empty() {
+            return Ok(false);
+        }
+        match self.owners().of(&head.content).await {
+            Some(owner) if owner != head.owner => {
+                self.store().give_to(&head.content, &owner).await?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Gives what waits for a content to whoever owns it.
+    pub(crate) async fn follow(&self, content: &str) -> Result<(), DbError> {
+        if !self.store().is_awaited(content).await? {
+            return Ok(());
+        }
+        let Some(owner) = self.owners().of(content).await else { return Ok(()) };
+        for queue in self.store().give_to(content, &owner).await? {
+            self.wake(&queue);
+        }
+        Ok(())
+    }
+
+    async fn follow_all(&self) -> Result<(), DbError> {
+        let mut after = String::new();
+        loop {
+            let page = self.store().awaited(&after).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after.clone_from(last);
+            for content in &page {
+                self.follow(content).await?;
+            }
+        }
+    }
+}
+
+/// Follows the owners of contents until the token is cancelled.
+pub(crate) async fn run(jobs: Jobs, mut standings: Subscription, shutdown: CancellationToken) {
+    let mut ticks = tokio::time::interval(EVERY);
+    loop {
+        let followed = tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = ticks.tick() => jobs.follow_all().await,
+            event = standings.next() => match event.map(|event| event.parse::<ContentStanding>()) {
+                None => return,
+                Some(Ok(changed)) => jobs.follow(&changed.id).await,
+                Some(Err(error)) => {
+                    tracing::debug!(%error, "an event about a content's owner cannot be read");
+                    continue;
+                }
+            },
+        };
+        if let Err(error) = followed {
+            tracing::warn!(%error, "jobs could not be given to the owners of their contents");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Whose an upload is. A part is its creator's. What has a content is its content's owner's, whoever that is by now:
+//! the catalogue is asked with every request, and the row follows, by which uploads are counted. An event only makes
+//! it follow sooner.
+
+use crate::audit::Caller;
+use crate::fault::Fault;
+use crate::store::{self, Kind, State, Upload};
+use crate::transfer::Pump;
+use crate::uploads::Uploads;
+use streamgate_plugin_api::fair::Holder;
+
+impl Pump {
+    /// The upload, as its content's owner's.
+    pub(crate) async fn followed(&self, upload: Upload) -> Result<Upload, Fault> {
+        if upload.kind == Kind::Partial || upload.state == State::Creating {
+            return Ok(upload);
+        }
+        let content = self.dependencies.content(&upload.id).await.map_err(|status| {
+            Fault::Unavailable(format!(
+                "whose it is is not known: the catalogue failed: {}",
+                status.message()
+            ))
+        })?;
+        let owner = content.map(|content| content.owner).unwrap_or_default();
+        // Of a content that was deleted or that nobody owns nothing else is known.
+        if owner.is_empty() || store::principal_of(&upload.owner) == Some(&owner) {
+            return Ok(upload);
+        }
+        let owner = store::owner(&Holder::Principal(owner));
+        self.store.give_to(&upload.id, &owner).await?;
+        Ok(Upload { owner, ..upload })
+    }
+}
+
+impl Uploads {
+    /// The upload, if it is the caller's.
+    pub(crate) async fn own(&self, id: &str, caller: &Caller) -> Result<Upload, Fault> {
+        caller.own(self.pump.followed(self.pump.store.get(id).await?).await?)
+    }
+
+    /// An event says that the content of this id may have another owner: whoever had it before sends no more.
+    pub(crate) async fn follow(&self, id: &str) -> Result<(), Fault> {
+        let Some(upload) = self.pump.store.find(id).await? else { return Ok(()) };
+        let before = upload.owner.clone();
+        let upload = self.pump.followed(upload).await?;
+        if upload.owner != before && upload.state == State::Receiving {
+            drop(self.take(id).await?);
+        }
+        Ok(())
+    }
+}
