@@ -7,9 +7,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use alloy_primitives::Address;
 use streamgate_contracts::chain::v1::question::About;
 use streamgate_contracts::chain::v1::{Answer, Delegation};
+use streamgate_contracts::ethereum::Address;
 
 use crate::caip::{self, Asset};
 use crate::chain::Watched;
@@ -41,8 +41,8 @@ const NAME_IT: &str = "Name the wallet that holds the token as a vault, and it i
 
 /// What lists everything that is delegated to an account: the contract, and what it is called with.
 pub(crate) fn incoming(account: &str, chain: &str) -> (String, Vec<u8>) {
-    let address = account.rsplit_once(':').and_then(|(_, text)| text.parse::<Address>().ok());
-    let argument = address.unwrap_or_default().into_word().0;
+    let address = account.rsplit_once(':').and_then(|(_, text)| Address::parse(text));
+    let argument = address.unwrap_or_default().word();
     (format!("{chain}:{REGISTRY}"), call_data("getIncomingDelegations(address)", argument))
 }
 
@@ -135,7 +135,7 @@ impl<'t> Evaluation<'t> {
                 Role::Own => {}
                 Role::Owner => match number(answer).and_then(address) {
                     Some(owner) => {
-                        let vault = format!("{chain}:{owner:#x}");
+                        let vault = format!("{chain}:{owner:#}");
                         // Whoever is named and owns nothing need not be asked.
                         leaf.pairs.clear();
                         leaf.add(&vault, &self.accounts(leaf.asset));
@@ -173,7 +173,7 @@ impl<'t> Evaluation<'t> {
             let Some(leaf) = open.get_mut(&index) else { continue };
             match number(answer).and_then(address) {
                 Some(from) => {
-                    let vault = format!("{}:{from:#x}", leaf.asset.chain);
+                    let vault = format!("{}:{from:#}", leaf.asset.chain);
                     leaf.add(&vault, &[account.to_owned()]);
                 }
                 None => {

@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use alloy_primitives::{Address, U256, keccak256};
+use ruint::aliases::U256;
 use streamgate_contracts::access::v1::Evidence;
 use streamgate_contracts::chain::v1::question::About;
 use streamgate_contracts::chain::v1::{Answer, Comparison, ContractCall, Finality, Holding, Verdict};
+use streamgate_contracts::ethereum::{Address, keccak256};
 use streamgate_plugin_api::time::rfc3339;
 
 use crate::caip::{self, Asset};
@@ -302,7 +303,7 @@ impl Evaluation<'_> {
                 _ => None,
             };
             // An address is no number to people.
-            let reason = named.map_or(answer.reason.clone(), |named| format!("the contract says {named:#x}"));
+            let reason = named.map_or(answer.reason.clone(), |named| format!("the contract says {named:#}"));
             let text = format!("{}: {reason}", leaf.wanted());
             found.evidence.extend(evidence(answer, &text));
             found.leaves[index] = (truth(answer), text);
@@ -343,8 +344,7 @@ pub(crate) fn number(answer: &Answer) -> Option<U256> {
 
 /// The address that a word is, unless it is none or zero.
 pub(crate) fn address(number: U256) -> Option<Address> {
-    let bytes = number.to_be_bytes::<32>();
-    (bytes[..12] == [0; 12] && !number.is_zero()).then(|| Address::from_slice(&bytes[12..]))
+    Address::of_word(&number.to_be_bytes()).filter(|_| !number.is_zero())
 }
 
 pub(crate) fn truth(answer: &Answer) -> Truth {

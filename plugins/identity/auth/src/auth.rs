@@ -460,7 +460,7 @@ pub(crate) fn wallet_name(kind: &str, address: &str) -> String {
 /// the address alone. None: it is no wallet.
 pub(crate) fn wallet_of(name: &str) -> Option<(&'static str, String)> {
     let ethereum = |chain: &str, text: &str| {
-        let address = crate::siwe::address(text).ok()?.to_checksum(None);
+        let address = crate::siwe::address(text).ok()?.to_string();
         let digits = chain.is_empty() || chain.bytes().all(|byte| byte.is_ascii_digit());
         let address = if chain.is_empty() { address } else { format!("{chain}:{address}") };
         digits.then_some(("ethereum", address))

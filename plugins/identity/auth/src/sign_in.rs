@@ -1,11 +1,11 @@
 //! From a challenge to a signature, and from that to a session, or to a second wallet of a principal.
 //! The nonce is taken in the transaction that gives what was asked for: of any number of posts of one signature, one wins.
 
-use alloy_primitives::{B256, eip191_hash_message};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use streamgate_contracts::auth::v1::AuditOutcome;
 use streamgate_contracts::db::{DbError, params};
+use streamgate_contracts::ethereum::{Hash, message_hash};
 use streamgate_plugin_api::time::{millis, rfc3339};
 use uuid::Uuid;
 
@@ -165,7 +165,7 @@ impl Auth {
             scheme: None,
             domain: origin.authority.clone(),
             address,
-            address_text: address.to_checksum(None),
+            address_text: address.to_string(),
             statement: Some(statement(principal).into()),
             uri: origin.text(),
             chain_id,
@@ -316,7 +316,7 @@ impl Auth {
         }
         let nonce = self.shared.nonces.read(&message.nonce, ethereum(principal), self.now_ms());
         let nonce = nonce.ok_or_else(unknown_nonce)?;
-        let address = message.address.to_checksum(None);
+        let address = message.address.to_string();
         let signed = Signed { kind: Kind::Ethereum, address, nonce };
         let recovered = signature::recover(&digest, &signature);
         if recovered == Ok(message.address) {
@@ -445,14 +445,14 @@ impl Auth {
 }
 
 /// What a wallet of Ethereum is said to have signed, and its digest.
-fn said(proof: &Proof) -> Result<(Message, B256), AuthError> {
+fn said(proof: &Proof) -> Result<(Message, Hash), AuthError> {
     let departs = |standard: &str, reason: String| {
         Why::InvalidMessage.because(format!("It departs from {standard}: {reason}."))
     };
     match (&proof.message, &proof.typed) {
         (Some(text), None) => {
             let message = Message::parse(text).map_err(|reason| departs("EIP-4361", reason))?;
-            Ok((message, eip191_hash_message(text)))
+            Ok((message, message_hash(text)))
         }
         (None, Some(typed)) => {
             let departs = |reason| departs("what a message of EIP-4361 may say", reason);
