@@ -1,6 +1,6 @@
 //! People with a wallet of the EVM whose key is known, who sign in over HTTP (EIP-4361).
 
-use alloy_primitives::{Address, Signature, eip191_hash_message, hex};
+use alloy_primitives::{Address, eip191_hash_message, hex};
 use k256::ecdsa::SigningKey;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -18,7 +18,8 @@ async fn post(server: &Server, path: &str, body: &Value) -> Value {
 
 /// The wallet whose key is 32 times this byte.
 pub fn address(seed: u8) -> String {
-    Address::from_private_key(&key(seed)).to_checksum(None)
+    let point = key(seed).verifying_key().to_sec1_point(false);
+    Address::from_raw_public_key(&point.as_bytes()[1..]).to_checksum(None)
 }
 
 fn key(seed: u8) -> SigningKey {
@@ -31,9 +32,9 @@ pub async fn proof(server: &Server, seed: u8) -> Value {
     let challenge = post(server, "challenge", &asked).await;
     let message = challenge["message"].as_str().expect("a message");
     let hash = eip191_hash_message(message);
-    let signature: Signature =
-        key(seed).sign_prehash_recoverable(hash.as_slice()).expect("a signature").into();
-    json!({ "kind": "ethereum", "message": message, "signature": hex::encode_prefixed(signature.as_bytes()) })
+    let (signature, recovery) = key(seed).sign_prehash_recoverable(hash.as_slice());
+    let signature = [&signature.to_bytes()[..], &[27 + recovery.to_byte()]].concat();
+    json!({ "kind": "ethereum", "message": message, "signature": hex::encode_prefixed(signature) })
 }
 
 /// The tokens of a new session of that wallet.

@@ -3,8 +3,9 @@
 
 use std::fmt;
 
-use solana_address::Address;
 use streamgate_chain_common::{CaipError, is_decimal};
+
+use crate::address::Address;
 
 const CHAIN: &str = "chain id such as solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp, which is the first 32 \
                      characters of the hash of its genesis";

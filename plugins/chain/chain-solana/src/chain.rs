@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt as _;
 use parking_lot::Mutex;
 use quick_cache::sync::Cache;
-use solana_address::Address;
 use streamgate_chain_common::{AskedChain, Malformed, Pool, Unknown, unread};
 use streamgate_contracts::chain::v1 as wire;
 use streamgate_contracts::chain::v1::{Answer, Question};
 use streamgate_plugin_api::time::now_ms;
 
+use crate::address::Address;
 use crate::caip::ChainId;
 use crate::endpoint::{Block, Endpoint, Holding, Reading, Since};
 use crate::query::{Judged, Query};

@@ -9,15 +9,15 @@
 use std::collections::HashSet;
 
 use serde_json::json;
-use solana_address::{Address, address};
 use streamgate_chain_common::RpcError;
 
+use crate::address::Address;
 use crate::das::Sort;
 use crate::endpoint::{Amount, Endpoint, Keyed, Reading, Since, name};
 use crate::reader::Reader;
 
 /// The Core program.
-pub(crate) const PROGRAM: Address = address!("CoREENxT6tW1HoK8ypY1SxRMZTcVPm7R94rH4PZNhX7d");
+pub(crate) const PROGRAM: Address = Address::literal("CoREENxT6tW1HoK8ypY1SxRMZTcVPm7R94rH4PZNhX7d");
 
 /// What an account begins with: what is left of a burnt one, an asset, and a collection. Compressed
 /// assets have 2, and what comes later has another.

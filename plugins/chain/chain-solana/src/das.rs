@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 use serde_json::json;
-use solana_address::Address;
 use streamgate_chain_common::RpcError;
 
+use crate::address::Address;
 use crate::endpoint::{Amount, Endpoint, Reading, Since};
 
 /// Assets of one page, and pages that are looked through.

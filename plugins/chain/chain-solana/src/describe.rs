@@ -1,9 +1,9 @@
 //! What a mint or a collection says of itself: its name and symbol, and what can be asked about it.
 
-use solana_address::{Address, address};
 use streamgate_chain_common::{RpcError, Unknown, printable, undescribed};
 use streamgate_contracts::chain::v1 as wire;
 
+use crate::address::Address;
 use crate::chain::Chain;
 use crate::core::{self, Core};
 use crate::endpoint::{Account, Endpoint, Since};
@@ -13,7 +13,7 @@ use crate::settings::Finality;
 use crate::token::{self, Mint, TOKEN, TOKEN_2022};
 
 /// Whose the accounts of wallets are.
-const SYSTEM: Address = address!("11111111111111111111111111111111");
+const SYSTEM: Address = Address::literal("11111111111111111111111111111111");
 
 /// What was found at an address. Endpoints that read the same at different slots agree.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,9 +11,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
-use solana_address::Address;
 use streamgate_chain_common::{RpcError, Shows, check_time};
 
+use crate::address::Address;
 use crate::caip::Token;
 use crate::das::Sort;
 use crate::settings::{Chain, Finality, Settings};

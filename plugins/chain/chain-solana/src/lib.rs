@@ -12,6 +12,7 @@
 //! answers is believed. The layouts that are read here never change, and are a page of code; the
 //! interface crates of the token programs would bring sixty others.
 
+mod address;
 mod caip;
 mod chain;
 mod core;

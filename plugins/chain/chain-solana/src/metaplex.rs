@@ -2,12 +2,11 @@
 //! authority has said so itself, and whether it is an NFT. Both stand in accounts whose address
 //! follows from the mint, and which must belong to that program.
 
-use solana_address::{Address, address};
-
+use crate::address::Address;
 use crate::reader::Reader;
 
 /// The Token Metadata program.
-pub(crate) const PROGRAM: Address = address!("metaqbxxUerdq28cj1RbAWkYQm3ybzjb6a8bt518x1s");
+pub(crate) const PROGRAM: Address = Address::literal("metaqbxxUerdq28cj1RbAWkYQm3ybzjb6a8bt518x1s");
 
 /// A metadata account begins with it.
 const METADATA: u8 = 4;
@@ -19,13 +18,13 @@ const MAX_CREATORS: u32 = 5;
 /// Where the metadata of a mint is. None for the odd mint that has no such address.
 pub(crate) fn metadata_address(mint: &Address) -> Option<Address> {
     let seeds: [&[u8]; 3] = [b"metadata", PROGRAM.as_ref(), mint.as_ref()];
-    Address::try_find_program_address(&seeds, &PROGRAM).map(|(address, _)| address)
+    Address::derived(&seeds, &PROGRAM)
 }
 
 /// Where the edition of a mint is.
 pub(crate) fn edition_address(mint: &Address) -> Option<Address> {
     let seeds: [&[u8]; 4] = [b"metadata", PROGRAM.as_ref(), mint.as_ref(), b"edition"];
-    Address::try_find_program_address(&seeds, &PROGRAM).map(|(address, _)| address)
+    Address::derived(&seeds, &PROGRAM)
 }
 
 /// What the metadata of a mint says.

@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::json;
-use solana_address::Address;
 use streamgate_chain_common::RpcError;
 
+use crate::address::Address;
 use crate::core;
 use crate::endpoint::{Account, Amount, Endpoint, Keyed, Reading, Since, name};
 use crate::metaplex;

@@ -1,6 +1,6 @@
 //! Reads the bytes of an account from front to back, and never past their end.
 
-use solana_address::Address;
+use crate::address::Address;
 
 /// What is left to read. Each step is none where there is too little, or something else.
 pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);

@@ -3,14 +3,13 @@
 //! are, or how many in the smallest unit; only that they are whole is looked at. What is held by
 //! confidential transfers is not counted: nobody can see it.
 
-use solana_address::{Address, address};
-
+use crate::address::Address;
 use crate::reader::Reader;
 
 /// The token program.
-pub(crate) const TOKEN: Address = address!("TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA");
+pub(crate) const TOKEN: Address = Address::literal("TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA");
 /// Its successor with extensions, Token-2022.
-pub(crate) const TOKEN_2022: Address = address!("TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb");
+pub(crate) const TOKEN_2022: Address = Address::literal("TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb");
 
 /// Where the owner and the amount of an account end.
 pub(crate) const HOLDER_BYTES: usize = 72;

@@ -10,14 +10,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use liar::{Liar, Lie};
 use serde_json::json;
-use solana_address::Address;
 use streamgate_contracts::chain::v1::{Answer, DescribeRequest, Verdict};
 use support::{Asked as _, Cluster, Service, assert_unknown};
 
 const PROGRAM: &str = "CoREENxT6tW1HoK8ypY1SxRMZTcVPm7R94rH4PZNhX7d";
 
 fn bytes(address: &str) -> [u8; 32] {
-    address.parse::<Address>().unwrap().to_bytes()
+    bs58::decode(address).into_vec().unwrap().try_into().unwrap()
 }
 
 fn text(text: &str) -> Vec<u8> {

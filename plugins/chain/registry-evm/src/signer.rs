@@ -8,7 +8,8 @@ use std::path::Path;
 
 use alloy_primitives::{Address, B256, Bytes, Signature, U256, hex, keccak256};
 use alloy_rlp::Encodable as _;
-use k256::ecdsa::SigningKey;
+use k256::ecdsa::signature::hazmat::PrehashSigner as _;
+use k256::ecdsa::{RecoveryId, SigningKey};
 
 /// A file of a key is not read further than this.
 const MAX_FILE: u64 = 256;
@@ -78,7 +79,9 @@ impl Signer {
         let bytes = hex::decode(digits).ok().filter(|bytes| bytes.len() == 32);
         let key = bytes.and_then(|bytes| SigningKey::from_slice(&bytes).ok());
         let key = key.ok_or_else(|| named(&"it holds no private key: 64 hexadecimal digits"))?;
-        Ok(Self { address: Address::from_private_key(&key), key })
+        let point = key.verifying_key().to_sec1_point(false);
+        // Behind the tag of a point that is not compressed.
+        Ok(Self { address: Address::from_raw_public_key(&point.as_bytes()[1..]), key })
     }
 
     /// Signs a transaction. The same one gets the same signature each time (RFC 6979).
@@ -87,7 +90,9 @@ impl Signer {
     /// When the key cannot sign, which has not been seen.
     pub(crate) fn sign(&self, transaction: &Unsigned) -> Result<Signed, k256::ecdsa::Error> {
         let digest = keccak256(encode(transaction, None));
-        let signature: Signature = self.key.sign_prehash_recoverable(digest.as_slice())?.into();
+        let (signature, recovery): (k256::ecdsa::Signature, RecoveryId) =
+            self.key.sign_prehash(digest.as_slice())?;
+        let signature = Signature::from_bytes_and_parity(&signature.to_bytes(), recovery.is_y_odd());
         let raw: Bytes = encode(transaction, Some(&signature)).into();
         Ok(Signed { hash: keccak256(&raw), raw })
     }
@@ -122,6 +127,7 @@ fn encode(transaction: &Unsigned, signature: Option<&Signature>) -> Vec<u8> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use k256::ecdsa::VerifyingKey;
     use std::fs;
 
     const KEY: &str = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
@@ -164,8 +170,10 @@ mod tests {
         assert_eq!(signer.sign(&transaction).unwrap(), signed);
         assert_eq!(signed.raw[0], 2);
         let digest = keccak256(encode(&transaction, None));
-        let signature: Signature = signer.key.sign_prehash_recoverable(digest.as_slice()).unwrap().into();
-        assert_eq!(signature.recover_address_from_prehash(&digest).unwrap(), signer.address);
+        let (signature, recovery) = signer.key.sign_prehash_recoverable(digest.as_slice());
+        let key = VerifyingKey::recover_from_prehash(digest.as_slice(), &signature, recovery).unwrap();
+        let point = key.to_sec1_point(false);
+        assert_eq!(Address::from_raw_public_key(&point.as_bytes()[1..]), signer.address);
         // Signed by `eth-account` 0.13.
         assert_eq!(
             signed.hash.to_string(),

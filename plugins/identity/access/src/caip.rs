@@ -3,7 +3,8 @@
 
 use std::fmt;
 
-use alloy_primitives::{Address, U256};
+use ruint::aliases::U256;
+use streamgate_contracts::ethereum::Address;
 
 /// The native coin in SLIP-44, by the kind of chain.
 const NATIVE: [(&str, &str); 2] = [("eip155", "60"), ("solana", "501")];
@@ -35,13 +36,7 @@ pub(crate) fn number(text: &str) -> Option<U256> {
 
 /// An address of an EVM chain in lower case. A mixed-case one needs the checksum of EIP-55.
 fn evm_address(text: &str) -> Option<String> {
-    let digits = text.strip_prefix("0x").filter(|digits| digits.len() == 40)?;
-    if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    let mixed = digits.bytes().any(|byte| byte.is_ascii_uppercase())
-        && digits.bytes().any(|byte| byte.is_ascii_lowercase());
-    (!mixed || Address::parse_checksummed(text, None).is_ok()).then(|| text.to_ascii_lowercase())
+    Address::parse_checked(text).map(|address| format!("{address:#}"))
 }
 
 /// An address of Solana: 32 bytes in base58.
@@ -240,7 +235,7 @@ mod tests {
         #[test]
         fn what_is_read_is_written_the_same(chain in 1u64.., bytes: [u8; 20], id in proptest::option::of(any::<u128>())) {
             let id = id.map(|id| format!("/{id}")).unwrap_or_default();
-            let text = format!("eip155:{chain}/erc721:{:#x}{id}", Address::from(bytes));
+            let text = format!("eip155:{chain}/erc721:{:#}{id}", Address(bytes));
             prop_assert_eq!(Asset::parse(&text).unwrap().to_string(), text);
         }
 

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use streamgate_contracts::chain::v1::question::About;
 use streamgate_contracts::chain::v1::{Answer, Delegation};
+use streamgate_contracts::ethereum::Address;
 
 use crate::caip::{self, Asset};
 use crate::chain::Watched;
@@ -124,7 +125,7 @@ impl<'t> Evaluation<'t> {
                 Role::Own => {}
                 Role::Owner => match number(answer).and_then(address) {
                     Some(owner) => {
-                        let vault = format!("{chain}:{owner:#x}");
+                        let vault = format!("{chain}:{owner:#}");
                         // Whoever is named and owns nothing need not be asked.
                         leaf.pairs.clear();
                         leaf.add(&vault, &self.accounts(leaf.asset));
@@ -162,7 +163,7 @@ impl<'t> Evaluation<'t> {
             let Some(leaf) = open.get_mut(&index) else { continue };
             match number(answer).and_then(address) {
                 Some(from) => {
-                    let vault = format!("{}:{from:#x}", leaf.asset.chain);
+                    let vault = format!("{}:{from:#}", leaf.asset.chain);
                     leaf.add(&vault, &[account.to_owned()]);
                 }
                 None => {

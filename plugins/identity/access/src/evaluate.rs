@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use alloy_primitives::{Address, U256, keccak256};
+use ruint::aliases::U256;
 use streamgate_contracts::access::v1::Evidence;
 use streamgate_contracts::chain::v1::question::About;
 use streamgate_contracts::chain::v1::{Answer, Comparison, ContractCall, Finality, Holding, Verdict};
+use streamgate_contracts::ethereum::{Address, keccak256};
 use streamgate_plugin_api::time::rfc3339;
 
 use crate::caip::{self, Asset};
@@ -306,7 +307,7 @@ impl Evaluation<'_> {
                 _ => None,
             };
             // An address is no number to people.
-            let reason = named.map_or(answer.reason.clone(), |named| format!("the contract says {named:#x}"));
+            let reason = named.map_or(answer.reason.clone(), |named| format!("the contract says {named:#}"));
             let text = format!("{}: {reason}", leaf.wanted());
             found.evidence.extend(evidence(answer, &text));
             found.leaves[index] = (truth(answer), text);
@@ -337,8 +338,8 @@ pub(crate) fn word(contract: &str, data: Vec<u8>, word: u32) -> About {
 
 /// What lists everything that is delegated to an account: the contract, and what it is called with.
 pub(crate) fn incoming(account: &str, chain: &str) -> (String, Vec<u8>) {
-    let address = account.rsplit_once(':').and_then(|(_, text)| text.parse::<Address>().ok());
-    let argument = address.unwrap_or_default().into_word().0;
+    let address = account.rsplit_once(':').and_then(|(_, text)| Address::parse(text));
+    let argument = address.unwrap_or_default().word();
     (format!("{chain}:{REGISTRY}"), call_data("getIncomingDelegations(address)", argument))
 }
 
@@ -354,8 +355,7 @@ pub(crate) fn number(answer: &Answer) -> Option<U256> {
 
 /// The address that a word is, unless it is none or zero.
 pub(crate) fn address(number: U256) -> Option<Address> {
-    let bytes = number.to_be_bytes::<32>();
-    (bytes[..12] == [0; 12] && !number.is_zero()).then(|| Address::from_slice(&bytes[12..]))
+    Address::of_word(&number.to_be_bytes()).filter(|_| !number.is_zero())
 }
 
 pub(crate) fn truth(answer: &Answer) -> Truth {

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use alloy_primitives::{Address, U256};
+use ruint::aliases::U256;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use streamgate_contracts::chain::v1 as wire;
+use streamgate_contracts::ethereum::{Address, from_hex};
 use streamgate_plugin_api::time::rfc3339;
 
 use crate::caip::{Asset, Contract, number};
@@ -101,10 +102,7 @@ impl Operand {
     pub(crate) fn number(&self, address: &str) -> Option<String> {
         match self {
             Self::Number(number) => Some(number.clone()),
-            Self::Wallet => {
-                let address: Address = address.parse().ok()?;
-                Some(U256::from_be_bytes(address.into_word().0).to_string())
-            }
+            Self::Wallet => Some(U256::from_be_bytes(Address::parse(address)?.word()).to_string()),
         }
     }
 }
@@ -136,7 +134,7 @@ impl CallData {
 
     /// The bytes for the address of a wallet, `0x…`.
     pub(crate) fn bytes(&self, address: &str) -> Option<Vec<u8>> {
-        alloy_primitives::hex::decode(self.filled(address.strip_prefix("0x")?)).ok()
+        from_hex(&self.filled(address.strip_prefix("0x")?))
     }
 
     fn filled(&self, digits: &str) -> String {
@@ -391,7 +389,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_wallet_as_an_operand_is_the_word_that_a_contract_answers_with(bytes: [u8; 20]) {
-            let address = Address::from(bytes);
+            let address = alloy_primitives::Address::from(bytes);
             let word = alloy_primitives::B256::left_padding_from(&bytes);
             let number = Operand::parse("{wallet}").unwrap().number(&format!("{address:#x}")).unwrap();
             prop_assert_eq!(number, U256::from_be_bytes(word.0).to_string());

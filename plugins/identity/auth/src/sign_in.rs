@@ -13,11 +13,11 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use alloy_primitives::{B256, eip191_hash_message};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use streamgate_contracts::auth::v1::AuditOutcome;
 use streamgate_contracts::db::{DbError, params};
+use streamgate_contracts::ethereum::{Hash, message_hash};
 use streamgate_plugin_api::time::{Clock, millis, rfc3339};
 use uuid::Uuid;
 
@@ -221,7 +221,7 @@ impl SignIn {
             scheme: None,
             domain: origin.authority.clone(),
             address,
-            address_text: address.to_checksum(None),
+            address_text: address.to_string(),
             statement: Some(statement(principal).into()),
             uri: origin.text(),
             chain_id,
@@ -377,7 +377,7 @@ impl SignIn {
         }
         let nonce = self.nonces.read(&message.nonce, ethereum(principal), self.clock.now_ms());
         let nonce = nonce.ok_or_else(unknown_nonce)?;
-        let address = message.address.to_checksum(None);
+        let address = message.address.to_string();
         let signed = Signed { kind: Kind::Ethereum, address, nonce };
         let recovered = signature::recover(&digest, &signature);
         if recovered == Ok(message.address) {
@@ -510,7 +510,7 @@ impl SignIn {
 /// the address alone. None: it is no wallet.
 pub(crate) fn wallet_of(name: &str) -> Option<(&'static str, String)> {
     let ethereum = |chain: &str, text: &str| {
-        let address = siwe::address(text).ok()?.to_checksum(None);
+        let address = siwe::address(text).ok()?.to_string();
         let digits = chain.is_empty() || chain.bytes().all(|byte| byte.is_ascii_digit());
         let address = if chain.is_empty() { address } else { format!("{chain}:{address}") };
         digits.then_some(("ethereum", address))
@@ -528,14 +528,14 @@ pub(crate) fn wallet_of(name: &str) -> Option<(&'static str, String)> {
 }
 
 /// What a wallet of Ethereum is said to have signed, and its digest.
-fn said(proof: &Proof) -> Result<(Message, B256), AuthError> {
+fn said(proof: &Proof) -> Result<(Message, Hash), AuthError> {
     let departs = |standard: &str, reason: String| {
         Why::InvalidMessage.because(format!("It departs from {standard}: {reason}."))
     };
     match (&proof.message, &proof.typed) {
         (Some(text), None) => {
             let message = Message::parse(text).map_err(|reason| departs("EIP-4361", reason))?;
-            Ok((message, eip191_hash_message(text)))
+            Ok((message, message_hash(text)))
         }
         (None, Some(typed)) => {
             let departs = |reason| departs("what a message of EIP-4361 may say", reason);

@@ -5,18 +5,19 @@ mod common;
 
 use std::sync::Arc;
 
-use alloy_primitives::{Address, B256, Signature, eip191_hash_message, hex, keccak256};
+use alloy_primitives::{eip191_hash_message, hex, keccak256};
 use common::*;
 use ed25519_dalek::Signer as _;
 use futures_util::future::{BoxFuture, join_all};
 use serde_json::{Value, json};
 use streamgate_auth::{ContractWallets, Verdict};
+use streamgate_contracts::ethereum::{Address, Hash};
 
 /// At every address of every chain there is a contract that takes everything for its own.
 struct Everywhere;
 
 impl ContractWallets for Everywhere {
-    fn verify<'a>(&'a self, _: u64, _: Address, _: B256, _: &'a [u8]) -> BoxFuture<'a, Verdict> {
+    fn verify<'a>(&'a self, _: u64, _: Address, _: Hash, _: &'a [u8]) -> BoxFuture<'a, Verdict> {
         Box::pin(async { Verdict::Valid })
     }
 }
@@ -93,9 +94,8 @@ async fn a_signature_over_anything_but_the_message_in_its_one_form_is_none_of_it
         ("as a transaction", keccak256([b"\x02", message.as_bytes()].concat())),
     ];
     for (what, digest) in digests {
-        let signature: Signature = key.sign_prehash_recoverable(digest.as_slice()).unwrap().into();
         let mut forged = good.clone();
-        forged["signature"] = json!(hex::encode_prefixed(signature.as_bytes()));
+        forged["signature"] = json!(hex::encode_prefixed(signed(key, digest.as_slice())));
         assert_eq!(slug(&life.post("sign-in", forged).await), "invalid-signature", "{what}");
     }
     let signature = text(&good, "signature");

@@ -5,12 +5,12 @@ mod common;
 
 use std::sync::{Arc, Mutex};
 
-use alloy_primitives::{Address, B256};
 use common::*;
 use futures_util::future::{BoxFuture, join_all};
 use serde_json::{Value, json};
 use streamgate_auth::{ContractWallets, Settings, Verdict};
 use streamgate_contracts::auth::v1::{FindRequest, Role};
+use streamgate_contracts::ethereum::{Address, Hash};
 use streamgate_plugin_api::Body;
 
 #[tokio::test]
@@ -144,7 +144,7 @@ async fn a_signature_that_is_not_the_wallets_is_refused_and_leaves_the_nonce() {
 struct Echo(Mutex<Vec<Vec<u8>>>);
 
 impl ContractWallets for Echo {
-    fn verify<'a>(&'a self, _: u64, _: Address, _: B256, signature: &'a [u8]) -> BoxFuture<'a, Verdict> {
+    fn verify<'a>(&'a self, _: u64, _: Address, _: Hash, signature: &'a [u8]) -> BoxFuture<'a, Verdict> {
         self.0.lock().unwrap().push(signature.to_vec());
         Box::pin(async { Verdict::Valid })
     }
@@ -153,7 +153,7 @@ impl ContractWallets for Echo {
 struct Contract(Verdict);
 
 impl ContractWallets for Contract {
-    fn verify<'a>(&'a self, chain: u64, _: Address, _: B256, _: &'a [u8]) -> BoxFuture<'a, Verdict> {
+    fn verify<'a>(&'a self, chain: u64, _: Address, _: Hash, _: &'a [u8]) -> BoxFuture<'a, Verdict> {
         assert_eq!(chain, 1);
         let verdict = self.0;
         Box::pin(async move { verdict })

@@ -6,12 +6,12 @@ mod common;
 
 use std::sync::{Arc, Mutex};
 
-use alloy_primitives::{Address, B256, Signature, U256, hex, keccak256};
+use alloy_primitives::{Address, B256, U256, hex, keccak256};
 use common::*;
 use futures_util::future::BoxFuture;
-use k256::ecdsa::SigningKey;
 use serde_json::{Value, json};
 use streamgate_auth::{ContractWallets, Verdict};
+use streamgate_contracts::ethereum::{self, Hash};
 
 /// EIP-712, `hashStruct` of flat types.
 fn hash_struct(types: &Value, name: &str, value: &Value) -> B256 {
@@ -41,7 +41,7 @@ fn digest(request: &Value) -> B256 {
 
 fn sign(wallet: &Wallet, digest: B256) -> [u8; 65] {
     let Wallet::Ethereum(key) = wallet else { panic!("of Ethereum") };
-    Signature::from(SigningKey::sign_prehash_recoverable(key, digest.as_slice()).unwrap()).as_bytes()
+    signed(key, digest.as_slice())
 }
 
 fn proof(request: &Value, signature: &[u8]) -> Value {
@@ -245,10 +245,16 @@ async fn only_wallets_of_ethereum_sign_typed_data() {
 }
 
 /// A contract that takes one digest for its own.
-struct Contract(Mutex<Option<B256>>);
+struct Contract(Mutex<Option<Hash>>);
 
 impl ContractWallets for Contract {
-    fn verify<'a>(&'a self, _: u64, _: Address, digest: B256, _: &'a [u8]) -> BoxFuture<'a, Verdict> {
+    fn verify<'a>(
+        &'a self,
+        _: u64,
+        _: ethereum::Address,
+        digest: Hash,
+        _: &'a [u8],
+    ) -> BoxFuture<'a, Verdict> {
         let verdict = match *self.0.lock().unwrap() == Some(digest) {
             true => Verdict::Valid,
             false => Verdict::Invalid,
@@ -265,6 +271,6 @@ async fn a_contract_wallet_is_asked_about_the_digest_of_the_typed_data() {
     let request = challenge(&life, &Wallet::ethereum(1)).await;
     let signed = proof(&request, &[7; 100]);
     assert_eq!(slug(&life.post("sign-in", signed.clone()).await), "invalid-signature");
-    *contract.0.lock().unwrap() = Some(digest(&request));
+    *contract.0.lock().unwrap() = Some(digest(&request).0);
     assert_eq!(life.post("sign-in", signed).await.status, 200);
 }

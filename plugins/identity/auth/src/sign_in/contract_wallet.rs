@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use alloy_primitives::{Address, B256};
 use futures_util::future::BoxFuture;
 use streamgate_contracts::chain::v1::chain_client::ChainClient;
 use streamgate_contracts::chain::v1::{SignatureRequest, Verdict as Answered};
+use streamgate_contracts::ethereum::{Address, Hash};
 use streamgate_plugin_api::Client;
 
 /// How long the chain may take; its own deadlines end before.
@@ -33,7 +33,7 @@ pub trait ContractWallets: Send + Sync {
         &'a self,
         chain_id: u64,
         address: Address,
-        hash: B256,
+        hash: Hash,
         signature: &'a [u8],
     ) -> BoxFuture<'a, Verdict>;
 }
@@ -43,7 +43,7 @@ pub trait ContractWallets: Send + Sync {
 pub struct NoContractWallets;
 
 impl ContractWallets for NoContractWallets {
-    fn verify<'a>(&'a self, _: u64, _: Address, _: B256, _: &'a [u8]) -> BoxFuture<'a, Verdict> {
+    fn verify<'a>(&'a self, _: u64, _: Address, _: Hash, _: &'a [u8]) -> BoxFuture<'a, Verdict> {
         Box::pin(async { Verdict::Unknown })
     }
 }
@@ -66,7 +66,7 @@ impl ContractWallets for ChainWallets {
         &'a self,
         chain_id: u64,
         address: Address,
-        hash: B256,
+        hash: Hash,
         signature: &'a [u8],
     ) -> BoxFuture<'a, Verdict> {
         let request = SignatureRequest {

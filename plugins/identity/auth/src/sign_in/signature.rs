@@ -1,7 +1,8 @@
 //! Signatures of Ethereum: who signed a digest. Only the one canonical form of a signature is taken:
 //! 65 bytes `r s v`, `s` in the lower half, `v` 0, 1, 27 or 28.
 
-use alloy_primitives::{Address, B256, Signature, U256};
+use k256::ecdsa::{RecoveryId, Signature, VerifyingKey};
+use streamgate_contracts::ethereum::{Address, Hash, from_hex};
 
 /// Why a signature names nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -20,53 +21,52 @@ pub(crate) enum BadSignature {
 
 /// The bytes of `0x…`.
 pub(crate) fn bytes(hex: &str) -> Result<Vec<u8>, BadSignature> {
-    let digits = hex.strip_prefix("0x").ok_or(BadSignature::Form)?;
-    alloy_primitives::hex::decode(digits.as_bytes())
-        .ok()
-        .filter(|_| !digits.starts_with("0x"))
-        .ok_or(BadSignature::Form)
+    hex.strip_prefix("0x").and_then(from_hex).ok_or(BadSignature::Form)
 }
 
 /// The address whose key signed this digest.
-pub(crate) fn recover(digest: &B256, signature: &[u8]) -> Result<Address, BadSignature> {
+pub(crate) fn recover(digest: &Hash, signature: &[u8]) -> Result<Address, BadSignature> {
     let raw: &[u8; 65] = signature.try_into().map_err(|_| BadSignature::Form)?;
     let parity = match raw[64] {
         0 | 27 => false,
         1 | 28 => true,
         _ => return Err(BadSignature::Parity),
     };
-    let signature = Signature::from_bytes_and_parity(&raw[..64], parity);
-    if signature.r() == U256::ZERO || signature.s() == U256::ZERO {
-        return Err(BadSignature::Range);
-    }
-    // k256 takes no scalar beyond the order.
-    signature.to_k256().map_err(|_| BadSignature::Range)?;
-    if signature.normalize_s().is_some() {
+    // k256 takes no scalar that is zero or beyond the order.
+    let signature = Signature::from_slice(&raw[..64]).map_err(|_| BadSignature::Range)?;
+    if signature.normalize_s() != signature {
         return Err(BadSignature::HighS);
     }
-    signature.recover_address_from_prehash(digest).map_err(|_| BadSignature::NoKey)
+    let recovery = RecoveryId::new(parity, false);
+    let key = VerifyingKey::recover_from_prehash(digest, &signature, recovery);
+    let point = key.map_err(|_| BadSignature::NoKey)?.to_sec1_point(false);
+    // Behind the tag of a point that is not compressed.
+    Ok(Address::of_key(&point.as_bytes()[1..]))
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use alloy_primitives::{eip191_hash_message, hex};
+    use alloy_primitives::{U256, hex};
     use k256::ecdsa::SigningKey;
     use proptest::prelude::*;
+    use streamgate_contracts::ethereum::message_hash;
 
     const ORDER: U256 =
         U256::from_be_slice(&hex!("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141"));
 
     fn recover(message: &str, signature: &[u8]) -> Result<Address, BadSignature> {
-        super::recover(&eip191_hash_message(message), signature)
+        super::recover(&message_hash(message), signature)
     }
 
     fn signed(seed: u8, message: &str) -> (Address, [u8; 65]) {
         let key = SigningKey::from_slice(&[seed; 32]).unwrap();
-        let hash = eip191_hash_message(message);
-        let (signature, recovery) = key.sign_prehash_recoverable(hash.as_slice()).unwrap();
-        (Address::from_private_key(&key), Signature::from((signature, recovery)).as_bytes())
+        let (signature, recovery) = key.sign_prehash_recoverable(&message_hash(message));
+        let mut raw = [0; 65];
+        raw[..64].copy_from_slice(&signature.to_bytes());
+        raw[64] = 27 + recovery.to_byte();
+        (Address::of_key(&key.verifying_key().to_sec1_point(false).as_bytes()[1..]), raw)
     }
 
     #[test]
@@ -84,7 +84,7 @@ mod tests {
         let raw = hex!(
             "b91467e570a6466aa9e9876cbcd013baba02900b8979d43fe208a4a4f339f5fd6007e74cd82e037b800186422fc2da167c747ef045e5d18a5f5d4300f8e1a0291c"
         );
-        let address = "0x2c7536E3605D9C16a7a3D7b1898e529396a65c23".parse::<Address>().unwrap();
+        let address = Address::parse_checked("0x2c7536E3605D9C16a7a3D7b1898e529396a65c23").unwrap();
         assert_eq!(recover("Some data", &raw), Ok(address));
     }
 

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use alloy_primitives::Address;
+use streamgate_contracts::ethereum::Address;
 
 use crate::date::parse_rfc3339;
 use crate::error::{AuthError, Why};
@@ -227,17 +227,10 @@ pub(crate) fn address(text: &str) -> Result<Address, String> {
     let wrong = || format!("`{text}` is no Ethereum address");
     // A string of ABNF is of either case (RFC 5234 §2.3).
     let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
-    let digits = digits.filter(|digits| digits.len() == 40).ok_or_else(wrong)?;
-    if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return Err(wrong());
-    }
-    let address: Address = digits.parse().map_err(|_| wrong())?;
-    let one_case =
-        !digits.bytes().any(|b| b.is_ascii_uppercase()) || !digits.bytes().any(|b| b.is_ascii_lowercase());
-    if one_case || address.to_checksum(None)[2..] == *digits {
-        return Ok(address);
-    }
-    Err(format!("the checksum of the address `{text}` does not hold (EIP-55)"))
+    let plain = format!("0x{}", digits.ok_or_else(wrong)?);
+    Address::parse(&plain).ok_or_else(wrong)?;
+    Address::parse_checked(&plain)
+        .ok_or_else(|| format!("the checksum of the address `{text}` does not hold (EIP-55)"))
 }
 
 /// The lines of a message, and how far it was read.

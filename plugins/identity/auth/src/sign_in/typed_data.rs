@@ -1,28 +1,25 @@
 //! Sign-in as typed data, EIP-712: the fields of EIP-4361, which a wallet shows one by one. What they
 //! may say is what a message may say; only the digest that is signed is another one.
 
-use alloy_primitives::{B256, U256};
-use alloy_sol_types::{SolStruct as _, eip712_domain};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use streamgate_contracts::ethereum::{Hash, keccak256};
 
 use crate::sign_in::siwe::{self, Message};
 
-mod solidity {
-    alloy_sol_types::sol! {
-        struct SignIn {
-            string domain;
-            address address;
-            string statement;
-            string uri;
-            uint256 chainId;
-            string nonce;
-            string issuedAt;
-            string expirationTime;
-        }
-    }
-}
-
+/// The fields of the EIP-712 domain, each with its type.
+const DOMAIN: [(&str, &str); 3] = [("name", "string"), ("version", "string"), ("chainId", "uint256")];
+/// Those of what is signed.
+const SIGN_IN: [(&str, &str); 8] = [
+    ("domain", "string"),
+    ("address", "address"),
+    ("statement", "string"),
+    ("uri", "string"),
+    ("chainId", "uint256"),
+    ("nonce", "string"),
+    ("issuedAt", "string"),
+    ("expirationTime", "string"),
+];
 /// The name of the EIP-712 domain.
 const NAME: &str = "StreamGate";
 /// Its version, and that of the type below.
@@ -91,19 +88,21 @@ impl SignIn {
     ///
     /// # Errors
     /// When the address is none.
-    pub(crate) fn digest(&self) -> Result<B256, String> {
-        let domain = eip712_domain! { name: NAME, version: VERSION, chain_id: self.chain_id, };
-        let signed = solidity::SignIn {
-            domain: self.domain.clone(),
-            address: siwe::address(&self.address)?,
-            statement: self.statement.clone(),
-            uri: self.uri.clone(),
-            chainId: U256::from(self.chain_id),
-            nonce: self.nonce.clone(),
-            issuedAt: self.issued_at.clone(),
-            expirationTime: self.expiration_time.clone(),
-        };
-        Ok(signed.eip712_signing_hash(&domain))
+    pub(crate) fn digest(&self) -> Result<Hash, String> {
+        let (address, chain_id) = (siwe::address(&self.address)?.word(), number(self.chain_id));
+        let domain = hash_struct("EIP712Domain", &DOMAIN, &[keccak256(NAME), keccak256(VERSION), chain_id]);
+        let message = [
+            keccak256(&self.domain),
+            address,
+            keccak256(&self.statement),
+            keccak256(&self.uri),
+            chain_id,
+            keccak256(&self.nonce),
+            keccak256(&self.issued_at),
+            keccak256(&self.expiration_time),
+        ];
+        let message = hash_struct("SignIn", &SIGN_IN, &message);
+        Ok(keccak256([&b"\x19\x01"[..], &domain, &message].concat()))
     }
 
     /// What `eth_signTypedData_v4` takes.
@@ -113,17 +112,8 @@ impl SignIn {
         };
         json!({
             "types": {
-                "EIP712Domain": fields(&[("name", "string"), ("version", "string"), ("chainId", "uint256")]),
-                "SignIn": fields(&[
-                    ("domain", "string"),
-                    ("address", "address"),
-                    ("statement", "string"),
-                    ("uri", "string"),
-                    ("chainId", "uint256"),
-                    ("nonce", "string"),
-                    ("issuedAt", "string"),
-                    ("expirationTime", "string"),
-                ]),
+                "EIP712Domain": fields(&DOMAIN),
+                "SignIn": fields(&SIGN_IN),
             },
             "primaryType": "SignIn",
             "domain": { "name": NAME, "version": VERSION, "chainId": self.chain_id },
@@ -132,15 +122,47 @@ impl SignIn {
     }
 }
 
+/// EIP-712, `hashStruct` of flat fields whose words are these.
+fn hash_struct(name: &str, fields: &[(&str, &str)], words: &[Hash]) -> Hash {
+    let fields: Vec<_> = fields.iter().map(|(name, kind)| format!("{kind} {name}")).collect();
+    let kind = keccak256(format!("{name}({})", fields.join(",")));
+    keccak256([&[kind][..], words].concat().concat())
+}
+
+/// A number as a word of the ABI.
+fn number(number: u64) -> Hash {
+    let mut word = [0; 32];
+    word[24..].copy_from_slice(&number.to_be_bytes());
+    word
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use alloy_primitives::hex;
+    use alloy_primitives::{U256, hex};
+    use alloy_sol_types::{SolStruct as _, eip712_domain};
     use k256::ecdsa::SigningKey;
     use proptest::prelude::*;
 
+    use streamgate_contracts::ethereum::message_hash;
+
     use super::*;
     use crate::sign_in::signature;
+
+    mod solidity {
+        alloy_sol_types::sol! {
+            struct SignIn {
+                string domain;
+                address address;
+                string statement;
+                string uri;
+                uint256 chainId;
+                string nonce;
+                string issuedAt;
+                string expirationTime;
+            }
+        }
+    }
 
     fn example() -> SignIn {
         SignIn {
@@ -163,8 +185,8 @@ mod tests {
             "a6acb72f2ee7f355ddff8ca3f0e4ffb41ecf704137ec814a1f63d603d7946b905f6e5c95eaf312a827ead60f6bb1de63e69c294058ac629b4ac1f485b0886e001c"
         );
         assert_eq!(example().digest().unwrap(), digest);
-        let signer = signature::recover(&digest.into(), &signed).unwrap();
-        assert_eq!(signer.to_checksum(None), example().address);
+        let signer = signature::recover(&digest, &signed).unwrap();
+        assert_eq!(signer.to_string(), example().address);
         assert_eq!(example().message().unwrap().address, signer);
     }
 
@@ -224,15 +246,34 @@ mod tests {
             prop_assume!(changed != example());
             prop_assert_ne!(changed.digest(), example().digest());
         }
+
+        #[test]
+        fn the_digest_is_that_of_another_implementation(
+            address: [u8; 20], domain: String, statement: String, chain_id: u64, nonce: String, issued_at: String,
+        ) {
+            let address = alloy_primitives::Address::from(address);
+            let uri = format!("https://{domain}");
+            let signed = SignIn {
+                domain, address: address.to_checksum(None), statement, uri, chain_id, nonce,
+                expiration_time: issued_at.clone(), issued_at,
+            };
+            let SignIn { domain, statement, uri, nonce, issued_at, expiration_time, .. } = signed.clone();
+            let theirs = solidity::SignIn {
+                domain, address, statement, uri, chainId: U256::from(chain_id), nonce,
+                issuedAt: issued_at, expirationTime: expiration_time,
+            };
+            let domain = eip712_domain! { name: NAME, version: VERSION, chain_id: chain_id, };
+            prop_assert_eq!(signed.digest().unwrap(), theirs.eip712_signing_hash(&domain).0);
+        }
     }
 
     #[test]
     fn a_text_that_was_signed_is_no_typed_data() {
         let key = SigningKey::from_slice(&[1; 32]).unwrap();
-        let hash = alloy_primitives::eip191_hash_message(example().message().unwrap().to_string());
-        let (signed, parity) = key.sign_prehash_recoverable(hash.as_slice()).unwrap();
-        let signed = alloy_primitives::Signature::from((signed, parity)).as_bytes();
+        let hash = message_hash(&example().message().unwrap().to_string());
+        let (signed, recovery) = key.sign_prehash_recoverable(&hash);
+        let signed = [&signed.to_bytes()[..], &[recovery.to_byte()]].concat();
         let signer = signature::recover(&example().digest().unwrap(), &signed).unwrap();
-        assert_ne!(signer.to_checksum(None), example().address);
+        assert_ne!(signer.to_string(), example().address);
     }
 }

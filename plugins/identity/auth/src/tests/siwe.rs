@@ -377,9 +377,9 @@ prop_compose! {
         request_id in proptest::option::of("[a-zA-Z0-9._~:@-]{0,20}"),
         resources in proptest::option::of(prop::collection::vec(uri(), 0..4)),
     ) -> Message {
-        let address = Address::from(bytes);
+        let address = Address(bytes);
         Message {
-            scheme, domain, address, address_text: address.to_checksum(None), statement, uri, chain_id, chain_text: chain_id.to_string(), nonce,
+            scheme, domain, address, address_text: address.to_string(), statement, uri, chain_id, chain_text: chain_id.to_string(), nonce,
             issued_at: streamgate_plugin_api::time::rfc3339(at), expiration_time: expires.map(streamgate_plugin_api::time::rfc3339),
             not_before: expires.map(streamgate_plugin_api::time::rfc3339), request_id, resources,
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use alloy_primitives::{Address, Signature, eip191_hash_message, hex};
+use alloy_primitives::{Address, eip191_hash_message, hex};
 use ed25519_dalek::Signer as _;
 use http::Request;
 use k256::ecdsa::SigningKey;
@@ -226,6 +226,14 @@ pub fn text<'a>(json: &'a Value, name: &str) -> &'a str {
     json[name].as_str().unwrap_or_else(|| panic!("no {name} in {json}"))
 }
 
+/// What a wallet of Ethereum answers when it has signed a digest: r, s and 27 or 28.
+pub fn signed(key: &SigningKey, digest: &[u8]) -> [u8; 65] {
+    let (signature, recovery) = key.sign_prehash_recoverable(digest);
+    let mut raw = [27 + recovery.to_byte(); 65];
+    raw[..64].copy_from_slice(&signature.to_bytes());
+    raw
+}
+
 pub enum Wallet {
     Ethereum(SigningKey),
     Solana(ed25519_dalek::SigningKey),
@@ -249,7 +257,10 @@ impl Wallet {
 
     pub fn address(&self) -> String {
         match self {
-            Self::Ethereum(key) => Address::from_private_key(key).to_checksum(None),
+            Self::Ethereum(key) => {
+                let point = key.verifying_key().to_sec1_point(false);
+                Address::from_raw_public_key(&point.as_bytes()[1..]).to_checksum(None)
+            }
             Self::Solana(key) => bs58::encode(key.verifying_key().to_bytes()).into_string(),
         }
     }
@@ -258,8 +269,7 @@ impl Wallet {
         match self {
             Self::Ethereum(key) => {
                 let hash = eip191_hash_message(message);
-                let signature: Signature = key.sign_prehash_recoverable(hash.as_slice()).unwrap().into();
-                hex::encode_prefixed(signature.as_bytes())
+                hex::encode_prefixed(signed(key, hash.as_slice()))
             }
             Self::Solana(key) => bs58::encode(key.sign(message.as_bytes()).to_bytes()).into_string(),
         }
