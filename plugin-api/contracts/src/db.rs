@@ -90,8 +90,8 @@ pub struct Db {
     client: DatabaseClient<Client>,
     namespace: Arc<str>,
     repeat_within: Duration,
-    /// A batch told something, see [`crate::outbox`].
-    told: Arc<Notify>,
+    /// A batch added events, see [`crate::outbox`].
+    events_added: Arc<Notify>,
 }
 
 impl Db {
@@ -106,7 +106,12 @@ impl Db {
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
         let request = MigrateRequest { namespace: namespace.into(), migrations: migrations.0 };
         client.migrate(request).await.map_err(DbError::from_migrate)?;
-        Ok(Self { client, namespace: namespace.into(), repeat_within: REPEAT_WITHIN, told: Arc::default() })
+        Ok(Self {
+            client,
+            namespace: namespace.into(),
+            repeat_within: REPEAT_WITHIN,
+            events_added: Arc::default(),
+        })
     }
 
     /// Repeats batches whose answers are lost for this long, at most a minute; 20 seconds unless told.
@@ -115,9 +120,9 @@ impl Db {
         Self { repeat_within: limit.min(LONGEST_REPEAT), ..self }
     }
 
-    /// Notified by each batch that may have told something.
-    pub(crate) fn told(&self) -> &Notify {
-        &self.told
+    /// Notified by each batch that may have added events.
+    pub(crate) fn events_added(&self) -> &Notify {
+        &self.events_added
     }
 
     /// The namespace this speaks to.
@@ -277,7 +282,7 @@ impl Batch {
         let answer = execute(&self.db, request).await;
         if !self.events.is_empty() {
             // Also when it failed: a batch whose outcome is unknown may have taken effect.
-            self.db.told.notify_one();
+            self.db.events_added.notify_one();
         }
         let own = |index: usize| index - self.events.iter().filter(|event| **event < index).count();
         let results = answer.map_err(|error| error.renumbered(own))?;

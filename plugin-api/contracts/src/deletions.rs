@@ -18,7 +18,7 @@ use crate::catalogue::v1::catalogue_client::CatalogueClient;
 pub const MAX_ASKED: usize = 500;
 
 /// Contents that events named and of which nothing is known yet; beyond that they are not noted.
-const MAX_HEARD: usize = 10_000;
+const MAX_REPORTED: usize = 10_000;
 /// How often the catalogue may say that it knows of no deletion before the event is forgotten.
 const TRIES: u32 = 5;
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -31,25 +31,25 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 pub struct Deletions {
     catalogue: CatalogueClient<Client>,
     /// How often the catalogue did not know of it.
-    heard: Mutex<BTreeMap<String, u32>>,
+    reported: Mutex<BTreeMap<String, u32>>,
     woken: Notify,
 }
 
 impl Deletions {
     /// Asked of the `catalogue` capability.
     pub fn new(catalogue: Client) -> Self {
-        Self { catalogue: CatalogueClient::new(catalogue), heard: Mutex::default(), woken: Notify::new() }
+        Self { catalogue: CatalogueClient::new(catalogue), reported: Mutex::default(), woken: Notify::new() }
     }
 
     /// An event says that a content was deleted.
-    pub fn heard(&self, content: &str) {
-        let mut heard = self.lock();
-        if heard.len() < MAX_HEARD || heard.contains_key(content) {
-            heard.insert(content.to_owned(), 0);
+    pub fn on_deleted(&self, content: &str) {
+        let mut reported = self.lock();
+        if reported.len() < MAX_REPORTED || reported.contains_key(content) {
+            reported.insert(content.to_owned(), 0);
         } else {
             tracing::warn!(content, "too many deletions wait for the catalogue; this one is not noted");
         }
-        drop(heard);
+        drop(reported);
         self.woken.notify_one();
     }
 
@@ -100,22 +100,22 @@ impl Deletions {
     }
 
     fn note(&self, asked: &[String], deleted: &[String]) {
-        let mut heard = self.lock();
+        let mut reported = self.lock();
         for content in asked {
             if deleted.contains(content) {
-                heard.remove(content);
+                reported.remove(content);
                 continue;
             }
-            let Some(tries) = heard.get_mut(content) else { continue };
+            let Some(tries) = reported.get_mut(content) else { continue };
             *tries += 1;
             if *tries >= TRIES {
                 tracing::warn!(content, "an event called it deleted, and the catalogue knows of no deletion");
-                heard.remove(content);
+                reported.remove(content);
             }
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, u32>> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+        self.reported.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

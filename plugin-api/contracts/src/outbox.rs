@@ -238,7 +238,7 @@ struct Round {
     /// Everything before this place was published, or given up.
     low: i64,
     /// Published, and when; their rows are still there.
-    told: BTreeMap<Place, Instant>,
+    published: BTreeMap<Place, Instant>,
     /// How often each was not taken.
     failed: BTreeMap<Place, u32>,
 }
@@ -267,9 +267,9 @@ impl Outbox {
                 continue;
             }
             pause = FIRST_PAUSE;
-            let lingering = !self.shared.round.lock().await.told.is_empty();
+            let lingering = !self.shared.round.lock().await.published.is_empty();
             let idle = if lingering { LINGER / 5 } else { IDLE };
-            let _ = timeout(idle, db.told().notified()).await;
+            let _ = timeout(idle, db.events_added().notified()).await;
         }
     }
 
@@ -306,7 +306,7 @@ impl Outbox {
                 let (place, event) = read(&row)?;
                 after.clone_from(&place);
                 let waits = failures == MAX_FAILURES || held.contains(about(&event.subject));
-                if waits || round.told.contains_key(&place) {
+                if waits || round.published.contains_key(&place) {
                     continue;
                 }
                 let subject = event.subject.clone();
@@ -317,7 +317,7 @@ impl Outbox {
                 };
                 let Some(reason) = reason else {
                     round.failed.remove(&place);
-                    round.told.insert(place, Instant::now());
+                    round.published.insert(place, Instant::now());
                     continue;
                 };
                 failures += 1;
@@ -327,7 +327,7 @@ impl Outbox {
                     let namespace = self.shared.db.namespace();
                     tracing::error!(namespace, subject, reason, "an event is given up; nobody was told");
                     round.failed.remove(&place);
-                    round.told.insert(place, Instant::now());
+                    round.published.insert(place, Instant::now());
                 } else {
                     held.insert(about(&subject).to_owned());
                     trouble.get_or_insert((place, NotTold::Bus { subject, reason }));
@@ -338,7 +338,7 @@ impl Outbox {
             }
         }
         match trouble {
-            // What was published behind it is known by `told`.
+            // What was published behind it is known by `published`.
             Some((place, trouble)) => {
                 round.low = place.0;
                 Err(trouble)
@@ -354,7 +354,7 @@ impl Outbox {
     async fn sweep(&self) -> Result<(), NotTold> {
         let mut round = self.shared.round.lock().await;
         let over: Vec<Place> = round
-            .told
+            .published
             .iter()
             .filter(|(_, at)| at.elapsed() >= LINGER)
             .map(|(place, _)| place.clone())
@@ -364,7 +364,7 @@ impl Outbox {
             let ids = some.iter().flat_map(|(_, id)| params![id]).collect();
             self.shared.db.batch().push(&sql, ids).frees_space().run().await?;
             for place in some {
-                round.told.remove(place);
+                round.published.remove(place);
             }
         }
         Ok(())

@@ -139,10 +139,10 @@ impl Jobs {
         self.shared.waiting.wake(queue);
     }
 
-    /// The place of those who wait for a queue.
+    /// The slot of those who wait for a queue.
     #[cfg(test)]
-    pub(crate) fn place_for_test(&self, queue: &str) -> Arc<tokio::sync::Notify> {
-        self.shared.waiting.place(queue)
+    pub(crate) fn slot_for_test(&self, queue: &str) -> Arc<tokio::sync::Notify> {
+        self.shared.waiting.slot(queue)
     }
 
     /// Wakes who waits for it, or for its end, and tells the bus.
@@ -209,16 +209,16 @@ impl Jobs {
             process: Some(want.process).filter(|process| !want.remote && !process.is_empty()),
         };
         let deadline = Instant::now() + want.wait.min(MAX_WAIT);
-        let place = self.shared.waiting.place(&want.queue);
+        let slot = self.shared.waiting.slot(&want.queue);
         loop {
             // Waits from before the look, so that no job slips through between look and wait.
-            let mut woken = std::pin::pin!(place.notified());
+            let mut woken = std::pin::pin!(slot.notified());
             woken.as_mut().enable();
             let due = self.store().next_due(&want.queue).await?;
             let wait = match due.map(|due| due.saturating_sub(self.now())) {
                 Some(wait) if wait <= 0 => match self.turn(&want.queue).await? {
                     Turn::Of { id, most } => match self.take((&id, most), &lessee).await? {
-                        Some(leased) => return Ok(Some(self.told(leased, lessee.lease))),
+                        Some(leased) => return Ok(Some(self.lease_of(leased, lessee.lease))),
                         // Its process has a job to end first, which wakes it.
                         None if self.is_held_back(&id, &lessee).await? => MAX_WAIT,
                         // Another worker was faster; there may be a second job.
@@ -268,7 +268,7 @@ impl Jobs {
         Ok(self.store().is_held_back(id, process).await?)
     }
 
-    fn told(&self, leased: Leased, proof: String) -> Lease {
+    fn lease_of(&self, leased: Leased, proof: String) -> Lease {
         let Leased { job, crashes, interruptions } = leased;
         let Settings { max_crashes, max_interruptions, .. } = self.settings();
         let set_aside = if crashes >= *max_crashes {

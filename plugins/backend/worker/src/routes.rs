@@ -73,7 +73,7 @@ impl JobView {
             id: job.id,
             queue: job.queue,
             state,
-            payload: shown(&job.payload),
+            payload: json_of(&job.payload),
             dedupe_key: given(job.dedupe_key),
             priority: job.priority,
             attempt: job.attempt,
@@ -83,7 +83,7 @@ impl JobView {
             worker: given(job.worker),
             owner: given(job.owner),
             waits_for,
-            result: shown(&job.result),
+            result: json_of(&job.result),
             created_at: rfc3339(job.created_at_ms),
             due_at: rfc3339(job.due_at_ms),
             updated_at: rfc3339(job.updated_at_ms),
@@ -92,7 +92,7 @@ impl JobView {
 }
 
 /// JSON as it is, nothing as null, anything else as `{"base64": …}`.
-fn shown(bytes: &[u8]) -> Value {
+fn json_of(bytes: &[u8]) -> Value {
     if bytes.is_empty() {
         return Value::Null;
     }

@@ -13,18 +13,18 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    /// A place to wait for jobs of a queue. It is removed when all who hold it are gone.
-    pub(crate) fn place(&self, queue: &str) -> Arc<Notify> {
+    /// A slot to wait for jobs of a queue. It is removed when all who hold it are gone.
+    pub(crate) fn slot(&self, queue: &str) -> Arc<Notify> {
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
-        queues.retain(|name, place| name == queue || Arc::strong_count(place) > 1);
+        queues.retain(|name, slot| name == queue || Arc::strong_count(slot) > 1);
         queues.entry(queue.to_owned()).or_default().clone()
     }
 
     /// Makes all who wait for this queue look again.
     pub(crate) fn wake(&self, queue: &str) {
         let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(place) = queues.get(queue) {
-            place.notify_waiters();
+        if let Some(slot) = queues.get(queue) {
+            slot.notify_waiters();
         }
     }
 }
@@ -36,16 +36,16 @@ mod tests {
     #[tokio::test]
     async fn those_who_wait_for_a_queue_are_woken_and_leave_nothing_behind() {
         let waiting = Waiting::default();
-        let place = waiting.place("a");
+        let slot = waiting.slot("a");
         {
-            let mut woken = std::pin::pin!(place.notified());
+            let mut woken = std::pin::pin!(slot.notified());
             woken.as_mut().enable();
             waiting.wake("b");
             waiting.wake("a");
             woken.await;
         }
-        drop(place);
-        let _other = waiting.place("b");
+        drop(slot);
+        let _other = waiting.slot("b");
         assert_eq!(waiting.queues.lock().unwrap_or_else(PoisonError::into_inner).len(), 1);
     }
 }

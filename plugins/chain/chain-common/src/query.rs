@@ -89,7 +89,7 @@ const NAME_CHARS: usize = 128;
 
 /// A name that somebody else chose, as it may be shown: without control characters, and without
 /// those that turn the direction of what follows.
-pub fn shown(name: &str) -> String {
+pub fn printable(name: &str) -> String {
     let turns =
         |it: char| matches!(it, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let plain: String = name.chars().filter(|it| !it.is_control() && !turns(*it)).take(NAME_CHARS).collect();
@@ -102,8 +102,8 @@ mod tests {
 
     #[test]
     fn a_name_is_shown_short_and_without_what_controls_a_screen() {
-        assert_eq!(shown("Ticket\0\0\0"), "Ticket");
-        assert_eq!(shown(" a\n\u{1b}[31mb\u{202e}c\u{7f} "), "a[31mbc");
-        assert_eq!(shown(&"é".repeat(200)), "é".repeat(128));
+        assert_eq!(printable("Ticket\0\0\0"), "Ticket");
+        assert_eq!(printable(" a\n\u{1b}[31mb\u{202e}c\u{7f} "), "a[31mbc");
+        assert_eq!(printable(&"é".repeat(200)), "é".repeat(128));
     }
 }

@@ -2,7 +2,7 @@
 
 use alloy_primitives::{Address, Bytes, U256};
 use alloy_sol_types::SolCall as _;
-use streamgate_chain_common::{Unknown, shown, undescribed};
+use streamgate_chain_common::{Unknown, printable, undescribed};
 use streamgate_contracts::chain::v1 as wire;
 
 use crate::chain::Chain;
@@ -93,13 +93,13 @@ impl Chain {
 /// `bytes32` as some contracts of 2017 have it.
 fn text(data: &[u8], length: usize) -> Option<String> {
     if let (32, Some(word)) = (length, data.first_chunk::<32>()) {
-        return Some(shown(&String::from_utf8_lossy(word)));
+        return Some(printable(&String::from_utf8_lossy(word)));
     }
     let word = |at: usize| data.get(at..at + 32).map(U256::from_be_slice);
     let says: usize = word(32).filter(|_| word(0) == Some(U256::from(32)))?.try_into().ok()?;
     let text = data.get(64..)?;
     // More is never looked at, so that it may be cut off in the middle of a character.
-    (says <= length - 64).then(|| shown(&String::from_utf8_lossy(&text[..says.min(text.len())])))
+    (says <= length - 64).then(|| printable(&String::from_utf8_lossy(&text[..says.min(text.len())])))
 }
 
 #[cfg(test)]

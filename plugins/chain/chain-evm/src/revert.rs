@@ -50,12 +50,12 @@ const DEPTH: usize = 4;
 /// What a contract gave back when it refused a call; none if that is not what happened.
 pub(crate) fn reverted(error: &RpcError) -> Option<Bytes> {
     match error {
-        RpcError::Refused { code, message, data } => told(*code, message, data.as_ref(), DEPTH),
+        RpcError::Refused { code, message, data } => revert_data(*code, message, data.as_ref(), DEPTH),
         _ => None,
     }
 }
 
-fn told(code: i64, message: &str, data: Option<&Value>, depth: usize) -> Option<Bytes> {
+fn revert_data(code: i64, message: &str, data: Option<&Value>, depth: usize) -> Option<Bytes> {
     if NEVER_RAN.contains(&code) {
         return None;
     }
@@ -73,7 +73,7 @@ fn told(code: i64, message: &str, data: Option<&Value>, depth: usize) -> Option<
 
 fn wraps(error: &Map<String, Value>, depth: usize) -> Option<Bytes> {
     let code = error.get("code").and_then(Value::as_i64).unwrap_or_default();
-    told(code, error.get("message")?.as_str()?, error.get("data"), depth)
+    revert_data(code, error.get("message")?.as_str()?, error.get("data"), depth)
 }
 
 /// In lower case, without what may stand before it.

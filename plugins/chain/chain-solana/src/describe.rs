@@ -1,7 +1,7 @@
 //! What a mint or a collection says of itself: its name and symbol, and what can be asked about it.
 
 use solana_address::{Address, address};
-use streamgate_chain_common::{RpcError, Unknown, shown, undescribed};
+use streamgate_chain_common::{RpcError, Unknown, printable, undescribed};
 use streamgate_contracts::chain::v1 as wire;
 
 use crate::chain::Chain;
@@ -82,7 +82,7 @@ impl Endpoint {
             TOKEN | TOKEN_2022 => mint(&contract, account, &accounts[1..]),
             core::PROGRAM => match core::parse(&account.data) {
                 Some(Core::Asset { name, .. } | Core::Collection { name }) => {
-                    let name = shown(&String::from_utf8_lossy(name));
+                    let name = printable(&String::from_utf8_lossy(name));
                     Found::Asset { name, symbol: String::new(), decimals: None, kinds: vec!["nft"] }
                 }
                 Some(Core::Burnt) => Found::Nothing,
@@ -113,7 +113,7 @@ fn mint(address: &Address, account: &Account, around: &[Option<Account>]) -> Fou
         (true, false) => vec!["nft"],
         (false, _) => vec!["token"],
     };
-    let text = |bytes: &[u8]| shown(&String::from_utf8_lossy(bytes));
+    let text = |bytes: &[u8]| printable(&String::from_utf8_lossy(bytes));
     let (name, symbol) = (text(name), text(symbol));
     Found::Asset { name, symbol, decimals: Some(mint.decimals).filter(|_| !is_nft), kinds }
 }

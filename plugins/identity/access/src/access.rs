@@ -87,8 +87,8 @@ pub(crate) struct Shared {
     pub(crate) standings: Standings,
     pub(crate) grants: Mutex<Grants>,
     /// Grants that have to be looked at again. There are no more than grants.
-    pub(crate) doubts: Mutex<BTreeSet<Key>>,
-    pub(crate) doubted: Notify,
+    pub(crate) invalidated: Mutex<BTreeSet<Key>>,
+    pub(crate) recheck: Notify,
     /// What was undone, and when what it touched is looked at once more.
     pub(crate) settling: Mutex<VecDeque<(i64, Undone)>>,
     policies: Cache<String, (Snapshot, Arc<Policy>)>,
@@ -116,7 +116,7 @@ impl Access {
         let epochs = Arc::new(Epochs::default());
         // Whoever hears of it and asks again is not answered with what was decided before.
         let raised = epochs.clone();
-        let bus = dependencies.bus.seen_by(move |event| raised.told(event));
+        let bus = dependencies.bus.seen_by(move |event| raised.on_event(event));
         let access = Self {
             shared: Arc::new(Shared {
                 audit: Audit::new(db.clone(), dependencies.auth),
@@ -128,8 +128,8 @@ impl Access {
                 standings: Standings::new(dependencies.catalogue.clone()),
                 deletions: Deletions::new(dependencies.catalogue),
                 grants: Mutex::default(),
-                doubts: Mutex::default(),
-                doubted: Notify::new(),
+                invalidated: Mutex::default(),
+                recheck: Notify::new(),
                 settling: Mutex::default(),
                 policies: Cache::new(POLICIES),
                 decisions: Cache::new(settings.cached_decisions),
@@ -138,7 +138,7 @@ impl Access {
                 settings,
             }),
         };
-        access.take_up().await?;
+        access.load().await?;
         Ok(access)
     }
 
@@ -289,7 +289,7 @@ impl Access {
             blocks: ruling.blocks(),
             valid_until_ms,
             ends: until_ms == Some(valid_until_ms),
-            doubt: None,
+            cause: None,
         };
         let allowed = ruling.verdict == Verdict::Allowed;
         if allowed && self.is_full(key) {
@@ -318,8 +318,8 @@ impl Access {
             outcome,
             viewer: serde_json::to_string(viewer).unwrap_or_default(),
             revokes: is_last,
-            told: (is_last && !key.principal.is_empty()).then(|| {
-                let cause = gone.as_ref().and_then(|grant| grant.doubt.as_deref());
+            notice: (is_last && !key.principal.is_empty()).then(|| {
+                let cause = gone.as_ref().and_then(|grant| grant.cause.as_deref());
                 because(cause, &ruling.reason)
             }),
         };
@@ -341,10 +341,10 @@ impl Access {
                 return Ok(unkept(viewer.clone(), too_many(ruling.revision), generation, now_ms));
             }
         } else if is_last {
-            let cause = gone.and_then(|grant| grant.doubt);
+            let cause = gone.and_then(|grant| grant.cause);
             let reason = because(cause.as_deref(), &ruling.reason);
             match key.principal.is_empty() {
-                false => self.told_revoked(&key.content, &key.principal, generation, &reason).await,
+                false => self.notify_revoked(&key.content, &key.principal, generation, &reason).await,
                 // Who is not signed in has no name that could be told.
                 true => drop(self.revoke_all(&key.content, &reason, &By::default()).await?),
             }
@@ -443,7 +443,7 @@ impl Access {
         self.shared.epochs.raise(Subject::Principal(principal));
         self.shared.grants.lock().remove_viewer(content, principal);
         self.shared.audit.noted();
-        self.told_revoked(content, principal, generation, reason).await;
+        self.notify_revoked(content, principal, generation, reason).await;
         Ok(generation)
     }
 
@@ -454,7 +454,7 @@ impl Access {
         self.shared.epochs.raise(Subject::Content(content));
         self.shared.audit.noted();
         self.drop_grants(content);
-        self.told_revoked(content, "", generation, reason).await;
+        self.notify_revoked(content, "", generation, reason).await;
         Ok(generation)
     }
 
@@ -467,7 +467,7 @@ impl Access {
 
     /// What was granted to a principal below this generation holds no more; without a name, to anybody.
     /// The bus is told of it, if it takes that soon, before the caller goes on.
-    async fn told_revoked(&self, content: &str, principal: &str, generation: u64, reason: &str) {
+    async fn notify_revoked(&self, content: &str, principal: &str, generation: u64, reason: &str) {
         tracing::info!(content, principal, generation, reason, "access was taken back");
         self.shared.outbox.soon().await;
     }

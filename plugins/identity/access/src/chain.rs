@@ -33,7 +33,7 @@ pub(crate) struct Chains {
     timeout: Duration,
     watch_for: Duration,
     followed: Mutex<HashMap<String, Followed>>,
-    told: Mutex<Told>,
+    reported: Mutex<Reported>,
 }
 
 /// A contract whose transfers are told.
@@ -46,7 +46,7 @@ struct Followed {
 }
 
 #[derive(Default)]
-struct Told {
+struct Reported {
     /// By chain: the last block that a transfer was told of, and whether that chain is read so far.
     floors: HashMap<String, Floor>,
     /// Hashes of blocks that are no longer part of their chain.
@@ -90,7 +90,7 @@ impl Chains {
                 .max_decoding_message_size(MAX_MESSAGE_BYTES)
                 .max_encoding_message_size(MAX_MESSAGE_BYTES)
         });
-        Self { evm, solana, timeout, watch_for, followed: Mutex::default(), told: Mutex::default() }
+        Self { evm, solana, timeout, watch_for, followed: Mutex::default(), reported: Mutex::default() }
     }
 
     /// All who know chains, by the name of their capability.
@@ -184,9 +184,9 @@ impl Chains {
         if answers.len() != count {
             return all(format!("{chain} gave {} answers to {count} questions", answers.len()));
         }
-        let mut told = self.told.lock();
+        let mut reported = self.reported.lock();
         let checked = answers.into_iter().map(|answer| match &answer.at {
-            Some(at) if told.gone.contains(&at.block_hash) => {
+            Some(at) if reported.gone.contains(&at.block_hash) => {
                 unknown(format!("block {} of {chain} was undone", at.block))
             }
             Some(at) if at.block < least => {
@@ -198,37 +198,37 @@ impl Chains {
         });
         let checked: Vec<Answer> = checked.collect();
         if let Some(at) = checked.iter().find_map(|answer| answer.at.as_ref())
-            && (told.floors.len() < MAX_CHAINS || told.floors.contains_key(chain))
+            && (reported.floors.len() < MAX_CHAINS || reported.floors.contains_key(chain))
         {
             let settled = at.finality() != Finality::Latest;
-            told.floors.entry(chain.to_owned()).or_default().settled = Some(settled);
+            reported.floors.entry(chain.to_owned()).or_default().settled = Some(settled);
         }
         checked
     }
 
     /// No answer counts from a block below this one: a transfer was told of it.
     fn floor(&self, chain: &str) -> Floor {
-        self.told.lock().floors.get(chain).copied().unwrap_or_default()
+        self.reported.lock().floors.get(chain).copied().unwrap_or_default()
     }
 
     /// Remembers how far a chain is, or that a block is gone.
-    pub(crate) fn heard(&self, transfer: &ChainTransfer) {
-        let mut told = self.told.lock();
+    pub(crate) fn on_transfer(&self, transfer: &ChainTransfer) {
+        let mut reported = self.reported.lock();
         if transfer.removed {
-            if !told.gone.contains(&transfer.block_hash) {
-                told.gone.push_back(transfer.block_hash.clone());
+            if !reported.gone.contains(&transfer.block_hash) {
+                reported.gone.push_back(transfer.block_hash.clone());
             }
-            if told.gone.len() > MAX_GONE {
-                told.gone.pop_front();
+            if reported.gone.len() > MAX_GONE {
+                reported.gone.pop_front();
             }
         } else {
             // The same transaction may come back in the same block.
-            told.gone.retain(|hash| *hash != transfer.block_hash);
+            reported.gone.retain(|hash| *hash != transfer.block_hash);
         }
-        if told.floors.len() >= MAX_CHAINS && !told.floors.contains_key(&transfer.chain) {
+        if reported.floors.len() >= MAX_CHAINS && !reported.floors.contains_key(&transfer.chain) {
             return;
         }
-        let floor = told.floors.entry(transfer.chain.clone()).or_default();
+        let floor = reported.floors.entry(transfer.chain.clone()).or_default();
         floor.block = match transfer.removed {
             true => floor.block.min(transfer.block.saturating_sub(1)),
             false => floor.block.max(transfer.block),
@@ -238,7 +238,7 @@ impl Chains {
     /// A chain went another way: what was told above this block is no bound any more, since the chain
     /// may be shorter for a while.
     pub(crate) fn reorganised(&self, reorganised: &ChainReorganised) {
-        if let Some(floor) = self.told.lock().floors.get_mut(&reorganised.chain) {
+        if let Some(floor) = self.reported.lock().floors.get_mut(&reorganised.chain) {
             floor.block = floor.block.min(reorganised.block);
         }
         let of_chain =

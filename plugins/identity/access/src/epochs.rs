@@ -48,7 +48,7 @@ impl Epochs {
     }
 
     /// What this server decided, in this run or another, and tells: decisions before that do not hold.
-    pub(crate) fn told(&self, event: &Event) {
+    pub(crate) fn on_event(&self, event: &Event) {
         let read = match event.r#type.as_str() {
             TYPE_ACCESS_CHANGED => event.parse::<AccessChanged>().map(|changed| {
                 self.raise(Subject::Content(&changed.content));

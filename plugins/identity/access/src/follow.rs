@@ -61,10 +61,10 @@ impl Access {
     }
 
     /// Takes an event of the bus: a transfer, a deleted content, another owner, or what another run decided.
-    pub async fn heard(&self, event: &Event) {
+    pub async fn on_event(&self, event: &Event) {
         let done = match event.r#type.as_str() {
             TYPE_CHAIN_TRANSFER => event.parse::<ChainTransfer>().map(|transfer| {
-                self.shared.chains.heard(&transfer);
+                self.shared.chains.on_transfer(&transfer);
                 self.transferred(&transfer);
                 if transfer.removed {
                     self.settle(Undone::Transfer(transfer));
@@ -77,15 +77,15 @@ impl Access {
             }),
             // Anybody may have said so: nothing goes before the catalogue says it, too.
             TYPE_CONTENT_DELETED => event.parse::<ContentDeleted>().map(|deleted| {
-                self.shared.deletions.heard(&deleted.id);
+                self.shared.deletions.on_deleted(&deleted.id);
             }),
             TYPE_CONTENT_STANDING => event.parse::<ContentStanding>().map(|changed| {
                 self.shared.epochs.raise(Subject::Content(&changed.id));
                 let keys = self.shared.grants.lock().of_content(&changed.id);
-                self.doubt(keys, "Whose the content is, or with whom it is shared, was changed");
+                self.invalidate(keys, "Whose the content is, or with whom it is shared, was changed");
             }),
             _ => {
-                self.shared.epochs.told(event);
+                self.shared.epochs.on_event(event);
                 Ok(())
             }
         };
@@ -107,7 +107,7 @@ impl Access {
             self.shared.epochs.raise(Subject::Wallet(&wallet));
             for asset in &alike {
                 let touched = self.shared.grants.lock().touched(&wallet, asset);
-                self.doubt(touched, &cause);
+                self.invalidate(touched, &cause);
             }
         }
     }
@@ -121,8 +121,8 @@ impl Access {
         let cause = format!("{chain} went another way after block {block}");
         for key in above {
             // What is known of it already, such as which transfer was undone, says more.
-            let known = self.shared.grants.lock().get(&key).and_then(|grant| grant.doubt.clone());
-            self.doubt([key], known.as_deref().unwrap_or(&cause));
+            let known = self.shared.grants.lock().get(&key).and_then(|grant| grant.cause.clone());
+            self.invalidate([key], known.as_deref().unwrap_or(&cause));
         }
     }
 
@@ -134,13 +134,13 @@ impl Access {
     }
 
     /// Has grants looked at again.
-    pub(crate) fn doubt(&self, keys: impl IntoIterator<Item = Key>, cause: &str) {
+    pub(crate) fn invalidate(&self, keys: impl IntoIterator<Item = Key>, cause: &str) {
         for key in keys {
-            if self.shared.grants.lock().doubt(&key, cause) {
-                self.shared.doubts.lock().insert(key);
+            if self.shared.grants.lock().invalidate(&key, cause) {
+                self.shared.invalidated.lock().insert(key);
             }
         }
-        self.shared.doubted.notify_one();
+        self.shared.recheck.notify_one();
     }
 
     async fn look_again(&self) {
@@ -154,8 +154,8 @@ impl Access {
             }
             tokio::select! {
                 Some(()) = under_way.next() => {}
-                () = self.shared.doubted.notified(), if waiting.is_empty() => {
-                    waiting.extend(std::mem::take(&mut *self.shared.doubts.lock()));
+                () = self.shared.recheck.notified(), if waiting.is_empty() => {
+                    waiting.extend(std::mem::take(&mut *self.shared.invalidated.lock()));
                 }
             }
         }
@@ -163,7 +163,7 @@ impl Access {
 
     /// Looks at one grant again. Who is not let in for sure is not let in.
     async fn look_at(&self, key: Key) {
-        let Some(Grant { viewer, doubt, .. }) = self.shared.grants.lock().get(&key).cloned() else { return };
+        let Some(Grant { viewer, cause, .. }) = self.shared.grants.lock().get(&key).cloned() else { return };
         let mut decision = self.decide(&key.content, viewer.clone()).await;
         for _ in 1..ATTEMPTS {
             if self.shared.epochs.hold(&decision.snapshot) {
@@ -178,12 +178,12 @@ impl Access {
         // A refusal has taken it back already. What is not known has not, and does unless another
         // credential of the principal is let in.
         let (Some(grant), true) = self.shared.grants.lock().leave(&key) else { return };
-        let reason = because(doubt.as_deref(), &decision.ruling.reason);
+        let reason = because(cause.as_deref(), &decision.ruling.reason);
         if let Err(error) = self.revoke(&key.content, &key.principal, None, &reason, &By::default()).await {
             tracing::error!(content = key.content, %error, "access could not be taken back; it is tried again");
             self.shared.grants.lock().put(key.clone(), grant, usize::MAX);
             tokio::time::sleep(TICK).await;
-            self.doubt([key], doubt.as_deref().unwrap_or_default());
+            self.invalidate([key], cause.as_deref().unwrap_or_default());
         }
     }
 
@@ -195,7 +195,7 @@ impl Access {
             let now_ms = self.now_ms();
             let over = self.shared.grants.lock().over(now_ms);
             if !over.is_empty() {
-                self.doubt(over, "Its time is over");
+                self.invalidate(over, "Its time is over");
             }
             loop {
                 let settled = {
@@ -226,7 +226,7 @@ impl Access {
                 for key in &resting {
                     self.shared.epochs.raise(Subject::Content(&key.content));
                 }
-                self.doubt(resting, reason);
+                self.invalidate(resting, reason);
             }
             let before_ms = now_ms - millis(self.shared.settings.decision_retention.get());
             match self.shared.store.sweep(before_ms).await {
@@ -283,7 +283,7 @@ impl Access {
             // Nobody plays what the catalogue does not know; the rows are all that is left.
             Err(error) => {
                 tracing::error!(content, %error, "what was said of a deleted content is still there");
-                self.shared.deletions.heard(content);
+                self.shared.deletions.on_deleted(content);
                 tokio::time::sleep(FORGET_AGAIN).await;
             }
         }
@@ -294,7 +294,7 @@ impl Access {
         self.shared.epochs.raise(Subject::Content(content));
         self.shared.outbox.soon().await;
         let keys = self.shared.grants.lock().of_content(content);
-        self.doubt(keys, "The policy of the content was changed");
+        self.invalidate(keys, "The policy of the content was changed");
     }
 
     /// Sets until when somebody has a plan; `None` ends it. `false`: it was not there, or there are
@@ -310,7 +310,7 @@ impl Access {
         self.shared.epochs.raise(Subject::Principal(principal));
         self.shared.audit.noted();
         let keys = self.shared.grants.lock().of_principal(principal);
-        self.doubt(keys, "The subscription was changed");
+        self.invalidate(keys, "The subscription was changed");
         Ok(done)
     }
 
@@ -325,13 +325,13 @@ impl Access {
         self.shared.epochs.raise(Subject::Principal(principal));
         self.shared.audit.noted();
         let keys = self.shared.grants.lock().of_principal(principal);
-        self.doubt(keys, "The vaults were changed");
+        self.invalidate(keys, "The vaults were changed");
         Ok(())
     }
 
     /// Takes up again whoever was let in before a restart, and looks at all of them: something may
     /// have happened meanwhile.
-    pub(crate) async fn take_up(&self) -> Result<(), DbError> {
+    pub(crate) async fn load(&self) -> Result<(), DbError> {
         let now_ms = self.now_ms();
         let mut after = Key::default();
         loop {
@@ -344,13 +344,13 @@ impl Access {
                 let wallets = viewer.wallets.iter().cloned().collect();
                 let (assets, blocks) = Default::default();
                 let grant =
-                    Grant { viewer, assets, wallets, blocks, valid_until_ms, ends: true, doubt: None };
+                    Grant { viewer, assets, wallets, blocks, valid_until_ms, ends: true, cause: None };
                 if !grants.put(key, grant, self.shared.settings.max_grants) {
                     return Ok(());
                 }
             }
             drop(grants);
-            self.doubt(keys, "The server was started anew");
+            self.invalidate(keys, "The server was started anew");
         }
     }
 }

@@ -34,7 +34,7 @@ pub(crate) struct Grant {
     /// What it rests on ends by itself at that time: it is looked at again then.
     pub(crate) ends: bool,
     /// What happened that may have ended it; it is looked at again.
-    pub(crate) doubt: Option<String>,
+    pub(crate) cause: Option<String>,
 }
 
 /// All of them.
@@ -102,9 +102,9 @@ impl Grants {
     }
 
     /// Notes why it has to be looked at again; `false`: it is gone.
-    pub(crate) fn doubt(&mut self, key: &Key, cause: &str) -> bool {
+    pub(crate) fn invalidate(&mut self, key: &Key, cause: &str) -> bool {
         let grant = self.by_key.get_mut(key);
-        grant.map(|grant| grant.doubt = Some(cause.to_owned())).is_some()
+        grant.map(|grant| grant.cause = Some(cause.to_owned())).is_some()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -170,7 +170,7 @@ mod tests {
         let set = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
         let (assets, wallets) = (set(assets), set(wallets));
         let blocks = BTreeMap::new();
-        Grant { viewer: Viewer::default(), assets, wallets, blocks, valid_until_ms, ends, doubt: None }
+        Grant { viewer: Viewer::default(), assets, wallets, blocks, valid_until_ms, ends, cause: None }
     }
 
     #[test]

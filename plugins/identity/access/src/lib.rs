@@ -94,7 +94,7 @@ impl Plugin for Running {
             let access = access.clone();
             tasks.push(host.spawn(async move {
                 while let Some(event) = subscription.next().await {
-                    access.heard(&event).await;
+                    access.on_event(&event).await;
                 }
             }));
         }

@@ -72,12 +72,12 @@ pub(crate) struct DecisionRow {
     /// What was granted before holds no more.
     pub(crate) revokes: bool,
     /// Why, if the bus is told.
-    pub(crate) told: Option<String>,
+    pub(crate) notice: Option<String>,
 }
 
 /// A stored decision as it is shown.
 #[derive(Debug, Clone)]
-pub(crate) struct Shown {
+pub(crate) struct RecordedDecision {
     pub(crate) id: String,
     pub(crate) members: serde_json::Map<String, Value>,
 }
@@ -220,7 +220,7 @@ impl Store {
                     row.valid_until_ms,
                 ],
             );
-        let batch = match &row.told {
+        let batch = match &row.notice {
             Some(reason) => revoked(batch, &row.key.content, &row.key.principal, reason)?,
             None => batch,
         };
@@ -423,7 +423,7 @@ impl Store {
         principal: &str,
         before: &str,
         most: usize,
-    ) -> Result<Vec<Shown>, DbError> {
+    ) -> Result<Vec<RecordedDecision>, DbError> {
         let mut sql =
             "SELECT * FROM decisions WHERE ($1 = '' OR content = $1) AND ($2 = '' OR principal = $2) \
                        AND ($3 = '' OR id < $3) ORDER BY id DESC LIMIT $4"
@@ -435,7 +435,7 @@ impl Store {
             sql = sql.replace("($2 = '' OR principal = $2)", "principal = $2");
         }
         let rows = self.db.query(&sql, params![content, principal, before, most]).await?;
-        rows.into_iter().map(|row| shown(&row)).collect()
+        rows.into_iter().map(|row| decision_of(&row)).collect()
     }
 
     /// Removes what is older than may be.
@@ -490,7 +490,7 @@ fn cut(reason: &str) -> String {
     reason.chars().take(REASON_CHARS).collect()
 }
 
-fn shown(row: &Row) -> Result<Shown, DbError> {
+fn decision_of(row: &Row) -> Result<RecordedDecision, DbError> {
     let text = |name: &str| row.get::<String>(name);
     let time =
         |name: &str| Ok::<_, DbError>(Value::from(streamgate_plugin_api::time::rfc3339(row.get(name)?)));
@@ -509,5 +509,5 @@ fn shown(row: &Row) -> Result<Shown, DbError> {
     members.insert("decided_at".into(), time("decided_at_ms")?);
     members.insert("confirmed_at".into(), time("confirmed_at_ms")?);
     members.insert("valid_until".into(), time("valid_until_ms")?);
-    Ok(Shown { id, members })
+    Ok(RecordedDecision { id, members })
 }

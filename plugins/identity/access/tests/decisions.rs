@@ -603,7 +603,7 @@ async fn a_transfer_during_a_decision_is_not_lost() {
         .await;
         // The chain has said yes already, and now the token goes.
         chain.holds.store(0, SeqCst);
-        life.access.heard(&transfer(wallet, Address::repeat_byte(2), 4)).await;
+        life.access.on_event(&transfer(wallet, Address::repeat_byte(2), 4)).await;
         chain.may.add_permits(1000);
     };
     let (decision, ()) = tokio::join!(life.decide(&a), meanwhile);

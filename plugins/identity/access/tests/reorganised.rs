@@ -55,7 +55,7 @@ async fn a_refusal_from_a_chain_that_went_another_way_is_not_kept() {
     let a = viewer(ALICE, &[Address::repeat_byte(1)]);
     assert_eq!(life.decide(&a).await.verdict(), Verdict::Denied);
     chain.holds.store(1, SeqCst);
-    life.access.heard(&reorganised("eip155:1", 4)).await;
+    life.access.on_event(&reorganised("eip155:1", 4)).await;
     assert_eq!(life.decide(&a).await.verdict(), Verdict::Allowed);
 }
 
@@ -68,7 +68,7 @@ async fn what_rests_on_blocks_that_stay_or_on_another_chain_is_left_alone() {
     assert_eq!(life.decide(&a).await.verdict(), Verdict::Allowed);
     let asked = chain.asked.load(SeqCst);
     for (name, block) in [("eip155:1", 5), ("eip155:1", 6), ("eip155:10", 1)] {
-        life.access.heard(&reorganised(name, block)).await;
+        life.access.on_event(&reorganised(name, block)).await;
     }
     // News that does concern it comes after, and is the only one that is looked at.
     chain.holds.store(0, SeqCst);

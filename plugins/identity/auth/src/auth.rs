@@ -75,7 +75,7 @@ impl Auth {
     }
 
     /// Publishes which sessions and keys end, until it is dropped.
-    pub async fn tell(&self) {
+    pub async fn publish(&self) {
         self.sessions.publish().await;
     }
 

@@ -9,8 +9,8 @@ use crate::audit::Entry;
 use crate::auth::Auth;
 
 /// Keeps what the host tells, until the bus closes.
-pub(crate) async fn keep(auth: Auth, host: Host, mut told: Subscription) {
-    while let Some(event) = told.next().await {
+pub(crate) async fn keep(auth: Auth, host: Host, mut changes: Subscription) {
+    while let Some(event) = changes.next().await {
         let Some(kept) = auth.keep_change(&event).await else { continue };
         if let Err(error) = host.publish(kept).await {
             tracing::warn!(%error, "the host tells of a change again");

@@ -82,10 +82,10 @@ impl Plugin for Running {
         host.provide("authorize", auth.authorization())?;
         host.provide("command-admin", auth.commands())?;
         host.serve(auth.public());
-        let told = host.subscribe(HOST_CHANGED)?;
-        let keeping = host.spawn(by_hand::keep(auth.clone(), host.clone(), told));
+        let changes = host.subscribe(HOST_CHANGED)?;
+        let keeping = host.spawn(by_hand::keep(auth.clone(), host.clone(), changes));
         let events = auth.clone();
-        let telling = host.spawn(async move { events.tell().await });
+        let publishing = host.spawn(async move { events.publish().await });
         let health = host.health("tidying");
         health.healthy();
         let announced = auth.clone();
@@ -101,7 +101,7 @@ impl Plugin for Running {
             }
         });
         let following = host.spawn(ingress::follow(host.clone(), announced, first));
-        Ok(Self { tasks: [keeping, telling, tidying, following] })
+        Ok(Self { tasks: [keeping, publishing, tidying, following] })
     }
 
     async fn stop(self) {

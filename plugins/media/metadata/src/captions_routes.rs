@@ -17,7 +17,7 @@ use streamgate_plugin_api::{Body, Problem};
 use crate::captions::Editor;
 use crate::limits;
 use crate::patch::line;
-use crate::routes::{Api, bad_fields, bad_query, etag, expected, json, parsed, query_of, shown};
+use crate::routes::{Api, bad_fields, bad_query, content_response, etag, expected, json, parsed, query_of};
 use crate::store::StoreError;
 use crate::texts::{self, About};
 use crate::view::CaptionView;
@@ -165,7 +165,11 @@ async fn set_chapters(
     let chapters = texts::chapters(list).map_err(bad_fields)?;
     api.may_change(&id, &parts.headers).await?;
     let set = api.catalogue.set_chapters(&id, &chapters, &Editor::of(&parts.headers)).await;
-    Ok(shown(StatusCode::OK, &set.map_err(IntoResponse::into_response)?, &api.sight(&parts.headers)))
+    Ok(content_response(
+        StatusCode::OK,
+        &set.map_err(IntoResponse::into_response)?,
+        &api.sight(&parts.headers),
+    ))
 }
 
 impl Api {

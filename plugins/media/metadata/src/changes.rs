@@ -146,7 +146,7 @@ impl Feed {
         let what = What::Ended(credential);
         let (others, addressed) = (Others::Nothing, Others::Nothing);
         let (content, holders) = (String::new(), Holders::default());
-        self.tell(Notice { content, position: 0, told: 0, what, holders, others, addressed });
+        self.notify(Notice { content, position: 0, told: 0, what, holders, others, addressed });
     }
 
     fn desk(&self) -> std::sync::MutexGuard<'_, Desk> {
@@ -184,7 +184,7 @@ impl Feed {
         }
     }
 
-    fn tell(&self, notice: Notice) {
+    fn notify(&self, notice: Notice) {
         // An error only means that no client listens.
         let _ = self.notices.send(Arc::new(notice));
     }
@@ -273,16 +273,16 @@ impl Show {
                 match self.store.now(id).await? {
                     Some(now) => moved.now = now,
                     None => {
-                        self.tail.tell(id, entry.position, Instant::now());
+                        self.tail.report(id, entry.position, Instant::now());
                         return Ok(());
                     }
                 }
             }
         }
-        self.tail.tell(moved.id(), moved.position(), Instant::now());
+        self.tail.report(moved.id(), moved.position(), Instant::now());
         match &moved.now {
             Now::Deleted(grave) => {
-                self.feed.tell(Notice::deleted(grave, self.tail.told(), moved.was_hidden()));
+                self.feed.notify(Notice::deleted(grave, self.tail.reported(), moved.was_hidden()));
             }
             Now::There(entry) => self.show_entry(entry, others(entry, moved.was_hidden())),
         }
@@ -292,7 +292,7 @@ impl Show {
     fn show_entry(&self, entry: &Entry, others: (Others, Others)) {
         // Whoever listens from now on reads what is there.
         if self.feed.is_heard() {
-            self.feed.tell(Notice::changed(entry, self.tail.told(), others));
+            self.feed.notify(Notice::changed(entry, self.tail.reported(), others));
         }
     }
 

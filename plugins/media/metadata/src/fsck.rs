@@ -124,7 +124,7 @@ impl Check {
                 self.sums.objects += objects;
                 self.sums.broken += u64::from(!findings.is_empty());
                 for finding in findings {
-                    self.tell(&finding).await?;
+                    self.report(&finding).await?;
                 }
             }
             self.progress(&format!("{} contents looked at", self.sums.contents)).await?;
@@ -175,7 +175,7 @@ impl Check {
             for object in loose {
                 self.sums.objects += 1;
                 self.sums.orphans += 1;
-                self.tell(&Finding::loose(&object)).await?;
+                self.report(&Finding::loose(&object)).await?;
             }
             for chunk in page.chunks(PAGE as usize) {
                 for name in self.catalogue.store.nameless(chunk).await? {
@@ -245,10 +245,10 @@ impl Check {
         if mine && !young && found.len() < MOST {
             found.push((name.clone(), format!("by `streamgate fsck --repair`: {detail}")));
         }
-        self.tell(&Finding { kind: "objects-without-content", content: name, detail, advice }).await
+        self.report(&Finding { kind: "objects-without-content", content: name, detail, advice }).await
     }
 
-    async fn tell(&self, finding: &Finding) -> Result<(), Stopped> {
+    async fn report(&self, finding: &Finding) -> Result<(), Stopped> {
         let Finding { kind, content, detail, advice } = finding;
         let line = if self.json {
             json!({ "finding": kind, "content": content, "detail": detail, "advice": advice }).to_string()

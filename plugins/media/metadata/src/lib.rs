@@ -236,13 +236,13 @@ impl Plugin for Running {
 
 /// Follows what `access` tells of policies and `auth` of credentials, until the plugin stops.
 fn follow(host: &Host, metadata: &Metadata) -> Result<tokio::task::JoinHandle<()>, StartError> {
-    let mut told = host.subscribe(events::ACCESS_ANY)?;
+    let mut changes = host.subscribe(events::ACCESS_ANY)?;
     let mut ended = host.subscribe(events::CREDENTIAL_ENDED_ANY)?;
     let metadata = metadata.clone();
     Ok(host.spawn(async move {
         loop {
             let event = tokio::select! {
-                event = told.next() => event,
+                event = changes.next() => event,
                 event = ended.next() => event,
             };
             match event {

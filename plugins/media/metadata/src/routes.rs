@@ -352,7 +352,7 @@ async fn show(
         }
         return Ok(response);
     }
-    Ok(shown(StatusCode::OK, &entry, &sight))
+    Ok(content_response(StatusCode::OK, &entry, &sight))
 }
 
 async fn change(
@@ -372,7 +372,7 @@ async fn change(
         .patch(&id, &patch, expected, &By::of(&parts.headers))
         .await
         .map_err(IntoResponse::into_response)?;
-    Ok(shown(StatusCode::OK, &entry, &sight))
+    Ok(content_response(StatusCode::OK, &entry, &sight))
 }
 
 async fn remove(
@@ -395,7 +395,7 @@ async fn retry(
 ) -> Result<Response, StoreError> {
     let sight = api.sight(&headers);
     api.catalogue.held(&id, &sight, Right::Edit).await?;
-    Ok(shown(StatusCode::ACCEPTED, &api.catalogue.retry(&id, &By::of(&headers)).await?, &sight))
+    Ok(content_response(StatusCode::ACCEPTED, &api.catalogue.retry(&id, &By::of(&headers)).await?, &sight))
 }
 
 async fn all_events(State(api): State<Api>, headers: HeaderMap) -> Result<Response, Response> {
@@ -426,7 +426,7 @@ fn unsearched(reason: Unsearched) -> Response {
         .into_response()
 }
 
-pub(crate) fn shown(status: StatusCode, entry: &Entry, sight: &Sight) -> Response {
+pub(crate) fn content_response(status: StatusCode, entry: &Entry, sight: &Sight) -> Response {
     let view = ContentView::new(entry, sight.shows_owner(&entry.content));
     json(status, view.to_json(), Some(tag_of(entry, sight)))
 }

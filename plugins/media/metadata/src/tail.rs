@@ -23,7 +23,7 @@ pub(crate) struct Tail {
     /// Everything up to here was read.
     read: i64,
     held: HashMap<String, Held>,
-    shown: HashMap<String, Shown>,
+    shown: HashMap<String, Reported>,
 }
 
 /// What is held back.
@@ -36,7 +36,7 @@ pub(crate) struct Held {
 }
 
 #[derive(Debug)]
-struct Shown {
+struct Reported {
     at: Instant,
     /// Of the content's last change by then.
     position: i64,
@@ -54,7 +54,7 @@ impl Tail {
     }
 
     /// Everything up to here was told.
-    pub(crate) fn told(&self) -> i64 {
+    pub(crate) fn reported(&self) -> i64 {
         self.held.values().map(|held| held.moved.first - 1).fold(self.read, i64::min)
     }
 
@@ -113,9 +113,9 @@ impl Tail {
     }
 
     /// It is told to everybody, with what it became at this position.
-    pub(crate) fn tell(&mut self, id: &str, position: i64, now: Instant) {
+    pub(crate) fn report(&mut self, id: &str, position: i64, now: Instant) {
         self.held.remove(id);
-        self.shown.insert(id.to_owned(), Shown { at: now, position });
+        self.shown.insert(id.to_owned(), Reported { at: now, position });
     }
 
     /// It is told to those who know of it whatever its policy, and to everybody not before then.
@@ -158,7 +158,7 @@ mod tests {
             let position = i64::try_from(ms).unwrap() + 1;
             tail.take(vec![changed("a", position)], position, now);
             for held in tail.due(now) {
-                tail.tell("a", held.moved.position(), now);
+                tail.report("a", held.moved.position(), now);
                 shown += 1;
             }
         }
@@ -173,16 +173,16 @@ mod tests {
     async fn what_is_told_beyond_something_that_is_held_back_does_not_count_as_told() {
         let (mut tail, now) = (Tail::from(0), Instant::now());
         tail.take(vec![changed("a", 1)], 1, now);
-        tail.tell("a", 1, now);
+        tail.report("a", 1, now);
         tail.take(vec![changed("a", 2), changed("b", 3)], 3, now);
         assert_eq!(ids(&tail.due(now)), ["b"], "what just was shown waits");
-        tail.tell("b", 3, now);
-        assert_eq!(tail.told(), 1);
+        tail.report("b", 3, now);
+        assert_eq!(tail.reported(), 1);
         tail.take(vec![changed("a", 4)], 4, now);
         let later = now + QUIET;
         assert_eq!(ids(&tail.due(later)), ["a"]);
-        tail.tell("a", 4, later);
-        assert_eq!(tail.told(), 4);
+        tail.report("a", 4, later);
+        assert_eq!(tail.reported(), 4);
     }
 
     #[derive(Debug, Clone, Copy)]
@@ -334,7 +334,7 @@ mod tests {
                         for held in tail.due(now).into_iter().take(most) {
                             let id = held.moved.id().to_owned();
                             if says {
-                                tail.tell(&id, held.moved.position(), now);
+                                tail.report(&id, held.moved.position(), now);
                                 Model::tell(&mut model.shown, &held.moved);
                             } else {
                                 tail.hold(&id, now + QUIET);
@@ -343,8 +343,8 @@ mod tests {
                     }
                     Step::Hurry(ids) => tail.hurry(&ids.iter().map(u8::to_string).collect(), now),
                 }
-                prop_assert!(tail.told() >= told, "what was told stays told");
-                told = tail.told();
+                prop_assert!(tail.reported() >= told, "what was told stays told");
+                told = tail.reported();
                 prop_assert_eq!(model.after_coming_back(told), model.truth());
             }
         }

@@ -66,12 +66,12 @@ pub(crate) enum Pass {
 }
 
 /// What a token comes to.
-enum Shown {
-    Good(Arc<PlaybackSession>),
+enum Verified {
+    Valid(Arc<PlaybackSession>),
     /// It was good once, and says why it is no more.
     Refused(Refusal),
     /// None, forged, of another content, or too old.
-    Nothing,
+    None,
 }
 
 impl Pass {
@@ -134,13 +134,13 @@ impl Gate {
         let claims = self.key.claims(content, request.uri.query())?;
         let playback = self.playbacks.find(&claims.playback)?;
         let now = self.clock.now_ms();
-        let taken_up =
-            || self.at_its_place(&playback, item, request, now).is_ok() && taken_up(&playback, item, now);
-        (self.warm(&playback, now) && taken_up()).then_some(Pass::Token(playback))
+        let touched =
+            || self.note_address(&playback, item, request, now).is_ok() && touch(&playback, item, now);
+        (self.warm(&playback, now) && touched()).then_some(Pass::Token(playback))
     }
 
     /// Notes where something is played, if that is known.
-    fn at_its_place(
+    fn note_address(
         &self,
         playback: &PlaybackSession,
         item: Item<'_>,
@@ -177,22 +177,22 @@ impl Gate {
     ) -> Result<Pass, Refusal> {
         let pass = self.permitted(content, item, request).await?;
         if let Some(playback) = pass.playback() {
-            self.take_up(playback, item, request)?;
+            self.note_use(playback, item, request)?;
         }
         Ok(pass)
     }
 
     /// Notes the use of a playback session. When the first thing is played with it, it is written down who holds
     /// it, in the background: what a crash loses of that costs one look at credentials.
-    fn take_up(
+    fn note_use(
         &self,
         playback: &Arc<PlaybackSession>,
         item: Item<'_>,
         request: &Parts,
     ) -> Result<(), Refusal> {
         let now = self.clock.now_ms();
-        self.at_its_place(playback, item, request, now)?;
-        if !taken_up(playback, item, now) && self.playbacks.place(playback, now)? {
+        self.note_address(playback, item, request, now)?;
+        if !touch(playback, item, now) && self.playbacks.claim_slot(playback, now)? {
             let (store, playback) = (self.store.clone(), playback.clone());
             tokio::spawn(async move {
                 store.keep(&playback.id, &playback.standing.viewer, playback.issued_at).await;
@@ -205,11 +205,11 @@ impl Gate {
         if self.policies.get(content).await? == Openness::Public {
             return Ok(Pass::Open);
         }
-        let before = match self.shown(content, request).await {
-            Shown::Good(playback) => return Ok(Pass::Token(playback)),
-            Shown::Refused(refusal) if !refusal.is_final() => return Err(refusal),
-            Shown::Refused(refusal) => Some(refusal),
-            Shown::Nothing => None,
+        let before = match self.verify(content, request).await {
+            Verified::Valid(playback) => return Ok(Pass::Token(playback)),
+            Verified::Refused(refusal) if !refusal.is_final() => return Err(refusal),
+            Verified::Refused(refusal) => Some(refusal),
+            Verified::None => None,
         };
         let answer = match (self.viewers.of(request).await, &before) {
             (Ok(viewer), Some(refusal)) if viewer.is_anonymous() => Err(refusal.clone()),
@@ -220,31 +220,31 @@ impl Gate {
         answer.map_err(|refusal| before.filter(|_| refusal.is_final()).unwrap_or(refusal))
     }
 
-    async fn shown(&self, content: ContentId, request: &Parts) -> Shown {
-        let Some(claims) = self.key.claims(content, request.uri.query()) else { return Shown::Nothing };
+    async fn verify(&self, content: ContentId, request: &Parts) -> Verified {
+        let Some(claims) = self.key.claims(content, request.uri.query()) else { return Verified::None };
         let playback = match self.playbacks.find(&claims.playback) {
             Some(playback) => playback,
             None => match self.revived(content, &claims).await {
                 Ok(Some(playback)) => playback,
-                Ok(None) => return Shown::Nothing,
-                Err(refusal) => return Shown::Refused(refusal),
+                Ok(None) => return Verified::None,
+                Err(refusal) => return Verified::Refused(refusal),
             },
         };
         let now = self.clock.now_ms();
         if !playback.alive(now, &self.playbacks.lifetimes) {
-            return Shown::Nothing;
+            return Verified::None;
         }
         if self.warm(&playback, now) {
-            return Shown::Good(playback);
+            return Verified::Valid(playback);
         }
         if let Some(refusal) = playback.standing.ended(playback.generation) {
-            return Shown::Refused(refusal);
+            return Verified::Refused(refusal);
         }
         let asked = self.standings.ask(&playback.standing).await;
         // It may have been allowed anew, under another generation; and who was playing is told why that ended.
         match playback.standing.ended(playback.generation).or(asked.err()) {
-            Some(refusal) => Shown::Refused(refusal),
-            None => Shown::Good(playback),
+            Some(refusal) => Verified::Refused(refusal),
+            None => Verified::Valid(playback),
         }
     }
 
@@ -291,12 +291,12 @@ impl Gate {
         if present.is_none() && item.is_beside() {
             return Ok(Pass::Looking);
         }
-        let playback = present.unwrap_or_else(|| self.playback(content, standing, generation, now));
+        let playback = present.unwrap_or_else(|| self.begin(content, standing, generation, now));
         Ok(Pass::Credentials(playback))
     }
 
     /// A new playback session.
-    fn playback(
+    fn begin(
         &self,
         content: ContentId,
         standing: Arc<Standing>,
@@ -336,8 +336,8 @@ impl Gate {
     }
 }
 
-/// Notes the use of a playback session. False: something is to be played with it, and it has no place.
-fn taken_up(playback: &PlaybackSession, item: Item<'_>, now_ms: u64) -> bool {
+/// Notes the use of a playback session. False: something is to be played with it, and it has no slot.
+fn touch(playback: &PlaybackSession, item: Item<'_>, now_ms: u64) -> bool {
     if item.is_played() {
         return playback.play(now_ms);
     }

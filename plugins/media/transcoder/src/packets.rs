@@ -23,7 +23,7 @@ pub(crate) enum Lane {
 
 impl Lane {
     /// Its place among all lanes.
-    pub(crate) fn place(self) -> usize {
+    pub(crate) fn index(self) -> usize {
         match self {
             Self::Picture => 0,
             Self::Sound(place) => 1 + place,
@@ -42,7 +42,7 @@ struct State {
 
 impl State {
     fn lane(&mut self, lane: Lane) -> Option<&mut VecDeque<Packet>> {
-        self.lanes.get_mut(lane.place())?.as_mut()
+        self.lanes.get_mut(lane.index())?.as_mut()
     }
 
     fn has_room(&self) -> bool {
@@ -62,7 +62,7 @@ impl Packets {
     pub(crate) fn new(lanes: &[Lane], awaited: &[Lane]) -> Self {
         let mut state = State { awaited: awaited.to_vec(), ..State::default() };
         for lane in lanes {
-            let place = lane.place();
+            let place = lane.index();
             state.lanes.resize_with(state.lanes.len().max(place + 1), || None);
             state.lanes[place] = Some(VecDeque::new());
         }
@@ -150,7 +150,7 @@ impl Packets {
     /// Nobody wants packets of this lane any more.
     pub(crate) fn close(&self, lane: Lane) {
         let mut state = self.lock();
-        let lanes = state.lanes.get_mut(lane.place());
+        let lanes = state.lanes.get_mut(lane.index());
         let left: usize =
             lanes.and_then(Option::take).into_iter().flatten().map(|packet| packet.size()).sum();
         state.bytes -= left;

@@ -119,7 +119,7 @@ impl Upload {
 
     /// Tells the audit log and the bus of uploads, and ends those of deleted contents, until it is
     /// dropped.
-    pub fn tell(&self) -> BoxFuture<'static, ()> {
+    pub fn publish(&self) -> BoxFuture<'static, ()> {
         let (upload, noted) = (self.clone(), self.api.uploads.pump.noted.clone());
         Box::pin(async move {
             tokio::join!(upload.outbox.run(&noted), upload.events.run(), upload.end_deleted()).0
@@ -130,7 +130,7 @@ impl Upload {
     /// too: anybody may have published it. One of which no event came runs out by itself.
     pub fn heard_deleted(&self, id: &str) {
         if protocol::is_id(id) {
-            self.deletions.heard(id);
+            self.deletions.on_deleted(id);
         }
     }
 
@@ -201,7 +201,7 @@ impl Plugin for Running {
             None => health.healthy(),
             Some(reason) => health.degraded(reason),
         };
-        let tasks = vec![host.spawn(listen), host.spawn(upload.sweep(report)), host.spawn(upload.tell())];
+        let tasks = vec![host.spawn(listen), host.spawn(upload.sweep(report)), host.spawn(upload.publish())];
         host.serve(upload.public());
         Ok(Self { upload, tasks })
     }

@@ -88,7 +88,7 @@ async fn a_waiting_worker_gets_an_enqueued_job_at_once() {
     let began = Instant::now();
     let waiting =
         tokio::spawn(async move { jobs.leased(Want { wait: Duration::from_secs(30), ..want("q") }).await });
-    while Arc::strong_count(&fixture.jobs.place_for_test("q")) < 3 {
+    while Arc::strong_count(&fixture.jobs.slot_for_test("q")) < 3 {
         tokio::task::yield_now().await;
     }
     let job = fixture.jobs.enqueue(job_for("q")).await.unwrap();
@@ -309,8 +309,8 @@ async fn of_several_jobs_whose_process_ended_each_runs_alone_until_it_is_known_w
     let waiting = tokio::spawn(async move {
         waiting.lease(Want { process: name, wait: Duration::from_secs(30), ..want("q") }).await
     });
-    let place = jobs.place_for_test("q");
-    while Arc::strong_count(&place) < 3 {
+    let slot = jobs.slot_for_test("q");
+    while Arc::strong_count(&slot) < 3 {
         tokio::task::yield_now().await;
     }
     jobs.complete(&first, &suspect.proof, "".into(), 0).await.unwrap();

@@ -71,7 +71,7 @@ async fn a_job_that_ends_lets_the_next_of_its_owner_begin_at_once() {
     let jobs = fixture.jobs.clone();
     let wanted = Want { wait: Duration::from_secs(30), ..want("q") };
     let waiting = tokio::spawn(async move { jobs.leased(wanted).await });
-    while Arc::strong_count(&fixture.jobs.place_for_test("q")) < 3 {
+    while Arc::strong_count(&fixture.jobs.slot_for_test("q")) < 3 {
         tokio::task::yield_now().await;
     }
     fixture.jobs.complete(&first.id, &lease, "done".into(), 0).await.unwrap();

@@ -244,7 +244,7 @@ impl World {
         let tasks = vec![
             tokio::spawn(async move {
                 while let Some(event) = events.recv().await {
-                    listening.heard(&event).await;
+                    listening.on_event(&event).await;
                     taking.lock().unwrap().push(event.id);
                 }
             }),

@@ -14,22 +14,22 @@ use crate::session::warm::Whose;
 /// Adds to a batch for [`Sessions::ending`] that the sessions end which a condition over `params` names, and
 /// that it is told of each.
 pub(crate) fn sessions(batch: Batch, which: &str, params: Vec<Param>) -> Batch {
-    told(batch, "session", which, &params).push(&format!("DELETE FROM sessions WHERE {which}"), params)
+    notify(batch, "session", which, &params).push(&format!("DELETE FROM sessions WHERE {which}"), params)
 }
 
 /// The same of API keys.
 pub(crate) fn keys(batch: Batch, which: &str, params: Vec<Param>) -> Batch {
-    told(batch, "key", which, &params).push(&format!("DELETE FROM api_keys WHERE {which}"), params)
+    notify(batch, "key", which, &params).push(&format!("DELETE FROM api_keys WHERE {which}"), params)
 }
 
 /// The same of a key that has to be there.
 pub(crate) fn one_key(batch: Batch, which: &str, params: Vec<Param>) -> Batch {
     let delete = format!("DELETE FROM api_keys WHERE {which}");
-    told(batch, "key", which, &params).push_expect(&delete, params, 1)
+    notify(batch, "key", which, &params).push_expect(&delete, params, 1)
 }
 
 /// Tells of those that are about to end. Ids and principals are UUIDs: they need no escaping.
-fn told(batch: Batch, kind: &str, which: &str, params: &[Param]) -> Batch {
+fn notify(batch: Batch, kind: &str, which: &str, params: &[Param]) -> Batch {
     let table = if kind == "key" { "api_keys" } else { "sessions" };
     let data = r#"'{"credential":"KIND:' || id || '","principal":"' || principal || '"}'"#;
     batch.tell_each(Each {

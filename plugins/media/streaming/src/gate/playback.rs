@@ -1,4 +1,4 @@
-//! Playback sessions: who may play what, each with the token that stands for it. One that plays holds a place,
+//! Playback sessions: who may play what, each with the token that stands for it. One that plays holds a slot,
 //! of which its principal has so many, and is played from so many addresses at once: its token can be
 //! passed on. Bounded; a playback session that was played with and had to make room, or
 //! that another run gave, comes back by its token.
@@ -14,7 +14,7 @@ use crate::gate::refusal::Refusal;
 use crate::gate::standings::Standing;
 use crate::gate::token::{Claims, PlaybackId};
 
-/// A player that asked for no segment for so many milliseconds gives its place to one that does, and so does an address.
+/// A player that asked for no segment for so many milliseconds gives its slot to one that does, and so does an address.
 const SILENT_MS: u64 = 20_000;
 /// How long a playback session goes on that nothing is played with.
 const UNPLAYED_MS: u64 = 300_000;
@@ -59,8 +59,8 @@ pub(crate) struct PlaybackSession {
     pub(crate) token: String,
     /// When anything but a segment was last asked for with it.
     used_ms: AtomicU64,
-    /// When a segment was; 0: it has no place.
-    place_ms: AtomicU64,
+    /// When a segment was; 0: it has no slot.
+    slot_ms: AtomicU64,
     /// Whether it ever had one.
     played: AtomicBool,
     /// Where segments are asked for from, and when they last were. No more than may be.
@@ -77,7 +77,7 @@ impl PlaybackSession {
             issued_at: claims.issued_at,
             token,
             used_ms: AtomicU64::new(now_ms),
-            place_ms: AtomicU64::new(0),
+            slot_ms: AtomicU64::new(0),
             played: AtomicBool::new(false),
             addresses: Mutex::default(),
         }
@@ -93,10 +93,10 @@ impl PlaybackSession {
         self.used_ms.fetch_max(now_ms, Relaxed);
     }
 
-    /// Notes that a segment is asked for, if it has a place: it keeps that until another one takes it.
+    /// Notes that a segment is asked for, if it has a slot: it keeps that until another one takes it.
     pub(crate) fn play(&self, now_ms: u64) -> bool {
         let stay = |last| (last > 0).then_some(now_ms.max(last));
-        self.place_ms.fetch_update(Relaxed, Relaxed, stay).is_ok()
+        self.slot_ms.fetch_update(Relaxed, Relaxed, stay).is_ok()
     }
 
     /// Notes that a segment is asked for from an address, of which there may be `most`; whoever asked first stays. One
@@ -123,9 +123,9 @@ impl PlaybackSession {
         Ok(())
     }
 
-    /// Gives its place up, unless a segment was asked for since `last_ms`.
+    /// Gives its slot up, unless a segment was asked for since `last_ms`.
     fn leave(&self, last_ms: u64) -> bool {
-        let left = self.place_ms.compare_exchange(last_ms, 0, Relaxed, Relaxed).is_ok();
+        let left = self.slot_ms.compare_exchange(last_ms, 0, Relaxed, Relaxed).is_ok();
         if left {
             self.used(last_ms);
         }
@@ -133,7 +133,7 @@ impl PlaybackSession {
     }
 
     fn last_ms(&self) -> u64 {
-        self.used_ms.load(Relaxed).max(self.place_ms.load(Relaxed))
+        self.used_ms.load(Relaxed).max(self.slot_ms.load(Relaxed))
     }
 
     /// Whether it was used lately enough, and is not too old.
@@ -207,19 +207,19 @@ impl PlaybackSessions {
         playback
     }
 
-    /// Gives a playback session a place, if it has none. With all places of its principal taken, the player that
+    /// Gives a playback session a slot, if it has none. With all slots of its principal taken, the player that
     /// was silent longest loses its own, and has to find another when it goes on. True: it is the
     /// playback session's first.
     ///
     /// # Errors
     /// None of them was silent for long enough.
-    pub(crate) fn place(&self, playback: &PlaybackSession, now_ms: u64) -> Result<bool, Refusal> {
-        // Nobody else finds the same place.
+    pub(crate) fn claim_slot(&self, playback: &PlaybackSession, now_ms: u64) -> Result<bool, Refusal> {
+        // Nobody else finds the same slot.
         let table = self.table_mut();
         while !playback.play(now_ms) {
             let Some((quietest, last_ms)) = table.quietest(&playback.standing, now_ms, &self.lifetimes)
             else {
-                playback.place_ms.store(now_ms.max(1), Relaxed);
+                playback.slot_ms.store(now_ms.max(1), Relaxed);
                 continue;
             };
             let silent_ms = now_ms.saturating_sub(last_ms);
@@ -238,8 +238,8 @@ impl Table {
         self.by_principal.get(&standing.viewer.principal).map_or(&[], Vec::as_slice)
     }
 
-    /// If all places of a principal are taken: whose was not used for longest, and when it was. Who
-    /// may not go on gives its place up here.
+    /// If all slots of a principal are taken: whose was not used for longest, and when it was. Who
+    /// may not go on gives its slot up here.
     fn quietest(
         &self,
         standing: &Standing,
@@ -249,8 +249,8 @@ impl Table {
         if standing.viewer.is_anonymous() {
             return None;
         }
-        let places = self.of(standing).iter().map(|playback| (playback, playback.place_ms.load(Relaxed)));
-        let taken: Vec<_> = places
+        let slots = self.of(standing).iter().map(|playback| (playback, playback.slot_ms.load(Relaxed)));
+        let taken: Vec<_> = slots
             .filter(|(_, last_ms)| *last_ms > 0)
             .filter(|(playback, last_ms)| playback.good(now_ms, lifetimes) || !playback.leave(*last_ms))
             .collect();

@@ -140,18 +140,18 @@ impl Standing {
             last.reason = Some(reason.clone());
         }
         if generation > floor {
-            self.doubt(&mut last);
+            self.invalidate(&mut last);
         }
     }
 
     fn changed(&self) {
         let mut last = self.last();
         last.ended = None;
-        self.doubt(&mut last);
+        self.invalidate(&mut last);
     }
 
     /// The next request waits for a decision, and none that was asked for before counts.
-    fn doubt(&self, last: &mut Last) {
+    fn invalidate(&self, last: &mut Last) {
         last.epoch += 1;
         self.good_until_ms.store(0, Ordering::Release);
     }

@@ -45,7 +45,7 @@ fn play(playbacks: &PlaybackSessions, playback: &PlaybackSession, now_ms: u64) -
     if playback.play(now_ms) {
         return Ok(());
     }
-    playbacks.place(playback, now_ms).map(drop)
+    playbacks.claim_slot(playback, now_ms).map(drop)
 }
 
 #[derive(Debug, Clone)]
@@ -117,7 +117,7 @@ proptest! {
                             // Of those that were silent equally long it may be any.
                             let left = others.iter().filter(|(at, _)| *at == last).map(|(_, other)| *other);
                             let left: Vec<_> =
-                                left.filter(|other| players[*other].1.place_ms.load(Relaxed) == 0).collect();
+                                left.filter(|other| players[*other].1.slot_ms.load(Relaxed) == 0).collect();
                             prop_assert_eq!(left.len(), 1);
                             places.remove(&left[0]);
                         }
@@ -129,7 +129,7 @@ proptest! {
             }
             for (which, (whose, playback)) in players.iter().enumerate() {
                 let place = places.get(&which).copied().unwrap_or(0);
-                prop_assert_eq!(playback.place_ms.load(Relaxed), place, "player {} of {}", which, whose);
+                prop_assert_eq!(playback.slot_ms.load(Relaxed), place, "player {} of {}", which, whose);
             }
             let table = playbacks.table();
             prop_assert!(table.by_id.len() <= CAPACITY);
@@ -184,7 +184,7 @@ fn of_many_that_begin_at_once_as_many_play_as_may_and_each_place_is_given_once()
                 .collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).filter(|played| *played).count()
         });
-        let places = all.iter().filter(|playback| playback.place_ms.load(Relaxed) > 0).count();
+        let places = all.iter().filter(|playback| playback.slot_ms.load(Relaxed) > 0).count();
         assert_eq!((got, places), (LIMIT, LIMIT));
     }
 }

@@ -181,16 +181,16 @@ impl Inner {
 
     fn admits(&mut self, headers: &HeaderMap) -> bool {
         let said = headers.get(fence::HEADER).map(|it| it.to_str().unwrap().rsplit_once('=').unwrap());
-        self.passes(said.map_or(0, |(scope, number)| {
+        self.verify(said.map_or(0, |(scope, number)| {
             assert_eq!(scope, ID);
             number.parse().unwrap()
         }))
     }
 
-    fn passes(&mut self, fence: u64) -> bool {
-        let passes = fence >= self.fence || fence == 0;
+    fn verify(&mut self, fence: u64) -> bool {
+        let valid = fence >= self.fence || fence == 0;
         self.fence = self.fence.max(fence);
-        passes
+        valid
     }
 }
 
@@ -227,7 +227,7 @@ impl Catalogue for World {
     ) -> Result<Response<catalogue::Content>, Status> {
         let update = request.into_inner();
         let mut inner = self.0.lock().unwrap();
-        if !inner.passes(update.fence) {
+        if !inner.verify(update.fence) {
             return Err(fence::refusal("too late", inner.fence));
         }
         if update.state() != ContentState::Unspecified {
@@ -270,7 +270,7 @@ impl Catalogue for World {
         if inner.overtaken {
             inner.fence += 1;
         }
-        if !inner.passes(request.fence) {
+        if !inner.verify(request.fence) {
             return Err(fence::refusal("too late", inner.fence));
         }
         if inner.no_room_for_rows {

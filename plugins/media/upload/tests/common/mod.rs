@@ -98,7 +98,7 @@ impl World {
         let upload =
             Upload::open(database, dependencies, settings).await.map_err(|error| error.to_string())?;
         let public = Client::from_service(upload.public());
-        let tasks = [tokio::spawn(upload.sweep(|_| {})), tokio::spawn(upload.tell())];
+        let tasks = [tokio::spawn(upload.sweep(|_| {})), tokio::spawn(upload.publish())];
         Ok(Life { upload, public, tasks, sender: None })
     }
 
