@@ -18,6 +18,17 @@ const OTHER_BOUNDARIES: [&str; 5] = [
     "kernel/tests/fixtures/older.rs",
 ];
 
+/// Rooms of plugins: a folder and the file beside it, and what neither may import.
+const ROOMS: [(&str, &[&str]); 7] = [
+    ("plugins/identity/auth/src/session", &["people", "filters", "sign_in", "auth", "routes"]),
+    ("plugins/identity/auth/src/people", &["filters", "sign_in", "auth", "routes"]),
+    ("plugins/identity/auth/src/filters", &["sign_in", "auth", "routes"]),
+    ("plugins/identity/auth/src/sign_in", &["auth", "routes"]),
+    ("plugins/media/streaming/src/object", &["manifest", "gate", "routes"]),
+    ("plugins/media/streaming/src/manifest", &["gate", "routes"]),
+    ("plugins/media/streaming/src/gate", &["manifest", "routes"]),
+];
+
 /// Files that git knows or would add, below a folder of the repository.
 fn files(below: &str) -> Vec<PathBuf> {
     let root = repository();
@@ -143,4 +154,16 @@ fn no_file_names_a_path_of_one_machine() {
     let homes = [concat!("/ho", "me/"), concat!("/ro", "ot/")];
     let found = lines(&files("."), |_, line| homes.iter().any(|home| line.contains(home)));
     assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn rooms_of_a_plugin_know_each_other_in_one_direction() {
+    for (room, others) in ROOMS {
+        let inside = [rust(&format!("{room}/")), rust(&format!("{room}.rs"))].concat();
+        let found = lines(&inside, |_, line| {
+            let imports = others.iter().any(|other| line.contains(&format!("crate::{other}::")));
+            imports && !line.trim_start().starts_with("//")
+        });
+        assert!(found.is_empty(), "{room}: {found:#?}");
+    }
 }
