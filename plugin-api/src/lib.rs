@@ -55,6 +55,7 @@ pub mod dirs;
 #[doc(hidden)]
 pub mod drain;
 mod event;
+mod failpoint;
 pub mod fair;
 #[doc(hidden)]
 pub mod fuzz;
@@ -84,6 +85,8 @@ use std::sync::OnceLock;
 pub use self::body::{Body, BodyError, BoxError};
 pub use self::client::{Client, ClientError, HttpService, ResponseFuture};
 pub use self::event::{BusError, Event, SubscribeOptions, Subscription};
+#[doc(hidden)]
+pub use self::failpoint::failpoint;
 pub use self::host::{Health, HealthState, Host, Mount, Mounts};
 pub use self::manifest::Manifest;
 pub use self::plugin::{Plugin, StartError};

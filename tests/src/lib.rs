@@ -12,6 +12,7 @@ pub mod api;
 pub mod bench;
 pub mod clips;
 pub mod disk;
+pub mod failpoints;
 pub mod media;
 pub mod node;
 pub mod objects;

@@ -18,6 +18,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use crate::disk::SmallDisk;
+use crate::failpoints::Failpoints;
 use crate::wait::{eventually, every};
 
 /// How long a server may take to be ready or to stop before a test gives up.
@@ -86,12 +87,15 @@ pub fn binary() -> PathBuf {
 pub struct Setup {
     settings: Vec<(String, String)>,
     config: PathBuf,
-    /// Where the binary and its plugins are.
+    /// Where the binary is.
     binaries: PathBuf,
+    /// Where its plugins are, unless it finds them by itself.
+    plugins: Option<PathBuf>,
     ready_within: Duration,
     mebibytes: Option<u64>,
     /// A program that the server is an argument of.
     launcher: Option<PathBuf>,
+    failpoints: Option<PathBuf>,
 }
 
 impl Default for Setup {
@@ -100,9 +104,11 @@ impl Default for Setup {
             settings: Vec::new(),
             config: repository().join("plugins.toml"),
             binaries: binaries(),
+            plugins: Some(binaries()),
             ready_within: PATIENCE,
             mebibytes: None,
             launcher: None,
+            failpoints: None,
         }
     }
 }
@@ -157,7 +163,13 @@ impl Setup {
             release.canonicalize().with_context(|| format!("no build in {}", release.display()))?;
         let clone = binaries.ancestors().find(|folder| folder.join("plugins.toml").exists());
         let config = clone.with_context(|| format!("no plugins.toml above {}", binaries.display()))?;
-        Ok(Self { config: config.join("plugins.toml"), binaries, ..Self::default() })
+        Ok(Self::installed(&binaries, Some(&binaries)).config(config.join("plugins.toml")))
+    }
+
+    /// Of an installation: the binary in a folder, and the plugins in another, or where the binary finds them.
+    #[must_use]
+    pub fn installed(binaries: &Path, plugins: Option<&Path>) -> Self {
+        Self { binaries: binaries.to_owned(), plugins: plugins.map(Path::to_owned), ..Self::default() }
     }
 
     /// Puts the data on a disk of this size, where the tests may mount one.
@@ -171,6 +183,13 @@ impl Setup {
     #[must_use]
     pub fn launched_by(mut self, program: impl Into<PathBuf>) -> Self {
         self.launcher = Some(program.into());
+        self
+    }
+
+    /// Ends or holds the server where the test says.
+    #[must_use]
+    pub fn with_failpoints(mut self, failpoints: &Failpoints) -> Self {
+        self.failpoints = Some(failpoints.folder().to_owned());
         self
     }
 
@@ -349,6 +368,7 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
+            .envs(self.setup.failpoints.iter().map(|folder| ("FAILPOINTS", folder)))
             .kill_on_drop(true);
         without_own_settings(&mut command);
         self.child = Some(command.spawn().context("starting streamgate")?);
@@ -490,8 +510,8 @@ impl Server {
         let mut sets = vec![
             format!("plugins.gateway.listen=127.0.0.1:{}", self.port),
             format!("kernel.data_dir={}", self.data_dir().display()),
-            format!("kernel.plugin_dirs={:?}", [&self.setup.binaries]),
         ];
+        sets.extend(self.setup.plugins.iter().map(|plugins| format!("kernel.plugin_dirs={:?}", [plugins])));
         let config = fs::read_to_string(&self.setup.config).unwrap_or_default();
         if config.contains("[plugins.auth]") {
             // Where browsers reach it; messages are signed for the address of the configuration.

@@ -1,5 +1,6 @@
-//! `kill -9` of a database that runs in a process of its own, at random moments under load: what was
-//! acknowledged is there once, what was refused is not there, and nothing is there twice.
+//! `kill -9` of a database that runs in a process of its own, at random moments under load and right
+//! before and after a commit: what was acknowledged is there once, what was refused is not there, and
+//! nothing is there twice.
 //!
 //! `STREAMGATE_CRASH_ROUNDS` sets how often (default 4).
 
@@ -9,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::process::{Signal, kill_process};
+use streamgate_tests::failpoints::Failpoints;
 use streamgate_tests::random::Chance;
 use streamgate_tests::server::{Server, Setup};
 use streamgate_tests::wait::eventually;
@@ -30,12 +32,17 @@ fn rounds() -> usize {
 }
 
 async fn server() -> (Server, TempDir) {
+    let (setup, folder) = setup();
+    (setup.start().await, folder)
+}
+
+fn setup() -> (Setup, TempDir) {
     let (setup, folder) = Setup::of_text(
         "[plugins.gateway]\n[plugins.sqlite]\nisolation = \"process\"\n[plugins.storage-fs]\n[plugins.fixture-ledger]\n",
     );
     let setup =
         setup.with_fixtures().set("kernel.restart_budget", 100_000).set("kernel.restart_pause", "1ms");
-    (setup.start().await, folder)
+    (setup, folder)
 }
 
 /// All labels with how often they are there, and the counter.
@@ -72,15 +79,7 @@ async fn a_database_killed_while_it_writes_loses_nothing_and_does_nothing_twice(
                         return;
                     }
                     let label = format!("{writer}-{number:06}");
-                    let answer = http.post(format!("{url}/{label}")).send().await.expect("an answer");
-                    let status = answer.status().as_u16();
-                    let text = answer.text().await.expect("a whole answer");
-                    let outcome = match status {
-                        201 => Told::Done,
-                        503 => Told::Refused,
-                        500 if text.contains("outcome-unknown") => Told::Unknown,
-                        _ => panic!("{label}: {status} {text}"),
-                    };
+                    let outcome = write(&http, &url, &label).await;
                     told.lock().expect("no writer panicked").insert(label, outcome);
                     match outcome {
                         Told::Done => _ = done.fetch_add(1, Ordering::Relaxed),
@@ -130,5 +129,49 @@ async fn a_database_killed_while_it_writes_loses_nothing_and_does_nothing_twice(
     assert!(lost.is_empty(), "acknowledged and not there: {lost:?}");
     assert!(denied.is_empty(), "called refused and there: {denied:?}");
     assert_eq!(counter, i64::try_from(held.len()).expect("a small number"));
+    assert_eq!(server.stop().await.code(), Some(0));
+}
+
+/// Writes a label, and understands every answer.
+async fn write(http: &reqwest::Client, url: &str, label: &str) -> Told {
+    let answer = http.post(format!("{url}/{label}")).send().await.expect("an answer");
+    let status = answer.status().as_u16();
+    let text = answer.text().await.expect("a whole answer");
+    match status {
+        201 => Told::Done,
+        503 => Told::Refused,
+        500 if text.contains("outcome-unknown") => Told::Unknown,
+        _ => panic!("{label}: {status} {text}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_killed_right_before_or_after_a_commit_has_what_it_acknowledged_once() {
+    let failpoints = Failpoints::new();
+    let (setup, _config) = setup();
+    let setup = setup.with_failpoints(&failpoints);
+    let setup = setup.set("plugins.sqlite.process.write", format!("{:?}", [failpoints.folder()]));
+    let mut server = setup.start().await;
+    let (http, url) = (server.client(), server.url("/ledger"));
+    let mut expected = 0;
+    for round in 0..rounds() {
+        for (point, committed) in [("sqlite.before-commit", false), ("sqlite.committed", true)] {
+            let label = format!("{point}-{round}");
+            failpoints.arm(point, "kill");
+            let told = write(&http, &url, &label).await;
+            failpoints.reached(point).await;
+            let times = held(&server).await.0.get(&label).copied().unwrap_or(0);
+            eprintln!("{label}: {told:?}, there {times} times");
+            assert!(times <= 1, "{label} is there {times} times");
+            match told {
+                Told::Done => assert_eq!(times, 1, "{label} was acknowledged"),
+                Told::Refused => assert_eq!(times, 0, "{label} was called refused"),
+                Told::Unknown => assert_eq!(times == 1, committed, "{label}"),
+            }
+            expected += times;
+            server.control(&["restart", "sqlite"]).await;
+        }
+    }
+    assert_eq!(held(&server).await.1, expected);
     assert_eq!(server.stop().await.code(), Some(0));
 }

@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use streamgate_tests::failpoints::Failpoints;
 use streamgate_tests::server::{Server, Setup, config_with};
 use streamgate_tests::tus::upload_file;
 use streamgate_tests::wait::eventually;
@@ -93,6 +94,46 @@ async fn a_run_that_wakes_up_after_another_one_took_over_changes_nothing_and_the
     let refused = ["a write was refused", "a write of a replaced run was refused"];
     assert!(refused.iter().any(|line| log.contains(line)), "it had nothing to write");
     assert_eq!(server.content(&id).await.expect("a content").state, "ready");
+    media::whole(&server, &content).await.expect("every segment is as its row says");
+    assert!(server.control(&["fsck"]).await.contains("contents with faults: 0"));
+    assert_eq!(server.stop().await.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_stopped_between_an_object_and_its_row_adds_no_row_after_another_one_took_over() {
+    let point = "transcoder.segments-stored";
+    let failpoints = Failpoints::new();
+    let folder = TempDir::new().expect("a temporary folder");
+    let setup = Setup::default()
+        .config(config_with(folder.path(), "superfast", "info"))
+        .with_failpoints(&failpoints)
+        .set("plugins.transcoder.lease", "3s")
+        .set("plugins.transcoder.process.write", format!("{:?}", [failpoints.folder()]))
+        .set("kernel.drain_deadline", "10m");
+    let mut server = setup.start().await;
+    failpoints.arm(point, "hold 3");
+    let id = upload_file(&server, &clips::plain("1280x720", "25", 20.0)).await.expect("uploaded");
+    failpoints.reached(point).await;
+    // Held before its row, and stopped, so that it does not keep its lease.
+    let stale = server.plugin_process("transcoder").await;
+    kill_process(stale, Signal::STOP).expect("it runs");
+
+    // With another log level it is exchanged without a question whether it takes its settings as it is.
+    config_with(folder.path(), "ultrafast", "debug");
+    assert_eq!(server.control(&["reload"]).await, "swapped transcoder");
+    let content = server.finished(&id).await;
+    let written = files(&server, &id);
+
+    failpoints.go_on(point);
+    kill_process(stale, Signal::CONT).expect("it is there still");
+    ended(stale).await;
+    assert_eq!(files(&server, &id), written, "the run that went on wrote over the result");
+    let after = server.content(&id).await.expect("a content");
+    assert_eq!(after.state, "ready");
+    let rows = |content: &streamgate_tests::api::Content| -> Vec<_> {
+        content.renditions.iter().map(|it| (it.name.clone(), it.segments)).collect()
+    };
+    assert_eq!(rows(&after), rows(&content));
     media::whole(&server, &content).await.expect("every segment is as its row says");
     assert!(server.control(&["fsck"]).await.contains("contents with faults: 0"));
     assert_eq!(server.stop().await.code(), Some(0));

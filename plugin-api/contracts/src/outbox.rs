@@ -32,7 +32,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use streamgate_plugin_api::{BusError, Event, Host};
+use streamgate_plugin_api::{BusError, Event, Host, failpoint};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -310,12 +310,14 @@ impl Outbox {
                     continue;
                 }
                 let subject = event.subject.clone();
+                failpoint("outbox.read");
                 let reason = match timeout(DEADLINE, (self.shared.bus.publish)(event)).await {
                     Ok(Ok(())) => None,
                     Ok(Err(error)) => Some(error.to_string()),
                     Err(_) => Some(format!("it took longer than {DEADLINE:?}")),
                 };
                 let Some(reason) = reason else {
+                    failpoint("outbox.published");
                     round.failed.remove(&place);
                     round.told.insert(place, Instant::now());
                     continue;
@@ -363,6 +365,7 @@ impl Outbox {
             let sql = format!("DELETE FROM outbox WHERE id IN ({})", places(some.len()));
             let ids = some.iter().flat_map(|(_, id)| params![id]).collect();
             self.shared.db.batch().push(&sql, ids).frees_space().run().await?;
+            failpoint("outbox.swept");
             for place in some {
                 round.told.remove(place);
             }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rusqlite::Connection;
 use streamgate_contracts::database::v1::{MigrateResponse, Migration, Statement, StatementResult};
+use streamgate_plugin_api::failpoint;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::answered::Answered;
@@ -224,8 +225,10 @@ impl Writer {
             roll_back(own);
             return Attempt::Done(outcomes);
         }
+        failpoint("sqlite.before-commit");
         match own.execute_batch("COMMIT") {
             Ok(()) => {
+                failpoint("sqlite.committed");
                 self.answered.committed(Instant::now());
                 Attempt::Done(outcomes)
             }

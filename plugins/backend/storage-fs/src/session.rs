@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
+use streamgate_plugin_api::failpoint;
 use streamgate_plugin_api::slots::{self, Slots};
 use tokio::sync::{Notify, OwnedMutexGuard, mpsc};
 
@@ -215,6 +216,7 @@ impl Sessions {
             self.locked(name, || {
                 let (file, made) = self.tree.open_or_create(name.path()).map_err(failed)?;
                 if made {
+                    failpoint("storage-fs.session-made");
                     self.tree.sync_entry(name.path()).map_err(failed)?;
                 }
                 Ok(file.into())

@@ -13,6 +13,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use streamgate_plugin_api::failpoint;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -195,11 +196,13 @@ impl<'p> Sink<'p> {
 
     /// Cuts off what a failed write may have left behind [`Sink::offset`], and puts all before it on the disk.
     pub(crate) fn sync(mut self) -> io::Result<File> {
+        failpoint("storage-fs.written");
         if self.file.metadata()?.len() > self.offset {
             self.file.set_len(self.offset)?;
         }
         self.await_sync()?;
         self.file.sync_all()?;
+        failpoint("storage-fs.synced");
         self.durable.store(self.offset, Ordering::Release);
         Ok(self.file)
     }

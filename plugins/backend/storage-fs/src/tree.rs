@@ -15,6 +15,7 @@ use std::sync::{Mutex, PoisonError, RwLock};
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
+use streamgate_plugin_api::failpoint;
 
 const DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
 const BENEATH: ResolveFlags =
@@ -126,7 +127,10 @@ impl Tree {
                 Ok(rustix::fs::renameat_with(&from, name, &parent, to, flags)?)
             })?;
         }
-        self.sync_entry(path)
+        failpoint("storage-fs.renamed");
+        self.sync_entry(path)?;
+        failpoint("storage-fs.entry-synced");
+        Ok(())
     }
 
     /// Removes the file at `path` and the directories that this leaves empty; durable when this returns.

@@ -9,7 +9,7 @@ use streamgate_contracts::audit::{By, Outbox};
 use streamgate_contracts::db::DbError;
 use streamgate_contracts::jobs::v1::{Job, JobState};
 use streamgate_plugin_api::time::{Clock, millis};
-use streamgate_plugin_api::{Client, process};
+use streamgate_plugin_api::{Client, failpoint, process};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -253,6 +253,7 @@ impl Jobs {
         tokio::spawn(async move {
             let taken = jobs.store().lease((&id, most), &lessee, jobs.now()).await;
             if let Ok(Some(leased)) = &taken {
+                failpoint("worker.leased");
                 jobs.shared.announcer.changed(&leased.job);
             }
             let Err(Ok(Some(Leased { job, .. }))) = send.send(taken) else { return };
@@ -300,6 +301,7 @@ impl Jobs {
     ) -> Result<Job, JobError> {
         self.check_payload("result", &result)?;
         let changed = self.store().complete(id, lease, (result, worked_ms), self.now()).await?;
+        failpoint("worker.completed");
         if changed.now {
             self.changed(&changed.job);
         }

@@ -13,7 +13,7 @@ use streamgate_contracts::catalogue::v1 as catalogue;
 use streamgate_contracts::catalogue::v1::catalogue_client::CatalogueClient;
 use streamgate_contracts::fence;
 use streamgate_contracts::renditions::folder;
-use streamgate_plugin_api::Client;
+use streamgate_plugin_api::{Client, failpoint};
 use tokio::sync::mpsc;
 use tonic::{Code, Status};
 
@@ -383,7 +383,9 @@ impl Publisher {
                 playable: watchable && !self.playable,
                 ..Default::default()
             };
+            failpoint("transcoder.segments-stored");
             self.entry.put_segments(request).await?;
+            failpoint("transcoder.rows-written");
             self.playable |= watchable;
         }
         if !completed.is_empty() {

@@ -3,6 +3,7 @@
 //! be repeated; after a crash the sweeper begins again at the first.
 
 use streamgate_contracts::catalogue::v1::ContentState;
+use streamgate_plugin_api::failpoint;
 use tonic::{Code, Status};
 
 use crate::audit;
@@ -30,6 +31,7 @@ impl Pump {
                 .give_up(upload, "the uploaded bytes were lost in storage; upload the file again")
                 .await;
         }
+        failpoint("upload.object-visible");
         match upload.kind {
             Kind::Partial => self.done(upload).await,
             Kind::Whole | Kind::Final => self.tell_the_others(upload).await,
@@ -62,8 +64,10 @@ impl Pump {
                 Err(status) if status.code() == Code::FailedPrecondition => return self.done(upload).await,
                 Err(status) => return Err(failed("catalogue")(status)),
             }
+            failpoint("upload.content-uploaded");
             let enqueued = self.outside.enqueue_transcode(&upload.id, &content.owner).await;
             enqueued.map_err(failed("job queue"))?;
+            failpoint("upload.job-enqueued");
         }
         // In any later state the job is enqueued: nothing else leads there.
         self.done(upload).await?;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use streamgate_contracts::db::DbError;
+use streamgate_plugin_api::failpoint;
 use streamgate_plugin_api::tempo::Tempo;
 use streamgate_plugin_api::time::{millis, now_ms};
 use tokio::sync::Notify;
@@ -104,6 +105,7 @@ impl Pump {
             match landed {
                 None => break,
                 Some(Ok(landed)) => {
+                    failpoint("upload.appended");
                     offset = landed.offset;
                     given_up = landed.given_up;
                 }
@@ -144,7 +146,10 @@ impl Pump {
     pub(crate) async fn record(&self, upload: &Upload) -> Result<(), Fault> {
         match self.store.advance(upload, self.pace.expiry()).await {
             Err(DbError::Conflict { .. }) => {}
-            done => return Ok(done?),
+            done => {
+                failpoint("upload.recorded");
+                return Ok(done?);
+            }
         }
         match self.store.find(&upload.id).await? {
             Some(now)
