@@ -31,7 +31,7 @@ test: packages-test ## All tests, against the real server where it matters
 
 e2e: packages-test ## End-to-end tests only; one of them: make e2e ONLY=crash
 	cargo build --locked --workspace --all-targets
-	cargo test --locked --package streamgate-tests $(if $(ONLY),--test $(ONLY),--no-fail-fast)
+	cargo test --locked --package streamgate-tests --test e2e --no-fail-fast $(if $(ONLY),$(ONLY)::)
 
 bench: build packages-bench ## Measure against nginx, ffmpeg and @tus/server; ONLY=serve for one part
 	cargo build --release --locked --package streamgate-tests --bin bench

@@ -4,7 +4,7 @@
 //
 //   node gated_solana.mjs FACTS [folder for pictures]
 //
-// The facts are JSON, as `tests/tests/gated_solana.rs` writes them. The chain is the front of
+// The facts are JSON, as `tests/tests/e2e/gated_solana.rs` writes them. The chain is the front of
 // `tests/chains-solana`.
 
 import assert from 'node:assert/strict';

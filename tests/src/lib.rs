@@ -1,6 +1,6 @@
 //! Runs the real `streamgate` binary and looks at it from outside, as its users do.
 //!
-//! Harness of the end-to-end tests (`tests/tests/`) and of `make bench`: a server with a data
+//! Harness of the end-to-end tests (`tests/tests/e2e/`) and of `make bench`: a server with a data
 //! directory of its own ([`server`]), an upload client ([`tus`]), a reader of contents ([`api`]),
 //! test clips ([`clips`]), chains ([`anvil`], [`solana`]), people with wallets ([`wallet`]), a reader of HLS and DASH ([`media`]) and
 //! other people's programs ([`tools`]), and hostile answers ([`abuse`]). It never links the kernel or a plugin: what it knows of

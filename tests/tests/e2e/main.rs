@@ -1,0 +1,43 @@
+//! End-to-end tests, a module for each subject. One program, so that the harness is linked once; nextest runs
+//! each test in a process of its own all the same.
+
+mod always_the_same;
+mod auth;
+mod boundaries;
+mod captions;
+mod cases;
+mod cases_play;
+mod change;
+mod check;
+mod closed;
+mod conformance;
+mod console;
+mod crash;
+mod database_kills;
+mod drain;
+mod edition;
+mod examples;
+mod exchange;
+mod fencing;
+mod fsck;
+mod gated;
+mod gated_solana;
+mod generations;
+mod handover;
+mod hints;
+mod isolation;
+mod main_job;
+mod odd_input;
+mod owners;
+mod places;
+mod players;
+mod quotas;
+mod registry;
+mod rights;
+mod setup;
+mod third_party;
+mod tracks;
+mod trouble;
+mod tus_clients;
+mod wallet;
+mod webhook;
