@@ -33,6 +33,7 @@ mod places;
 mod players;
 mod quotas;
 mod registry;
+mod release;
 mod rights;
 mod setup;
 mod third_party;
