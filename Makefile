@@ -26,12 +26,12 @@ build: packages ## Build the server and all plugins (release)
 
 test: packages-test ## All tests, against the real server where it matters
 	cargo build --locked --workspace --all-targets
-	cargo test --locked --workspace --no-fail-fast
+	scripts/run-tests --workspace
 	cd plugins/console/web && npm test
 
 e2e: packages-test ## End-to-end tests only; one of them: make e2e ONLY=crash
 	cargo build --locked --workspace --all-targets
-	cargo test --locked --package streamgate-tests --test e2e --no-fail-fast $(if $(ONLY),$(ONLY)::)
+	scripts/run-tests --package streamgate-tests --test e2e $(if $(ONLY),$(ONLY)::)
 
 bench: build packages-bench ## Measure against nginx, ffmpeg and @tus/server; ONLY=serve for one part
 	cargo build --release --locked --package streamgate-tests --bin bench
@@ -48,6 +48,7 @@ fuzz: packages ## Every fuzz target for FUZZ_SECONDS (30); needs a nightly Rust 
 
 lint: packages ## Formatting, clippy (the examples too) and the console's own lint, warnings are errors; cargo-deny if it is there
 	cargo fmt --all --check
+	scripts/changelog check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	@for example in examples/*/Cargo.toml; do \
 	  echo "== $$example"; \
