@@ -1,4 +1,4 @@
-//! A real chain (Anvil) on this machine, and the contracts of `tests/chains` and of `chain-evm`.
+//! A real chain (Anvil) on this machine, and the contracts of `tests/chains` and of `registry-evm`.
 
 use std::fs::{self, File};
 use std::ops::Deref;
@@ -29,7 +29,7 @@ fn tools() -> &'static PathBuf {
         let folder = node_project("tests/chains").unwrap_or_else(|error| panic!("{HOW}: {error:#}"));
         let turn = File::create(folder.join(".compiling")).expect("a lock file");
         turn.lock().expect("the lock");
-        let ours = repository().join("plugins/chain-evm/contracts");
+        let ours = repository().join("plugins/chain/registry-evm/contracts");
         run(Command::new("node").arg("compile.js").arg(ours).current_dir(&folder))
             .unwrap_or_else(|error| panic!("{HOW}: {error:#}"));
         folder

@@ -118,3 +118,28 @@ async fn a_wrong_environment_variable_and_a_wrong_set_are_named_as_the_place() {
     assert!(said.contains("STREAMGATE_KERNEL__STOP_DEADLINE"), "{said}");
     assert_eq!(output.status.code(), Some(1));
 }
+
+#[tokio::test]
+async fn check_says_where_the_keys_of_registries_belong_now() {
+    let home = TempDir::new().expect("a temporary folder");
+    let file = home.path().join("plugins.toml");
+    let text = format!(
+        "[kernel]\ndata_dir = {:?}\nplugin_dirs = [{:?}]\n[plugins.sqlite]\n[plugins.chain-evm]\n\
+         chains = [{{ id = 1, registry = \"eip155:1:0xaa\", signer_file = \"key\" }}]\n",
+        home.path().join("data"),
+        binaries()
+    );
+    fs::write(&file, text).expect("a temporary folder can be written");
+    let output = command(&["check", "--config", file.to_str().expect("a plain path")], home.path())
+        .await
+        .expect("check runs");
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    for key in ["registry", "signer_file"] {
+        let key = format!("plugins.chain-evm.chains.0.{key}");
+        let found =
+            said.lines().any(|line| line.contains(&key) && line.contains("plugins.registry-evm.chains"));
+        assert!(found, "{key}: {said}");
+    }
+    assert!(!output.status.success());
+}

@@ -87,7 +87,8 @@ const RESERVED: [&str; 9] = [
 ];
 
 /// What the default edition sets otherwise than a plugin does by itself.
-const CHOSEN: [&str; 6] = [
+const CHOSEN: [&str; 7] = [
+    "plugins.sqlite.grants",
     "plugins.auth.quotas",
     "plugins.metadata.gated",
     "plugins.gateway.filters",

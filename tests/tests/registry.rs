@@ -31,19 +31,21 @@ async fn an_uploaded_content_is_registered_once_over_a_kill_and_its_policy_is_to
     let key = folder.path().join("key");
     fs::write(&key, KEY).expect("written");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("closed");
-    let chain = format!(
-        "{{ id = {CHAIN}, endpoints = [\"{}\"], max_age = \"0s\", registry = \"eip155:{CHAIN}:{registry}\", \
-         signer_file = \"{}\", confirmations = 2, publish = true, publish_pause = \"0s\", \
-         policy_uri = \"https://video.example.org/{{id}}\" }}",
-        anvil.url,
+    let chain = format!("{{ id = {CHAIN}, endpoints = [\"{}\"], max_age = \"0s\" }}", anvil.url);
+    let contract = format!(
+        "{{ registry = \"eip155:{CHAIN}:{registry}\", signer_file = \"{}\", confirmations = 2, publish = true, \
+         publish_pause = \"0s\", policy_uri = \"https://video.example.org/{{id}}\" }}",
         key.display()
     );
     let mut server = Setup::default()
         .set("plugins.access.enabled", true)
         .set("plugins.chain-evm.enabled", true)
         .set("plugins.chain-evm.allow_private", true)
-        .set("plugins.chain-evm.idle_poll", "\"1s\"")
         .set("plugins.chain-evm.chains", format!("[{chain}]"))
+        .set("plugins.registry-evm.enabled", true)
+        .set("plugins.registry-evm.process", format!("{{ read = [\"{}\"] }}", folder.path().display()))
+        .set("plugins.registry-evm.idle_poll", "\"1s\"")
+        .set("plugins.registry-evm.chains", format!("[{contract}]"))
         .start()
         .await;
     let id = tus::upload_file(&server, &clips::plain("320x180", "25", 2.0)).await.expect("uploaded");

@@ -47,7 +47,7 @@ fn grants() -> Grants {
         ("transcoder", Access::Write),
         ("metadata", Access::Write),
         ("streaming", Access::Read),
-        ("chain-evm", Access::Read),
+        ("registry-evm", Access::Read),
     ];
     let of_media = of_media.map(|(plugin, access)| (plugin.to_owned(), access));
     [("media".to_owned(), of_media.into())].into()

@@ -15,8 +15,8 @@ use tonic::Status;
 
 use crate::caip::{Account, Asset, ChainId};
 use crate::chain::Chain;
+use crate::ledger_service::LedgerService;
 use crate::registry::Registry;
-use crate::registry_service::RegistryService;
 use crate::settings::Finality;
 
 const MAX_ASSETS: usize = 256;
@@ -33,8 +33,8 @@ pub(crate) struct ChainService {
 
 impl ChainService {
     pub(crate) fn router(registry: Arc<Registry>) -> Router {
-        let contents = RegistryService::server(Arc::clone(&registry));
-        tonic::service::Routes::new(server(Self { registry })).add_service(contents).into_axum_router()
+        let ledger = LedgerService::server(Arc::clone(&registry));
+        tonic::service::Routes::new(server(Self { registry })).add_service(ledger).into_axum_router()
     }
 
     fn on(&self, id: ChainId) -> Result<Arc<Chain>, Status> {

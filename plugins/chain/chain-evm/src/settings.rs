@@ -1,15 +1,12 @@
 //! The settings of the plugin, and what a value of the right type may still get wrong.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
 
-use alloy_primitives::Address;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use streamgate_chain_common::{Limits, outside};
 use streamgate_plugin_api::settings::{ByteSize, Duration, SettingsProblem};
-
-use crate::caip::Account;
 
 /// Settings of the `chain-evm` plugin.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -43,9 +40,6 @@ pub struct Settings {
     pub cache: ByteSize,
     /// Contracts that are watched at once, for each chain.
     pub max_watched: usize,
-    /// How often all contents are compared with what registries were told of them. Changes are seen at
-    /// once through events; this bounds what a lost event can do.
-    pub reconcile: Duration,
     /// The chains. One without endpoints is off.
     pub chains: Vec<Chain>,
 }
@@ -80,41 +74,17 @@ pub struct Chain {
     /// anew.
     #[serde(default = "reorg_depth")]
     pub reorg_depth: u64,
-    /// CAIP-10 of the contract that contents are registered in: `"eip155:1:0x…"`.
-    #[serde(default)]
-    pub registry: Option<String>,
-    /// The block that the contract was deployed in; it is read from there.
-    #[serde(default)]
-    pub registry_from: u64,
-    /// A file of mode 0600 with the private key, 64 hexadecimal digits, of the account that contents
-    /// are registered by. It pays for that; give it no more than that needs, and exchange it while no
-    /// transaction is under way.
-    #[serde(default)]
-    pub signer_file: Option<PathBuf>,
-    /// Whether contents are registered by themselves when they are ready, and what their policies are
-    /// is told, if `policy_uri` says where. What a registry is told can be read by everyone for ever.
-    #[serde(default)]
-    pub publish: bool,
-    /// Where the policy of a content is, with `{id}` for the content's id:
-    /// `"https://video.example.org/api/v1/access/contents/{id}"`. Without it no policy is told.
-    #[serde(default)]
-    pub policy_uri: Option<String>,
-    /// After something was told about a content, a change of its policy waits for so long, so that
-    /// nobody can make the account pay for each click.
-    #[serde(default = "publish_pause")]
-    pub publish_pause: Duration,
-    /// How many blocks deep a transaction must be to be done.
-    #[serde(default = "confirmations")]
-    pub confirmations: u64,
-    /// A transaction that waits for so long is replaced by one with a higher fee.
-    #[serde(default = "replace_after")]
-    pub replace_after: Duration,
-    /// What a unit of gas may cost at most, in gwei, tip and replacements included.
-    #[serde(default = "max_fee_gwei")]
-    pub max_fee_gwei: u64,
-    /// Gas that a transaction may need at most.
-    #[serde(default = "max_gas")]
-    pub max_gas: u64,
+    // What moved to `plugins.registry-evm`, known here only to say so.
+    pub(crate) registry: Option<Value>,
+    pub(crate) registry_from: Option<Value>,
+    pub(crate) signer_file: Option<Value>,
+    pub(crate) publish: Option<Value>,
+    pub(crate) policy_uri: Option<Value>,
+    pub(crate) publish_pause: Option<Value>,
+    pub(crate) confirmations: Option<Value>,
+    pub(crate) replace_after: Option<Value>,
+    pub(crate) max_fee_gwei: Option<Value>,
+    pub(crate) max_gas: Option<Value>,
 }
 
 /// Which block is read.
@@ -144,26 +114,6 @@ fn reorg_depth() -> u64 {
     128
 }
 
-fn publish_pause() -> Duration {
-    Duration::secs(600)
-}
-
-fn confirmations() -> u64 {
-    12
-}
-
-fn replace_after() -> Duration {
-    Duration::secs(90)
-}
-
-fn max_fee_gwei() -> u64 {
-    100
-}
-
-fn max_gas() -> u64 {
-    1_000_000
-}
-
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -180,39 +130,32 @@ impl Default for Settings {
             call_gas: 5_000_000,
             cache: ByteSize::mib(8),
             max_watched: 256,
-            reconcile: Duration::secs(900),
             chains: Vec::new(),
         }
     }
 }
 
 impl Chain {
-    /// The contract that contents are registered in.
-    pub(crate) fn registry(&self) -> Option<Address> {
-        let account = Account::parse(self.registry.as_deref()?).ok();
-        account.filter(|account| account.chain.0 == self.id).map(|account| account.address)
-    }
-
-    /// What is wrong with the registry and its transactions. `key` makes the whole key of a field.
-    fn registry_problems(&self, key: impl Fn(&str) -> String) -> Vec<SettingsProblem> {
-        let mut problems = Vec::new();
-        if let Some(registry) = self.registry.as_ref().filter(|_| self.registry().is_none()) {
-            let wanted = format!("no contract on this chain, such as eip155:{}:0x…", self.id);
-            problems.push(SettingsProblem::new(key("registry"), format!("{registry:.80} is {wanted}")));
-        }
-        if self.signer_file.is_some() && self.registry.is_none() {
-            let message = "without a `registry` there is nothing to sign";
-            problems.push(SettingsProblem::new(key("signer_file"), message));
-        }
-        let bounds = [
-            // Nodes know what was before for 128 blocks.
-            outside(key("confirmations"), self.confirmations, 1, 64),
-            outside(key("max_fee_gwei"), self.max_fee_gwei, 1, 1_000_000),
-            outside(key("max_gas"), self.max_gas, 21_000, 30_000_000),
-            outside(key("replace_after"), self.replace_after, Duration::secs(1), Duration::secs(24 * 3600)),
+    /// The keys that moved to another plugin.
+    fn moved(&self, key: impl Fn(&str) -> String) -> impl Iterator<Item = SettingsProblem> {
+        let keys = [
+            ("registry", &self.registry),
+            ("registry_from", &self.registry_from),
+            ("signer_file", &self.signer_file),
+            ("publish", &self.publish),
+            ("policy_uri", &self.policy_uri),
+            ("publish_pause", &self.publish_pause),
+            ("confirmations", &self.confirmations),
+            ("replace_after", &self.replace_after),
+            ("max_fee_gwei", &self.max_fee_gwei),
+            ("max_gas", &self.max_gas),
         ];
-        problems.extend(bounds.into_iter().flatten());
-        problems
+        let set = keys.into_iter().filter(|(_, value)| value.is_some());
+        set.map(move |(field, _)| {
+            let message = "registries are kept by the plugin `registry-evm` now: move this key to the table of the \
+                           same contract in `plugins.registry-evm.chains`";
+            SettingsProblem::new(key(field), message)
+        })
     }
 }
 
@@ -240,7 +183,6 @@ impl Settings {
             outside("idle_poll", self.idle_poll, self.poll, Duration::secs(3600)),
             outside("call_gas", self.call_gas, 100_000, 100_000_000),
             outside("max_watched", self.max_watched, 1, 10_000),
-            outside("reconcile", self.reconcile, Duration::millis(100), Duration::secs(7 * 24 * 3600)),
             outside("cache", self.cache, ByteSize::kib(64), ByteSize::gib(1)),
         ];
         problems.extend(own.into_iter().flatten());
@@ -254,8 +196,7 @@ impl Settings {
                 problems.push(SettingsProblem::new(key("id"), format!("{} is there twice", chain.id)));
             }
             problems.extend(limits.pool_problems(key, &chain.endpoints, chain.quorum, chain.max_lag));
-            problems.extend(chain.registry_problems(key));
-            problems.extend(chain.publish_problems(key));
+            problems.extend(chain.moved(key));
             problems.extend(outside(key("reorg_depth"), chain.reorg_depth, 1, 4096));
         }
         problems
@@ -287,8 +228,6 @@ mod tests {
                 { "id": 0, "endpoints": ["ftp://x.example", "https://u:p@x.example", "http://x.example"] },
                 { "id": 1, "endpoints": ["https://127.0.0.1", "https://[::1]/", "https://a.example", "https://a.example"] },
                 { "id": 1, "quorum": 2, "reorg_depth": 0 },
-                { "id": 2, "registry": "eip155:1:0x00000000000000000000000000000000000000aa", "confirmations": 65 },
-                { "id": 3, "signer_file": "key", "max_fee_gwei": 0, "max_gas": 1, "replace_after": "1ms" },
             ],
         }));
         let expected = [
@@ -305,13 +244,18 @@ mod tests {
             "chains.2.id",
             "chains.2.quorum",
             "chains.2.reorg_depth",
-            "chains.3.registry",
-            "chains.3.confirmations",
-            "chains.4.signer_file",
-            "chains.4.max_fee_gwei",
-            "chains.4.max_gas",
-            "chains.4.replace_after",
         ];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn what_belongs_to_registries_is_sent_to_their_plugin() {
+        let chain =
+            serde_json::json!({ "id": 1, "registry": "eip155:1:0xaa", "publish": true, "max_gas": 7 });
+        let settings: Settings = serde_json::from_value(serde_json::json!({ "chains": [chain] })).unwrap();
+        let problems = settings.problems();
+        let keys: Vec<_> = problems.iter().map(|problem| &*problem.key).collect();
+        assert_eq!(keys, ["chains.0.registry", "chains.0.publish", "chains.0.max_gas"]);
+        assert!(problems.iter().all(|problem| problem.message.contains("`plugins.registry-evm.chains`")));
     }
 }

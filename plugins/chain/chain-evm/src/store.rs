@@ -13,7 +13,7 @@ use crate::caip::{Asset, ChainId, Token};
 use crate::rpc::Block;
 
 /// Transfers that are written or read at once.
-pub(crate) const PAGE: usize = 250;
+const PAGE: usize = 250;
 
 /// A block that was told of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,12 +51,13 @@ pub(crate) struct Store {
 }
 
 /// A stored text that is not what was stored.
-pub(crate) fn broken(what: &str) -> DbError {
+fn broken(what: &str) -> DbError {
     DbError::Other { message: format!("a row holds no {what}") }
 }
 
 impl Store {
     pub(crate) async fn open(client: Client) -> Result<Self, DbError> {
+        // The tables of registries are kept for `registry-evm`, which takes over what they hold.
         let migrations = Migrations::new(&[
             ("0001_init", include_str!("../migrations/0001_init.sql")),
             ("0002_registry", include_str!("../migrations/0002_registry.sql")),

@@ -9,7 +9,7 @@ use alloy_sol_types::{SolCall as _, sol};
 use serde_json::json;
 use std::sync::{Arc, Mutex};
 
-use streamgate_chain_evm::{Neighbours, Standalone};
+use streamgate_chain_evm::Standalone;
 use streamgate_contracts::chain::v1::chain_client::ChainClient;
 use streamgate_contracts::chain::v1::{Verdict, WatchRequest};
 use streamgate_contracts::events::ChainTransfer;
@@ -118,7 +118,7 @@ async fn a_movement_is_told_though_the_bus_does_not_answer_the_first_time() {
     });
     let settings = settings(&[&anvil.url], json!({}));
     let database = Client::from_service(engine.router());
-    let running = Standalone::over(database, Neighbours::none(), settings, bus).await.unwrap();
+    let running = Standalone::over(database, settings, bus).await.unwrap();
     let mut chain = ChainClient::new(Client::from_service(running.router()));
     let assets = vec![asset("erc721", ticket, None)];
     chain.watch(WatchRequest { assets, lease_ms: 0 }).await.unwrap();

@@ -76,23 +76,7 @@ impl Service {
 }
 
 /// Keys that are not the plugin's but the chain's.
-const OF_THE_CHAIN: [&str; 15] = [
-    "quorum",
-    "max_lag",
-    "max_age",
-    "finality",
-    "reorg_depth",
-    "registry",
-    "registry_from",
-    "signer_file",
-    "publish",
-    "policy_uri",
-    "publish_pause",
-    "confirmations",
-    "replace_after",
-    "max_fee_gwei",
-    "max_gas",
-];
+const OF_THE_CHAIN: [&str; 5] = ["quorum", "max_lag", "max_age", "finality", "reorg_depth"];
 
 /// Settings for one chain at these endpoints, which are trusted to be on this machine.
 pub fn settings(endpoints: &[&str], more: Value) -> Settings {

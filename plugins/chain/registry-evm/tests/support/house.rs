@@ -12,7 +12,6 @@ use axum::response::IntoResponse as _;
 use prost::Message as _;
 use serde_json::{Value, json};
 use streamgate_access::Access;
-use streamgate_chain_evm::{Neighbours, Settings, Standalone};
 use streamgate_contracts::audit::Entry;
 use streamgate_contracts::auth::v1::{FindRequest, FindResponse, Person};
 use streamgate_contracts::catalogue::v1::catalogue_client::CatalogueClient;
@@ -25,6 +24,7 @@ use streamgate_metadata::Metadata;
 use streamgate_plugin_api::settings::ByteSize;
 use streamgate_plugin_api::time::Clock;
 use streamgate_plugin_api::{Body, Client, Event, Principal};
+use streamgate_registry_evm::{Neighbours, Standalone};
 use streamgate_sqlite::Engine;
 use streamgate_tests::anvil::CHAIN;
 use streamgate_tests::wait::eventually;
@@ -32,11 +32,12 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::PATIENCE;
+use crate::support::{self, Both, PATIENCE};
 
 /// One life of them all.
 pub struct House {
-    chain: Arc<Standalone>,
+    registry: Arc<Standalone>,
+    chain: streamgate_chain_evm::Standalone,
     pub catalogue: CatalogueClient<Client>,
     pub storage: Client,
     access: Client,
@@ -104,7 +105,7 @@ pub fn file(number: u8) -> Vec<u8> {
 }
 
 impl House {
-    pub async fn start(folder: &Path, settings: Settings) -> Self {
+    pub async fn start(folder: &Path, settings: Both) -> Self {
         let engine = Engine::new(folder, streamgate_sqlite::Settings::default());
         let database = || Client::from_service(engine.router());
         let (bus, mut events) = mpsc::unbounded_channel::<Event>();
@@ -150,9 +151,11 @@ impl House {
             access: Client::from_service(access.internal().layer(door)),
             auth: wallets(),
         };
-        let chain = Standalone::beside(database(), neighbours, settings, |_| {}).await.unwrap();
-        let (chain, deaf) = (Arc::new(chain), Arc::new(AtomicBool::new(false)));
-        let (hears, loses) = (Arc::clone(&chain), Arc::clone(&deaf));
+        let chain = support::chain(database(), settings.chain).await;
+        let reads = Client::from_service(chain.router());
+        let registry = Standalone::start(database(), reads, neighbours, settings.registry, |_| {});
+        let (registry, deaf) = (Arc::new(registry.await.unwrap()), Arc::new(AtomicBool::new(false)));
+        let (hears, loses) = (Arc::clone(&registry), Arc::clone(&deaf));
         let listening = async move {
             while let Some(event) = events.recv().await {
                 if !loses.load(Ordering::SeqCst) {
@@ -164,17 +167,19 @@ impl House {
             catalogue: CatalogueClient::new(catalogue),
             storage,
             access: Client::from_service(access.public()),
-            public: Client::from_service(chain.public()),
+            public: Client::from_service(registry.public()),
             deaf,
             closed,
             database: database(),
             tasks: vec![tokio::spawn(listening), tokio::spawn(metadata.show_changes())],
+            registry,
             chain,
         }
     }
 
-    pub fn reconfigure(&self, settings: Settings) {
-        self.chain.reconfigure(settings);
+    pub fn reconfigure(&self, settings: Both) {
+        self.chain.reconfigure(settings.chain);
+        self.registry.reconfigure(settings.registry);
     }
 
     pub async fn stop(mut self) {
@@ -182,7 +187,8 @@ impl House {
             task.abort();
             let _ = task.await;
         }
-        Arc::into_inner(self.chain).unwrap().stop().await;
+        Arc::into_inner(self.registry).unwrap().stop().await;
+        self.chain.stop().await;
     }
 
     /// A content whose file was uploaded.
@@ -242,7 +248,7 @@ impl House {
 
     /// What waits for the audit log: action and subject.
     pub async fn audited(&self) -> Vec<(String, String)> {
-        let (namespace, sql) = ("chain_evm".into(), "SELECT entry FROM audit ORDER BY id".into());
+        let (namespace, sql) = ("registry_evm".into(), "SELECT entry FROM audit ORDER BY id".into());
         let request = QueryRequest { namespace, sql, ..QueryRequest::default() };
         let answer = DatabaseClient::new(self.database.clone()).query(request).await.unwrap();
         let read = |row: Row| {

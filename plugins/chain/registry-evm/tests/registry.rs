@@ -5,7 +5,7 @@
 #[path = "support/doomed.rs"]
 mod doomed;
 mod support;
-#[path = "support/liar.rs"]
+#[path = "../../chain-evm/tests/support/liar.rs"]
 mod tampering;
 #[path = "support/world.rs"]
 mod world;
@@ -16,7 +16,6 @@ use std::sync::{Arc, Mutex};
 use alloy_primitives::{Address, FixedBytes, U256};
 use alloy_sol_types::SolCall as _;
 use serde_json::{Value, json};
-use streamgate_chain_evm::{Settings, Standalone};
 use streamgate_contracts::chain::v1::content_registry_client::ContentRegistryClient;
 use streamgate_contracts::chain::v1::send_request::Action;
 use streamgate_contracts::chain::v1::{
@@ -24,10 +23,11 @@ use streamgate_contracts::chain::v1::{
     Transaction, TransactionState, UpdateContent,
 };
 use streamgate_contracts::events::{ChainRegistry, RegistryChange, TYPE_CHAIN_REGISTRY};
-use streamgate_plugin_api::Client;
+use streamgate_plugin_api::{Client, Event};
+use streamgate_registry_evm::{Neighbours, Standalone};
 use streamgate_sqlite::Engine;
 use streamgate_tests::wait::eventually;
-use support::{CHAIN, PATIENCE, name, settings};
+use support::{Both, CHAIN, PATIENCE, name, settings};
 use tampering::{Liar, Lie};
 use tonic::Code;
 use world::{SERVER, World};
@@ -67,27 +67,36 @@ impl World {
     }
 }
 
-/// The plugin's service, and what it told of the registry.
+/// The plugin's service beside the one that reads the chain, and what it told of the registry.
 struct Server {
     client: ContentRegistryClient<Client>,
     told: Arc<Mutex<Vec<ChainRegistry>>>,
+    chain: streamgate_chain_evm::Standalone,
     running: Standalone,
 }
 
 impl Server {
-    async fn start(folder: &Path, settings: Settings) -> Self {
+    async fn start(folder: &Path, settings: Both) -> Self {
         let engine = Engine::new(folder, streamgate_sqlite::Settings::default());
+        let database = || Client::from_service(engine.router());
+        let chain = support::chain(database(), settings.chain).await;
+        let reads = Client::from_service(chain.router());
         let told = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&told);
-        let running = Standalone::start(Client::from_service(engine.router()), settings, move |event| {
+        let tell = move |event: Event| {
             assert_eq!(event.subject, format!("chain.eip155:{CHAIN}.registry"));
             assert_eq!(event.r#type, TYPE_CHAIN_REGISTRY);
             heard.lock().unwrap().push(event.parse().unwrap());
-        })
-        .await
-        .unwrap();
+        };
+        let running = Standalone::start(database(), reads, Neighbours::none(), settings.registry, tell);
+        let running = running.await.unwrap();
         let client = ContentRegistryClient::new(Client::from_service(running.router()));
-        Self { client, told, running }
+        Self { client, told, chain, running }
+    }
+
+    async fn stop(self) {
+        self.running.stop().await;
+        self.chain.stop().await;
     }
 
     async fn send(&self, key: &str, action: Action) -> Result<Transaction, tonic::Status> {
@@ -220,7 +229,7 @@ async fn what_is_registered_is_indexed_and_only_its_owner_changes_it() {
         .collect();
     assert_eq!(what, [name(alice), "set".into(), "set".into(), name(bob)]);
     assert!(told.iter().all(|event| event.content == id(1) && !event.removed));
-    server.running.stop().await;
+    server.stop().await;
 
     // What is known is known after a restart, and what is told again is the same.
     let server = world.start(&world.anvil.url, json!({ "reorg_depth": 3 })).await;
@@ -230,7 +239,7 @@ async fn what_is_registered_is_indexed_and_only_its_owner_changes_it() {
     server.owned_by(&id(2), accounts[SERVER]).await;
     let again = server.told.lock().unwrap().clone();
     assert!(again.iter().all(|event| event.content == id(2) || told.contains(event)));
-    server.running.stop().await;
+    server.stop().await;
 }
 
 fn hex(uuid: &str) -> Vec<u8> {
@@ -279,7 +288,7 @@ async fn an_account_that_is_used_elsewhere_too_leaves_no_gap_and_repeats_no_numb
     assert!(lost.detail.contains("another transaction"), "{lost:?}");
     server.send("five", register(4, None)).await.unwrap();
     server.until("five", "numbered", |found| found.nonce == Some(5)).await;
-    server.running.stop().await;
+    server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -311,7 +320,7 @@ async fn a_transaction_that_waits_is_replaced_by_one_with_a_higher_fee_up_to_the
     assert_eq!((mined.len(), world.used().await), (1, 1));
     assert!(mined[0] <= 6_000_000_000, "{mined:?}");
     server.owned_by(&id(1), world.anvil.accounts().await[SERVER]).await;
-    server.running.stop().await;
+    server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -354,7 +363,7 @@ async fn a_reorganisation_puts_a_transaction_back_and_undoes_what_was_told() {
     world.anvil.mine(4).await;
     server.becomes("one", Confirmed).await;
     assert_eq!(world.used().await, 1);
-    server.running.stop().await;
+    server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -364,21 +373,21 @@ async fn a_server_that_ends_between_signing_and_sending_sends_the_same_transacti
     let server = world.start(&liar.url, json!({})).await;
     server.send("one", register(1, None)).await.unwrap();
     let signed = server.becomes("one", Signed).await;
-    server.running.stop().await;
+    server.stop().await;
     assert_eq!(world.used().await, 0);
 
     // The next one sends it, is told that it was not taken, and ends as well.
     liar.now(Lie::Denies("eth_sendRawTransaction"));
     let server = world.start(&liar.url, json!({})).await;
     eventually("it was sent", PATIENCE, async || (world.used().await == 1).then_some(())).await;
-    server.running.stop().await;
+    server.stop().await;
 
     let server = world.start(&world.anvil.url, json!({})).await;
     world.anvil.mine(2).await;
     let done = server.becomes("one", Confirmed).await;
     assert_eq!((&done.hashes, done.nonce), (&signed.hashes, Some(0)));
     assert_eq!(world.used().await, 1);
-    server.running.stop().await;
+    server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -397,7 +406,7 @@ async fn one_endpoint_that_takes_a_transaction_is_enough() {
     assert_eq!(server.transaction("two").await.state(), Queued);
     refuses.now(Lie::None);
     server.becomes("two", Mined).await;
-    server.running.stop().await;
+    server.stop().await;
 }
 
 /// Asks for six transactions, and goes on until it is killed.
@@ -427,7 +436,7 @@ async fn a_server_that_is_killed_after_any_call_sends_each_transaction_once() {
         assert_eq!(server.transaction(&key).await.hashes.len(), 1);
     }
     assert_eq!(world.used().await, 6);
-    server.running.stop().await;
+    server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -436,7 +445,7 @@ async fn without_a_registry_nothing_is_sent_and_too_dear_a_transaction_waits() {
     let server = Server::start(world.folder.path(), settings(&[&world.anvil.url], json!({}))).await;
     let refused = server.send("one", register(1, None)).await.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
-    server.running.stop().await;
+    server.stop().await;
 
     // The next block costs 87.5 gwei, and the one after it 1.
     world.waits().await;
@@ -454,5 +463,5 @@ async fn without_a_registry_nothing_is_sent_and_too_dear_a_transaction_waits() {
     for (key, action) in [("", register(2, None)), ("a key", register(2, None))] {
         assert_eq!(server.send(key, action).await.unwrap_err().code(), Code::InvalidArgument);
     }
-    server.running.stop().await;
+    server.stop().await;
 }

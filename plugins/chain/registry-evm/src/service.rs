@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use streamgate_contracts::MAX_MESSAGE_BYTES;
 use streamgate_contracts::chain::v1 as wire;
 use streamgate_contracts::chain::v1::content_registry_server::{
@@ -12,7 +13,7 @@ use tonic::{Request, Response, Status};
 use crate::caip::ChainId;
 use crate::contents;
 use crate::queue::{Queued, Waiting};
-use crate::registry::{Contents, Registry};
+use crate::registry::{Contents, Registries};
 
 /// Transactions of one chain that wait for their number, at most.
 const MAX_WAITING: usize = 1000;
@@ -20,20 +21,21 @@ const MAX_KEY: usize = 128;
 
 /// Answers the calls of other plugins.
 pub(crate) struct RegistryService {
-    registry: Arc<Registry>,
+    registry: Arc<Registries>,
 }
 
 impl RegistryService {
-    pub(crate) fn server(registry: Arc<Registry>) -> ContentRegistryServer<Self> {
-        ContentRegistryServer::new(Self { registry })
+    pub(crate) fn router(registry: Arc<Registries>) -> Router {
+        let server = ContentRegistryServer::new(Self { registry })
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
-            .max_encoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        tonic::service::Routes::new(server).into_axum_router()
     }
 
     fn contents(&self, chain: &str) -> Result<(ChainId, Contents), Status> {
         let id = ChainId::parse(chain).map_err(|error| Status::invalid_argument(error.to_string()))?;
         let contents = self.registry.contents(id).ok_or_else(|| {
-            Status::failed_precondition(format!("{id} has no `registry` in [plugins.chain-evm], or is off"))
+            Status::failed_precondition(format!("{id} has no `registry` in [plugins.registry-evm]"))
         })?;
         Ok((id, contents))
     }
@@ -53,7 +55,7 @@ impl Contract for RegistryService {
         let (id, contents) = self.contents(&chain)?;
         let key = key(text)?;
         let server = contents.server.ok_or_else(|| {
-            Status::failed_precondition(format!("{id} has no `signer_file` in [plugins.chain-evm]"))
+            Status::failed_precondition(format!("{id} has no `signer_file` in [plugins.registry-evm]"))
         })?;
         let action = action.ok_or_else(|| Status::invalid_argument("there is no action"))?;
         let data = contents::call(id, server, action);

@@ -8,26 +8,36 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use alloy_primitives::{Address, B256};
-use streamgate_chain_common::{RpcError, Unknown};
+use streamgate_contracts::db::DbError;
 use streamgate_contracts::events::ChainRegistry;
 use streamgate_plugin_api::Health;
 use tokio_util::sync::CancellationToken;
 
-use crate::chain::{Chain, MAX_SPAN};
+use crate::chain::{Block, Chain, Head, Unknown};
 use crate::contents;
-use crate::endpoint::{At, Endpoint};
 use crate::index_store::{IndexStore, Place};
-use crate::rpc::Block;
-use crate::settings::Finality;
-use crate::watch::WatchError;
+
+/// Blocks of the past that are asked for at once, at most.
+const MAX_SPAN: u64 = 1024;
 
 /// What was said, by place.
 pub(crate) type Said = BTreeMap<(u64, u64, String), ChainRegistry>;
 
+/// Why a round ended early.
+#[derive(Debug, thiserror::Error)]
+enum IndexError {
+    #[error(transparent)]
+    Unknown(#[from] Unknown),
+    #[error(transparent)]
+    Database(#[from] DbError),
+}
+
 /// Reads the registry of one chain.
 pub(crate) struct Index {
-    pub(crate) chain: Arc<Chain>,
+    pub(crate) chain: Chain,
     pub(crate) registry: Address,
+    /// The block that it was deployed in.
+    pub(crate) from: u64,
     pub(crate) store: IndexStore,
     pub(crate) health: Option<Health>,
     pub(crate) poll: Duration,
@@ -70,17 +80,17 @@ impl Index {
     }
 
     /// Reads up to the last block.
-    async fn round(&self, reading: &mut Reading) -> Result<(), WatchError> {
-        let head = self.chain.head(Finality::Latest, 0).await?;
-        if reading.seen == Some(head.hash) {
+    async fn round(&self, reading: &mut Reading) -> Result<(), IndexError> {
+        let head = self.chain.head().await?;
+        if reading.seen == Some(head.block.hash) {
             return Ok(());
         }
-        let mut first = self.start(head.number).await?;
+        let mut first = self.start(&head).await?;
         loop {
             let last = first.saturating_add(reading.span - 1);
-            let last = if last < head.number { self.chain.pool.block(last).await? } else { head.clone() };
-            match self.said(first, &last).await {
-                Ok(said) => self.note(first, &last, &head, &said).await?,
+            let last = if last < head.block.number { self.chain.block(last).await? } else { head.block };
+            match self.said(first, last).await {
+                Ok(said) => self.note(first, last, &head, &said).await?,
                 // Most often it is too much for one answer; each operator says so in another way.
                 Err(_) if reading.span > 1 => {
                     reading.span /= 2;
@@ -88,8 +98,8 @@ impl Index {
                 }
                 Err(unknown) => return Err(unknown.into()),
             }
-            if last.number == head.number {
-                reading.seen = Some(head.hash);
+            if last.number == head.block.number {
+                reading.seen = Some(head.block.hash);
                 return Ok(());
             }
             reading.span = (reading.span * 2).min(MAX_SPAN);
@@ -98,17 +108,17 @@ impl Index {
     }
 
     /// Tells what is new in the blocks from `first` to `last`, and what they say no more.
-    async fn note(&self, first: u64, last: &Block, head: &Block, said: &Said) -> Result<(), WatchError> {
+    async fn note(&self, first: u64, last: Block, head: &Head, said: &Said) -> Result<(), IndexError> {
         // Of a chain that is shorter than it was, everything above is undone.
-        let through = if last.number == head.number { u64::MAX >> 1 } else { last.number };
+        let through = if last.number == head.block.number { u64::MAX >> 1 } else { last.number };
         let known = self.store.said(first, through).await?;
         let missing = |of: &Said, other: &Said| -> Vec<ChainRegistry> {
             of.iter().filter(|(at, _)| !other.contains_key(*at)).map(|(_, event)| event.clone()).collect()
         };
         let (gone, fresh) = (missing(&known, said), missing(said, &known));
-        let settled = last.number.min(head.number.saturating_sub(self.chain.settings.reorg_depth));
+        let settled = last.number.min(head.block.number.saturating_sub(head.reorg_depth));
         let settled = match settled >= first {
-            true => Some(Place { number: settled, hash: self.chain.pool.block(settled).await?.hash }),
+            true => Some(Place { number: settled, hash: self.chain.block(settled).await?.hash }),
             false => None,
         };
         Ok(self.store.note(&gone, &fresh, settled).await?)
@@ -116,33 +126,23 @@ impl Index {
 
     /// The first block that is not known for good. A chain that has gone another way below that is
     /// read anew.
-    async fn start(&self, head: u64) -> Result<u64, WatchError> {
-        let from = self.chain.settings.registry_from.min(head);
+    async fn start(&self, head: &Head) -> Result<u64, IndexError> {
+        let last = head.block.number;
+        let from = self.from.min(last);
         let Some(place) = self.store.place().await? else { return Ok(from) };
-        let ask = |endpoint: Arc<Endpoint>| async move { endpoint.block(At::Number(place.number)).await };
-        let block = self.chain.pool.agree(ask).await?;
-        if block.is_some_and(|block| block.hash == place.hash) {
-            return Ok((place.number + 1).min(head));
+        if self.chain.hash_of(place.number, false).await? == Some(place.hash) {
+            return Ok((place.number + 1).min(last));
         }
         tracing::error!(
-            chain = %self.chain.id, block = place.number, depth = self.chain.settings.reorg_depth,
+            chain = %self.chain.id, block = place.number, depth = head.reorg_depth,
             "the chain went another way past the depth: the registry is read anew"
         );
         Ok(from)
     }
 
     /// What the registry said in the blocks from `first` to `last`.
-    async fn said(&self, first: u64, last: &Block) -> Result<Said, Unknown> {
-        let (contracts, topics) = (&[self.registry], &contents::topics());
-        let ask = |endpoint: Arc<Endpoint>| async move {
-            // An endpoint that lags would have fewer logs, and not say so.
-            match endpoint.block(At::Number(last.number)).await? {
-                Some(block) if block.hash == last.hash => {}
-                _ => return Err(RpcError::Behind(format!("it does not know block {}", last.hash))),
-            }
-            endpoint.logs_between((first, last.number), contracts, topics).await
-        };
-        let logs = self.chain.pool.agree(ask).await?;
+    async fn said(&self, first: u64, last: Block) -> Result<Said, Unknown> {
+        let logs = self.chain.logs(self.registry, &contents::topics(), first, last).await?;
         let said = logs.iter().filter_map(|log| contents::said(self.chain.id, log));
         Ok(said.map(|event| (at(&event), event)).collect())
     }

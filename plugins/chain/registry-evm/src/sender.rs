@@ -8,27 +8,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy_primitives::{Address, B256, Bytes};
-use serde_json::{Value, json};
-use streamgate_chain_common::{RpcError, Unknown};
 use streamgate_contracts::db::DbError;
 use streamgate_plugin_api::Health;
 use streamgate_plugin_api::time::now_ms;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::chain::Chain;
-use crate::endpoint::{Endpoint, quantity};
-use crate::erc;
+use crate::chain::{Block, Chain, Estimate, Price, Receipt, Unknown};
 use crate::queue::{Attempt, MAX_OPEN, Numbered, Queue, State, Waiting};
-use crate::revert::reverted;
-use crate::rpc::{Block, Count, FeeHistory, Receipt};
-use crate::settings::{self, Finality};
+use crate::settings;
 use crate::signer::{Fees, Signer, Unsigned};
 
 /// Transactions that wait for a block at once; nodes keep no more of one account.
 const MAX_PENDING: usize = 16;
-/// Blocks that the usual fee is taken from.
-const FEE_BLOCKS: u64 = 10;
 const GWEI: u128 = 1_000_000_000;
 
 /// Why a round ended early, or did less than it should.
@@ -50,7 +42,8 @@ pub(crate) enum SendError {
 
 /// Sends for one chain.
 pub(crate) struct Sender {
-    pub(crate) chain: Arc<Chain>,
+    pub(crate) chain: Chain,
+    pub(crate) settings: settings::Chain,
     pub(crate) queue: Queue,
     pub(crate) signer: Signer,
     pub(crate) health: Option<Health>,
@@ -58,13 +51,6 @@ pub(crate) struct Sender {
     pub(crate) idle_poll: Duration,
     /// Something new is queued.
     pub(crate) woken: Arc<Notify>,
-}
-
-/// What a transaction would do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Estimate {
-    Gas(u64),
-    Reverts(Bytes),
 }
 
 impl Sender {
@@ -98,20 +84,16 @@ impl Sender {
         }
     }
 
-    fn settings(&self) -> &settings::Chain {
-        &self.chain.settings
-    }
-
     /// Compares the queue with the chain, whose last block was `seen`. Answers whether anything is
     /// under way.
     async fn round(&self, seen: &mut Option<B256>) -> Result<bool, SendError> {
-        let head = self.chain.head(Finality::Latest, 0).await?;
+        let head = self.chain.head().await?.block;
         let is_new = seen.replace(head.hash) != Some(head.hash);
         let used = self.used(head.number).await?;
         let open = self.queue.open(self.signer.address, used).await?;
         let mut trouble = None;
         for transaction in open.iter().filter(|open| is_new || open.state != State::Mined) {
-            match self.follow(transaction, &head, used).await {
+            match self.follow(transaction, head, used).await {
                 // The others are looked after all the same.
                 Err(error @ (SendError::NotTaken(_) | SendError::AtLimit(_))) => trouble = Some(error),
                 done => done.inspect_err(|_| *seen = None)?,
@@ -131,16 +113,11 @@ impl Sender {
 
     /// How many transactions of the account the chain had after a block.
     async fn used(&self, block: u64) -> Result<u64, Unknown> {
-        let (address, block) = (self.signer.address, quantity(block));
-        let params = &json!([address, block]);
-        let ask = |endpoint: Arc<Endpoint>| async move {
-            endpoint.call::<Count>("eth_getTransactionCount", params.clone()).await
-        };
-        Ok(self.chain.pool.agree(ask).await?.0)
+        self.chain.used(self.signer.address, block).await
     }
 
     /// Does for a transaction with a number what is missing.
-    async fn follow(&self, transaction: &Numbered, head: &Block, used: u64) -> Result<(), SendError> {
+    async fn follow(&self, transaction: &Numbered, head: Block, used: u64) -> Result<(), SendError> {
         if used > transaction.nonce {
             return self.track(transaction, head).await;
         }
@@ -152,16 +129,16 @@ impl Sender {
         }
         let last = transaction.attempts.last().map_or(0, |attempt| attempt.at);
         let waited = u64::try_from(now_ms().saturating_sub(last)).unwrap_or(0);
-        if Duration::from_millis(waited) >= self.settings().replace_after.get() {
+        if Duration::from_millis(waited) >= self.settings.replace_after.get() {
             return self.replace(transaction).await;
         }
         if transaction.state == State::Signed { self.give(transaction).await } else { Ok(()) }
     }
 
     /// The chain has a transaction with its number: which, and how deep?
-    async fn track(&self, transaction: &Numbered, head: &Block) -> Result<(), SendError> {
+    async fn track(&self, transaction: &Numbered, head: Block) -> Result<(), SendError> {
         let Numbered { key, state, nonce, .. } = transaction;
-        let confirmations = self.settings().confirmations;
+        let confirmations = self.settings.confirmations;
         let Some(receipt) = self.receipt(transaction).await? else {
             let settled = head.number.saturating_sub(confirmations);
             if self.used(settled).await? > *nonce {
@@ -173,9 +150,10 @@ impl Sender {
             }
             return Ok(());
         };
-        let block = Some((receipt.block_number, receipt.block_hash));
-        let deep = head.number.saturating_sub(receipt.block_number) + 1 >= confirmations;
-        let next = match (deep, receipt.succeeded()) {
+        let mined = receipt.block;
+        let block = Some((mined.number, mined.hash));
+        let deep = head.number.saturating_sub(mined.number) + 1 >= confirmations;
+        let next = match (deep, receipt.succeeded) {
             (false, _) => State::Mined,
             (true, true) => State::Confirmed,
             (true, false) => State::Failed,
@@ -183,13 +161,13 @@ impl Sender {
         if (next, block) == (*state, transaction.block) {
             return Ok(());
         }
-        if deep && self.chain.pool.block(receipt.block_number).await?.hash != receipt.block_hash {
+        if deep && self.chain.block(mined.number).await? != mined {
             // It has gone another way just now; the next round sees where it is.
             return Ok(());
         }
-        let detail = match (receipt.succeeded(), next) {
-            (false, _) => format!("the contract refused it in {}", receipt.transaction_hash),
-            (true, _) => receipt.transaction_hash.to_string(),
+        let detail = match receipt.succeeded {
+            false => format!("the contract refused it in {}", receipt.transaction),
+            true => receipt.transaction.to_string(),
         };
         Ok(self.queue.set(key, *state, next, block, &detail).await?)
     }
@@ -197,18 +175,7 @@ impl Sender {
     /// The receipt of whichever of its signatures got into a block.
     async fn receipt(&self, transaction: &Numbered) -> Result<Option<Receipt>, Unknown> {
         for attempt in transaction.attempts.iter().rev() {
-            let hash = attempt.signed.hash;
-            let ask = |endpoint: Arc<Endpoint>| async move {
-                let receipt: Option<Receipt> =
-                    endpoint.call("eth_getTransactionReceipt", json!([hash])).await?;
-                match receipt {
-                    Some(receipt) if receipt.transaction_hash != hash => {
-                        Err(RpcError::Malformed("a receipt of another transaction".into()))
-                    }
-                    receipt => Ok(receipt),
-                }
-            };
-            if let Some(receipt) = self.chain.pool.agree(ask).await? {
+            if let Some(receipt) = self.chain.receipt(attempt.signed.hash).await? {
                 return Ok(Some(receipt));
             }
         }
@@ -221,18 +188,18 @@ impl Sender {
         let failed = |detail: String| async move {
             self.queue.set(&next.key, State::Queued, State::Failed, None, &detail).await
         };
-        let gas = match self.estimate(next.to, &next.data).await? {
+        let gas = match self.chain.estimate(self.signer.address, next.to, &next.data).await? {
             // One of the others may change that.
             Estimate::Reverts(_) if !alone => return Ok(false),
-            Estimate::Reverts(data) => {
-                failed(erc::revert_reason(&data)).await?;
+            Estimate::Reverts(reason) => {
+                failed(reason).await?;
                 return Ok(true);
             }
             // What it needs may grow until it is its turn.
             Estimate::Gas(gas) => gas.saturating_add(gas / 4),
         };
-        if gas > self.settings().max_gas {
-            failed(format!("it needs {gas} gas, more than `max_gas` = {}", self.settings().max_gas)).await?;
+        if gas > self.settings.max_gas {
+            failed(format!("it needs {gas} gas, more than `max_gas` = {}", self.settings.max_gas)).await?;
             return Ok(true);
         }
         let fees = self.market().await?;
@@ -265,45 +232,14 @@ impl Sender {
         Ok(Attempt { signed: self.signer.sign(&unsigned)?, gas, fees, at: now_ms() })
     }
 
-    async fn estimate(&self, to: Address, data: &Bytes) -> Result<Estimate, Unknown> {
-        let params = &json!([{ "from": self.signer.address, "to": to, "data": data }, "latest"]);
-        let ask = |endpoint: Arc<Endpoint>| async move {
-            match endpoint.call::<Count>("eth_estimateGas", params.clone()).await {
-                Ok(Count(gas)) => Ok(Estimate::Gas(gas)),
-                Err(error) => reverted(&error).map(Estimate::Reverts).ok_or(error),
-            }
-        };
-        // They need not agree on how much; that it reverts, nobody may say alone.
-        let agreed = self.chain.pool.agree(|endpoint| async move {
-            Ok(match ask(endpoint).await? {
-                Estimate::Gas(_) => None,
-                Estimate::Reverts(data) => Some(data),
-            })
-        });
-        if let Some(data) = agreed.await? {
-            return Ok(Estimate::Reverts(data));
-        }
-        let gas = self.chain.pool.first(|endpoint| async move {
-            match ask(endpoint).await? {
-                Estimate::Gas(gas) => Ok(gas),
-                Estimate::Reverts(_) => Err(RpcError::Malformed("it alone says that it reverts".into())),
-            }
-        });
-        Ok(Estimate::Gas(gas.await?))
-    }
-
     /// What gets a transaction into one of the next blocks, within the limit.
     async fn market(&self) -> Result<Fees, SendError> {
-        let params = &json!([quantity(FEE_BLOCKS), "latest", [50]]);
-        let ask = |endpoint: Arc<Endpoint>| async move {
-            endpoint.call::<FeeHistory>("eth_feeHistory", params.clone()).await
-        };
-        let history = self.chain.pool.first(ask).await?;
-        market(&history, self.most()).map_err(|needed| SendError::TooDear { needed })
+        let price = self.chain.price().await?;
+        market(price, self.most()).map_err(|needed| SendError::TooDear { needed })
     }
 
     fn most(&self) -> u128 {
-        u128::from(self.settings().max_fee_gwei) * GWEI
+        u128::from(self.settings.max_fee_gwei) * GWEI
     }
 
     /// Signs it again with a higher fee, since it waits for too long.
@@ -331,45 +267,22 @@ impl Sender {
     /// Gives the last signature to all endpoints; one that takes it is enough.
     async fn give(&self, transaction: &Numbered) -> Result<(), SendError> {
         let Some(Attempt { signed, .. }) = transaction.attempts.last() else { return Ok(()) };
-        let given = self.chain.pool.each(|endpoint| async move {
-            match endpoint.call::<Value>("eth_sendRawTransaction", json!([signed.raw])).await {
-                Err(error) if !is_known(&error) => Err(error),
-                _ => Ok(()),
-            }
-        });
-        let given = given.await;
-        if given.iter().any(Result::is_ok) {
-            if transaction.state == State::Signed {
-                let hash = signed.hash.to_string();
-                self.queue.set(&transaction.key, State::Signed, State::Sent, None, &hash).await?;
-            }
-            return Ok(());
+        if let Err(Unknown(reason)) = self.chain.send(&signed.raw).await {
+            return Err(SendError::NotTaken(format!("{} ({reason})", signed.hash)));
         }
-        let mut reasons: Vec<String> =
-            given.into_iter().filter_map(Result::err).map(|e| e.to_string()).collect();
-        reasons.dedup();
-        Err(SendError::NotTaken(format!("{} ({})", signed.hash, reasons.join("; "))))
+        if transaction.state == State::Signed {
+            let hash = signed.hash.to_string();
+            self.queue.set(&transaction.key, State::Signed, State::Sent, None, &hash).await?;
+        }
+        Ok(())
     }
-}
-
-/// Whether an endpoint refuses a transaction only because it has it, or the chain does.
-fn is_known(error: &RpcError) -> bool {
-    let RpcError::Refused { message, .. } = error else { return false };
-    let message = message.to_lowercase();
-    ["already known", "already imported", "known transaction", "nonce too low"]
-        .iter()
-        .any(|known| message.contains(known))
 }
 
 /// Twice what the next block asks for, and the tip that half of the gas paid at most; at most
 /// `most`. Refused with what is needed if not even the next block is to be had for that.
-fn market(history: &FeeHistory, most: u128) -> Result<Fees, u128> {
-    let base: u128 = history.base_fee_per_gas.last().map_or(0, |fee| fee.saturating_to());
-    let rewards = history.reward.as_deref().unwrap_or_default();
-    let mut tips: Vec<u128> = rewards.iter().filter_map(|row| Some(row.first()?.saturating_to())).collect();
-    tips.sort_unstable();
+fn market(Price { base, tip }: Price, most: u128) -> Result<Fees, u128> {
     // A node that is asked for no tip takes the transaction last, or not at all.
-    let priority = tips.get(tips.len() / 2).copied().unwrap_or(GWEI).clamp(1, most);
+    let priority = tip.unwrap_or(GWEI).clamp(1, most);
     let needed = base.saturating_add(priority);
     if needed > most {
         return Err(needed);
@@ -392,16 +305,10 @@ fn higher(last: Fees, market: Fees, most: u128) -> Option<Fees> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use alloy_primitives::U256;
     use proptest::prelude::*;
 
-    fn history(base: u128, tip: u128) -> FeeHistory {
-        FeeHistory {
-            oldest_block: 1,
-            base_fee_per_gas: vec![U256::from(base)],
-            gas_used_ratio: Vec::new(),
-            reward: Some(vec![vec![U256::from(tip)]]),
-        }
+    fn price(base: u128, tip: u128) -> Price {
+        Price { base, tip: Some(tip) }
     }
 
     proptest! {
@@ -409,9 +316,9 @@ mod tests {
         fn no_fee_is_over_the_limit_and_each_replaces_the_one_before(
             base: u128, tip: u128, next_base: u128, most in 1_u128..=1_000_000 * GWEI,
         ) {
-            let Ok(first) = market(&history(base, tip), most) else { return Ok(()) };
+            let Ok(first) = market(price(base, tip), most) else { return Ok(()) };
             prop_assert!(first.most <= most && first.priority <= first.most);
-            let Ok(now) = market(&history(next_base, tip), most) else { return Ok(()) };
+            let Ok(now) = market(price(next_base, tip), most) else { return Ok(()) };
             let Some(second) = higher(first, now, most) else { return Ok(()) };
             prop_assert!(second.most <= most && second.priority <= second.most);
             prop_assert!(second.most - first.most >= first.most / 10);
@@ -421,8 +328,8 @@ mod tests {
 
     #[test]
     fn a_block_that_costs_more_than_the_limit_is_waited_out() {
-        assert_eq!(market(&history(90, 20), 100), Err(110));
-        assert_eq!(market(&history(80, 20), 100), Ok(Fees { most: 100, priority: 20 }));
+        assert_eq!(market(price(90, 20), 100), Err(110));
+        assert_eq!(market(price(80, 20), 100), Ok(Fees { most: 100, priority: 20 }));
         assert_eq!(higher(Fees { most: 95, priority: 1 }, Fees { most: 1, priority: 1 }, 100), None);
     }
 }

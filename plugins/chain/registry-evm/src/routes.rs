@@ -23,14 +23,15 @@ use crate::caip::{Account, ChainId};
 use crate::contents;
 use crate::neighbours::Silent;
 use crate::publication::{Publication, STATES};
-use crate::registry::{Contents, Registry};
+use crate::registry::{Contents, Registries};
+
 const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 200;
 
 type Answer = Result<Response, ApiError>;
 
 /// The public router.
-pub(crate) fn router(registry: Arc<Registry>) -> Router {
+pub(crate) fn router(registry: Arc<Registries>) -> Router {
     Router::new()
         .route("/api/v1/registry", get(registries))
         .route("/api/v1/registry/{chain}", get(list).post(ask_again))
@@ -99,7 +100,7 @@ impl IntoResponse for ApiError {
                 if let Some(unknown) = error.unknown_problem() {
                     return unknown.into_response();
                 }
-                tracing::error!(%error, "the database of the chains failed");
+                tracing::error!(%error, "the database of the registries failed");
                 problem(S::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here")
                     .detail("The log of the server says what.")
             }
@@ -108,7 +109,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-async fn registries(State(registry): State<Arc<Registry>>) -> Answer {
+async fn registries(State(registry): State<Arc<Registries>>) -> Answer {
     let mut items = Vec::new();
     for (chain, contents) in registry.all_contents() {
         let counts = contents.publications.counts().await?;
@@ -138,7 +139,7 @@ struct ListQuery {
 }
 
 async fn list(
-    State(registry): State<Arc<Registry>>,
+    State(registry): State<Arc<Registries>>,
     Path(chain): Path<String>,
     RawQuery(raw): RawQuery,
 ) -> Answer {
@@ -164,7 +165,7 @@ async fn list(
 }
 
 async fn show(
-    State(registry): State<Arc<Registry>>,
+    State(registry): State<Arc<Registries>>,
     Path((chain, content)): Path<(String, String)>,
 ) -> Answer {
     let (_, contents) = contents_of(&registry, &chain)?;
@@ -174,7 +175,7 @@ async fn show(
 
 /// Registers a content now, or tells how its policy is now, or tries again what failed.
 async fn ask(
-    State(registry): State<Arc<Registry>>,
+    State(registry): State<Arc<Registries>>,
     Path((chain, content)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Answer {
@@ -197,7 +198,7 @@ async fn ask(
 
 /// Tries everything again that failed, once what made it fail is mended.
 async fn ask_again(
-    State(registry): State<Arc<Registry>>,
+    State(registry): State<Arc<Registries>>,
     Path(chain): Path<String>,
     headers: HeaderMap,
 ) -> Answer {
@@ -217,17 +218,17 @@ fn admin(headers: &HeaderMap) -> Result<Principal, ApiError> {
 }
 
 /// The registry of a chain that transactions are signed for.
-fn signed_for(registry: &Registry, chain: &str) -> Result<(ChainId, Contents), ApiError> {
+fn signed_for(registry: &Registries, chain: &str) -> Result<(ChainId, Contents), ApiError> {
     let (id, contents) = contents_of(registry, chain)?;
-    let detail = || format!("{id} has no `signer_file` in [plugins.chain-evm].");
+    let detail = || format!("{id} has no `signer_file` in [plugins.registry-evm].");
     contents.server.map(|_| (id, contents)).ok_or_else(|| ApiError::Refused("no-signer", detail()))
 }
 
-fn contents_of(registry: &Registry, chain: &str) -> Result<(ChainId, Contents), ApiError> {
+fn contents_of(registry: &Registries, chain: &str) -> Result<(ChainId, Contents), ApiError> {
     let id = ChainId::parse(chain).map_err(|error| ApiError::Invalid(format!("{error}.")))?;
-    let contents = registry.contents(id).ok_or_else(|| {
-        ApiError::NotFound(format!("{id} has no `registry` in [plugins.chain-evm], or is off."))
-    })?;
+    let contents = registry
+        .contents(id)
+        .ok_or_else(|| ApiError::NotFound(format!("{id} has no `registry` in [plugins.registry-evm].")))?;
     Ok((id, contents))
 }
 

@@ -8,7 +8,7 @@ use streamgate_contracts::events::{ChainRegistry, RegistryChange};
 use uuid::Uuid;
 
 use crate::caip::{Account, ChainId};
-use crate::rpc::Log;
+use crate::chain::Log;
 
 const MAX_CID: usize = 128;
 const MAX_POLICY_URI: usize = 512;
@@ -120,10 +120,10 @@ pub(crate) fn said(chain: ChainId, log: &Log) -> Option<ChainRegistry> {
         registry: account(log.address),
         content: Uuid::from_bytes(id).to_string(),
         change,
-        block: log.block_number,
-        block_hash: log.block_hash.to_string(),
+        block: log.block.number,
+        block_hash: log.block.hash.to_string(),
         log_index: log.log_index,
-        transaction: log.transaction_hash.to_string(),
+        transaction: log.transaction.to_string(),
         removed: false,
     })
 }
@@ -132,6 +132,7 @@ pub(crate) fn said(chain: ChainId, log: &Log) -> Option<ChainRegistry> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::chain::Block;
     use proptest::prelude::*;
 
     const CONTENT: &str = "0190163d-8694-739b-aea5-966c26f8ad91";
@@ -175,10 +176,9 @@ mod tests {
                 address: Address::ZERO,
                 topics,
                 data: data.into(),
-                block_hash: B256::ZERO,
-                block_number: 0,
+                block: Block { number: 0, hash: B256::ZERO },
                 log_index: 0,
-                transaction_hash: B256::ZERO,
+                transaction: B256::ZERO,
             };
             let _ = said(ChainId(1), &log);
         }

@@ -14,8 +14,8 @@ impl Chain {
     pub(crate) fn publish_problems(&self, key: impl Fn(&str) -> String) -> Vec<SettingsProblem> {
         let mut problems = Vec::new();
         let mut say = |field: &str, message: String| problems.push(SettingsProblem::new(key(field), message));
-        if self.publish && (self.registry.is_none() || self.signer_file.is_none()) {
-            say("publish", "without a `registry` and a `signer_file` nothing can be registered".into());
+        if self.publish && self.signer_file.is_none() {
+            say("publish", "without a `signer_file` nothing can be registered".into());
         }
         if let Some(uri) = &self.policy_uri {
             let whole = uri.contains(ID) && uri.bytes().all(|byte| byte.is_ascii_graphic());
@@ -38,8 +38,10 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
+    const REGISTRY: &str = "eip155:1:0x00000000000000000000000000000000000000aa";
+
     fn keys(more: Value) -> Vec<String> {
-        let mut chain = json!({ "id": 1 });
+        let mut chain = json!({ "registry": REGISTRY });
         chain.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let chain: Chain = serde_json::from_value(chain).unwrap();
         chain.publish_problems(str::to_owned).into_iter().map(|problem| problem.key).collect()
@@ -47,13 +49,13 @@ mod tests {
 
     #[test]
     fn nothing_is_published_without_a_registry_and_a_key() {
-        let registry = "eip155:1:0x00000000000000000000000000000000000000aa";
         let uri = "https://video.example.org/{id}";
         assert!(keys(json!({})).is_empty());
-        let whole = json!({ "publish": true, "registry": registry, "signer_file": "k", "policy_uri": uri });
+        let whole = json!({ "publish": true, "signer_file": "k", "policy_uri": uri });
         assert!(keys(whole).is_empty());
-        assert_eq!(keys(json!({ "publish": true, "registry": registry })), ["publish"]);
-        assert_eq!(keys(json!({ "publish": true, "signer_file": "k" })), ["publish"]);
+        assert_eq!(keys(json!({ "publish": true })), ["publish"]);
+        let without = json!({ "publish": true, "signer_file": "k" });
+        assert!(serde_json::from_value::<Chain>(without).unwrap_err().to_string().contains("registry"));
         for wrong in ["https://video.example.org/", "https://video.example.org/{id} x", ""] {
             assert_eq!(keys(json!({ "policy_uri": wrong })), ["policy_uri"], "{wrong}");
         }

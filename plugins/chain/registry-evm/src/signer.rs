@@ -2,7 +2,7 @@
 //! a file that its owner alone may read, and is never written or told anywhere.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -55,7 +55,12 @@ impl Signer {
     /// What is wrong with the file; nothing of its content is in the message.
     pub(crate) fn read(path: &Path) -> Result<Self, String> {
         let named = |what: &dyn std::fmt::Display| format!("signer_file {}: {what}", path.display());
-        let file = File::open(path).map_err(|error| named(&error))?;
+        let file = File::open(path).map_err(|error| match error.kind() {
+            ErrorKind::PermissionDenied => named(&format_args!(
+                "{error}; the plugin's process may read its own data directory and what `process.read` names"
+            )),
+            _ => named(&error),
+        })?;
         let facts = file.metadata().map_err(|error| named(&error))?;
         let mode = facts.permissions().mode() & 0o777;
         if !facts.is_file() {

@@ -7,7 +7,7 @@ mod doomed;
 #[path = "support/house.rs"]
 mod house;
 mod support;
-#[path = "support/liar.rs"]
+#[path = "../../chain-evm/tests/support/liar.rs"]
 mod tampering;
 #[path = "support/world.rs"]
 mod world;
@@ -194,14 +194,14 @@ async fn a_database_that_was_lost_registers_nothing_twice() {
     house.stop().await;
     for entry in fs::read_dir(world.folder.path()).unwrap() {
         let path = entry.unwrap().path();
-        if path.file_name().unwrap().to_string_lossy().starts_with("chain_evm") {
+        if path.file_name().unwrap().to_string_lossy().starts_with("registry_evm") {
             fs::remove_file(path).unwrap();
         }
     }
     // It is refused by name until the operator says that it may begin anew.
     let record = world.folder.path().join("namespaces.json");
     let mut known: serde_json::Value = serde_json::from_slice(&fs::read(&record).unwrap()).unwrap();
-    assert!(known.as_object_mut().unwrap().remove("chain_evm").is_some(), "{known}");
+    assert!(known.as_object_mut().unwrap().remove("registry_evm").is_some(), "{known}");
     fs::write(&record, known.to_string()).unwrap();
     let house = world.house(&world.anvil.url, json!({})).await;
     house.ready(2).await;

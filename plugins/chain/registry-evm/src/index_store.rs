@@ -8,7 +8,10 @@ use streamgate_plugin_api::Event;
 
 use crate::caip::{Account, ChainId};
 use crate::index::{Said, at};
-use crate::store::{PAGE, broken};
+use crate::store::broken;
+
+/// Records that are written or read at once.
+const PAGE: usize = 250;
 
 /// How far a registry was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

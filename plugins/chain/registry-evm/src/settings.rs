@@ -1,0 +1,189 @@
+//! The settings of the plugin, and what a value of the right type may still get wrong.
+
+use std::collections::HashSet;
+use std::fmt::Display;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use streamgate_plugin_api::settings::{Duration, SettingsProblem};
+
+use crate::caip::Account;
+
+/// Settings of the `registry-evm` plugin.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct Settings {
+    /// How often a chain is looked at for what its registry says, and for transactions under way.
+    pub poll: Duration,
+    /// How often it is looked at for transactions while none is under way.
+    pub idle_poll: Duration,
+    /// How often all contents are compared with what registries were told of them. Changes are seen at
+    /// once through events; this bounds what a lost event can do.
+    pub reconcile: Duration,
+    /// The registries, at most one on each chain. The chains are those of `plugins.chain-evm`.
+    pub chains: Vec<Chain>,
+}
+
+/// A chain and its registry.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Chain {
+    /// CAIP-10 of the contract that contents are registered in: `"eip155:1:0x…"`.
+    pub registry: String,
+    /// The block that the contract was deployed in; it is read from there.
+    #[serde(default)]
+    pub registry_from: u64,
+    /// A file of mode 0600 with the private key, 64 hexadecimal digits, of the account that contents
+    /// are registered by: in the plugin's data directory, or where `process.read` lets it read. The
+    /// account pays; give it no more than that needs, and exchange it while no transaction is under way.
+    #[serde(default)]
+    pub signer_file: Option<PathBuf>,
+    /// Whether contents are registered by themselves when they are ready, and what their policies are
+    /// is told, if `policy_uri` says where. What a registry is told can be read by everyone for ever.
+    #[serde(default)]
+    pub publish: bool,
+    /// Where the policy of a content is, with `{id}` for the content's id:
+    /// `"https://video.example.org/api/v1/access/contents/{id}"`. Without it no policy is told.
+    #[serde(default)]
+    pub policy_uri: Option<String>,
+    /// After something was told about a content, a change of its policy waits for so long, so that
+    /// nobody can make the account pay for each click.
+    #[serde(default = "publish_pause")]
+    pub publish_pause: Duration,
+    /// How many blocks deep a transaction must be to be done.
+    #[serde(default = "confirmations")]
+    pub confirmations: u64,
+    /// A transaction that waits for so long is replaced by one with a higher fee.
+    #[serde(default = "replace_after")]
+    pub replace_after: Duration,
+    /// What a unit of gas may cost at most, in gwei, tip and replacements included.
+    #[serde(default = "max_fee_gwei")]
+    pub max_fee_gwei: u64,
+    /// Gas that a transaction may need at most.
+    #[serde(default = "max_gas")]
+    pub max_gas: u64,
+}
+
+fn publish_pause() -> Duration {
+    Duration::secs(600)
+}
+
+fn confirmations() -> u64 {
+    12
+}
+
+fn replace_after() -> Duration {
+    Duration::secs(90)
+}
+
+fn max_fee_gwei() -> u64 {
+    100
+}
+
+fn max_gas() -> u64 {
+    1_000_000
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            poll: Duration::secs(1),
+            idle_poll: Duration::secs(15),
+            reconcile: Duration::secs(900),
+            chains: Vec::new(),
+        }
+    }
+}
+
+/// What is wrong with a value that is to be between `least` and `most`, both included.
+fn outside<T: PartialOrd + Display>(key: String, value: T, least: T, most: T) -> Option<SettingsProblem> {
+    (value < least || value > most)
+        .then(|| SettingsProblem::new(key, format!("{value} is not between {least} and {most}")))
+}
+
+impl Chain {
+    /// The contract that contents are registered in.
+    pub(crate) fn contract(&self) -> Option<Account> {
+        Account::parse(&self.registry).ok()
+    }
+
+    /// What is wrong with the contract and its transactions. `key` makes the whole key of a field.
+    fn transaction_problems(&self, key: impl Fn(&str) -> String) -> Vec<SettingsProblem> {
+        let mut problems = Vec::new();
+        if self.contract().is_none() {
+            let message = format!("{:.80} is no contract on a chain, such as eip155:1:0x…", self.registry);
+            problems.push(SettingsProblem::new(key("registry"), message));
+        }
+        let bounds = [
+            // Nodes know what was before for 128 blocks.
+            outside(key("confirmations"), self.confirmations, 1, 64),
+            outside(key("max_fee_gwei"), self.max_fee_gwei, 1, 1_000_000),
+            outside(key("max_gas"), self.max_gas, 21_000, 30_000_000),
+            outside(key("replace_after"), self.replace_after, Duration::secs(1), Duration::secs(24 * 3600)),
+        ];
+        problems.extend(bounds.into_iter().flatten());
+        problems
+    }
+}
+
+impl Settings {
+    /// Everything that is wrong with these values.
+    pub fn problems(&self) -> Vec<SettingsProblem> {
+        let week = Duration::secs(7 * 24 * 3600);
+        let own = [
+            outside("poll".into(), self.poll, Duration::millis(50), Duration::secs(60)),
+            outside("idle_poll".into(), self.idle_poll, self.poll, Duration::secs(3600)),
+            outside("reconcile".into(), self.reconcile, Duration::millis(100), week),
+        ];
+        let mut problems: Vec<_> = own.into_iter().flatten().collect();
+        let mut ids = HashSet::new();
+        for (index, chain) in self.chains.iter().enumerate() {
+            let key = |field: &str| format!("chains.{index}.{field}");
+            if let Some(contract) = chain.contract()
+                && !ids.insert(contract.chain)
+            {
+                let message = format!("{} has a registry already", contract.chain);
+                problems.push(SettingsProblem::new(key("registry"), message));
+            }
+            problems.extend(chain.transaction_problems(key));
+            problems.extend(chain.publish_problems(key));
+        }
+        problems
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_problems_are_found_at_once() {
+        assert!(Settings::default().problems().is_empty());
+        let registry = "eip155:1:0x00000000000000000000000000000000000000aa";
+        let settings: Settings = serde_json::from_value(serde_json::json!({
+            "poll": "1ms",
+            "reconcile": "8d",
+            "chains": [
+                { "registry": registry, "signer_file": "key", "publish": true },
+                { "registry": registry, "confirmations": 65 },
+                { "registry": "eip155:2", "max_fee_gwei": 0, "max_gas": 1, "replace_after": "1ms" },
+            ],
+        }))
+        .unwrap();
+        let found: Vec<_> = settings.problems().into_iter().map(|problem| problem.key).collect();
+        let expected = [
+            "poll",
+            "reconcile",
+            "chains.1.registry",
+            "chains.1.confirmations",
+            "chains.2.registry",
+            "chains.2.max_fee_gwei",
+            "chains.2.max_gas",
+            "chains.2.replace_after",
+        ];
+        assert_eq!(found, expected);
+    }
+}
