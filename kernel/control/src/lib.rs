@@ -353,6 +353,9 @@ mod tests {
         async fn change(self: &std::sync::Arc<Self>, change: Change) -> Result<String, String> {
             Err(format!("{change:?}"))
         }
+        fn running(&self) -> Vec<(String, std::sync::Arc<streamgate_plugin_api::abi::Instance>)> {
+            Vec::new()
+        }
         fn provided(&self) -> Vec<String> {
             ["store", "command-away", "command-lines", "command-other"].map(str::to_owned).into()
         }
