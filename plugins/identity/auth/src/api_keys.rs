@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 use streamgate_contracts::auth::v1::AuditOutcome;
 use streamgate_contracts::db::{DbError, params};
+use streamgate_plugin_api::time::parse_rfc3339;
 use uuid::Uuid;
 
 use crate::audit::Entry;
 use crate::auth::Auth;
 use crate::credentials::{Credentials, KEY_PREFIX};
-use crate::date::parse_rfc3339;
 use crate::endings;
 use crate::error::{AuthError, Why};
 use crate::principal::{Credential, Scope};

@@ -14,7 +14,6 @@ mod commands;
 mod contract_wallet;
 mod cors;
 mod credentials;
-mod date;
 mod endings;
 mod envelope;
 mod error;
