@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::request::Parts;
 use http::{HeaderValue, Response, header};
 use streamgate_contracts::events::{AccessChanged, AccessRevoked, CredentialEnded};
-use streamgate_plugin_api::{Body, address};
+use streamgate_plugin_api::{Body, address, secret};
 
 use crate::clock::Clock;
 use crate::grants::{Grant, Grants, Lifetimes};
@@ -283,7 +283,7 @@ impl Gate {
     /// A new grant.
     fn grant(&self, content: ContentId, standing: Arc<Standing>, generation: u64, now_ms: u64) -> Arc<Grant> {
         let claims = Claims {
-            grant: token::random(),
+            grant: secret::random(),
             principal: token::hash_of(&standing.viewer.principal),
             generation,
             issued_at: now_ms / 1000,

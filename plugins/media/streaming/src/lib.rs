@@ -7,12 +7,10 @@
 mod answer;
 mod choices;
 mod clock;
-mod conditions;
 mod contents;
 mod convert;
 mod dash;
 mod documents;
-mod flight;
 #[doc(hidden)]
 pub mod fuzz;
 mod gate;
