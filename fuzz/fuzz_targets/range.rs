@@ -2,7 +2,7 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    streamgate_storage_fs::fuzz::range(data);
+    streamgate_plugin_api::fuzz::range(data);
     streamgate_storage_fs::fuzz::key(data);
     streamgate_streaming::fuzz::range(data);
 });

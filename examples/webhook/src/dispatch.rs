@@ -136,7 +136,8 @@ fn after(engine: &Engine, delivery: &Delivery, made: &Attempt) -> Option<After> 
     match made.verdict {
         Verdict::Delivered => None,
         Verdict::Failed { retry_after } if tries < engine.settings.max_attempts => {
-            let pause = engine.backoff().after(tries, fastrand::f64());
+            // Full jitter: deliveries that failed together do not come back together.
+            let pause = engine.backoff().after(tries).mul_f64(fastrand::f64());
             let pause = pause.max(retry_after.unwrap_or_default());
             Some(After::RetryAt(now_ms().saturating_add(millis(pause))))
         }

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use streamgate_contracts::db::DbError;
+use streamgate_plugin_api::backoff::Backoff;
 use streamgate_plugin_api::{Host, StartError};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::connect::{self, Connector, HttpClient};
 use crate::endpoint::Endpoint;
-use crate::retry::Backoff;
 use crate::settings::Settings;
 use crate::store::{EndpointRow, Store};
 use crate::{dispatch, intake, sweep};
@@ -70,7 +70,7 @@ impl Engine {
     }
 
     pub(crate) fn backoff(&self) -> Backoff {
-        Backoff { first: self.settings.backoff.get(), most: self.settings.max_backoff.get() }
+        Backoff { first: self.settings.backoff.get(), longest: self.settings.max_backoff.get() }
     }
 
     /// What is written down of each endpoint, by its name.

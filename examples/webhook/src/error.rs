@@ -2,7 +2,7 @@
 
 use http::{StatusCode, header};
 use streamgate_contracts::db::DbError;
-use streamgate_plugin_api::Problem;
+use streamgate_plugin_api::{Problem, problems};
 
 use crate::store::State;
 
@@ -27,34 +27,23 @@ impl From<ApiError> for Problem {
     fn from(error: ApiError) -> Self {
         let detail = error.to_string();
         let (status, slug, title) = match &error {
-            ApiError::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid-request", "The request is malformed"),
-            ApiError::NoEndpoint(_) => {
-                (StatusCode::NOT_FOUND, "no-such-endpoint", "There is no such endpoint")
-            }
-            ApiError::NoDelivery(_) => {
-                (StatusCode::NOT_FOUND, "no-such-delivery", "There is no such delivery")
-            }
+            ApiError::Invalid(_) => return Self::of(problems::INVALID_REQUEST).detail(detail),
+            ApiError::NoEndpoint(_) => (StatusCode::NOT_FOUND, "no-such-endpoint", "Not found"),
+            ApiError::NoDelivery(_) => (StatusCode::NOT_FOUND, "no-such-delivery", "Not found"),
             ApiError::WrongState { .. } => {
-                (StatusCode::CONFLICT, "wrong-delivery-state", "The delivery's state does not allow this")
+                (StatusCode::CONFLICT, "wrong-delivery-state", "Conflicting state")
             }
-            ApiError::Closed { .. } => {
-                (StatusCode::CONFLICT, "endpoint-disabled", "The endpoint is disabled")
-            }
-            ApiError::Db(DbError::Full { .. }) => {
-                let title = "The database cannot store more";
-                return Self::new(StatusCode::INSUFFICIENT_STORAGE, "insufficient-storage", title);
-            }
+            ApiError::Closed { .. } => (StatusCode::CONFLICT, "endpoint-disabled", "Endpoint disabled"),
+            ApiError::Db(DbError::Full { .. }) => return Self::of(problems::INSUFFICIENT_STORAGE),
             ApiError::Db(DbError::Unavailable { .. }) => {
-                return Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Try again in a moment")
-                    .header(header::RETRY_AFTER, "1");
+                return Self::of(problems::UNAVAILABLE).header(header::RETRY_AFTER, "1");
             }
             ApiError::Db(error) => {
                 if let Some(unknown) = error.unknown_problem() {
                     return unknown;
                 }
                 tracing::error!(%error, "a request about deliveries failed");
-                let title = "Something went wrong here";
-                return Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal-error", title);
+                return Self::of(problems::INTERNAL_ERROR);
             }
         };
         Self::new(status, slug, title).detail(detail)

@@ -1,25 +1,8 @@
-//! When to try again. It decides from numbers alone: no clock, no chance of its own.
+//! When an endpoint says to try again.
 
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, header};
-
-/// Exponential back-off with full jitter: anything from nothing to the whole of a step that
-/// doubles with each try, so that deliveries which failed together do not come back together.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Backoff {
-    pub(crate) first: Duration,
-    pub(crate) most: Duration,
-}
-
-impl Backoff {
-    /// The pause after the failure of try `tries` (from 1); `chance` is 0 to 1.
-    pub(crate) fn after(self, tries: u32, chance: f64) -> Duration {
-        let doublings = tries.saturating_sub(1).min(31);
-        let step = self.first.saturating_mul(1 << doublings).min(self.most);
-        step.mul_f64(chance.clamp(0.0, 1.0))
-    }
-}
 
 /// `Retry-After` (RFC 9110 §10.2.3), in seconds or as a date, at most `most`.
 pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime, most: Duration) -> Option<Duration> {
@@ -36,23 +19,7 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime, most: Duration) 
 mod tests {
     use std::time::UNIX_EPOCH;
 
-    use proptest::prelude::*;
-
     use super::*;
-
-    proptest! {
-        #[test]
-        fn a_pause_is_at_most_its_step_and_never_more_than_the_most(
-            first in 1_u64..10_000, most in 1_u64..1_000_000, tries: u32, chance in 0.0..=1.0_f64,
-        ) {
-            let most = most.max(first);
-            let backoff = Backoff { first: Duration::from_millis(first), most: Duration::from_millis(most) };
-            let step = (u128::from(first) << tries.saturating_sub(1).min(31)).min(u128::from(most));
-            prop_assert!(backoff.after(tries, chance).as_millis() <= step);
-            prop_assert_eq!(backoff.after(tries, 1.0).as_millis(), step);
-            prop_assert_eq!(backoff.after(tries, 0.0), Duration::ZERO);
-        }
-    }
 
     #[test]
     fn retry_after_is_read_as_seconds_and_as_a_date_and_is_bounded() {

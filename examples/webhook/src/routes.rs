@@ -12,7 +12,7 @@ use http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use streamgate_plugin_api::time::now_ms;
-use streamgate_plugin_api::{Event, Problem};
+use streamgate_plugin_api::{Event, Problem, problems};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -43,13 +43,8 @@ pub(crate) fn router(current: Current) -> Router {
         .route("/api/v1/webhooks/deliveries", get(deliveries).delete(delete_dead))
         .route("/api/v1/webhooks/deliveries/{id}", get(delivery).delete(delete))
         .route("/api/v1/webhooks/deliveries/{id}/redeliver", post(redeliver))
-        .fallback(async || {
-            Problem::new(StatusCode::NOT_FOUND, "no-such-resource", "There is nothing at this address")
-        })
-        .method_not_allowed_fallback(async || {
-            let title = "This method does not exist here";
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", title)
-        })
+        .fallback(async || Problem::of(problems::NO_SUCH_RESOURCE))
+        .method_not_allowed_fallback(async || Problem::of(problems::METHOD_NOT_ALLOWED))
         .with_state(current)
 }
 

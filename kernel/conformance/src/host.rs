@@ -9,14 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 
 use async_ffi::FutureExt;
-use http::StatusCode;
 use parking_lot::Mutex;
 use streamgate_plugin_api::abi::{
     Event, EventSource, Extra, FfiFuture, HealthState, HostApi, LogRecord, Mounts, RResult, RString, RVec,
     Service, SubscribeOptions, Subscription,
 };
 use streamgate_plugin_api::refusal::Refusal;
-use streamgate_plugin_api::{Body, HttpService, Manifest, Problem};
+use streamgate_plugin_api::{Body, HttpService, Manifest, Problem, problems};
 use streamgate_services::Rights;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
@@ -145,7 +144,7 @@ impl Recorder {
 fn nobody(name: &str) -> Service {
     let detail = format!("nobody provides `{name}` while a plugin is judged alone");
     let answer = move |_: http::Request<Body>| {
-        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "no-provider", "Nobody provides this");
+        let problem = Problem::of(problems::NO_PROVIDER);
         let response = axum::response::IntoResponse::into_response(problem.detail(detail.clone()));
         async move { Ok::<_, Infallible>(response) }
     };

@@ -16,7 +16,7 @@ use streamgate_plugin_api::abi::Instance;
 use streamgate_plugin_api::changes::HostChanged;
 use streamgate_plugin_api::command::PREFIX;
 use streamgate_plugin_api::time::now_ms;
-use streamgate_plugin_api::{Body, Client, Problem};
+use streamgate_plugin_api::{Body, Client, Problem, problems};
 use tokio::net::UnixListener;
 use tokio::signal::unix::Signal;
 
@@ -191,9 +191,7 @@ async fn command<K: Controlled>(
         provided.iter().filter_map(|capability| capability.strip_prefix(PREFIX)).collect();
     if !known.contains(&name.as_str()) {
         known.sort_unstable();
-        return Problem::new(StatusCode::NOT_FOUND, "no-such-command", "There is no such command")
-            .with("known", known.join(", "))
-            .into_response();
+        return Problem::of(problems::NO_SUCH_COMMAND).with("known", known.join(", ")).into_response();
     }
     let client = control.kernel.provider(&format!("{PREFIX}{name}"));
     let text = serde_json::to_string(&words).unwrap_or_default();
@@ -203,7 +201,7 @@ async fn command<K: Controlled>(
         .expect("a method, a path and a media type are a request");
     match client.send(request).await {
         Ok(answer) => answer.map(axum::body::Body::new),
-        Err(error) => Problem::new(StatusCode::BAD_GATEWAY, "no-answer", "The plugin did not answer")
+        Err(error) => Problem::of(problems::NO_ANSWER.with_status(StatusCode::BAD_GATEWAY))
             .detail(error.to_string())
             .into_response(),
     }

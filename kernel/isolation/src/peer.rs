@@ -16,7 +16,7 @@ use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use streamgate_plugin_api::trace::{CROSSINGS, TRACEPARENT, TraceContext, crossings};
-use streamgate_plugin_api::{Problem, abi};
+use streamgate_plugin_api::{Problem, abi, problems};
 use tokio::sync::Notify;
 
 use crate::body::{Gone, Outgoing, is_of_one_request, to_abi};
@@ -110,7 +110,7 @@ impl Peer {
 
     fn missing(&self, reason: &str) -> abi::Response {
         let name = &self.name;
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "plugin-down", "The plugin is not running")
+        Problem::of(problems::PLUGIN_DOWN)
             .detail(format!("{name} {reason}."))
             .with("plugin", name.as_str())
             .header(header::RETRY_AFTER, "1")
@@ -119,7 +119,7 @@ impl Peer {
 
     fn busy(&self) -> abi::Response {
         let name = &self.name;
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "plugin-busy", "The plugin has too much to do")
+        Problem::of(problems::PLUGIN_BUSY)
             .detail(format!(
                 "{name} has as many requests under way as one process may have, and none ended in time, or too many \
                  wait already. Try again in a moment."
@@ -131,7 +131,7 @@ impl Peer {
 
     fn broken(&self, reason: &str) -> abi::Response {
         let name = &self.name;
-        Problem::new(StatusCode::BAD_GATEWAY, "plugin-died", "The plugin ended while it answered")
+        Problem::of(problems::PLUGIN_DIED)
             .detail(format!("{name} {reason} while it answered this request."))
             .with("plugin", name.as_str())
             .into_abi()
@@ -222,9 +222,7 @@ impl Peer {
 }
 
 fn garbled(reason: &str) -> abi::Response {
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "boundary", "The request was garbled")
-        .detail(reason)
-        .into_abi()
+    Problem::of(problems::BOUNDARY).detail(format!("The request was garbled: {reason}")).into_abi()
 }
 
 /// The whole of a message between the two sides, of bounded length.
@@ -315,13 +313,12 @@ pub(crate) async fn answer(
             Response::from_parts(parts, Outgoing::crossed(response.body))
         }
         Ok(parts) => problem(
-            Problem::new(StatusCode::BAD_GATEWAY, "boundary", "The response was garbled")
+            Problem::of(problems::BOUNDARY.with_status(StatusCode::BAD_GATEWAY))
                 .detail(format!("{} does not end an exchange between processes.", parts.status)),
         ),
-        Err(error) => problem(
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "boundary", "The response was garbled")
-                .detail(error.to_string()),
-        ),
+        Err(error) => {
+            problem(Problem::of(problems::BOUNDARY).detail(format!("The response was garbled: {error}")))
+        }
     }
 }
 

@@ -14,13 +14,13 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use async_ffi::FutureExt;
+use http::HeaderName;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderName, StatusCode};
 use parking_lot::Mutex;
-use streamgate_plugin_api::Problem;
 use streamgate_plugin_api::abi::{
     CallService, Extra, FfiFuture, Mount, Mounts, Request, Response, Service, Stamp,
 };
+use streamgate_plugin_api::{Problem, problems};
 use tokio::sync::watch;
 
 pub use self::guard::{Guard, no_mounts};
@@ -48,7 +48,7 @@ struct Refused(String);
 
 impl CallService for Refused {
     fn call(&self, request: Request) -> FfiFuture<Response> {
-        let problem = Problem::new(StatusCode::FORBIDDEN, "not-granted", "The plugin has no right to this");
+        let problem = Problem::of(problems::NOT_GRANTED);
         let problem = problem.detail(self.0.as_str());
         let response = in_its_words(request, problem, PERMISSION_DENIED, &self.0).into_abi();
         std::future::ready(response).into_ffi()
@@ -83,8 +83,7 @@ impl Slot {
     /// The answer of nobody.
     fn absent(&self, request: Request) -> Response {
         let reason = format!("{} is not running", self.what);
-        let mut problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Service unavailable")
-            .detail(reason.as_str());
+        let mut problem = Problem::of(problems::UNAVAILABLE).detail(reason.as_str());
         let seconds = match *self.back.lock() {
             Back::Soon => Some(1),
             // Rounded up: whoever comes then finds it.

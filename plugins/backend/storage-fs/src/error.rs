@@ -3,8 +3,8 @@
 
 use std::io;
 
-use http::{HeaderName, StatusCode};
-use streamgate_plugin_api::Problem;
+use http::HeaderName;
+use streamgate_plugin_api::{Problem, problems};
 
 use crate::key::NameError;
 
@@ -69,57 +69,29 @@ impl Error {
 
     /// As an answer.
     pub(crate) fn problem(&self) -> Problem {
-        let problem = |status, slug, title| Problem::new(status, slug, title).detail(self.to_string());
+        let problem = |kind| Problem::of(kind).detail(self.to_string());
         let at = |problem: Problem, offset: Option<u64>| match offset {
             Some(offset) => problem.header(UPLOAD_OFFSET, offset),
             None => problem,
         };
         match self {
-            Self::Name(_) => problem(StatusCode::BAD_REQUEST, "invalid-key", "Not a name of an object"),
-            Self::NoObject(_) => problem(StatusCode::NOT_FOUND, "no-object", "There is no such object"),
-            Self::NoSession(_) => {
-                problem(StatusCode::NOT_FOUND, "no-append-session", "There is no such append session")
-            }
-            Self::Exists(_) => {
-                problem(StatusCode::PRECONDITION_FAILED, "object-exists", "The object exists already")
-            }
-            Self::Superseded { .. } => {
-                problem(StatusCode::PRECONDITION_FAILED, "superseded", "A later writer has this")
-            }
-            Self::InTheWay(_) => problem(StatusCode::CONFLICT, "key-conflict", "Another key is in the way"),
-            Self::NotGranted(_) => {
-                problem(StatusCode::FORBIDDEN, "not-granted", "The plugin has no right to this")
-            }
-            Self::Link(_) => problem(StatusCode::FORBIDDEN, "symbolic-link", "A symbolic link is in the way"),
-            Self::Gap { have, .. } => at(
-                problem(StatusCode::CONFLICT, "offset-mismatch", "The append session is not there yet"),
-                Some(*have),
-            ),
-            Self::Busy(_) => {
-                problem(StatusCode::LOCKED, "append-session-busy", "The append session is being written")
-                    .header(http::header::RETRY_AFTER, "1")
-            }
-            Self::Full { offset } => at(
-                problem(
-                    StatusCode::INSUFFICIENT_STORAGE,
-                    "insufficient-storage",
-                    "There is no room for this",
-                ),
-                *offset,
-            ),
-            Self::Aborted { offset, .. } => at(
-                problem(StatusCode::BAD_REQUEST, "body-aborted", "The body did not end as it should"),
-                *offset,
-            ),
-            Self::Malformed(_) => {
-                problem(StatusCode::BAD_REQUEST, "malformed-request", "The request makes no sense")
-            }
-            Self::Method(_) => {
-                problem(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Not a method for this")
-            }
+            Self::Name(_) => problem(problems::INVALID_KEY),
+            Self::NoObject(_) => problem(problems::NO_OBJECT),
+            Self::NoSession(_) => problem(problems::NO_APPEND_SESSION),
+            Self::Exists(_) => problem(problems::OBJECT_EXISTS),
+            Self::Superseded { .. } => problem(problems::SUPERSEDED),
+            Self::InTheWay(_) => problem(problems::KEY_CONFLICT),
+            Self::NotGranted(_) => problem(problems::NOT_GRANTED),
+            Self::Link(_) => problem(problems::SYMBOLIC_LINK),
+            Self::Gap { have, .. } => at(problem(problems::OFFSET_MISMATCH), Some(*have)),
+            Self::Busy(_) => problem(problems::APPEND_SESSION_BUSY).header(http::header::RETRY_AFTER, "1"),
+            Self::Full { offset } => at(problem(problems::INSUFFICIENT_STORAGE), *offset),
+            Self::Aborted { offset, .. } => at(problem(problems::BODY_ABORTED), *offset),
+            Self::Malformed(_) => problem(problems::MALFORMED_REQUEST),
+            Self::Method(_) => problem(problems::METHOD_NOT_ALLOWED),
             Self::Io(error) => {
                 tracing::error!(%error, "the store's disk does not do what it should");
-                problem(StatusCode::INTERNAL_SERVER_ERROR, "storage-io", "The store's disk failed")
+                problem(problems::STORAGE_IO)
             }
         }
     }

@@ -2,37 +2,9 @@
 
 use std::path::{Component, Path};
 
-use http::header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE};
-use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::key::{Name, Target};
-use crate::range::{Part, select};
-
-const NAMES: [HeaderName; 6] =
-    [RANGE, IF_RANGE, IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE];
-
-/// A byte for the object's size, then header fields, one a line: a byte that chooses the name, and the value.
-pub fn range(data: &[u8]) {
-    let Some((size, fields)) = data.split_first() else { return };
-    let size = u64::from(*size);
-    let mut headers = HeaderMap::new();
-    for line in fields.split(|byte| *byte == b'\n') {
-        let Some((name, value)) = line.split_first() else { continue };
-        if let Ok(value) = HeaderValue::from_bytes(value) {
-            headers.append(NAMES[usize::from(*name) % NAMES.len()].clone(), value);
-        }
-    }
-    let part = select(&headers, "\"abc\"", 1_700_000_000_123, size);
-    match part {
-        Part::Slice(first, end) => assert!(first < end && end <= size, "{first}..{end} of {size}"),
-        Part::Unsatisfiable => assert!(headers.contains_key(RANGE)),
-        Part::NotModified | Part::PreconditionFailed => {
-            assert!(NAMES[2..].iter().any(|name| headers.contains_key(name)));
-        }
-        Part::Whole => {}
-    }
-}
 
 /// The path of a request.
 pub fn key(data: &[u8]) {

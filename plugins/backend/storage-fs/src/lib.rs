@@ -14,7 +14,6 @@ pub mod fuzz;
 mod key;
 mod lock;
 mod object;
-mod range;
 mod service;
 mod session;
 mod settings;

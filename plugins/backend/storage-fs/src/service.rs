@@ -19,7 +19,9 @@ use http_body::Body as _;
 use http_body_util::BodyExt;
 use percent_encoding::percent_decode_str;
 use streamgate_plugin_api::Body;
+use streamgate_plugin_api::conditional::{Validators, Verdict};
 use streamgate_plugin_api::grants::{Access, Keeper};
+use streamgate_plugin_api::range::Part;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::block::Gather;
@@ -28,7 +30,6 @@ use crate::error::{Error, UPLOAD_OFFSET};
 use crate::fence::{FENCE, Fence};
 use crate::key::{Name, Target, check_bucket};
 use crate::object::{self, Object, Objects, SMALL, Terms, Version};
-use crate::range::{self, Part};
 use crate::session::{Append, Appended, Interrupt, Sessions};
 use crate::sink::{self, Piece};
 use crate::stream::{FileBody, read_exactly};
@@ -113,11 +114,10 @@ impl Inner {
         self.keeper.ask(request.headers(), name.bucket(), Access::Read).ok()?;
         let object = self.objects.open_cached(&name)?;
         let data = self.objects.in_memory(&object.version)?;
-        let (part, response) = head(request.headers(), &object.version);
+        let (part, response) = head(request.method(), request.headers(), &object.version);
         Some(match part {
-            Part::Whole => response.map(|()| data.into()),
-            Part::Slice(first, end) => response.map(|()| data.slice(first as usize..end as usize).into()),
-            _ => response.map(|()| Body::empty()),
+            Some((first, end)) => response.map(|()| data.slice(first as usize..end as usize).into()),
+            None => response.map(|()| Body::empty()),
         })
     }
 
@@ -138,13 +138,13 @@ impl Inner {
         let access = if parts.method.is_safe() { Access::Read } else { Access::Write };
         self.keeper.ask(&parts.headers, bucket, access).map_err(Error::NotGranted)?;
         match (&parts.method, target) {
-            (&Method::GET, Target::Object(name)) => self.get(name, &parts.headers, true).await,
+            (&Method::GET, Target::Object(name)) => self.get(name, &parts.method, &parts.headers).await,
             (&Method::HEAD, Target::Object(name)) if parts.headers.contains_key(UPLOAD_INCOMPLETE) => {
                 let sessions = self.sessions.clone();
                 let offset = blocking(move || sessions.offset(&name)).await?;
                 Ok(appended(offset, None))
             }
-            (&Method::HEAD, Target::Object(name)) => self.get(name, &parts.headers, false).await,
+            (&Method::HEAD, Target::Object(name)) => self.get(name, &parts.method, &parts.headers).await,
             (&Method::PUT, Target::Object(name)) => self.put(name, &parts.headers, body).await,
             (&Method::PATCH, Target::Object(name)) => self.patch(name, &parts.headers, body).await,
             (&Method::DELETE, Target::Object(name)) => self.delete(name, &parts.headers).await,
@@ -159,7 +159,7 @@ impl Inner {
         }
     }
 
-    async fn get(&self, name: Name, headers: &HeaderMap, with_body: bool) -> Result<Response<Body>, Error> {
+    async fn get(&self, name: Name, method: &Method, headers: &HeaderMap) -> Result<Response<Body>, Error> {
         let object = match self.objects.open_cached(&name) {
             Some(object) => object,
             None => {
@@ -167,14 +167,11 @@ impl Inner {
                 blocking(move || objects.open(&name)).await?
             }
         };
-        let (part, response) = head(headers, &object.version);
-        let (first, end) = match part {
-            _ if !with_body => return Ok(response.map(|()| Body::empty())),
-            Part::Whole => (0, object.version.size()),
-            Part::Slice(first, end) => (first, end),
-            _ => return Ok(response.map(|()| Body::empty())),
+        let (part, response) = head(method, headers, &object.version);
+        let body = match part {
+            Some((first, end)) => self.read(object, first, end).await?,
+            None => Body::empty(),
         };
-        let body = self.read(object, first, end).await?;
         Ok(response.map(|()| body))
     }
 
@@ -438,43 +435,35 @@ async fn collect(mut body: Body, length: u64) -> Result<VecDeque<Bytes>, Error> 
     }
 }
 
-/// Status and fields of the answer to a `GET` or `HEAD`, and the part that it carries.
-fn head(headers: &HeaderMap, version: &Version) -> (Part, Response<()>) {
+/// Status and fields of the answer to a `GET` or `HEAD`, and the bytes that it carries.
+fn head(method: &Method, headers: &HeaderMap, version: &Version) -> (Option<(u64, u64)>, Response<()>) {
     let etag = etag(version);
     let size = version.size();
-    let part = range::select(headers, etag.to_str().unwrap_or_default(), version.modified_ms(), size);
+    let modified = UNIX_EPOCH + Duration::from_secs(version.modified_ms() / 1000);
+    let validators = Validators { etag: Some(&etag), modified: Some(modified) };
     let mut response = Response::new(());
-    let length = match part {
-        Part::Whole => Some(size),
-        Part::Slice(first, end) => {
-            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-            let range = format!("bytes {first}-{}/{size}", end - 1);
-            response.headers_mut().insert(CONTENT_RANGE, value(range));
-            Some(end - first)
-        }
-        Part::NotModified => {
-            *response.status_mut() = StatusCode::NOT_MODIFIED;
-            None
-        }
-        Part::Unsatisfiable => {
-            *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
-            response.headers_mut().insert(CONTENT_RANGE, value(format!("bytes */{size}")));
-            Some(0)
-        }
-        Part::PreconditionFailed => {
-            *response.status_mut() = StatusCode::PRECONDITION_FAILED;
-            Some(0)
+    let (status, length, carried) = match validators.judge(headers) {
+        Verdict::NotModified => (StatusCode::NOT_MODIFIED, None, None),
+        Verdict::Failed => (StatusCode::PRECONDITION_FAILED, Some(0), None),
+        Verdict::Holds => {
+            let part = Part::of(method, headers, &validators, size);
+            response.headers_mut().extend(part.content_range(size).map(|range| (CONTENT_RANGE, range)));
+            match part {
+                Part::Whole => (StatusCode::OK, Some(size), Some((0, size))),
+                Part::Slice(first, end) => {
+                    (StatusCode::PARTIAL_CONTENT, Some(end - first), Some((first, end)))
+                }
+                Part::Unsatisfiable => (StatusCode::RANGE_NOT_SATISFIABLE, Some(0), None),
+            }
         }
     };
+    *response.status_mut() = status;
     let fields = response.headers_mut();
-    if let Some(length) = length {
-        fields.insert(CONTENT_LENGTH, length.into());
-    }
+    fields.extend(length.map(|length| (CONTENT_LENGTH, length.into())));
     fields.insert(ETAG, etag);
     fields.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    let modified = UNIX_EPOCH + Duration::from_millis(version.modified_ms());
     fields.insert(LAST_MODIFIED, value(httpdate::fmt_http_date(modified)));
-    (part, response)
+    (carried.filter(|_| method == Method::GET), response)
 }
 
 fn etag(version: &Version) -> HeaderValue {

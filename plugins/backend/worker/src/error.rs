@@ -1,9 +1,9 @@
 //! Why a call about a job failed, for gRPC and for HTTP.
 
-use http::{StatusCode, header};
+use http::header;
 use streamgate_contracts::db::DbError;
 use streamgate_contracts::jobs::v1::JobState;
-use streamgate_plugin_api::Problem;
+use streamgate_plugin_api::{Problem, problems};
 use tonic::Status;
 
 /// A failed call.
@@ -49,35 +49,22 @@ impl From<JobError> for Problem {
     fn from(error: JobError) -> Self {
         let detail = error.to_string();
         match error {
-            JobError::NotFound(id) => Self::new(StatusCode::NOT_FOUND, "no-such-job", "There is no such job")
-                .detail(detail)
-                .with("id", id),
+            JobError::NotFound(id) => Self::of(problems::NO_SUCH_JOB).detail(detail).with("id", id),
             JobError::LeaseLost { state, .. } | JobError::WrongState { state, .. } => {
-                Self::new(StatusCode::CONFLICT, "wrong-job-state", "The job's state does not allow this")
-                    .detail(detail)
-                    .with("state", state.name())
+                Self::of(problems::WRONG_JOB_STATE).detail(detail).with("state", state.name())
             }
-            JobError::Taken { .. } => {
-                Self::new(StatusCode::CONFLICT, "job-exists", "An unfinished job does the same")
-                    .detail(detail)
-            }
-            JobError::Invalid(_) => {
-                Self::new(StatusCode::BAD_REQUEST, "invalid-request", "The request is malformed")
-                    .detail(detail)
-            }
-            JobError::Db(DbError::Full { .. }) => {
-                Self::new(StatusCode::INSUFFICIENT_STORAGE, "insufficient-storage", "The disk is full")
-            }
+            JobError::Taken { .. } => Self::of(problems::JOB_EXISTS).detail(detail),
+            JobError::Invalid(_) => Self::of(problems::INVALID_REQUEST).detail(detail),
+            JobError::Db(DbError::Full { .. }) => Self::of(problems::INSUFFICIENT_STORAGE),
             JobError::Contended | JobError::Db(DbError::Unavailable { .. }) => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Try again in a moment")
-                    .header(header::RETRY_AFTER, "1")
+                Self::of(problems::UNAVAILABLE).header(header::RETRY_AFTER, "1")
             }
             JobError::Db(error) => {
                 if let Some(unknown) = error.unknown_problem() {
                     return unknown;
                 }
                 tracing::error!(%error, "a request about jobs failed");
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal-error", "Something went wrong here")
+                Self::of(problems::INTERNAL_ERROR)
             }
         }
     }

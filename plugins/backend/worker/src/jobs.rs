@@ -361,7 +361,7 @@ impl Jobs {
         let after = if permanent || job.attempt >= job.max_attempts {
             AfterFailure::Dead
         } else {
-            let wait = self.settings().backoff().after(job.attempt, chance());
+            let wait = self.settings().backoff().spread(job.attempt, chance());
             AfterFailure::RetryAt(now.saturating_add(millis(wait)))
         };
         let job = self.store().fail(id, lease, (shortened(error), after), worked_ms, now).await?;

@@ -6,13 +6,13 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, header};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use streamgate_contracts::audit::By;
 use streamgate_contracts::jobs::v1::{Job, JobState};
-use streamgate_plugin_api::Problem;
 use streamgate_plugin_api::time::rfc3339;
+use streamgate_plugin_api::{Problem, problems};
 use uuid::Uuid;
 
 use crate::error::JobError;
@@ -29,16 +29,8 @@ pub(crate) fn router(jobs: Jobs) -> Router {
         .route("/api/v1/jobs/{id}", get(one))
         .route("/api/v1/jobs/{id}/retry", post(retry))
         .route("/api/v1/jobs/{id}/cancel", post(cancel))
-        .fallback(async || {
-            Problem::new(StatusCode::NOT_FOUND, "no-such-resource", "There is nothing at this address")
-        })
-        .method_not_allowed_fallback(async || {
-            Problem::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method-not-allowed",
-                "This method does not exist here",
-            )
-        })
+        .fallback(async || Problem::of(problems::NO_SUCH_RESOURCE))
+        .method_not_allowed_fallback(async || Problem::of(problems::METHOD_NOT_ALLOWED))
         .with_state(jobs)
 }
 

@@ -4,9 +4,10 @@ use std::collections::HashSet;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use streamgate_plugin_api::backoff::Backoff;
 use streamgate_plugin_api::settings::{ByteSize, Duration, SettingsProblem};
 
-use crate::policy::{Backoff, is_queue};
+use crate::policy::is_queue;
 use crate::schedule;
 
 /// Settings of the `worker` plugin.
@@ -142,7 +143,7 @@ impl Settings {
     }
 
     pub(crate) fn backoff(&self) -> Backoff {
-        Backoff { first: self.backoff.get(), most: self.max_backoff.get() }
+        Backoff { first: self.backoff.get(), longest: self.max_backoff.get() }
     }
 }
 

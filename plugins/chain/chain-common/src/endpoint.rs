@@ -15,6 +15,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use streamgate_plugin_api::backoff::Backoff;
 use tokio::sync::Semaphore;
 
 use crate::resolve::Resolver;
@@ -226,9 +227,9 @@ impl Endpoint {
                 state.failures += 1;
                 state.last_error = error.to_string();
                 if state.failures >= self.limits.breaker_failures {
-                    let pause = self.limits.breaker_pause.saturating_mul(1 << state.rests.min(10));
-                    let pause = pause.min(LONGEST_PAUSE);
                     state.rests += 1;
+                    let backoff = Backoff { first: self.limits.breaker_pause.get(), longest: LONGEST_PAUSE };
+                    let pause = backoff.after(state.rests);
                     state.rests_until = Some(Instant::now() + pause);
                     // Whoever comes back may be somebody else.
                     state.chain = None;

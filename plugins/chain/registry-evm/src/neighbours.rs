@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use alloy_primitives::{B256, Bytes};
-use axum::http::{Method, Request, StatusCode};
 use futures_util::StreamExt as _;
 use sha2::{Digest as _, Sha256};
 use streamgate_contracts::MAX_MESSAGE_BYTES;
@@ -14,7 +13,8 @@ use streamgate_contracts::auth::v1::FindRequest;
 use streamgate_contracts::auth::v1::auth_client::AuthClient;
 use streamgate_contracts::catalogue::v1::catalogue_client::CatalogueClient;
 use streamgate_contracts::catalogue::v1::{Content, ContentState, GetRequest, ListRequest};
-use streamgate_plugin_api::{Body, Client};
+use streamgate_contracts::storage;
+use streamgate_plugin_api::Client;
 use tonic::{Code, Response, Status};
 
 use crate::caip::{Account, ChainId};
@@ -87,18 +87,11 @@ impl Neighbours {
     pub(crate) async fn cid(&self, id: &str) -> Result<Option<Bytes>, Silent> {
         let silent = |reason: &dyn ToString| Silent::because("storage", reason.to_string());
         let late = |_| silent(&"it takes too long");
-        let uri = format!("http://storage/media/{id}/source");
-        let request = Request::builder().method(Method::GET).uri(uri).body(Body::empty());
-        let request = request.map_err(|error| silent(&error))?;
-        let answer = tokio::time::timeout(DEADLINE, self.storage.send(request)).await;
-        let answer = answer.map_err(late)?.map_err(|error| silent(&error))?;
-        match answer.status() {
-            StatusCode::OK => {}
-            StatusCode::NOT_FOUND => return Ok(None),
-            status => return Err(silent(&status)),
-        }
+        let media = storage::Client::new(self.storage.clone()).below("media/").within(DEADLINE);
+        let source = media.open(&format!("{id}/source"), 0).await.map_err(|error| silent(&error))?;
+        let Some(source) = source else { return Ok(None) };
         let mut hash = Sha256::new();
-        let mut bytes = axum::body::Body::new(answer.into_body()).into_data_stream();
+        let mut bytes = axum::body::Body::new(source).into_data_stream();
         while let Some(some) = tokio::time::timeout(DEADLINE, bytes.next()).await.map_err(late)? {
             hash.update(some.map_err(|error| silent(&error))?);
         }

@@ -17,7 +17,7 @@ use streamgate_contracts::chain::v1 as wire;
 use streamgate_contracts::db::DbError;
 use streamgate_contracts::scopes::ADMIN;
 use streamgate_plugin_api::time::rfc3339;
-use streamgate_plugin_api::{Principal, Problem};
+use streamgate_plugin_api::{Principal, Problem, problems};
 
 use crate::caip::{Account, ChainId};
 use crate::contents;
@@ -49,7 +49,7 @@ enum ApiError {
     Invalid(String),
     NotFound(String),
     /// The content or the settings do not allow it.
-    Refused(&'static str, String),
+    Refused(problems::ProblemType, String),
     Method,
     Silent(Silent),
     Db(DbError),
@@ -63,46 +63,33 @@ impl From<DbError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        use StatusCode as S;
-        let problem = Problem::new;
         let unavailable = |detail: String| {
-            problem(S::SERVICE_UNAVAILABLE, "unavailable", "Not possible at the moment")
-                .detail(detail)
-                .header(header::RETRY_AFTER, "1")
+            Problem::of(problems::UNAVAILABLE).detail(detail).header(header::RETRY_AFTER, "1")
         };
         let problem = match self {
-            Self::NotSignedIn => problem(S::UNAUTHORIZED, "not-signed-in", "Nobody is signed in")
+            Self::NotSignedIn => Problem::of(problems::NOT_SIGNED_IN)
                 .detail("Sign in, or send an access token or an API key.")
                 .header(header::WWW_AUTHENTICATE, "Bearer"),
-            Self::Forbidden => problem(S::FORBIDDEN, "forbidden", "This is not allowed to you")
-                .detail(format!("It needs the scope `{ADMIN}`.")),
-            Self::Invalid(detail) => {
-                problem(S::BAD_REQUEST, "invalid-request", "The request is not valid").detail(detail)
+            Self::Forbidden => {
+                Problem::of(problems::FORBIDDEN).detail(format!("It needs the scope `{ADMIN}`."))
             }
-            Self::NotFound(detail) => {
-                problem(S::NOT_FOUND, "not-found", "There is no such thing").detail(detail)
-            }
-            Self::Refused(slug, detail) => {
-                problem(S::CONFLICT, slug, "The content cannot be registered now").detail(detail)
-            }
+            Self::Invalid(detail) => Problem::of(problems::INVALID_REQUEST).detail(detail),
+            Self::NotFound(detail) => Problem::of(problems::NOT_FOUND).detail(detail),
+            Self::Refused(kind, detail) => Problem::of(kind).detail(detail),
             Self::Method => {
-                problem(S::METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not allowed here")
-                    .detail("The field `Allow` names those that are.")
+                Problem::of(problems::METHOD_NOT_ALLOWED).detail("The field `Allow` names those that are.")
             }
             Self::Silent(error) => unavailable(format!("{error}. Try again in a moment.")),
             Self::Db(DbError::Unavailable { .. }) => {
                 unavailable("The server is busy. Try again in a moment.".into())
             }
-            Self::Db(DbError::Full { .. }) => {
-                problem(S::INSUFFICIENT_STORAGE, "insufficient-storage", "There is no space left")
-            }
+            Self::Db(DbError::Full { .. }) => Problem::of(problems::INSUFFICIENT_STORAGE),
             Self::Db(error) => {
                 if let Some(unknown) = error.unknown_problem() {
                     return unknown.into_response();
                 }
                 tracing::error!(%error, "the database of the registries failed");
-                problem(S::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here")
-                    .detail("The log of the server says what.")
+                Problem::of(problems::INTERNAL).detail("The log of the server says what.")
             }
         };
         problem.into_response()
@@ -187,7 +174,7 @@ async fn ask(
     if known.state() != ContentState::Ready {
         let detail =
             format!("A content is registered when it is ready; this one is {}.", known.state().name());
-        return Err(ApiError::Refused("wrong-state", detail));
+        return Err(ApiError::Refused(problems::WRONG_STATE, detail));
     }
     contents.publications.ask(&content, &By::of(&headers)).await?;
     registry.noted();
@@ -221,7 +208,7 @@ fn admin(headers: &HeaderMap) -> Result<Principal, ApiError> {
 fn signed_for(registry: &Registries, chain: &str) -> Result<(ChainId, Contents), ApiError> {
     let (id, contents) = contents_of(registry, chain)?;
     let detail = || format!("{id} has no `signer_file` in [plugins.registry-evm].");
-    contents.server.map(|_| (id, contents)).ok_or_else(|| ApiError::Refused("no-signer", detail()))
+    contents.server.map(|_| (id, contents)).ok_or_else(|| ApiError::Refused(problems::NO_SIGNER, detail()))
 }
 
 fn contents_of(registry: &Registries, chain: &str) -> Result<(ChainId, Contents), ApiError> {

@@ -5,7 +5,8 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use streamgate_plugin_api::Problem;
+use streamgate_plugin_api::conditional::{Validators, Verdict};
+use streamgate_plugin_api::{Problem, problems};
 
 use crate::assets::{self, Asset};
 
@@ -79,8 +80,17 @@ fn accept_encoding(headers: &HeaderMap) -> &str {
 
 fn serve(asset: Asset, status: StatusCode, method: &Method, asked: &HeaderMap) -> Response {
     // Conditions are about what is there (RFC 9110 section 13.2.1).
-    let fresh = status == StatusCode::OK
-        && asked.get_all(header::IF_NONE_MATCH).iter().any(|value| matches(value, &asset.etag));
+    let etag = HeaderValue::from_str(&asset.etag).ok();
+    let verdict = match status {
+        StatusCode::OK => Validators { etag: etag.as_ref(), modified: None }.judge(asked),
+        _ => Verdict::Holds,
+    };
+    if verdict == Verdict::Failed {
+        return Problem::of(problems::PRECONDITION_FAILED)
+            .detail("The request's If-Match names another state of it. Ask again without the condition.")
+            .into_response();
+    }
+    let fresh = verdict == Verdict::NotModified;
     let length = asset.bytes.len();
     let mut response = if fresh {
         StatusCode::NOT_MODIFIED.into_response()
@@ -95,9 +105,7 @@ fn serve(asset: Asset, status: StatusCode, method: &Method, asked: &HeaderMap) -
     }
     let cache = if asset.immutable { "public, max-age=31536000, immutable" } else { "no-cache" };
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
-    if let Ok(etag) = HeaderValue::from_str(&asset.etag) {
-        headers.insert(header::ETAG, etag);
-    }
+    headers.extend(etag.map(|etag| (header::ETAG, etag)));
     if asset.negotiated {
         headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     }
@@ -111,22 +119,12 @@ fn serve(asset: Asset, status: StatusCode, method: &Method, asked: &HeaderMap) -
     response
 }
 
-/// `If-None-Match` compares weakly (RFC 9110 section 13.1.2).
-fn matches(if_none_match: &HeaderValue, etag: &str) -> bool {
-    let Ok(text) = if_none_match.to_str() else { return false };
-    text.split(',').map(str::trim).any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
-}
-
 fn not_found(path: &str) -> Response {
-    Problem::new(StatusCode::NOT_FOUND, "not-found", "There is nothing at this address")
-        .detail(format!("Nothing answers at {path}."))
-        .into_response()
+    Problem::of(problems::NOT_FOUND).detail(format!("Nothing answers at {path}.")).into_response()
 }
 
 fn method_not_allowed() -> Response {
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "This address is only for reading")
-        .header(header::ALLOW, "GET, HEAD")
-        .into_response()
+    Problem::of(problems::METHOD_NOT_ALLOWED).header(header::ALLOW, "GET, HEAD").into_response()
 }
 
 #[cfg(test)]

@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_LENGTH, RETRY_AFTER};
+use http::header::{CONTENT_LENGTH, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use streamgate_plugin_api::deadline::GRPC_TIMEOUT;
-use streamgate_plugin_api::{Body, Client, Problem, principal};
+use streamgate_plugin_api::{Body, Client, Problem, cors, principal, problems};
 
 use crate::settings::Settings;
 use crate::table::is_below;
@@ -152,8 +152,7 @@ impl Filters {
 /// Why a request was refused may be read by scripts of any page, as what its plugin would have
 /// answered might: else an upload from another site ends in a network error without a reason.
 fn for_any_page(mut refusal: Box<Response<Body>>) -> Box<Response<Body>> {
-    let any = HeaderValue::from_static("*");
-    refusal.headers_mut().entry(ACCESS_CONTROL_ALLOW_ORIGIN).or_insert(any);
+    cors::allow_any(refusal.headers_mut());
     refusal
 }
 
@@ -176,15 +175,11 @@ fn unavailable(stage: Stage) -> Box<Response<Body>> {
          plugins.gateway.filters."
     );
     let problem =
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "filter-unavailable", "Requests cannot be judged")
-            .detail(detail)
-            .with("stage", name)
-            .header(RETRY_AFTER, "1");
+        Problem::of(problems::FILTER_UNAVAILABLE).detail(detail).with("stage", name).header(RETRY_AFTER, "1");
     Box::new(problem.into_http())
 }
 
 fn unreadable() -> Box<Response<Body>> {
-    let problem = Problem::new(StatusCode::BAD_REQUEST, "invalid-path", "The request makes no sense")
-        .detail("The path has a control character.");
+    let problem = Problem::of(problems::INVALID_PATH).detail("The path has a control character.");
     Box::new(problem.into_http())
 }

@@ -10,12 +10,12 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderValue, Method, Request, Response, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use streamgate_plugin_api::deadline::Deadline;
 use streamgate_plugin_api::fair::{Full, Holder, Place, Places};
-use streamgate_plugin_api::{Body, Problem};
+use streamgate_plugin_api::{Body, Problem, problems};
 use tokio_util::sync::CancellationToken;
 
 use crate::access_log::Log;
@@ -228,9 +228,7 @@ impl Gateway {
             let Some(route) = self.table.find(parts.uri.path()) else {
                 let text = format!("No plugin serves the path {}.", parts.uri.path());
                 *close |= has_body;
-                return Problem::new(StatusCode::NOT_FOUND, "no-route", "Nothing is here")
-                    .detail(text)
-                    .into_http();
+                return Problem::of(problems::NO_ROUTE).detail(text).into_http();
             };
             if has_body {
                 let limit = if route.unlimited { u64::MAX } else { self.max_body };
@@ -251,7 +249,7 @@ impl Gateway {
         let Some(answered) = self.in_time(answer, &cuts).await else {
             *close |= has_body;
             let limit = self.answer_timeout;
-            return Problem::new(StatusCode::GATEWAY_TIMEOUT, "no-answer", "No answer in time")
+            return Problem::of(problems::NO_ANSWER)
                 .detail(format!("What serves this path did not begin its answer within {limit:?}."))
                 .into_http();
         };
@@ -264,10 +262,8 @@ impl Gateway {
                     "The body stood still for {:?}, or came at less than {} bytes a second.",
                     self.pace.patience, self.pace.rate
                 )),
-                Cut::Malformed => {
-                    Problem::new(StatusCode::BAD_REQUEST, "malformed-body", "Malformed request body")
-                        .detail("The body's chunks are not framed as RFC 9112 §7.1 says.")
-                }
+                Cut::Malformed => Problem::of(problems::MALFORMED_BODY)
+                    .detail("The body's chunks are not framed as RFC 9112 §7.1 says."),
             }
             .into_http();
         }
@@ -275,8 +271,9 @@ impl Gateway {
             Ok(response) => explained(response, head_only),
             Err(error) => {
                 tracing::error!(%error, "a plugin's response could not be read");
-                let title = "The plugin's answer could not be read";
-                Problem::new(StatusCode::BAD_GATEWAY, "bad-gateway", title).into_http()
+                Problem::of(problems::BAD_GATEWAY)
+                    .detail("The plugin's answer could not be read.")
+                    .into_http()
             }
         }
     }
@@ -300,7 +297,7 @@ impl Gateway {
     }
 
     fn too_large(&self) -> Problem {
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The request's body is too large")
+        Problem::of(problems::BODY_TOO_LARGE)
             .detail(format!("Bodies have at most {} bytes here.", self.max_body))
             .with("max_bytes", self.max_body)
     }
@@ -329,12 +326,12 @@ fn explained(response: Response<Body>, head_only: bool) -> Response<Body> {
 
 /// The answer to a client that is too slow.
 pub(crate) fn slow(detail: &str) -> Problem {
-    Problem::new(StatusCode::REQUEST_TIMEOUT, "request-timeout", "The request took too long to arrive")
-        .detail(detail)
+    Problem::of(problems::REQUEST_TIMEOUT).detail(detail)
 }
 
 /// The answer when there are too many connections, or streams of HTTP/2.
 pub(crate) fn busy() -> Problem {
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-connections", "Too many connections are open")
+    Problem::of(problems::TOO_MANY_CONNECTIONS)
+        .detail("Too many connections are open.")
         .header(RETRY_AFTER, "2")
 }

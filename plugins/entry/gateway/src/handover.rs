@@ -27,7 +27,7 @@ use rustix::net::{
     SendFlags, recvmsg, sendmsg,
 };
 use serde::{Deserialize, Serialize};
-use streamgate_plugin_api::{Body, Host, Problem};
+use streamgate_plugin_api::{Body, Host, Problem, problems};
 
 use crate::server::Listener;
 
@@ -91,7 +91,7 @@ async fn hand_over(
 ) -> Result<Json<Vec<Offer>>, Problem> {
     let failed = |why: String| {
         tracing::warn!(why, "the listening sockets are not handed over");
-        Problem::new(StatusCode::CONFLICT, "no-handover", "The sockets are not handed over").detail(why)
+        Problem::of(problems::NO_HANDOVER).detail(why)
     };
     let digits = wanted.socket.strip_prefix(PREFIX).unwrap_or_default();
     if digits.len() != 32 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, Response, StatusCode};
 use serde_json::{Value, json};
-use streamgate_plugin_api::{Body, Problem};
+use streamgate_plugin_api::{Body, Problem, problems};
 
 /// How long an answer counts: a busy balancer asks more often than anything changes. Not ready is forgotten soon, so
 /// that a start is seen at once.
@@ -45,8 +45,7 @@ impl Health {
             _ => return None,
         };
         if !matches!(*method, Method::GET | Method::HEAD) {
-            let problem =
-                Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Not a method for this");
+            let problem = Problem::of(problems::METHOD_NOT_ALLOWED);
             return Some(problem.header(ALLOW, "GET, HEAD").into_http());
         }
         let (status, text) =

@@ -2,8 +2,8 @@
 
 use http::header::{EXPECT, HOST};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
-use streamgate_plugin_api::Problem;
+use http::{HeaderName, HeaderValue, Method, Version};
+use streamgate_plugin_api::{Problem, problems};
 
 use crate::head::Survey;
 
@@ -51,62 +51,56 @@ pub(crate) fn settle_method(parts: &mut Parts, survey: &Survey) -> Result<(), Bo
                  X-HTTP-Method-Override: PATCH, DELETE or HEAD.",
                 parts.method
             );
-            let title = "Invalid method override";
-            Err(Box::new(
-                Problem::new(StatusCode::BAD_REQUEST, "invalid-method-override", title).detail(detail),
-            ))
+            Err(Box::new(Problem::of(problems::INVALID_METHOD_OVERRIDE).detail(detail)))
         }
     }
 }
 
 /// Refuses a request whose head is too large, ambiguous or hostile.
 pub(crate) fn vet(parts: &Parts, survey: &Survey, limits: &HeadLimits) -> Result<(), Box<Problem>> {
-    let refused =
-        |status, slug, title, detail: String| Err(Box::new(Problem::new(status, slug, title).detail(detail)));
-    let malformed = |slug, detail: &str| {
-        refused(StatusCode::BAD_REQUEST, slug, "The request makes no sense", detail.to_owned())
-    };
+    let refused = |kind, detail: String| Err(Box::new(Problem::of(kind).detail(detail)));
+    let malformed = |kind, detail: &str| refused(kind, detail.to_owned());
     let headers = &parts.headers;
     let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
     if headers.len() > limits.fields || target + survey.bytes > limits.bytes {
         let text = format!("At most {} fields of {} bytes in all are taken.", limits.fields, limits.bytes);
-        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-        return refused(status, "header-too-large", "The request's head is too large", text);
+        return refused(problems::HEADER_TOO_LARGE, text);
     }
     if matches!(parts.method, Method::CONNECT | Method::TRACE) {
         let text = format!("{} is not served here.", parts.method);
-        let status = StatusCode::NOT_IMPLEMENTED;
-        return refused(status, "method-not-implemented", "Not a method for this server", text);
+        return refused(problems::METHOD_NOT_IMPLEMENTED, text);
     }
     let nameless = survey.hosts == 0 && parts.uri.authority().is_none() && parts.version == Version::HTTP_11;
     if survey.hosts > 1 || nameless {
-        return malformed("invalid-host", "A request names its host exactly once.");
+        return malformed(problems::INVALID_HOST, "A request names its host exactly once.");
     }
     if parts.version == Version::HTTP_2
         && let (Some(host), Some(authority)) = (headers.get(HOST), parts.uri.authority())
         && host.as_bytes() != authority.as_str().as_bytes()
     {
-        return malformed("invalid-host", "The fields :authority and host differ.");
+        return malformed(problems::INVALID_HOST, "The fields :authority and host differ.");
     }
     let named = parts.uri.authority().map(|authority| authority.as_str().as_bytes());
     if !headers.get(HOST).map(HeaderValue::as_bytes).into_iter().chain(named).all(is_host) {
-        return malformed("invalid-host", "The host is not a name or an address, with or without a port.");
+        return malformed(
+            problems::INVALID_HOST,
+            "The host is not a name or an address, with or without a port.",
+        );
     }
     // RFC 9112 §3.2, RFC 9113 §8.3.1.
     let path = parts.uri.path();
     let whole_server = path == "*" && parts.method == Method::OPTIONS;
     if !path.starts_with('/') && !whole_server {
-        return malformed("invalid-path", "The path does not begin with '/'.");
+        return malformed(problems::INVALID_PATH, "The path does not begin with '/'.");
     }
     if hostile(path) {
         let text = "The path has '.' or '..' as a segment, encoded or not, or an encoded NUL.";
-        return malformed("invalid-path", text);
+        return malformed(problems::INVALID_PATH, text);
     }
     let unmet = |expect: &HeaderValue| !expect.as_bytes().eq_ignore_ascii_case(b"100-continue");
     if survey.expect && headers.get_all(EXPECT).iter().any(unmet) {
         let text = "Only 100-continue can be expected.".to_owned();
-        let status = StatusCode::EXPECTATION_FAILED;
-        return refused(status, "unknown-expectation", "The expectation cannot be met", text);
+        return refused(problems::UNKNOWN_EXPECTATION, text);
     }
     Ok(())
 }

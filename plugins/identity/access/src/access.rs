@@ -5,12 +5,10 @@
 //! epochs first and looks for grants then. So either the decision sees the news and is made anew, or
 //! the news finds the grant.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
-use futures_util::future::{BoxFuture, Shared as SharedFuture};
 use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use streamgate_contracts::access::v1::Verdict;
@@ -21,6 +19,7 @@ use streamgate_contracts::db::{Db, DbError};
 use streamgate_contracts::deletions::Deletions;
 use streamgate_contracts::outbox::{Bus, Outbox};
 use streamgate_plugin_api::Client;
+use streamgate_plugin_api::flight::Flights;
 use streamgate_plugin_api::time::{Clock, millis};
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
@@ -49,8 +48,6 @@ const UNKNOWN_MS: i64 = 1_000;
 const UNWATCHED_MS: i64 = 2_000;
 /// Policies that are kept in memory.
 const POLICIES: usize = 10_000;
-
-type Flight = SharedFuture<BoxFuture<'static, Arc<Decision>>>;
 
 /// The access control without a kernel around it: what the plugin wires, and what tests drive.
 #[derive(Clone)]
@@ -93,7 +90,7 @@ pub(crate) struct Shared {
     pub(crate) settling: Mutex<VecDeque<(i64, Undone)>>,
     policies: Cache<String, (Snapshot, Arc<Policy>)>,
     decisions: Cache<Key, Arc<Decision>>,
-    flights: Mutex<HashMap<(String, Viewer), Flight>>,
+    flights: Flights<(String, Viewer), Arc<Decision>>,
     slots: Semaphore,
 }
 
@@ -133,7 +130,7 @@ impl Access {
                 settling: Mutex::default(),
                 policies: Cache::new(POLICIES),
                 decisions: Cache::new(settings.cached_decisions),
-                flights: Mutex::default(),
+                flights: Flights::default(),
                 slots: Semaphore::new(settings.max_deciding),
                 settings,
             }),
@@ -205,30 +202,14 @@ impl Access {
     }
 
     /// The decision that is under way already, or a new one. It goes on when nobody waits any more.
-    fn flight(&self, key: Key, viewer: Viewer) -> Flight {
+    async fn flight(&self, key: Key, viewer: Viewer) -> Arc<Decision> {
+        let (access, asker) = (self.clone(), viewer.clone());
         let name = (key.content.clone(), viewer.clone());
-        let mut flights = self.shared.flights.lock();
-        if let Some(flight) = flights.get(&name) {
-            return flight.clone();
-        }
-        let (access, lost) = (self.clone(), viewer.clone());
-        let landing = name.clone();
-        let task = tokio::spawn(async move {
-            let decision = Arc::new(access.make(&key, viewer).await);
-            access.shared.flights.lock().remove(&landing);
-            decision
-        });
-        let (shared, now_ms, landing) = (self.shared.clone(), self.now_ms(), name.clone());
-        let flight = async move {
-            task.await.unwrap_or_else(|_| {
-                // It panicked, which has been logged.
-                shared.flights.lock().remove(&landing);
-                Arc::new(unkept(lost, Ruling::unknown("The decision failed."), 0, now_ms))
-            })
-        };
-        let flight = flight.boxed().shared();
-        flights.insert(name, flight.clone());
-        flight
+        let make = || async move { Arc::new(access.make(&key, asker).await) };
+        let decision = self.shared.flights.join(name, make).await;
+        // It panicked, which has been logged.
+        let failed = || unkept(viewer, Ruling::unknown("The decision failed."), 0, self.now_ms());
+        decision.unwrap_or_else(|| Arc::new(failed()))
     }
 
     /// A place among the decisions that are made at the same time; none if it takes too long.

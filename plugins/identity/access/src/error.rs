@@ -1,9 +1,9 @@
 //! What is wrong with a request of the REST API, as problems.
 
 use axum::response::{IntoResponse, Response};
-use http::{StatusCode, header};
+use http::header;
 use streamgate_contracts::db::DbError;
-use streamgate_plugin_api::Problem;
+use streamgate_plugin_api::{Problem, problems};
 
 use crate::rule::RuleError;
 use crate::standing::Unsaid;
@@ -44,66 +44,43 @@ pub(crate) enum ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        use StatusCode as S;
-        let problem = Problem::new;
         let problem = match self {
-            Self::NotSignedIn => problem(S::UNAUTHORIZED, "not-signed-in", "Nobody is signed in")
+            Self::NotSignedIn => Problem::of(problems::NOT_SIGNED_IN)
                 .detail("Sign in, or send an access token or an API key.")
                 .header(header::WWW_AUTHENTICATE, "Bearer"),
-            Self::Forbidden(scope) => problem(S::FORBIDDEN, "forbidden", "This is not allowed to you")
-                .detail(format!("It needs the scope `{scope}`.")),
-            Self::NotYours => problem(S::FORBIDDEN, "forbidden", "The content is not yours to change")
+            Self::Forbidden(scope) => {
+                Problem::of(problems::FORBIDDEN).detail(format!("It needs the scope `{scope}`."))
+            }
+            Self::NotYours => Problem::of(problems::FORBIDDEN)
                 .detail("It belongs to somebody else: its owner or an admin may do this."),
-            Self::Unsaid(unsaid) => {
-                problem(S::SERVICE_UNAVAILABLE, "unavailable", "Not possible at the moment")
-                    .detail(format!("{unsaid}."))
-                    .header(header::RETRY_AFTER, "1")
-            }
-            Self::Invalid(detail) => {
-                problem(S::BAD_REQUEST, "invalid-request", "The request is not valid").detail(detail)
-            }
-            Self::Rule(error) => {
-                problem(S::UNPROCESSABLE_ENTITY, "invalid-policy", "The policy cannot be understood")
-                    .detail(format!("{error}."))
-                    .with("pointer", error.pointer)
-            }
-            Self::NotFound(detail) => {
-                problem(S::NOT_FOUND, "not-found", "There is no such thing").detail(detail)
-            }
-            Self::NoContract(detail) => {
-                problem(S::UNPROCESSABLE_ENTITY, "no-contract", "There is no contract at this address")
-                    .detail(detail)
-            }
+            Self::Unsaid(unsaid) => Problem::of(problems::UNAVAILABLE)
+                .detail(format!("{unsaid}."))
+                .header(header::RETRY_AFTER, "1"),
+            Self::Invalid(detail) => Problem::of(problems::INVALID_REQUEST).detail(detail),
+            Self::Rule(error) => Problem::of(problems::INVALID_POLICY)
+                .detail(format!("{error}."))
+                .with("pointer", error.pointer),
+            Self::NotFound(detail) => Problem::of(problems::NOT_FOUND).detail(detail),
+            Self::NoContract(detail) => Problem::of(problems::NO_CONTRACT).detail(detail),
             Self::Chain(detail) => {
-                problem(S::SERVICE_UNAVAILABLE, "chain-unavailable", "The chain cannot be asked now")
-                    .detail(detail)
-                    .header(header::RETRY_AFTER, "1")
+                Problem::of(problems::CHAIN_UNAVAILABLE).detail(detail).header(header::RETRY_AFTER, "1")
             }
-            Self::Changed(expected) => {
-                problem(S::PRECONDITION_FAILED, "changed-meanwhile", "The policy has changed").detail(
-                    format!("It is no longer at revision {expected}. Read it again, and decide anew."),
-                )
-            }
+            Self::Changed(expected) => Problem::of(problems::CHANGED_MEANWHILE)
+                .detail(format!("It is no longer at revision {expected}. Read it again, and decide anew.")),
             Self::Unread(problem) => *problem,
             Self::Method => {
-                problem(S::METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not allowed here")
-                    .detail("The field `Allow` names those that are.")
+                Problem::of(problems::METHOD_NOT_ALLOWED).detail("The field `Allow` names those that are.")
             }
-            Self::Busy | Self::Db(DbError::Unavailable { .. }) => {
-                problem(S::SERVICE_UNAVAILABLE, "unavailable", "Not possible at the moment")
-                    .detail("The server is busy. Try again in a moment.")
-                    .header(header::RETRY_AFTER, "1")
-            }
-            Self::Db(DbError::Full { .. }) => {
-                problem(S::INSUFFICIENT_STORAGE, "insufficient-storage", "There is no space left")
-            }
+            Self::Busy | Self::Db(DbError::Unavailable { .. }) => Problem::of(problems::UNAVAILABLE)
+                .detail("The server is busy. Try again in a moment.")
+                .header(header::RETRY_AFTER, "1"),
+            Self::Db(DbError::Full { .. }) => Problem::of(problems::INSUFFICIENT_STORAGE),
             Self::Db(error) => {
                 if let Some(unknown) = error.unknown_problem() {
                     return unknown.into_response();
                 }
                 tracing::error!(%error, "the database of the access control failed");
-                problem(S::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here")
-                    .detail("The log of the server says what.")
+                Problem::of(problems::INTERNAL).detail("The log of the server says what.")
             }
         };
         problem.into_response()

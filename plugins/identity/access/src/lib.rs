@@ -8,7 +8,6 @@ mod access;
 mod audit;
 mod caip;
 mod chain;
-mod date;
 mod decision;
 mod delegation;
 mod directory;
@@ -85,10 +84,7 @@ impl Plugin for Running {
         host.serve(access.public());
         let health = host.health("revocation");
         health.healthy();
-        let report = move |trouble: Option<&str>| match trouble {
-            None => health.healthy(),
-            Some(reason) => health.degraded(reason),
-        };
+        let report = move |trouble: Option<&str>| health.report(trouble);
         let mut tasks = Vec::new();
         for mut subscription in subscriptions {
             let access = access.clone();

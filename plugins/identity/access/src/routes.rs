@@ -22,12 +22,11 @@ use streamgate_contracts::catalogue::v1::Right;
 use streamgate_contracts::db::DbError;
 use streamgate_contracts::scopes::{ADMIN, WRITE};
 use streamgate_plugin_api::Principal;
-use streamgate_plugin_api::time::rfc3339;
+use streamgate_plugin_api::time::{parse_rfc3339, rfc3339};
 use tokio::time::Instant;
 
 use crate::access::Access;
 use crate::caip::{self, Contract};
-use crate::date::parse_rfc3339;
 use crate::delegation::MAX_NAMED;
 use crate::directory::{ChainEntry, DESCRIBED_WITHIN, Described, Directory, Undescribed};
 use crate::epochs::Snapshot;

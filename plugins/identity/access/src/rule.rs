@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use streamgate_plugin_api::time::parse_rfc3339;
 
 use crate::caip::{self, Asset, Contract};
-use crate::date::parse_rfc3339;
 use crate::tree::{CallData, Comparison, Leaf, Node, Operand, Tree};
 
 /// Bytes of a rule's JSON.

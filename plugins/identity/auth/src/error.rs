@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 use streamgate_contracts::auth::v1::Refusal;
 use streamgate_contracts::db::DbError;
-use streamgate_plugin_api::Problem;
+use streamgate_plugin_api::{Problem, problems};
 
 /// Why the sign-in did not open.
 #[derive(Debug, thiserror::Error)]
@@ -54,50 +54,35 @@ pub(crate) enum Why {
 }
 
 impl Why {
-    /// HTTP status, last part of the problem's type, and title.
-    fn parts(self) -> (StatusCode, &'static str, &'static str) {
-        use StatusCode as S;
+    /// Its type.
+    fn kind(self) -> problems::ProblemType {
         match self {
-            Self::InvalidRequest => (S::BAD_REQUEST, "invalid-request", "The request is not valid"),
-            Self::InvalidMessage => {
-                (S::UNPROCESSABLE_ENTITY, "invalid-message", "The message is no sign-in message")
-            }
-            Self::WrongDomain => (S::UNPROCESSABLE_ENTITY, "wrong-domain", "The message is for another site"),
-            Self::WrongChain => (S::UNPROCESSABLE_ENTITY, "wrong-chain", "The chain is not accepted here"),
-            Self::WrongTime => (S::UNAUTHORIZED, "message-expired", "The message is not valid at this time"),
-            Self::UnknownNonce => {
-                (S::UNAUTHORIZED, "unknown-nonce", "The nonce was used, has expired, or is not ours")
-            }
-            Self::InvalidSignature => {
-                (S::UNAUTHORIZED, "invalid-signature", "The signature is not one of this wallet")
-            }
-            Self::ContractWallet => {
-                (S::UNPROCESSABLE_ENTITY, "contract-wallet", "The wallet's contract cannot be asked")
-            }
-            Self::NotSignedIn => (S::UNAUTHORIZED, "not-signed-in", "Nobody is signed in"),
-            Self::InvalidToken => (S::UNAUTHORIZED, "invalid-token", "The credential is not valid"),
-            Self::TokenExpired => (S::UNAUTHORIZED, "token-expired", "The credential has expired"),
-            Self::SessionEnded => (S::UNAUTHORIZED, "session-ended", "The session has ended"),
-            Self::RefreshReused => {
-                (S::UNAUTHORIZED, "refresh-reused", "A refresh token was used twice; the session is over")
-            }
-            Self::SetupUsed => (S::UNAUTHORIZED, "setup-used", "The one-time address is no longer good"),
-            Self::CrossSite => (S::FORBIDDEN, "cross-site", "The request came from a page of another site"),
-            Self::Forbidden => (S::FORBIDDEN, "forbidden", "This is not allowed to you"),
-            Self::NotFound => (S::NOT_FOUND, "not-found", "There is no such thing"),
-            Self::MethodNotAllowed => {
-                (S::METHOD_NOT_ALLOWED, "method-not-allowed", "The method is not allowed here")
-            }
-            Self::WalletTaken => (S::CONFLICT, "wallet-taken", "The wallet belongs to somebody else"),
-            Self::LastWallet => (S::CONFLICT, "last-wallet", "The last wallet cannot be taken off"),
-            Self::LastAdmin => (S::CONFLICT, "last-admin", "The last admin stays one"),
-            Self::LimitReached => (S::CONFLICT, "limit-reached", "There are as many as there may be"),
-            Self::TooLarge => (S::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
-            Self::UnsupportedMediaType => {
-                (S::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "Wrong media type")
-            }
-            Self::TooManyAttempts => (S::TOO_MANY_REQUESTS, "too-many-attempts", "Too many attempts"),
-            Self::Busy => (S::SERVICE_UNAVAILABLE, "unavailable", "Not possible at the moment"),
+            Self::InvalidRequest => problems::INVALID_REQUEST,
+            Self::InvalidMessage => problems::INVALID_MESSAGE,
+            Self::WrongDomain => problems::WRONG_DOMAIN,
+            Self::WrongChain => problems::WRONG_CHAIN,
+            Self::WrongTime => problems::MESSAGE_EXPIRED,
+            Self::UnknownNonce => problems::UNKNOWN_NONCE,
+            Self::InvalidSignature => problems::INVALID_SIGNATURE,
+            Self::ContractWallet => problems::CONTRACT_WALLET,
+            Self::NotSignedIn => problems::NOT_SIGNED_IN,
+            Self::InvalidToken => problems::INVALID_TOKEN,
+            Self::TokenExpired => problems::TOKEN_EXPIRED,
+            Self::SessionEnded => problems::SESSION_ENDED,
+            Self::RefreshReused => problems::REFRESH_REUSED,
+            Self::SetupUsed => problems::SETUP_USED,
+            Self::CrossSite => problems::CROSS_SITE,
+            Self::Forbidden => problems::FORBIDDEN,
+            Self::NotFound => problems::NOT_FOUND,
+            Self::MethodNotAllowed => problems::METHOD_NOT_ALLOWED,
+            Self::WalletTaken => problems::WALLET_TAKEN,
+            Self::LastWallet => problems::LAST_WALLET,
+            Self::LastAdmin => problems::LAST_ADMIN,
+            Self::LimitReached => problems::LIMIT_REACHED,
+            Self::TooLarge => problems::TOO_LARGE,
+            Self::UnsupportedMediaType => problems::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooManyAttempts => problems::TOO_MANY_ATTEMPTS,
+            Self::Busy => problems::UNAVAILABLE,
         }
     }
 
@@ -108,7 +93,7 @@ impl Why {
 
     /// The last part of the problem's type.
     pub(crate) fn slug(self) -> &'static str {
-        self.parts().1
+        self.kind().slug
     }
 }
 
@@ -145,12 +130,12 @@ impl AuthError {
     pub(crate) fn into_refusal(self) -> Result<Refusal, tonic::Status> {
         match self {
             Self::Refused { why, detail } => {
-                let (status, slug, title) = why.parts();
+                let kind = why.kind();
                 Ok(Refusal {
-                    r#type: slug.into(),
-                    title: title.into(),
+                    r#type: kind.slug.into(),
+                    title: kind.title.into(),
                     detail,
-                    status: status.as_u16().into(),
+                    status: kind.status().as_u16().into(),
                 })
             }
             Self::TooManyAttempts { .. } => Err(tonic::Status::resource_exhausted(self.to_string())),
@@ -161,12 +146,10 @@ impl AuthError {
 
 impl IntoResponse for AuthError {
     fn into_response(self) -> Response {
-        let failed = |status, slug, title| Problem::new(status, slug, title);
         match self {
             Self::Refused { why, detail } => {
-                let (status, slug, title) = why.parts();
-                let problem = failed(status, slug, title).detail(detail);
-                match status {
+                let problem = Problem::of(why.kind()).detail(detail);
+                match problem.status() {
                     StatusCode::UNAUTHORIZED => problem.header(header::WWW_AUTHENTICATE, "Bearer"),
                     StatusCode::SERVICE_UNAVAILABLE => problem.header(header::RETRY_AFTER, "1"),
                     _ => problem,
@@ -174,8 +157,7 @@ impl IntoResponse for AuthError {
                 .into_response()
             }
             Self::TooManyAttempts { retry_after, setting, most } => {
-                let (status, slug, title) = Why::TooManyAttempts.parts();
-                failed(status, slug, title)
+                Problem::of(Why::TooManyAttempts.kind())
                     .detail(format!(
                         "There are {most} a minute (`{setting}`), and you, or others of your network, had them. Try \
                          again in {retry_after} s."
@@ -186,14 +168,13 @@ impl IntoResponse for AuthError {
                     .into_response()
             }
             Self::Db(DbError::Unavailable { .. } | DbError::Conflict { .. }) => {
-                let (status, slug, title) = Why::Busy.parts();
-                failed(status, slug, title)
+                Problem::of(problems::UNAVAILABLE)
                     .detail("The database is busy. Try again in a moment.")
                     .header(header::RETRY_AFTER, "1")
                     .into_response()
             }
             Self::Db(DbError::Full { .. }) => {
-                failed(StatusCode::INSUFFICIENT_STORAGE, "insufficient-storage", "There is no space left")
+                Problem::of(problems::INSUFFICIENT_STORAGE)
                     .into_response()
             }
             Self::Db(error) => {
@@ -201,7 +182,7 @@ impl IntoResponse for AuthError {
                     return unknown.into_response();
                 }
                 tracing::error!(%error, "the database of the sign-in failed");
-                failed(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here")
+                Problem::of(problems::INTERNAL)
                     .detail("The log of the server says what.")
                     .into_response()
             }

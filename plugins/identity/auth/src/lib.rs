@@ -12,7 +12,6 @@ mod by_hand;
 mod check;
 mod commands;
 mod cors;
-mod date;
 mod error;
 mod filters;
 #[doc(hidden)]

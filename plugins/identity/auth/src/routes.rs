@@ -8,11 +8,11 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use streamgate_plugin_api::Body;
 use streamgate_plugin_api::time::rfc3339;
+use streamgate_plugin_api::{Body, cors};
 
 use crate::auth::Auth;
-use crate::cors::cors;
+use crate::cors::cross_origin;
 use crate::error::{AuthError, Why};
 use crate::people::api_keys::NewKey;
 use crate::people::roles::role_action;
@@ -58,7 +58,7 @@ fn router(auth: Auth) -> Router {
         .method_not_allowed_fallback(|| async {
             Why::MethodNotAllowed.because("The field `Allow` names those that are.")
         })
-        .layer(axum::middleware::from_fn_with_state(auth.clone(), cors))
+        .layer(axum::middleware::from_fn_with_state(auth.clone(), cross_origin))
         .with_state(auth)
 }
 
@@ -471,7 +471,7 @@ async fn jwks(State(auth): State<Auth>) -> Response {
     let headers = response.headers_mut();
     // A new key signs at once: whoever meets an unknown `kid` asks again.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=60"));
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    cors::allow_any(headers);
     response
 }
 

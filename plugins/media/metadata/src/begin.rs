@@ -2,9 +2,10 @@
 //! no first start: its database was lost, and beginning anew must be somebody's word.
 
 use streamgate_contracts::db::{DbError, params};
+use streamgate_contracts::storage::StorageError;
 use streamgate_plugin_api::time::now_ms;
 
-use crate::objects::{Media, Unlisted};
+use crate::objects::Media;
 use crate::store::Store;
 
 /// Why the catalogue is not opened.
@@ -26,8 +27,8 @@ pub enum OpenError {
     Lost(String),
 }
 
-impl From<Unlisted> for OpenError {
-    fn from(error: Unlisted) -> Self {
+impl From<StorageError> for OpenError {
+    fn from(error: StorageError) -> Self {
         Self::Unknown(error.to_string())
     }
 }

@@ -5,12 +5,13 @@
 use streamgate_contracts::audit::By;
 use streamgate_contracts::catalogue::v1::{Chapter, Content, Right, TextTrack};
 use streamgate_contracts::db::{DbError, params};
+use streamgate_contracts::storage::StorageError;
 use streamgate_plugin_api::Body;
 use streamgate_plugin_api::time::now_ms;
 
 use crate::catalogue::{Catalogue, checked_id, unchanged};
 use crate::changes::Urgency;
-use crate::objects::{Media, Unwritten};
+use crate::objects::Media;
 use crate::positions::POSITION;
 use crate::rights::Caller;
 use crate::store::{Entry, Store, StoreError};
@@ -41,11 +42,14 @@ impl Editor {
     }
 }
 
-impl From<Unwritten> for StoreError {
-    fn from(error: Unwritten) -> Self {
+impl From<StorageError> for StoreError {
+    fn from(error: StorageError) -> Self {
         match error {
-            Unwritten::Full => Self::Full(error.to_string()),
-            Unwritten::There | Unwritten::Unavailable(_) => Self::Unavailable(error.to_string()),
+            StorageError::Full { .. } => Self::Full("there is no space left in storage".into()),
+            StorageError::Unavailable { why, .. } => {
+                Self::Unavailable(format!("the text cannot be stored: the storage {why}; try again"))
+            }
+            _ => Self::Unavailable(format!("the text cannot be stored: {error}; try again")),
         }
     }
 }
@@ -75,7 +79,7 @@ impl Catalogue {
         apply(&mut self.get(id).await?)?;
         let media = self.media();
         let key = object(id, &name, 1);
-        media.put_new(&key, vtt.into()).await?;
+        media.storage.put_new(&key, vtt.into()).await?;
         let content = self.edit(id, editor, apply, |_, after| describe("added", after, &name)).await;
         if content.as_ref().is_err_and(is_certain) {
             media.remove(&key).await;
@@ -147,8 +151,13 @@ impl Catalogue {
             version = version.checked_add(1).ok_or_else(|| {
                 StoreError::Limit(format!("`{name}` was replaced too often; remove it, and add another one"))
             })?;
-            match self.media().put_new(&object(&content.id, name, version), vtt.to_owned().into()).await {
-                Err(Unwritten::There) => {}
+            match self
+                .media()
+                .storage
+                .put_new(&object(&content.id, name, version), vtt.to_owned().into())
+                .await
+            {
+                Err(StorageError::PreconditionFailed(_)) => {}
                 put => return Ok(put.map(|()| version)?),
             }
         }
@@ -206,7 +215,7 @@ impl Catalogue {
         for _ in 0..ATTEMPTS {
             let content = self.get(id).await?;
             let key = object(id, name, texts::find(&content, name)?.version);
-            let opened = self.media().open(&key).await;
+            let opened = self.media().storage.open(&key, 0).await;
             if let Some(body) = opened.map_err(|error| StoreError::Unavailable(error.to_string()))? {
                 return Ok((content, body));
             }

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use streamgate_captions::{Captions, CaptionsError, MAX_BYTES};
 use streamgate_contracts::audit::By;
 use streamgate_contracts::catalogue::v1::{Content, Right};
-use streamgate_plugin_api::{Body, Problem};
+use streamgate_plugin_api::{Body, Problem, problems};
 
 use crate::captions::Editor;
 use crate::limits;
@@ -184,9 +184,7 @@ impl Api {
 fn not_here() -> Response {
     let detail = "Captions are read here by the owner of the content and by admins. Everybody \
                   who may play the content reads them at their `url`.";
-    Problem::new(StatusCode::FORBIDDEN, "forbidden", "The text of these captions is not shown here")
-        .detail(detail)
-        .into_response()
+    Problem::of(problems::FORBIDDEN).detail(detail).into_response()
 }
 
 /// The JSON of one text.
@@ -218,13 +216,11 @@ async fn converted(body: Bytes) -> Result<Captions, Response> {
 }
 
 fn unreadable(error: &CaptionsError) -> Response {
-    let (status, slug, title) = match error {
-        CaptionsError::TooLarge { .. } => {
-            (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The captions are too large")
-        }
-        _ => (StatusCode::UNPROCESSABLE_ENTITY, "invalid-captions", "The captions cannot be read"),
+    let kind = match error {
+        CaptionsError::TooLarge { .. } => problems::TOO_LARGE,
+        _ => problems::INVALID_CAPTIONS,
     };
-    let mut problem = Problem::new(status, slug, title).detail(format!("{error}."));
+    let mut problem = Problem::of(kind).detail(format!("{error}."));
     if let Some(line) = error.line() {
         problem = problem.with("line", line);
     }

@@ -4,14 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, Request, StatusCode};
 use streamgate_contracts::audit::{By, Outbox};
 use streamgate_contracts::catalogue::v1::{
     Content, ContentState, CreateRequest, ListRequest, PutRenditionsRequest, PutSegmentsRequest,
     RenditionKind, RenditionTimeline, Right, Source, UpdateRequest,
 };
 use streamgate_contracts::deletions::MAX_ASKED;
-use streamgate_plugin_api::Body;
 use tokio::sync::Notify;
 
 use crate::captions::Editor;
@@ -23,6 +21,7 @@ use crate::graves::with_retry;
 use crate::lifecycle;
 use crate::limits;
 use crate::listing::Filter;
+use crate::objects::Media;
 use crate::patch::{Patch, difference};
 use crate::policies::{Policies, Sight, Where};
 use crate::store::{Entry, Rung, Store, StoreError};
@@ -342,16 +341,10 @@ impl Catalogue {
     }
 
     async fn has_source(&self, id: &str) -> Result<bool, StoreError> {
-        let unavailable = || StoreError::Unavailable("the storage does not answer; try again".into());
-        let uri = format!("http://storage/media/{id}/source");
-        let request = Request::builder().method(Method::HEAD).uri(uri).body(Body::empty());
-        let request = request.map_err(|_| StoreError::NotFound(id.to_owned()))?;
-        let answer = tokio::time::timeout(STORAGE_DEADLINE, self.dependencies.storage.send(request)).await;
-        match answer.map_err(|_| unavailable())?.map_err(|_| unavailable())?.status() {
-            StatusCode::NOT_FOUND => Ok(false),
-            status if status.is_success() => Ok(true),
-            _ => Err(unavailable()),
-        }
+        let media = Media::new(self.dependencies.storage.clone()).storage.within(STORAGE_DEADLINE);
+        let size = media.size(&format!("{id}/source")).await;
+        let size = size.map_err(|_| StoreError::Unavailable("the storage does not answer; try again".into()));
+        Ok(size?.is_some())
     }
 }
 

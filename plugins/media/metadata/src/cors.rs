@@ -2,6 +2,21 @@
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use streamgate_plugin_api::cors::{self, allowed};
+
+static READ: cors::Cors = with("GET, HEAD");
+static WRITE: cors::Cors = with("GET, HEAD, PATCH, PUT, DELETE, POST");
+
+const fn with(methods: &'static str) -> cors::Cors {
+    cors::Cors {
+        methods: HeaderValue::from_static(methods),
+        fields: HeaderValue::from_static(
+            "Authorization, Content-Type, If-Match, If-None-Match, Last-Event-ID",
+        ),
+        exposed: HeaderValue::from_static("ETag, Location, Retry-After"),
+        max_age: HeaderValue::from_static("600"),
+    }
+}
 
 /// The rules of the settings.
 #[derive(Debug, Clone)]
@@ -19,44 +34,24 @@ impl Cors {
     pub(crate) fn preflight(&self, origin: Option<&HeaderValue>) -> Response {
         let mut response = StatusCode::NO_CONTENT.into_response();
         let headers = response.headers_mut();
-        let may_write = allowed(&self.writers, origin);
-        let methods = if may_write.is_some() { "GET, HEAD, PATCH, PUT, DELETE, POST" } else { "GET, HEAD" };
-        if let Some(origin) = may_write.or_else(|| allowed(&self.readers, origin)) {
-            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-            headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
-            let wanted = "Authorization, Content-Type, If-Match, If-None-Match, Last-Event-ID";
-            headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(wanted));
-            headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+        match allowed(&self.writers, origin) {
+            Some(writer) => WRITE.preflight(Some(writer), headers),
+            None => READ.preflight(allowed(&self.readers, origin), headers),
         }
         headers
             .insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, PATCH, PUT, DELETE, POST, OPTIONS"));
-        headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+        cors::vary(headers);
         response
     }
 
     /// The headers of every other answer.
     pub(crate) fn decorate(&self, method: &Method, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
-        let reads = method == Method::GET || method == Method::HEAD;
-        let may = allowed(&self.writers, origin);
-        let may = if reads { may.or_else(|| allowed(&self.readers, origin)) } else { may };
-        if let Some(origin) = may {
-            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-            let shown = HeaderValue::from_static("ETag, Location, Retry-After");
-            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, shown);
-        }
+        let writer = allowed(&self.writers, origin);
+        READ.expose(writer.or_else(|| allowed(&self.readers, origin).filter(|_| method.is_safe())), headers);
         if self.readers.iter().chain(&self.writers).any(|origin| origin != "*") {
-            headers.append(header::VARY, HeaderValue::from_static("Origin"));
+            cors::vary(headers);
         }
     }
-}
-
-/// What `Access-Control-Allow-Origin` says to this origin, if it is among these.
-fn allowed(origins: &[String], origin: Option<&HeaderValue>) -> Option<HeaderValue> {
-    if origins.iter().any(|allowed| allowed == "*") {
-        return Some(HeaderValue::from_static("*"));
-    }
-    let origin = origin?;
-    origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()).then(|| origin.clone())
 }
 
 #[cfg(test)]

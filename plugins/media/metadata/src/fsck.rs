@@ -8,13 +8,14 @@ use serde_json::json;
 use streamgate_contracts::audit::By;
 use streamgate_contracts::catalogue::v1::{Content, ContentState, ListRequest};
 use streamgate_contracts::db::{params, places};
+use streamgate_contracts::storage::{Listed, StorageError};
 use streamgate_plugin_api::command::{Gone, Output, USAGE};
 use streamgate_plugin_api::time::now_ms;
 
 use crate::catalogue::Catalogue;
 use crate::judge::{Finding, INDEX, Known};
 use crate::limits;
-use crate::objects::{Listed, Media, Unlisted};
+use crate::objects::Media;
 use crate::store::StoreError;
 
 /// What a call with nothing wrong, and one that found something, exits with.
@@ -50,8 +51,8 @@ exit codes: 0 nothing is wrong, 6 something is, 1 it could not be finished, 2 wr
 enum Stopped {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error(transparent)]
-    Unlisted(#[from] Unlisted),
+    #[error("the storage cannot be listed: {0}")]
+    Unlisted(#[from] StorageError),
     #[error(transparent)]
     Gone(#[from] Gone),
 }

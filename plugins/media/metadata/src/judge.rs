@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use streamgate_contracts::catalogue::v1::{Content, ContentState, RenditionTimeline, TextTrack};
+use streamgate_contracts::storage::Listed;
 
-use crate::objects::Listed;
 use crate::store::Entry;
 use crate::texts;
 

@@ -212,10 +212,7 @@ impl Plugin for Running {
         let following = follow(&host, &metadata)?;
         let health = Arc::new(host.health("sweeper"));
         health.healthy();
-        let report = move |trouble: Option<&str>| match trouble {
-            None => health.healthy(),
-            Some(reason) => health.degraded(reason),
-        };
+        let report = move |trouble: Option<&str>| health.report(trouble);
         let tasks = vec![
             following,
             host.spawn(metadata.show_changes()),

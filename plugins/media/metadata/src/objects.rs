@@ -1,71 +1,27 @@
 //! What the catalogue asks of `storage`: listings of `media/`, and the texts of contents. It writes nothing but texts,
 //! and removes nothing but texts and renditions that were replaced.
 
-use std::time::Duration;
-
-use bytes::Bytes;
-use http::{Request, StatusCode, header};
-use serde::Deserialize;
 use streamgate_contracts::catalogue::v1::TextTrack;
-use streamgate_plugin_api::{Body, Client};
+use streamgate_contracts::storage::{Client, Listed, Listing, StorageError};
 
-/// How long a page may take.
-const DEADLINE: Duration = Duration::from_secs(60);
-/// A page of 1,000 keys of at most 1,024 bytes, and what stands around them.
-const MAX_PAGE_BYTES: usize = 8 << 20;
 /// A text of a content: the index of the thumbnails of a day has less.
 const MAX_TEXT_BYTES: usize = 8 << 20;
 
-/// Why a listing cannot be had.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the storage cannot be listed: {0}")]
-pub(crate) struct Unlisted(String);
-
-/// Why objects are not removed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the storage removes nothing: {0}")]
-pub(crate) struct Unremoved(String);
-
-/// Why an object is not written.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Unwritten {
-    #[error("there is an object of this name")]
-    There,
-    #[error("there is no space left in storage")]
-    Full,
-    #[error("the text cannot be stored: {0}; try again")]
-    Unavailable(String),
-}
-
-/// An object, or an append session.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(crate) struct Listed {
-    pub(crate) key: String,
-    pub(crate) size: u64,
-    pub(crate) modified_ms: i64,
-}
-
-/// A page of a listing.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub(crate) struct Page {
-    pub(crate) objects: Vec<Listed>,
-    prefixes: Vec<String>,
-    next: Option<String>,
-}
-
 /// The objects of contents: `media/{id}/…`.
 #[derive(Debug, Clone)]
-pub(crate) struct Media(Client);
+pub(crate) struct Media {
+    pub(crate) storage: Client,
+}
 
 impl Media {
-    pub(crate) fn new(storage: Client) -> Self {
-        Self(storage)
+    pub(crate) fn new(storage: streamgate_plugin_api::Client) -> Self {
+        Self { storage: Client::new(storage).below("media/") }
     }
 
     /// An object, if there is any.
-    pub(crate) async fn any(&self) -> Result<Option<String>, Unlisted> {
-        Ok(self.page("limit=1").await?.objects.into_iter().next().map(|object| object.key))
+    pub(crate) async fn any(&self) -> Result<Option<String>, StorageError> {
+        let page = self.storage.list(&Listing { limit: 1, ..Listing::default() }).await?;
+        Ok(page.objects.into_iter().next().map(|object| object.key))
     }
 
     /// All objects of a content, or its append sessions; for each page `take`.
@@ -74,26 +30,24 @@ impl Media {
         id: &str,
         unfinished: bool,
         mut take: impl FnMut(Listed),
-    ) -> Result<(), Unlisted> {
-        let mut after = String::new();
+    ) -> Result<(), StorageError> {
+        let (prefix, mut after) = (format!("{id}/"), String::new());
         loop {
-            let page =
-                self.page(&format!("prefix={}/&after={after}&incomplete={unfinished}", encoded(id))).await?;
+            let listing =
+                Listing { prefix: &prefix, after: &after, incomplete: unfinished, ..Listing::default() };
+            let page = self.storage.list(&listing).await?;
             page.objects.into_iter().for_each(&mut take);
             match page.next {
-                Some(next) => after = encoded(&next),
+                Some(next) => after = next,
                 None => return Ok(()),
             }
         }
     }
 
     /// A small object's text; none if it is not there, or no text.
-    pub(crate) async fn text(&self, key: &str) -> Result<Option<String>, Unlisted> {
-        let request = Request::get(format!("http://storage/media/{}", encoded(key))).body(Body::empty());
-        match self.answer(request, MAX_TEXT_BYTES).await? {
-            Some(text) => Ok(String::from_utf8(text.into()).ok()),
-            None => Ok(None),
-        }
+    pub(crate) async fn text(&self, key: &str) -> Result<Option<String>, StorageError> {
+        let text = self.storage.get(key, MAX_TEXT_BYTES).await?;
+        Ok(text.and_then(|text| String::from_utf8(text.into()).ok()))
     }
 
     /// The first names of keys after one, in order; objects that are in no folder; and where the next page
@@ -101,8 +55,8 @@ impl Media {
     pub(crate) async fn names(
         &self,
         after: &str,
-    ) -> Result<(Vec<String>, Vec<Listed>, Option<String>), Unlisted> {
-        let page = self.page(&format!("delimiter=/&after={}", encoded(after))).await?;
+    ) -> Result<(Vec<String>, Vec<Listed>, Option<String>), StorageError> {
+        let page = self.storage.list(&Listing { after, folders: true, ..Listing::default() }).await?;
         // A storage that knows no delimiter lists all keys.
         let (keys, loose): (Vec<Listed>, _) =
             page.objects.into_iter().partition(|object| object.key.contains('/'));
@@ -116,51 +70,15 @@ impl Media {
         Ok((names, loose, page.next))
     }
 
-    /// Writes an object that is not there yet.
-    pub(crate) async fn put_new(&self, key: &str, data: Bytes) -> Result<(), Unwritten> {
-        let failed = |error: &dyn std::fmt::Display| Unwritten::Unavailable(error.to_string());
-        let request = Request::put(format!("http://storage/media/{}", encoded(key)))
-            .header(header::IF_NONE_MATCH, "*")
-            .header(header::CONTENT_LENGTH, data.len())
-            .body(Body::from(data))
-            .map_err(|error| failed(&error))?;
-        let answer = tokio::time::timeout(DEADLINE, self.0.send(request)).await;
-        let answer = answer.map_err(|_| failed(&"the storage does not answer"))?;
-        match answer.map_err(|error| failed(&error))?.status() {
-            StatusCode::PRECONDITION_FAILED => Err(Unwritten::There),
-            StatusCode::INSUFFICIENT_STORAGE => Err(Unwritten::Full),
-            status if status.is_success() => Ok(()),
-            status => Err(failed(&status)),
-        }
-    }
-
-    /// An object's bytes as they come; none: it is not there.
-    pub(crate) async fn open(&self, key: &str) -> Result<Option<Body>, Unlisted> {
-        let words = |error: &dyn std::fmt::Display| Unlisted(error.to_string());
-        let request = Request::get(format!("http://storage/media/{}", encoded(key))).body(Body::empty());
-        let request = request.map_err(|error| words(&error))?;
-        let answer = tokio::time::timeout(DEADLINE, self.0.send(request)).await;
-        let answer = answer.map_err(|_| words(&"it does not answer"))?.map_err(|error| words(&error))?;
-        match answer.status() {
-            StatusCode::OK => Ok(Some(answer.into_body())),
-            StatusCode::NOT_FOUND => Ok(None),
-            status => Err(words(&status)),
-        }
-    }
-
     /// Removes an object that no row names. It is told of by `fsck` if that fails.
     pub(crate) async fn remove(&self, key: &str) {
-        self.delete(&encoded(key)).await;
+        log(key, self.storage.delete(key).await);
     }
 
     /// Removes all versions of a text that no row names any more.
     pub(crate) async fn remove_text(&self, id: &str, name: &str) {
-        self.delete(&format!("?prefix={}/", encoded(&format!("{id}/{name}")))).await;
-    }
-
-    /// Removes all objects in the folder of a rendition.
-    pub(crate) async fn remove_folder(&self, id: &str, folder: &str) -> Result<(), Unremoved> {
-        self.try_delete(&format!("?prefix={}/", encoded(&format!("{id}/{folder}")))).await
+        let prefix = format!("{id}/{name}/");
+        log(&prefix, self.storage.delete_all(&prefix).await.map(drop));
     }
 
     /// Removes the versions of a text before the present one, but for those that it says are to stay; also such as a
@@ -184,61 +102,10 @@ impl Media {
             self.remove(&key).await;
         }
     }
-
-    async fn delete(&self, what: &str) {
-        if let Err(error) = self.try_delete(what).await {
-            tracing::warn!(what, %error, "an object is still there");
-        }
-    }
-
-    async fn try_delete(&self, what: &str) -> Result<(), Unremoved> {
-        let words = |error: &dyn std::fmt::Display| Unremoved(error.to_string());
-        let request = Request::delete(format!("http://storage/media/{what}")).body(Body::empty());
-        let request = request.map_err(|error| words(&error))?;
-        let answer = tokio::time::timeout(DEADLINE, self.0.send(request)).await;
-        let answer = answer.map_err(|_| words(&"it does not answer"))?.map_err(|error| words(&error))?;
-        match answer.status() {
-            StatusCode::NOT_FOUND => Ok(()),
-            status if status.is_success() => Ok(()),
-            status => Err(words(&format!("it answered {status}"))),
-        }
-    }
-
-    async fn page(&self, query: &str) -> Result<Page, Unlisted> {
-        let request = Request::get(format!("http://storage/media/?{query}")).body(Body::empty());
-        match self.answer(request, MAX_PAGE_BYTES).await? {
-            Some(page) => serde_json::from_slice(&page).map_err(|error| Unlisted(error.to_string())),
-            None => Ok(Page::default()),
-        }
-    }
-
-    /// The body of a 200; none: it is not there.
-    async fn answer(
-        &self,
-        request: Result<Request<Body>, http::Error>,
-        most: usize,
-    ) -> Result<Option<Bytes>, Unlisted> {
-        let words = |error: &dyn std::fmt::Display| Unlisted(error.to_string());
-        let request = request.map_err(|error| words(&error))?;
-        let asking = async {
-            let answer = self.0.send(request).await.map_err(|error| words(&error))?;
-            let status = answer.status();
-            let body = answer.into_body().collect_bytes(most).await.map_err(|error| words(&error))?;
-            match status {
-                StatusCode::OK => Ok(Some(body)),
-                StatusCode::NOT_FOUND => Ok(None),
-                status => Err(words(&status)),
-            }
-        };
-        let answer = tokio::time::timeout(DEADLINE, asking).await;
-        answer.map_err(|_| Unlisted("it does not answer".into()))?
-    }
 }
 
-/// A key as a query has it.
-fn encoded(key: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
-    key.bytes()
-        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
-        .collect()
+fn log(what: &str, removed: Result<(), StorageError>) {
+    if let Err(error) = removed {
+        tracing::warn!(what, %error, "an object is still there");
+    }
 }

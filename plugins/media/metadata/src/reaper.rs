@@ -6,10 +6,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode};
 use streamgate_contracts::jobs::v1::EnqueueRequest;
-use streamgate_plugin_api::Body;
-use streamgate_plugin_api::time::now_ms;
+use streamgate_plugin_api::backoff::Backoff;
+use streamgate_plugin_api::time::{millis, now_ms};
 
 use crate::catalogue::Catalogue;
 use crate::dependencies::TRANSCODE;
@@ -22,8 +21,7 @@ const ROUND: u32 = 32;
 /// A round at least this often, whatever the rows say.
 const IDLE: Duration = Duration::from_secs(30);
 /// Between two tries of what failed, doubled with each failure.
-const FIRST_BACK_OFF_MS: i64 = 1_000;
-const LONGEST_BACK_OFF_MS: i64 = 300_000;
+const BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(300) };
 /// How long a clean tombstone keeps telling late clients that its content is gone.
 const REMEMBERED_MS: i64 = 86_400_000;
 const CALL_DEADLINE: Duration = Duration::from_secs(60);
@@ -77,21 +75,22 @@ pub(crate) async fn round(catalogue: &Catalogue, grace: Duration) -> (Condition,
 
 /// Sweeps what is due; answers the last thing that went wrong, if anything did.
 async fn sweep_due(catalogue: &Catalogue, grace: Duration) -> Result<Option<String>, StoreError> {
-    let grace_ms = i64::try_from(grace.as_millis()).unwrap_or(i64::MAX / 4);
+    let grace_ms = millis(grace).min(i64::MAX / 4);
+    let media = Media::new(catalogue.dependencies.storage.clone());
     let mut trouble = None;
     for mut tombstone in catalogue.store.due_tombstones(ROUND).await? {
         if tombstone.clean {
             catalogue.store.forget(&tombstone.id).await?;
             continue;
         }
-        let swept = sweep(catalogue, &tombstone.id).await;
+        let swept = media.storage.delete_all(&format!("{}/", tombstone.id)).await;
         let due =
             after_sweep(&mut tombstone, swept.as_ref().map(|deleted| *deleted).map_err(|_| ()), grace_ms);
         catalogue.store.reschedule(&tombstone, now_ms().saturating_add(due)).await?;
         match swept {
             Ok(deleted) => tracing::debug!(content = tombstone.id, deleted, "swept a deleted content"),
             Err(reason) => {
-                tracing::warn!(content = tombstone.id, reason, "a deleted content's objects are still there");
+                tracing::warn!(content = tombstone.id, %reason, "a deleted content's objects are still there");
                 trouble = Some(format!("the objects of deleted contents cannot be removed: {reason}"));
             }
         }
@@ -103,9 +102,8 @@ async fn sweep_due(catalogue: &Catalogue, grace: Duration) -> Result<Option<Stri
 /// clean once a sweep after the grace found nothing: whoever was writing has stopped by then.
 fn after_sweep(tombstone: &mut Tombstone, swept: Result<u64, ()>, grace_ms: i64) -> i64 {
     let Ok(deleted) = swept else {
-        let back_off = FIRST_BACK_OFF_MS.saturating_mul(1 << tombstone.failures.min(16));
         tombstone.failures = tombstone.failures.saturating_add(1);
-        return back_off.min(LONGEST_BACK_OFF_MS);
+        return millis(BACKOFF.after(tombstone.failures));
     };
     tombstone.failures = 0;
     tombstone.clean = tombstone.sweeps > 0 && deleted == 0;
@@ -113,34 +111,12 @@ fn after_sweep(tombstone: &mut Tombstone, swept: Result<u64, ()>, grace_ms: i64)
     if tombstone.clean { REMEMBERED_MS } else { grace_ms }
 }
 
-/// Deletes all objects and unfinished objects of a content.
-async fn sweep(catalogue: &Catalogue, id: &str) -> Result<u64, String> {
-    let request =
-        Request::builder().method(Method::DELETE).uri(format!("http://storage/media/?prefix={id}/"));
-    let request = request.body(Body::empty()).map_err(|error| error.to_string())?;
-    let answer = tokio::time::timeout(CALL_DEADLINE, async {
-        let answer = catalogue.dependencies.storage.send(request).await.map_err(|error| error.to_string())?;
-        let status = answer.status();
-        let body = answer.into_body().collect_bytes(64 * 1024).await.map_err(|error| error.to_string())?;
-        Ok::<_, String>((status, body))
-    });
-    let (status, body) = answer.await.map_err(|_| "the storage does not answer".to_owned())??;
-    if status == StatusCode::NOT_FOUND {
-        return Ok(0);
-    }
-    if !status.is_success() {
-        return Err(format!("the storage answered {status}"));
-    }
-    let answer: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
-    Ok(answer["deleted"].as_u64().unwrap_or(0))
-}
-
 /// Removes the objects of renditions whose time is over, then their rows.
 async fn remove_replaced(catalogue: &Catalogue) -> Result<(), String> {
     let media = Media::new(catalogue.dependencies.storage.clone());
     let due = catalogue.store.due_renditions(now_ms(), ROUND).await.map_err(|error| error.to_string())?;
     for (id, folder) in due {
-        media.remove_folder(&id, &folder).await.map_err(|error| {
+        media.storage.delete_all(&format!("{id}/{folder}/")).await.map_err(|error| {
             tracing::warn!(content = id, folder, %error, "a replaced rendition's objects are still there");
             format!("the objects of replaced renditions cannot be removed: {error}")
         })?;
@@ -197,10 +173,10 @@ mod tests {
         let mut last = 0;
         for _ in 0..100 {
             let pause = after_sweep(&mut grave, Err(()), 5);
-            assert!(pause >= last && pause <= LONGEST_BACK_OFF_MS);
+            assert!(pause >= last && pause <= millis(BACKOFF.longest));
             last = pause;
         }
-        assert_eq!(last, LONGEST_BACK_OFF_MS);
+        assert_eq!(last, millis(BACKOFF.longest));
         assert!(!grave.clean);
     }
 }

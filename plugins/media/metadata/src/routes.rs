@@ -13,9 +13,10 @@ use serde_json::{Map, Value};
 use streamgate_contracts::audit::By;
 use streamgate_contracts::catalogue::v1::{Content, ContentState, Right};
 use streamgate_contracts::db::DbError;
-use streamgate_plugin_api::Problem;
+use streamgate_plugin_api::conditional::{Validators, Verdict};
 use streamgate_plugin_api::fair::{Full, Holder};
 use streamgate_plugin_api::time::{now_ms, rfc3339};
+use streamgate_plugin_api::{Problem, problems};
 
 use crate::captions::Editor;
 use crate::captions_routes;
@@ -75,13 +76,7 @@ pub(crate) fn router(api: Api) -> Router {
         .merge(captions_routes::router())
         .merge(shares_routes::router())
         .fallback(|| async { not_found("There is nothing at this path.") })
-        .method_not_allowed_fallback(|| async {
-            Problem::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method-not-allowed",
-                "The method is not allowed here",
-            )
-        })
+        .method_not_allowed_fallback(|| async { Problem::of(problems::METHOD_NOT_ALLOWED) })
         .layer(middleware::from_fn_with_state(api.clone(), cross_origin))
         .with_state(api)
 }
@@ -107,66 +102,39 @@ impl IntoResponse for StoreError {
         let problem = match self {
             Self::NotFound(_) => return not_found(&detail).into_response(),
             Self::Deleted(_) => return not_found(&detail).into_response(),
-            Self::NotShared(_) => {
-                Problem::new(StatusCode::NOT_FOUND, "not-found", "The content is not shared with them")
-            }
-            Self::NoText(_) => Problem::new(StatusCode::NOT_FOUND, "not-found", "There are no such captions"),
-            Self::Limit(_) => {
-                Problem::new(StatusCode::CONFLICT, "limit-reached", "The content has no more room")
-            }
+            Self::NotShared(_) => Problem::of(problems::NOT_FOUND),
+            Self::NoText(_) => Problem::of(problems::NOT_FOUND),
+            Self::Limit(_) => Problem::of(problems::LIMIT_REACHED),
             Self::Spent { minutes, until_ms } => {
                 let seconds = until_ms.saturating_sub(now_ms()).max(0) / 1_000 + 1;
-                Problem::new(
-                    StatusCode::TOO_MANY_REQUESTS,
-                    "quota-encode-minutes",
-                    "No more is encoded for its owner today",
-                )
-                .header(header::RETRY_AFTER, seconds.to_string())
-                .with("limit", minutes)
-                .with("until", rfc3339(until_ms))
+                Problem::of(problems::QUOTA_ENCODE_MINUTES)
+                    .header(header::RETRY_AFTER, seconds.to_string())
+                    .with("limit", minutes)
+                    .with("until", rfc3339(until_ms))
             }
-            Self::NoRoom { limit, used, needed } => Problem::new(
-                StatusCode::INSUFFICIENT_STORAGE,
-                "quota-stored",
-                "Its new owner may not store that much",
-            )
-            .with("limit", limit)
-            .with("used", used)
-            .with("needed", needed),
+            Self::NoRoom { limit, used, needed } => Problem::of(problems::QUOTA_STORED)
+                .with("limit", limit)
+                .with("used", used)
+                .with("needed", needed),
             Self::Forbidden(_) | Self::Precondition(_) | Self::Superseded { .. } => {
-                Problem::new(StatusCode::CONFLICT, "wrong-state", "The content's state does not allow this")
+                Problem::of(problems::WRONG_STATE)
             }
             Self::NoPerson(_) => shares_routes::no_person(),
-            Self::NotYours(_) => {
-                Problem::new(StatusCode::FORBIDDEN, "forbidden", "The content is not yours to change")
-            }
-            Self::Changed { .. } => {
-                Problem::new(StatusCode::PRECONDITION_FAILED, "changed-meanwhile", "The content has changed")
-            }
-            Self::Invalid(_) => {
-                Problem::new(StatusCode::BAD_REQUEST, "invalid-request", "The request is not valid")
-            }
+            Self::NotYours(_) => Problem::of(problems::FORBIDDEN),
+            Self::Changed { .. } => Problem::of(problems::CHANGED_MEANWHILE),
+            Self::Invalid(_) => Problem::of(problems::INVALID_REQUEST),
             Self::Busy(_) | Self::Unavailable(_) | Self::Db(DbError::Unavailable { .. }) => {
-                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not possible at the moment")
-                    .header(header::RETRY_AFTER, "1")
+                Problem::of(problems::UNAVAILABLE).header(header::RETRY_AFTER, "1")
             }
-            Self::Full(_) | Self::Db(DbError::Full { .. }) => Problem::new(
-                StatusCode::INSUFFICIENT_STORAGE,
-                "insufficient-storage",
-                "There is no space left",
-            ),
+            Self::Full(_) | Self::Db(DbError::Full { .. }) => Problem::of(problems::INSUFFICIENT_STORAGE),
             Self::Db(error) => {
                 if let Some(unknown) = error.unknown_problem() {
                     return unknown.into_response();
                 }
                 tracing::error!(%error, "the catalogue's database failed");
-                return Problem::new(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "internal",
-                    "Something went wrong here",
-                )
-                .detail("The catalogue could not be read or written. The log of the server says why.")
-                .into_response();
+                return Problem::of(problems::INTERNAL)
+                    .detail("The catalogue could not be read or written. The log of the server says why.")
+                    .into_response();
             }
         };
         problem.detail(detail).into_response()
@@ -174,7 +142,7 @@ impl IntoResponse for StoreError {
 }
 
 fn not_found(detail: &str) -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "not-found", "There is no such content").detail(detail)
+    Problem::of(problems::NOT_FOUND).detail(detail)
 }
 
 /// The revision that a change is bound to (RFC 9110 §13.1.1), if it is to one.
@@ -192,24 +160,21 @@ pub(crate) fn expected(headers: &HeaderMap) -> Option<u64> {
 /// A body of JSON, which is to be an `object` or a `list`.
 pub(crate) fn parsed<T: DeserializeOwned>(body: &[u8], what: &str) -> Result<T, Box<Problem>> {
     serde_json::from_slice(body).map_err(|error| {
-        let title = format!("The body is not a JSON {what}");
-        let problem = Problem::new(StatusCode::BAD_REQUEST, "invalid-json", &title);
-        Box::new(problem.detail(format!("{error}.")))
+        let detail = format!("The body is not a JSON {what}: {error}.");
+        Box::new(Problem::of(problems::INVALID_JSON).detail(detail))
     })
 }
 
 pub(crate) fn bad_fields(errors: Vec<FieldError>) -> Response {
     let first = errors.first().map(|error| format!("{} {}.", error.pointer, error.detail));
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-fields", "Some fields are not valid")
+    Problem::of(problems::INVALID_FIELDS)
         .detail(first.unwrap_or_default())
         .with("errors", serde_json::to_value(&errors).unwrap_or_default())
         .into_response()
 }
 
 pub(crate) fn bad_query(parameter: &str, detail: String) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "invalid-parameter", "A query parameter is not valid")
-        .detail(detail)
-        .with("parameter", parameter)
+    Problem::of(problems::INVALID_PARAMETER).detail(detail).with("parameter", parameter)
 }
 
 #[derive(Debug, Deserialize)]
@@ -276,7 +241,7 @@ fn owner(asked: Option<String>, sight: &Sight) -> Result<Option<String>, Box<Pro
         Some(owner) if owner == "me" => Ok(Some(caller.id.clone())),
         Some(owner) if owner == caller.id || caller.is_admin() => Ok(Some(owner)),
         Some(_) => {
-            let problem = Problem::new(StatusCode::FORBIDDEN, "forbidden", "This is not shown to you");
+            let problem = Problem::of(problems::FORBIDDEN);
             let detail = "`owner` may be `me`; whose the contents of others are is for admins alone.";
             Err(Box::new(problem.detail(detail).with("parameter", "owner")))
         }
@@ -297,9 +262,7 @@ fn not_signed_in(parameter: &str) -> Problem {
     let detail = format!(
         "`{parameter}` needs somebody who is signed in: sign in, or send an access token or an API key."
     );
-    Problem::new(StatusCode::UNAUTHORIZED, "not-signed-in", "Nobody is signed in")
-        .detail(detail)
-        .header(header::WWW_AUTHENTICATE, "Bearer")
+    Problem::of(problems::NOT_SIGNED_IN).detail(detail).header(header::WWW_AUTHENTICATE, "Bearer")
 }
 
 /// What a query says; none: a parameter is not known, or given twice.
@@ -347,13 +310,10 @@ async fn show(
 ) -> Result<Response, StoreError> {
     let sight = api.sight(&headers);
     let entry = api.catalogue.seen(&id, &sight).await?;
-    let tag = tag_of(&entry, &sight);
-    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    if known.is_some_and(|known| matches(known, &tag)) {
+    let tag = HeaderValue::try_from(tag_of(&entry, &sight)).ok();
+    if (Validators { etag: tag.as_ref(), modified: None }).judge(&headers) == Verdict::NotModified {
         let mut response = StatusCode::NOT_MODIFIED.into_response();
-        if let Ok(tag) = HeaderValue::try_from(tag) {
-            response.headers_mut().insert(header::ETAG, tag);
-        }
+        response.headers_mut().extend(tag.map(|tag| (header::ETAG, tag)));
         return Ok(response);
     }
     Ok(content_response(StatusCode::OK, &entry, &sight))
@@ -418,14 +378,14 @@ async fn events(
 }
 
 fn no_place(full: Full) -> Response {
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-clients", "Too many live-change clients")
+    Problem::of(problems::TOO_MANY_CLIENTS)
         .detail(format!("Of the streams of live changes {full}. Close one, or try again in a while."))
         .header(header::RETRY_AFTER, "10")
         .into_response()
 }
 
 fn unsearched(reason: Unsearched) -> Response {
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too-many-searches", "The search was not made")
+    Problem::of(problems::TOO_MANY_SEARCHES)
         .detail(format!("{reason}. Lists without `q` are not affected; try again in a moment."))
         .header(header::RETRY_AFTER, "1")
         .into_response()
@@ -458,10 +418,4 @@ pub(crate) fn json(status: StatusCode, body: String, tag: Option<String>) -> Res
 /// RFC 9110 §8.8.3: the revision, which every change raises.
 pub(crate) fn etag(content: &Content) -> String {
     format!("\"{}\"", content.revision)
-}
-
-/// RFC 9110 §13.1.2, with the weak comparison that it asks for.
-fn matches(if_none_match: &str, tag: &str) -> bool {
-    let mut tags = if_none_match.split(',').map(str::trim);
-    tags.any(|given| given == "*" || given.strip_prefix("W/").unwrap_or(given) == tag)
 }

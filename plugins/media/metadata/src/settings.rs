@@ -2,8 +2,8 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use streamgate_plugin_api::SettingsProblem;
 use streamgate_plugin_api::settings::Duration;
+use streamgate_plugin_api::{SettingsProblem, cors};
 
 /// Settings of the catalogue.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -85,11 +85,7 @@ pub(crate) fn check(settings: &Settings) -> Vec<SettingsProblem> {
     for (key, origins) in
         [("cors_origins", &settings.cors_origins), ("cors_write_origins", &settings.cors_write_origins)]
     {
-        for origin in origins.iter().filter(|origin| !is_origin(origin)) {
-            let text =
-                format!("`{origin}` is no origin; write \"*\" or, for example, \"https://example.org\"");
-            problems.push(SettingsProblem::new(key, text));
-        }
+        problems.extend(cors::check(key, origins));
     }
     for (key, value, least, most) in [
         ("policy_max_age", settings.policy_max_age, Duration::secs(1), Duration::secs(3_600)),
@@ -127,18 +123,6 @@ pub(crate) fn check(settings: &Settings) -> Vec<SettingsProblem> {
         }
     }
     problems
-}
-
-/// RFC 6454 §6.2: scheme, host and optional port, nothing after them; or `*`.
-fn is_origin(text: &str) -> bool {
-    if text == "*" {
-        return true;
-    }
-    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    host.is_some_and(|host| {
-        !host.is_empty()
-            && host.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'/' | b'?' | b'#' | b'@' | b'*'))
-    })
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use streamgate_contracts::auth::v1::Person;
 use streamgate_contracts::catalogue::v1::{Content, Right, Share};
-use streamgate_plugin_api::Problem;
 use streamgate_plugin_api::time::rfc3339;
+use streamgate_plugin_api::{Problem, problems};
 
 use crate::captions::Editor;
 use crate::routes::{Api, etag, json, parsed};
@@ -181,5 +181,5 @@ async fn hand_over(
 
 /// Somebody is named who is not there.
 pub(crate) fn no_person() -> Problem {
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "no-such-person", "Nobody is meant by this name")
+    Problem::of(problems::NO_SUCH_PERSON)
 }

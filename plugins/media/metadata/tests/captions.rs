@@ -154,7 +154,7 @@ async fn a_text_that_is_replaced_has_another_address_and_nothing_of_the_old_one_
     for method in ["GET", "PUT", "PATCH", "DELETE"] {
         let body = if method == "PATCH" { "{}" } else { SRT };
         let answer = send(&life, method, &path, body).await;
-        assert_eq!((answer.status, &answer.json()["title"]), (404, &json!("There are no such captions")));
+        assert_eq!((answer.status, &answer.json()["title"]), (404, &json!("Not found")));
     }
     assert!(world.keys().await.is_empty(), "what was refused is not stored");
     let other = add(&life, "").await;

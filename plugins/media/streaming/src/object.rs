@@ -2,6 +2,5 @@
 //! conditions, errors. It knows nothing of playlists, and nothing of who may have what.
 
 pub(crate) mod answer;
-mod conditions;
 pub(crate) mod objects;
 pub(crate) mod path;

@@ -9,9 +9,9 @@ use std::task::{Context, Poll};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either};
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode, header};
+use http::{Method, Request, Response, header};
 use streamgate_plugin_api::time::now_ms;
-use streamgate_plugin_api::{Body, Problem};
+use streamgate_plugin_api::{Body, Problem, problems};
 use tower::Service;
 
 use crate::gate::refusal::VARY;
@@ -224,21 +224,21 @@ fn began(request: &Parts) -> Option<u32> {
 
 fn nothing_here(request: &Parts) -> Response<Body> {
     problem(
-        Problem::new(StatusCode::NOT_FOUND, "not-found", "There is nothing here")
+        Problem::of(problems::NOT_FOUND)
             .detail(format!("`{}` names nothing that can be played.", request.uri.path())),
     )
 }
 
 fn no_content(id: ContentId) -> Response<Body> {
     problem(
-        Problem::new(StatusCode::NOT_FOUND, "no-content", "There is no such content")
+        Problem::of(problems::NO_CONTENT)
             .detail(format!("No content has the id {id}; it may have been deleted.")),
     )
 }
 
 fn not_playable(why: &str) -> Response<Body> {
     problem(
-        Problem::new(StatusCode::NOT_FOUND, "not-playable", "The content cannot be played yet")
+        Problem::of(problems::NOT_PLAYABLE)
             .detail(format!("It is {why}. Its page in the catalogue tells when it is playable."))
             .with("state", why)
             .header(header::RETRY_AFTER, "1"),
@@ -247,7 +247,7 @@ fn not_playable(why: &str) -> Response<Body> {
 
 fn unavailable(why: &str) -> Response<Body> {
     problem(
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not available at the moment")
+        Problem::of(problems::UNAVAILABLE)
             .detail(format!("{why}. Try again."))
             .header(header::RETRY_AFTER, "1"),
     )

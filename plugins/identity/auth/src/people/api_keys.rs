@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 use streamgate_contracts::auth::v1::AuditOutcome;
 use streamgate_contracts::db::{DbError, params};
+use streamgate_plugin_api::time::parse_rfc3339;
 use uuid::Uuid;
 
 use crate::audit::Entry;
-use crate::date::parse_rfc3339;
 use crate::error::{AuthError, Why};
 use crate::people::People;
 use crate::principal::{Credential, Identity, Scope, rights};

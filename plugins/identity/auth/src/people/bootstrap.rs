@@ -110,7 +110,8 @@ impl People {
         let entry = Entry::new("admin-token", AuditOutcome::Changed, admin, "").on(admin);
         self.sessions.ending(entry.push(batch, now_ms), Whose::Principal(admin)).await?;
         let file = path.clone();
-        let written = tokio::task::spawn_blocking(move || secret::write(&file, &format!("{token}\n"))).await;
+        let written =
+            tokio::task::spawn_blocking(move || secret::write(&file, format!("{token}\n").as_bytes())).await;
         written.map_err(io::Error::other)??;
         Ok(path)
     }

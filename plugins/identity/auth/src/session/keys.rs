@@ -152,7 +152,7 @@ impl Keys {
             .iter()
             .map(|key| Stored { seed: URL_SAFE_NO_PAD.encode(key.seed), created_at_ms: key.created_at_ms })
             .collect();
-        secret::write(&self.file, &serde_json::to_string(&stored)?)?;
+        secret::write(&self.file, &serde_json::to_vec(&stored)?)?;
         *self.keys.write() = keys;
         Ok(())
     }

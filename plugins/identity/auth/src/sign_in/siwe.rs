@@ -4,8 +4,8 @@
 use std::fmt;
 
 use streamgate_contracts::ethereum::Address;
+use streamgate_plugin_api::time::parse_rfc3339;
 
-use crate::date::parse_rfc3339;
 use crate::error::{AuthError, Why};
 use crate::origin::Origin;
 

@@ -8,9 +8,9 @@ use std::time::Duration;
 use quick_cache::sync::Cache;
 use streamgate_contracts::access::v1::access_client::AccessClient;
 use streamgate_contracts::access::v1::{Openness as Said, PolicyRequest};
+use streamgate_plugin_api::flight::Flights;
 
 use crate::gate::clock::Clock;
-use crate::gate::flight::Flight;
 use crate::gate::provider::Provider;
 use crate::gate::refusal::Refusal;
 use crate::object::path::ContentId;
@@ -49,7 +49,7 @@ struct Policy {
     tried_ms: AtomicU64,
     /// Counts the events: an answer to what was asked before one is not kept.
     changes: AtomicU64,
-    flight: Flight<Result<Openness, Refusal>>,
+    flight: Flights<(), Result<Openness, Refusal>>,
 }
 
 impl Policies {
@@ -74,7 +74,7 @@ impl Policies {
             let exchange =
                 |now| policy.tried_ms.compare_exchange(tried, now, Ordering::Relaxed, Ordering::Relaxed);
             if due && exchange(now).is_ok() {
-                drop(policy.flight.join(|| self.clone().asked(content, policy.clone())));
+                drop(policy.flight.join((), || self.clone().asked(content, policy.clone())));
             }
         }
         Some(if said & 1 == 1 { Openness::Public } else { Openness::Closed })
@@ -91,7 +91,7 @@ impl Policies {
         let policy = self.known.get(&content).unwrap_or_else(|| {
             self.known.get_or_insert_with(&content, || Ok::<_, ()>(Arc::default())).unwrap_or_default()
         });
-        let answer = policy.flight.join(|| self.clone().asked(content, policy.clone()));
+        let answer = policy.flight.join((), || self.clone().asked(content, policy.clone()));
         answer.await.unwrap_or_else(|| Err(Refusal::unavailable("Asking for the content's policy broke off")))
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::{HeaderValue, Response, StatusCode, header};
 use streamgate_contracts::access::v1::{Decision, Verdict};
 use streamgate_contracts::auth::v1::Refusal as AuthRefusal;
+use streamgate_plugin_api::problems::{self, ProblemType};
 use streamgate_plugin_api::{Body, Problem};
 
 use crate::object::answer;
@@ -18,28 +19,28 @@ pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
     /// The last part of the problem's type.
     slug: Arc<str>,
-    title: Arc<str>,
+    title: &'static str,
     detail: Arc<str>,
     /// Seconds after which asking again may help.
     retry_after: Option<u64>,
 }
 
 impl Refusal {
-    fn new(status: StatusCode, slug: &str, title: &str, detail: &str) -> Self {
+    fn new(kind: ProblemType, detail: &str) -> Self {
+        let status = kind.status();
         let retry_after = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1);
-        Self { status, slug: slug.into(), title: title.into(), detail: detail.into(), retry_after }
+        Self { status, slug: kind.slug.into(), title: kind.title, detail: detail.into(), retry_after }
     }
 
     /// Nobody can say now whether it may be served.
     pub(crate) fn unavailable(why: &str) -> Self {
-        let title = "Whether you may watch this is not known now";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "access-unavailable", title, &format!("{why}. Try again."))
+        Self::new(problems::ACCESS_UNAVAILABLE, &format!("{why}. Try again."))
     }
 
     /// What was granted holds no more.
     pub(crate) fn revoked(reason: Option<&str>) -> Self {
         let reason = reason.unwrap_or("What was granted before holds no more. Start the player again.");
-        Self::new(StatusCode::FORBIDDEN, "revoked", "Access was taken back", reason)
+        Self::new(problems::REVOKED, reason)
     }
 
     /// The principal watches in as many places as it may.
@@ -47,11 +48,7 @@ impl Refusal {
         let detail = format!(
             "{limit} players of yours are playing, and no more may. Stop one, and try again in {retry_after} s."
         );
-        let title = "You are watching in too many places";
-        Self {
-            retry_after: Some(retry_after),
-            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-sessions", title, &detail)
-        }
+        Self { retry_after: Some(retry_after), ..Self::new(problems::TOO_MANY_SESSIONS, &detail) }
     }
 
     /// The player's address is used from as many places as it may be.
@@ -60,37 +57,28 @@ impl Refusal {
             "This player's address is in use from {limit} places on the internet, and no more may. If it is yours, start \
              the player again, which gives it an address of its own; else try again in {retry_after} s."
         );
-        let title = "This player is used in too many places";
-        Self {
-            retry_after: Some(retry_after),
-            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-addresses", title, &detail)
-        }
+        Self { retry_after: Some(retry_after), ..Self::new(problems::TOO_MANY_ADDRESSES, &detail) }
     }
 
     /// Credentials that are not good, as `auth` says it.
     pub(crate) fn of_credentials(refusal: &AuthRefusal) -> Self {
+        let kind = problems::of_slug(&refusal.r#type).unwrap_or(problems::INVALID_TOKEN);
         let status = if refusal.status == 403 { StatusCode::FORBIDDEN } else { StatusCode::UNAUTHORIZED };
-        Self::new(status, &refusal.r#type, &refusal.title, &refusal.detail)
+        Self { slug: (*refusal.r#type).into(), ..Self::new(kind.with_status(status), &refusal.detail) }
     }
 
     /// A decision that allows nothing.
     pub(crate) fn of_decision(decision: &Decision) -> Self {
         let known = decision.verdict() == Verdict::Denied;
-        let slug = match decision.r#type.as_str() {
-            "" if known => "not-entitled",
-            "" => "access-unavailable",
-            slug => slug,
+        let kind = match decision.r#type.as_str() {
+            _ if !known => problems::ACCESS_UNAVAILABLE,
+            "not-signed-in" => problems::NOT_SIGNED_IN,
+            "revoked" => problems::REVOKED,
+            "chain-unavailable" => problems::CHAIN_UNAVAILABLE,
+            _ => problems::NOT_ENTITLED,
         };
-        let (status, title) = match slug {
-            _ if !known => (StatusCode::SERVICE_UNAVAILABLE, "Whether you may watch this is not known now"),
-            "not-signed-in" => (StatusCode::UNAUTHORIZED, "Sign in to watch this"),
-            "revoked" => (StatusCode::FORBIDDEN, "Access was taken back"),
-            "chain-unavailable" => {
-                (StatusCode::SERVICE_UNAVAILABLE, "Whether you may watch this is not known now")
-            }
-            _ => (StatusCode::FORBIDDEN, "You may not watch this"),
-        };
-        Self::new(status, slug, title, &decision.reason)
+        let slug = if decision.r#type.is_empty() { kind.slug } else { &decision.r#type };
+        Self { slug: slug.into(), ..Self::new(kind, &decision.reason) }
     }
 
     /// Whether it says no, and not that it is unknown or must wait.
@@ -100,7 +88,7 @@ impl Refusal {
 
     /// As an answer, which nobody may keep.
     pub(crate) fn answer(&self) -> Response<Body> {
-        let mut problem = Problem::new(self.status, &self.slug, &self.title).detail(&*self.detail);
+        let mut problem = Problem::new(self.status, &self.slug, self.title).detail(&*self.detail);
         if self.status == StatusCode::UNAUTHORIZED {
             problem = problem.header(header::WWW_AUTHENTICATE, "Bearer");
         }

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use streamgate_contracts::access::v1::access_client::AccessClient;
 use streamgate_contracts::access::v1::{DecideRequest, Decision, Verdict};
+use streamgate_plugin_api::flight::Flights;
 
 use crate::gate::clock::Clock;
-use crate::gate::flight::Flight;
 use crate::gate::provider::Provider;
 use crate::gate::refusal::Refusal;
 use crate::gate::viewers::{Viewer, ViewerKey, Viewers};
@@ -41,7 +41,7 @@ pub(crate) struct Standing {
     floor: AtomicU64,
     /// Taken by whoever changes any of these.
     last: Mutex<Last>,
-    flight: Flight<Outcome>,
+    flight: Flights<(), Outcome>,
 }
 
 /// What was last heard.
@@ -66,7 +66,7 @@ impl Standing {
             renew_from_ms: AtomicU64::new(0),
             floor: AtomicU64::new(0),
             last: Mutex::default(),
-            flight: Flight::default(),
+            flight: Flights::default(),
         }
     }
 
@@ -213,7 +213,7 @@ impl Standings {
     /// # Errors
     /// As [`Standings::decided`].
     pub(crate) async fn ask(self: &Arc<Self>, standing: &Arc<Standing>) -> Outcome {
-        let outcome = standing.flight.join(|| self.clone().asked(standing.clone())).await;
+        let outcome = standing.flight.join((), || self.clone().asked(standing.clone())).await;
         let generation =
             outcome.unwrap_or_else(|| Err(Refusal::unavailable("Deciding about access broke off")))?;
         match generation < standing.floor.load(Ordering::Acquire) {
@@ -230,7 +230,7 @@ impl Standings {
         }
         let next = now_ms + PAUSE_MS;
         if standing.renew_from_ms.compare_exchange(from, next, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-            drop(standing.flight.join(|| self.clone().asked(standing.clone())));
+            drop(standing.flight.join((), || self.clone().asked(standing.clone())));
         }
     }
 

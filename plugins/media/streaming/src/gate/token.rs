@@ -2,15 +2,14 @@
 //! content, in base64url. Whoever has one may ask in the name of that playback session; it says nothing that
 //! could be read about its viewer. Never logged.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::io;
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
+use streamgate_plugin_api::secret;
 
 use crate::object::path::ContentId;
 
@@ -40,17 +39,15 @@ pub(crate) struct Claims {
     pub(crate) issued_at: u64,
 }
 
-/// `N` bytes from the system's generator.
-fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).expect("the system has random numbers, or nothing here could be safe");
-    bytes
-}
-
 impl Claims {
     /// What a new playback session says.
     pub(crate) fn new(principal: &str, generation: u64, now_ms: u64) -> Self {
-        Self { playback: random(), principal: hash_of(principal), generation, issued_at: now_ms / 1000 }
+        Self {
+            playback: secret::random(),
+            principal: hash_of(principal),
+            generation,
+            issued_at: now_ms / 1000,
+        }
     }
 
     /// Whether the playback session was given to this principal.
@@ -85,11 +82,13 @@ impl Key {
     /// The file cannot be written or read, is no key, or others may read it.
     pub(crate) fn open(folder: &Path) -> io::Result<Self> {
         let path = folder.join(KEY_FILE);
-        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-        if !path.try_exists().map_err(named)? {
-            create(&path).map_err(named)?;
-        }
-        read(&path).map(|secret| Self::new(&secret)).map_err(named)
+        let secret = secret::once(&path, || secret::random::<32>().to_vec())?;
+        let secret = <[u8; 32]>::try_from(secret).map_err(|_| {
+            let text =
+                format!("{}: it is not a key of 32 bytes: remove it, and a new one is made", path.display());
+            io::Error::new(io::ErrorKind::InvalidData, text)
+        })?;
+        Ok(Self::new(&secret))
     }
 
     fn mac(&self, content: ContentId, claims: &[u8]) -> Hmac<Sha256> {
@@ -147,48 +146,12 @@ fn parse(claims: &[u8]) -> Option<Claims> {
     })
 }
 
-/// Puts a key of mode 0600 in place, whole and durable, unless another run was faster.
-fn create(path: &Path) -> io::Result<()> {
-    let fresh = path.with_extension(format!("new-{}", URL_SAFE_NO_PAD.encode(random::<6>())));
-    let written = (|| {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
-        file.write_all(&random::<32>())?;
-        file.sync_all()?;
-        match fs::hard_link(&fresh, path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
-        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
-    })();
-    fs::remove_file(&fresh).or_else(|error| if written.is_err() { Ok(()) } else { Err(error) })?;
-    written
-}
-
-fn read(path: &Path) -> io::Result<[u8; 32]> {
-    let file = File::open(path)?;
-    let mode = file.metadata()?.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(io::Error::new(
-            io::ErrorKind::PermissionDenied,
-            format!(
-                "others than its owner may read it (mode {mode:03o}), so tokens may be forged: remove it, and a \
-                 new one is made at the next start"
-            ),
-        ));
-    }
-    let mut secret = Vec::with_capacity(33);
-    file.take(33).read_to_end(&mut secret)?;
-    secret.try_into().map_err(|_| {
-        io::Error::new(
-            io::ErrorKind::InvalidData,
-            "it is not a key of 32 bytes: remove it, and a new one is made",
-        )
-    })
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
     use crate::samples::ID;
     use proptest::prelude::*;

@@ -1,11 +1,14 @@
 //! Answers over HTTP for things held in memory: ranges, preconditions, entity tags and
 //! cross-origin fields (RFC 9110, RFC 9111, Fetch). Never does I/O.
 
+use std::time::SystemTime;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
-use streamgate_plugin_api::{Body, Problem};
-
-use crate::object::conditions::{Verdict, judge};
+use streamgate_plugin_api::conditional::{self, Validators, Verdict};
+use streamgate_plugin_api::cors::Cors;
+use streamgate_plugin_api::range::Part;
+use streamgate_plugin_api::{Body, Problem, problems};
 
 /// Segments never change under their names, and one year is the customary "for ever".
 pub(crate) const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
@@ -16,21 +19,24 @@ const PERSONAL: HeaderValue = HeaderValue::from_static("private, no-store");
 
 const ANY: HeaderValue = HeaderValue::from_static("*");
 const BYTES: HeaderValue = HeaderValue::from_static("bytes");
-/// What a script of another origin may read besides the safelisted fields.
-const EXPOSED: HeaderValue =
-    HeaderValue::from_static("Content-Length, Content-Range, Accept-Ranges, ETag, Last-Modified, Date");
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 /// `*` covers everything but `Authorization` in browsers that know it; the other names are for those
 /// that do not.
-const REQUEST_FIELDS: HeaderValue = HeaderValue::from_static(
-    "*, Authorization, Range, If-Match, If-None-Match, If-Range, If-Modified-Since, If-Unmodified-Since, \
-     Cache-Control, Pragma, Traceparent",
-);
+static CORS: Cors = Cors {
+    methods: METHODS,
+    fields: HeaderValue::from_static(
+        "*, Authorization, Range, If-Match, If-None-Match, If-Range, If-Modified-Since, If-Unmodified-Since, \
+         Cache-Control, Pragma, Traceparent",
+    ),
+    exposed: HeaderValue::from_static(
+        "Content-Length, Content-Range, Accept-Ranges, ETag, Last-Modified, Date",
+    ),
+    max_age: HeaderValue::from_static("86400"),
+};
 
 /// Any page may play from here.
 pub(crate) fn allow_any_origin(headers: &mut HeaderMap) {
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
-    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+    CORS.expose(Some(ANY), headers);
 }
 
 /// A strong entity tag of these bytes: their number and a 64-bit FNV-1a hash.
@@ -49,6 +55,7 @@ pub(crate) struct Entity {
     /// Of a whole answer: all but `Content-Length`.
     head: HeaderMap,
     etag: HeaderValue,
+    modified: Option<SystemTime>,
 }
 
 impl Entity {
@@ -65,11 +72,12 @@ impl Entity {
         head.insert(header::ACCEPT_RANGES, BYTES);
         head.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
         allow_any_origin(&mut head);
-        Self { body, head, etag }
+        Self { body, head, etag, modified: None }
     }
 
     /// With the date that storage gives it.
     pub(crate) fn modified(mut self, date: Option<HeaderValue>) -> Self {
+        self.modified = date.as_ref().and_then(conditional::date);
         self.head.extend(date.map(|date| (header::LAST_MODIFIED, date)));
         self
     }
@@ -81,24 +89,25 @@ impl Entity {
 
     /// The answer to a GET or HEAD with these fields.
     pub(crate) fn answer(&self, method: &Method, request: &HeaderMap) -> Response<Body> {
-        match judge(request, Some(&self.etag), self.head.get(header::LAST_MODIFIED)) {
+        let validators = Validators { etag: Some(&self.etag), modified: self.modified };
+        match validators.judge(request) {
             Verdict::Holds => {}
             Verdict::NotModified => return self.not_modified(),
             Verdict::Failed => return changed(Some(&self.etag)),
         }
-        // Range is defined for GET alone (RFC 9110 §14.2).
-        if method == Method::GET
-            && let Some(range) = request.get(header::RANGE)
-            && request.get(header::IF_RANGE).is_none_or(|tag| *tag == self.etag)
-        {
-            match Range::parse(range, self.body.len() as u64) {
-                Range::Whole => {}
-                Range::Part { first, last } => return self.part(first, last),
-                Range::Unsatisfiable => return self.unsatisfiable(),
+        let part = Part::of(method, request, &validators, self.body.len() as u64);
+        let mut head = self.head.clone();
+        head.extend(part.content_range(self.body.len() as u64).map(|range| (header::CONTENT_RANGE, range)));
+        match part {
+            Part::Unsatisfiable => self.unsatisfiable(),
+            Part::Slice(first, end) => {
+                head.insert(header::CONTENT_LENGTH, HeaderValue::from(end - first));
+                let body = self.body.slice(first as usize..end as usize);
+                respond(StatusCode::PARTIAL_CONTENT, head, Body::from(body))
             }
+            Part::Whole if method == Method::HEAD => respond(StatusCode::OK, head, Body::empty()),
+            Part::Whole => respond(StatusCode::OK, head, Body::from(self.body.clone())),
         }
-        let body = if method == Method::HEAD { Body::empty() } else { Body::from(self.body.clone()) };
-        respond(StatusCode::OK, self.head.clone(), body)
     }
 
     fn not_modified(&self) -> Response<Body> {
@@ -108,68 +117,13 @@ impl Entity {
         respond(StatusCode::NOT_MODIFIED, head, Body::empty())
     }
 
-    fn part(&self, first: u64, last: u64) -> Response<Body> {
-        let mut head = self.head.clone();
-        let range = format!("bytes {first}-{last}/{}", self.body.len());
-        head.insert(header::CONTENT_RANGE, HeaderValue::from_str(&range).expect("digits are visible ASCII"));
-        head.insert(header::CONTENT_LENGTH, HeaderValue::from(last - first + 1));
-        let body = self.body.slice(first as usize..=last as usize);
-        respond(StatusCode::PARTIAL_CONTENT, head, Body::from(body))
-    }
-
     fn unsatisfiable(&self) -> Response<Body> {
         let length = self.body.len();
         problem(
-            Problem::new(
-                StatusCode::RANGE_NOT_SATISFIABLE,
-                "range-not-satisfiable",
-                "The range lies outside",
-            )
-            .detail(format!("There are {length} bytes, the first of which is byte 0."))
-            .header(header::CONTENT_RANGE, format!("bytes */{length}")),
+            Problem::of(problems::RANGE_NOT_SATISFIABLE)
+                .detail(format!("There are {length} bytes, the first of which is byte 0."))
+                .header(header::CONTENT_RANGE, format!("bytes */{length}")),
         )
-    }
-}
-
-/// What a `Range` field asks for (RFC 9110 §14.1).
-#[derive(Debug, PartialEq, Eq)]
-enum Range {
-    /// No range, several, or one that must be ignored.
-    Whole,
-    /// Both included.
-    Part {
-        first: u64,
-        last: u64,
-    },
-    Unsatisfiable,
-}
-
-impl Range {
-    fn parse(field: &HeaderValue, length: u64) -> Self {
-        let Ok(field) = field.to_str() else { return Self::Whole };
-        let Some((unit, range)) = field.split_once('=') else { return Self::Whole };
-        let Some((first, last)) = range.trim().split_once('-') else { return Self::Whole };
-        if !unit.trim().eq_ignore_ascii_case("bytes") {
-            return Self::Whole;
-        }
-        // More digits than a u64 holds lie beyond any end.
-        let number = |text: &str| {
-            let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-            digits.then(|| text.parse().unwrap_or(u64::MAX))
-        };
-        match (number(first), number(last)) {
-            (Some(first), Some(last)) if first > last => Self::Whole,
-            (Some(first), _) if first >= length && (last.is_empty() || number(last).is_some()) => {
-                Self::Unsatisfiable
-            }
-            (Some(first), Some(last)) => Self::Part { first, last: last.min(length - 1) },
-            (Some(first), None) if last.is_empty() => Self::Part { first, last: length - 1 },
-            (None, Some(suffix)) if first.is_empty() => match suffix.min(length) {
-                0 => Self::Unsatisfiable,
-                suffix => Self::Part { first: length - suffix, last: length - 1 },
-            },
-            _ => Self::Whole,
-        }
     }
 }
 
@@ -187,8 +141,7 @@ pub(crate) fn changed(etag: Option<&HeaderValue>) -> Response<Body> {
         "The request's If-Match or If-Unmodified-Since names another state of it.{} Ask again without the condition.",
         now.unwrap_or_default()
     );
-    let failed = StatusCode::PRECONDITION_FAILED;
-    problem(Problem::new(failed, "precondition-failed", "It is not what the condition says").detail(detail))
+    problem(Problem::of(problems::PRECONDITION_FAILED).detail(detail))
 }
 
 /// A problem that scripts of any origin can read.
@@ -202,9 +155,7 @@ pub(crate) fn problem(problem: Problem) -> Response<Body> {
 pub(crate) fn options() -> Response<Body> {
     let mut head = HeaderMap::new();
     head.insert(header::ALLOW, METHODS);
-    head.insert(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS);
-    head.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, REQUEST_FIELDS);
-    head.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
+    CORS.preflight(Some(ANY), &mut head);
     allow_any_origin(&mut head);
     respond(StatusCode::NO_CONTENT, head, Body::empty())
 }
@@ -212,7 +163,7 @@ pub(crate) fn options() -> Response<Body> {
 /// The answer to any method that only a writer would use.
 pub(crate) fn method_not_allowed(method: &Method) -> Response<Body> {
     problem(
-        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Only reading is possible here")
+        Problem::of(problems::METHOD_NOT_ALLOWED)
             .detail(format!("{method} is not; GET, HEAD and OPTIONS are."))
             .header(header::ALLOW, METHODS),
     )
@@ -226,7 +177,7 @@ pub(crate) fn personal(
     media_type: &'static str,
     vary: HeaderValue,
 ) -> Response<Body> {
-    if judge(request, None, None) == Verdict::Failed {
+    if Validators::default().judge(request) == Verdict::Failed {
         return changed(None);
     }
     let mut head = HeaderMap::with_capacity(6);
@@ -252,7 +203,6 @@ pub(crate) const PASSED_ON: [HeaderName; 5] = [
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     fn entity() -> Entity {
         Entity::new(
@@ -268,24 +218,8 @@ mod tests {
         entity().answer(&Method::GET, &fields)
     }
 
-    fn range(field: &str) -> Range {
-        Range::parse(&HeaderValue::from_str(field).unwrap(), 10)
-    }
-
-    #[test]
-    fn a_single_range_is_cut_to_what_there_is() {
-        assert_eq!(range("bytes=0-0"), Range::Part { first: 0, last: 0 });
-        assert_eq!(range("bytes=2-"), Range::Part { first: 2, last: 9 });
-        assert_eq!(range("bytes=-3"), Range::Part { first: 7, last: 9 });
-        assert_eq!(range("Bytes = 4-99999999999999999999999"), Range::Part { first: 4, last: 9 });
-        assert_eq!(range("bytes=-100"), Range::Part { first: 0, last: 9 });
-    }
-
     #[test]
     fn a_range_beyond_the_end_cannot_be_satisfied() {
-        for field in ["bytes=10-", "bytes=10-12", "bytes=-0", "bytes=99999999999999999999-"] {
-            assert_eq!(range(field), Range::Unsatisfiable, "{field}");
-        }
         let response = get(&[("range", "bytes=10-")]);
         assert_eq!(response.status(), StatusCode::RANGE_NOT_SATISFIABLE);
         assert_eq!(response.headers()[header::CONTENT_RANGE], "bytes */10");
@@ -304,7 +238,6 @@ mod tests {
             "0-1",
             "bytes=+1-2",
         ] {
-            assert_eq!(range(field), Range::Whole, "{field}");
             assert_eq!(get(&[("range", field)]).status(), StatusCode::OK, "{field}");
         }
     }
@@ -381,16 +314,5 @@ mod tests {
         };
         assert_eq!(answer("\"x\""), StatusCode::PRECONDITION_FAILED);
         assert_eq!(answer("*"), StatusCode::OK);
-    }
-
-    proptest! {
-        #[test]
-        fn no_range_field_makes_it_panic_or_reach_outside(field in "\\PC{0,40}|bytes=[0-9]{0,25}-[0-9]{0,25}", length in 0_u64..50) {
-            if let Ok(field) = HeaderValue::from_str(&field)
-                && let Range::Part { first, last } = Range::parse(&field, length)
-            {
-                prop_assert!(first <= last && last < length);
-            }
-        }
     }
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
-use streamgate_plugin_api::{Body, Client};
+use streamgate_contracts::storage::{Client, StorageError};
+use streamgate_plugin_api::Body;
 
 use crate::object::answer::{self, Entity};
 use crate::object::path::ContentId;
@@ -34,6 +35,15 @@ pub(crate) enum ObjectError {
     Missing,
     #[error("storage did not deliver: {0}")]
     Unavailable(Arc<str>),
+}
+
+impl From<StorageError> for ObjectError {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::NotFound(_) => Self::Missing,
+            error => Self::unavailable(error),
+        }
+    }
 }
 
 impl ObjectError {
@@ -74,11 +84,16 @@ pub(crate) struct Objects {
 }
 
 impl Objects {
-    pub(crate) fn new(storage: Client, cache_bytes: u64, max_object: u64, timeout: Duration) -> Self {
+    pub(crate) fn new(
+        storage: streamgate_plugin_api::Client,
+        cache_bytes: u64,
+        max_object: u64,
+        timeout: Duration,
+    ) -> Self {
         // Segments of half a mebibyte; few enough that a shard holds several large ones.
         let items = usize::try_from(cache_bytes >> 19).unwrap_or(usize::MAX).clamp(16, 1 << 16);
         Self {
-            storage,
+            storage: Client::new(storage).below("media/").within(timeout),
             cache: Cache::with_weighter(items, cache_bytes, ByBytes),
             max_object: max_object.min(cache_bytes / 8),
             loads: tokio::sync::Semaphore::new(PERMITS),
@@ -122,7 +137,7 @@ impl Objects {
         let permits = u64::from(wanted.bytes.unwrap_or_default()).div_ceil(PERMIT).clamp(1, PERMITS as u64);
         let loading = async {
             let _permit = self.loads.acquire_many(permits as u32).await.map_err(ObjectError::unavailable)?;
-            let response = self.send(wanted, &Method::GET, HeaderMap::new()).await?;
+            let response = self.storage.fetch(&Method::GET, wanted.key, HeaderMap::new()).await?;
             let tag = response.headers().get(header::ETAG).cloned();
             let modified = response.headers().get(header::LAST_MODIFIED).cloned();
             let limit = usize::try_from(self.max_object).unwrap_or(usize::MAX);
@@ -131,20 +146,14 @@ impl Objects {
             let media_type = HeaderValue::from_static(wanted.media_type);
             Ok(Arc::new(Entity::new(body, media_type, answer::IMMUTABLE, tag).modified(modified)))
         };
-        tokio::time::timeout(self.timeout, loading).await.unwrap_or_else(|_| Err(self.late()))
+        tokio::time::timeout(self.timeout, loading)
+            .await
+            .unwrap_or_else(|_| Err(ObjectError::unavailable(format!("not within {:?}", self.timeout))))
     }
 
     /// All of a small object that is not kept.
     pub(crate) async fn whole(&self, wanted: Wanted<'_>, limit: usize) -> Result<Bytes, ObjectError> {
-        let loading = async {
-            let response = self.send(wanted, &Method::GET, HeaderMap::new()).await?;
-            response.into_body().collect_bytes(limit).await.map_err(ObjectError::unavailable)
-        };
-        tokio::time::timeout(self.timeout, loading).await.unwrap_or_else(|_| Err(self.late()))
-    }
-
-    fn late(&self) -> ObjectError {
-        ObjectError::unavailable(format!("not within {:?}", self.timeout))
+        self.storage.get(wanted.key, limit).await?.ok_or(ObjectError::Missing)
     }
 
     /// Straight from storage, which heeds ranges and preconditions itself.
@@ -164,9 +173,7 @@ impl Objects {
                 fields.insert(name, value);
             }
         }
-        let sending = self.send(wanted, method, fields);
-        let response =
-            tokio::time::timeout(self.timeout, sending).await.unwrap_or_else(|_| Err(self.late()))?;
+        let response = self.storage.fetch(method, wanted.key, fields).await?;
         let (parts, body) = response.into_parts();
         if parts.status == StatusCode::PRECONDITION_FAILED {
             return Ok(answer::changed(parts.headers.get(header::ETAG)));
@@ -187,29 +194,6 @@ impl Objects {
         }
         answer::allow_any_origin(&mut head);
         Ok(answer::respond(parts.status, head, body))
-    }
-
-    async fn send(
-        &self,
-        wanted: Wanted<'_>,
-        method: &Method,
-        fields: HeaderMap,
-    ) -> Result<Response<Body>, ObjectError> {
-        let mut request = Request::new(Body::empty());
-        *request.method_mut() = method.clone();
-        *request.uri_mut() =
-            format!("http://storage/media/{}", wanted.key).parse().map_err(ObjectError::unavailable)?;
-        *request.headers_mut() = fields;
-        let response = self.storage.send(request).await.map_err(ObjectError::unavailable)?;
-        match response.status() {
-            StatusCode::OK
-            | StatusCode::PARTIAL_CONTENT
-            | StatusCode::NOT_MODIFIED
-            | StatusCode::PRECONDITION_FAILED
-            | StatusCode::RANGE_NOT_SATISFIABLE => Ok(response),
-            StatusCode::NOT_FOUND => Err(ObjectError::Missing),
-            status => Err(ObjectError::unavailable(format!("it answered {status}"))),
-        }
     }
 
     /// Nothing of this content is served from memory any more.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use streamgate_contracts::catalogue::v1::catalogue_server::{Catalogue, CatalogueServer};
 use streamgate_contracts::catalogue::v1::*;
 use streamgate_plugin_api::Client;

@@ -14,6 +14,8 @@ describe("explain", () => {
   it("prefers the server's detail, then its title, then words for the status", () => {
     expect(explain(400, '{"title":"Bad","detail":"No such tag"}').message).toBe("No such tag.");
     expect(explain(400, '{"title":"Bad request!"}').message).toBe("Bad request!");
+    const known = '{"type":"urn:streamgate:problem:session-ended","title":"Session ended"}';
+    expect(explain(401, known).message).toBe("Session ended. Sign in again.");
     expect(explain(507, "").message).toMatch(/disk is full/);
     expect(explain(418, "<html>").message).toBe("The server answered with error 418.");
     expect(explain(0, "").message).toMatch(/cannot be reached/);

@@ -1,5 +1,6 @@
 // Calls of the HTTP API. Every failure is an ApiError with a sentence for people in it.
 
+import { PROBLEMS } from "./problems";
 import type { Content, Job, Page } from "./types";
 
 /** RFC 9457 problem details, as far as the server sent them. */
@@ -72,7 +73,13 @@ function wordsOf(problem: Problem): string {
   const said = fields.flatMap(({ pointer, detail }) =>
     pointer && detail ? [`${capital(lastOf(pointer))} ${detail.replace(/\.$/, "")}.`] : [],
   );
-  return inProse(said.length > 0 ? said.join(" ") : problem.detail || problem.title || "");
+  return inProse(said.length > 0 ? said.join(" ") : problem.detail || adviceOf(problem));
+}
+
+/** What to do about a problem that says nothing in particular. */
+function adviceOf(problem: Problem): string {
+  const known = Object.entries(PROBLEMS).find(([kind]) => kind === kindOf(problem))?.[1];
+  return known ? `${known.title}. ${known.advice}` : (problem.title ?? "");
 }
 
 /** A sentence of the server's without what only programs read: a pointer in front, backquotes. */

@@ -2,6 +2,7 @@
 
 import type { Openness } from "../api/access";
 import { explain, kindOf } from "../api/client";
+import type { ProblemKind } from "../api/problems";
 
 /** What helps: `sign-in`; `own`, getting what is asked for; `again`, trying again; nothing one could do. */
 export type Remedy = "sign-in" | "own" | "again" | "none";
@@ -15,7 +16,9 @@ export interface Refusal {
   remedy: Remedy;
 }
 
-const KNOWN: Record<string, [title: string, remedy: Remedy]> = {
+type Words = [title: string, remedy: Remedy];
+
+const WORDS = {
   "not-signed-in": ["Sign in to watch this", "sign-in"],
   "invalid-token": ["Sign in to watch this", "sign-in"],
   "token-expired": ["Your session has expired", "sign-in"],
@@ -25,7 +28,9 @@ const KNOWN: Record<string, [title: string, remedy: Remedy]> = {
   "chain-unavailable": ["Your access could not be checked", "again"],
   "access-unavailable": ["Your access could not be checked", "again"],
   "too-many-sessions": ["You are watching in too many places", "again"],
-};
+} satisfies Partial<Record<ProblemKind, Words>>;
+
+const KNOWN: Record<string, Words> = WORDS;
 
 /** The refusal in words, by the last part of its problem's type. */
 export function refusal(kind: string, detail: string): Refusal {
