@@ -5,7 +5,7 @@
 //! epochs first and looks for grants then. So either the decision sees the news and is made anew, or
 //! the news finds the grant.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 

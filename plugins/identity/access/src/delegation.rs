@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, HashMap};
 
 use streamgate_contracts::chain::v1::question::About;
 use streamgate_contracts::chain::v1::{Answer, Delegation};
-use streamgate_contracts::ethereum::Address;
 
 use crate::caip::{self, Asset};
 use crate::chain::Watched;
