@@ -18,7 +18,7 @@ use std::time::Duration;
 use http::request::Parts;
 use http::{HeaderValue, Response, header};
 use streamgate_contracts::events::{AccessChanged, AccessRevoked, CredentialEnded};
-use streamgate_plugin_api::{Body, address, secret};
+use streamgate_plugin_api::{Body, address};
 
 use crate::gate::clock::Clock;
 use crate::gate::playback::{Lifetimes, PlaybackSession, PlaybackSessions};

@@ -212,9 +212,9 @@ async fn a_hand_over_that_is_heard_of_ends_what_its_former_owner_sends() {
     let handing = async {
         tokio::time::sleep(std::time::Duration::from_millis(300)).await;
         // Nothing changes because of an event alone.
-        ann.upload.heard_standing(&id_of(&path)).await;
+        ann.upload.on_standing(&id_of(&path)).await;
         world.hand_over(&id_of(&path), "bob").await;
-        ann.upload.heard_standing(&id_of(&path)).await;
+        ann.upload.on_standing(&id_of(&path)).await;
     };
     let (answer, ()) = tokio::join!(sending, handing);
     assert_eq!(answer.status(), StatusCode::LOCKED);
