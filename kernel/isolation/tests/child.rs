@@ -273,6 +273,7 @@ fn event(subject: &str) -> Event {
         datacontenttype: "".into(),
         traceparent: "".into(),
         data: Bytes::new().into(),
+        extra: Extra::default(),
     }
 }
 
