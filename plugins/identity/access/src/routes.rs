@@ -307,6 +307,9 @@ async fn revoke(State(access): State<Access>, Path(id): Path<String>, request: R
     let generation = match principal {
         Some(principal) => {
             let principal = uuid(&principal, "principal")?;
+            if bar && !access.can_be_barred(&content, &principal).await? {
+                return Err(ApiError::NotBarrable);
+            }
             access.revoke(&content, &principal, bar.then_some(reason), reason, &by).await?
         }
         None if bar => return Err(ApiError::Invalid("`bar` needs a `principal`.".into())),

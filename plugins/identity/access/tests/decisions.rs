@@ -188,6 +188,42 @@ async fn an_admin_takes_access_back_and_keeps_somebody_out_until_it_is_lifted() 
 }
 
 #[tokio::test]
+async fn a_bar_goes_over_shares_and_not_over_the_owner_and_admins() {
+    let world = World::new();
+    let mut catalogue = world.with_catalogue().await;
+    let owned = CreateRequest { id: CONTENT.into(), owner: ALICE.into(), ..CreateRequest::default() };
+    catalogue.create(owned).await.unwrap();
+    let life = world.live(None, json!({})).await;
+    let alice = with(ALICE, &["creator", "viewer"], &["content:read", "content:write"]);
+    let playing = life.decide(&alice).await;
+    assert_eq!(playing.verdict(), Verdict::Allowed);
+    let admin = creator();
+    let bar = async |who: &str| {
+        let body = json!({ "principal": who, "reason": "no", "bar": true });
+        life.call(Some(&admin), Method::POST, "/contents/{c}/revoke", Some(&body)).await
+    };
+    assert_eq!(life.decide(&admin).await.verdict(), Verdict::Allowed);
+    for who in [ALICE, &admin.id] {
+        let refused = bar(who).await;
+        assert_eq!((refused.status.as_u16(), slug(&refused)), (409, "not-barrable"));
+    }
+    assert_eq!(life.decide(&alice).await.generation, playing.generation);
+    drop(life);
+
+    let world = World::new();
+    world.everybody_may(Right::View);
+    let life = world.live(None, json!({})).await;
+    let bob = viewer(BOB, &[]);
+    let shared = life.decide(&bob).await;
+    assert_eq!((shared.verdict(), shared.reason.contains("shared")), (Verdict::Allowed, true));
+    let body = json!({ "principal": BOB, "reason": "no", "bar": true });
+    let path = "/contents/{c}/revoke";
+    assert_eq!(life.call(Some(&admin), Method::POST, path, Some(&body)).await.status, 200);
+    let barred = life.decide(&bob).await;
+    assert_eq!((barred.verdict(), &*barred.r#type), (Verdict::Denied, "revoked"));
+}
+
+#[tokio::test]
 async fn those_who_are_kept_out_are_listed_page_by_page_with_the_reason() {
     let world = World::new();
     let life = world.live(None, json!({})).await;
