@@ -378,8 +378,14 @@ async fn events(
 }
 
 fn no_place(full: Full) -> Response {
-    Problem::of(problems::TOO_MANY_CLIENTS)
+    let (status, setting, limit) = match full {
+        Full::Share(most) => (StatusCode::TOO_MANY_REQUESTS, "event_streams_per_client", most),
+        Full::All(most) => (StatusCode::SERVICE_UNAVAILABLE, "max_event_clients", most),
+    };
+    Problem::of(problems::TOO_MANY_CLIENTS.with_status(status))
         .detail(format!("Of the streams of live changes {full}. Close one, or try again in a while."))
+        .with("setting", setting)
+        .with("limit", limit)
         .header(header::RETRY_AFTER, "10")
         .into_response()
 }

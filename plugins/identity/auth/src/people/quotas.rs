@@ -183,10 +183,11 @@ impl People {
         Ok(QuotaResponse { stored, encodes, encode_minutes, unfinished_uploads, api_keys, api_keys_held })
     }
 
-    /// How many API keys a principal may have.
-    pub(crate) async fn most_keys(&self, principal: &str) -> Result<u64, DbError> {
+    /// How many API keys a principal may have, and the setting that says so.
+    pub(crate) async fn most_keys(&self, principal: &str) -> Result<(u64, &'static str), DbError> {
         let (limits, _) = self.limits(principal).await?;
-        Ok(limits[API_KEYS].unwrap_or_else(|| self.settings.max_keys.into()))
+        let by_default = (self.settings.max_keys.into(), "max_keys");
+        Ok(limits[API_KEYS].map_or(by_default, |most| (most, "quotas.api_keys")))
     }
 
     /// The limits of a principal, for themselves and for admins.
