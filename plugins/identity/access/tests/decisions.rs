@@ -224,6 +224,36 @@ async fn a_bar_goes_over_shares_and_not_over_the_owner_and_admins() {
 }
 
 #[tokio::test]
+async fn a_private_content_looks_to_strangers_as_one_that_never_was() {
+    let world = World::new();
+    let life = world.live(None, json!({})).await;
+    life.put_policy(json!({ "openness": "public" })).await;
+    assert_eq!(life.decide(&anonymous()).await.verdict(), Verdict::Allowed);
+    life.put_policy(json!({ "openness": "private" })).await;
+    life.hears("a revocation", |event| event.principal.is_empty()).await;
+    let never = "0190a0a0-0000-7000-8000-0000000000ff";
+    for who in [None, Some(&viewer(ALICE, &[]))] {
+        for path in ["/contents/{c}", "/contents/{c}/me"] {
+            let told = life.call(who, Method::GET, path, None).await;
+            let mut other = life.call(who, Method::GET, &path.replace("{c}", never), None).await;
+            if !other.json["content"].is_null() {
+                other.json["content"] = CONTENT.into();
+                other.json["valid_until"] = told.json["valid_until"].clone();
+            }
+            assert_eq!((told.status, told.tag, told.json), (other.status, other.tag, other.json), "{path}");
+        }
+    }
+    let admin = creator();
+    let shown = life.call(Some(&admin), Method::GET, "/contents/{c}", None).await;
+    assert_eq!((shown.status.as_u16(), &*shown.tag), (200, "\"2.whole\""));
+    drop(life);
+    world.everybody_may(Right::View);
+    let life = world.live(None, json!({})).await;
+    let shared = life.call(Some(&viewer(ALICE, &[])), Method::GET, "/contents/{c}", None).await;
+    assert_eq!((shared.status.as_u16(), &*shared.tag), (200, "\"2\""));
+}
+
+#[tokio::test]
 async fn those_who_are_kept_out_are_listed_page_by_page_with_the_reason() {
     let world = World::new();
     let life = world.live(None, json!({})).await;
