@@ -122,6 +122,9 @@ async fn a_limit_that_is_none_is_refused_in_words() {
         assert_eq!((answer.status, slug(&answer)), (400, "invalid-request"));
         assert!(text(&answer.json, "detail").contains(word), "{:?}", answer.json);
     }
+    let answer = life.send_text(&admin, "PUT", &path, r#"{"encodes":1,"encodes":2}"#).await;
+    assert_eq!((answer.status, slug(&answer)), (400, "invalid-request"));
+    assert!(text(&answer.json, "detail").contains("`encodes` is given twice"), "{:?}", answer.json);
     assert_eq!(limits(&life, &id).await, before);
 }
 

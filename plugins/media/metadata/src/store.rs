@@ -83,6 +83,8 @@ pub(crate) enum StoreError {
     NotYours(String),
     #[error("{0}")]
     NoPerson(String),
+    #[error("nobody is signed in")]
+    NotSignedIn,
     #[error("the content is not shared with `{0}`")]
     NotShared(String),
     #[error("the content was changed in the meantime: it is at revision {current}")]
