@@ -96,6 +96,7 @@ problems! {
     409 JOB_EXISTS "job-exists" "Already exists" "Wait for the unfinished job.";
     409 KEY_CONFLICT "key-conflict" "Conflicting key" "Use a key that is no folder of another one.";
     409 OFFSET_MISMATCH "offset-mismatch" "Offset mismatch" "Continue from the offset in `Upload-Offset`.";
+    409 NOT_BARRABLE "not-barrable" "Cannot be blocked" "Hand the content over, or revoke the role `admin`, first.";
     409 LIMIT_REACHED "limit-reached" "Limit reached" "Remove something first.";
     409 WALLET_TAKEN "wallet-taken" "Wallet already linked" "Unlink it from the other principal first.";
     409 LAST_WALLET "last-wallet" "Last wallet" "Link another wallet first.";

@@ -27,11 +27,12 @@ use crate::audit::Audit;
 use crate::chain::{Chains, Undone};
 use crate::decision::{Decision, Ruling, evidence_view};
 use crate::epochs::{Epochs, Snapshot, Subject};
+use crate::error::ApiError;
 use crate::evaluate::{Evaluation, Facts, Findings};
 use crate::grants::{Grant, Grants, Key};
 use crate::policy::{Openness, Policy};
 use crate::settings::Settings;
-use crate::standing::Standings;
+use crate::standing::{People, Standings};
 use crate::store::{self, DecisionRow, PolicyRow, REASON_CHARS, Store};
 use crate::tree::Leaf;
 use crate::truth::Truth;
@@ -63,7 +64,7 @@ pub struct Dependencies {
     pub chain: Client,
     /// The `chain-solana` capability.
     pub solana: Client,
-    /// The `auth` capability, for the audit log.
+    /// The `auth` capability, for the audit log and the roles of a principal.
     pub auth: Client,
     /// The `catalogue` capability, which knows what was deleted.
     pub catalogue: Client,
@@ -82,6 +83,7 @@ pub(crate) struct Shared {
     pub(crate) outbox: Outbox,
     pub(crate) deletions: Deletions,
     pub(crate) standings: Standings,
+    pub(crate) people: People,
     pub(crate) grants: Mutex<Grants>,
     /// Grants that have to be looked at again. There are no more than grants.
     pub(crate) invalidated: Mutex<BTreeSet<Key>>,
@@ -116,6 +118,7 @@ impl Access {
         let bus = dependencies.bus.seen_by(move |event| raised.on_event(event));
         let access = Self {
             shared: Arc::new(Shared {
+                people: People::new(dependencies.auth.clone()),
                 audit: Audit::new(db.clone(), dependencies.auth),
                 store: Store { db: db.clone() },
                 clock,
@@ -262,11 +265,13 @@ impl Access {
             true => Ok(Right::None),
             false => shared.standings.of(&key.content, viewer).await,
         };
-        let theirs = right.as_ref().is_ok_and(|right| *right >= Right::View);
         let (mut ruling, findings) = match (known.bar.as_str(), right) {
-            _ if theirs => (Ruling::allowed("It is theirs, or they look after all contents."), None),
+            (_, Ok(Right::Own)) => (Ruling::allowed("The viewer owns this content, or is an admin."), None),
             (bar, _) if !bar.is_empty() => {
                 (Ruling::denied("revoked", format!("Access was taken back: {bar}")), None)
+            }
+            (_, Ok(right)) if right >= Right::View => {
+                (Ruling::allowed("This content is shared with the viewer."), None)
             }
             (_, right) => {
                 let ruled = self.rule(&policy, viewer, &mut snapshot, false).await?;
@@ -457,7 +462,21 @@ impl Access {
         Ok(generation)
     }
 
-    /// The same for everybody.
+    /// Whether a bar keeps a principal out, with the most that their roles give them. The roles are those
+    /// last seen while `auth` does not answer.
+    pub(crate) async fn can_be_barred(&self, content: &str, principal: &str) -> Result<bool, ApiError> {
+        let roles = match self.shared.people.roles(principal).await {
+            Some(roles) => roles,
+            None => {
+                let seen = self.shared.store.last_viewer(principal).await?;
+                serde_json::from_str::<Viewer>(&seen).unwrap_or_default().roles
+            }
+        };
+        let viewer = Viewer::with_roles(principal, roles);
+        Ok(self.shared.standings.of(content, &viewer).await? < Right::Own)
+    }
+
+    /// Revokes the access of every principal.
     pub(crate) async fn revoke_all(&self, content: &str, reason: &str, by: &By) -> Result<u64, DbError> {
         let entry = by.changed("access.revoke", content, reason);
         let generation = self.shared.store.revoke_all(content, (reason, self.now_ms()), &entry).await?;

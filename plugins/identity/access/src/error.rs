@@ -17,6 +17,8 @@ pub(crate) enum ApiError {
     Forbidden(&'static str),
     #[error("the content belongs to somebody else")]
     NotYours,
+    #[error("the principal owns the content, or is an admin")]
+    NotBarrable,
     #[error(transparent)]
     Unsaid(#[from] Unsaid),
     #[error("{0}")]
@@ -53,6 +55,8 @@ impl IntoResponse for ApiError {
             }
             Self::NotYours => Problem::of(problems::FORBIDDEN)
                 .detail("It belongs to somebody else: its owner or an admin may do this."),
+            Self::NotBarrable => Problem::of(problems::NOT_BARRABLE)
+                .detail("The principal owns the content, or is an admin. Nothing was revoked."),
             Self::Unsaid(unsaid) => Problem::of(problems::UNAVAILABLE)
                 .detail(format!("{unsaid}."))
                 .header(header::RETRY_AFTER, "1"),

@@ -17,6 +17,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use streamgate_contracts::access::v1::Verdict;
 use streamgate_contracts::audit::By;
 use streamgate_contracts::catalogue::v1::Right;
 use streamgate_contracts::db::DbError;
@@ -165,8 +166,13 @@ fn warnings_view(warnings: Vec<Warning>) -> Value {
 
 async fn show(State(access): State<Access>, Path(id): Path<String>, headers: HeaderMap) -> Answer {
     let content = uuid(&id, "content")?;
-    let whole = edits(&access, &headers, &content).await.unwrap_or(false);
-    Ok(policy_answer(&policy_view(&content, &*access.policy(&content).await?, whole)))
+    let policy = access.policy(&content).await?;
+    let right = access.shared.standings.of(&content, &viewer(&headers)?).await;
+    if policy.openness == Openness::Private && right.clone()? < Right::View {
+        return Err(ApiError::NotFound("There is no such content.".into()));
+    }
+    let whole = right.is_ok_and(|right| right >= Right::Edit);
+    Ok(policy_answer(&policy_view(&content, &policy, whole)))
 }
 
 async fn change(State(access): State<Access>, Path(id): Path<String>, request: Request) -> Answer {
@@ -225,8 +231,14 @@ async fn me(State(access): State<Access>, Path(id): Path<String>, headers: Heade
     let content = uuid(&id, "content")?;
     let decision = access.decide(&content, viewer(&headers)?).await;
     let mut view = decision.ruling.view();
-    view["content"] = content.into();
+    view["content"] = content.as_str().into();
     view["generation"] = decision.generation.into();
+    // A private content is not to be told from one that does not exist, unless the caller knows of it.
+    let refused = decision.ruling.verdict == Verdict::Denied && decision.ruling.kind != "revoked";
+    if refused && access.policy(&content).await?.openness == Openness::Private {
+        view["generation"] = 0.into();
+        view["revision"] = 0.into();
+    }
     view["valid_until"] = rfc3339(decision.valid_until_ms).into();
     Ok(answer(&view))
 }
@@ -307,6 +319,9 @@ async fn revoke(State(access): State<Access>, Path(id): Path<String>, request: R
     let generation = match principal {
         Some(principal) => {
             let principal = uuid(&principal, "principal")?;
+            if bar && !access.can_be_barred(&content, &principal).await? {
+                return Err(ApiError::NotBarrable);
+            }
             access.revoke(&content, &principal, bar.then_some(reason), reason, &by).await?
         }
         None if bar => return Err(ApiError::Invalid("`bar` needs a `principal`.".into())),

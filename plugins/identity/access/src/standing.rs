@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use streamgate_contracts::auth::v1::auth_client::AuthClient;
+use streamgate_contracts::auth::v1::{FindRequest, Role};
 use streamgate_contracts::catalogue::v1::catalogue_client::CatalogueClient;
 use streamgate_contracts::catalogue::v1::{Right, StandingRequest};
 use streamgate_plugin_api::Client;
@@ -50,5 +52,30 @@ impl Standings {
             [right] => Ok(Right::try_from(right).unwrap_or_default()),
             _ => Err(Unsaid("its answer is about something else".into())),
         }
+    }
+}
+
+/// The roles of principals, from the `auth` capability.
+#[derive(Debug, Clone)]
+pub(crate) struct People(AuthClient<Client>);
+
+impl People {
+    pub(crate) fn new(auth: Client) -> Self {
+        Self(AuthClient::new(auth))
+    }
+
+    /// The names of a principal's roles. `None`: `auth` does not answer.
+    pub(crate) async fn roles(&self, principal: &str) -> Option<Vec<String>> {
+        let mut auth = self.0.clone();
+        let asked = auth.find(FindRequest { names: vec![principal.to_owned()] });
+        let found = tokio::time::timeout(DEADLINE, asked).await.ok()?.ok()?.into_inner();
+        let name = |role| match role {
+            Role::Unspecified => None,
+            Role::Viewer => Some("viewer"),
+            Role::Creator => Some("creator"),
+            Role::Admin => Some("admin"),
+        };
+        let roles = found.people.iter().flat_map(|person| person.roles());
+        Some(roles.filter_map(name).map(str::to_owned).collect())
     }
 }

@@ -43,6 +43,20 @@ impl Viewer {
         Ok(Self { principal, roles: ordered(roles), scopes: ordered(scopes), wallets: ordered(wallets) })
     }
 
+    /// A principal with all the scopes that these roles give.
+    pub(crate) fn with_roles(principal: &str, roles: Vec<String>) -> Self {
+        let has = |role: &str| roles.iter().any(|name| name == role);
+        let mut given = vec![scopes::READ];
+        if has("creator") || has("admin") {
+            given.push(scopes::WRITE);
+        }
+        if has("admin") {
+            given.push(scopes::ADMIN);
+        }
+        let scopes = given.into_iter().map(str::to_owned).collect();
+        Self { principal: principal.to_owned(), roles, scopes, wallets: Vec::new() }
+    }
+
     pub(crate) fn is_signed_in(&self) -> bool {
         !self.principal.is_empty()
     }

@@ -188,6 +188,72 @@ async fn an_admin_takes_access_back_and_keeps_somebody_out_until_it_is_lifted() 
 }
 
 #[tokio::test]
+async fn a_bar_goes_over_shares_and_not_over_the_owner_and_admins() {
+    let world = World::new();
+    let mut catalogue = world.with_catalogue().await;
+    let owned = CreateRequest { id: CONTENT.into(), owner: ALICE.into(), ..CreateRequest::default() };
+    catalogue.create(owned).await.unwrap();
+    let life = world.live(None, json!({})).await;
+    let alice = with(ALICE, &["creator", "viewer"], &["content:read", "content:write"]);
+    let playing = life.decide(&alice).await;
+    assert_eq!(playing.verdict(), Verdict::Allowed);
+    let admin = creator();
+    let bar = async |who: &str| {
+        let body = json!({ "principal": who, "reason": "no", "bar": true });
+        life.call(Some(&admin), Method::POST, "/contents/{c}/revoke", Some(&body)).await
+    };
+    assert_eq!(life.decide(&admin).await.verdict(), Verdict::Allowed);
+    for who in [ALICE, &admin.id] {
+        let refused = bar(who).await;
+        assert_eq!((refused.status.as_u16(), slug(&refused)), (409, "not-barrable"));
+    }
+    assert_eq!(life.decide(&alice).await.generation, playing.generation);
+    drop(life);
+
+    let world = World::new();
+    world.everybody_may(Right::View);
+    let life = world.live(None, json!({})).await;
+    let bob = viewer(BOB, &[]);
+    let shared = life.decide(&bob).await;
+    assert_eq!((shared.verdict(), shared.reason.contains("shared")), (Verdict::Allowed, true));
+    let body = json!({ "principal": BOB, "reason": "no", "bar": true });
+    let path = "/contents/{c}/revoke";
+    assert_eq!(life.call(Some(&admin), Method::POST, path, Some(&body)).await.status, 200);
+    let barred = life.decide(&bob).await;
+    assert_eq!((barred.verdict(), &*barred.r#type), (Verdict::Denied, "revoked"));
+}
+
+#[tokio::test]
+async fn a_private_content_looks_to_strangers_as_one_that_never_was() {
+    let world = World::new();
+    let life = world.live(None, json!({})).await;
+    life.put_policy(json!({ "openness": "public" })).await;
+    assert_eq!(life.decide(&anonymous()).await.verdict(), Verdict::Allowed);
+    life.put_policy(json!({ "openness": "private" })).await;
+    life.hears("a revocation", |event| event.principal.is_empty()).await;
+    let never = "0190a0a0-0000-7000-8000-0000000000ff";
+    for who in [None, Some(&viewer(ALICE, &[]))] {
+        for path in ["/contents/{c}", "/contents/{c}/me"] {
+            let told = life.call(who, Method::GET, path, None).await;
+            let mut other = life.call(who, Method::GET, &path.replace("{c}", never), None).await;
+            if !other.json["content"].is_null() {
+                other.json["content"] = CONTENT.into();
+                other.json["valid_until"] = told.json["valid_until"].clone();
+            }
+            assert_eq!((told.status, told.tag, told.json), (other.status, other.tag, other.json), "{path}");
+        }
+    }
+    let admin = creator();
+    let shown = life.call(Some(&admin), Method::GET, "/contents/{c}", None).await;
+    assert_eq!((shown.status.as_u16(), &*shown.tag), (200, "\"2.whole\""));
+    drop(life);
+    world.everybody_may(Right::View);
+    let life = world.live(None, json!({})).await;
+    let shared = life.call(Some(&viewer(ALICE, &[])), Method::GET, "/contents/{c}", None).await;
+    assert_eq!((shared.status.as_u16(), &*shared.tag), (200, "\"2\""));
+}
+
+#[tokio::test]
 async fn those_who_are_kept_out_are_listed_page_by_page_with_the_reason() {
     let world = World::new();
     let life = world.live(None, json!({})).await;

@@ -111,6 +111,8 @@ pub(crate) enum AuthError {
         /// Attempts a minute.
         most: u32,
     },
+    #[error("the principal has {most} API keys, the most allowed (`{setting}`)")]
+    TooManyKeys { setting: &'static str, most: u64 },
     #[error(transparent)]
     Db(#[from] DbError),
 }
@@ -122,6 +124,7 @@ impl AuthError {
         match self {
             Self::Refused { why, .. } => Some(*why),
             Self::TooManyAttempts { .. } => Some(Why::TooManyAttempts),
+            Self::TooManyKeys { .. } => Some(Why::LimitReached),
             Self::Db(_) => None,
         }
     }
@@ -138,7 +141,9 @@ impl AuthError {
                     status: kind.status().as_u16().into(),
                 })
             }
-            Self::TooManyAttempts { .. } => Err(tonic::Status::resource_exhausted(self.to_string())),
+            Self::TooManyAttempts { .. } | Self::TooManyKeys { .. } => {
+                Err(tonic::Status::resource_exhausted(self.to_string()))
+            }
             Self::Db(error) => Err(error.into()),
         }
     }
@@ -165,6 +170,16 @@ impl IntoResponse for AuthError {
                     .with("limit", most)
                     .with("setting", setting)
                     .header(header::RETRY_AFTER, retry_after.to_string())
+                    .into_response()
+            }
+            Self::TooManyKeys { setting, most } => {
+                Problem::of(problems::LIMIT_REACHED.with_status(StatusCode::TOO_MANY_REQUESTS))
+                    .detail(format!(
+                        "The principal has {most} API keys, the most allowed (`{setting}`). Revoke one, or ask an \
+                         admin for more."
+                    ))
+                    .with("limit", most)
+                    .with("setting", setting)
                     .into_response()
             }
             Self::Db(DbError::Unavailable { .. } | DbError::Conflict { .. }) => {

@@ -122,6 +122,9 @@ async fn a_limit_that_is_none_is_refused_in_words() {
         assert_eq!((answer.status, slug(&answer)), (400, "invalid-request"));
         assert!(text(&answer.json, "detail").contains(word), "{:?}", answer.json);
     }
+    let answer = life.send_text(&admin, "PUT", &path, r#"{"encodes":1,"encodes":2}"#).await;
+    assert_eq!((answer.status, slug(&answer)), (400, "invalid-request"));
+    assert!(text(&answer.json, "detail").contains("`encodes` is given twice"), "{:?}", answer.json);
     assert_eq!(limits(&life, &id).await, before);
 }
 
@@ -134,8 +137,9 @@ async fn a_principal_makes_as_many_keys_as_their_quota_says() {
     let key = || Some(json!({ "name": "k", "scopes": ["content:read"] }));
     assert_eq!(life.call(&token, "POST", "keys", key()).await.status, 201);
     let over = life.call(&token, "POST", "keys", key()).await;
-    assert_eq!((over.status, slug(&over)), (409, "limit-reached"));
-    assert!(text(&over.json, "detail").contains("(1)"), "{:?}", over.json);
+    assert_eq!((over.status, slug(&over)), (429, "limit-reached"));
+    assert!(text(&over.json, "detail").contains("1 API keys"), "{:?}", over.json);
+    assert_eq!((&over.json["limit"], &over.json["setting"]), (&json!(1), &json!("quotas.api_keys")));
     assert_eq!(life.call(&admin, "PUT", &path, Some(json!({ "api_keys": 2 }))).await.status, 200);
     assert_eq!(life.call(&token, "POST", "keys", key()).await.status, 201);
 }

@@ -16,6 +16,7 @@ use crate::positions::POSITION;
 use crate::rights::Caller;
 use crate::store::{Entry, Store, StoreError};
 use crate::texts::{self, About, object};
+use crate::usage;
 
 /// How often a text is put anew because another one came first.
 const ATTEMPTS: u32 = 4;
@@ -76,11 +77,14 @@ impl Catalogue {
             texts::fits(content)
         };
         // What will be refused need not be stored.
-        apply(&mut self.get(id).await?)?;
+        let mut before = self.get(id).await?;
+        apply(&mut before)?;
+        let room = self.room_for(&before.owner, vtt.len() as u64).await?;
         let media = self.media();
         let key = object(id, &name, 1);
         media.storage.put_new(&key, vtt.into()).await?;
-        let content = self.edit(id, editor, apply, |_, after| describe("added", after, &name)).await;
+        let added = |_: &Content, after: &Content| describe("added", after, &name);
+        let content = self.edit_within(id, editor, (apply, room), added).await;
         if content.as_ref().is_err_and(is_certain) {
             media.remove(&key).await;
         }
@@ -99,6 +103,7 @@ impl Catalogue {
         for _ in 0..ATTEMPTS {
             let content = self.get(id).await?;
             editor.may(Right::Edit, &content)?;
+            let room = self.room_for(&content.owner, vtt.len() as u64).await?;
             let version = self.claim(&content, name, &vtt).await?;
             let apply = |content: &mut Content| {
                 editor.may(Right::Edit, content)?;
@@ -112,7 +117,8 @@ impl Catalogue {
                 texts::replace(text, version, size(&vtt), now_ms, now_ms.saturating_add(keep));
                 Ok(())
             };
-            match self.edit(id, editor, apply, |_, after| describe("replaced", after, name)).await {
+            let replaced = |_: &Content, after: &Content| describe("replaced", after, name);
+            match self.edit_within(id, editor, (apply, room), replaced).await {
                 Ok(content) => {
                     if let Ok(text) = texts::find(&content, name) {
                         media.remove_versions(id, text).await;
@@ -232,7 +238,22 @@ impl Catalogue {
         apply: impl Fn(&mut Content) -> Result<(), StoreError>,
         detail: impl Fn(&Content, &Content) -> String,
     ) -> Result<Content, StoreError> {
+        self.edit_within(id, editor, (apply, None), detail).await
+    }
+
+    /// The same, if what the owner has then fits `room`.
+    async fn edit_within(
+        &self,
+        id: &str,
+        editor: &Editor,
+        (apply, room): (impl Fn(&mut Content) -> Result<(), StoreError>, Option<u64>),
+        detail: impl Fn(&Content, &Content) -> String,
+    ) -> Result<Content, StoreError> {
         let with = |batch, before: &Content, after: &Content| {
+            let batch = match room {
+                Some(room) => usage::fits(batch, id, &after.owner, room),
+                None => batch,
+            };
             editor.by.note(batch, "content.change", id, detail(before, after))
         };
         let content = self.store.update_with(checked_id(id)?, apply, with).await?;
@@ -279,14 +300,16 @@ impl Store {
     /// Forgets what is due, and answers the texts that had some. Of a content that changes meanwhile it stays until the
     /// next time.
     async fn expire_texts(&self, id: &str, now_ms: i64) -> Result<Vec<TextTrack>, StoreError> {
-        let Some(mut content) = self.find(id).await? else { return Ok(Vec::new()) };
+        let Some(before) = self.find(id).await? else { return Ok(Vec::new()) };
+        let mut content = before.clone();
         let changed = texts::expire(&mut content, now_ms);
         let sql = format!(
             "UPDATE contents SET texts = $3, texts_due_at_ms = $4, position = {POSITION} \
              WHERE id = $1 AND revision = $2"
         );
         let values = params![id, content.revision, texts::packed(&content), texts::due_at_ms(&content)];
-        match self.change().push_expect(&sql, values, 1).frees_space().run().await {
+        let batch = self.change().push_expect(&sql, values, 1);
+        match usage::count_file(batch, &before, &content).frees_space().run().await {
             Ok(_) => Ok(changed),
             Err(DbError::Conflict { .. }) => Ok(Vec::new()),
             Err(error) => Err(error.into()),

@@ -25,6 +25,8 @@ pub(crate) struct Filter {
     pub(crate) shared: bool,
     /// Only what is shared with this name.
     pub(crate) with: Option<String>,
+    /// Not this principal's.
+    pub(crate) not_owner: Option<String>,
     pub(crate) order: Order,
     /// Of the same order.
     pub(crate) after: Option<Cursor>,
@@ -87,7 +89,12 @@ impl Store {
             parts.extend(owners.map(|owner| Filter { owner: Some(owner), ..filter.clone() }));
         }
         let names = self.names_with_shares(sight.caller.names()).await?.into_iter();
-        parts.extend(names.map(|name| Filter { with: Some(name), ..filter.clone() }));
+        let not_owner = filter.shared.then(|| sight.caller.id.clone());
+        parts.extend(names.map(|name| Filter {
+            with: Some(name),
+            not_owner: not_owner.clone(),
+            ..filter.clone()
+        }));
         let (mut entries, mut more) = (Vec::new(), false);
         for part in parts {
             let (some, more_of_them) = self.part(&part).await?;
@@ -134,6 +141,10 @@ impl Store {
         if let Some(owner) = &filter.owner {
             values.extend(params![owner]);
             conditions.push(format!("owner = ${}", values.len()));
+        }
+        if let Some(owner) = &filter.not_owner {
+            values.extend(params![owner]);
+            conditions.push(format!("owner <> ${}", values.len()));
         }
         let (table, age, title, id) = match &filter.with {
             None => ("contents", "created_at_ms", "title_key", "id"),

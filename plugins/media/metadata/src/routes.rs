@@ -9,6 +9,7 @@ use axum::routing::{get, post};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::error::Category;
 use serde_json::{Map, Value};
 use streamgate_contracts::audit::By;
 use streamgate_contracts::catalogue::v1::{Content, ContentState, Right};
@@ -61,7 +62,11 @@ impl Api {
         headers: &HeaderMap,
         right: Right,
     ) -> Result<Entry, StoreError> {
-        self.catalogue.held(id, &self.sight(headers), right).await
+        let sight = self.sight(headers);
+        match self.catalogue.held(id, &sight, right).await {
+            Err(StoreError::NotYours(_)) if sight.caller.is_nobody() => Err(StoreError::NotSignedIn),
+            held => held,
+        }
     }
 }
 
@@ -102,6 +107,12 @@ impl IntoResponse for StoreError {
         let problem = match self {
             Self::NotFound(_) => return not_found(&detail).into_response(),
             Self::Deleted(_) => return not_found(&detail).into_response(),
+            Self::NotSignedIn => {
+                return Problem::of(problems::NOT_SIGNED_IN)
+                    .detail("Sign in, or send an access token or an API key.")
+                    .header(header::WWW_AUTHENTICATE, "Bearer")
+                    .into_response();
+            }
             Self::NotShared(_) => Problem::of(problems::NOT_FOUND),
             Self::NoText(_) => Problem::of(problems::NOT_FOUND),
             Self::Limit(_) => Problem::of(problems::LIMIT_REACHED),
@@ -160,9 +171,24 @@ pub(crate) fn expected(headers: &HeaderMap) -> Option<u64> {
 /// A body of JSON, which is to be an `object` or a `list`.
 pub(crate) fn parsed<T: DeserializeOwned>(body: &[u8], what: &str) -> Result<T, Box<Problem>> {
     serde_json::from_slice(body).map_err(|error| {
-        let detail = format!("The body is not a JSON {what}: {error}.");
-        Box::new(Problem::of(problems::INVALID_JSON).detail(detail))
+        let problem = match error.classify() {
+            Category::Data if is_json(body, what) => {
+                let detail = format!("The body has a wrong member or value: {error}.");
+                Problem::of(problems::INVALID_REQUEST).detail(detail)
+            }
+            _ => {
+                let detail = format!("The body is not a JSON {what}: {error}.");
+                Problem::of(problems::INVALID_JSON).detail(detail)
+            }
+        };
+        Box::new(problem)
     })
+}
+
+/// Whether a body is JSON of the wanted kind, whatever its members.
+fn is_json(body: &[u8], what: &str) -> bool {
+    let json = serde_json::from_slice::<Value>(body);
+    json.is_ok_and(|json| if what == "object" { json.is_object() } else { json.is_array() })
 }
 
 pub(crate) fn bad_fields(errors: Vec<FieldError>) -> Response {
@@ -228,15 +254,18 @@ impl ListQuery {
             let detail = format!("`q` must be at most {MAX_QUERY_CHARS} characters long.");
             return Err(Box::new(bad_query("q", detail)));
         }
-        Ok(Filter { state, text, order, after, limit, owner, shared, listed: false, with: None })
+        Ok(Filter { state, text, order, after, limit, owner, shared, ..Filter::default() })
     }
 }
 
 /// Whose contents alone a list is to show. Whose others are, admins may learn.
 fn owner(asked: Option<String>, sight: &Sight) -> Result<Option<String>, Box<Problem>> {
     let caller = &sight.caller;
-    match asked.filter(|owner| !owner.is_empty()) {
+    match asked {
         None => Ok(None),
+        Some(owner) if owner.is_empty() => {
+            Err(Box::new(bad_query("owner", "`owner` is `me` or the id of a principal.".into())))
+        }
         Some(_) if caller.is_nobody() => Err(Box::new(not_signed_in("owner"))),
         Some(owner) if owner == "me" => Ok(Some(caller.id.clone())),
         Some(owner) if owner == caller.id || caller.is_admin() => Ok(Some(owner)),
@@ -250,8 +279,9 @@ fn owner(asked: Option<String>, sight: &Sight) -> Result<Option<String>, Box<Pro
 
 /// Whether a list is to show only what others share with the caller.
 fn shared(asked: Option<&str>, sight: &Sight) -> Result<bool, Box<Problem>> {
-    match asked.filter(|with| !with.is_empty()) {
+    match asked {
         None => Ok(false),
+        Some("") => Err(Box::new(bad_query("shared", "`shared` may be `me`.".into()))),
         Some(_) if sight.caller.is_nobody() => Err(Box::new(not_signed_in("shared"))),
         Some("me") => Ok(true),
         Some(_) => Err(Box::new(bad_query("shared", "`shared` may be `me`.".into()))),
@@ -378,8 +408,14 @@ async fn events(
 }
 
 fn no_place(full: Full) -> Response {
-    Problem::of(problems::TOO_MANY_CLIENTS)
+    let (status, setting, limit) = match full {
+        Full::Share(most) => (StatusCode::TOO_MANY_REQUESTS, "event_streams_per_client", most),
+        Full::All(most) => (StatusCode::SERVICE_UNAVAILABLE, "max_event_clients", most),
+    };
+    Problem::of(problems::TOO_MANY_CLIENTS.with_status(status))
         .detail(format!("Of the streams of live changes {full}. Close one, or try again in a while."))
+        .with("setting", setting)
+        .with("limit", limit)
         .header(header::RETRY_AFTER, "10")
         .into_response()
 }

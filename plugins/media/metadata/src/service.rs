@@ -26,6 +26,7 @@ impl From<StoreError> for Status {
             StoreError::Forbidden(_) | StoreError::Precondition(_) | StoreError::Changed { .. } => {
                 Self::failed_precondition(message)
             }
+            StoreError::NotSignedIn => Self::unauthenticated(message),
             StoreError::NotYours(_) => Self::permission_denied(message),
             StoreError::Invalid(_) | StoreError::NoPerson(_) => Self::invalid_argument(message),
             StoreError::Limit(_)

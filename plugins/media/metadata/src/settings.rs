@@ -33,7 +33,7 @@ pub struct Settings {
     /// displaces the oldest stream of the client with the most.
     pub max_event_clients: u32,
     /// Maximum live-change streams of one principal, or of one address without one; more are
-    /// answered 503.
+    /// answered 429.
     pub event_streams_per_client: u32,
     /// How many changes a live-change client may be behind before it is disconnected. It reconnects
     /// and gets what it missed.

@@ -67,7 +67,7 @@ pub(crate) enum StoreError {
     )]
     Spent { minutes: u64, until_ms: i64 },
     #[error(
-        "its new owner has {used} of {limit} bytes, and this takes {needed}: they have to delete something, or an admin \
+        "its owner has {used} of {limit} bytes, and this takes {needed}: they have to delete something, or an admin \
          has to raise their quota"
     )]
     NoRoom { limit: u64, used: u64, needed: u64 },
@@ -83,6 +83,8 @@ pub(crate) enum StoreError {
     NotYours(String),
     #[error("{0}")]
     NoPerson(String),
+    #[error("nobody is signed in")]
+    NotSignedIn,
     #[error("the content is not shared with `{0}`")]
     NotShared(String),
     #[error("the content was changed in the meantime: it is at revision {current}")]
@@ -149,6 +151,7 @@ pub(crate) fn migrations() -> Migrations {
         ("0013_generations", include_str!("../migrations/0013_generations.sql")),
         ("0014_usage", include_str!("../migrations/0014_usage.sql")),
         ("0015_shares", include_str!("../migrations/0015_shares.sql")),
+        ("0016_texts_count", include_str!("../migrations/0016_texts_count.sql")),
     ])
 }
 

@@ -4,12 +4,14 @@
 
 use std::time::Duration;
 
-use streamgate_contracts::catalogue::v1::{Content, ContentState, UsageResponse};
+use streamgate_contracts::auth::v1::QuotaRequest;
+use streamgate_contracts::auth::v1::auth_client::AuthClient;
+use streamgate_contracts::catalogue::v1::{Content, ContentState, TextTrack, UsageResponse};
 use streamgate_contracts::db::{Batch, params};
 use streamgate_contracts::jobs::v1::ShareRequest;
 
 use crate::catalogue::Catalogue;
-use crate::dependencies::TRANSCODE;
+use crate::dependencies::{TRANSCODE, answered};
 use crate::store::{COLUMNS, Store, StoreError, content_of};
 
 /// Contents from before there was a count that are counted at once.
@@ -27,12 +29,14 @@ pub(crate) fn count(batch: Batch, before: Option<&Content>, after: &Content) -> 
 /// The same of a content that is otherwise as it was.
 pub(crate) fn recount(batch: Batch, id: &str) -> Batch {
     let nothing: Option<u64> = None;
-    batch.push(&counting(""), params![id, nothing])
+    batch.push(&counting(""), params![id, nothing, 0_i64])
 }
 
 /// The same where no rendition has changed.
 pub(crate) fn count_file(batch: Batch, before: &Content, after: &Content) -> Batch {
-    let same = before.state == after.state && before.source == after.source;
+    let same = before.state == after.state
+        && before.source == after.source
+        && text_bytes(before) == text_bytes(after);
     if same { batch } else { count(batch, Some(before), after) }
 }
 
@@ -44,12 +48,16 @@ pub(crate) fn fits(batch: Batch, id: &str, owner: &str, limit: u64) -> Batch {
 }
 
 fn push(batch: Batch, before: Option<&Content>, after: &Content, guard: &str) -> Batch {
-    batch.push(&counting(guard), params![&after.id, file_bytes(before, after)])
+    let texts = text_bytes(after);
+    let more = texts - before.map_or(0, text_bytes);
+    let own =
+        file_bytes(before, after).map(|file| i64::try_from(file).unwrap_or(i64::MAX).saturating_add(texts));
+    batch.push(&counting(guard), params![&after.id, own, more])
 }
 
 fn counting(guard: &str) -> String {
     format!(
-        "UPDATE contents SET source_bytes = COALESCE($2, source_bytes, 0), bytes = COALESCE($2, source_bytes, 0) \
+        "UPDATE contents SET source_bytes = COALESCE($2, source_bytes + $3), bytes = COALESCE($2, source_bytes + $3) \
          + COALESCE((SELECT CAST(SUM(r.bytes) AS BIGINT) FROM renditions r WHERE r.content = $1), 0) \
          WHERE id = $1{guard}"
     )
@@ -66,7 +74,34 @@ fn file_bytes(before: Option<&Content>, after: &Content) -> Option<u64> {
     }
 }
 
+/// The bytes of all captions, those that were replaced and are still there too.
+fn text_bytes(content: &Content) -> i64 {
+    let earlier = |text: &TextTrack| text.earlier.iter().map(|it| i64::from(it.bytes)).sum::<i64>();
+    content.texts.iter().map(|text| i64::from(text.bytes) + earlier(text)).sum()
+}
+
 impl Catalogue {
+    /// Refuses captions for which the owner's quota has no room; answers what the contents of the owner may take
+    /// without them. `None`: no limit.
+    pub(crate) async fn room_for(&self, owner: &str, needed: u64) -> Result<Option<u64>, StoreError> {
+        if owner.is_empty() {
+            return Ok(None);
+        }
+        let request = QuotaRequest { principal: owner.to_owned() };
+        let quota = answered(AuthClient::new(self.dependencies.auth.clone()).quota(request)).await;
+        let quota = quota.map_err(|reason| {
+            StoreError::Unavailable(format!(
+                "`auth` does not say how much may be stored: {reason}; try again"
+            ))
+        })?;
+        let Some(limit) = quota.stored else { return Ok(None) };
+        let used = self.store.usage(owner).await?.bytes;
+        match used.saturating_add(needed) > limit {
+            true => Err(StoreError::NoRoom { limit, used, needed }),
+            false => Ok(Some(limit - needed)),
+        }
+    }
+
     /// Refuses where as much was encoded for an owner today as may be. Where the queue does not say, the job waits
     /// there: nothing is lost by a try.
     pub(crate) async fn may_encode(&self, owner: &str) -> Result<(), StoreError> {

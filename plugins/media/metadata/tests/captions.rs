@@ -57,6 +57,37 @@ async fn add(life: &Life, query: &str) -> String {
     added.json()["name"].as_str().unwrap().to_owned()
 }
 
+#[tokio::test]
+async fn captions_count_as_stored_and_are_refused_beyond_the_quota_of_the_owner() {
+    let world = World::new();
+    let life = world.live(Settings { replaced_captions: Duration::secs(0), ..Settings::default() }).await;
+    let eves = CreateRequest { id: ID.into(), owner: "eve".into(), ..CreateRequest::default() };
+    life.catalogue.clone().create(eves).await.unwrap();
+    let used = async || {
+        let request = UsageRequest { owner: "eve".into() };
+        life.catalogue.clone().usage(request).await.unwrap().into_inner().bytes
+    };
+    let admin =
+        [("x-streamgate-principal", "root"), ("x-streamgate-scopes", "content:read,content:write,admin")];
+    let mut headers = admin.to_vec();
+    headers.push(("content-type", "text/plain"));
+    let long = format!("1\n00:00:01,000 --> 00:00:02,000\n{}\n", "x".repeat(500));
+    let added = ask(&life, "POST", "/captions", &headers, &long).await;
+    assert_eq!(added.status, 201, "{}", added.text);
+    let name = added.json()["name"].as_str().unwrap().to_owned();
+    let bytes = added.json()["bytes"].as_u64().unwrap();
+    assert_eq!(used().await, bytes);
+    let over = ask(&life, "POST", "/captions", &headers, &long).await;
+    assert_eq!((over.status, &over.json()["limit"]), (507, &json!(1_000)), "{}", over.text);
+    assert_eq!((&over.json()["used"], used().await), (&json!(bytes), bytes));
+
+    world.execute("UPDATE contents SET bytes = NULL, source_bytes = NULL").await;
+    assert_eq!(used().await, bytes, "counted anew, it is the same");
+    let removed = ask(&life, "DELETE", &format!("/captions/{name}"), &admin, "").await;
+    assert_eq!(removed.status, 204, "{}", removed.text);
+    assert_eq!(used().await, 0);
+}
+
 async fn captions(life: &Life) -> Vec<Value> {
     let (_, content) = life.call("GET", &format!("/{ID}"), "").await;
     content["captions"].as_array().unwrap().clone()

@@ -82,6 +82,26 @@ async fn a_share_with_a_role_is_for_everybody_who_has_it() {
     assert_eq!(life.call("GET", "", "").await.0, 200);
     assert_eq!(life.call("GET", "?shared=me", "").await.0, 401);
     assert_eq!(status(&life, BOB, "GET", "?shared=bob", "").await, 400);
+    assert_eq!(titles(&life, ANN, "?shared=me").await, Vec::<String>::new(), "they are her own");
+    for empty in ["?shared=", "?owner="] {
+        assert_eq!(status(&life, BOB, "GET", empty, "").await, 400, "{empty}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_says_whether_a_sign_in_or_another_body_is_missing() {
+    let world = World::new();
+    let life = world.live(gated()).await;
+    add(&world, &life, 1, "ann", Openness::Public).await;
+    let (code, problem) = life.call("GET", &format!("/{}/shares", id(1)), "").await;
+    assert_eq!((code, &problem["type"]), (401, &json!("urn:streamgate:problem:not-signed-in")));
+    assert_eq!(status(&life, BOB, "GET", &format!("/{}/shares", id(1)), "").await, 403);
+    let (code, problem) = give(&life, 1, "bob", "own").await;
+    assert_eq!((code, &problem["type"]), (400, &json!("urn:streamgate:problem:invalid-request")));
+    assert!(problem["detail"].as_str().unwrap().contains("`own`"), "{problem}");
+    let path = format!("/{}/shares/bob", id(1));
+    let (code, problem) = ask(&life, ANN, ("PUT", &path, "[]")).await;
+    assert_eq!((code, &problem["type"]), (400, &json!("urn:streamgate:problem:invalid-json")));
 }
 
 #[tokio::test]
@@ -132,7 +152,7 @@ async fn whom_nobody_knows_nothing_is_shared_with_and_nothing_handed_to() {
     let (code, problem) = ask(&life, ANN, ("PUT", &path, r#"{"owner":"vic"}"#)).await;
     assert_eq!(code, 422, "{problem}");
     assert!(problem["detail"].as_str().unwrap().contains("creator"), "{problem}");
-    assert_eq!(status(&life, ANN, "DELETE", &format!("/{}/shares/bob", id(1)), "").await, 422);
+    assert_eq!(status(&life, ANN, "DELETE", &format!("/{}/shares/bob", id(1)), "").await, 404);
     // What was shared is taken back, though `auth` does not know them any more.
     world.dumb.store(true, std::sync::atomic::Ordering::SeqCst);
     assert_eq!(give(&life, 1, "bob", "view").await.0, 503);

@@ -191,7 +191,9 @@ async fn a_crowd_of_followers_keeps_no_newcomer_out() {
         read(&mut stream, "open").await;
         streams.push(stream);
     }
-    assert_eq!(life.send("GET", "/events", &crowd, "").await.status(), 503, "its share is taken");
+    let refused = life.send("GET", "/events", &crowd, "").await;
+    assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (429, &"10".parse().unwrap()));
+    read(&mut refused.into_body(), r#""setting":"event_streams_per_client""#).await;
     let other = life.send("GET", "/events", &[("x-streamgate-client", "192.0.2.2")], "").await;
     assert_eq!(other.status(), 200);
     let creator = life.send("GET", "/events", &CREATOR, "").await;

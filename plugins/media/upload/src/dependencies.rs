@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use streamgate_contracts::auth::v1::auth_client::AuthClient;
-use streamgate_contracts::auth::v1::{QuotaRequest, QuotaResponse};
+use streamgate_contracts::auth::v1::{FindRequest, QuotaRequest, QuotaResponse};
 use streamgate_contracts::catalogue::v1::catalogue_client::CatalogueClient;
 use streamgate_contracts::catalogue::v1::{
     Content, ContentState, CreateRequest, DeleteRequest, GetRequest, Source, UpdateRequest, UsageRequest,
@@ -109,6 +109,13 @@ impl Dependencies {
             Err(status) if status.code() == Code::Unimplemented => Ok(QuotaResponse::default()),
             answer => answer,
         }
+    }
+
+    /// Whether there is such a principal. While `auth` does not say, there is.
+    pub(crate) async fn knows(&self, principal: &str) -> bool {
+        let request = FindRequest { names: vec![principal.to_owned()] };
+        let found = soon(AuthClient::new(self.auth.clone()).find(request)).await;
+        found.map_or(true, |found| found.people.iter().any(|person| person.principal == principal))
     }
 
     /// The bytes that the contents of a principal take.

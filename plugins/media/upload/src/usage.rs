@@ -46,7 +46,12 @@ async fn show(
     query: Result<Query<Of>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let principal = whose(query, Principal::of(&headers)).map_err(|problem| *problem)?;
+    let caller = Principal::of(&headers);
+    let own = caller.as_ref().map(|caller| caller.id.clone());
+    let principal = whose(query, caller).map_err(|problem| *problem)?;
+    if own.as_ref() != Some(&principal) && !uploads.pump.dependencies.knows(&principal).await {
+        return Err(Problem::of(problems::NOT_FOUND).detail("There is no such principal."));
+    }
     let mut response =
         (StatusCode::OK, Box::pin(uploads.used_by(&principal)).await.to_string()).into_response();
     let headers = response.headers_mut();

@@ -250,7 +250,8 @@ async fn the_share_of_unfinished_uploads_is_that_of_the_quota() {
 
 #[tokio::test]
 async fn what_somebody_has_is_for_them_and_admins_to_know_and_who_does_not_answer_is_left_out() {
-    let (_world, mut life) = of_bytes(1_000).await;
+    let (world, mut life) = of_bytes(1_000).await;
+    world.add_principal("ann").await;
     let path = life.create(600).await;
     life.create(100).await;
     assert_eq!(life.patch(&path, 0, bytes(600), &[]).await.status(), StatusCode::NO_CONTENT);
@@ -276,6 +277,7 @@ async fn what_somebody_has_is_for_them_and_admins_to_know_and_who_does_not_answe
     life.sender = Some(Principal { id: "root".into(), scopes, ..Principal::default() });
     let (status, view) = ask(&life, "?principal=ann").await;
     assert_eq!((status, &view["stored"]["used"]), (200, &700.into()));
+    assert_eq!(ask(&life, "?principal=gone").await.0, 404);
     life.sender = None;
     assert_eq!(ask(&life, "").await.0, 401);
 }

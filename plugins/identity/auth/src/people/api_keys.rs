@@ -130,7 +130,7 @@ impl People {
     /// Puts a key into the database, if there is room for it.
     pub(crate) async fn insert_key(&self, key: &KeyRow, by: &str, address: &str) -> Result<(), AuthError> {
         let scopes = scope_names(&key.scopes);
-        let most = self.most_keys(&key.principal).await?;
+        let (most, setting) = self.most_keys(&key.principal).await?;
         let batch = self.store.db.batch().push_expect(
             "INSERT INTO api_keys (id, principal, name, prefix, hash, scopes, created_at_ms, expires_at_ms) \
              SELECT $1, $2, $3, $4, $5, $6, $7, $8 \
@@ -153,8 +153,7 @@ impl People {
             .detail(format!("{} for {}: {scopes}", key.prefix, key.principal));
         match entry.push(batch, key.created_at_ms).run().await {
             Ok(_) => Ok(()),
-            Err(DbError::Conflict { .. }) => Err(Why::LimitReached
-                .because(format!("There are as many keys as there may be ({most}). Revoke one first."))),
+            Err(DbError::Conflict { .. }) => Err(AuthError::TooManyKeys { setting, most }),
             Err(error) => Err(error.into()),
         }
     }

@@ -2,7 +2,9 @@
 //! knows limits alone; who has what they bound counts it, and refuses what is too much.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value, json};
 use streamgate_contracts::auth::v1::{AuditOutcome, QuotaResponse};
 use streamgate_contracts::db::{DbError, Row, params};
@@ -114,8 +116,38 @@ fn effective(roles: Limits, set: Option<&Set>, is_admin: bool) -> Limits {
     std::array::from_fn(|kind| set.amounts[kind].map_or(roles[kind], Amount::limit))
 }
 
+/// The members of a body of `PUT …/quota`, each given once.
+pub(crate) struct Wanted(BTreeMap<String, Value>);
+
+impl<'de> Deserialize<'de> for Wanted {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Members)
+    }
+}
+
+struct Members;
+
+impl<'de> Visitor<'de> for Members {
+    type Value = Wanted;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object of limits")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Wanted, A::Error> {
+        let mut members: BTreeMap<String, Value> = BTreeMap::new();
+        while let Some((name, value)) = map.next_entry::<String, Value>()? {
+            if members.insert(name.clone(), value).is_some() {
+                let text = format!("`{}` is given twice", name.escape_default());
+                return Err(serde::de::Error::custom(text));
+            }
+        }
+        Ok(Wanted(members))
+    }
+}
+
 /// What a body of `PUT …/quota` sets.
-fn amounts(body: &Map<String, Value>) -> Result<Override, AuthError> {
+fn amounts(Wanted(body): &Wanted) -> Result<Override, AuthError> {
     let invalid = |detail: String| Why::InvalidRequest.because(detail);
     let mut amounts = Override::default();
     for (name, value) in body {
@@ -183,10 +215,11 @@ impl People {
         Ok(QuotaResponse { stored, encodes, encode_minutes, unfinished_uploads, api_keys, api_keys_held })
     }
 
-    /// How many API keys a principal may have.
-    pub(crate) async fn most_keys(&self, principal: &str) -> Result<u64, DbError> {
+    /// How many API keys a principal may have, and the setting that says so.
+    pub(crate) async fn most_keys(&self, principal: &str) -> Result<(u64, &'static str), DbError> {
         let (limits, _) = self.limits(principal).await?;
-        Ok(limits[API_KEYS].unwrap_or_else(|| self.settings.max_keys.into()))
+        let by_default = (self.settings.max_keys.into(), "max_keys");
+        Ok(limits[API_KEYS].map_or(by_default, |most| (most, "quotas.api_keys")))
     }
 
     /// The limits of a principal, for themselves and for admins.
@@ -205,7 +238,7 @@ impl People {
     pub(crate) async fn set_quota(
         &self,
         principal: &str,
-        body: &Map<String, Value>,
+        body: &Wanted,
         by: &str,
         address: &str,
     ) -> Result<(), AuthError> {

@@ -178,6 +178,14 @@ impl Life {
         self.send(method, path, &[("authorization", &bearer)], body).await
     }
 
+    /// The same with a body that [`Value`] cannot hold.
+    pub async fn send_text(&self, token: &str, method: &str, path: &str, body: &str) -> Answer {
+        let request = Request::builder().method(method).uri(format!("/api/v1/auth/{path}"));
+        let request = request.header("authorization", format!("Bearer {token}"));
+        let request = request.header("content-type", "application/json");
+        self.exchange(request.body(Body::from(body.to_owned())).unwrap()).await
+    }
+
     pub async fn post(&self, path: &str, body: Value) -> Answer {
         self.send("POST", path, &[], Some(body)).await
     }

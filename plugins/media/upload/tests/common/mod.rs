@@ -150,6 +150,18 @@ impl World {
         *self.auth.lock().unwrap() = Client::from_service(auth.await.unwrap().internal());
     }
 
+    /// Makes `auth` know a principal of this id.
+    pub async fn add_principal(&self, id: &str) {
+        let sql = format!("INSERT INTO principals (id, name, created_at_ms) VALUES ('{id}', '', 0)");
+        let request = ExecuteRequest {
+            namespace: "auth".into(),
+            statements: vec![Statement { sql, ..Statement::default() }],
+            ..ExecuteRequest::default()
+        };
+        let database = Client::from_service(self.engine.router());
+        DatabaseClient::new(database).execute(request).await.unwrap();
+    }
+
     /// Action, principal, subject, detail and address of what is in the audit log, as the REST API of
     /// `auth` has it from there.
     pub async fn audited(&self) -> Vec<[String; 5]> {

@@ -115,6 +115,10 @@ export const PROBLEMS = {
     title: "Offset mismatch",
     advice: "Continue from the offset in `Upload-Offset`.",
   },
+  "not-barrable": {
+    title: "Cannot be blocked",
+    advice: "Hand the content over, or revoke the role `admin`, first.",
+  },
   "limit-reached": { title: "Limit reached", advice: "Remove something first." },
   "wallet-taken": {
     title: "Wallet already linked",
