@@ -306,7 +306,7 @@ fn module(header: *const LibHeader, minor: u32) -> Result<PluginModuleRef, Strin
     let (theirs, ours) = (header.layout().ok_or("it has no layout")?, PluginModuleRef::LAYOUT);
     // Only the second one may have more fields. `LibHeader::check_layout` would put the host first,
     // and refuse whatever is older than the host.
-    let (older, newer) = if minor < API_MINOR { (theirs, ours) } else { (ours, theirs) };
+    let (older, newer) = if minor.cmp(&API_MINOR).is_lt() { (theirs, ours) } else { (ours, theirs) };
     check_layout_compatibility(older, newer).map_err(|error| shortened(&error.to_string()))?;
     // SAFETY: the layouts are those of a `PluginModuleRef` of this version or the one before it.
     unsafe { header.unchecked_layout() }.map_err(|error| error.to_string())

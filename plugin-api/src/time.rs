@@ -62,7 +62,10 @@ pub fn rfc3339(unix_ms: i64) -> String {
     humantime::format_rfc3339_millis(UNIX_EPOCH + since).to_string()
 }
 
-/// A time as RFC 3339 section 5.6 writes it, with any offset, in milliseconds since the Unix epoch; none for what is
+/// The calendar repeats after 400 years; this is five times as long.
+const CYCLES_MS: i64 = 5 * 146_097 * 86_400_000;
+
+/// A time as RFC 3339 section 5.6 writes it, with any offset, in milliseconds since the Unix epoch, negative
 /// before it. `T` and `Z` may be small.
 #[must_use]
 pub fn parse_rfc3339(text: &str) -> Option<i64> {
@@ -81,9 +84,13 @@ pub fn parse_rfc3339(text: &str) -> Option<i64> {
     {
         return None;
     }
-    let since = humantime::parse_rfc3339(&format!("{seconds}Z")).ok()?.duration_since(UNIX_EPOCH).ok()?;
+    let (year, rest) = seconds.split_at_checked(4)?;
+    let year: u16 = year.bytes().all(|byte| byte.is_ascii_digit()).then(|| year.parse().ok()).flatten()?;
+    // `humantime` reads no year before 1970.
+    let (year, cycles_ms) = if year < 1970 { (year + 2_000, CYCLES_MS) } else { (year, 0) };
+    let since = humantime::parse_rfc3339(&format!("{year}{rest}Z")).ok()?.duration_since(UNIX_EPOCH).ok()?;
     let fraction: i64 = format!("{fraction:0<3}")[..3].parse().ok()?;
-    Some(millis(since) + fraction - offset_ms).filter(|ms| *ms >= 0)
+    Some(millis(since) - cycles_ms + fraction - offset_ms)
 }
 
 /// `+01:00`.
@@ -114,6 +121,9 @@ mod tests {
         assert_eq!(parse_rfc3339("1970-01-01t00:00:01z"), Some(1_000));
         assert_eq!(parse_rfc3339(&format!("1970-01-01T00:00:01.{}Z", "5".repeat(60))), Some(1_555));
         assert_eq!(parse_rfc3339("2024-02-29T11:59:59.999Z"), Some(1_709_207_999_999));
+        assert_eq!(parse_rfc3339("1970-01-01T00:00:00+01:00"), Some(-3_600_000));
+        assert_eq!(parse_rfc3339("1969-12-31T23:59:59.25Z"), Some(-750));
+        assert_eq!(parse_rfc3339("0000-01-01T00:00:00Z"), Some(-62_167_219_200_000));
         for text in [
             "1970-01-01 00:00:00Z",
             "1970-01-01T00:00:00",
@@ -127,8 +137,9 @@ mod tests {
             "1970-01-01T00:00:00+01",
             "1970-01-01T00:00:00+0100",
             "1970-01-01T00:00:00ü1:00",
-            "1969-12-31T23:59:59Z",
-            "1970-01-01T00:00:00+01:00",
+            "1900-02-29T00:00:00Z",
+            "+197-01-01T00:00:00Z",
+            "ü9-01-01T00:00:00Z",
             "Thu, 01 Jan 1970 00:00:00 GMT",
             "soon",
             "",

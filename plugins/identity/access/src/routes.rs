@@ -449,6 +449,7 @@ async fn subscribe(
     }
     let (_, SubscriptionBody { ends_at }) = read::<SubscriptionBody>(request).await?;
     let ends_at_ms = parse_rfc3339(&ends_at)
+        .filter(|ms| *ms >= 0)
         .ok_or_else(|| ApiError::Invalid("`ends_at` must be a time such as 2026-12-24T18:00:00Z.".into()))?;
     let detail = format!("{plan} until {}", rfc3339(ends_at_ms));
     let entry = by.changed("access.subscription", &principal, detail);

@@ -408,7 +408,7 @@ impl TimeWindow {
     fn leaf(&self) -> Result<Leaf, String> {
         let time = |text: &Option<String>| -> Result<Option<i64>, String> {
             let Some(text) = text else { return Ok(None) };
-            let parsed = parse_rfc3339(text);
+            let parsed = parse_rfc3339(text).filter(|ms| *ms >= 0);
             parsed.map(Some).ok_or_else(|| format!("`{}` is no time such as 2026-12-24T18:00:00Z", cut(text)))
         };
         let (from_ms, until_ms) = (time(&self.from)?, time(&self.until)?);
