@@ -359,7 +359,7 @@ async fn change(
     let patch: Map<String, Value> = parsed(&body, "object").map_err(|problem| problem.into_response())?;
     let patch = Patch::from_json(patch).map_err(bad_fields)?;
     let sight = api.sight(&parts.headers);
-    api.catalogue.held(&id, &sight, Right::Edit).await.map_err(IntoResponse::into_response)?;
+    api.held(&id, &parts.headers, Right::Edit).await.map_err(IntoResponse::into_response)?;
     let entry = api
         .catalogue
         .patch(&id, &patch, &Editor::of(&parts.headers))
@@ -389,7 +389,7 @@ async fn retry(
     headers: HeaderMap,
 ) -> Result<Response, StoreError> {
     let sight = api.sight(&headers);
-    api.catalogue.held(&id, &sight, Right::Edit).await?;
+    api.held(&id, &headers, Right::Edit).await?;
     Ok(content_response(StatusCode::ACCEPTED, &api.catalogue.retry(&id, &By::of(&headers)).await?, &sight))
 }
 
