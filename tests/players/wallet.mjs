@@ -135,7 +135,7 @@ try {
     personWallet.account = account(1);
     await press(person, 'Link a wallet');
     await choose(person);
-    await alert(person, /somebody else/);
+    await alert(person, /already linked/);
     assert.equal((await me(person)).wallets.length, 2);
     await press(person, 'Cancel');
   });
