@@ -9,8 +9,7 @@ use streamgate_contracts::storage::StorageError;
 use streamgate_plugin_api::Body;
 use streamgate_plugin_api::time::now_ms;
 
-use crate::catalogue::{Catalogue, checked_id, unchanged};
-use crate::changes::Urgency;
+use crate::catalogue::{Catalogue, unchanged};
 use crate::objects::Media;
 use crate::positions::POSITION;
 use crate::rights::Caller;
@@ -60,6 +59,12 @@ impl Catalogue {
         Media::new(self.dependencies.storage.clone())
     }
 
+    /// What an owner may have beside a text, if there is a quota and it has room for both.
+    async fn room_without(&self, owner: &str, vtt: &str) -> Result<Option<u64>, StoreError> {
+        let bytes = vtt.len() as u64;
+        Ok(self.room_for(owner, bytes).await?.map(|limit| limit.saturating_sub(bytes)))
+    }
+
     /// Adds a text, which is WebVTT. Answers the content and the name of the text.
     pub(crate) async fn add_text(
         &self,
@@ -79,12 +84,12 @@ impl Catalogue {
         // What will be refused need not be stored.
         let mut before = self.get(id).await?;
         apply(&mut before)?;
-        let room = self.room_for(&before.owner, vtt.len() as u64).await?;
+        let room = self.room_without(&before.owner, &vtt).await?;
         let media = self.media();
         let key = object(id, &name, 1);
         media.storage.put_new(&key, vtt.into()).await?;
         let added = |_: &Content, after: &Content| describe("added", after, &name);
-        let content = self.edit_within(id, editor, (apply, room), added).await;
+        let content = self.edit(id, editor, (apply, room), ("content.change", added)).await;
         if content.as_ref().is_err_and(is_certain) {
             media.remove(&key).await;
         }
@@ -103,7 +108,7 @@ impl Catalogue {
         for _ in 0..ATTEMPTS {
             let content = self.get(id).await?;
             editor.may(Right::Edit, &content)?;
-            let room = self.room_for(&content.owner, vtt.len() as u64).await?;
+            let room = self.room_without(&content.owner, &vtt).await?;
             let version = self.claim(&content, name, &vtt).await?;
             let apply = |content: &mut Content| {
                 editor.may(Right::Edit, content)?;
@@ -118,7 +123,7 @@ impl Catalogue {
                 Ok(())
             };
             let replaced = |_: &Content, after: &Content| describe("replaced", after, name);
-            match self.edit_within(id, editor, (apply, room), replaced).await {
+            match self.edit(id, editor, (apply, room), ("content.change", replaced)).await {
                 Ok(content) => {
                     if let Ok(text) = texts::find(&content, name) {
                         media.remove_versions(id, text).await;
@@ -183,7 +188,8 @@ impl Catalogue {
             about.apply(content, name)?;
             texts::fits(content)
         };
-        self.edit(id, editor, apply, |_, after| describe("changed", after, name)).await
+        self.edit(id, editor, (apply, None), ("content.change", |_, after| describe("changed", after, name)))
+            .await
     }
 
     /// Removes a text.
@@ -194,7 +200,13 @@ impl Catalogue {
             content.texts.retain(|text| text.name != name);
             Ok(())
         };
-        self.edit(id, editor, apply, |before, _| describe("removed", before, name)).await?;
+        self.edit(
+            id,
+            editor,
+            (apply, None),
+            ("content.change", |before, _| describe("removed", before, name)),
+        )
+        .await?;
         self.media().remove_text(id, name).await;
         Ok(())
     }
@@ -211,7 +223,13 @@ impl Catalogue {
             content.chapters = chapters.to_vec();
             texts::fits(content)
         };
-        self.edit(id, editor, apply, |_, after| format!("chapters to {}", after.chapters.len())).await?;
+        self.edit(
+            id,
+            editor,
+            (apply, None),
+            ("content.change", |_, after| format!("chapters to {}", after.chapters.len())),
+        )
+        .await?;
         self.entry(id).await
     }
 
@@ -228,38 +246,6 @@ impl Catalogue {
         }
         tracing::error!(content = id, text = name, "the object of a text is missing");
         Err(StoreError::Unavailable(format!("the text of `{name}` is missing in storage")))
-    }
-
-    /// Changes a content, and notes who did what.
-    async fn edit(
-        &self,
-        id: &str,
-        editor: &Editor,
-        apply: impl Fn(&mut Content) -> Result<(), StoreError>,
-        detail: impl Fn(&Content, &Content) -> String,
-    ) -> Result<Content, StoreError> {
-        self.edit_within(id, editor, (apply, None), detail).await
-    }
-
-    /// The same, if what the owner has then fits `room`.
-    async fn edit_within(
-        &self,
-        id: &str,
-        editor: &Editor,
-        (apply, room): (impl Fn(&mut Content) -> Result<(), StoreError>, Option<u64>),
-        detail: impl Fn(&Content, &Content) -> String,
-    ) -> Result<Content, StoreError> {
-        let with = |batch, before: &Content, after: &Content| {
-            let batch = match room {
-                Some(room) => usage::fits(batch, id, &after.owner, room),
-                None => batch,
-            };
-            editor.by.note(batch, "content.change", id, detail(before, after))
-        };
-        let content = self.store.update_with(checked_id(id)?, apply, with).await?;
-        self.feed.touch(&content.id, Urgency::Now);
-        self.work.notify_one();
-        Ok(content)
     }
 }
 

@@ -26,6 +26,7 @@ use crate::patch::{Patch, difference};
 use crate::policies::{Policies, Sight, Where};
 use crate::store::{Entry, Rung, Store, StoreError};
 use crate::texts;
+use crate::usage;
 
 const STORAGE_DEADLINE: Duration = Duration::from_secs(10);
 /// Contents of a page of the internal list.
@@ -274,13 +275,30 @@ impl Catalogue {
             patch.apply(content);
             Ok(())
         };
+        self.edit(id, editor, (apply, None), ("content.change", difference)).await?;
+        self.entry(id).await
+    }
+
+    /// Changes a content, and notes who did what. With `room`, only if what its owner has fits then, before the
+    /// change itself is counted.
+    pub(crate) async fn edit(
+        &self,
+        id: &str,
+        editor: &Editor,
+        (apply, room): (impl Fn(&mut Content) -> Result<(), StoreError>, Option<u64>),
+        (action, detail): (&str, impl Fn(&Content, &Content) -> String),
+    ) -> Result<Content, StoreError> {
         let with = |batch, before: &Content, after: &Content| {
-            editor.by.note(batch, "content.change", id, difference(before, after))
+            let batch = match room {
+                Some(room) => usage::fits(batch, id, &after.owner, room),
+                None => batch,
+            };
+            editor.by.note(batch, action, id, detail(before, after))
         };
         let content = self.store.update_with(checked_id(id)?, apply, with).await?;
-        self.feed.touch(&content.id, Urgency::Now);
+        self.feed.touch(id, Urgency::Now);
         self.work.notify_one();
-        self.entry(id).await
+        Ok(content)
     }
 
     /// Removes a content; its objects follow.

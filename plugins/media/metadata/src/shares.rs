@@ -5,18 +5,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use prost::{DecodeError, Message as _};
 use streamgate_contracts::auth::v1::auth_client::AuthClient;
-use streamgate_contracts::auth::v1::{FindRequest, Person, QuotaRequest, Role};
+use streamgate_contracts::auth::v1::{FindRequest, Person, Role};
 use streamgate_contracts::catalogue::v1::{Content, Right, Share};
 use streamgate_contracts::db::{Batch, params};
 use streamgate_plugin_api::time::{millis, now_ms};
 
 use crate::captions::Editor;
-use crate::catalogue::{Catalogue, checked_id};
-use crate::changes::Urgency;
+use crate::catalogue::Catalogue;
 use crate::cursor::title_key;
 use crate::dependencies::answered;
 use crate::store::{Entry, StoreError};
-use crate::usage;
 
 /// With how many a content may be shared.
 const MAX_SHARES: usize = 64;
@@ -117,7 +115,7 @@ impl Catalogue {
             give(content, &name, right)
         };
         let detail = format!("{name} may {}", verb(right));
-        self.change_rights(id, apply, |batch| batch, ("content.share", detail), editor).await
+        self.change_rights(id, (apply, None), ("content.share", detail), editor).await
     }
 
     /// Takes back what a content was shared for.
@@ -138,7 +136,7 @@ impl Catalogue {
             take_back(content, &name);
             Ok(())
         };
-        self.change_rights(id, apply, |batch| batch, ("content.unshare", name.clone()), editor).await
+        self.change_rights(id, (apply, None), ("content.unshare", name.clone()), editor).await
     }
 
     /// Gives a content another owner; `former` is what the one before may do with it from now on.
@@ -157,7 +155,7 @@ impl Catalogue {
             return Err(StoreError::NoPerson(reason));
         }
         let owner = person.principal;
-        let limit = self.may_store(id, &owner).await?;
+        let room = self.may_store(id, &owner).await?;
         let apply = |content: &mut Content| {
             let before = std::mem::replace(&mut content.owner, owner.clone());
             content.shares.retain(|share| principal_of(share) != Some(owner.as_str()));
@@ -171,12 +169,8 @@ impl Catalogue {
             }
         };
         // Another hand-over may take the room meanwhile.
-        let guard = |batch: Batch| match limit {
-            Some(limit) => usage::fits(batch, id, &owner, limit),
-            None => batch,
-        };
         let note = ("content.hand-over", format!("to {owner}"));
-        match self.change_rights(id, apply, guard, note, editor).await {
+        match self.change_rights(id, (apply, room), note, editor).await {
             Err(StoreError::Busy(busy)) => {
                 self.may_store(id, &owner).await?;
                 Err(StoreError::Busy(busy))
@@ -188,8 +182,7 @@ impl Catalogue {
     async fn change_rights(
         &self,
         id: &str,
-        apply: impl Fn(&mut Content) -> Result<(), StoreError>,
-        guard: impl Fn(Batch) -> Batch,
+        (apply, room): (impl Fn(&mut Content) -> Result<(), StoreError>, Option<u64>),
         (action, detail): (&str, String),
         editor: &Editor,
     ) -> Result<Entry, StoreError> {
@@ -197,27 +190,14 @@ impl Catalogue {
             editor.may(Right::Own, content)?;
             apply(content)
         };
-        let with =
-            |batch, _: &Content, _: &Content| editor.by.note(guard(batch), action, id, detail.as_str());
-        self.store.update_with(checked_id(id)?, bound, with).await?;
-        self.feed.touch(id, Urgency::Now);
-        self.work.notify_one();
+        let detail = |_: &Content, _: &Content| detail.clone();
+        self.edit(id, editor, (bound, room), (action, detail)).await?;
         self.entry(id).await
     }
 
-    /// Refuses what the quota of its new owner has no room for; answers the quota.
+    /// Refuses a content for which the quota of its new owner has no room; answers the quota.
     async fn may_store(&self, id: &str, owner: &str) -> Result<Option<u64>, StoreError> {
-        let request = QuotaRequest { principal: owner.to_owned() };
-        let quota = answered(AuthClient::new(self.dependencies.auth.clone()).quota(request))
-            .await
-            .map_err(unavailable)?;
-        let Some(limit) = quota.stored.filter(|_| !owner.is_empty()) else { return Ok(None) };
-        let (used, needed) =
-            (self.store.usage(owner).await?.bytes, self.store.stored_bytes(id, owner).await?);
-        match used.saturating_add(needed) > limit {
-            true => Err(StoreError::NoRoom { limit, used, needed }),
-            false => Ok(Some(limit)),
-        }
+        self.room_for(owner, self.store.stored_bytes(id, owner).await?).await
     }
 
     /// Whom somebody names.
@@ -241,9 +221,7 @@ impl Catalogue {
 }
 
 fn unavailable(reason: String) -> StoreError {
-    StoreError::Unavailable(format!(
-        "`auth` does not say who that is, or how much is theirs: {reason}; try again"
-    ))
+    StoreError::Unavailable(format!("`auth` does not say who that is: {reason}; try again"))
 }
 
 fn give(content: &mut Content, name: &str, right: Right) -> Result<(), StoreError> {

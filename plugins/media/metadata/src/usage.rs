@@ -81,8 +81,7 @@ fn text_bytes(content: &Content) -> i64 {
 }
 
 impl Catalogue {
-    /// Refuses captions for which the owner's quota has no room; answers what the contents of the owner may take
-    /// without them. `None`: no limit.
+    /// Refuses what the owner's quota has no room for; answers the quota. `None`: no limit.
     pub(crate) async fn room_for(&self, owner: &str, needed: u64) -> Result<Option<u64>, StoreError> {
         if owner.is_empty() {
             return Ok(None);
@@ -98,7 +97,7 @@ impl Catalogue {
         let used = self.store.usage(owner).await?.bytes;
         match used.saturating_add(needed) > limit {
             true => Err(StoreError::NoRoom { limit, used, needed }),
-            false => Ok(Some(limit - needed)),
+            false => Ok(Some(limit)),
         }
     }
 
