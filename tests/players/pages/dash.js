@@ -19,7 +19,8 @@ player.on(MediaPlayer.events.ERROR, (event) => {
 });
 // It looks five times a second whether less than 5 µs are left, takes that for the end, and pauses the element, which
 // then never says that it ended: at four times the speed Chromium stands there while the last sound leaves.
-player.on(MediaPlayer.events.PLAYBACK_ENDED, ({ isLast }) => isLast && ended());
+// This listener comes before its own, which pauses.
+player.on(MediaPlayer.events.PLAYBACK_ENDED, ({ isLast }) => isLast && ended(), null, { priority: 5000 });
 
 const called = (track) => track.labels[0]?.text ?? '';
 

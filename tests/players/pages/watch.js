@@ -57,7 +57,8 @@ function sample() {
     }
   }
   last = { now, position };
-  report.position = position;
+  // An element that is paused at its end may go back to where its sound is.
+  if (!report.ended) report.position = position;
   report.played = playedSeconds();
   report.duration = video.duration;
   sawHeight();
@@ -70,6 +71,7 @@ video.addEventListener('playing', () => {
 });
 video.addEventListener('resize', sawHeight);
 export function ended() {
+  sample();
   report.ended = true;
 }
 video.addEventListener('ended', ended);

@@ -177,8 +177,12 @@ mod tests {
 
     /// A token with this header and these claims, rightly signed.
     fn forged(keys: &Keys, header: &str, claims: &Value) -> String {
+        signed(keys, header, &claims.to_string())
+    }
+
+    fn signed(keys: &Keys, header: &str, claims: &str) -> String {
         let _ = PROVIDER.install_default();
-        let text = format!("{header}.{}", encoded(claims));
+        let text = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims));
         let signature =
             jsonwebtoken::crypto::sign(text.as_bytes(), &keys.current().encoding, Algorithm::EdDSA).unwrap();
         format!("{text}.{signature}")
@@ -282,12 +286,7 @@ mod tests {
         let (_folder, keys) = keys();
         let header = keys.current().header_part;
         let good = serde_json::to_value(claims()).unwrap();
-        let signed = |claims: &str| {
-            let text = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims));
-            let key = keys.current().encoding;
-            let signature = jsonwebtoken::crypto::sign(text.as_bytes(), &key, Algorithm::EdDSA).unwrap();
-            format!("{text}.{signature}")
-        };
+        let signed = |claims: &str| signed(&keys, &header, claims);
         assert!(read(&keys, &signed(&good.to_string())).is_ok());
         for (name, value) in good.as_object().unwrap() {
             let twice = format!("{{\"{name}\":{value},{}", &good.to_string()[1..]);
