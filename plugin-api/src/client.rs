@@ -9,8 +9,7 @@ use std::task::{Context, Poll, ready};
 use async_ffi::{FfiFuture, FutureExt};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use tower::util::Oneshot;
-use tower::{Service, ServiceExt};
+use tower::Service;
 
 use crate::body::{BoxError, to_abi};
 use crate::deadline::{self, Deadline, Timer};
@@ -180,43 +179,92 @@ where
     B::Error: Into<BoxError>,
 {
     fn call(&self, request: abi::Request) -> FfiFuture<abi::Response> {
-        let parts = match request.head.decode() {
-            Ok(parts) => parts,
-            Err(error) => {
-                let problem =
-                    Problem::of(problems::BOUNDARY).detail(format!("The request was garbled: {error}"));
-                return std::future::ready(problem.into_abi()).into_ffi();
-            }
-        };
-        let context = TraceContext::of(&parts.headers);
-        let timer = Timer::new(Deadline::of(&parts.headers));
         let Some(service) = self.service.clone() else {
             return std::future::ready(panicked("its service is gone")).into_ffi();
         };
-        let request = Some(http::Request::from_parts(parts, Body::crossed(request.body)));
         let open = self.requests.as_ref().map(Open::new);
-        let answer = Answer { state: State::Asked { service, request }, context, timer, open };
-        Guarded::new(context, answer, |message| panicked(&message)).into_ffi()
+        // In one expression: each function in between would move it once more.
+        FfiFuture::new(Guarded {
+            inner: Some(Answer {
+                state: State::Asked { service },
+                request: Some(request),
+                context: None,
+                timer: Timer::Never,
+                open,
+            }),
+            context: None,
+            on_panic: |message: String| panicked(&message),
+        })
     }
 }
 
 pin_project_lite::pin_project! {
     /// The answer to one request. By hand, since it is moved while it is made: as an `async` block
-    /// it would be twice as large.
+    /// it would be twice as large. For the same reason the request is read where it is handed on.
     struct Answer<S> where S: Service<http::Request<Body>> {
         #[pin]
         state: State<S>,
+        request: Option<abi::Request>,
+        // Those of the request, once it has been read.
         context: Option<TraceContext>,
         timer: Timer,
         open: Option<Open>,
+    }
+    impl<S> PinnedDrop for Answer<S> where S: Service<http::Request<Body>> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            let _trace = this.context.map(|context| trace::enter(Some(context)));
+            this.state.set(State::Over);
+        }
     }
 }
 
 pin_project_lite::pin_project! {
     #[project = StateProjection]
     enum State<S> where S: Service<http::Request<Body>> {
-        Asked { service: Arc<S>, request: Option<http::Request<Body>> },
-        Answering { #[pin] answering: Oneshot<S, http::Request<Body>> },
+        Asked { service: Arc<S> },
+        Waiting { service: S },
+        Answering { #[pin] answering: S::Future },
+        Over,
+    }
+}
+
+impl<S, B> Answer<S>
+where
+    S: Service<http::Request<Body>, Response = http::Response<B>, Error = Infallible> + Clone,
+{
+    /// Hands the request to the service as soon as that takes it. The error is the answer to one that cannot
+    /// be read.
+    fn begin(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Problem>> {
+        let mut this = self.project();
+        // Cloned in here, where this library's runtime is entered.
+        if let StateProjection::Asked { service } = this.state.as_mut().project() {
+            let service = S::clone(service);
+            this.state.set(State::Waiting { service });
+        }
+        let StateProjection::Waiting { service } = this.state.as_mut().project() else {
+            return Poll::Ready(Ok(()));
+        };
+        let _ = ready!(service.poll_ready(cx));
+        let Some(request) = this.request.take() else { return Poll::Pending };
+        let (parts, rare) = match request.head.decode_rare() {
+            Ok(read) => read,
+            Err(error) => {
+                let detail = format!("The request was garbled: {error}");
+                return Poll::Ready(Err(Problem::of(problems::BOUNDARY).detail(detail)));
+            }
+        };
+        if rare.traceparent {
+            *this.context = TraceContext::of(&parts.headers);
+        }
+        if rare.grpc_timeout {
+            *this.timer = Timer::new(Deadline::of(&parts.headers));
+        }
+        let _trace = this.context.map(|context| trace::enter(Some(context)));
+        let _deadline = this.timer.enter();
+        let answering = service.call(http::Request::from_parts(parts, Body::crossed(request.body)));
+        this.state.set(State::Answering { answering });
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -228,38 +276,31 @@ where
 {
     type Output = abi::Response;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<abi::Response> {
-        let mut this = self.project();
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<abi::Response> {
         panics::of_request(|| {
-            let _entered = this.timer.enter();
-            loop {
-                let next = match this.state.as_mut().project() {
-                    StateProjection::Asked { service, request } => match request.take() {
-                        // Cloned in here, where this library's runtime is entered.
-                        Some(request) => S::clone(service).oneshot(request),
-                        None => return Poll::Pending,
-                    },
-                    StateProjection::Answering { answering } => {
-                        let Poll::Ready(Ok(response)) = answering.poll(cx) else {
-                            ready!(this.timer.poll(cx));
-                            return Poll::Ready(deadline::exceeded().into_abi());
-                        };
-                        let (parts, body) = response.into_parts();
-                        let head = abi::ResponseHead::encode(&parts);
-                        let open = this.open.take();
-                        let body = match &open {
-                            Some(open) => open.requests().events(&parts.headers, body),
-                            None => Err(body),
-                        };
-                        let body = match body {
-                            Ok(events) => to_abi(Body::new(events), *this.context, open),
-                            Err(body) => to_abi(body, *this.context, open),
-                        };
-                        return Poll::Ready(abi::Response { head, body });
-                    }
-                };
-                this.state.set(State::Answering { answering: next });
+            if let Err(problem) = ready!(self.as_mut().begin(cx)) {
+                return Poll::Ready(problem.into_abi());
             }
+            let this = self.project();
+            let _trace = this.context.map(|context| trace::enter(Some(context)));
+            let _deadline = this.timer.enter();
+            let StateProjection::Answering { answering } = this.state.project() else { return Poll::Pending };
+            let Poll::Ready(Ok(response)) = answering.poll(cx) else {
+                ready!(this.timer.poll(cx));
+                return Poll::Ready(deadline::exceeded().into_abi());
+            };
+            let (parts, body) = response.into_parts();
+            let head = abi::ResponseHead::encode(&parts);
+            let open = this.open.take();
+            let body = match &open {
+                Some(open) => open.requests().events(&parts.headers, body),
+                None => Err(body),
+            };
+            let body = match body {
+                Ok(events) => to_abi(Body::new(events), *this.context, open),
+                Err(body) => to_abi(body, *this.context, open),
+            };
+            Poll::Ready(abi::Response { head, body })
         })
     }
 }

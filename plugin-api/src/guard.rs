@@ -30,9 +30,9 @@ pin_project_lite::pin_project! {
     /// `on_panic` makes of the message.
     pub(crate) struct Guarded<F, P> where F: Future, P: FnMut(String) -> F::Output {
         #[pin]
-        inner: Option<F>,
-        context: Option<TraceContext>,
-        on_panic: P,
+        pub(crate) inner: Option<F>,
+        pub(crate) context: Option<TraceContext>,
+        pub(crate) on_panic: P,
     }
     impl<F, P> PinnedDrop for Guarded<F, P> where F: Future, P: FnMut(String) -> F::Output {
         fn drop(this: Pin<&mut Self>) {

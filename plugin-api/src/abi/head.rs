@@ -109,6 +109,11 @@ impl RequestHead {
     /// # Errors
     /// When the buffer is not what [`encode`](Self::encode) writes.
     pub fn decode(self) -> Result<http::request::Parts, HeadError> {
+        self.decode_rare().map(|(parts, _)| parts)
+    }
+
+    /// The same, with which of the rare fields it may have.
+    pub(crate) fn decode_rare(self) -> Result<(http::request::Parts, Rare), HeadError> {
         let bytes = Bytes::from(self.bytes);
         let mut input = Reader::new(&bytes);
         let version = version_from_u8(input.u8()?)?;
@@ -123,7 +128,7 @@ impl RequestHead {
         parts.uri = uri;
         parts.version = version;
         parts.headers = headers;
-        Ok(parts)
+        Ok((parts, input.rare))
     }
 }
 
@@ -260,15 +265,24 @@ fn version_from_u8(version: u8) -> Result<Version, HeadError> {
     }
 }
 
+/// Whether a head may have the fields that every request is searched for and few have. A search of a map
+/// costs as much as reading a short head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Rare {
+    pub(crate) traceparent: bool,
+    pub(crate) grpc_timeout: bool,
+}
+
 /// Reads a buffer from its start; what outlives it shares its memory.
 struct Reader<'a> {
     whole: &'a Bytes,
     left: &'a [u8],
+    rare: Rare,
 }
 
 impl<'a> Reader<'a> {
     fn new(whole: &'a Bytes) -> Self {
-        Self { whole, left: whole }
+        Self { whole, left: whole, rare: Rare::default() }
     }
 
     fn take(&mut self, len: usize) -> Result<&'a [u8], HeadError> {
@@ -328,15 +342,23 @@ impl<'a> Reader<'a> {
         // No more fields than could fit, whatever the count says.
         let mut headers = HeaderMap::with_capacity(count.min(self.left.len() / 5 + 1));
         for _ in 0..count {
-            let number = self.u8()?;
-            let name = match number {
+            let (name, number) = match self.u8()? {
                 0 => {
                     let len = usize::from(self.u16()?);
-                    names::of_text(self.take(len)?).map_err(|_| HeadError("a field name is not a token"))?
+                    let name = names::of_text(self.take(len)?);
+                    let name = name.map_err(|_| HeadError("a field name is not a token"))?;
+                    // Another side may write out what has a number.
+                    let number = names::number(&name);
+                    (name, number)
                 }
-                number => names::name(number).ok_or(HeadError("a field name has an unknown number"))?,
+                number => {
+                    let name = names::name(number);
+                    (name.ok_or(HeadError("a field name has an unknown number"))?, number)
+                }
             };
-            let is_caller = number == 0 && name == CALLER;
+            self.rare.traceparent |= number == names::TRACEPARENT;
+            self.rare.grpc_timeout |= number == names::GRPC_TIMEOUT;
+            let is_caller = number == names::CALLER;
             let value_len = self.u32()?;
             let len = (value_len & !SENSITIVE) as usize;
             let caller = if is_caller { self.left.get(..len).and_then(known) } else { None };
@@ -436,6 +458,27 @@ mod tests {
             head.stamp(&Stamp::new("prowler", false));
             assert!(head.decode().is_err());
         }
+    }
+
+    #[test]
+    fn a_name_that_has_a_number_is_known_when_it_is_written_out() {
+        let (parts, ()) = http::Request::get("/").body(()).unwrap().into_parts();
+        let mut bytes = RequestHead::encode(&parts).bytes.as_slice().to_vec();
+        let at = bytes.len() - 2;
+        bytes[at..].copy_from_slice(&3u16.to_le_bytes());
+        for (name, value) in [("x-streamgate-caller", "auth"), ("traceparent", "a"), ("grpc-timeout", "1S")] {
+            bytes.put_u8(0);
+            bytes.put_u16_le(name.len() as u16);
+            bytes.put_slice(name.as_bytes());
+            bytes.put_u32_le(value.len() as u32);
+            bytes.put_slice(value.as_bytes());
+        }
+        let mut head = RequestHead::from_bytes(bytes.into());
+        head.stamp(&Stamp::new("prowler", false));
+        let (parts, rare) = head.decode_rare().unwrap();
+        assert_eq!(rare, Rare { traceparent: true, grpc_timeout: true });
+        assert_eq!(parts.headers.get_all(CALLER).iter().collect::<Vec<_>>(), ["prowler"]);
+        assert_eq!(parts.headers["traceparent"], "a");
     }
 
     #[test]

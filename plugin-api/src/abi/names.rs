@@ -6,7 +6,7 @@
 use http::HeaderName;
 use http::header::InvalidHeaderName;
 
-use crate::{address, caller, principal};
+use crate::{address, principal};
 
 macro_rules! names {
     ($($name:literal)*) => {
@@ -29,12 +29,25 @@ names! {
     "server-timing" "set-cookie" "strict-transport-security" "te" "traceparent" "tracestate" "trailer"
     "transfer-encoding" "upgrade-insecure-requests" "user-agent" "vary" "via" "www-authenticate"
     "x-content-type-options" "x-forwarded-for" "x-forwarded-host" "x-forwarded-proto" "x-frame-options"
-    "x-real-ip" "x-request-id"
+    "x-real-ip" "x-request-id" "x-streamgate-caller"
+}
+
+/// Numbers that are looked for.
+pub(super) const TRACEPARENT: u8 = of("traceparent");
+pub(super) const GRPC_TIMEOUT: u8 = of("grpc-timeout");
+pub(super) const CALLER: u8 = of("x-streamgate-caller");
+
+/// The number of one of the texts, which it must be.
+const fn of(text: &str) -> u8 {
+    let mut at = 0;
+    while !TEXTS[at].as_bytes().eq_ignore_ascii_case(text.as_bytes()) {
+        at += 1;
+    }
+    at as u8 + 1
 }
 
 /// Names without a number that cross with most requests, the most frequent first.
-static OWN: [HeaderName; 7] = [
-    caller::CALLER,
+static OWN: [HeaderName; 6] = [
     address::CLIENT,
     principal::PRINCIPAL,
     principal::ROLES,
