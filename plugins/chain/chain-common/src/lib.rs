@@ -19,4 +19,4 @@ pub use pool::{Pool, Unknown};
 pub use query::{Judged, Malformed, malformed, printable, undescribed, unread};
 pub use rpc::{RpcError, check_time};
 pub use service::{AskedChain, Chains, Id, invalid, server};
-pub use settings::{Limits, outside};
+pub use settings::Limits;

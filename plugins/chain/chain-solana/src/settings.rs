@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use streamgate_chain_common::{Limits, outside};
-use streamgate_plugin_api::settings::{ByteSize, Duration, SettingsProblem};
+use streamgate_chain_common::Limits;
+use streamgate_plugin_api::settings::{ByteSize, Duration, SettingsProblem, outside};
 
 use crate::address::Address;
 use crate::caip::ChainId;
