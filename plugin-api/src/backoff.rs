@@ -1,4 +1,6 @@
 //! How long to wait before something that failed is tried again. It decides from numbers alone: no clock, no chance.
+//! Not the crate `backon`: its back-off is an iterator that owns its state, while failures here are often counted in
+//! rows that outlive the process.
 
 use std::time::Duration;
 

@@ -4,7 +4,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value};
 
-use crate::problems::ProblemType;
+use crate::problems::{self, ProblemType};
 use crate::{Body, abi};
 
 /// A problem as `application/problem+json` (RFC 9457 section 3).
@@ -37,6 +37,27 @@ impl Problem {
         members.insert("title".into(), title.into());
         members.insert("status".into(), status.as_u16().into());
         Self { status, members, headers: HeaderMap::new() }
+    }
+
+    /// 401: the caller is not signed in.
+    pub fn not_signed_in() -> Self {
+        let detail = "Sign in, or send an access token or an API key.";
+        Self::of(problems::NOT_SIGNED_IN).detail(detail).header(header::WWW_AUTHENTICATE, "Bearer")
+    }
+
+    /// 403: the caller lacks this scope.
+    pub fn needs_scope(scope: &str) -> Self {
+        Self::of(problems::FORBIDDEN).detail(format!("It needs the scope `{scope}`."))
+    }
+
+    /// 405, for the fallback of a router, which adds `Allow`.
+    pub fn method_not_allowed() -> Self {
+        Self::of(problems::METHOD_NOT_ALLOWED).detail("The field `Allow` names those that are.")
+    }
+
+    /// 503 with `Retry-After`: it may work in a second.
+    pub fn unavailable(detail: impl Into<String>) -> Self {
+        Self::of(problems::UNAVAILABLE).detail(detail).header(header::RETRY_AFTER, "1")
     }
 
     /// What went wrong this time, with which value, and what to do.
@@ -87,5 +108,12 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         self.into_http().map(axum::body::Body::new)
+    }
+}
+
+/// As handlers return it in a `Result`.
+impl IntoResponse for Box<Problem> {
+    fn into_response(self) -> Response {
+        (*self).into_response()
     }
 }

@@ -24,6 +24,17 @@ impl SettingsProblem {
     }
 }
 
+/// What is wrong with a value that must be between `least` and `most`, both included.
+pub fn outside<T: PartialOrd + fmt::Display>(
+    key: impl Into<String>,
+    value: T,
+    least: T,
+    most: T,
+) -> Option<SettingsProblem> {
+    (value < least || value > most)
+        .then(|| SettingsProblem::new(key, format!("{value} is not between {least} and {most}")))
+}
+
 /// With its key; one of the settings as a whole has none.
 impl fmt::Display for SettingsProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -245,6 +256,14 @@ mod tests {
     fn a_problem_of_the_settings_as_a_whole_has_no_key_before_it() {
         assert_eq!(SettingsProblem::new("rate", "is odd").to_string(), "rate: is odd");
         assert_eq!(SettingsProblem::new("", "is odd").to_string(), "is odd");
+    }
+
+    #[test]
+    fn a_value_outside_its_bounds_is_named_with_both_of_them() {
+        let problem = outside("wait", Duration::secs(61), Duration::millis(50), Duration::secs(60));
+        assert_eq!(problem.unwrap().to_string(), "wait: 61s is not between 50ms and 1m");
+        assert_eq!(outside("seats", 0, 1, 9).unwrap().message, "0 is not between 1 and 9");
+        assert!([1, 9].into_iter().all(|value| outside("seats", value, 1, 9).is_none()));
     }
 
     fn duration(text: &str) -> Result<Duration, String> {

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
+use streamgate_plugin_api::backoff::Backoff;
 use streamgate_plugin_api::{Client, Principal, address};
 use tokio::sync::Notify;
 
@@ -37,9 +38,7 @@ const SWEEP: u32 = 1_000;
 const PAGE: u32 = 100;
 /// How long `auth` may take for one.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// Before what failed is tried again, doubled each time.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(60) };
 
 /// Who does something, as far as that is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -177,16 +176,17 @@ impl Outbox {
 
     /// Sends what comes, until it is dropped: at each word of `noted`, and again while that fails.
     pub async fn run(&self, noted: &Notify) {
-        let mut pause = FIRST_PAUSE;
+        let mut failures = 0;
         loop {
             if let Err(error) = self.send().await {
+                failures += 1;
+                let pause = BACKOFF.after(failures);
                 tracing::warn!(%error, pause = pause.as_secs(), "changes wait for the audit log");
                 tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
                 continue;
             }
-            pause = FIRST_PAUSE;
-            let _ = tokio::time::timeout(LONGEST_PAUSE, noted.notified()).await;
+            failures = 0;
+            let _ = tokio::time::timeout(BACKOFF.longest, noted.notified()).await;
         }
     }
 

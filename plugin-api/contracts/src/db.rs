@@ -33,6 +33,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use streamgate_plugin_api::Client;
+use streamgate_plugin_api::backoff::Backoff;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tonic::{Code, Response, Status};
@@ -55,9 +56,7 @@ const REPEAT_WITHIN: Duration = Duration::from_secs(20);
 const LONGEST_REPEAT: Duration = Duration::from_secs(60);
 /// How often a query is asked that is interrupted each time: once for each swap of the provider.
 const QUERY_TRIES: usize = 4;
-/// Before the first repeat; twice as long before each other one, up to the longest.
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const BACKOFF: Backoff = Backoff { first: Duration::from_millis(20), longest: Duration::from_secs(1) };
 
 /// Parameters of a statement, for `$1`, `$2`, …: integers, floats, `bool` (as 0 or 1),
 /// text, bytes, and `Option` of these (`None` is NULL).
@@ -315,7 +314,7 @@ fn rows(answer: Result<Response<QueryResponse>, Status>) -> Result<Rows, DbError
 /// Sends a batch, and again as long as it is not known what became of it.
 async fn execute(db: &Db, request: ExecuteRequest) -> Result<Vec<StatementResult>, DbError> {
     let mut doubt: Option<(Instant, String)> = None;
-    let mut pause = FIRST_PAUSE;
+    let mut failures = 0;
     loop {
         let error = match db.client.clone().execute(request.clone()).await {
             Ok(answer) => return Ok(answer.into_inner().results),
@@ -339,8 +338,8 @@ async fn execute(db: &Db, request: ExecuteRequest) -> Result<Vec<StatementResult
         {
             return Err(DbError::Unknown { message: message.clone() });
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        failures += 1;
+        tokio::time::sleep(BACKOFF.after(failures)).await;
     }
 }
 

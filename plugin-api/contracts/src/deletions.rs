@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use streamgate_plugin_api::Client;
+use streamgate_plugin_api::backoff::Backoff;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tonic::Status;
@@ -22,9 +23,8 @@ const MAX_REPORTED: usize = 10_000;
 /// How often the catalogue may say that it knows of no deletion before the event is forgotten.
 const TRIES: u32 = 5;
 const DEADLINE: Duration = Duration::from_secs(10);
-/// Between two questions about the same contents, doubled each time.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Between two questions about the same contents.
+const BACKOFF: Backoff = Backoff { first: Duration::from_millis(250), longest: Duration::from_secs(60) };
 
 /// What events said, until the catalogue confirms it.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ impl Deletions {
 
     /// The next contents that were deleted for certain, as soon as there are some. For one caller.
     pub async fn next(&self) -> Vec<String> {
-        let mut pause = FIRST_PAUSE;
+        let mut repeats = 0;
         loop {
             let asked: Vec<String> = self.lock().keys().take(MAX_ASKED).cloned().collect();
             if asked.is_empty() {
@@ -78,8 +78,8 @@ impl Deletions {
                     );
                 }
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            repeats += 1;
+            sleep(BACKOFF.after(repeats)).await;
         }
     }
 

@@ -2,8 +2,8 @@
 //! protobuf files in `proto/`, the SQL client [`db::Db`], the client of objects [`storage::Client`], the outbox of
 //! the audit log ([`audit::Outbox`]), the event subjects, the outbox of events ([`outbox::Outbox`]), what is
 //! asked before a deletion is believed ([`deletions::Deletions`]), where [`renditions`] are, how a write of
-//! an earlier lease is refused ([`fence`]), what [`scopes`] let somebody do, and addresses and digests of
-//! [`ethereum`].
+//! an earlier lease is refused ([`fence`]), what [`scopes`] let somebody do, names of chains, accounts and
+//! assets ([`caip`]), and addresses and digests of [`ethereum`].
 //!
 //! This crate holds contracts only. It never decides anything: what a capability does
 //! stands in the plugin that provides it.
@@ -74,6 +74,7 @@ pub mod jobs {
 }
 
 pub mod audit;
+pub mod caip;
 pub mod db;
 pub mod deletions;
 pub mod ethereum;

@@ -32,6 +32,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use streamgate_plugin_api::backoff::Backoff;
 use streamgate_plugin_api::{BusError, Event, Host, failpoint};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
@@ -56,9 +57,7 @@ const SOON: Duration = Duration::from_secs(5);
 const MAX_FAILURES: usize = 4;
 /// Rounds in which the bus does not take an event before it is given up: more than an hour.
 const MAX_TRIES: u32 = 100;
-/// Before what failed is tried again, doubled each time.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const BACKOFF: Backoff = Backoff { first: Duration::from_millis(250), longest: Duration::from_secs(60) };
 /// How often the table is looked at without a word: what another run wrote is told by this one.
 const IDLE: Duration = Duration::from_secs(5);
 /// How long the start of the other plugins is waited for.
@@ -256,17 +255,18 @@ impl Outbox {
         let Shared { db, bus, started, .. } = &*self.shared;
         bus.started().await;
         started.store(true, Ordering::Release);
-        let mut pause = FIRST_PAUSE;
+        let mut failures = 0;
         loop {
             let sent = self.send().await;
             let swept = self.sweep().await;
             if let Err(error) = sent.and(swept) {
+                failures += 1;
+                let pause = BACKOFF.after(failures);
                 tracing::warn!(namespace = db.namespace(), %error, ?pause, "events wait to be told");
                 sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
                 continue;
             }
-            pause = FIRST_PAUSE;
+            failures = 0;
             let lingering = !self.shared.round.lock().await.published.is_empty();
             let idle = if lingering { LINGER / 5 } else { IDLE };
             let _ = timeout(idle, db.events_added().notified()).await;

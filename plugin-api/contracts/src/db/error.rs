@@ -154,6 +154,18 @@ fn is_definite(code: Code) -> bool {
 }
 
 impl DbError {
+    /// What a handler of HTTP answers. `whose` database failed goes to the log, such as "the catalogue".
+    pub fn problem(&self, whose: &str) -> Problem {
+        match self {
+            Self::Unavailable { .. } => Problem::unavailable("The server is busy. Try again in a moment."),
+            Self::Full { .. } => Problem::of(problems::INSUFFICIENT_STORAGE),
+            error => error.unknown_problem().unwrap_or_else(|| {
+                tracing::error!(%error, "the database of {whose} failed");
+                Problem::of(problems::INTERNAL).detail("The log of the server says what.")
+            }),
+        }
+    }
+
     /// What a handler of HTTP answers when the change that it was asked for is [`DbError::Unknown`]: 500, since
     /// neither "it was done" nor "nothing happened" would be true. `None` for other errors.
     pub fn unknown_problem(&self) -> Option<Problem> {

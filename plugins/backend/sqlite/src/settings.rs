@@ -1,12 +1,10 @@
 //! The settings of the plugin, and what a value of the right type may still get wrong.
 
-use std::time;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use streamgate_contracts::MAX_MESSAGE_BYTES;
 use streamgate_plugin_api::grants::Grants;
-use streamgate_plugin_api::settings::{ByteSize, Duration, SettingsProblem};
+use streamgate_plugin_api::settings::{ByteSize, Duration, SettingsProblem, outside};
 
 use crate::connection::LinkOptions;
 
@@ -101,16 +99,12 @@ impl Settings {
             ("max_statements", self.max_statements, 100_000),
             ("max_namespaces", self.max_namespaces, 1024),
         ] {
-            if value == 0 || value > most {
-                problems.push(SettingsProblem::new(key, format!("{value} is not between 1 and {most}")));
-            }
+            problems.extend(outside(key, value, 1, most));
         }
         for (key, value) in
             [("queue_timeout", self.queue_timeout), ("statement_timeout", self.statement_timeout)]
         {
-            if value.get().is_zero() || value.get() > time::Duration::from_secs(600) {
-                problems.push(SettingsProblem::new(key, format!("{value} is not between 1ms and 10m")));
-            }
+            problems.extend(outside(key, value, Duration::millis(1), Duration::secs(600)));
         }
         let message = MAX_MESSAGE_BYTES as u64;
         for (key, value, least, most) in [
@@ -118,11 +112,7 @@ impl Settings {
             ("cache_size", self.cache_size, 64 << 10, 4 << 30),
             ("checkpoint_size", self.checkpoint_size, 64 << 10, 4 << 30),
         ] {
-            if !(least..=most).contains(&value.get()) {
-                let (least, most) = (ByteSize::bytes(least), ByteSize::bytes(most));
-                problems
-                    .push(SettingsProblem::new(key, format!("{value} is not between {least} and {most}")));
-            }
+            problems.extend(outside(key, value, ByteSize::bytes(least), ByteSize::bytes(most)));
         }
         let reserve = self.reserve.get();
         if reserve != 0 && !(4 << 20..=4 << 30).contains(&reserve) {

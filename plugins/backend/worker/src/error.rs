@@ -1,6 +1,5 @@
 //! Why a call about a job failed, for gRPC and for HTTP.
 
-use http::header;
 use streamgate_contracts::db::DbError;
 use streamgate_contracts::jobs::v1::JobState;
 use streamgate_plugin_api::{Problem, problems};
@@ -55,14 +54,11 @@ impl From<JobError> for Problem {
             }
             JobError::Taken { .. } => Self::of(problems::JOB_EXISTS).detail(detail),
             JobError::Invalid(_) => Self::of(problems::INVALID_REQUEST).detail(detail),
-            JobError::Db(DbError::Full { .. }) => Self::of(problems::INSUFFICIENT_STORAGE),
-            JobError::Contended | JobError::Db(DbError::Unavailable { .. }) => {
-                Self::of(problems::UNAVAILABLE).header(header::RETRY_AFTER, "1")
-            }
+            JobError::Contended => Self::unavailable(format!("{detail}.")),
+            JobError::Db(
+                error @ (DbError::Full { .. } | DbError::Unavailable { .. } | DbError::Unknown { .. }),
+            ) => error.problem("the jobs"),
             JobError::Db(error) => {
-                if let Some(unknown) = error.unknown_problem() {
-                    return unknown;
-                }
                 tracing::error!(%error, "a request about jobs failed");
                 Self::of(problems::INTERNAL_ERROR)
             }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use streamgate_contracts::catalogue::v1::GetRequest;
+use streamgate_contracts::catalogue::v1::OwnersRequest;
 use streamgate_contracts::catalogue::v1::catalogue_client::CatalogueClient;
 use streamgate_contracts::db::{DbError, params};
 use streamgate_contracts::events::ContentStanding;
@@ -34,16 +34,17 @@ impl Owners {
         Self { catalogue: CatalogueClient::new(catalogue) }
     }
 
-    /// The owner of a content. None while that is not known, or where nobody owns it: its jobs stay whose they are.
-    async fn of(&self, content: &str) -> Option<String> {
-        let request = GetRequest { id: content.to_owned() };
-        let reason = match timeout(DEADLINE, self.catalogue.clone().get(request)).await {
-            Ok(Ok(content)) => return Some(content.into_inner().owner).filter(|owner| !owner.is_empty()),
+    /// The owners of contents, in their order. Without an answer, and for a content without an owner, it is empty: its
+    /// jobs keep theirs.
+    async fn of(&self, contents: Vec<String>) -> Vec<String> {
+        let request = OwnersRequest { contents };
+        let reason = match timeout(DEADLINE, self.catalogue.clone().owners(request)).await {
+            Ok(Ok(answer)) => return answer.into_inner().owners,
             Ok(Err(status)) => status.message().to_owned(),
             Err(_) => "no answer in time".to_owned(),
         };
-        tracing::debug!(content, reason, "the catalogue does not say whose a content is");
-        None
+        tracing::debug!(reason, "the catalogue does not name the owners of contents");
+        Vec::new()
     }
 }
 
@@ -75,36 +76,40 @@ impl Jobs {
         if head.content.is_empty() {
             return Ok(false);
         }
-        match self.owners().of(&head.content).await {
-            Some(owner) if owner != head.owner => {
-                self.store().give_to(&head.content, &owner).await?;
+        match self.owners().of(vec![head.content.clone()]).await.first() {
+            Some(owner) if !owner.is_empty() && *owner != head.owner => {
+                self.store().give_to(&head.content, owner).await?;
                 Ok(true)
             }
             _ => Ok(false),
         }
     }
 
-    /// Gives what waits for a content to whoever owns it.
+    /// Gives what waits for a content to its owner.
     pub(crate) async fn follow(&self, content: &str) -> Result<(), DbError> {
-        if !self.store().is_awaited(content).await? {
-            return Ok(());
+        match self.store().is_awaited(content).await? {
+            true => self.follow_page(vec![content.to_owned()]).await,
+            false => Ok(()),
         }
-        let Some(owner) = self.owners().of(content).await else { return Ok(()) };
-        for queue in self.store().give_to(content, &owner).await? {
-            self.wake(&queue);
+    }
+
+    async fn follow_page(&self, contents: Vec<String>) -> Result<(), DbError> {
+        let owners = self.owners().of(contents.clone()).await;
+        for (content, owner) in contents.iter().zip(&owners).filter(|(_, owner)| !owner.is_empty()) {
+            for queue in self.store().give_to(content, owner).await? {
+                self.wake(&queue);
+            }
         }
         Ok(())
     }
 
-    async fn follow_all(&self) -> Result<(), DbError> {
+    pub(crate) async fn follow_all(&self) -> Result<(), DbError> {
         let mut after = String::new();
         loop {
             let page = self.store().awaited(&after).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after.clone_from(last);
-            for content in &page {
-                self.follow(content).await?;
-            }
+            self.follow_page(page).await?;
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use streamgate_plugin_api::backoff::Backoff;
-use streamgate_plugin_api::settings::{ByteSize, Duration, SettingsProblem};
+use streamgate_plugin_api::settings::{ByteSize, Duration, SettingsProblem, outside};
 
 use crate::policy::is_queue;
 use crate::schedule;
@@ -89,36 +89,25 @@ impl Default for Settings {
 impl Settings {
     /// Everything that is wrong with these values.
     pub fn problems(&self) -> Vec<SettingsProblem> {
-        let mut problems = Vec::new();
+        let days = |days: u64| Duration::secs(days * 24 * 3600);
+        let bounds = [
+            outside("lease", self.lease, Duration::secs(1), self.max_lease),
+            outside("max_lease", self.max_lease, Duration::secs(1), days(1)),
+            outside("backoff", self.backoff, Duration::millis(10), self.max_backoff),
+            outside("max_backoff", self.max_backoff, Duration::millis(10), days(7)),
+            outside("sweep_interval", self.sweep_interval, Duration::millis(50), Duration::secs(60)),
+            outside("retention", self.retention, Duration::secs(60), days(3650)),
+            outside("dead_retention", self.dead_retention, Duration::secs(60), days(3650)),
+            outside("max_attempts", self.max_attempts, 1, 10_000),
+            outside("max_interruptions", self.max_interruptions, 1, 10_000),
+            outside("max_crashes", self.max_crashes, 1, 10_000),
+            outside("max_payload", self.max_payload, ByteSize::kib(1), ByteSize::mib(4)),
+        ];
+        let mut problems: Vec<_> = bounds.into_iter().flatten().collect();
         let mut say = |key: &str, message: String| problems.push(SettingsProblem::new(key, message));
-        for (key, value, least, most) in [
-            ("lease", self.lease, Duration::secs(1), self.max_lease),
-            ("max_lease", self.max_lease, Duration::secs(1), Duration::secs(24 * 3600)),
-            ("backoff", self.backoff, Duration::millis(10), self.max_backoff),
-            ("max_backoff", self.max_backoff, Duration::millis(10), Duration::secs(7 * 24 * 3600)),
-            ("sweep_interval", self.sweep_interval, Duration::millis(50), Duration::secs(60)),
-            ("retention", self.retention, Duration::secs(60), Duration::secs(3650 * 24 * 3600)),
-            ("dead_retention", self.dead_retention, Duration::secs(60), Duration::secs(3650 * 24 * 3600)),
-        ] {
-            if value < least || value > most {
-                say(key, format!("{value} is not between {least} and {most}"));
-            }
-        }
-        for (key, value) in [
-            ("max_attempts", self.max_attempts),
-            ("max_interruptions", self.max_interruptions),
-            ("max_crashes", self.max_crashes),
-        ] {
-            if value == 0 || value > 10_000 {
-                say(key, format!("{value} is not between 1 and 10000"));
-            }
-        }
         if self.max_running_per_owner > 10_000 {
             let count = self.max_running_per_owner;
             say("max_running_per_owner", format!("{count} is more than 10000; 0 is no limit"));
-        }
-        if self.max_payload < ByteSize::kib(1) || self.max_payload > ByteSize::mib(4) {
-            say("max_payload", format!("{} is not between 1KiB and 4MiB", self.max_payload));
         }
         let mut names = HashSet::new();
         for (index, schedule) in self.schedules.iter().enumerate() {

@@ -41,20 +41,26 @@ struct Fixture {
     owner: Arc<Mutex<String>>,
 }
 
-/// The tag of `Content.owner`, a field of bytes with the number 19.
-const OWNER: [u8; 2] = [0x9a, 0x01];
+/// The tag of `OwnersRequest.contents` and of `OwnersResponse.owners`, fields of bytes with the number 1.
+const ITEM: u8 = 0x0a;
+/// A frame of gRPC begins with a flag and the length of the message.
+const PREFIX: usize = 5;
 
 /// A catalogue that knows nothing but whose all contents are.
 fn catalogue_of(owner: Arc<Mutex<String>>) -> Client {
-    let answer = move || async move {
+    let answer = move |request: axum::body::Bytes| async move {
         let owner = owner.lock().unwrap().clone();
         if owner.is_empty() {
             return http::StatusCode::SERVICE_UNAVAILABLE.into_response();
         }
-        // A frame of gRPC with `Content.owner`.
-        let length = owner.len() as u8;
-        let message = [&[0, 0, 0, 0, length + 3, OWNER[0], OWNER[1], length], owner.as_bytes()].concat();
-        ([("content-type", "application/grpc"), ("grpc-status", "0")], message).into_response()
+        let (mut contents, mut message) = (&request[PREFIX..], Vec::new());
+        while let [ITEM, length, rest @ ..] = contents {
+            contents = &rest[usize::from(*length)..];
+            message.extend([ITEM, owner.len() as u8]);
+            message.extend(owner.as_bytes());
+        }
+        let frame = [&[0, 0, 0, 0, message.len() as u8], &message[..]].concat();
+        ([("content-type", "application/grpc"), ("grpc-status", "0")], frame).into_response()
     };
     Client::from_service(axum::Router::new().fallback(answer))
 }

@@ -16,7 +16,7 @@ mod settings;
 
 pub use endpoint::{Endpoint, Shows};
 pub use pool::{Pool, Unknown};
-pub use query::{CaipError, Judged, Malformed, is_decimal, malformed, printable, undescribed, unread};
+pub use query::{Judged, Malformed, malformed, printable, undescribed, unread};
 pub use rpc::{RpcError, check_time};
 pub use service::{AskedChain, Chains, Id, invalid, server};
-pub use settings::{Limits, outside};
+pub use settings::Limits;

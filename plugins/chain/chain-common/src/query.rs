@@ -1,29 +1,7 @@
 //! What the questions and answers of all chains have in common.
 
+use streamgate_contracts::caip::CaipError;
 use streamgate_contracts::chain::v1::{Answer, DescribeResponse, Observation, Verdict};
-
-/// A text that names no chain, account or asset (CAIP-2, CAIP-10, CAIP-19), or no number.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{given}` is no {wanted}")]
-pub struct CaipError {
-    given: String,
-    wanted: &'static str,
-}
-
-impl CaipError {
-    /// The text is not what was `wanted`, such as `chain id such as eip155:1`.
-    pub fn new(given: &str, wanted: &'static str) -> Self {
-        Self { given: given.chars().take(160).collect(), wanted }
-    }
-}
-
-/// Whether a text is a decimal number without sign, leading zeros or anything else that is not a
-/// digit, and not too long for 256 bits.
-pub fn is_decimal(text: &str) -> bool {
-    (1..=78).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_digit())
-        && (text == "0" || !text.starts_with('0'))
-}
 
 /// A question that cannot be asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

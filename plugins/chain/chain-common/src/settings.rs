@@ -5,12 +5,11 @@
 //! its key.
 
 use std::collections::HashSet;
-use std::fmt::Display;
 use std::net::IpAddr;
 
 use http::Uri;
 use streamgate_plugin_api::address::not_public;
-use streamgate_plugin_api::settings::{ByteSize, Duration, SettingsProblem};
+use streamgate_plugin_api::settings::{ByteSize, Duration, SettingsProblem, outside};
 
 /// Endpoints of one chain, at most.
 const MAX_ENDPOINTS: usize = 16;
@@ -34,17 +33,6 @@ pub struct Limits {
     pub breaker_failures: u32,
     /// How long it is paused first; it doubles each time, up to 5 minutes.
     pub breaker_pause: Duration,
-}
-
-/// What is wrong with a value that is to be between `least` and `most`, both included.
-pub fn outside<T: PartialOrd + Display>(
-    key: impl Into<String>,
-    value: T,
-    least: T,
-    most: T,
-) -> Option<SettingsProblem> {
-    (value < least || value > most)
-        .then(|| SettingsProblem::new(key, format!("{value} is not between {least} and {most}")))
 }
 
 /// What is wrong with the URL of an endpoint; the URL itself may hold a key and is not repeated.

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use streamgate_chain_common::{Limits, outside};
-use streamgate_plugin_api::settings::{ByteSize, Duration, SettingsProblem};
+use streamgate_chain_common::Limits;
+use streamgate_plugin_api::settings::{ByteSize, Duration, SettingsProblem, outside};
 
 /// Settings of the `chain-evm` plugin.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -46,7 +46,7 @@ impl Chain {
     /// # Errors
     /// What is wrong with its genesis or an endpoint.
     pub(crate) fn new(settings: &Settings, chain: &settings::Chain) -> Result<Self, String> {
-        let id = ChainId::of_genesis(&chain.genesis).ok_or("its genesis is no hash in base58")?;
+        let id = ChainId::of_genesis::<Address>(&chain.genesis).ok_or("its genesis is no hash in base58")?;
         let endpoints = chain.endpoints.iter().map(|url| Endpoint::new(url, settings, chain));
         Ok(Self {
             id,

@@ -11,6 +11,7 @@ use streamgate_plugin_api::{Health, Host};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::address::Address;
 use crate::caip::ChainId;
 use crate::chain::Chain;
 use crate::settings::Settings;
@@ -109,7 +110,8 @@ impl Registry {
     pub(crate) fn off_chains(&self) -> Vec<(ChainId, String)> {
         let state = self.state.lock();
         let off = state.settings.chains.iter().filter(|chain| chain.endpoints.is_empty());
-        off.filter_map(|chain| Some((ChainId::of_genesis(&chain.genesis)?, chain.name.clone()))).collect()
+        off.filter_map(|chain| Some((ChainId::of_genesis::<Address>(&chain.genesis)?, chain.name.clone())))
+            .collect()
     }
 
     /// Ends all tasks.

@@ -4,9 +4,10 @@ use std::collections::HashSet;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use streamgate_chain_common::{Limits, outside};
-use streamgate_plugin_api::settings::{ByteSize, Duration, SettingsProblem};
+use streamgate_chain_common::Limits;
+use streamgate_plugin_api::settings::{ByteSize, Duration, SettingsProblem, outside};
 
+use crate::address::Address;
 use crate::caip::ChainId;
 
 /// Settings of the `chain-solana` plugin.
@@ -142,7 +143,7 @@ impl Settings {
         for (index, chain) in self.chains.iter().enumerate() {
             let key = |field: &str| format!("chains.{index}.{field}");
             let mut say = |message: String| problems.push(SettingsProblem::new(key("genesis"), message));
-            match ChainId::of_genesis(&chain.genesis) {
+            match ChainId::of_genesis::<Address>(&chain.genesis) {
                 None => say(format!("`{}` is no hash of 32 bytes in base58", chain.genesis)),
                 Some(id) if !ids.insert(id) => say(format!("{id} is there twice")),
                 Some(_) => {}

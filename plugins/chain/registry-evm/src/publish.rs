@@ -15,6 +15,7 @@ use streamgate_contracts::chain::v1::send_request::Action as Call;
 use streamgate_contracts::chain::v1::{ContentEntry, RegisterContent, UpdateContent};
 use streamgate_contracts::db::DbError;
 use streamgate_plugin_api::Health;
+use streamgate_plugin_api::backoff::Backoff;
 use streamgate_plugin_api::time::now_ms;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -36,9 +37,8 @@ const MAX_NAMED: usize = 4096;
 const MAX_ASKED: usize = 100;
 /// So many contents in a row of which something is not known, and the others wait, too.
 const MAX_FAILURES: usize = 3;
-/// When all contents are looked at again then, at first; it doubles each time.
-const PAUSE: Duration = Duration::from_secs(1);
-const MAX_PAUSE: Duration = Duration::from_secs(60);
+/// When all contents are looked at again then.
+const BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(60) };
 
 /// What others leave to a publisher, and what they see of it.
 #[derive(Debug, Default)]
@@ -188,7 +188,7 @@ impl Publisher {
     /// Runs until the token is cancelled.
     pub(crate) async fn run(self, stop: CancellationToken) {
         let mut agenda = Agenda::new();
-        let mut pause = PAUSE;
+        let mut failures = 0;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -196,16 +196,15 @@ impl Publisher {
             }
             let trouble = agenda.trouble.take();
             self.tell(trouble.as_ref());
-            if trouble.is_some() {
+            let next = if trouble.is_some() {
                 // Whatever was not done is found again.
-                agenda.all_at = Instant::now() + pause;
-            }
-            let (next, longer) = match trouble {
-                None => (agenda.next(), PAUSE),
-                Some(PublishError::Unread) => (agenda.all_at, PAUSE),
-                Some(_) => (agenda.all_at, (pause * 2).min(MAX_PAUSE)),
+                agenda.all_at = Instant::now() + BACKOFF.after(failures + 1);
+                agenda.all_at
+            } else {
+                agenda.next()
             };
-            pause = longer;
+            let counts = !matches!(trouble, None | Some(PublishError::Unread));
+            failures = if counts { failures + 1 } else { 0 };
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.inbox.woken.notified() => {}

@@ -21,14 +21,13 @@ use streamgate_plugin_api::{Principal, Problem, problems};
 
 use crate::caip::{Account, ChainId};
 use crate::contents;
-use crate::neighbours::Silent;
 use crate::publication::{Publication, STATES};
 use crate::registry::{Contents, Registries};
 
 const DEFAULT_LIMIT: usize = 50;
 const MAX_LIMIT: usize = 200;
 
-type Answer = Result<Response, ApiError>;
+type Answer<T = Response> = Result<T, Box<Problem>>;
 
 /// The public router.
 pub(crate) fn router(registry: Arc<Registries>) -> Router {
@@ -36,70 +35,28 @@ pub(crate) fn router(registry: Arc<Registries>) -> Router {
         .route("/api/v1/registry", get(registries))
         .route("/api/v1/registry/{chain}", get(list).post(ask_again))
         .route("/api/v1/registry/{chain}/{content}", get(show).post(ask))
-        .fallback(|| async { ApiError::NotFound("There is nothing at this path.".into()) })
-        .method_not_allowed_fallback(|| async { ApiError::Method })
+        .fallback(|| async { refused(problems::NOT_FOUND, "There is nothing at this path.") })
+        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .with_state(registry)
 }
 
-/// Why a request was not answered with what it asked for.
-#[derive(Debug)]
-enum ApiError {
-    NotSignedIn,
-    Forbidden,
-    Invalid(String),
-    NotFound(String),
-    /// The content or the settings do not allow it.
-    Refused(problems::ProblemType, String),
-    Method,
-    Silent(Silent),
-    Db(DbError),
+fn refused(kind: problems::ProblemType, detail: impl Into<String>) -> Box<Problem> {
+    Box::new(Problem::of(kind).detail(detail))
 }
 
-impl From<DbError> for ApiError {
-    fn from(error: DbError) -> Self {
-        Self::Db(error)
-    }
+fn invalid(detail: impl Into<String>) -> Box<Problem> {
+    refused(problems::INVALID_REQUEST, detail)
 }
 
-impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
-        let unavailable = |detail: String| {
-            Problem::of(problems::UNAVAILABLE).detail(detail).header(header::RETRY_AFTER, "1")
-        };
-        let problem = match self {
-            Self::NotSignedIn => Problem::of(problems::NOT_SIGNED_IN)
-                .detail("Sign in, or send an access token or an API key.")
-                .header(header::WWW_AUTHENTICATE, "Bearer"),
-            Self::Forbidden => {
-                Problem::of(problems::FORBIDDEN).detail(format!("It needs the scope `{ADMIN}`."))
-            }
-            Self::Invalid(detail) => Problem::of(problems::INVALID_REQUEST).detail(detail),
-            Self::NotFound(detail) => Problem::of(problems::NOT_FOUND).detail(detail),
-            Self::Refused(kind, detail) => Problem::of(kind).detail(detail),
-            Self::Method => {
-                Problem::of(problems::METHOD_NOT_ALLOWED).detail("The field `Allow` names those that are.")
-            }
-            Self::Silent(error) => unavailable(format!("{error}. Try again in a moment.")),
-            Self::Db(DbError::Unavailable { .. }) => {
-                unavailable("The server is busy. Try again in a moment.".into())
-            }
-            Self::Db(DbError::Full { .. }) => Problem::of(problems::INSUFFICIENT_STORAGE),
-            Self::Db(error) => {
-                if let Some(unknown) = error.unknown_problem() {
-                    return unknown.into_response();
-                }
-                tracing::error!(%error, "the database of the registries failed");
-                Problem::of(problems::INTERNAL).detail("The log of the server says what.")
-            }
-        };
-        problem.into_response()
-    }
+/// The table of publications or transactions could not be read or written.
+fn failed(error: DbError) -> Box<Problem> {
+    Box::new(error.problem("the registries"))
 }
 
 async fn registries(State(registry): State<Arc<Registries>>) -> Answer {
     let mut items = Vec::new();
     for (chain, contents) in registry.all_contents() {
-        let counts = contents.publications.counts().await?;
+        let counts = contents.publications.counts().await.map_err(failed)?;
         let trouble = contents.inbox.trouble();
         items.push(json!({
             "chain": chain.to_string(),
@@ -134,16 +91,16 @@ async fn list(
     let uri = Uri::builder().path_and_query(format!("/?{}", raw.unwrap_or_default())).build();
     let query = uri.ok().and_then(|uri| Query::<ListQuery>::try_from_uri(&uri).ok());
     let wrong = "Known parameters are `state`, `limit` and `cursor`, each at most once.";
-    let Query(ListQuery { state, limit, cursor }) = query.ok_or_else(|| ApiError::Invalid(wrong.into()))?;
+    let Query(ListQuery { state, limit, cursor }) = query.ok_or_else(|| invalid(wrong))?;
     if state.as_deref().is_some_and(|state| !STATES.contains(&state)) {
-        return Err(ApiError::Invalid(format!("`state` is one of {}.", STATES.join(", "))));
+        return Err(invalid(format!("`state` is one of {}.", STATES.join(", "))));
     }
     let limit = limit.unwrap_or(DEFAULT_LIMIT);
     if !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(ApiError::Invalid(format!("`limit` is a whole number from 1 to {MAX_LIMIT}.")));
+        return Err(invalid(format!("`limit` is a whole number from 1 to {MAX_LIMIT}.")));
     }
     let after = cursor.as_deref().map(content_id).transpose()?.unwrap_or_default();
-    let mut found = contents.publications.page(state.as_deref(), &after, limit + 1).await?;
+    let mut found = contents.publications.page(state.as_deref(), &after, limit + 1).await.map_err(failed)?;
     let more = found.len() > limit;
     found.truncate(limit);
     let next = found.last().filter(|_| more).map(|last| last.content.clone());
@@ -169,14 +126,16 @@ async fn ask(
     let by = admin(&headers)?;
     let (chain, contents) = signed_for(&registry, &chain)?;
     let content = content_id(&content)?;
-    let known = contents.neighbours.content(&content).await.map_err(ApiError::Silent)?;
-    let known = known.ok_or_else(|| ApiError::NotFound(format!("There is no content {content}.")))?;
+    let unavailable = |silent| Problem::unavailable(format!("{silent}. Try again in a moment."));
+    let known = contents.neighbours.content(&content).await.map_err(unavailable)?;
+    let missing = || refused(problems::NOT_FOUND, format!("There is no content {content}."));
+    let known = known.ok_or_else(missing)?;
     if known.state() != ContentState::Ready {
         let detail =
             format!("A content is registered when it is ready; this one is {}.", known.state().name());
-        return Err(ApiError::Refused(problems::WRONG_STATE, detail));
+        return Err(refused(problems::WRONG_STATE, detail));
     }
-    contents.publications.ask(&content, &By::of(&headers)).await?;
+    contents.publications.ask(&content, &By::of(&headers)).await.map_err(failed)?;
     registry.noted();
     contents.inbox.wake();
     tracing::info!(%chain, content, principal = by.id, "somebody asked to register a content");
@@ -191,7 +150,7 @@ async fn ask_again(
 ) -> Answer {
     let by = admin(&headers)?;
     let (chain, contents) = signed_for(&registry, &chain)?;
-    let asked = contents.publications.ask_again(&By::of(&headers)).await?;
+    let asked = contents.publications.ask_again(&By::of(&headers)).await.map_err(failed)?;
     registry.noted();
     contents.inbox.wake();
     tracing::info!(%chain, asked, principal = by.id, "somebody asked for all that failed");
@@ -199,44 +158,44 @@ async fn ask_again(
 }
 
 /// Who asks for what costs coins.
-fn admin(headers: &HeaderMap) -> Result<Principal, ApiError> {
-    let by = Principal::of(headers).ok_or(ApiError::NotSignedIn)?;
-    if by.may(ADMIN) { Ok(by) } else { Err(ApiError::Forbidden) }
+fn admin(headers: &HeaderMap) -> Answer<Principal> {
+    let by = Principal::of(headers).ok_or_else(Problem::not_signed_in)?;
+    if by.may(ADMIN) { Ok(by) } else { Err(Problem::needs_scope(ADMIN).into()) }
 }
 
 /// The registry of a chain that transactions are signed for.
-fn signed_for(registry: &Registries, chain: &str) -> Result<(ChainId, Contents), ApiError> {
+fn signed_for(registry: &Registries, chain: &str) -> Answer<(ChainId, Contents)> {
     let (id, contents) = contents_of(registry, chain)?;
     let detail = || format!("{id} has no `signer_file` in [plugins.registry-evm].");
-    contents.server.map(|_| (id, contents)).ok_or_else(|| ApiError::Refused(problems::NO_SIGNER, detail()))
+    contents.server.map(|_| (id, contents)).ok_or_else(|| refused(problems::NO_SIGNER, detail()))
 }
 
-fn contents_of(registry: &Registries, chain: &str) -> Result<(ChainId, Contents), ApiError> {
-    let id = ChainId::parse(chain).map_err(|error| ApiError::Invalid(format!("{error}.")))?;
-    let contents = registry
-        .contents(id)
-        .ok_or_else(|| ApiError::NotFound(format!("{id} has no `registry` in [plugins.registry-evm].")))?;
+fn contents_of(registry: &Registries, chain: &str) -> Answer<(ChainId, Contents)> {
+    let id = ChainId::parse(chain).map_err(|error| invalid(format!("{error}.")))?;
+    let detail = || format!("{id} has no `registry` in [plugins.registry-evm].");
+    let contents = registry.contents(id).ok_or_else(|| refused(problems::NOT_FOUND, detail()))?;
     Ok((id, contents))
 }
 
-fn content_id(text: &str) -> Result<String, ApiError> {
-    let id = contents::uuid(text).map_err(|error| ApiError::Invalid(format!("{error}.")))?;
+fn content_id(text: &str) -> Answer<String> {
+    let id = contents::uuid(text).map_err(|error| invalid(format!("{error}.")))?;
     Ok(id.to_string())
 }
 
 /// All that is known of a content.
-async fn whole(contents: &Contents, content: &str) -> Result<Value, ApiError> {
-    let known = contents.publications.get(content).await?;
+async fn whole(contents: &Contents, content: &str) -> Answer<Value> {
+    let known = contents.publications.get(content).await.map_err(failed)?;
     let mut shown = view(content, known.as_ref());
     let key = known.as_ref().and_then(|known| Some(known.told.as_ref()?.key.as_str()));
     if let Some(key) = key
-        && let Some(transaction) = contents.queue.get(key).await?
+        && let Some(transaction) = contents.queue.get(key).await.map_err(failed)?
     {
         shown["transaction"]["nonce"] = json!(transaction.nonce);
         shown["transaction"]["hashes"] = json!(transaction.hashes);
         shown["transaction"]["history"] = transaction.history.iter().map(change).collect();
     }
-    shown["registered"] = contents.index.content(content).await?.map(registered).unwrap_or_default();
+    shown["registered"] =
+        contents.index.content(content).await.map_err(failed)?.map(registered).unwrap_or_default();
     Ok(shown)
 }
 

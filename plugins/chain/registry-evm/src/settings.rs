@@ -1,12 +1,11 @@
 //! The settings of the plugin, and what a value of the right type may still get wrong.
 
 use std::collections::HashSet;
-use std::fmt::Display;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use streamgate_plugin_api::settings::{Duration, SettingsProblem};
+use streamgate_plugin_api::settings::{Duration, SettingsProblem, outside};
 
 use crate::caip::Account;
 
@@ -97,12 +96,6 @@ impl Default for Settings {
     }
 }
 
-/// What is wrong with a value that is to be between `least` and `most`, both included.
-fn outside<T: PartialOrd + Display>(key: String, value: T, least: T, most: T) -> Option<SettingsProblem> {
-    (value < least || value > most)
-        .then(|| SettingsProblem::new(key, format!("{value} is not between {least} and {most}")))
-}
-
 impl Chain {
     /// The contract that contents are registered in.
     pub(crate) fn contract(&self) -> Option<Account> {
@@ -133,9 +126,9 @@ impl Settings {
     pub fn problems(&self) -> Vec<SettingsProblem> {
         let week = Duration::secs(7 * 24 * 3600);
         let own = [
-            outside("poll".into(), self.poll, Duration::millis(50), Duration::secs(60)),
-            outside("idle_poll".into(), self.idle_poll, self.poll, Duration::secs(3600)),
-            outside("reconcile".into(), self.reconcile, Duration::millis(100), week),
+            outside("poll", self.poll, Duration::millis(50), Duration::secs(60)),
+            outside("idle_poll", self.idle_poll, self.poll, Duration::secs(3600)),
+            outside("reconcile", self.reconcile, Duration::millis(100), week),
         ];
         let mut problems: Vec<_> = own.into_iter().flatten().collect();
         let mut ids = HashSet::new();

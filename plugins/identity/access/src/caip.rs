@@ -4,6 +4,7 @@
 use std::fmt;
 
 use ruint::aliases::U256;
+use streamgate_contracts::caip::{self, eip155, solana};
 use streamgate_contracts::ethereum::Address;
 
 /// The native coin in SLIP-44, by the kind of chain.
@@ -13,7 +14,7 @@ const NATIVE: [(&str, &str); 2] = [("eip155", "60"), ("solana", "501")];
 pub(crate) fn chain(text: &str) -> Option<&str> {
     let (kind, reference) = text.split_once(':')?;
     let sound = match kind {
-        "eip155" => reference.len() <= 20 && is_number(reference) && reference.parse::<u64>().ok()? > 0,
+        "eip155" => eip155::ChainId::parse(text).is_ok(),
         "solana" => {
             (1..=32).contains(&reference.len())
                 && reference.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
@@ -23,15 +24,9 @@ pub(crate) fn chain(text: &str) -> Option<&str> {
     sound.then_some(text)
 }
 
-/// Decimal digits without sign and leading zeros.
-fn is_number(text: &str) -> bool {
-    let digits = !text.is_empty() && text.len() <= 78 && text.bytes().all(|byte| byte.is_ascii_digit());
-    digits && (text == "0" || !text.starts_with('0'))
-}
-
 /// A decimal number of at most 256 bits, without sign and leading zeros.
 pub(crate) fn number(text: &str) -> Option<U256> {
-    is_number(text).then(|| U256::from_str_radix(text, 10).ok()).flatten()
+    caip::decimal(text)
 }
 
 /// An address of an EVM chain in lower case. A mixed-case one needs the checksum of EIP-55.
@@ -41,8 +36,7 @@ fn evm_address(text: &str) -> Option<String> {
 
 /// An address of Solana: 32 bytes in base58.
 fn solana_address(text: &str) -> Option<String> {
-    let base58 = |byte: u8| byte.is_ascii_alphanumeric() && !b"0OIl".contains(&byte);
-    ((32..=44).contains(&text.len()) && text.bytes().all(base58)).then(|| text.to_owned())
+    ((32..=44).contains(&text.len()) && solana::is_base58(text)).then(|| text.to_owned())
 }
 
 fn address(kind: &str, text: &str) -> Option<String> {
@@ -117,13 +111,8 @@ pub(crate) struct Asset {
 
 impl Asset {
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let (chain_text, rest) = text.split_once('/')?;
+        let (chain_text, kind, reference, id) = caip::asset_parts(text)?;
         let chain = chain(chain_text)?;
-        let (kind, rest) = rest.split_once(':')?;
-        let (reference, id) = match rest.split_once('/') {
-            Some((reference, id)) => (reference, Some(id)),
-            None => (rest, None),
-        };
         let reference = match (chain.split_once(':')?.0, kind) {
             ("eip155", "erc20" | "erc721" | "erc1155") => evm_address(reference)?,
             ("solana", "token" | "nft" | "cnft") => solana_address(reference)?,

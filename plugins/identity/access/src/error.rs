@@ -47,19 +47,13 @@ pub(crate) enum ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let problem = match self {
-            Self::NotSignedIn => Problem::of(problems::NOT_SIGNED_IN)
-                .detail("Sign in, or send an access token or an API key.")
-                .header(header::WWW_AUTHENTICATE, "Bearer"),
-            Self::Forbidden(scope) => {
-                Problem::of(problems::FORBIDDEN).detail(format!("It needs the scope `{scope}`."))
-            }
+            Self::NotSignedIn => Problem::not_signed_in(),
+            Self::Forbidden(scope) => Problem::needs_scope(scope),
             Self::NotYours => Problem::of(problems::FORBIDDEN)
                 .detail("It belongs to somebody else: its owner or an admin may do this."),
             Self::NotBarrable => Problem::of(problems::NOT_BARRABLE)
                 .detail("The principal owns the content, or is an admin. Nothing was revoked."),
-            Self::Unsaid(unsaid) => Problem::of(problems::UNAVAILABLE)
-                .detail(format!("{unsaid}."))
-                .header(header::RETRY_AFTER, "1"),
+            Self::Unsaid(unsaid) => Problem::unavailable(format!("{unsaid}.")),
             Self::Invalid(detail) => Problem::of(problems::INVALID_REQUEST).detail(detail),
             Self::Rule(error) => Problem::of(problems::INVALID_POLICY)
                 .detail(format!("{error}."))
@@ -72,20 +66,9 @@ impl IntoResponse for ApiError {
             Self::Changed(expected) => Problem::of(problems::CHANGED_MEANWHILE)
                 .detail(format!("It is no longer at revision {expected}. Read it again, and decide anew.")),
             Self::Unread(problem) => *problem,
-            Self::Method => {
-                Problem::of(problems::METHOD_NOT_ALLOWED).detail("The field `Allow` names those that are.")
-            }
-            Self::Busy | Self::Db(DbError::Unavailable { .. }) => Problem::of(problems::UNAVAILABLE)
-                .detail("The server is busy. Try again in a moment.")
-                .header(header::RETRY_AFTER, "1"),
-            Self::Db(DbError::Full { .. }) => Problem::of(problems::INSUFFICIENT_STORAGE),
-            Self::Db(error) => {
-                if let Some(unknown) = error.unknown_problem() {
-                    return unknown.into_response();
-                }
-                tracing::error!(%error, "the database of the access control failed");
-                Problem::of(problems::INTERNAL).detail("The log of the server says what.")
-            }
+            Self::Method => Problem::method_not_allowed(),
+            Self::Busy => Problem::unavailable("The server is busy. Try again in a moment."),
+            Self::Db(error) => error.problem("the access control"),
         };
         problem.into_response()
     }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use streamgate_plugin_api::SettingsProblem;
-use streamgate_plugin_api::settings::Duration;
+use streamgate_plugin_api::settings::{Duration, outside};
 
 /// Settings of policies, decisions and revocation.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -56,28 +56,17 @@ impl std::default::Default for Settings {
 
 /// All that is wrong with these settings beyond their types.
 pub(crate) fn check(settings: &Settings) -> Vec<SettingsProblem> {
-    let mut problems = Vec::new();
     let hours = |hours: u64| Duration::secs(hours * 3600);
-    for (key, value, least, most) in [
-        ("decision_max_age", settings.decision_max_age, Duration::secs(1), hours(1)),
-        ("chain_timeout", settings.chain_timeout, Duration::millis(100), Duration::secs(60)),
-        ("watch_lease", settings.watch_lease, Duration::secs(30), hours(24)),
-        ("decision_retention", settings.decision_retention, hours(1), hours(24 * 3650)),
-    ] {
-        if value < least || value > most {
-            problems.push(SettingsProblem::new(key, format!("{value} is not between {least} and {most}")));
-        }
-    }
-    for (key, value, least, most) in [
-        ("max_deciding", settings.max_deciding, 1, 10_000),
-        ("cached_decisions", settings.cached_decisions, 1, 10_000_000),
-        ("max_grants", settings.max_grants, 1, 10_000_000),
-    ] {
-        if value < least || value > most {
-            problems.push(SettingsProblem::new(key, format!("{value} is not between {least} and {most}")));
-        }
-    }
-    problems
+    let problems = [
+        outside("decision_max_age", settings.decision_max_age, Duration::secs(1), hours(1)),
+        outside("chain_timeout", settings.chain_timeout, Duration::millis(100), Duration::secs(60)),
+        outside("watch_lease", settings.watch_lease, Duration::secs(30), hours(24)),
+        outside("decision_retention", settings.decision_retention, hours(1), hours(24 * 3650)),
+        outside("max_deciding", settings.max_deciding, 1, 10_000),
+        outside("cached_decisions", settings.cached_decisions, 1, 10_000_000),
+        outside("max_grants", settings.max_grants, 1, 10_000_000),
+    ];
+    problems.into_iter().flatten().collect()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What of the settings is wrong beyond their types.
 
 use streamgate_plugin_api::SettingsProblem;
-use streamgate_plugin_api::settings::{ByteSize, Duration};
+use streamgate_plugin_api::settings::{ByteSize, Duration, outside};
 
 use crate::filters::rules;
 use crate::origin::Origin;
@@ -48,17 +48,6 @@ pub(crate) fn check(settings: &Settings) -> Vec<SettingsProblem> {
         ("setup_ttl", settings.setup_ttl, 60, 30 * 86_400),
         ("audit_retention", settings.audit_retention, 86_400, 36_600 * 86_400),
     ];
-    for (key, time, least, most) in times {
-        let (least, most) = (Duration::secs(least), Duration::secs(most));
-        if time < least || time > most {
-            wrong(key, format!("{time} is out of bounds; it must be between {least} and {most}"));
-        }
-    }
-    let (least, most) = (ByteSize::kib(1), ByteSize::kib(32));
-    if settings.max_signature < least || settings.max_signature > most {
-        let size = settings.max_signature;
-        wrong("max_signature", format!("{size} is out of bounds; it must be between {least} and {most}"));
-    }
     if settings.key_overlap < settings.access_ttl {
         wrong("key_overlap", "must be at least `access_ttl`, else tokens end before their time".into());
     }
@@ -76,11 +65,11 @@ pub(crate) fn check(settings: &Settings) -> Vec<SettingsProblem> {
         ("challenges_per_address", settings.challenges_per_address, 1_000_000),
         ("attempts_per_wallet", settings.attempts_per_wallet, 1_000_000),
     ];
-    for (key, count, most) in counts {
-        if count == 0 || count > most {
-            wrong(key, format!("{count} is out of bounds; it must be between 1 and {most}"));
-        }
-    }
+    problems.extend(counts.into_iter().filter_map(|(key, count, most)| outside(key, count, 1, most)));
+    let bound = |(key, time, least, most)| outside(key, time, Duration::secs(least), Duration::secs(most));
+    problems.extend(times.into_iter().filter_map(bound));
+    let size = settings.max_signature;
+    problems.extend(outside("max_signature", size, ByteSize::kib(1), ByteSize::kib(32)));
     problems
 }
 

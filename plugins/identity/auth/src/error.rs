@@ -182,25 +182,10 @@ impl IntoResponse for AuthError {
                     .with("setting", setting)
                     .into_response()
             }
-            Self::Db(DbError::Unavailable { .. } | DbError::Conflict { .. }) => {
-                Problem::of(problems::UNAVAILABLE)
-                    .detail("The database is busy. Try again in a moment.")
-                    .header(header::RETRY_AFTER, "1")
-                    .into_response()
+            Self::Db(DbError::Conflict { .. }) => {
+                Problem::unavailable("The database is busy. Try again in a moment.").into_response()
             }
-            Self::Db(DbError::Full { .. }) => {
-                Problem::of(problems::INSUFFICIENT_STORAGE)
-                    .into_response()
-            }
-            Self::Db(error) => {
-                if let Some(unknown) = error.unknown_problem() {
-                    return unknown.into_response();
-                }
-                tracing::error!(%error, "the database of the sign-in failed");
-                Problem::of(problems::INTERNAL)
-                    .detail("The log of the server says what.")
-                    .into_response()
-            }
+            Self::Db(error) => error.problem("the sign-in").into_response(),
         }
     }
 }

@@ -39,13 +39,24 @@ impl Catalogue {
     /// What somebody may do with some contents because of whose they are, in their order.
     pub(crate) async fn standing(&self, request: StandingRequest) -> Result<Vec<Right>, StoreError> {
         let StandingRequest { principal, scopes, contents, roles } = request;
+        let caller = Caller::new(principal, &roles, &scopes);
+        let holders = self.holders(&contents).await?;
+        let right = |id| holders.get(id).map_or(Right::None, |holders| caller.right_to(holders));
+        Ok(contents.iter().map(right).collect())
+    }
+
+    /// The owners of these contents, in their order; empty where there is none.
+    pub(crate) async fn owners(&self, contents: &[String]) -> Result<Vec<String>, StoreError> {
+        let holders = self.holders(contents).await?;
+        let owner = |id| holders.get(id).map(|found| found.owner.clone()).unwrap_or_default();
+        Ok(contents.iter().map(owner).collect())
+    }
+
+    async fn holders(&self, contents: &[String]) -> Result<HashMap<String, Holders>, StoreError> {
         if contents.len() > MAX_ASKED {
             return Err(StoreError::Invalid(format!("{} contents; at most {MAX_ASKED}", contents.len())));
         }
-        let caller = Caller::new(principal, &roles, &scopes);
-        let holders = self.store.holders(&contents).await?;
-        let right = |id| holders.get(id).map_or(Right::None, |holders| caller.right_to(holders));
-        Ok(contents.iter().map(right).collect())
+        self.store.holders(contents).await
     }
 
     /// Gives what nobody owns to the first admin, until it is dropped. What a stop leaves over is claimed

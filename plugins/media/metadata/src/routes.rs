@@ -107,12 +107,7 @@ impl IntoResponse for StoreError {
         let problem = match self {
             Self::NotFound(_) => return not_found(&detail).into_response(),
             Self::Deleted(_) => return not_found(&detail).into_response(),
-            Self::NotSignedIn => {
-                return Problem::of(problems::NOT_SIGNED_IN)
-                    .detail("Sign in, or send an access token or an API key.")
-                    .header(header::WWW_AUTHENTICATE, "Bearer")
-                    .into_response();
-            }
+            Self::NotSignedIn => return Problem::not_signed_in().into_response(),
             Self::NotShared(_) => Problem::of(problems::NOT_FOUND),
             Self::NoText(_) => Problem::of(problems::NOT_FOUND),
             Self::Limit(_) => Problem::of(problems::LIMIT_REACHED),
@@ -138,15 +133,7 @@ impl IntoResponse for StoreError {
                 Problem::of(problems::UNAVAILABLE).header(header::RETRY_AFTER, "1")
             }
             Self::Full(_) | Self::Db(DbError::Full { .. }) => Problem::of(problems::INSUFFICIENT_STORAGE),
-            Self::Db(error) => {
-                if let Some(unknown) = error.unknown_problem() {
-                    return unknown.into_response();
-                }
-                tracing::error!(%error, "the catalogue's database failed");
-                return Problem::of(problems::INTERNAL)
-                    .detail("The catalogue could not be read or written. The log of the server says why.")
-                    .into_response();
-            }
+            Self::Db(error) => return error.problem("the catalogue").into_response(),
         };
         problem.detail(detail).into_response()
     }
@@ -292,7 +279,7 @@ fn not_signed_in(parameter: &str) -> Problem {
     let detail = format!(
         "`{parameter}` needs somebody who is signed in: sign in, or send an access token or an API key."
     );
-    Problem::of(problems::NOT_SIGNED_IN).detail(detail).header(header::WWW_AUTHENTICATE, "Bearer")
+    Problem::not_signed_in().detail(detail)
 }
 
 /// What a query says; none: a parameter is not known, or given twice.

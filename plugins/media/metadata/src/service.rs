@@ -5,8 +5,9 @@ use streamgate_contracts::audit::By;
 use streamgate_contracts::catalogue::v1::catalogue_server::{self, CatalogueServer};
 use streamgate_contracts::catalogue::v1::{
     Content, CreateRequest, DeleteRequest, DeleteResponse, DeletedRequest, DeletedResponse, GetRequest,
-    ListRequest, ListResponse, PutRenditionsRequest, PutSegmentsRequest, StandingRequest, StandingResponse,
-    TimelineRequest, TimelineResponse, UpdateRequest, UsageRequest, UsageResponse,
+    ListRequest, ListResponse, OwnersRequest, OwnersResponse, PutRenditionsRequest, PutSegmentsRequest,
+    StandingRequest, StandingResponse, TimelineRequest, TimelineResponse, UpdateRequest, UsageRequest,
+    UsageResponse,
 };
 use streamgate_contracts::fence;
 use tonic::{Request, Response, Status};
@@ -112,6 +113,10 @@ impl catalogue_server::Catalogue for Service {
     ) -> Result<Response<StandingResponse>, Status> {
         let rights = self.0.standing(request.into_inner()).await?;
         Ok(Response::new(StandingResponse { rights: rights.into_iter().map(Into::into).collect() }))
+    }
+
+    async fn owners(&self, request: Request<OwnersRequest>) -> Result<Response<OwnersResponse>, Status> {
+        Ok(Response::new(OwnersResponse { owners: self.0.owners(&request.get_ref().contents).await? }))
     }
 
     async fn usage(&self, request: Request<UsageRequest>) -> Result<Response<UsageResponse>, Status> {

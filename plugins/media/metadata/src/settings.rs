@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use streamgate_plugin_api::settings::Duration;
+use streamgate_plugin_api::settings::{Duration, outside};
 use streamgate_plugin_api::{SettingsProblem, cors};
 
 /// Settings of the catalogue.
@@ -87,30 +87,17 @@ pub(crate) fn check(settings: &Settings) -> Vec<SettingsProblem> {
     {
         problems.extend(cors::check(key, origins));
     }
-    for (key, value, least, most) in [
-        ("policy_max_age", settings.policy_max_age, Duration::secs(1), Duration::secs(3_600)),
-        ("search_timeout", settings.search_timeout, Duration::millis(100), Duration::secs(60)),
-    ] {
-        if value < least || value > most {
-            problems.push(SettingsProblem::new(key, format!("{value} is not between {least} and {most}")));
-        }
-    }
-    for (key, value) in [
-        ("max_searches", settings.max_searches),
-        ("searches_per_client", settings.searches_per_client),
-        ("max_event_clients", settings.max_event_clients),
-        ("event_streams_per_client", settings.event_streams_per_client),
-    ] {
-        if !(1..=1_000_000).contains(&value) {
-            problems.push(SettingsProblem::new(key, format!("{value} is not between 1 and 1000000")));
-        }
-    }
-    if !(16..=65_536).contains(&settings.event_backlog) {
-        problems.push(SettingsProblem::new("event_backlog", "must be between 16 and 65536"));
-    }
-    if settings.heartbeat.get().as_secs() < 1 || settings.heartbeat.get().as_secs() > 300 {
-        problems.push(SettingsProblem::new("heartbeat", "must be between 1s and 5m"));
-    }
+    let bounds = [
+        outside("policy_max_age", settings.policy_max_age, Duration::secs(1), Duration::secs(3_600)),
+        outside("search_timeout", settings.search_timeout, Duration::millis(100), Duration::secs(60)),
+        outside("max_searches", settings.max_searches, 1, 1_000_000),
+        outside("searches_per_client", settings.searches_per_client, 1, 1_000_000),
+        outside("max_event_clients", settings.max_event_clients, 1, 1_000_000),
+        outside("event_streams_per_client", settings.event_streams_per_client, 1, 1_000_000),
+        outside("event_backlog", settings.event_backlog, 16, 65_536),
+        outside("heartbeat", settings.heartbeat, Duration::secs(1), Duration::secs(300)),
+    ];
+    problems.extend(bounds.into_iter().flatten());
     if settings.sweep_grace.get().as_secs() > 86_400 {
         problems.push(SettingsProblem::new("sweep_grace", "must be at most 24h"));
     }

@@ -169,6 +169,19 @@ async fn what_nobody_owns_belongs_to_the_first_admin_as_soon_as_there_is_one() {
 }
 
 #[tokio::test]
+async fn the_owners_of_many_contents_come_in_their_order_and_are_empty_where_there_is_none() {
+    let world = World::new();
+    let life = world.live(Settings::default()).await;
+    add(&world, &life, 1, "ann", Openness::Public).await;
+    add(&world, &life, 2, "bob", Openness::Private).await;
+    life.create(&id(3), "Old").await;
+    let ask = async |contents: Vec<String>| life.catalogue.clone().owners(OwnersRequest { contents }).await;
+    let answer = ask(vec![id(2), id(9), id(1), id(3), id(2)]).await.unwrap();
+    assert_eq!(answer.into_inner().owners, ["bob", "", "ann", "", "bob"]);
+    assert_eq!(ask(vec![id(1); 501]).await.unwrap_err().code(), tonic::Code::InvalidArgument);
+}
+
+#[tokio::test]
 async fn a_standing_says_what_whose_a_content_is_lets_somebody_do() {
     let world = World::new();
     let life = world.live(gated()).await;

@@ -246,11 +246,7 @@ fn not_playable(why: &str) -> Response<Body> {
 }
 
 fn unavailable(why: &str) -> Response<Body> {
-    problem(
-        Problem::of(problems::UNAVAILABLE)
-            .detail(format!("{why}. Try again."))
-            .header(header::RETRY_AFTER, "1"),
-    )
+    problem(Problem::unavailable(format!("{why}. Try again.")))
 }
 
 #[cfg(test)]

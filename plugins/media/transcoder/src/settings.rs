@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use streamgate_plugin_api::SettingsProblem;
-use streamgate_plugin_api::settings::{ByteSize, Duration};
+use streamgate_plugin_api::settings::{ByteSize, Duration, outside};
 
 use crate::encode::Options;
 use crate::encode::Passes;
@@ -83,7 +83,14 @@ const PRESETS: [&str; 9] =
 impl Settings {
     /// All problems that the types do not rule out.
     pub(crate) fn problems(&self) -> Vec<SettingsProblem> {
-        let mut problems = Vec::new();
+        let bounds = [
+            outside("quality", self.quality, 1, 50),
+            outside("nice", self.nice, 0, 19),
+            outside("max_sound_tracks", self.max_sound_tracks, 1, 32),
+            outside("lease", self.lease, Duration::secs(3), Duration::secs(600)),
+            outside("no_room_pause", self.no_room_pause, Duration::secs(1), Duration::secs(600)),
+        ];
+        let mut problems: Vec<_> = bounds.into_iter().flatten().collect();
         let mut check = |good: bool, key: &str, message: String| {
             if !good {
                 problems.push(SettingsProblem::new(key, message));
@@ -95,12 +102,6 @@ impl Settings {
             "preset",
             format!("`{preset}` is no x264 preset; choose one of {}", PRESETS.join(", ")),
         );
-        check(
-            (1..=50).contains(&self.quality),
-            "quality",
-            format!("{} is not between 1 and 50", self.quality),
-        );
-        check((0..=19).contains(&self.nice), "nice", format!("{} is not between 0 and 19", self.nice));
         check(self.jobs <= 64, "jobs", format!("{} at a time is more than 64", self.jobs));
         check(
             self.encoder_threads <= 128,
@@ -109,27 +110,14 @@ impl Settings {
         );
         check(self.max_pixels >= 256, "max_pixels", "no picture has fewer than 256 pixels".to_owned());
         check(self.max_streams >= 1, "max_streams", "0 would refuse every file; set at least 1".to_owned());
-        check(
-            (1..=32).contains(&self.max_sound_tracks),
-            "max_sound_tracks",
-            format!("{} is not between 1 and 32", self.max_sound_tracks),
-        );
         check(self.max_bytes.get() >= 1, "max_bytes", "0 would refuse every file; set at least 1".to_owned());
         for (key, value, least) in [
             ("max_duration", self.max_duration, 1),
             ("max_wall_time", self.max_wall_time, 1),
             ("stall_timeout", self.stall_timeout, 5),
-            ("lease", self.lease, 3),
-            ("no_room_pause", self.no_room_pause, 1),
         ] {
             check(value.get().as_secs() >= least, key, format!("is too short; set at least {least}s"));
         }
-        check(self.lease.get().as_secs() <= 600, "lease", "is too long; set at most 10m".to_owned());
-        check(
-            self.no_room_pause.get().as_secs() <= 600,
-            "no_room_pause",
-            "is too long; set at most 10m".to_owned(),
-        );
         problems
     }
 

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use streamgate_plugin_api::settings::{ByteSize, Duration};
+use streamgate_plugin_api::settings::{ByteSize, Duration, outside};
 use streamgate_plugin_api::{SettingsProblem, cors};
 
 /// Settings of uploads.
@@ -60,23 +60,22 @@ impl Default for Settings {
 
 /// All that is wrong with these settings beyond their types.
 pub(crate) fn check(settings: &Settings) -> Vec<SettingsProblem> {
-    let mut problems = Vec::new();
+    let mut problems: Vec<_> = [
+        outside("max_size", settings.max_size, ByteSize::bytes(1), ByteSize::gib(1 << 20)),
+        outside("checkpoint", settings.checkpoint, ByteSize::mib(1), ByteSize::gib(4)),
+        outside("checkpoint_interval", settings.checkpoint_interval, Duration::secs(1), Duration::secs(300)),
+        outside("expire_after", settings.expire_after, Duration::secs(60), Duration::secs(365 * 86_400)),
+        outside("idle_timeout", settings.idle_timeout, Duration::secs(1), Duration::secs(3_600)),
+        outside("sweep_interval", settings.sweep_interval, Duration::secs(1), Duration::secs(3_600)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     let mut demand = |holds: bool, key: &str, message: &str| {
         if !holds {
             problems.push(SettingsProblem::new(key, message));
         }
     };
-    let Settings { max_size, checkpoint, .. } = settings;
-    demand((1..=1 << 50).contains(&max_size.get()), "max_size", "must be between 1 byte and 1024TiB");
-    demand((1 << 20..=4 << 30).contains(&checkpoint.get()), "checkpoint", "must be between 1MiB and 4GiB");
-    for (key, duration, least, most, bounds) in [
-        ("checkpoint_interval", settings.checkpoint_interval, 1, 300, "must be between 1s and 5m"),
-        ("expire_after", settings.expire_after, 60, 365 * 86_400, "must be between 1m and 365d"),
-        ("idle_timeout", settings.idle_timeout, 1, 3_600, "must be between 1s and 1h"),
-        ("sweep_interval", settings.sweep_interval, 1, 3_600, "must be between 1s and 1h"),
-    ] {
-        demand((least..=most).contains(&duration.get().as_secs()), key, bounds);
-    }
     for (key, bound) in [
         ("max_transfers", settings.max_transfers),
         ("max_transfers_per_caller", settings.max_transfers_per_caller),

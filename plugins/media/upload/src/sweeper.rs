@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use streamgate_plugin_api::backoff::Backoff;
 use streamgate_plugin_api::time::now_ms;
 
 use crate::audit;
@@ -16,21 +17,22 @@ const PAGE: u32 = 100;
 /// A creation takes no longer: see [`crate::uploads::CREATION`]. Younger ones belong to a run that may be at work
 /// still, this one, the one before it or one of another node.
 const CREATION_MS: i64 = 120_000;
-const FIRST_BACK_OFF: Duration = Duration::from_millis(500);
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Works until the end of the process. `report` hears after each round what is wrong.
 pub(crate) async fn run(uploads: Uploads, interval: Duration, report: impl Fn(Option<&str>) + Send) {
-    let mut back_off = FIRST_BACK_OFF;
+    let backoff = Backoff { first: FIRST_PAUSE, longest: interval.max(FIRST_PAUSE) };
+    let mut failures = 0;
     loop {
         let trouble = round(&uploads).await;
         report(trouble.as_deref());
         if trouble.is_some() {
             // Not sooner, whoever asks: what failed would fail again.
-            tokio::time::sleep(back_off).await;
-            back_off = (back_off * 2).min(interval.max(FIRST_BACK_OFF));
+            failures += 1;
+            tokio::time::sleep(backoff.after(failures)).await;
             continue;
         }
-        back_off = FIRST_BACK_OFF;
+        failures = 0;
         tokio::select! {
             () = tokio::time::sleep(interval) => {}
             () = uploads.work.notified() => {}

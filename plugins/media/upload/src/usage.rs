@@ -68,8 +68,7 @@ fn whose(
     let invalid = |detail: String| Problem::of(problems::INVALID_REQUEST).detail(detail);
     let Query(Of { principal }) = query.map_err(|rejection| Box::new(invalid(rejection.body_text())))?;
     let Some(caller) = caller else {
-        let problem = Problem::of(problems::NOT_SIGNED_IN);
-        return Err(problem.detail("Sign in first.").header(header::WWW_AUTHENTICATE, "Bearer").into());
+        return Err(Problem::not_signed_in().into());
     };
     match principal {
         Some(id) if id != caller.id && !scopes::has(&caller.scopes, scopes::ADMIN) => {

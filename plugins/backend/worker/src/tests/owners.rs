@@ -292,6 +292,28 @@ async fn a_job_that_waits_because_of_its_owner_goes_on_when_its_content_is_someb
 }
 
 #[tokio::test]
+async fn all_jobs_that_wait_are_given_to_the_owners_of_their_contents_for_a_lost_event() {
+    let fixture = Fixture::new().await;
+    let ids = [
+        enqueue_for(&fixture, "ann", "a-content").await,
+        enqueue_for(&fixture, "ann", "another-content").await,
+        enqueue_for(&fixture, "ann", "").await,
+    ];
+    let owners = async || {
+        let mut owners = Vec::new();
+        for id in &ids {
+            owners.push(fixture.jobs.get(id).await.unwrap().owner);
+        }
+        owners
+    };
+    fixture.jobs.follow_all().await.unwrap();
+    assert_eq!(owners().await, ["ann", "ann", "ann"], "the catalogue does not answer");
+    *fixture.owner.lock().unwrap() = "bob".into();
+    fixture.jobs.follow_all().await.unwrap();
+    assert_eq!(owners().await, ["bob", "bob", "ann"]);
+}
+
+#[tokio::test]
 async fn without_any_event_a_job_is_leased_for_who_owns_its_content_then() {
     let (auth, _world) = quota_of(RoleQuota { encode_minutes: Some(1), ..RoleQuota::default() }).await;
     let fixture = Fixture::beside(Settings::default(), auth).await;

@@ -2,18 +2,16 @@
 //! when it is missing, when an event said that there is a newer revision, or when it is old.
 //! The catalogue stays the only record; losing everything here costs one question each.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use streamgate_contracts::catalogue::v1::TimelineRequest;
 use streamgate_contracts::catalogue::v1::catalogue_client::CatalogueClient;
-use streamgate_plugin_api::{Client, trace};
+use streamgate_plugin_api::Client;
+use streamgate_plugin_api::flight::Flights;
 use tonic::Code;
 
 use crate::manifest::convert;
@@ -62,7 +60,7 @@ pub(crate) struct Contents {
     epoch: Instant,
     known: Cache<ContentId, Arc<Known>, ByWeight>,
     /// Questions under way; at most one for each content.
-    flights: Mutex<HashMap<ContentId, Flight>>,
+    flights: Flights<ContentId, Answer, Asking>,
 }
 
 /// One content.
@@ -89,11 +87,13 @@ impl Weighter<ContentId, Arc<Known>> for ByWeight {
 
 type Answer = Result<Arc<Snapshot>, ContentError>;
 
-struct Flight {
-    answer: Shared<BoxFuture<'static, Answer>>,
+/// A question under way.
+struct Asking {
+    /// What is known until it is answered.
+    before: Option<Arc<Known>>,
     announced: Arc<AtomicU64>,
     /// The content was deleted meanwhile: the answer must not be kept.
-    doomed: Arc<AtomicBool>,
+    doomed: AtomicBool,
 }
 
 impl Contents {
@@ -109,7 +109,7 @@ impl Contents {
             epoch: Instant::now(),
             known: Cache::with_weighter(items, limits.cache_bytes, ByWeight),
             limits,
-            flights: Mutex::default(),
+            flights: Flights::default(),
         }
     }
 
@@ -140,8 +140,7 @@ impl Contents {
         if let Some(snapshot) = self.fresh(id) {
             return Ok(snapshot);
         }
-        let (answer, announced) = self.ask(id);
-        let wanted = announced.load(Ordering::Acquire);
+        let (wanted, answer) = self.ask(id);
         let snapshot = answer.await?;
         if snapshot.timeline.revision >= wanted {
             return Ok(snapshot);
@@ -149,45 +148,25 @@ impl Contents {
         // The question was under way before the event came: one more.
         match self.fresh(id) {
             Some(snapshot) => Ok(snapshot),
-            None => self.ask(id).0.await,
+            None => self.ask(id).1.await,
         }
     }
 
-    /// Asks the catalogue, or joins those who wait for its answer.
-    fn ask(self: &Arc<Self>, id: ContentId) -> (Shared<BoxFuture<'static, Answer>>, Arc<AtomicU64>) {
-        let mut flights = self.flights();
-        if let Some(flight) = flights.get(&id) {
-            return (flight.answer.clone(), flight.announced.clone());
-        }
-        let before = self.known.peek(&id);
-        let announced = before.as_ref().map(|known| known.announced.clone()).unwrap_or_default();
-        let doomed = Arc::new(AtomicBool::new(false));
-        let asking = self.clone().asked(id, before, announced.clone(), doomed.clone());
-        // A task of its own: those who wait may go away, and the answer is still kept.
-        let task = tokio::spawn(trace::in_context(trace::current(), asking));
-        let answer = task
-            .map(|ended| {
-                ended.unwrap_or_else(|error| Err(ContentError::Unavailable(error.to_string().into())))
-            })
-            .boxed()
-            .shared();
-        flights.insert(id, Flight { answer: answer.clone(), announced: announced.clone(), doomed });
-        (answer, announced)
+    /// Asks the catalogue, or joins those who wait for its answer; and the revision that is announced so far.
+    fn ask(self: &Arc<Self>, id: ContentId) -> (u64, impl Future<Output = Answer> + use<>) {
+        let context = || {
+            let before = self.known.peek(&id);
+            let announced = before.as_ref().map(|known| known.announced.clone()).unwrap_or_default();
+            Asking { before, announced, doomed: AtomicBool::new(false) }
+        };
+        let (answer, asking) = self.flights.join_with(id, context, |asking| self.clone().asked(id, asking));
+        let failed = || Err(ContentError::Unavailable("the answer could not be read".into()));
+        (asking.announced.load(Ordering::Acquire), async move { answer.await.unwrap_or_else(failed) })
     }
 
-    fn flights(&self) -> MutexGuard<'_, HashMap<ContentId, Flight>> {
-        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Asks, keeps the answer, and ends the flight.
-    async fn asked(
-        self: Arc<Self>,
-        id: ContentId,
-        before: Option<Arc<Known>>,
-        announced: Arc<AtomicU64>,
-        doomed: Arc<AtomicBool>,
-    ) -> Answer {
-        let landing = Landing { contents: &self, id, doomed: &doomed };
+    /// Asks, and keeps the answer.
+    async fn asked(self: Arc<Self>, id: ContentId, asking: Arc<Asking>) -> Answer {
+        let before = asking.before.clone();
         let started = self.now_ms();
         let asked = self.question(id, before.as_deref()).await;
         let now = self.now_ms();
@@ -202,13 +181,18 @@ impl Contents {
                     self.watcher.outdated(id);
                 }
                 let snapshot = Arc::new(snapshot);
-                landing.keep(Arc::new(Known {
+                let known = Arc::new(Known {
                     snapshot: snapshot.clone(),
-                    announced,
+                    announced: asking.announced.clone(),
                     asked_ms: AtomicU64::new(now),
                     answered_ms: AtomicU64::new(now),
                     pause_ms,
-                }));
+                });
+                self.known.insert(id, known);
+                // A deletion comes either before and is seen, or after and removes.
+                if asking.doomed.load(Ordering::SeqCst) {
+                    self.known.remove(&id);
+                }
                 Ok(snapshot)
             }
             Ok(None) => {
@@ -227,7 +211,7 @@ impl Contents {
                 Some(known)
                     if now.saturating_sub(known.answered_ms.load(Ordering::Relaxed))
                         < GRACE.as_millis() as u64
-                        && !doomed.load(Ordering::Acquire) =>
+                        && !asking.doomed.load(Ordering::SeqCst) =>
                 {
                     known.asked_ms.store(now, Ordering::Relaxed);
                     Ok(known.snapshot.clone())
@@ -266,8 +250,8 @@ impl Contents {
 
     /// An event told of this revision.
     pub(crate) fn changed(&self, id: ContentId, revision: u64) {
-        if let Some(flight) = self.flights().get(&id) {
-            flight.announced.fetch_max(revision, Ordering::AcqRel);
+        if let Some(asking) = self.flights.context(&id) {
+            asking.announced.fetch_max(revision, Ordering::AcqRel);
         }
         if let Some(known) = self.known.peek(&id) {
             known.announced.fetch_max(revision, Ordering::AcqRel);
@@ -277,43 +261,15 @@ impl Contents {
     /// What there is now, whatever is known: somebody asks for something that is not in it, and may have been told of it
     /// before the event comes.
     pub(crate) async fn anew(self: &Arc<Self>, id: ContentId) -> Answer {
-        self.ask(id).0.await
+        self.ask(id).1.await
     }
 
     /// An event told that the content is gone.
     pub(crate) fn deleted(&self, id: ContentId) {
-        let mut flights = self.flights();
-        if let Some(flight) = flights.remove(&id) {
-            flight.doomed.store(true, Ordering::Release);
+        if let Some(asking) = self.flights.forget(&id) {
+            asking.doomed.store(true, Ordering::SeqCst);
         }
         self.known.remove(&id);
-        drop(flights);
         self.watcher.outdated(id);
-    }
-}
-
-/// Ends a flight when it is dropped, also if the one who asks panics.
-struct Landing<'a> {
-    contents: &'a Contents,
-    id: ContentId,
-    doomed: &'a Arc<AtomicBool>,
-}
-
-impl Landing<'_> {
-    fn keep(&self, known: Arc<Known>) {
-        // Under the lock, so that a deletion comes either before and is seen, or after and removes.
-        let _flights = self.contents.flights();
-        if !self.doomed.load(Ordering::Acquire) {
-            self.contents.known.insert(self.id, known);
-        }
-    }
-}
-
-impl Drop for Landing<'_> {
-    fn drop(&mut self) {
-        let mut flights = self.contents.flights();
-        if flights.get(&self.id).is_some_and(|flight| Arc::ptr_eq(&flight.doomed, self.doomed)) {
-            flights.remove(&self.id);
-        }
     }
 }

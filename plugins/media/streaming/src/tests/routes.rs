@@ -75,6 +75,9 @@ impl Catalogue for Shelf {
     async fn standing(&self, _: Call<StandingRequest>) -> Result<Reply<StandingResponse>, Status> {
         Err(Status::unimplemented("read only"))
     }
+    async fn owners(&self, _: Call<OwnersRequest>) -> Result<Reply<OwnersResponse>, Status> {
+        Err(Status::unimplemented("read only"))
+    }
     async fn usage(&self, _: Call<UsageRequest>) -> Result<Reply<UsageResponse>, Status> {
         Err(Status::unimplemented("read only"))
     }

@@ -334,6 +334,12 @@ impl Catalogue for World {
     ) -> Result<Response<catalogue::StandingResponse>, Status> {
         Err(Status::unimplemented(""))
     }
+    async fn owners(
+        &self,
+        _: Request<catalogue::OwnersRequest>,
+    ) -> Result<Response<catalogue::OwnersResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
     async fn usage(
         &self,
         _: Request<catalogue::UsageRequest>,
