@@ -1,4 +1,4 @@
-//! Single flight: one question at a time for each key; callers that ask while it is under way get the same answer.
+//! Single flight: one call at a time for each key; concurrent callers get the same result.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -11,10 +11,10 @@ use tokio::sync::oneshot;
 
 use crate::trace;
 
-/// What callers wait for; none when asking panicked.
+/// What callers wait for; `None` after a panic.
 pub type Answer<T> = Shared<BoxFuture<'static, Option<T>>>;
 
-/// Questions under way, by key. Cheap to clone.
+/// Calls in progress, by key. Cheap to clone.
 pub struct Flights<K, T: Clone>(Arc<Mutex<HashMap<K, Answer<T>>>>);
 
 impl<K, T: Clone> Clone for Flights<K, T> {
@@ -40,7 +40,7 @@ where
     K: Clone + Eq + Hash + Send + 'static,
     T: Clone + Send + Sync + 'static,
 {
-    /// The answer to the question under way, or else to `ask`, which runs to its end whether a caller waits or not.
+    /// The result of the call in progress, or else of `ask`, which runs to its end even if no caller waits.
     pub fn join<F>(&self, key: K, ask: impl FnOnce() -> F) -> Answer<T>
     where
         F: Future<Output = T> + Send + 'static,
@@ -65,7 +65,7 @@ where
     }
 }
 
-/// Ends a flight when it is dropped, also if asking panics.
+/// Ends a flight when it is dropped, also after a panic.
 struct Landing<K: Eq + Hash, T: Clone> {
     flights: Flights<K, T>,
     key: K,
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_runs_to_its_end_when_nobody_waits() {
+    async fn it_runs_to_its_end_when_no_caller_waits() {
         let (flights, (tell, told)) = (Flights::default(), oneshot::channel());
         drop(flights.join((), move || async move { tell.send(()).unwrap() }));
         told.await.unwrap();

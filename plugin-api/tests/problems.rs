@@ -1,5 +1,5 @@
-//! The table of problem types, and the files that are made from it: `docs/reference/problems.md` and the console's texts. With
-//! `STREAMGATE_UPDATE=1` the files are written instead of compared.
+//! The table of problem types, and the files generated from it: `docs/reference/problems.md` and the
+//! console's texts. With `STREAMGATE_UPDATE=1` the files are written instead of compared.
 
 use std::collections::HashSet;
 use std::fs;

@@ -1,12 +1,11 @@
 //! The typed calls between StreamGate plugins: clients and servers generated from the
 //! protobuf files in `proto/`, the SQL client [`db::Db`], the client of objects [`storage::Client`], the outbox of
-//! the audit log ([`audit::Outbox`]), the event subjects, the outbox of events ([`outbox::Outbox`]), what is
-//! asked before a deletion is believed ([`deletions::Deletions`]), where [`renditions`] are, how a write of
-//! an earlier lease is refused ([`fence`]), what [`scopes`] let somebody do, and addresses and digests of
-//! [`ethereum`].
+//! the audit log ([`audit::Outbox`]), the event subjects, the outbox of events ([`outbox::Outbox`]), the
+//! confirmation of deletions ([`deletions::Deletions`]), the paths of [`renditions`], the refusal of writes
+//! of an earlier lease ([`fence`]), the meaning of [`scopes`], and addresses and digests of [`ethereum`].
 //!
-//! This crate holds contracts only. It never decides anything: what a capability does
-//! stands in the plugin that provides it.
+//! This crate contains contracts only. It never decides anything: the plugin that provides a capability
+//! implements it.
 //!
 //! ```no_run
 //! use streamgate_contracts::catalogue::v1::{GetRequest, catalogue_client::CatalogueClient};
@@ -28,7 +27,7 @@ pub mod access {
     }
 }
 
-/// The `auth` capability: who is asking, the audit log, and revocation.
+/// The `auth` capability: authentication, the audit log, and revocation.
 pub mod auth {
     /// `streamgate.auth.v1`, generated from `auth.proto`.
     #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, clippy::unwrap_used)]
