@@ -154,7 +154,7 @@ async fn ttml_becomes_webvtt_in_the_language_that_it_says() {
     assert_eq!((refused.status, &refused.json()["line"]), (422, &json!(1)));
     assert_eq!(
         refused.json()["detail"],
-        "line 1: a picture is shown here instead of a text; only text can be taken."
+        "line 1: this is a picture instead of text; only text is supported."
     );
 }
 

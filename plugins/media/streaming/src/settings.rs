@@ -1,4 +1,4 @@
-//! What `plugins.toml` may say under `[plugins.streaming]`.
+//! The settings under `[plugins.streaming]`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -81,7 +81,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Everything wrong with them.
+    /// All problems of the values.
     pub(crate) fn problems(&self) -> Vec<SettingsProblem> {
         let mut problems = Vec::new();
         let mut demand = |holds: bool, key: &str, message: String| {
@@ -106,7 +106,7 @@ impl Settings {
             demand(
                 !value.is_zero() && value.as_secs() <= 3600,
                 key,
-                format!("`{value}` must be more than nothing and at most 1h"),
+                format!("`{value}` must be more than 0 and at most 1h"),
             );
         }
         for (key, value) in [("token_idle", self.token_idle), ("token_max", self.token_max)] {
@@ -119,20 +119,17 @@ impl Settings {
         demand(
             self.addresses_per_player <= 1000,
             "addresses_per_player",
-            format!("`{}` is more than 1000; 0 is no bound", self.addresses_per_player),
+            format!("`{}` is more than 1000; use 0 for no limit", self.addresses_per_player),
         );
         for (key, value) in
             [("sessions_per_principal", self.sessions_per_principal), ("max_grants", self.max_grants)]
         {
-            demand(value > 0, key, "`0` would let nobody play".to_owned());
+            demand(value > 0, key, "`0` would refuse every player".to_owned());
         }
         demand(
             self.playlist_max_age.as_secs() <= 86_400,
             "playlist_max_age",
-            format!(
-                "`{}` is longer than a day; deleted contents would live on in proxies",
-                self.playlist_max_age
-            ),
+            format!("`{}` is longer than a day; proxies would keep deleted contents", self.playlist_max_age),
         );
         demand(
             self.timeline_cache.get() >= 1 << 20,

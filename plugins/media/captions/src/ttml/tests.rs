@@ -156,7 +156,7 @@ fn documents_of_earlier_drafts_and_with_prefixes_are_the_same() {
 }
 
 #[test]
-fn a_sample_shows_what_falls_into_it_and_goes_on_to_its_end() {
+fn a_sample_shows_what_falls_into_it_up_to_its_end() {
     let body = "<div><p begin=\"1s\" end=\"3s\">a</p><p begin=\"3s\">b</p><p begin=\"5s\" end=\"6s\">c</p><p>d</p></div>";
     let found = document(file("", "", body).as_bytes(), 2_000..4_000).unwrap().cues;
     let found: Vec<_> = found.iter().map(|cue| (cue.start_ms, cue.end_ms, cue.text.as_str())).collect();
@@ -199,8 +199,8 @@ fn a_wrong_file_is_refused_with_its_line() {
     }
     for (file, error) in [
         ("<svg/>", "line 1: \"svg\" is no TTML, whose root is <tt>"),
-        ("<?xml version=\"1.0\"?>\n", "line 2: there is no <tt> in this XML"),
-        ("<tt/><tt/>", "line 1: a second element stands behind the root"),
+        ("<?xml version=\"1.0\"?>\n", "line 2: this XML has no <tt>"),
+        ("<tt/><tt/>", "line 1: a second element follows the root"),
         ("<tt><body>", "line 1: the file ends within"),
         ("<tt timeBase=\"clock\"/>", "line 1: timeBase=\"clock\" counts the time of day"),
         ("<tt frameRate=\"x\"/>", "line 1: frameRate=\"x\" is no rate"),
