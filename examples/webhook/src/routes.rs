@@ -149,7 +149,7 @@ impl ListQuery {
         let before = match self.cursor.as_deref().map(Uuid::try_parse) {
             None => None,
             Some(Ok(id)) => Some(id.to_string()),
-            Some(Err(_)) => return invalid("cursor is not one that a list has answered".into()),
+            Some(Err(_)) => return invalid("cursor does not come from an earlier response".into()),
         };
         Ok((Filter { endpoint: self.endpoint, state, before }, limit))
     }

@@ -52,7 +52,7 @@ async fn a_database_that_is_lost_or_emptied_is_not_begun_anew() {
     }
     assert!(!path.exists(), "nothing was made in its place");
 
-    // What the message advises works, each of both.
+    // Both remedies of the message work.
     std::fs::write(&path, &kept).unwrap();
     assert_eq!(run(directory.path(), "test").await, Ok(3));
     std::fs::remove_file(&path).unwrap();

@@ -1,4 +1,4 @@
-//! The settings of the plugin, and what a value of the right type may still get wrong.
+//! The settings of the plugin and the checks of their values.
 
 use std::collections::HashSet;
 
@@ -87,7 +87,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Everything that is wrong with these values.
+    /// All problems of these values.
     pub fn problems(&self) -> Vec<SettingsProblem> {
         let mut problems = Vec::new();
         let mut say = |key: &str, message: String| problems.push(SettingsProblem::new(key, message));
@@ -115,7 +115,7 @@ impl Settings {
         }
         if self.max_running_per_owner > 10_000 {
             let count = self.max_running_per_owner;
-            say("max_running_per_owner", format!("{count} is more than 10000; 0 is no limit"));
+            say("max_running_per_owner", format!("{count} is more than 10000; use 0 for no limit"));
         }
         if self.max_payload < ByteSize::kib(1) || self.max_payload > ByteSize::mib(4) {
             say("max_payload", format!("{} is not between 1KiB and 4MiB", self.max_payload));
@@ -127,7 +127,7 @@ impl Settings {
                 say(&key("name"), format!("`{}` is not [a-z][a-z0-9-]{{0,62}}", schedule.name));
             }
             if !names.insert(&schedule.name) {
-                say(&key("name"), format!("`{}` names two schedules", schedule.name));
+                say(&key("name"), format!("`{}` is the name of two schedules", schedule.name));
             }
             if !is_queue(&schedule.queue) {
                 say(&key("queue"), format!("`{}` is not [a-z][a-z0-9-]{{0,62}}", schedule.queue));
@@ -136,7 +136,10 @@ impl Settings {
                 say(&key("cron"), error.to_string());
             }
             if schedule.payload.to_string().len() as u64 > self.max_payload.get() {
-                say(&key("payload"), format!("it is larger than `max_payload` = {}", self.max_payload));
+                say(
+                    &key("payload"),
+                    format!("the payload is larger than `max_payload` = {}", self.max_payload),
+                );
             }
         }
         problems
