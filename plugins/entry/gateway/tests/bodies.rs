@@ -1,4 +1,4 @@
-//! Bodies of requests that come slowly, or wrongly framed.
+//! Request bodies that arrive slowly, or wrongly framed.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod support;
@@ -14,7 +14,7 @@ use streamgate_plugin_api::settings::{ByteSize, Duration as Time};
 use support::{Gateway, Raw, settings, start};
 use tokio::io::AsyncWriteExt;
 
-/// Reads a body to its end and says how much came; a plugin that calls every failure "too large".
+/// Reads a body to its end and returns how much arrived; a plugin that reports every failure as "too large".
 fn counts(settings: &Settings) -> Gateway {
     let count = async |request: Request| {
         let mut body = request.into_body().into_data_stream();
@@ -33,7 +33,7 @@ fn problem(answer: &support::Answer) -> String {
     problem["type"].as_str().unwrap().trim_start_matches("urn:streamgate:problem:").to_owned()
 }
 
-/// Sends a byte every 20 ms, as `many` as there are, or until the server has answered.
+/// Sends a byte every 20 ms, `many` in total, or until the server has answered.
 async fn dribble(client: &mut Raw, many: usize) -> bool {
     for _ in 0..many {
         tokio::time::sleep(Duration::from_millis(20)).await;
