@@ -69,8 +69,9 @@ impl IntoResponse for ApiError {
             Self::Chain(detail) => {
                 Problem::of(problems::CHAIN_UNAVAILABLE).detail(detail).header(header::RETRY_AFTER, "1")
             }
-            Self::Changed(expected) => Problem::of(problems::CHANGED_MEANWHILE)
-                .detail(format!("It is no longer at revision {expected}. Read it again, and decide anew.")),
+            Self::Changed(expected) => Problem::of(problems::CHANGED_MEANWHILE).detail(format!(
+                "It is no longer at revision {expected}. Read the resource again, and retry."
+            )),
             Self::Unread(problem) => *problem,
             Self::Method => {
                 Problem::of(problems::METHOD_NOT_ALLOWED).detail("The field `Allow` names those that are.")

@@ -68,7 +68,7 @@ async fn a_plugin_that_does_not_answer_is_named_and_leaves_the_chains_of_the_oth
     for (silent, says) in [
         (Knows::Nothing.client(), "not now"),
         (Knows::Hangs.client(), "no answer within"),
-        (nobody(), "Nobody provides it"),
+        (nobody(), "No provider"),
     ] {
         let world = World::new();
         let settings = json!({ "chain_timeout": "200ms" });

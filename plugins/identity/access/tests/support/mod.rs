@@ -60,8 +60,7 @@ pub fn viewer(id: &str, wallets: &[Address]) -> Principal {
 
 /// A capability that nobody provides.
 pub fn nobody() -> Client {
-    let answer =
-        || async { Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Nobody provides it") };
+    let answer = || async { Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "No provider") };
     Client::from_service(axum::Router::new().fallback(answer))
 }
 
