@@ -189,7 +189,7 @@ impl Settings {
         for (index, chain) in self.chains.iter().enumerate() {
             let key = |field: &str| format!("chains.{index}.{field}");
             if chain.id == 0 {
-                problems.push(SettingsProblem::new(key("id"), "0 is no chain; Ethereum is 1"));
+                problems.push(SettingsProblem::new(key("id"), "0 is not a chain; Ethereum is 1"));
             }
             if !ids.insert(chain.id) {
                 problems.push(SettingsProblem::new(key("id"), format!("{} is there twice", chain.id)));

@@ -235,7 +235,7 @@ impl Registries {
                 }
             }
             Ok(None) => {}
-            Err(error) => tracing::warn!(subject = event.subject, %error, "an event was not understood"),
+            Err(error) => tracing::warn!(subject = event.subject, %error, "an event cannot be read"),
         }
     }
 

@@ -36,7 +36,7 @@ pub(crate) fn router(registry: Arc<Registries>) -> Router {
         .route("/api/v1/registry", get(registries))
         .route("/api/v1/registry/{chain}", get(list).post(ask_again))
         .route("/api/v1/registry/{chain}/{content}", get(show).post(ask))
-        .fallback(|| async { ApiError::NotFound("There is nothing at this path.".into()) })
+        .fallback(|| async { ApiError::NotFound("There is no resource at this path.".into()) })
         .method_not_allowed_fallback(|| async { ApiError::Method })
         .with_state(registry)
 }
@@ -76,9 +76,8 @@ impl IntoResponse for ApiError {
             Self::Invalid(detail) => Problem::of(problems::INVALID_REQUEST).detail(detail),
             Self::NotFound(detail) => Problem::of(problems::NOT_FOUND).detail(detail),
             Self::Refused(kind, detail) => Problem::of(kind).detail(detail),
-            Self::Method => {
-                Problem::of(problems::METHOD_NOT_ALLOWED).detail("The field `Allow` names those that are.")
-            }
+            Self::Method => Problem::of(problems::METHOD_NOT_ALLOWED)
+                .detail("The field `Allow` lists the allowed methods."),
             Self::Silent(error) => unavailable(format!("{error}. Try again in a moment.")),
             Self::Db(DbError::Unavailable { .. }) => {
                 unavailable("The server is busy. Try again in a moment.".into())
@@ -89,7 +88,7 @@ impl IntoResponse for ApiError {
                     return unknown.into_response();
                 }
                 tracing::error!(%error, "the database of the registries failed");
-                Problem::of(problems::INTERNAL).detail("The log of the server says what.")
+                Problem::of(problems::INTERNAL).detail("See the server's log.")
             }
         };
         problem.into_response()
