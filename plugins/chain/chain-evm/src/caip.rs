@@ -25,7 +25,7 @@ pub(crate) struct Account {
     pub(crate) address: Address,
 }
 
-/// What may be owned.
+/// An asset that may be owned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Token {
     Native,
@@ -75,7 +75,7 @@ impl Account {
 }
 
 impl Token {
-    /// The contract; none for the native coin.
+    /// The contract; `None` for the native coin.
     pub(crate) fn contract(&self) -> Option<Address> {
         match self {
             Self::Native => None,
@@ -107,7 +107,7 @@ impl Asset {
         Some(Self { chain, token })
     }
 
-    /// The contract; none for the native coin.
+    /// The contract; `None` for the native coin.
     pub(crate) fn contract(&self) -> Option<Address> {
         self.token.contract()
     }

@@ -1,5 +1,5 @@
-//! Names of chains, accounts and assets: CAIP-2, CAIP-10 and CAIP-19, in the namespace `solana`.
-//! Base58 has one spelling for each value, so that texts are compared as they are.
+//! Names of chains, accounts and assets: CAIP-2, CAIP-10 and CAIP-19, in the namespace `solana`. Base58 has
+//! one form for each value, so texts are compared directly.
 
 use std::fmt;
 
@@ -25,7 +25,7 @@ pub(crate) struct Account {
     pub(crate) address: Address,
 }
 
-/// What may be owned.
+/// An asset that may be owned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Token {
     /// SOL, in lamports.

@@ -9,9 +9,9 @@ const CHAIN: &str = "chain id such as eip155:1";
 const ACCOUNT: &str = "account such as eip155:1:0xab16a96d359ec26a11e2c2b3d8f8b8942d5bfcdb; \
                        a mixed-case address needs the right EIP-55 checksum";
 
-/// A text that names no chain or account.
+/// A text that is not a chain or account.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{given:.160}` is no {wanted}")]
+#[error("`{given:.160}` is not a {wanted}")]
 pub(crate) struct CaipError {
     given: String,
     wanted: &'static str,

@@ -1,6 +1,6 @@
-//! The REST API under `/api/v1/registry`, for operators: which registries there are, what became of
-//! each content, and to ask for one. Who may read is for the gateway to say; asking costs coins, and
-//! so it also says itself that it takes an admin.
+//! The REST API under `/api/v1/registry`, for operators: the registries, the state of each content, and
+//! requests. The gateway authorizes reading; a request costs coins, so it also checks itself that the caller
+//! is an admin.
 
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ pub(crate) fn router(registry: Arc<Registries>) -> Router {
         .with_state(registry)
 }
 
-/// Why a request was not answered with what it asked for.
+/// Why a request failed.
 #[derive(Debug)]
 enum ApiError {
     NotSignedIn,
@@ -71,7 +71,7 @@ impl IntoResponse for ApiError {
                 .detail("Sign in, or send an access token or an API key.")
                 .header(header::WWW_AUTHENTICATE, "Bearer"),
             Self::Forbidden => {
-                Problem::of(problems::FORBIDDEN).detail(format!("It needs the scope `{ADMIN}`."))
+                Problem::of(problems::FORBIDDEN).detail(format!("This requires the scope `{ADMIN}`."))
             }
             Self::Invalid(detail) => Problem::of(problems::INVALID_REQUEST).detail(detail),
             Self::NotFound(detail) => Problem::of(problems::NOT_FOUND).detail(detail),
@@ -132,14 +132,14 @@ async fn list(
     let (_, contents) = contents_of(&registry, &chain)?;
     let uri = Uri::builder().path_and_query(format!("/?{}", raw.unwrap_or_default())).build();
     let query = uri.ok().and_then(|uri| Query::<ListQuery>::try_from_uri(&uri).ok());
-    let wrong = "Known parameters are `state`, `limit` and `cursor`, each at most once.";
+    let wrong = "The parameters are `state`, `limit` and `cursor`, each at most once.";
     let Query(ListQuery { state, limit, cursor }) = query.ok_or_else(|| ApiError::Invalid(wrong.into()))?;
     if state.as_deref().is_some_and(|state| !STATES.contains(&state)) {
-        return Err(ApiError::Invalid(format!("`state` is one of {}.", STATES.join(", "))));
+        return Err(ApiError::Invalid(format!("`state` must be one of {}.", STATES.join(", "))));
     }
     let limit = limit.unwrap_or(DEFAULT_LIMIT);
     if !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(ApiError::Invalid(format!("`limit` is a whole number from 1 to {MAX_LIMIT}.")));
+        return Err(ApiError::Invalid(format!("`limit` must be a whole number from 1 to {MAX_LIMIT}.")));
     }
     let after = cursor.as_deref().map(content_id).transpose()?.unwrap_or_default();
     let mut found = contents.publications.page(state.as_deref(), &after, limit + 1).await?;
@@ -159,7 +159,7 @@ async fn show(
     Ok(answer(StatusCode::OK, whole(&contents, &content).await?))
 }
 
-/// Registers a content now, or tells how its policy is now, or tries again what failed.
+/// Registers a content now, or publishes its current policy, or retries a failed one.
 async fn ask(
     State(registry): State<Arc<Registries>>,
     Path((chain, content)): Path<(String, String)>,
@@ -178,11 +178,11 @@ async fn ask(
     contents.publications.ask(&content, &By::of(&headers)).await?;
     registry.noted();
     contents.inbox.wake();
-    tracing::info!(%chain, content, principal = by.id, "somebody asked to register a content");
+    tracing::info!(%chain, content, principal = by.id, "the registration of a content was requested");
     Ok(answer(StatusCode::ACCEPTED, whole(&contents, &content).await?))
 }
 
-/// Tries everything again that failed, once what made it fail is mended.
+/// Retries everything that failed, once the cause is fixed.
 async fn ask_again(
     State(registry): State<Arc<Registries>>,
     Path(chain): Path<String>,
@@ -193,11 +193,11 @@ async fn ask_again(
     let asked = contents.publications.ask_again(&By::of(&headers)).await?;
     registry.noted();
     contents.inbox.wake();
-    tracing::info!(%chain, asked, principal = by.id, "somebody asked for all that failed");
+    tracing::info!(%chain, asked, principal = by.id, "a retry of everything that failed was requested");
     Ok(answer(StatusCode::ACCEPTED, json!({ "asked": asked })))
 }
 
-/// Who asks for what costs coins.
+/// The caller of a request that costs coins.
 fn admin(headers: &HeaderMap) -> Result<Principal, ApiError> {
     let by = Principal::of(headers).ok_or(ApiError::NotSignedIn)?;
     if by.may(ADMIN) { Ok(by) } else { Err(ApiError::Forbidden) }
@@ -223,7 +223,7 @@ fn content_id(text: &str) -> Result<String, ApiError> {
     Ok(id.to_string())
 }
 
-/// All that is known of a content.
+/// The whole state of a content.
 async fn whole(contents: &Contents, content: &str) -> Result<Value, ApiError> {
     let known = contents.publications.get(content).await?;
     let mut shown = view(content, known.as_ref());
@@ -239,7 +239,7 @@ async fn whole(contents: &Contents, content: &str) -> Result<Value, ApiError> {
     Ok(shown)
 }
 
-/// A content as a list shows it.
+/// A content in a list.
 fn view(content: &str, known: Option<&Publication>) -> Value {
     let told = known.and_then(|known| known.told.as_ref());
     let trouble = known.map(|known| known.trouble.as_str()).filter(|trouble| !trouble.is_empty());
