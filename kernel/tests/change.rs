@@ -196,7 +196,7 @@ fn a_build_that_is_no_plugin_or_does_not_start_changes_nothing() {
     write(&scene.place, "mode = \"fail\"", CALLER);
     let (code, _, error) = scene.command(&["swap", "fixture-echo"]);
     assert_eq!(code, 1);
-    assert_eq!(error, "error: fixture-echo: the disk is on fire; everything is as it was");
+    assert_eq!(error, "error: fixture-echo: the disk is on fire; nothing has changed");
     assert_eq!(scene.runs(), runs);
     assert_eq!(scene.say("you"), "hello you");
 }
@@ -207,7 +207,7 @@ fn a_reload_touches_only_what_differs() {
     let [echo, caller, gate] = scene.runs();
     write(&scene.place, "greeting = \"howdy\"", CALLER);
     let plan = scene.command(&["reload", "--dry-run"]).1;
-    let step = "give fixture-echo its new settings, or swap it if it cannot take them";
+    let step = "give fixture-echo its new settings, or swap it if it cannot apply them";
     assert_eq!(plan.lines().next(), Some(step));
     assert_eq!(scene.say("you"), "hello you");
     // Settings that it applies while it runs.
@@ -257,8 +257,8 @@ fn a_reload_that_fails_half_way_is_undone() {
     let scene = scene("");
     let [echo, caller, gate] = scene.runs();
     for (line, reason) in [
-        ("mode = \"fail\"", "fixture-echo: the disk is on fire; everything is as it was"),
-        ("greeting = \"later\"", "fixture-echo: not that greeting; everything is as it was"),
+        ("mode = \"fail\"", "fixture-echo: the disk is on fire; nothing has changed"),
+        ("greeting = \"later\"", "fixture-echo: not that greeting; nothing has changed"),
         ("mood = 1", "nothing has changed"),
     ] {
         write(&scene.place, line, CALLER);
@@ -274,7 +274,7 @@ fn a_reload_that_fails_half_way_is_undone() {
     std::fs::write(scene.place.dir.path().join("plugins.toml"), text).unwrap();
     let (code, _, error) = scene.command(&["reload"]);
     assert_eq!(code, 1);
-    assert!(error.contains("fixture-gate: ") && error.contains("everything is as it was"), "{error}");
+    assert!(error.contains("fixture-gate: ") && error.contains("nothing has changed"), "{error}");
     assert_eq!(scene.runs()[0], echo);
     assert_eq!(scene.say("you"), "hello you");
     assert_eq!(ask(&scene.address, "/caller/x", "").body, "it called");

@@ -165,7 +165,7 @@ fn capabilities_and_prefixes_have_one_provider_and_needs_make_no_circle() {
     assert_eq!(
         place.problems(&[]),
         [
-            "plugins.toml:4:10: plugins.fixture-caller: is part of a circle: requires `fixture-echo`, which requires `fixture-caller`; none of them can start first"
+            "plugins.toml:4:10: plugins.fixture-caller: is part of a cycle: requires `fixture-echo`, which requires `fixture-caller`; none of them can start first"
         ]
     );
 }

@@ -136,7 +136,7 @@ fn people_read_a_line_for_each_rule_and_the_reason_below() {
     let output =
         place.output(&["conformance", file, "--cycles", "2", "--set", "mode=\"silent\"", "--deadline", "2s"]);
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("NOT MET    health.component   tells the health"), "{text}");
+    assert!(text.contains("NOT MET    health.component   reports the health"), "{text}");
     assert!(text.contains("it reports no health; call host.health"), "{text}");
     assert!(text.trim_end().ends_with(", 1 not met, 1 not shown"), "{text}");
 }

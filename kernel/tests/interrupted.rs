@@ -220,7 +220,7 @@ fn a_restart_that_hangs_gives_way_to_a_fix() {
     let (code, _, error) = restart.end();
     assert_eq!(code, 1);
     assert!(
-        error.contains("fixture-only did not start: it was given up, since somebody changes it"),
+        error.contains("fixture-only did not start: it was cancelled, because a change of it was requested"),
         "{error}"
     );
 }
@@ -253,10 +253,7 @@ fn a_fix_that_fails_leaves_a_plugin_that_is_restarted_automatically() {
     scene.server.wait_for("only hangs");
     scene.touch("fire");
     let (code, _, error) = scene.give(&["swap", "fixture-only"]).end();
-    assert_eq!(
-        (code, error.as_str()),
-        (1, "error: fixture-only: the disk is on fire; everything is as it was")
-    );
+    assert_eq!((code, error.as_str()), (1, "error: fixture-only: the disk is on fire; nothing has changed"));
     scene.remove("swamp");
     scene.remove("fire");
     scene.only_answers();
@@ -289,7 +286,7 @@ fn a_plugin_that_a_reload_had_started_and_rolled_back_is_restarted_automatically
     std::fs::write(&config, text.replace("127.0.0.1:0", &scene.address)).unwrap();
     let (code, _, error) = scene.give(&["reload"]).end();
     assert_eq!(code, 1);
-    assert!(error.contains("fixture-gate: ") && error.contains("everything is as it was"), "{error}");
+    assert!(error.contains("fixture-gate: ") && error.contains("nothing has changed"), "{error}");
     assert_ne!(scene.plugin("fixture-only")["state"], "running");
     assert_eq!(ask(&scene.address, "/only", "").status, 503);
     scene.remove("fire");

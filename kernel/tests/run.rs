@@ -50,7 +50,7 @@ fn a_plugin_that_does_not_start_is_reported_and_takes_only_its_dependents_along(
         ("fail", "the disk is on fire"),
         ("panic", "it panicked: echo panics on purpose"),
         ("hang-in-start", "it did not start within 100ms (start_deadline)"),
-        ("block-in-start", "it blocks its thread, and did not start within 100ms (start_deadline)"),
+        ("block-in-start", "it blocks its thread and did not start within 100ms (start_deadline)"),
     ] {
         let place = Place::new(ALL);
         let mode = format!("plugins.fixture-echo.mode={mode}");

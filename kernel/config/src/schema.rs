@@ -383,9 +383,9 @@ mod tests {
         assert_eq!(
             faults(&schema),
             [
-                "#/items is no schema",
-                "#/properties/a/if: the keyword `if` is not known here",
-                "#/properties/a/pattern is no regular expression that is known here: \"(?=a)\"",
+                "#/items is not a schema",
+                "#/properties/a/if: the keyword `if` is unknown",
+                "#/properties/a/pattern is not a supported regular expression: \"(?=a)\"",
                 "#/properties/b/$ref leads nowhere",
             ]
         );

@@ -228,8 +228,8 @@ mod tests {
         let table = Table { plugin: "x".into(), values, schema };
         let said: Vec<_> =
             check(&sources, &[table], |_, _| Vec::new()).iter().map(|it| it.message.clone()).collect();
-        assert!(said[0].contains("#/properties/a/if: the keyword `if` is not known here"), "{said:?}");
-        assert!(said[1].contains("#/properties/a/then: the keyword `then` is not known here"), "{said:?}");
+        assert!(said[0].contains("#/properties/a/if: the keyword `if` is unknown"), "{said:?}");
+        assert!(said[1].contains("#/properties/a/then: the keyword `then` is unknown"), "{said:?}");
     }
 
     #[test]

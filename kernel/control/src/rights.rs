@@ -104,8 +104,8 @@ mod tests {
             "webhook 0.1.0: Tells others\n\nIt has these permissions, and no others:\n  \
              serves the public addresses below\n    /api/v1/webhooks\n  \
              calls\n    ledger (of books)\n    mail (no provider)\n  \
-             hears events on\n    > (every event)\n\n\
-             It runs in a process of its own, with its data directory and what plugins.webhook.process opens.\n\
+             receives events on\n    > (every event)\n\n\
+             It runs in its own process, with its data directory and what plugins.webhook.process permits.\n\
              In a database and a storage it has access to what has its name, and to what their setting `grants` adds."
         );
         assert_eq!(

@@ -247,8 +247,8 @@ mod tests {
     #[test]
     fn an_exit_is_described_in_words() {
         let told = |raw, oom, words: &str| in_words(ExitStatus::from_raw(raw), oom, words);
-        assert_eq!(told(0, false, "x"), "ended by itself with exit code 0");
-        assert!(told(3 << 8, false, "why").ends_with("exit code 3; its last words: why"));
+        assert_eq!(told(0, false, "x"), "exited with code 0");
+        assert!(told(3 << 8, false, "why").ends_with("exited with code 3; its last words: why"));
         assert!(told(libc::SIGSEGV, false, "").contains("SIGSEGV"));
         assert!(told(libc::SIGXCPU, false, "").contains("processor time"));
         assert!(told(libc::SIGKILL, true, "").contains("memory"));

@@ -346,11 +346,9 @@ fn pieces_of_a_body() -> (mpsc::Sender<Piece>, Body) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn however_a_child_dies_its_requests_are_answered_with_the_reason() {
-    for (how, words) in [
-        ("segfault", "SIGSEGV (segmentation fault)"),
-        ("abort", "SIGABRT"),
-        ("exit", "ended by itself with exit code 0"),
-    ] {
+    for (how, words) in
+        [("segfault", "SIGSEGV (segmentation fault)"), ("abort", "SIGABRT"), ("exit", "exited with code 0")]
+    {
         let (scene, host) = scene();
         let started = scene.start(host).await.unwrap();
         let (status, body) = scene.ask("/die", how).await;

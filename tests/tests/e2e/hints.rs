@@ -50,7 +50,7 @@ async fn who_calls_a_live_content_deleted_opens_nothing_and_ends_nothing() {
     call_deleted(&server, id).await;
     // The access control and the uploads have asked the catalogue until they no longer believe it.
     eventually("what was said is believed or not", PATIENCE, async || {
-        let doubted = server.log().matches("knows of no deletion").count() >= 2;
+        let doubted = server.log().matches("does not confirm").count() >= 2;
         let open = status().await != closed;
         (doubted || open || upload.offset().await.is_err()).then_some(())
     })

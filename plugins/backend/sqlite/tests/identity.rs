@@ -67,7 +67,7 @@ async fn the_database_of_another_namespace_is_not_taken_for_this_one() {
     run(directory.path(), "two").await.unwrap();
     std::fs::copy(directory.path().join("two.db"), directory.path().join("one.db")).unwrap();
     let error = run(directory.path(), "one").await.unwrap_err().to_string();
-    assert!(error.contains("another database"), "{error}");
+    assert!(error.contains("a different database"), "{error}");
     assert_eq!(run(directory.path(), "two").await, Ok(2));
 }
 

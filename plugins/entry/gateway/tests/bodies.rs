@@ -54,7 +54,7 @@ async fn a_body_that_only_dribbles_is_cut_and_a_short_one_is_not() {
     assert!(dribble(&mut client, 1000).await, "a byte each 20 ms is never still, and never fast enough");
     let answer = client.answer().await;
     assert_eq!((answer.status, problem(&answer)), (408, "request-timeout".into()));
-    assert!(answer.text().contains("500 bytes a second"), "{}", answer.text());
+    assert!(answer.text().contains("500 bytes per second"), "{}", answer.text());
 
     let mut client = gateway.connect().await;
     client.send(head).await;

@@ -203,7 +203,7 @@ async fn a_rule_is_saved_with_warnings_at_the_parts_that_cannot_be_met() {
         ("/rule/any/5/contract_call", "This part cannot be met"),
         ("/rule/any/7/solana_mint", ": No provider"),
         ("/rule/any/8/time_window", "This time is over"),
-        ("/rule/any/9/allow_list", "has not the length of an account of Solana"),
+        ("/rule/any/9/allow_list", "does not have the length of a Solana account"),
     ];
     let check = |warnings: &Value| {
         let warnings = warnings.as_array().unwrap();

@@ -50,7 +50,7 @@ async fn a_purchase_from_before_anybody_followed_the_token_is_taken_back_with_it
         let begun = Instant::now();
         let revoked = life.hears("a revocation", |event| event.principal == ALICE).await;
         assert!(begun.elapsed() < LIMIT, "{:?}", begun.elapsed());
-        assert!(revoked.reason.contains("went another way"), "{revoked:?}");
+        assert!(revoked.reason.contains("was reorganised"), "{revoked:?}");
         let after = life.decides("a refusal", &a, |decision| decision.verdict() == Verdict::Denied).await;
         assert!(after.generation >= revoked.generation);
     }

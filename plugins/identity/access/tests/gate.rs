@@ -100,7 +100,7 @@ async fn a_reorganisation_of_the_purchase_takes_access_back() {
     let revoked = life.hears("a revocation", |event| event.principal == ALICE).await;
     assert!(begun.elapsed() < LIMIT, "{:?}", begun.elapsed());
     // That the transfer was undone, or that the chain was reorganised: both are reported.
-    let why = ["was undone", "went another way"].iter().any(|why| revoked.reason.contains(why));
+    let why = ["was undone", "was reorganised"].iter().any(|why| revoked.reason.contains(why));
     assert!(revoked.generation > allowed.generation && why, "{revoked:?}");
     let after = life.decides("a refusal", &a, |decision| decision.verdict() == Verdict::Denied).await;
     assert!(after.reason.contains("there is no token 7"), "{}", after.reason);
@@ -311,7 +311,7 @@ async fn a_private_content_is_refused_without_a_word_of_wallets_that_would_not_h
     assert_eq!(me["finding"], serde_json::Value::Null);
     for text in [revoked.reason, known.reason, unknown.reason, me["reason"].as_str().unwrap().to_owned()] {
         assert!(text.contains("This content is private."), "{text}");
-        for advice in ["wallet", "token", "asks for"] {
+        for advice in ["wallet", "token", "requires"] {
             assert!(!text.contains(advice), "{text}");
         }
     }

@@ -40,7 +40,7 @@ async fn a_purchase_in_an_undone_block_is_revoked_even_if_it_was_never_reported(
     let asked = chain.asked.load(SeqCst);
     life.happens(reorganised("eip155:1", 4));
     let revoked = life.hears("a revocation", |event| event.principal == ALICE).await;
-    assert!(revoked.reason.contains("went another way after block 4"), "{}", revoked.reason);
+    assert!(revoked.reason.contains("was reorganised after block 4"), "{}", revoked.reason);
     assert!(chain.asked.load(SeqCst) > asked);
     assert_eq!(life.decide(&a).await.verdict(), Verdict::Denied);
 }

@@ -111,7 +111,7 @@ async fn a_limit_that_is_none_is_refused_in_words() {
     let (_, id, path) = creator(&life, &admin).await;
     let before = limits(&life, &id).await;
     for (body, word) in [
-        (json!({ "bytes": 1 }), "`bytes` is no limit"),
+        (json!({ "bytes": 1 }), "`bytes` is not a limit"),
         (json!({ "encodes": -1 }), "`encodes` is -1"),
         (json!({ "encodes": 1.5 }), "`encodes` is 1.5"),
         (json!({ "encodes": 10_001 }), "up to 10000"),

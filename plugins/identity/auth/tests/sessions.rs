@@ -343,7 +343,7 @@ async fn a_link_from_the_servers_shell_lets_the_admin_in_once_and_for_a_while() 
         text(&answer.json, "detail").to_owned()
     };
     let (old, new) = (link(&life).await, link(&life).await);
-    assert!(used(&old).await.contains("a newer one was made"));
+    assert!(used(&old).await.contains("a newer one was created"));
     assert!(used(&printed).await.contains("has expired"), "a newer one takes its place too");
     let posts = (0..20).map(|_| life.post("setup", json!({"code": new})));
     let good: Vec<_> = join_all(posts).await.into_iter().filter(|answer| answer.status == 200).collect();

@@ -270,13 +270,13 @@ mod tests {
     #[test]
     fn a_wrong_file_is_refused_with_its_line() {
         for (events, error) in [
-            ("Dialogue: 0,0:00:01.00,0:00:02.00,a", "line 2: a Dialogue stands before the Format line"),
+            ("Dialogue: 0,0:00:01.00,0:00:02.00,a", "line 2: a Dialogue precedes the Format line"),
             ("Format: Start, Text, End", "line 2: the Format of [Events]"),
             (
                 "Format: Start, End, Text\nDialogue: 0:00:01.00,0:00:02.00",
                 "line 3: \" 0:00:01.00,0:00:02.00\" has",
             ),
-            ("Format: Start, End, Text\nDialogue: 1,2,a", "line 3: \"1\" is no time; write H:MM:SS.cc"),
+            ("Format: Start, End, Text\nDialogue: 1,2,a", "line 3: \"1\" is not a time; write H:MM:SS.cc"),
             ("Format: Start, End, Text\nDialogue: 0:00:02.00,0:00:01.00,a", "line 3: ends at 00:00:01.000"),
         ] {
             let found = cues(&format!("[Events]\n{events}")).unwrap_err().to_string();

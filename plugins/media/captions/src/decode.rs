@@ -82,10 +82,10 @@ mod tests {
     #[test]
     fn what_is_no_text_is_refused_with_its_line() {
         for (bytes, error) in [
-            (&b"a\nb\r\nZ\xfcrich"[..], "line 3: this is no UTF-8"),
+            (&b"a\nb\r\nZ\xfcrich"[..], "line 3: the file is neither UTF-8"),
             (b"a\rb\r\0", "line 3: there is a NUL in it"),
-            (b"\xff\xfea\0\n\0\0\xd8", "line 2: the byte order mark says UTF-16"),
-            (b"\xfe\xff\0a\n", "line 1: the byte order mark says UTF-16"),
+            (b"\xff\xfea\0\n\0\0\xd8", "line 2: the byte order mark is that of UTF-16"),
+            (b"\xfe\xff\0a\n", "line 1: the byte order mark is that of UTF-16"),
         ] {
             let found = text(bytes).unwrap_err().to_string();
             assert!(found.starts_with(error), "{found}");

@@ -163,13 +163,13 @@ mod tests {
         for (file, error) in [
             (
                 "1\n00:00:01,000 --> 00:00:02,000\na\n\n2\n00:00:05 --> 00:00:06,000\nb",
-                "line 6: \"00:00:05\" is no time; write HH:MM:SS,mmm",
+                "line 6: \"00:00:05\" is not a time; write HH:MM:SS,mmm",
             ),
             ("00:00:02,000 --> 00:00:02,000\na", "line 1: ends at 00:00:02.000 and begins at 00:00:02.000"),
-            ("\nhello\n1\n00:00:01,000 --> 00:00:02,000", "line 2: \"hello\" stands before the first time"),
+            ("\nhello\n1\n00:00:01,000 --> 00:00:02,000", "line 2: \"hello\" precedes the first time"),
             (
                 "1\n00:00:01,000 --> 00:00:02,000\na\n\n2\n00:00:05,000 -> 00:00:06,000\nb",
-                "line 6: \"00:00:05,000 -> 00:00:06,000\" has no arrow",
+                "line 6: \"00:00:05,000 -> 00:00:06,000\" contains no arrow",
             ),
         ] {
             let found = cues(file).unwrap_err().to_string();

@@ -223,12 +223,12 @@ mod tests {
     #[test]
     fn what_none_of_the_formats_is_says_what_would_be() {
         for (bytes, error) in [
-            (&b"hello"[..], "this is no WebVTT, SubRip, ASS or TTML"),
-            (b" \n", "there is no cue"),
-            (b"WEBVTT\n", "there is no cue"),
-            (b"[Events]\nFormat: Start, End, Text\n", "there is no cue"),
+            (&b"hello"[..], "this is not WebVTT, SubRip, ASS or TTML"),
+            (b" \n", "the file has no cue"),
+            (b"WEBVTT\n", "the file has no cue"),
+            (b"[Events]\nFormat: Start, End, Text\n", "the file has no cue"),
             (b"\n\nWEBVTT\n\n", "line 3: WEBVTT has to be the first word"),
-            (b"WEBVTTX\n", "this is no WebVTT"),
+            (b"WEBVTTX\n", "this is not WebVTT"),
         ] {
             let found = read(bytes).unwrap_err().to_string();
             assert!(found.starts_with(error), "{found}");

@@ -182,14 +182,14 @@ mod tests {
     #[test]
     fn a_wrong_file_is_refused_with_its_line() {
         for (body, error) in [
-            ("00:00:05 --> 00:00:06.000\na", "line 3: \"00:00:05\" is no time; write HH:MM:SS.mmm"),
-            ("00:01.000 --> 00:02,000\na", "line 3: \"00:02,000\" is no time"),
+            ("00:00:05 --> 00:00:06.000\na", "line 3: \"00:00:05\" is not a time; write HH:MM:SS.mmm"),
+            ("00:01.000 --> 00:02,000\na", "line 3: \"00:02,000\" is not a time"),
             ("00:02.000 --> 00:01.000\na", "line 3: ends at 00:00:01.000 and begins at 00:00:02.000"),
             ("a\nb", "line 3: \"a\" has no time"),
             ("00:01.000 --> 00:02.000\na\n00:02.000 --> 00:03.000\nb", "line 5: \"00:02.000 --> 00:03.000\""),
             ("00:01.000 --> 00:02.000 --> 00:03.000", "line 3: there are two arrows"),
-            ("NOTE\n00:01.000 --> 00:02.000", "line 4: \"00:01.000 --> 00:02.000\" stands within"),
-            ("00:01.000 --> 00:02.000\na\n\nSTYLE\nx", "line 6: STYLE has to stand before"),
+            ("NOTE\n00:01.000 --> 00:02.000", "line 4: \"00:01.000 --> 00:02.000\" is within"),
+            ("00:01.000 --> 00:02.000\na\n\nSTYLE\nx", "line 6: STYLE must precede"),
         ] {
             let found = cues(&format!("WEBVTT\n\n{body}")).unwrap_err().to_string();
             assert!(found.starts_with(error), "{found}");

@@ -304,8 +304,8 @@ async fn wrong_requests_are_problems_that_name_what_is_wrong_and_store_nothing()
         ("/captions?language=english!", SRT, 400, "`language` must be"),
         ("/captions?default=yes", SRT, 400, "`default` must be"),
         ("/captions?name=a", SRT, 400, "Known parameters"),
-        ("/captions", "hello", 422, "this is no WebVTT"),
-        ("/captions", "1\n00:00:05 --> 00:00:06,000\na", 422, "line 2: \"00:00:05\" is no time"),
+        ("/captions", "hello", 422, "this is not WebVTT"),
+        ("/captions", "1\n00:00:05 --> 00:00:06,000\na", 422, "line 2: \"00:00:05\" is not a time"),
     ] {
         let answer = send(&life, "POST", path, body).await;
         assert_eq!(answer.status, status, "{path}: {}", answer.text);

@@ -172,7 +172,7 @@ async fn a_catalogue_that_is_new_beside_objects_of_contents_does_not_begin_unles
     let settings = Settings::default();
     let unknown = World::new();
     unknown.broken.store(true, std::sync::atomic::Ordering::SeqCst);
-    assert!(unknown.open(settings).await.unwrap_err().to_string().contains("cannot be told"));
+    assert!(unknown.open(settings).await.unwrap_err().to_string().contains("it is unknown whether"));
 }
 
 const VTT: [(&str, &str); 1] = [("content-type", "text/vtt")];

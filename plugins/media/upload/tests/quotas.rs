@@ -233,9 +233,7 @@ async fn while_the_quota_is_unknown_no_upload_begins() {
     let answer = create(&life, 1).await;
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(header(&answer, "retry-after").is_some());
-    assert!(
-        problem(answer).await["detail"].as_str().unwrap().contains("how much you may store is not known")
-    );
+    assert!(problem(answer).await["detail"].as_str().unwrap().contains("your storage quota is unknown"));
 }
 
 #[tokio::test]

@@ -41,7 +41,7 @@ impl MadeUp for Slow {
     fn tells_from(&self) -> Result<wire::Observation, Status> {
         self.watched.fetch_add(1, SeqCst);
         if self.broken.load(SeqCst) {
-            return Err(Status::failed_precondition("the chain went another way too long ago"));
+            return Err(Status::failed_precondition("the chain was reorganised too long ago"));
         }
         if self.mute.load(SeqCst) {
             return Err(Status::unimplemented("transfers are not reported"));
