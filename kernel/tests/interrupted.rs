@@ -237,7 +237,7 @@ impl Scene {
         let (code, _, error) = self.give(words).end();
         assert_eq!(code, 0, "{cure}: {error}");
         assert_eq!(ask(&self.address, "/only", "").body, "only", "{cure}");
-        // Nothing is left of the interrupted start.
+        // The interrupted start has left nothing behind.
         let run = self.plugin("fixture-only")["run"].clone();
         assert_eq!(self.give(&["swap", "fixture-echo"]).end().0, 0);
         assert_eq!(self.plugin("fixture-only")["run"], run);

@@ -48,7 +48,7 @@ pub(crate) fn router(current: Current) -> Router {
         .with_state(current)
 }
 
-/// Deliveries change all the time: nobody keeps an answer.
+/// Deliveries change all the time, so answers are not cached.
 fn fresh<T>(value: T) -> Fresh<T> {
     ([(header::CACHE_CONTROL, "no-store")], Json(value))
 }

@@ -1,4 +1,5 @@
-//! The manifest is the grant: a plugin that asks for more is refused by whoever is asked, and it is written down.
+//! The manifest is the grant: a plugin that requests more is refused by each callee, and the refusal is
+//! recorded.
 
 use std::time::Duration;
 

@@ -16,7 +16,7 @@ use streamgate_sqlite::Settings;
 struct SmallDisk<'d>(&'d Path);
 
 impl<'d> SmallDisk<'d> {
-    /// `None` where mounting is not allowed; then there is nothing to test with.
+    /// `None` where mounting is not allowed; then the test is skipped.
     fn over(directory: &'d Path) -> Option<Self> {
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", "size=24m", "tmpfs"])

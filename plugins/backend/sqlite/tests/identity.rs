@@ -50,7 +50,7 @@ async fn a_database_that_is_lost_or_emptied_is_not_begun_anew() {
         says("Restore it from a backup");
         says("namespaces.json");
     }
-    assert!(!path.exists(), "nothing was made in its place");
+    assert!(!path.exists(), "no replacement was created");
 
     // Both remedies of the message work.
     std::fs::write(&path, &kept).unwrap();

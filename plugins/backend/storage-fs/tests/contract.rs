@@ -344,7 +344,7 @@ async fn an_offset_before_the_end_cuts_and_one_beyond_it_is_refused_before_the_b
     }));
     let beyond = store.send("PATCH", "/media/a", &[("upload-offset", "1001")], body).await;
     assert_eq!((beyond.status(), offset(&beyond)), (StatusCode::CONFLICT, Some(1000)));
-    assert!(!polled.load(Ordering::SeqCst), "the body was asked for in vain");
+    assert!(!polled.load(Ordering::SeqCst), "the body was requested although it is not used");
     let none = store.send("PATCH", "/media/none", &[("upload-offset", "5")], bytes(1, 1)).await;
     assert_eq!((none.status(), offset(&none)), (StatusCode::CONFLICT, Some(0)));
     let cut = store

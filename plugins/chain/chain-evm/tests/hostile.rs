@@ -288,7 +288,7 @@ async fn a_deployed_wallet_that_says_no_is_called_again_after_it_was_prepared() 
     let prepared = |code: Address| wrapped(wallet, upgradeCall { code }.abi_encode());
     assert_eq!(says(&service, wallet, &prepared(ticket)).await, Verdict::No);
     assert_eq!(says(&service, wallet, &prepared(knowing)).await, Verdict::Yes);
-    // Nothing of it persists.
+    // None of it persists.
     assert_eq!(says(&service, wallet, &[1; 65]).await, Verdict::No);
     service.stop().await;
 }

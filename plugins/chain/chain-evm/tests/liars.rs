@@ -228,12 +228,12 @@ async fn an_endpoint_that_fails_rests_and_comes_back_only_after_it_has_shown_its
     for _ in 0..20 {
         assert_unknown(&service.holds(chain.bob, &chain.ticket).await, "resting");
     }
-    assert!(liar.calls() <= calls + 1, "it was asked while it rested");
+    assert!(liar.calls() <= calls + 1, "it was called during its pause");
     let chains = service.chain.clone().chains(ChainsRequest {}).await.unwrap().into_inner().chains;
     assert_eq!((chains[0].endpoints_up, chains[0].endpoints), (0, 1));
     liar.now(Lie::Chain(1));
     let calls = liar.calls();
-    eventually("it is asked again", Duration::from_secs(30), async || {
+    eventually("a second call", Duration::from_secs(30), async || {
         assert_unknown(&service.holds(chain.bob, &chain.ticket).await, "another chain");
         (liar.calls() > calls).then_some(())
     })
@@ -379,7 +379,7 @@ async fn a_log_of_another_block_or_contract_is_ignored_and_not_published() {
         let pass_on = transferFromCall { from: *from, to: *to, id: U256::from(7) };
         let receipt = chain.anvil.send(*from, Some(chain.contract), pass_on.abi_encode()).await;
         let calls = liar.calls();
-        eventually("it has been asked", PATIENCE, async || (liar.calls() > calls + 10).then_some(())).await;
+        eventually("a call", PATIENCE, async || (liar.calls() > calls + 10).then_some(())).await;
         assert_eq!(service.told.lock().unwrap().len(), told, "{why}");
         liar.now(Lie::None);
         let hash = receipt["blockHash"].as_str().unwrap().to_owned();

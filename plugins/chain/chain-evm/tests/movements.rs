@@ -91,7 +91,7 @@ async fn a_reorganisation_of_blocks_from_before_the_watching_is_published_with_t
     assert!(told.block <= before && told.block < read_at.block, "{told:?}");
     let block = anvil.rpc("eth_getBlockByNumber", json!([format!("{:#x}", told.block), false])).await;
     assert_eq!(block["hash"], told.block_hash);
-    assert!(service.told.lock().unwrap().is_empty(), "nothing was told that could be undone");
+    assert!(service.told.lock().unwrap().is_empty(), "nothing was reported that could be undone");
     assert_eq!(verdict(&service.holds(alice, &seven).await), Verdict::No);
 
     // A chain that only grows is not reported as reorganised.

@@ -294,12 +294,12 @@ async fn an_endpoint_that_fails_rests_and_comes_back_only_after_it_has_shown_its
     for _ in 0..20 {
         assert_unknown(&sale.holds(&service, &sale.bob).await, "resting");
     }
-    assert!(liar.calls() <= calls + 1, "it was asked while it rested");
+    assert!(liar.calls() <= calls + 1, "it was called during its pause");
     let chains = service.chain.clone().chains(ChainsRequest {}).await.unwrap().into_inner().chains;
     assert_eq!((chains[0].endpoints_up, chains[0].endpoints), (0, 1));
     liar.now(Lie::Says("getGenesisHash", json!("5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d")));
     let calls = liar.calls();
-    eventually("it is asked again", Duration::from_secs(30), async || {
+    eventually("a second call", Duration::from_secs(30), async || {
         assert_unknown(&sale.holds(&service, &sale.bob).await, "another cluster");
         (liar.calls() > calls).then_some(())
     })

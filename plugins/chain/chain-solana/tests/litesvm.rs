@@ -244,7 +244,7 @@ async fn mints_and_collections_have_a_name_and_the_kinds_they_can_be_queried_as(
     let nowhere = Service::start(cluster.settings(&["http://127.0.0.1:1"], json!({})));
     let request = DescribeRequest { contract: format!("{}:{collection}", cluster.chain()) };
     let said = nowhere.chain.clone().describe(request).await.unwrap().into_inner();
-    assert_unknown(&said.answer.unwrap(), "nobody answers");
+    assert_unknown(&said.answer.unwrap(), "no endpoint answers");
     nowhere.stop().await;
 }
 

@@ -188,7 +188,7 @@ async fn a_refusal_is_the_clients_answer_as_it_is_and_the_plugin_hears_of_nothin
     assert_eq!(answer.header("content-type"), Some("application/problem+json"));
     assert_eq!(code(&answer), "invalid-token");
     assert_eq!(answer.header("access-control-allow-origin"), Some("*"), "a page may read why");
-    assert_eq!(take(&asked), ["authenticate GET /a "], "nobody else is asked");
+    assert_eq!(take(&asked), ["authenticate GET /a "], "no other filter is called");
     client.send("GET /a HTTP/1.1\r\nhost: h\r\nx-too-many: 1\r\n\r\n").await;
     let answer = client.answer().await;
     assert_eq!((answer.status, answer.header("retry-after")), (429, Some("7")));
@@ -383,7 +383,7 @@ async fn bodies_stream_past_the_filters_untouched() {
         client.send(&piece).await;
         client.send("\r\n").await;
     }
-    assert_eq!(take(&asked).len(), 3, "all were asked long before the body ended");
+    assert_eq!(take(&asked).len(), 3, "all were called long before the body ended");
     client.send("0\r\n\r\n").await;
     let answer = client.answer().await;
     assert!(answer.text().ends_with(&format!("length {}", 8 << 20)), "{}", answer.text());

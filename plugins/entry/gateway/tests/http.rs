@@ -531,7 +531,7 @@ async fn draining_cuts_no_request_in_flight_and_takes_no_new_connection() {
     let address = gateway.address;
     let drained = tokio::spawn(gateway.server.stop());
     assert!(idle.ended().await, "an idle connection is ended soon");
-    assert!(tokio::net::TcpStream::connect(address).await.is_err(), "nobody new is let in");
+    assert!(tokio::net::TcpStream::connect(address).await.is_err(), "new connections are refused");
     open.send(true).unwrap();
     for mut client in clients {
         client.send("cd").await;

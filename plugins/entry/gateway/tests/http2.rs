@@ -208,7 +208,7 @@ async fn a_crowd_that_takes_all_streams_keeps_no_newcomer_out() {
     newcomer.get(1).await;
     assert_eq!(newcomer.until(HEADERS).await.payload[0], 0x88, "200");
     let last = crowd.last_mut().unwrap();
-    assert_eq!(last.until(RST_STREAM).await.stream, 1, "the oldest of whoever has the most");
+    assert_eq!(last.until(RST_STREAM).await.stream, 1, "the oldest of the client with the most");
 }
 
 #[tokio::test]

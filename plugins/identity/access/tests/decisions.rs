@@ -827,7 +827,7 @@ async fn a_viewer_with_a_share_plays_a_content_until_the_catalogue_removes_it() 
     assert_eq!(life.decide(&vic).await.verdict(), Verdict::Denied);
     world.everybody_may(Right::View);
     changed();
-    eventually("it is asked again", PATIENCE, async || {
+    eventually("a second call", PATIENCE, async || {
         (life.decide(&vic).await.verdict() == Verdict::Allowed).then_some(())
     })
     .await;

@@ -24,7 +24,7 @@ enum Knows {
 
 impl MadeUp for Knows {
     async fn answers(&self, _: Vec<wire::Question>) -> Result<Vec<wire::Answer>, Status> {
-        Err(Status::internal("nothing is asked of chains here"))
+        Err(Status::internal("not used in this test"))
     }
 
     fn tells_from(&self) -> Result<wire::Observation, Status> {
@@ -222,7 +222,7 @@ async fn a_rule_is_saved_with_warnings_at_the_parts_that_cannot_be_met() {
 
     let policy = json!({ "openness": "gated", "rule": erc721(on(CHAIN, ticket)) });
     let saved = life.call(Some(&creator()), Method::PUT, "/contents/{c}", Some(&policy)).await;
-    assert_eq!(saved.json["warnings"], json!([]), "nothing is wrong with it");
+    assert_eq!(saved.json["warnings"], json!([]), "it is valid");
     let public = json!({ "openness": "public" });
     let saved = life.call(Some(&creator()), Method::PUT, "/contents/{c}", Some(&public)).await;
     assert_eq!(saved.json["warnings"], json!([]));

@@ -402,7 +402,7 @@ async fn many_requests_for_challenges_leave_no_state_and_keep_no_other_user_out(
         let from = [("x-streamgate-client", address.as_str())];
         assert_eq!(life.send("POST", "challenge", &from, Some(body)).await.status, 200, "{number}");
     }
-    assert_eq!(world.asked(), before, "the database is asked nothing for a challenge");
+    assert_eq!(world.asked(), before, "a challenge needs no database call");
     life.sign_in(&wallets[0]).await;
 }
 

@@ -124,7 +124,7 @@ async fn objects_without_a_content_are_reported_and_removed_only_on_request_and_
         age(&world, &format!("{LEFT}/{key}"));
     }
     assert_eq!(findings(&life, &[]).await, (both.clone(), 6));
-    assert_eq!(world.keys().await.len(), keys, "nobody asked for it");
+    assert_eq!(world.keys().await.len(), keys, "without --repair nothing is removed");
     assert_eq!(findings(&life, &["--repair"]).await, (both, 6));
     until("the sweep", async || (world.keys().await.len() == keys - 2).then_some(())).await;
     assert_eq!(findings(&life, &[]).await, (vec![found("not a content's")], 6));

@@ -178,7 +178,7 @@ async fn a_content_that_is_handed_over_belongs_to_its_new_owner_and_an_event_is_
     let items = shares["items"].as_array().unwrap();
     assert_eq!((items.len(), &items[0]["with"], &items[0]["right"]), (1, &"ann".into(), &"view".into()));
     for (number, times) in [(1, 2), (2, 1)] {
-        until("the bus is told of each change of rights", async || {
+        until("an event for each change of rights", async || {
             let told = world.events.lock().unwrap();
             let subject = format!("content.{}.standing", id(number));
             (told.iter().filter(|event| event.subject == subject).count() == times).then_some(())
@@ -257,7 +257,7 @@ async fn a_client_whose_share_was_removed_is_told_that_it_is_gone_now_or_on_reco
             read(&mut stream, &gone(number)).await;
         }
     }
-    // Strangers learn nothing of it.
+    // Strangers do not learn about it.
     add(&world, &life, 4, "ann", Openness::Public).await;
     let seen = read(&mut viewer, &id(4)).await;
     assert!((1..=3).all(|number| !seen.contains(&id(number))), "{seen}");

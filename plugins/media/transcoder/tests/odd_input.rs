@@ -54,7 +54,7 @@ fn what_is_no_media_is_refused_with_a_reason() {
         assert!(reason.contains(expected), "{name}: {reason}");
         assert!(reason.ends_with('.') && reason.len() > 15, "{name}: {reason}");
     }
-    assert!(!out.exists(), "nothing was written");
+    assert!(!out.exists(), "no output exists");
 }
 
 #[test]

@@ -467,7 +467,7 @@ pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl 
 pub async fn read(body: &mut Body, last: &str) -> String {
     let mut seen = String::new();
     while !seen.contains(last) {
-        let frame = body.frame().await.expect("the stream goes on").unwrap();
+        let frame = body.frame().await.expect("another frame").unwrap();
         seen.push_str(std::str::from_utf8(&frame.into_data().unwrap_or_default()).unwrap());
     }
     seen

@@ -217,7 +217,7 @@ impl Stage {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(10), waiting).await.expect("it may be asked");
+        tokio::time::timeout(Duration::from_secs(10), waiting).await.expect("it is called");
     }
 
     fn questions(&self) -> u32 {

@@ -45,7 +45,7 @@ pub(crate) struct Right {
     pub(crate) sounds: usize,
     /// Seconds at which the video flashes and the audio beeps, where there are both.
     pub(crate) marks: &'static [f64],
-    /// Mean PSNR against ffmpeg's own conversion; zero where there is nothing to compare frame by frame.
+    /// Mean PSNR against ffmpeg's own conversion; zero without a frame-by-frame comparison.
     pub(crate) decibels: f64,
     /// Filters in front of that conversion.
     pub(crate) reference: &'static str,

@@ -127,7 +127,7 @@ async fn an_event_that_access_and_auth_do_not_confirm_ends_nothing() {
     assert_eq!(house.segment(&token).await.status, StatusCode::OK);
     house.revoke("", u64::MAX);
     assert_eq!(house.segment(&token).await.status, StatusCode::OK);
-    assert_eq!(house.decisions(), 3, "each is asked about");
+    assert_eq!(house.decisions(), 3, "one decision each");
     house.gate.ended(&CredentialEnded { credential: "session:ada".into(), principal: "ada".into() });
     assert_eq!(house.segment(&token).await.status, StatusCode::OK);
     // What is still true stays so.
