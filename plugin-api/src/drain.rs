@@ -147,7 +147,7 @@ mod tests {
                 let Ok(body) = requests.events(&of_kind(kind), endless()) else { panic!("{kind}") };
                 let mut body = Box::pin(body);
                 assert!(body.frame().await.unwrap().unwrap().is_data());
-                assert!(body.frame().now_or_never().is_none(), "it goes on");
+                assert!(body.frame().now_or_never().is_none(), "it continues");
                 events.push(body);
             }
             match begins {

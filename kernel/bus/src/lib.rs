@@ -439,7 +439,7 @@ mod tests {
         assert!((&mut held).now_or_never().is_none());
         assert_eq!(next(&mut quick).await.unwrap(), "a.1");
         assert_eq!(next(&mut quick).await.unwrap(), "a.2");
-        bus.publish(event("b")).now_or_never().expect("another subject goes on").unwrap();
+        bus.publish(event("b")).now_or_never().expect("another subject continues").unwrap();
         let (_, reason) = bus.slow("slow", Duration::ZERO).unwrap();
         assert_eq!(reason, "the subscription to a.> is full (1 events); publishers waiting: 1");
         assert!(bus.slow("quick", Duration::ZERO).is_none());

@@ -1,6 +1,5 @@
-//! Contents that events reported as deleted. An event is no proof, because anyone may have published it:
-//! nothing is removed before the catalogue confirms the deletion; while it does not answer, it is asked
-//! again.
+//! Contents that events reported as deleted. An event is no proof, because anyone may have published it: the
+//! catalogue must confirm the deletion first; while it does not answer, the request is repeated.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

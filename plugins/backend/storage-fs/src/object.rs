@@ -267,7 +267,6 @@ pub(crate) fn list(
 }
 
 /// The same; with `delimited`, keys with a `/` after the prefix are listed once, by their beginning up to it.
-/// to it, once.
 pub(crate) fn list_as(
     tree: &Tree,
     bucket: &str,

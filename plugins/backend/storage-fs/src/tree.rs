@@ -177,8 +177,8 @@ impl Tree {
         Ok(())
     }
 
-    /// Makes the entry of `path` durable: its directory, and every directory above whose entry is not known
-    /// to be.
+    /// Makes the entry of `path` durable: its directory, and every directory above whose entry may not be
+    /// durable yet.
     pub(crate) fn sync_entry(&self, path: &str) -> io::Result<()> {
         let mut directory = path;
         let mut fresh = Vec::new();

@@ -33,7 +33,7 @@ pub(crate) fn code((factory, prepare): &(Address, Bytes), (wallet, question): &(
 fn program(length: usize, first: (&Address, usize), second: (&Address, usize)) -> Vec<u8> {
     let mut code = Vec::new();
     copy(&mut code, length, first.1);
-    // Nothing of its answer is kept, and no value is sent.
+    // None of its answer is kept, and no value is sent.
     byte(&mut code, 0);
     byte(&mut code, 0);
     arguments(&mut code, first.1);

@@ -194,7 +194,7 @@ impl Chain {
     }
 }
 
-/// Whether the provider of `chain` has a version that sends for others, and so does not send by itself.
+/// Whether the provider of `chain` has a version that sends for others, and so does not send on its own.
 pub(crate) async fn sends_for_others(chain: Client) -> bool {
     let mut ledger = LedgerClient::new(chain);
     let answer = tokio::time::timeout(DEADLINE, ledger.head(wire::HeadRequest::default())).await;

@@ -87,7 +87,7 @@ impl Signer {
     /// Signs a transaction. The same one gets the same signature each time (RFC 6979).
     ///
     /// # Errors
-    /// If the key cannot sign, which is not known to happen.
+    /// If the key cannot sign, which should not happen.
     pub(crate) fn sign(&self, transaction: &Unsigned) -> Result<Signed, k256::ecdsa::Error> {
         let digest = keccak256(encode(transaction, None));
         let (signature, recovery): (k256::ecdsa::Signature, RecoveryId) =

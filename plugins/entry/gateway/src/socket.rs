@@ -41,7 +41,6 @@ impl Socket {
 
     /// Whether the client has closed its sending side. It may still read: the system does not distinguish a
     /// client that is gone from one that only has nothing more to send.
-    /// only has no more to say.
     pub(crate) fn is_half_closed(&self) -> bool {
         let tcp = self.lock();
         let mut readiness = pin!(tcp.ready(Interest::READABLE));

@@ -133,7 +133,7 @@ impl Chains {
                 (part, answers)
             })
         });
-        let mut answers = vec![unknown("no chain was asked"); questions.len()];
+        let mut answers = vec![unknown("no chain was queried"); questions.len()];
         for (part, some) in join_all(asked).await {
             for (index, answer) in part.into_iter().zip(some) {
                 answers[index] = answer;

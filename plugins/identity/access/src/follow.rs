@@ -35,7 +35,7 @@ const SETTLING_MS: i64 = 1_000;
 const MAX_SETTLING: usize = 65_536;
 /// Grants that are restored at once.
 const PAGE: u32 = 1_000;
-/// How often the catalogue is asked for deletions of all contents, in case an event was lost.
+/// How often deletions of all contents are looked up in the catalogue, in case an event was lost.
 const RECONCILE: Duration = Duration::from_secs(3_600);
 /// The same after a failure, and the pause before another removal is tried.
 const RECONCILE_AGAIN: Duration = Duration::from_secs(60);

@@ -1,7 +1,6 @@
 //! From the catalogue's rows to playlists and manifests: [`timeline`] is the playable part of a content,
 //! [`hls`] and [`dash`] write it as text, [`documents`] keeps the text, and [`contents`] caches all of it. It
 //! knows nothing of media bytes or of access.
-//! is known. It knows nothing of media bytes, and nothing of who may have what.
 
 mod chapters;
 mod choices;

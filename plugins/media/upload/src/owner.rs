@@ -1,6 +1,6 @@
 //! The owner of an upload. A part belongs to its creator. An upload with a content belongs to the content's
-//! current owner: the catalogue is asked with every request, and the row, by which uploads are counted, is
-//! updated. An event only makes the update sooner.
+//! current owner: every request reads it from the catalogue and updates the row, by which uploads are
+//! counted. An event only makes the update sooner.
 
 use crate::audit::Caller;
 use crate::fault::Fault;

@@ -79,7 +79,7 @@ impl ContractWallets for ChainWallets {
             let answer = match tokio::time::timeout(DEADLINE, chain.is_valid_signature(request)).await {
                 Ok(Ok(answer)) => answer.into_inner(),
                 Ok(Err(status)) => {
-                    tracing::info!(%status, chain_id, "the chain could not be asked about a contract wallet");
+                    tracing::info!(%status, chain_id, "the chain could not be queried about a contract wallet");
                     return Verdict::Unknown;
                 }
                 Err(_) => return Verdict::Unknown,

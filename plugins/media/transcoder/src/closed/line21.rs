@@ -282,7 +282,7 @@ impl Caption {
     }
 }
 
-/// Only complete text keeps its side: rolling rows begin at the left whoever is speaking, and painted ones
+/// Only complete text keeps its side: rolling rows begin at the left for every speaker, and painted ones
 /// grow.
 fn seen(screen: &Screen, style: Style) -> Shown {
     show(screen, style == Style::PopOn)

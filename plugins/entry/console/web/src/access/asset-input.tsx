@@ -102,8 +102,8 @@ export function Unavailable({ chains, chain }: { chains: Chain[]; chain: string 
   const why = found ? found.why : "this server does not support it";
   return (
     <p className="text-busy">
-      {found?.name ?? chain} cannot be queried{why && `: ${why.replace(/\.$/, "")}`}. Nobody can meet this
-      condition.
+      {found?.name ?? chain} cannot be queried{why && `: ${why.replace(/\.$/, "")}`}. This condition cannot be
+      met.
     </p>
   );
 }
